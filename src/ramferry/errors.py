@@ -1,0 +1,104 @@
+"""The one tree of errors, with an exit code for each class.
+
+::
+
+    RamferryError                 1   anything unforeseen; seeing this plain class is a bug
+    ├── UsageError                2   the caller's fault: a bad option, level, address or call
+    ├── PeerUnreachable           3   nobody answers, or what answers is not a QEMU or a relay
+    ├── MethodUnavailable         4   a QEMU was not built with, or cannot do, what was asked
+    ├── MigrationFailed           5   the migration ended early; the source guest runs on
+    ├── Cancelled                 6   a person or a supervisor ended it; the source guest runs on
+    ├── RemoteProtocolError       7   a peer sent what the protocol forbids
+    │   └── CorruptDataError      7   compressed data that does not inflate to what was promised
+    ├── HostError                 8   this host refuses: address in use, disk full, no permission
+    └── PeerTimeout               9   a peer stopped in the middle of what it had begun
+
+``UsageError`` and ``HostError`` are local; ``PeerUnreachable``, ``RemoteProtocolError`` and
+``PeerTimeout`` are a peer's doing. Exit codes 10 and 11 belong to ``ramferry doctor``.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+
+class RamferryError(Exception):
+    """Base of every error that Ramferry raises on purpose; its text is one sentence for a person."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(RamferryError, ValueError):
+    """A bad option, level, address or call: nothing was touched."""
+
+    exit_code = 2
+
+
+class PeerUnreachable(RamferryError):
+    """Nobody answers at an address, or what answers speaks another protocol."""
+
+    exit_code = 3
+
+
+class MethodUnavailable(RamferryError):
+    """A peer lacks the method or capability that was asked for."""
+
+    exit_code = 4
+
+
+class MigrationFailed(RamferryError):
+    """The migration ended before the switchover; the guest runs on at the source."""
+
+    exit_code = 5
+
+
+class Cancelled(RamferryError):
+    """A person or a supervisor ended the migration; the guest runs on at the source."""
+
+    exit_code = 6
+
+
+class RemoteProtocolError(RamferryError):
+    """A peer sent what the protocol forbids.
+
+    ``expected`` and ``received`` are short phrases; ``channel`` is "main" or "multifd 3";
+    ``packet`` is the packet's index in its channel, counted from 0.
+    """
+
+    exit_code = 7
+
+    def __init__(
+        self, expected: str, received: str, *, channel: str = "", packet: int | None = None
+    ) -> None:
+        super().__init__(expected, received)
+        self.expected = expected
+        self.received = received
+        self.channel = channel
+        self.packet = packet
+
+    def at(self, channel: str, packet: int | None = None) -> Self:
+        """Name the place, unless a deeper layer named it already; returns self."""
+        self.channel = self.channel or channel
+        if self.packet is None:
+            self.packet = packet
+        return self
+
+    def __str__(self) -> str:
+        place = self.channel + (f" packet {self.packet}" if self.packet is not None else "")
+        return f"{place + ': ' if place else ''}expected {self.expected}, received {self.received}"
+
+
+class CorruptDataError(RemoteProtocolError):
+    """Compressed data is damaged, cut short, or inflates to another size than was promised."""
+
+
+class HostError(RamferryError):
+    """This host refuses: an address in use, a full disk, a missing permission."""
+
+    exit_code = 8
+
+
+class PeerTimeout(RamferryError):
+    """A peer stopped in the middle of what it had begun."""
+
+    exit_code = 9

@@ -1,0 +1,97 @@
+"""Frozen records of what happened: no behaviour, one truth for text, JSON and progress."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelCounters:
+    """What one connection carried so far, in its direction source → destination."""
+
+    name: str
+    """ "main" or "multifd 3"."""
+    bytes_in: int = 0
+    """Bytes received from the source side, headers included."""
+    bytes_out: int = 0
+    """Bytes sent to the destination side, headers included."""
+    packets: int = 0
+    pages: int = 0
+    """Normal pages."""
+    zero_pages: int = 0
+    syncs: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RelayCounters:
+    """A snapshot of a relay: sums over its channels, and the channels themselves."""
+
+    seconds: float
+    """Since the first byte of the migration."""
+    bytes_in: int
+    bytes_out: int
+    packets: int
+    pages: int
+    zero_pages: int
+    guest_bytes: int
+    """Normal pages times page size: what was compressed or copied."""
+    rounds: int
+    """Sync marks that passed."""
+    cpu_seconds: float
+    """User and system time of the relay's process since the migration's first byte."""
+    channels: tuple[ChannelCounters, ...] = field(default=())
+
+    @property
+    def ratio(self) -> float:
+        """Guest bytes of normal pages per byte sent; 0 before anything was sent."""
+        return self.guest_bytes / self.bytes_out if self.bytes_out else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RelayResult:
+    """How one migration through a relay ended."""
+
+    completed: bool
+    error: str
+    """One sentence; empty where it completed."""
+    exit_code: int
+    method_in: str
+    """As found on the wire; empty where no data packet came."""
+    method_out: str
+    level: int | None
+    backend: str
+    """For example "isa-l"; "zstd → isa-l" where inflating and compressing differ."""
+    channels: int
+    gated: bool
+    """False where the main channel could not be parsed and its marks passed unheld."""
+    max_rss_bytes: int
+    counters: RelayCounters
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationResult:
+    """One row of the result table; the columns of QEMU's QATzip documentation come first."""
+
+    name: str
+    """Row label: "qatzip", "zstd", "none" …"""
+    method: str
+    level: int | None
+    channels: int
+    route: str
+    """ "relay pair", "source relay", "QEMU built-in"."""
+    total_ms: int
+    downtime_ms: int
+    mbps: float
+    """10^6 bit/s of wire bytes over the total time."""
+    pages_per_second: float
+    """Normal and zero pages over the total time."""
+    send_cpu_percent: float | None
+    """QEMU without its vCPU threads plus its relay; None where the side is remote."""
+    recv_cpu_percent: float | None
+    wire_bytes: int
+    guest_bytes: int
+    """Normal pages times page size."""
+    ratio: float
+    backend: str
+    iterations: int
+    setup_ms: int = 0
