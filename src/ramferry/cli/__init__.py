@@ -1,0 +1,70 @@
+"""The command table: which module holds which command, and how errors become exit codes.
+
+Command modules load when they are called, so that ``ramferry relay``, started once per
+migration, carries no import that only the orchestrator needs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import NoReturn
+
+import click
+
+from ramferry import __version__
+from ramferry.errors import RamferryError, UsageError
+
+COMMANDS = {
+    "relay": "one transcoding relay between a migration source and its destination",
+    "migrate": "live-migrate a QEMU VM and print the result table",
+    "compress": "compress files in QATzip formats",
+    "decompress": "decompress files in QATzip formats",
+    "demo": "migrate a real guest with none, zstd and qatzip, and print the table",
+    "bench": "compare methods and routes side by side on this machine",
+}
+"""Command name → one line for ``--help``; each lives in ``ramferry.cli.<name>`` as ``command``."""
+
+
+class _Table(click.Group):
+    """Shows every command, imports only the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"ramferry.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Table, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", message="ramferry %(version)s")
+def table() -> None:
+    """Carry a running VM's memory between hosts through a thin pipe."""
+
+
+def main() -> NoReturn:
+    """Run the command line; every error becomes one sentence and its class's exit code."""
+    try:
+        table.main(standalone_mode=False)
+    except click.UsageError as error:
+        error.show()
+        sys.exit(UsageError.exit_code)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        print("ramferry: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except RamferryError as error:
+        print(f"ramferry: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    sys.exit(0)
