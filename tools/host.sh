@@ -1,0 +1,31 @@
+# Shared by the scripts of this folder: how to speak to a person, and what this host lets us do.
+# Sourced, never run. Messages are one sentence each, on standard error.
+# shellcheck shell=bash
+
+say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
+
+fail() {
+    say "$@"
+    exit 1
+}
+
+# True where Debian packages may be installed without asking anyone: root, on a Debian or Ubuntu.
+may_install() { [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; }
+
+# apt_install PACKAGE...: installs Debian packages and only what they depend on. Asks nothing;
+# prints apt's own words only where it fails.
+apt_install() {
+    local log
+    log=$(mktemp)
+    if { apt-get -q update && apt_get_install "$@"; } </dev/null >"$log" 2>&1; then
+        rm -f "$log"
+        return 0
+    fi
+    cat "$log" >&2
+    rm -f "$log"
+    return 1
+}
+
+apt_get_install() {
+    DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends "$@"
+}
