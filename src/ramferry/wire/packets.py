@@ -1,0 +1,146 @@
+"""Packets of a multifd channel as records and as bytes.
+
+Layouts (big-endian) were read off captures of QEMU 7.2 to 11.1; ``docs/wire-format.md`` has the
+tables.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from ramferry.errors import UsageError
+
+MAGIC: Final = 0x11223344
+VERSION: Final = 1
+PACKET_BYTES: Final = 512 * 1024
+"""Page bytes of a full packet, whatever the page size."""
+MAX_CHANNELS: Final = 255
+MAX_DEVICE_STATE: Final = 64 * 1024 * 1024
+"""Bound of ours for one DEVICE_STATE payload; QEMU's VFIO code sends about 1 MiB."""
+
+INITIAL_SIZE: Final = 64
+INITIAL_LAYOUT = struct.Struct(">II16sB39x")
+COMMON_LAYOUT = struct.Struct(">III")
+RAM_LAYOUT = struct.Struct(">IIIIIIQI28x256s")
+DEVICE_STATE_LAYOUT = struct.Struct(">III256sII")
+_FLAGS_AT: Final = 8
+_SIZE_AT: Final = 20
+OFFSETS_AT: Final = 320
+
+SYNC: Final = 0x01
+DEVICE_STATE: Final = 0x40
+METHOD_FLAGS: Final[Mapping[str, int]] = {
+    "none": 0,
+    "zlib": 2,
+    "zstd": 4,
+    "qpl": 8,
+    "uadk": 16,
+    "qatzip": 32,
+}
+METHOD_MASK: Final = 0x3E
+METHOD_NAMES: Final = {bits: name for name, bits in METHOD_FLAGS.items()}
+KNOWN_FLAGS: Final = SYNC | METHOD_MASK | DEVICE_STATE
+
+
+@dataclass(frozen=True, slots=True)
+class Initial:
+    """A channel's first 64 bytes: which guest and which channel it belongs to."""
+
+    uuid: bytes
+    """16 bytes, zeros where the guest has no ``-uuid``."""
+    channel_id: int
+
+    def encode(self) -> bytes:
+        """The 64 bytes that open a channel."""
+        return INITIAL_LAYOUT.pack(MAGIC, VERSION, self.uuid, self.channel_id)
+
+
+@dataclass(frozen=True, slots=True)
+class RamPacket:
+    """A RAM packet's header; its payload, if any, comes next on the wire."""
+
+    flags: int
+    normal: int
+    """Pages in the payload."""
+    zero: int
+    """Pages named as zero behind the normal ones (QEMU ≥ 9.0)."""
+    payload_size: int
+    """Bytes that follow the header: 0 where ``normal`` is 0, whatever a stale field says."""
+    packet_num: int
+    block: str
+    """RAM block of all pages; empty where there are none."""
+    header: memoryview
+    """The header's bytes in the parser's buffer: valid until its next ``want``."""
+
+    @property
+    def sync(self) -> bool:
+        """True where the packet ends a round on its channel."""
+        return bool(self.flags & SYNC)
+
+    @property
+    def method(self) -> str:
+        """Name of the compression method that the flags carry."""
+        return METHOD_NAMES[self.flags & METHOD_MASK]
+
+    def rewrite(self, method: str, payload_size: int) -> None:
+        """Make the header announce another method and size, in place.
+
+        Only packets with pages carry method bits, so only those may be rewritten.
+        """
+        flags = (self.flags & ~METHOD_MASK) | METHOD_FLAGS[method]
+        struct.pack_into(">I", self.header, _FLAGS_AT, flags)
+        struct.pack_into(">I", self.header, _SIZE_AT, payload_size)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceState:
+    """Header of a device's state on a multifd channel (VFIO, QEMU ≥ 10.0); opaque payload."""
+
+    idstr: str
+    instance_id: int
+    payload_size: int
+    header: memoryview
+
+
+Packet = Initial | RamPacket | DeviceState
+
+
+def header_size(page_size: int) -> int:
+    """Bytes of a RAM packet header: 320 and 8 for each page that a full packet holds."""
+    return OFFSETS_AT + 8 * (PACKET_BYTES // page_size)
+
+
+def ram_header(
+    *,
+    page_size: int = 4096,
+    flags: int = 0,
+    block: str = "",
+    normal: Sequence[int] = (),
+    zero: Sequence[int] = (),
+    payload_size: int = 0,
+    packet_num: int = 0,
+) -> bytearray:
+    """A RAM packet header as QEMU ≥ 9.0 writes it; ``normal`` and ``zero`` are page offsets."""
+    raw = bytearray(header_size(page_size))
+    pages = len(normal) + len(zero)
+    alloc = PACKET_BYTES // page_size if pages else 0
+    if pages > PACKET_BYTES // page_size:
+        raise UsageError(f"a packet holds {PACKET_BYTES // page_size} pages, not {pages}")
+    fields = (MAGIC, VERSION, flags, alloc, len(normal), payload_size, packet_num, len(zero))
+    RAM_LAYOUT.pack_into(raw, 0, *fields, block.encode())
+    offsets = np.frombuffer(raw, ">u8", pages, OFFSETS_AT)
+    offsets[: len(normal)] = normal
+    offsets[len(normal) :] = zero
+    return raw
+
+
+def device_state_header(idstr: str, instance_id: int, payload_size: int) -> bytes:
+    """A DEVICE_STATE packet header."""
+    return DEVICE_STATE_LAYOUT.pack(
+        MAGIC, VERSION, DEVICE_STATE, idstr.encode(), instance_id, payload_size
+    )
