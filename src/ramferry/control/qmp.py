@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import struct
 import threading
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import Future
@@ -79,6 +80,9 @@ class Qmp:
     def __init__(self, uri: str) -> None:
         """For ``connect`` only: an object that is not connected."""
         self.uri = uri
+        self.peer_pid: int | None = None
+        """The process at the far end of a ``unix:`` socket; None over TCP, or where the kernel
+        cannot name it (another PID namespace)."""
         self._client = QMPClient()
         self._client.events.names = set(EVENT_NAMES)
         self._loop = asyncio.new_event_loop()
@@ -94,6 +98,7 @@ class Qmp:
         """
         connection = _open_socket(uri, parse_uri(uri), timeout)
         qmp = cls(uri)
+        qmp.peer_pid = _peer_pid(connection)
         qmp._thread.start()
         try:
             qmp._greet(connection, timeout)
@@ -249,6 +254,14 @@ def _open_socket(uri: str, address: str | tuple[str, int], timeout: float) -> so
         raise PeerUnreachable(f"no QEMU answers at {uri}: {error.strerror or error}") from error
     connection.setblocking(False)
     return connection
+
+
+def _peer_pid(connection: socket.socket) -> int | None:
+    """Ask the kernel who listens at the far end of a ``unix:`` socket: struct ucred's pid."""
+    if connection.family != socket.AF_UNIX:
+        return None
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    return struct.unpack("3i", credentials)[0] or None
 
 
 def _event(message: Mapping[str, Any]) -> Event:
