@@ -1,0 +1,200 @@
+#!/usr/bin/env bash
+# Gets the programs Ramferry is tested against; does nothing where they are there already.
+#
+#   tools/peers.sh qemu   a qemu-system-x86_64 on the PATH
+#   tools/peers.sh        that, and under build/peers: Debian 13's QEMU 10.0 and the real qzip
+#
+# Only QEMU on the PATH is installed on the system, and only with root's rights. Everything else
+# is fetched with a private apt configuration and unpacked under build/peers/trixie, which takes
+# no rights. The commands in build/peers/bin run those programs with their own dynamic loader and
+# libraries: they see the caller's files, sockets and devices, and keep the caller's process id.
+#
+# A peer that cannot be had costs one sentence and is skipped; with RAMFERRY_REQUIRE_PEERS=1 it is
+# a failure.
+set -euo pipefail
+cd "$(dirname -- "$0")/.."
+# shellcheck source=tools/host.sh
+. tools/host.sh
+
+peers=$PWD/build/peers
+suite=trixie
+qemu_version=10.0
+qemu=bin/qemu-system-x86_64-$qemu_version
+qzip=bin/qzip
+missing=0
+
+miss() {
+    say "$@"
+    missing=1
+}
+
+qemu_on_path() {
+    command -v qemu-system-x86_64 >/dev/null && return 0
+    if may_install; then
+        say "installing qemu-system-x86 with apt-get"
+        apt_install qemu-system-x86 && return 0
+        miss "apt-get could not install qemu-system-x86 (its words are above): what needs a QEMU is skipped."
+        return 0
+    fi
+    miss "there is no qemu-system-x86_64 on the PATH: install it (Debian and Ubuntu, as root:" \
+        "apt-get install qemu-system-x86); until then what needs a QEMU is skipped."
+}
+
+# Prints the address of this host's own Debian archive, as apt knows it from whatever file and
+# format the sources are written in, also before a first `apt-get update`; nothing where it has none.
+debian_archive() {
+    local id='' codename=''
+    [ -r /etc/os-release ] && {
+        id=$(. /etc/os-release && printf '%s' "${ID:-}")
+        codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-none}")
+    }
+    [ "$id" = debian ] || return 0
+    # shellcheck disable=SC2016 # apt fills these in, not the shell
+    apt-get indextargets --no-release-info --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' \
+        'Created-By: Packages' |
+        awk -v suite="$codename" '$2 == "main" && !/ cdrom:/ &&
+            ($1 == suite || $1 ~ /^(oldstable|stable|testing|unstable|sid)$/) { print $3; exit }'
+}
+
+# private_apt FOLDER ARCHIVE: writes a configuration under which apt knows nothing but that suite,
+# has nothing installed, and leaves the system's own state alone. The host's own proxies and
+# certificates still apply; its hooks do not.
+private_apt() {
+    local folder=$1 archive=$2 keyring=/usr/share/keyrings/debian-archive-keyring.gpg signed=''
+    mkdir -p "$folder/lists/partial" "$folder/cache/archives/partial"
+    : >"$folder/status"
+    if [ -r "$keyring" ]; then signed=" signed-by=$keyring"; fi
+    printf 'deb [arch=amd64%s] %s %s main\n' "$signed" "$archive" "$suite" >"$folder/sources.list"
+    cat >"$folder/apt.conf" <<END
+#clear APT::Update;
+#clear DPkg;
+#clear APT::Architectures;
+#clear APT::Default-Release;
+APT::Architecture "amd64";
+APT::Architectures { "amd64"; };
+APT::Install-Recommends "false";
+APT::Sandbox::User "root";
+APT::Update::Error-Mode "any";
+Acquire::Retries "3";
+Acquire::Languages "none";
+Debug::NoLocking "true";
+Dir::State "$folder";
+Dir::State::lists "$folder/lists";
+Dir::State::status "$folder/status";
+Dir::Cache "$folder/cache";
+Dir::Cache::archives "$folder/cache/archives";
+Dir::Etc::sourcelist "$folder/sources.list";
+Dir::Etc::sourceparts "/dev/null";
+Dir::Etc::preferences "/dev/null";
+Dir::Etc::preferencesparts "/dev/null";
+END
+}
+
+# unpack FOLDER: downloads both packages with all they depend on, and unpacks them in FOLDER/tree
+# without running anything of theirs.
+unpack() {
+    local folder=$1 deb
+    local apt=(apt-get -q -y -c "$folder/apt.conf" -o Dpkg::Use-Pty=0)
+    "${apt[@]}" update && "${apt[@]}" install --download-only qemu-system-x86 qatzip || return 1
+    mkdir -p "$folder/tree"
+    for deb in "$folder"/cache/archives/*.deb; do
+        dpkg-deb -x "$deb" "$folder/tree" || return 1
+    done
+}
+
+# keep TREE KEPT: moves the two programs, the libraries and the firmware; the rest is not needed.
+keep() {
+    local tree=$1/usr kept=$2
+    mkdir "$kept" "$kept/bin" "$kept/share" &&
+        mv "$tree/bin/qemu-system-x86_64" "$tree/bin/qzip" "$kept/bin/" &&
+        mv "$tree/share/qemu" "$tree/share/seabios" "$kept/share/" &&
+        mv "$tree/lib/x86_64-linux-gnu" "$kept/lib"
+}
+
+# write_command FILE PROGRAM OPTIONS: a command that runs the tree's PROGRAM. It finds the tree
+# from where it lies itself, so that the checkout may move; `exec` keeps the process id. OPTIONS
+# may name that tree as $tree.
+write_command() {
+    mkdir -p "${1%/*}"
+    cat >"$1" <<END
+#!/bin/sh
+# Written by tools/peers.sh: runs $2 of Debian's $suite with its own loader and libraries.
+here=\$(readlink -f -- "\$0")
+tree=\${here%/bin/*}/$suite
+export QEMU_MODULE_DIR="\$tree/lib/qemu"
+exec "\$tree/lib/ld-linux-x86-64.so.2" --inhibit-cache --library-path "\$tree/lib" \\
+    --argv0 $2 "\$tree/bin/$2" $3 "\$@"
+END
+    chmod +x "$1"
+}
+
+# try_out FOLDER: QEMU is of the expected version and brings up a paused machine with its own
+# firmware, and qzip returns a file as it was.
+try_out() {
+    local qemu=$1/$qemu qzip=$1/$qzip sample=$1/sample
+    echo "Expecting QEMU $qemu_version:"
+    "$qemu" --version | grep -F "version $qemu_version." || return 1
+    echo "Bringing up a paused machine:"
+    printf '{"execute":"qmp_capabilities"}\n{"execute":"quit"}\n' |
+        "$qemu" -nodefaults -display none -machine pc -accel tcg -S -qmp stdio | grep '"SHUTDOWN"' ||
+        return 1
+    echo "Compressing a file with qzip and decompressing it:"
+    cp "$1/$suite/share/seabios/bios-256k.bin" "$sample" && "$qzip" -k "$sample" &&
+        "$qzip" -d -k -o "$1/again" "$sample.gz" && cmp "$sample" "$1/again"
+}
+
+# fetch ARCHIVE: nothing appears in build/peers before it was tried out. Every step is chained,
+# because `set -e` does not reach into a condition.
+fetch() {
+    local folder=$peers/.fetch
+    rm -rf "$folder" && private_apt "$folder" "$1" && unpack "$folder" || return 1
+    # shellcheck disable=SC2016 # $tree is the command's own variable
+    keep "$folder/tree" "$folder/$suite" &&
+        write_command "$folder/$qemu" qemu-system-x86_64 \
+            '-L "$tree/share/qemu" -L "$tree/share/seabios"' &&
+        write_command "$folder/$qzip" qzip '' &&
+        try_out "$folder" || return 1
+    rm -rf "${peers:?}/$suite" "${peers:?}/bin" &&
+        mv "$folder/$suite" "$folder/bin" "$peers/" && rm -rf "$folder"
+}
+
+is_current() {
+    [ -f "$peers/stamp" ] && [ "$(cat "$peers/stamp")" = "$1" ] &&
+        [ -x "$peers/$qemu" ] && [ -x "$peers/$qzip" ]
+}
+
+trixie_peers() {
+    local what="QEMU $qemu_version and qzip of Debian 13" skipped="the tests that need them are skipped."
+    local wanted archive
+    wanted=$(sha256sum <tools/peers.sh)
+    is_current "$wanted" && return 0
+    if [ "$(uname -m)" != x86_64 ]; then
+        miss "$what are fetched on x86-64 only and this host is $(uname -m): $skipped"
+        return 0
+    fi
+    archive=$(debian_archive)
+    if [ -z "$archive" ]; then
+        miss "$what cannot be fetched, because this host has no Debian package source: $skipped"
+        return 0
+    fi
+    say "fetching $what into build/peers"
+    mkdir -p "$peers"
+    if fetch "$archive" </dev/null >"$peers/log" 2>&1; then
+        printf '%s\n' "$wanted" >"$peers/stamp"
+        return 0
+    fi
+    rm -rf "$peers/.fetch"
+    tail -n 20 "$peers/log" >&2
+    miss "$what could not be fetched or do not run here (build/peers/log ends with why): $skipped"
+}
+
+case ${1:-all} in
+    qemu) qemu_on_path ;;
+    all)
+        qemu_on_path
+        trixie_peers
+        ;;
+    *) fail "the argument is qemu or all, not $1." ;;
+esac
+[ "$missing" -eq 0 ] || [ "${RAMFERRY_REQUIRE_PEERS:-}" != 1 ] ||
+    fail "RAMFERRY_REQUIRE_PEERS=1 is set, so a missing peer is a failure."
