@@ -1,0 +1,42 @@
+# Every target sets up what it needs and nothing twice. Extra arguments for the command that a
+# target ends in: make demo ARGS='--help'.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test test-long check bench venv peers clean
+
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: venv ## migrate a real guest with none, zstd and qatzip, and print the table
+	@tools/peers.sh qemu
+	@$(BIN)/ramferry demo $(ARGS)
+
+test: venv peers check ## everything but the slow tests, against real QEMUs
+	$(PYTEST) -m "interop or hardware" $(ARGS)
+
+test-long: venv peers check ## the slow tests as well
+	$(PYTEST) -m "interop or hardware or slow" --slow $(ARGS)
+
+check: venv ## format, lint, types, layers, unit and property tests; under a minute
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(PYTEST) -m "not interop and not hardware" -q tests/unit tests/property
+
+bench: venv peers ## compare methods and routes side by side on this machine
+	@$(BIN)/ramferry bench $(ARGS)
+
+venv: ## .venv with pinned versions
+	@tools/venv.sh
+
+peers: ## QEMU on the PATH; QEMU 10.0 and qzip under build/peers
+	@tools/peers.sh
+
+clean: ## remove all that was made here: .venv, build and caches
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
