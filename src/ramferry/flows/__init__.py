@@ -1,0 +1,1 @@
+"""Where data moves: the relay."""

@@ -1,0 +1,219 @@
+"""The main channel: forward with its sync marks held, back with the destination's answer."""
+
+from __future__ import annotations
+
+import socket
+from typing import Final
+
+from ramferry.errors import MigrationFailed, PeerTimeout, RemoteProtocolError
+from ramferry.flows.session import Phase, Session
+from ramferry.transport import budget, sockets
+from ramferry.wire.events import (
+    BlockList,
+    Command,
+    MainEvent,
+    NotParsed,
+    RamEnd,
+    Resynchronised,
+    SectionStart,
+    SyncMark,
+)
+from ramferry.wire.main import MainParser
+from ramferry.wire.return_path import ReturnPathParser, Shut
+
+_CHUNK: Final = 64 * 1024
+_MAX_PREAMBLE: Final = 64 * 1024
+"""Bytes before the first section: header, configuration, commands; some hundred in practice."""
+_REFUSED: Final = {
+    "ADVISE": "this migration may switch to postcopy, which a relay does not carry: "
+    "unset the postcopy-ram capability",
+    "ENABLE_COLO": "this is a COLO migration, which a relay does not carry: unset x-colo",
+    "PACKAGED": "the source switched to postcopy, which a relay does not carry",
+}
+
+
+class MainChannel:
+    """Carries main in both directions: two threads of the session."""
+
+    def __init__(self, session: Session, source: socket.socket, first: bytes) -> None:
+        self._session = session
+        self._source = source
+        self._first = first
+        self._parser = MainParser(page_size=session.settings.page_size)
+        self._tally = session.tally.channel("main")
+        self._seen = 0
+        """Absolute offset in the stream up to which bytes were received and parsed."""
+        self._sent = 0
+        """The same, up to which they went on."""
+        self._return_path = False
+        self._destination: socket.socket
+
+    def run(self) -> None:
+        """Carry the stream from the source to its end."""
+        held = self._preamble()
+        self._connect()
+        for data, events in held:
+            self._forward(data, events)
+        buffer = memoryview(bytearray(_CHUNK))
+        while count := self._receive(buffer):
+            data = buffer[:count]
+            self._forward(data, self._parser.feed(data))
+        self._source_ended()
+
+    def _receive(self, buffer: memoryview) -> int:
+        """The next bytes of the stream, as many as there are; 0 at its end."""
+        while True:
+            self._session.check()
+            try:
+                count = self._source.recv_into(buffer)
+            except BlockingIOError:  # silence is no fault on main: the loop judges stalls
+                continue
+            except OSError as error:
+                self._session.check()
+                raise MigrationFailed(f"main: the source broke the connection: {error}") from error
+            self._tally.bytes_in += count
+            return count
+
+    def _preamble(self) -> list[tuple[memoryview, list[MainEvent]]]:
+        """Read up to the first section and judge whether this stream can be carried at all."""
+        self._tally.bytes_in += len(self._first)
+        held = [(memoryview(self._first), self._parser.feed(self._first))]
+        size = 0
+        while not any(isinstance(event, SectionStart) for event in held[-1][1]):
+            buffer = memoryview(bytearray(4096))
+            count = self._receive(buffer)
+            if not count:
+                raise MigrationFailed("main: the source gave up before it sent any section")
+            size += count
+            if size > _MAX_PREAMBLE:
+                raise RemoteProtocolError(
+                    f"a section within {_MAX_PREAMBLE} bytes", "none", channel="main"
+                )
+            held.append((buffer[:count], self._parser.feed(buffer[:count])))
+        for _, events in held:
+            for event in events:
+                self._judge(event)
+        if not self._return_path:
+            raise MigrationFailed(
+                "the source opened no return path, so nobody would learn whether the destination "
+                "took over: set the return-path capability on both QEMUs and migrate again"
+            )
+        return held
+
+    def _judge(self, event: MainEvent) -> None:
+        if not isinstance(event, Command):
+            return
+        if event.name == "OPEN_RETURN_PATH":
+            self._return_path = True
+        elif event.name in _REFUSED:
+            raise MigrationFailed(_REFUSED[event.name])
+
+    def _connect(self) -> None:
+        session = self._session
+        self._destination = sockets.connect(session.settings.connect)
+        session.destination_main = self._destination
+        sockets.tune(self._destination, session.settings.stall_timeout)
+        sockets.set_buffers(self._destination, send=budget.INITIAL)
+        session.check()
+        session.start("return path", self._carry_back)
+        session.onward.set()
+
+    def _forward(self, data: memoryview, events: list[MainEvent]) -> None:
+        """Send ``data`` on, stopping before each mark until its channels are ready."""
+        self._seen += len(data)
+        for event in events:
+            self._judge(event)
+            match event:
+                case BlockList():
+                    self._session.blocks.update(
+                        (block.name, block.used_length) for block in event.blocks
+                    )
+                case SyncMark():
+                    self._send_up_to(event.start, data)
+                    self._pass_mark(event, data)
+                case NotParsed():
+                    self._session.lost_sight(event.idstr, event.why)
+                case Resynchronised():
+                    self._session.regained_sight()
+                case RamEnd():
+                    self._session.advance(Phase.SWITCHOVER)
+        self._send_up_to(self._seen, data)
+
+    def _pass_mark(self, mark: SyncMark, data: memoryview) -> None:
+        session = self._session
+        if mark.index == 0:
+            session.gather()
+        session.gate.hold(mark.index)
+        session.check()
+        self._send_up_to(mark.end, data)
+        session.gate.release(mark.index)
+        self._tally.syncs += 1
+
+    def _send_up_to(self, offset: int, data: memoryview) -> None:
+        """Send what is unsent before the stream's ``offset``; ``data`` ends where ``_seen`` is."""
+        if offset <= self._sent:
+            return
+        first = self._seen - len(data)
+        part = data[max(self._sent - first, 0) : offset - first]
+        # main's few bytes do not queue behind packets: a late mark would hold every channel
+        self._session.pacer.charge(len(part))
+        try:
+            self._tally.bytes_out += sockets.send_all(self._destination, [part])
+        except OSError as error:
+            raise MigrationFailed(f"main: the destination broke the connection: {error}") from error
+        self._sent = offset
+
+    def _source_ended(self) -> None:
+        """The source closed main: the end of a good migration, a cancel, or its death."""
+        if self._session.phase < Phase.SWITCHOVER:
+            raise MigrationFailed("main: the source ended the migration before its last round")
+        # all of it is on its way: the destination decides, and its answer is still carried back
+        sockets.finish_sending(self._destination)
+
+    def _carry_back(self) -> None:
+        """Carry the return path and learn from it how the migration ended."""
+        parser = ReturnPathParser()
+        buffer = memoryview(bytearray(4096))
+        shut: Shut | None = None
+        while count := self._receive_back(buffer):
+            for event in parser.feed(buffer[:count]):
+                shut = event if isinstance(event, Shut) else shut
+            if shut is not None and not shut.error:
+                # from here on nothing that breaks can undo it
+                self._session.advance(Phase.CONFIRMED)
+            self._send_back(buffer[:count], shut)
+            if shut is not None and shut.error:
+                self._refused(shut)
+        if shut is None:
+            self._session.fail(
+                MigrationFailed(
+                    "the destination closed the main channel without taking over: "
+                    "see its log for the cause"
+                ),
+                final=True,
+            )
+
+    def _receive_back(self, buffer: memoryview) -> int:
+        while True:
+            try:
+                return self._destination.recv_into(buffer)
+            except BlockingIOError:
+                self._session.check()
+            except OSError:
+                return 0
+
+    def _send_back(self, data: memoryview, shut: Shut | None) -> None:
+        try:
+            sockets.send_all(self._source, [data])
+        except (OSError, PeerTimeout) as error:
+            if shut is not None and not shut.error:
+                self._session.note(
+                    "the source could not be told that the destination took over "
+                    f"({error}): the guest runs at the destination, stop the source's QEMU"
+                )
+
+    def _refused(self, shut: Shut) -> None:
+        self._session.fail(
+            MigrationFailed(f"the destination refused the guest (SHUT with error {shut.error})"),
+            final=True,
+        )

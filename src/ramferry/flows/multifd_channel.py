@@ -1,0 +1,199 @@
+"""One multifd channel: receive, inflate and check, compress, send; one thread."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Final
+
+from ramferry.codec import create_decoder, create_encoder
+from ramferry.codec.base import MAX_PAYLOAD, PACKET_BYTES, Buffer, Decoder, Encoder
+from ramferry.errors import (
+    MigrationFailed,
+    PeerTimeout,
+    RemoteProtocolError,
+)
+from ramferry.flows.session import Phase, Session
+from ramferry.transport import budget, sockets
+from ramferry.wire.multifd import MultifdParser, State
+from ramferry.wire.packets import DeviceState, Initial, RamPacket
+
+_DEVICE_STATE_CHUNK: Final = 256 * 1024
+
+
+class MultifdChannel:
+    """Carries one channel's packets from the source to the destination."""
+
+    def __init__(
+        self,
+        session: Session,
+        source: socket.socket,
+        initial: Initial,
+        connected: Callable[[socket.socket, str], None],
+    ) -> None:
+        self.initial = initial
+        self.name = f"multifd {initial.channel_id}"
+        self._session = session
+        self._source = source
+        self._connected = connected
+        self._destination: socket.socket
+        settings = session.settings
+        self._tally = session.tally.channel(self.name)
+        self._parser = MultifdParser(page_size=settings.page_size, initial=False)
+        self._parser.channel = self.name
+        self._parser.blocks = session.blocks
+        self._decoder: Decoder | None = None
+        self._encoder: Encoder | None = None
+        # untouched memory of both costs nothing: the kernel maps it page by page
+        self._pages = memoryview(bytearray(PACKET_BYTES))
+        self._payload = memoryview(bytearray(MAX_PAYLOAD))
+
+    def run(self) -> None:
+        """Carry packets until the source ends the channel."""
+        try:
+            self._connect()
+            while (packet := self._next()) is not None:
+                if isinstance(packet, DeviceState):
+                    self._device_state(packet)
+                else:
+                    self._ram(packet)
+            sockets.finish_sending(self._destination)
+        except (RemoteProtocolError, PeerTimeout) as error:
+            if isinstance(error, RemoteProtocolError):
+                raise error.at(self.name, max(self._parser.packets - 1, 0)) from None
+            raise PeerTimeout(f"{self.name}: {error}") from error
+
+    def _connect(self) -> None:
+        session = self._session
+        session.onward.wait()
+        session.check()
+        self._destination = sockets.connect(session.settings.connect)
+        session.destinations.append(self._destination)
+        sockets.tune(self._destination, session.settings.stall_timeout)
+        sockets.set_buffers(self._destination, send=budget.INITIAL)
+        session.check()
+        self._tally.bytes_in += len(raw := self.initial.encode())
+        self._send([raw], len(raw))
+        self._connected(self._destination, self.name)
+
+    def _next(self) -> RamPacket | DeviceState | None:
+        """The next packet's header; None at the channel's end."""
+        parser = self._parser
+        while True:
+            piece = parser.want()
+            count = self._receive(piece, idle=parser.state is State.PREFIX)
+            if count < len(piece):
+                self._source_ended(count)
+                return None
+            packet = parser.filled()
+            if isinstance(packet, RamPacket | DeviceState):
+                self._tally.packets += 1
+                return packet
+
+    def _source_ended(self, received: int) -> None:
+        self._session.check()
+        self._parser.ended(received)
+        if self._session.phase < Phase.SWITCHOVER and self._session.gate.gated:
+            raise MigrationFailed(
+                f"{self.name}: the source closed it after packet {self._parser.packets - 1}, "
+                "before the last round"
+            )
+
+    def _receive(self, view: memoryview, *, idle: bool = False) -> int:
+        try:
+            count = sockets.receive_into(self._source, view, idle=idle)
+        except OSError as error:
+            self._session.check()
+            raise MigrationFailed(
+                f"{self.name}: the source broke the connection: {error.strerror}"
+            ) from error
+        self._tally.bytes_in += count
+        return count
+
+    def _send(self, parts: list[Buffer], size: int) -> None:
+        try:
+            self._session.send_onward(self._destination, parts, size)
+        except OSError as error:
+            self._session.check()
+            raise MigrationFailed(
+                f"{self.name}: the destination broke the connection: {error.strerror}"
+            ) from error
+        self._tally.bytes_out += size
+
+    def _ram(self, packet: RamPacket) -> None:
+        parts: list[Buffer] = [packet.header]
+        if packet.normal:
+            parts = self._carry_pages(packet)
+        self._send(parts, sum(map(len, parts)))
+        self._tally.pages += packet.normal
+        self._tally.zero_pages += packet.zero
+        if packet.sync:
+            self._meet()
+
+    def _carry_pages(self, packet: RamPacket) -> list[Buffer]:
+        """Receive and check a payload; returns what goes on in its place, header first."""
+        if self._decoder is None:
+            self._decoder = self._choose(packet.method)
+        pages = self._pages[: packet.normal * self._session.settings.page_size]
+        payload = self._receive_payload(self._decoder, packet, pages)
+        if self._encoder is None:
+            return [packet.header, payload]
+        out = self._encoder.encode(pages)
+        packet.rewrite(self._session.settings.method, sum(map(len, out)))
+        return [packet.header, *out]
+
+    def _receive_payload(
+        self, decoder: Decoder, packet: RamPacket, pages: memoryview
+    ) -> memoryview:
+        """The payload as it came; ``pages`` holds what it inflates to."""
+        size, verbatim = packet.payload_size, decoder.verbatim
+        limit = len(pages) if verbatim else decoder.max_payload(packet.normal)
+        if size > limit or (verbatim and size != limit):
+            raise RemoteProtocolError(
+                f"{'' if verbatim else 'at most '}{limit} bytes for {packet.normal} pages",
+                f"next_packet_size {size}",
+            )
+        payload = pages if verbatim else self._payload[:size]
+        count = self._receive(payload)
+        if count < size:
+            self._session.check()
+            self._parser.ended(count)
+        self._parser.payload_done()
+        if not verbatim:
+            decoder.decode(payload, pages)
+        return payload
+
+    def _choose(self, method: str) -> Decoder:
+        """The source's method is known: make the codecs for it."""
+        settings = self._session.settings
+        decoder = create_decoder(method, page_size=settings.page_size)
+        if method != settings.method:
+            self._encoder = create_encoder(
+                settings.method, settings.level, page_size=settings.page_size
+            )
+        self._session.note_codecs(method, decoder, self._encoder)
+        return decoder
+
+    def _meet(self) -> None:
+        """The round's end on this channel: wait for the far side, then for main's mark."""
+        self._tally.syncs += 1
+        try:
+            self._session.until_consumed(self._destination, self.name)
+        except OSError as error:
+            self._session.check()
+            raise MigrationFailed(f"{self.name}: the destination broke the connection") from error
+        self._session.gate.arrive(self.initial.channel_id)
+
+    def _device_state(self, packet: DeviceState) -> None:
+        """Pass a device's state through, piece by piece: nobody but the device can read it."""
+        self._send([packet.header], len(packet.header))
+        left = packet.payload_size
+        while left:
+            piece = self._payload[: min(left, _DEVICE_STATE_CHUNK)]
+            count = self._receive(piece)
+            if count < len(piece):
+                self._session.check()
+                self._parser.ended(packet.payload_size - left + count)
+            self._send([piece], len(piece))
+            left -= count
+        self._parser.payload_done()

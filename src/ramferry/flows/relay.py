@@ -1,0 +1,270 @@
+"""The relay: QEMU's migration stream in, every method decoded, every method encoded, out.
+
+The rules it keeps are in ``docs/decisions``; where each lives: connections are classified in
+``lobby``, marks are held in ``gate``, faults end a migration in ``session``, and the two kinds of
+channel are carried in ``main_channel`` and ``multifd_channel``. This file ties them together in one
+thread that accepts, watches and judges, while every channel has a thread of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import socket
+import time
+from functools import partial
+from typing import Final, Protocol
+
+from ramferry.codec import create_encoder
+from ramferry.errors import (
+    Cancelled,
+    MigrationFailed,
+    RamferryError,
+    RemoteProtocolError,
+)
+from ramferry.flows.lobby import Lobby, MainArrival, MultifdArrival
+from ramferry.flows.loop import HUNG_UP, Loop
+from ramferry.flows.main_channel import MainChannel
+from ramferry.flows.multifd_channel import MultifdChannel
+from ramferry.flows.roster import Roster
+from ramferry.flows.session import Phase, RelaySettings, Session
+from ramferry.flows.stall import StallWatch
+from ramferry.flows.throttle import BufferGovernor
+from ramferry.metrics import RelayCounters, RelayResult
+from ramferry.transport import budget, sockets
+from ramferry.transport.address import Address, UnixAddress
+
+_STEP: Final = 0.25
+"""Seconds between two looks at what no event reports; also the pace of progress."""
+_FAREWELL: Final = 5.0
+"""Seconds for the source to close its side after it was told that the destination took over."""
+
+
+class Observer(Protocol):
+    """Told what happens, in the relay's thread; ``note`` may come from any thread."""
+
+    def listening(self, address: Address) -> None:
+        """The relay accepts connections at ``address``."""
+
+    def progress(self, counters: RelayCounters) -> None:
+        """A migration is under way."""
+
+    def finished(self, result: RelayResult) -> None:
+        """A migration ended, one way or the other."""
+
+    def note(self, text: str) -> None:
+        """Something a person should know; one sentence."""
+
+
+class Relay:
+    """Listens at one address and carries one migration after another to the other."""
+
+    def __init__(self, settings: RelaySettings, observer: Observer) -> None:
+        # a wrong method or level is the caller's error: before anything listens
+        create_encoder(settings.method, settings.level, page_size=settings.page_size)
+        self._settings = settings
+        self._observer = observer
+        self._loop = Loop()
+        self._session: Session | None = None
+        self._waiting: list[MultifdArrival] = []
+        """Channels that came before their main's first bytes."""
+        self._roster = Roster(settings.channels)
+        self._stopping = False
+        self._listener = sockets.listen(settings.listen)
+        if self._listener.family != socket.AF_UNIX:
+            # inherited by what is accepted; a window cannot shrink later
+            sockets.set_buffers(self._listener, receive=budget.INITIAL)
+        self._lobby = Lobby(self._loop, self._listener, self._arrived, observer.note)
+
+    def run(self, *, once: bool = False) -> RelayResult | None:
+        """Carry migrations until ``stop``; with ``once``, carry one and return how it ended."""
+        self._observer.listening(sockets.local_address(self._listener))
+        result = None
+        try:
+            while not self._stopping and not (once and result):
+                self._loop.step(_STEP)
+                self._lobby.expire()
+                if self._session is not None:
+                    result = self._carry(self._session)
+        finally:
+            self._close()
+        return result
+
+    def stop(self, reason: str) -> None:
+        """End the relay; safe from a signal handler. A switchover under way is let finish."""
+        self._loop.call(partial(self._stop, reason))
+
+    def watch_parent(self, fd: int) -> None:
+        """End the relay when the reader of pipe ``fd`` is gone."""
+        self._loop.add(fd, 0, partial(self._stop, "its reader is gone"))
+
+    def _stop(self, reason: str) -> None:
+        again, self._stopping = self._stopping, True
+        if self._session is None:
+            return
+        if self._session.phase == Phase.SWITCHOVER and not again:
+            self._observer.note(
+                "the switchover has begun and only the destination can end it: waiting for its "
+                "answer (signal again to cut the connections)"
+            )
+            return
+        error = Cancelled(f"cancelled: {reason}; the guest runs on at the source")
+        self._session.fail(error, final=again)
+
+    # --- arrivals
+
+    def _arrived(self, arrival: MainArrival | MultifdArrival) -> None:
+        if isinstance(arrival, MultifdArrival):
+            if self._session is None:
+                self._await_main(arrival)
+            else:
+                self._add_channel(self._session, arrival)
+            return
+        if self._session is not None:
+            self._observer.note("refused a second migration while one is under way")
+            arrival.sock.close()
+            return
+        self._begin(arrival)
+
+    def _await_main(self, arrival: MultifdArrival) -> None:
+        self._waiting.append(arrival)
+        # a source that gives up before its main spoke takes its channels with it
+        self._loop.add(arrival.sock.fileno(), HUNG_UP, partial(self._forget, arrival))
+
+    def _forget(self, arrival: MultifdArrival) -> None:
+        self._loop.remove(arrival.sock.fileno())
+        self._waiting.remove(arrival)
+        arrival.sock.close()
+
+    def _begin(self, arrival: MainArrival) -> None:
+        session = Session(self._settings, self._observer.note)
+        self._session = session
+        self._roster = Roster(self._settings.channels)
+        session.sources.append(arrival.sock)
+        sockets.tune(arrival.sock, self._settings.stall_timeout)
+        waiting, self._waiting = self._waiting, []
+        main = MainChannel(session, arrival.sock, arrival.first)
+        session.start("main", main.run)
+        for channel in waiting:
+            self._loop.remove(channel.sock.fileno())
+            self._add_channel(session, channel)
+
+    def _add_channel(self, session: Session, arrival: MultifdArrival) -> None:
+        session.sources.append(arrival.sock)
+        try:
+            if session.gathered.is_set():
+                raise RemoteProtocolError(
+                    f"{len(self._roster.ids)} channels",
+                    "one more after the first sync mark: pass --channels",
+                    channel=f"multifd {arrival.initial.channel_id}",
+                )
+            self._roster.admit(arrival.initial)
+        except RamferryError as error:
+            session.fail(error)
+            return
+        sockets.tune(arrival.sock, self._settings.stall_timeout)
+        channel = MultifdChannel(session, arrival.sock, arrival.initial, self._watch)
+        session.start(channel.name, channel.run)
+
+    def _watch(self, destination: socket.socket, name: str) -> None:
+        """Called by a channel's thread once it is connected onwards."""
+        self._loop.call(partial(self._watch_destination, destination, name))
+
+    def _watch_destination(self, destination: socket.socket, name: str) -> None:
+        if destination.fileno() >= 0:
+            gone = partial(self._destination_gone, destination, name)
+            self._loop.add(destination.fileno(), HUNG_UP, gone)
+
+    def _destination_gone(self, destination: socket.socket, name: str) -> None:
+        """A channel's far end closed: the normal end, or the loss of everything on it."""
+        self._loop.remove(destination.fileno())
+        session = self._session
+        # after ram's END it is the normal end
+        if session is not None and session.gate.gated and session.phase < Phase.SWITCHOVER:
+            session.fail(MigrationFailed(f"{name}: the destination closed the connection"))
+
+    # --- one migration
+
+    def _carry(self, session: Session) -> RelayResult:
+        """Watch over a migration until it has ended and nothing of it is left."""
+        governor = BufferGovernor(session)
+        confirmed = 0.0
+        next_look = time.monotonic() + _STEP
+        watch = StallWatch(session)
+        while session.running() and not session.over.is_set():
+            self._loop.step(0.02 if session.phase != Phase.CARRYING else _STEP)
+            self._gather(session)
+            if session.phase == Phase.CONFIRMED:
+                confirmed = confirmed or time.monotonic()
+                if time.monotonic() - confirmed > _FAREWELL:
+                    break
+            if time.monotonic() >= next_look:
+                next_look = time.monotonic() + _STEP
+                self._lobby.expire()
+                watch.look()
+                governor.adjust()
+                self._observer.progress(session.tally.snapshot(session.gate.passed))
+        return self._end(session)
+
+    def _gather(self, session: Session) -> None:
+        """Main stands before the first mark: is every channel here?"""
+        if session.gathered.is_set() or not session.want_gathered.is_set():
+            return
+        self._lobby.accept()
+        if not self._roster.full() or not (self._roster.wanted or self._lobby.settled()):
+            return
+        try:
+            self._roster.close()
+        except MigrationFailed as error:
+            session.fail(error)
+            return
+        session.gate.expect(self._roster.ids)
+        session.gathered.set()
+
+    def _end(self, session: Session) -> RelayResult:
+        for sock in session.destinations:
+            self._loop.remove(sock.fileno())
+        completed = session.phase == Phase.CONFIRMED
+        if completed:
+            for sock in session.sources:
+                sockets.cut(sock)
+        elif session.error is None:
+            session.fail(MigrationFailed("every connection ended early"), final=True)
+        if not completed:
+            session.tear_down()
+        session.close()
+        self._session = None
+        result = self._result(session, completed)
+        self._observer.progress(result.counters)
+        self._observer.finished(result)
+        return result
+
+    def _result(self, session: Session, completed: bool) -> RelayResult:
+        error = session.error
+        return RelayResult(
+            completed=completed,
+            error=str(error) if error else "",
+            exit_code=error.exit_code if error else 0,
+            method_in=session.method_in,
+            method_out=self._settings.method,
+            level=self._settings.level,
+            backend=session.backend,
+            channels=len(self._roster.ids),
+            gated=session.gate.gated,
+            max_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            counters=session.tally.snapshot(session.gate.passed),
+        )
+
+    def _close(self) -> None:
+        self._lobby.close()
+        for arrival in self._waiting:
+            arrival.sock.close()
+        if self._session is not None:
+            self._session.fail(Cancelled("cancelled; the guest runs on at the source"), final=True)
+            self._end(self._session)
+        self._listener.close()
+        self._loop.close()
+        if isinstance(self._settings.listen, UnixAddress):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._settings.listen.path)

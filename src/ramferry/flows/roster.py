@@ -1,0 +1,54 @@
+"""Which multifd channels a migration has."""
+
+from __future__ import annotations
+
+from ramferry.errors import MigrationFailed, RemoteProtocolError
+from ramferry.wire.packets import MAX_CHANNELS, Initial
+
+
+class Roster:
+    """Admits channels by their initial packets: one guest, each id once, none out of range."""
+
+    def __init__(self, wanted: int | None) -> None:
+        self.wanted = wanted
+        """multifd-channels where the caller knows it."""
+        self.ids: set[int] = set()
+        self._uuid = b""
+
+    def admit(self, initial: Initial) -> None:
+        """Take in one more channel.
+
+        :raise RemoteProtocolError: it cannot belong to this migration.
+        """
+        limit = self.wanted or MAX_CHANNELS
+        try:
+            if initial.channel_id >= limit:
+                raise RemoteProtocolError(f"a channel id below {limit}", f"id {initial.channel_id}")
+            if initial.channel_id in self.ids:
+                raise RemoteProtocolError("each channel id once", "this one twice")
+            if self.ids and initial.uuid != self._uuid:
+                raise RemoteProtocolError(
+                    f"UUID {self._uuid.hex()} as on the other channels", initial.uuid.hex()
+                )
+        except RemoteProtocolError as error:
+            raise error.at(f"multifd {initial.channel_id}") from None
+        self.ids.add(initial.channel_id)
+        self._uuid = initial.uuid
+
+    def full(self) -> bool:
+        """False where the caller knows of channels that are still to come."""
+        return self.wanted is None or len(self.ids) >= self.wanted
+
+    def close(self) -> None:
+        """Every channel that comes has come.
+
+        :raise MigrationFailed: there is none, or one is missing.
+        """
+        if not self.ids:
+            raise MigrationFailed(
+                "the source opened no multifd channel: set the multifd capability on both QEMUs "
+                "and migrate again"
+            )
+        missing = sorted(set(range(max(self.ids))) - self.ids)
+        if missing:
+            raise MigrationFailed(f"multifd channels {missing} never came, though later ones did")

@@ -1,0 +1,230 @@
+"""One migration through a relay: what its threads share, and how it ends.
+
+The phases say what may still be undone. Until ram's END has been sent on, any fault ends every
+connection, and QEMU fails the migration and keeps its guest. After that only the destination knows
+whether its guest has started: the relay delivers what it has, carries the destination's answer back
+and changes nothing.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from ramferry.codec.base import Decoder, Encoder
+from ramferry.errors import PeerTimeout, RamferryError, RemoteProtocolError
+from ramferry.flows.gate import SyncGate, Unwind
+from ramferry.flows.loop import hung_up
+from ramferry.flows.tally import Tally
+from ramferry.transport import sockets
+from ramferry.transport.address import Address
+from ramferry.transport.pacing import Pacer
+
+_DRAIN_POLL: Final = (0.00005, 0.002)
+"""First and longest pause between two looks at an unsent queue, in seconds: no event tells when
+it is empty. 2 ms a round is lost in the 60-90 ms that gating costs a migration."""
+
+
+class Phase(IntEnum):
+    """How far a migration is."""
+
+    GATHERING = 0
+    """Not every channel is here; the destination may not be connected yet."""
+    CARRYING = 1
+    """Rounds of guest memory."""
+    SWITCHOVER = 2
+    """Ram's END went on: the destination may start its guest at any moment."""
+    CONFIRMED = 3
+    """The destination's SHUT was delivered to the source."""
+    FAILED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class RelaySettings:
+    """What the relay was asked to do."""
+
+    listen: Address
+    connect: Address
+    method: str
+    """multifd-compression on the outgoing side."""
+    level: int | None = None
+    channels: int | None = None
+    """multifd-channels; None: as many as are connected when the first sync mark comes."""
+    max_bandwidth: float = 0.0
+    """Bytes per second on the outgoing side; 0: no cap."""
+    page_size: int = 4096
+    stall_timeout: float = 60.0
+    """Seconds after which a peer that stopped in the middle of something is given up."""
+
+
+class Session:
+    """Shared state of one migration's threads."""
+
+    def __init__(self, settings: RelaySettings, note: Callable[[str], None]) -> None:
+        self.settings = settings
+        self.note = note
+        self.gate = SyncGate()
+        self.tally = Tally(settings.page_size)
+        self.pacer = Pacer(settings.max_bandwidth)
+        self.blocks: dict[str, int] = {}
+        """RAM blocks' used lengths, filled when the main channel brings the list."""
+        self.onward = threading.Event()
+        """Set once main is connected onwards: the multifd channels may follow."""
+        self.gathered = threading.Event()
+        """Set once every channel that the source opened is here."""
+        self.want_gathered = threading.Event()
+        """Set by main when it stands before the first sync mark."""
+        self.over = threading.Event()
+        """Set when the migration has failed or every thread has ended."""
+        self.error: RamferryError | None = None
+        self.method_in = ""
+        self.backend = ""
+        """What inflates and compresses, as in ``RelayResult.backend``."""
+        self.sources: list[socket.socket] = []
+        """Connections towards the source, main first."""
+        self.destinations: list[socket.socket] = []
+        """Connections towards the destination; main is ``destination_main``."""
+        self.destination_main: socket.socket | None = None
+        self.blind_since: float | None = None
+        """When main lost sight of its marks; None while it sees them."""
+        self._phase = Phase.GATHERING
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+
+    @property
+    def phase(self) -> Phase:
+        """How far the migration is."""
+        return self._phase
+
+    def advance(self, phase: Phase) -> None:
+        """Enter a later phase; an earlier one is ignored."""
+        with self._lock:
+            self._phase = max(self._phase, phase)
+
+    def fail(self, error: RamferryError, *, final: bool = False) -> None:
+        """End the migration with ``error``, unless it is too late or something came first.
+
+        :param final: the caller knows that the destination did not take over, so that the
+            switchover, too, has failed.
+        """
+        with self._lock:
+            if self._phase >= Phase.CONFIRMED:
+                return
+            if self._phase is Phase.SWITCHOVER and not final:
+                self.note(f"in the switchover, left to the destination to judge: {error}")
+                return
+            self._phase = Phase.FAILED
+            self.error = error
+        self.gate.end()
+        self.pacer.end()
+        self.onward.set()
+        self.gathered.set()
+        self.over.set()
+
+    def check(self) -> None:
+        """Leave the calling thread where the migration has failed."""
+        if self._phase is Phase.FAILED:
+            raise Unwind
+
+    def gather(self) -> None:
+        """Before the first mark: wait until every channel is here; called by main."""
+        self.want_gathered.set()
+        self.gathered.wait()
+        self.check()
+        self.advance(Phase.CARRYING)
+
+    def lost_sight(self, idstr: str, why: str) -> None:
+        """Main has come to bytes that cannot be parsed: marks may pass unseen."""
+        if self._phase < Phase.SWITCHOVER:
+            self.note(f"main: device {idstr!r} is copied, not parsed ({why})")
+            self.blind_since = time.monotonic()
+
+    def regained_sight(self) -> None:
+        """Main is parsed again."""
+        self.blind_since = None
+
+    def note_codecs(self, method: str, decoder: Decoder, encoder: Encoder | None) -> None:
+        """A channel saw the source's method and chose its codecs.
+
+        :raise RemoteProtocolError: another channel saw another method.
+        """
+        with self._lock:
+            if self.method_in not in ("", method):
+                raise RemoteProtocolError(f"method {self.method_in} on every channel", method)
+            self.method_in = method
+            out = encoder.backend if encoder else decoder.backend
+            self.backend = out if out == decoder.backend else f"{decoder.backend} → {out}"
+
+    def start(self, name: str, run: Callable[[], None]) -> None:
+        """Run ``run`` in a thread of this migration; its errors end the migration."""
+
+        def body() -> None:
+            try:
+                run()
+            except Unwind:
+                pass
+            except RamferryError as error:
+                self.fail(error)
+            except Exception as error:
+                self.fail(RamferryError(f"internal error in {name}: {error!r}"))
+
+        thread = threading.Thread(target=body, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def running(self) -> bool:
+        """True while any thread of the migration lives."""
+        return any(thread.is_alive() for thread in self._threads)
+
+    def send_onward(self, sock: socket.socket, parts: list[sockets.Buffer], size: int) -> None:
+        """Send a packet to the destination when its slot on the wire comes."""
+        if self.settings.max_bandwidth:
+            self.pacer.wait(size)
+            self.check()
+        sockets.send_all(sock, parts)
+
+    def until_consumed(self, sock: socket.socket, channel: str) -> None:
+        """Wait until the far side has taken every byte that was sent on ``sock``.
+
+        :raise PeerTimeout: it takes nothing for the stall limit.
+        :raise ConnectionError: it closed, so that nothing proves anything.
+        """
+        pause, left, since = _DRAIN_POLL[0], -1, time.monotonic()
+        while (now_left := sockets.unsent(sock)) > 0:
+            self.check()
+            if now_left != left:
+                left, since = now_left, time.monotonic()
+            elif time.monotonic() - since > self.settings.stall_timeout:
+                raise PeerTimeout(f"{channel}: the destination leaves {left} bytes untaken")
+            time.sleep(pause)
+            pause = min(pause * 2, _DRAIN_POLL[1])
+        if hung_up(sock.fileno()):
+            raise ConnectionError("the destination closed it")
+
+    def tear_down(self) -> None:
+        """End every connection in the order that leaves both QEMUs answering.
+
+        The destination's main goes first: it waits for no SYNC, because a mark is passed on only
+        after all of them, so it sees the end and fails. Towards the source every connection is
+        reset. Threads that wait on any of them wake up.
+        """
+        if self.destination_main is not None:
+            sockets.cut(self.destination_main)
+        for sock in list(self.destinations):
+            sockets.cut(sock)
+        for sock in list(self.sources):
+            sockets.reset(sock)
+
+    def close(self, patience: float = 5.0) -> None:
+        """Wait for the threads and free the sockets."""
+        deadline = time.monotonic() + patience
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        mains = [self.destination_main] if self.destination_main else []
+        for sock in [*mains, *self.destinations, *self.sources]:
+            sock.close()

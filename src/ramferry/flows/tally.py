@@ -1,0 +1,76 @@
+"""Counters of one migration, written by the threads that own them, read as snapshots."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from ramferry.metrics import ChannelCounters, RelayCounters
+
+
+@dataclass(slots=True)
+class ChannelTally:
+    """What one connection carried; one thread writes, others may read at any time."""
+
+    name: str
+    bytes_in: int = 0
+    bytes_out: int = 0
+    packets: int = 0
+    pages: int = 0
+    zero_pages: int = 0
+    syncs: int = 0
+
+    def frozen(self) -> ChannelCounters:
+        """The counters as they are at this moment."""
+        return ChannelCounters(
+            self.name,
+            self.bytes_in,
+            self.bytes_out,
+            self.packets,
+            self.pages,
+            self.zero_pages,
+            self.syncs,
+        )
+
+
+@dataclass(slots=True)
+class Tally:
+    """All channels of one migration, and its clocks."""
+
+    page_size: int
+    channels: list[ChannelTally] = field(default_factory=list)
+    started: float = field(default_factory=time.monotonic)
+    _cpu: float = field(default_factory=time.process_time)
+
+    def channel(self, name: str) -> ChannelTally:
+        """Counters for one more connection."""
+        tally = ChannelTally(name)
+        self.channels.append(tally)
+        return tally
+
+    @property
+    def moved(self) -> int:
+        """Bytes in and out so far: whether anything moves at all."""
+        return sum(one.bytes_in + one.bytes_out for one in self.channels)
+
+    @property
+    def bytes_out(self) -> int:
+        """Bytes sent to the destination side so far."""
+        return sum(one.bytes_out for one in self.channels)
+
+    def snapshot(self, rounds: int) -> RelayCounters:
+        """Sums and channels at this moment."""
+        channels = tuple(one.frozen() for one in self.channels)
+        pages = sum(one.pages for one in channels)
+        return RelayCounters(
+            seconds=time.monotonic() - self.started,
+            bytes_in=sum(one.bytes_in for one in channels),
+            bytes_out=sum(one.bytes_out for one in channels),
+            packets=sum(one.packets for one in channels),
+            pages=pages,
+            zero_pages=sum(one.zero_pages for one in channels),
+            guest_bytes=pages * self.page_size,
+            rounds=rounds,
+            cpu_seconds=time.process_time() - self._cpu,
+            channels=channels,
+        )
