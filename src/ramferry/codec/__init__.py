@@ -1,0 +1,22 @@
+"""The multifd methods, bytes → bytes: one encoder or decoder per channel.
+
+``base`` has the contract, ``table`` the methods, and each method has a file of its name.
+"""
+
+from __future__ import annotations
+
+from ramferry.codec.base import MAX_PAYLOAD, PACKET_BYTES, Buffer, Decoder, Encoder
+from ramferry.codec.table import METHODS, Method, create_decoder, create_encoder, find_method
+
+__all__ = [
+    "MAX_PAYLOAD",
+    "METHODS",
+    "PACKET_BYTES",
+    "Buffer",
+    "Decoder",
+    "Encoder",
+    "Method",
+    "create_decoder",
+    "create_encoder",
+    "find_method",
+]

@@ -1,0 +1,39 @@
+"""Method ``none``: the payload is the pages."""
+
+from __future__ import annotations
+
+from ramferry.codec.base import Buffer
+from ramferry.errors import CorruptDataError
+
+
+class NoneEncoder:
+    """Hands the caller's pages back, uncopied."""
+
+    backend = "none"
+
+    def encode(self, pages: memoryview) -> list[Buffer]:
+        """Return ``pages`` itself as the one part."""
+        return [pages]
+
+
+class NoneDecoder:
+    """Checks the size and copies; a caller that minds ``verbatim`` receives in place instead."""
+
+    backend = "none"
+    verbatim = True
+
+    def __init__(self, page_size: int) -> None:
+        self._page_size = page_size
+
+    def max_payload(self, pages: int) -> int:
+        """``pages`` pages, no more and, for a sound packet, no less."""
+        return pages * self._page_size
+
+    def decode(self, payload: memoryview, out: memoryview) -> None:
+        """Copy ``payload`` into ``out``, which may be the same memory.
+
+        :raise CorruptDataError: their sizes differ.
+        """
+        if len(payload) != len(out):
+            raise CorruptDataError(f"{len(out)} bytes of pages", f"{len(payload)} bytes")
+        out[:] = payload

@@ -1,0 +1,114 @@
+"""The one table of QEMU's multifd methods: names, wire flags, levels, and who does the work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from ramferry.codec.base import PACKET_BYTES, Decoder, Encoder
+from ramferry.codec.none import NoneDecoder, NoneEncoder
+from ramferry.codec.qatzip import QatzipDecoder, QatzipEncoder
+from ramferry.codec.qpl import QplDecoder, QplEncoder
+from ramferry.codec.uadk import UadkDecoder, UadkEncoder
+from ramferry.codec.zlib import ZlibDecoder, ZlibEncoder
+from ramferry.codec.zstd import ZstdDecoder, ZstdEncoder
+from ramferry.errors import UsageError
+
+MIN_PAGE_SIZE: Final = 1024
+"""Smallest page of any QEMU target."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One value of QEMU's ``multifd-compression``."""
+
+    name: str
+    flag: int
+    """The method's bit in a multifd header's flags; 0 for ``none``."""
+    levels: range | None
+    """QEMU's range of ``multifd-<name>-level``; None where the method has no levels."""
+    default_level: int
+    """Used where no level is asked for; 0 where the method has none."""
+    encoder: Callable[[int, int], Encoder]
+    """Called with a checked level and the page size."""
+    decoder: Callable[[int], Decoder]
+    """Called with the page size."""
+
+    def level(self, level: int | None) -> int:
+        """Check a level that was asked for, or give the default one.
+
+        :raise UsageError: ``level`` is outside the method's range, or the method has no levels.
+        """
+        if level is None:
+            return self.default_level
+        if self.levels is None:
+            raise UsageError(f"method {self.name} has no levels, level {level} was asked for")
+        if level not in self.levels:
+            raise UsageError(
+                f"method {self.name} has levels {self.levels[0]} to {self.levels[-1]}, "
+                f"level {level} was asked for"
+            )
+        return level
+
+
+_TABLE: Final = (
+    Method("none", 0, None, 0, lambda _level, _page: NoneEncoder(), NoneDecoder),
+    Method("zlib", 2, range(10), 1, lambda level, _: ZlibEncoder(level), lambda _: ZlibDecoder()),
+    Method("zstd", 4, range(21), 1, lambda level, _: ZstdEncoder(level), lambda _: ZstdDecoder()),
+    Method("qpl", 8, None, 0, lambda _level, page: QplEncoder(page), QplDecoder),
+    Method("uadk", 16, None, 0, lambda _level, page: UadkEncoder(page), UadkDecoder),
+    Method(
+        "qatzip",
+        32,
+        range(1, 10),
+        1,
+        lambda level, _: QatzipEncoder(level),
+        lambda _: QatzipDecoder(),
+    ),
+)
+
+METHODS: Final[Mapping[str, Method]] = MappingProxyType({method.name: method for method in _TABLE})
+"""Every method that QEMU 7.2 to 11.1 knows, by name, in the order of the wire flags."""
+
+
+def create_encoder(method: str, level: int | None, *, page_size: int = 4096) -> Encoder:
+    """Make the encoder of one channel.
+
+    :param method: a key of ``METHODS``.
+    :param level: the method's level; None for its default.
+    :param page_size: the target's page size in bytes.
+    :raise UsageError: unknown method, a level it does not have, or an impossible page size.
+    """
+    found = find_method(method)
+    return found.encoder(found.level(level), _checked(page_size))
+
+
+def create_decoder(method: str, *, page_size: int = 4096) -> Decoder:
+    """Make the decoder of one channel.
+
+    :param method: a key of ``METHODS``.
+    :param page_size: the target's page size in bytes.
+    :raise UsageError: unknown method or an impossible page size.
+    """
+    return find_method(method).decoder(_checked(page_size))
+
+
+def find_method(name: str) -> Method:
+    """Look a method up.
+
+    :raise UsageError: there is no such method.
+    """
+    try:
+        return METHODS[name]
+    except KeyError:
+        raise UsageError(f"method {name!r} is not one of {', '.join(METHODS)}") from None
+
+
+def _checked(page_size: int) -> int:
+    if not MIN_PAGE_SIZE <= page_size <= PACKET_BYTES or PACKET_BYTES % page_size:
+        raise UsageError(
+            f"a page has {MIN_PAGE_SIZE} to {PACKET_BYTES} bytes, a power of two, not {page_size}"
+        )
+    return page_size

@@ -1,0 +1,118 @@
+"""Method ``zstd``: one zstd stream (RFC 8878) per channel, flushed after each packet.
+
+The frame header stands in the first packet only, tells no content size and no checksum, and the
+frame is never ended. Other senders may write one or more complete frames per packet, with or
+without checksum; the inflating side takes both.
+"""
+
+from __future__ import annotations
+
+from typing import IO, Final, cast
+
+import zstandard
+
+from ramferry.codec.base import MAX_PAYLOAD, Buffer
+from ramferry.codec.zstd_frame import BlockWalk
+from ramferry.errors import CorruptDataError
+
+MAX_WINDOW: Final = 1 << 27
+"""Largest window, in bytes, that a frame header may ask for: libzstd's own default limit."""
+
+
+class ZstdEncoder:
+    """The channel's compression stream.
+
+    Its context takes 1 MiB at level 1, 3 at 3, 7 at 8, 24 at 10, 89 at 19, 193 at 20; the far
+    side's window 512 KiB at level 1, 2 MiB at 3, 8 at 19, 32 at 20 (libzstd 1.5.7).
+    """
+
+    backend = "zstd"
+
+    def __init__(self, level: int) -> None:
+        """:param level: 0-20, libzstd's meaning, where 0 stands for its default, 3."""
+        self._stream = zstandard.ZstdCompressor(level=level).compressobj()
+
+    def encode(self, pages: memoryview) -> list[Buffer]:
+        """Compress ``pages`` and end the block; incompressible pages grow by some 20 bytes."""
+        parts = (
+            self._stream.compress(pages),
+            self._stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK),
+        )
+        return [part for part in parts if part]
+
+
+class ZstdDecoder:
+    """The channel's decompression stream.
+
+    ``stream_reader.readinto`` decompresses into the caller's buffer: 1409 MB/s, and never more
+    than asked for; ``decompressobj`` returns bytes, 1279-1314 MB/s, as many as the payload holds
+    (EPYC, one core, 512 KiB packets of the Silesia subset, level 1). The context grows by the
+    window of the frame, at most ``MAX_WINDOW``, and touches only what it fills of it.
+    """
+
+    backend = "zstd"
+    verbatim = False
+
+    def __init__(self) -> None:
+        self._payload = _PayloadFile()
+        self._stream: zstandard.ZstdDecompressionReader | None
+        self._stream = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).stream_reader(
+            cast("IO[bytes]", self._payload), read_across_frames=True
+        )
+        self._blocks = BlockWalk()
+        self._beyond = bytearray(1)
+
+    def max_payload(self, pages: int) -> int:  # noqa: ARG002
+        """``MAX_PAYLOAD``, however many pages."""
+        return MAX_PAYLOAD
+
+    def decode(self, payload: memoryview, out: memoryview) -> None:
+        """Decompress the next packet of the stream into ``out``.
+
+        At most one byte more than ``out`` holds is written out. Without a checksum, which QEMU
+        does not send, damage may also pass as other page content.
+
+        :raise CorruptDataError: not zstd blocks, a block cut short, a window over ``MAX_WINDOW``,
+            a wrong checksum, another size than ``out``, or a packet after a damaged one.
+        """
+        # A reader that failed still points into the failed payload: it must never run again.
+        stream, self._stream = self._stream, None
+        if stream is None:
+            raise CorruptDataError("a sound zstd stream", "a packet after a damaged one")
+        self._blocks.check(payload)
+        try:
+            with payload[:] as self._payload.rest:
+                self._fill(stream, out)
+        except zstandard.ZstdError as error:
+            raise CorruptDataError("zstd blocks", f"damaged data ({error})") from error
+        self._stream = stream
+
+    def _fill(self, stream: zstandard.ZstdDecompressionReader, out: memoryview) -> None:
+        """Fill ``out``, then see that one byte more cannot be had from the payload."""
+        try:
+            stream.readinto(out)
+        except _PayloadExhausted:
+            raise CorruptDataError(f"{len(out)} bytes after inflating", "fewer") from None
+        try:
+            stream.readinto(self._beyond)
+        except _PayloadExhausted:
+            return
+        raise CorruptDataError(f"{len(out)} bytes after inflating", "more")
+
+
+class _PayloadExhausted(Exception):
+    """The packet has no more bytes; unlike an end of file it leaves the stream open."""
+
+
+class _PayloadFile:
+    """The packet at hand as the file that the stream reads: once, whole, uncopied."""
+
+    def __init__(self) -> None:
+        self.rest: memoryview | None = None
+
+    def read(self, _size: int) -> memoryview:
+        """Hand out the packet; the second call for one packet raises ``_PayloadExhausted``."""
+        payload, self.rest = self.rest, None
+        if payload is None:
+            raise _PayloadExhausted
+        return payload
