@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from qemu.qmp import ConnectError, ExecInterruptedError, ExecuteError, QMPClient, QMPError
-from qemu.qmp.protocol import StateError
+from qemu.qmp.protocol import Runstate, StateError
 
 from ramferry.errors import MethodUnavailable, PeerTimeout, PeerUnreachable, UsageError
 
@@ -120,6 +120,11 @@ class Qmp:
             raise UsageError(f"the QMP connection {self.uri} is closed")
         qemu: Any = greeting.QMP.version["qemu"]
         return int(qemu["major"]), int(qemu["minor"]), int(qemu["micro"])
+
+    @property
+    def connected(self) -> bool:
+        """False once the peer ended the connection, also before a command found that out."""
+        return self._client.runstate is Runstate.RUNNING
 
     def execute(
         self,

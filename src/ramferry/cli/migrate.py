@@ -1,0 +1,134 @@
+"""``ramferry migrate``: live-migrate a QEMU VM."""
+
+from __future__ import annotations
+
+import threading
+from typing import IO
+
+import click
+from rich.console import Console
+
+from ramferry.cli.interrupt import stop_on_signals
+from ramferry.cli.params import RATE
+from ramferry.codec import METHODS, find_method
+from ramferry.control.address import relay_uri
+from ramferry.control.hooks import Hooks
+from ramferry.control.migration import migrate
+from ramferry.control.plan import RelayMode, Route, Wish
+from ramferry.report.document import document, write_document
+from ramferry.report.progress import Progress
+from ramferry.report.table import print_table
+from ramferry.transport.address import parse_address
+
+EPILOG = """\b
+Exit codes: 0 migrated; 2 usage; 3 a QEMU does not answer; 4 method not
+available; 5 migration failed, 6 cancelled: the guest runs on at the source;
+8 this host refuses; 9 a QEMU stopped answering."""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("source")
+@click.argument("destination")
+@click.option(
+    "--method",
+    type=click.Choice(list(METHODS)),
+    default="qatzip",
+    show_default=True,
+    help="multifd-compression on the wire between the hosts.",
+)
+@click.option("--level", type=int, metavar="N", help="Level of the method.  [default: 1]")
+@click.option(
+    "--channels",
+    type=click.IntRange(1, 255),
+    default=8,
+    show_default=True,
+    help="multifd-channels, on both sides.",
+)
+@click.option(
+    "--max-bandwidth",
+    type=RATE,
+    default=0.0,
+    metavar="RATE",
+    help="Cap in wire bytes per second, after compression: 125M, 1Gbit.  [default: no cap]",
+)
+@click.option(
+    "--downtime-limit",
+    type=click.IntRange(1, 2_000_000),
+    default=300,
+    show_default=True,
+    metavar="MS",
+    help="Milliseconds the guest may stand still at the switchover.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="S",
+    help="Seconds after which the migration is cancelled.  [default: none]",
+)
+@click.option(
+    "--relay",
+    type=click.Choice([mode.value for mode in RelayMode]),
+    default=RelayMode.AUTO.value,
+    show_default=True,
+    help="Where relays stand; auto uses what a QEMU has built in, and relays for the rest.",
+)
+@click.option("--via", metavar="HOST:PORT", help="A relay that runs beside a remote destination.")
+@click.option(
+    "--incoming",
+    metavar="URI",
+    help="Where the destination QEMU is to listen: tcp:HOST:PORT or unix:PATH.",
+)
+@click.option(
+    "--json",
+    "json_file",
+    type=click.File("w", lazy=True),
+    metavar="FILE",
+    help="Write the result as JSON; - for standard output.",
+)
+def command(
+    source: str,
+    destination: str,
+    method: str,
+    level: int | None,
+    channels: int,
+    max_bandwidth: float,
+    downtime_limit: int,
+    timeout: float | None,
+    relay: str,
+    via: str | None,
+    incoming: str | None,
+    json_file: IO[str] | None,
+) -> None:
+    """Live-migrate the guest of the QEMU at SOURCE to the QEMU at DESTINATION.
+
+    Both are QMP addresses, qmp:PATH or qmp:HOST:PORT. The destination waits with
+    -incoming defer. Relays are started on this host as needed, beside local QEMUs;
+    everything that is changed in a QEMU is set back at the end. Ctrl-C cancels,
+    and the guest runs on at the source.
+    """
+    find_method(method).level(level)
+    wish = Wish(
+        method=method,
+        level=level,
+        channels=channels,
+        max_bandwidth=int(max_bandwidth),
+        downtime_limit_ms=downtime_limit,
+        relay=RelayMode(relay),
+        via=relay_uri(via) if via else None,
+        incoming=str(parse_address(incoming)) if incoming else None,
+    )
+    stop = threading.Event()
+    screen = Console(stderr=True, highlight=False)
+    with Progress(screen, downtime_limit) as progress, stop_on_signals(stop):
+
+        def on_route(route: Route) -> None:
+            progress.title(f"{method}, {route.name}, {channels} channels")
+
+        def on_note(sentence: str) -> None:
+            screen.print(f"ramferry: {sentence}", soft_wrap=True)
+
+        hooks = Hooks(on_route, progress.show, on_note, stop)
+        result = migrate(source, destination, wish, hooks, timeout)
+    print_table([result], Console(highlight=False))
+    if json_file is not None:
+        write_document(document([result]), json_file)

@@ -1,0 +1,80 @@
+"""CPU time of a migration's two sides: the QEMU process without its vCPU threads.
+
+A vCPU thread runs the guest's own work, which a migration does not cause; everything else that
+the process does while it migrates counts: migration and multifd threads and the main loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+
+def qemu_pid(peer_pid: int | None, vcpu_threads: Sequence[int]) -> int | None:
+    """The process on this host that these vCPU threads belong to; None where there is none.
+
+    :param peer_pid: whom the kernel names at the far end of a QMP ``unix:`` socket. A forwarded
+        socket names the forwarder, and a QEMU in a container numbers its threads by itself: then
+        the threads do not belong to that process, and the QEMU counts as remote.
+    """
+    if peer_pid is None or not vcpu_threads:
+        return None
+    tasks = Path(f"/proc/{peer_pid}/task")
+    return peer_pid if all((tasks / str(tid)).exists() for tid in vcpu_threads) else None
+
+
+def owner_of(thread: int) -> int | None:
+    """The QEMU process that a thread of this host belongs to; None where it is no QEMU's.
+
+    For a QMP port on the loopback, where the kernel does not name the process at the far end; the
+    name guards against a forwarded port and a thread id that happens to be in use here.
+    """
+    try:
+        for line in Path(f"/proc/{thread}/status").read_text().splitlines():
+            if line.startswith("Tgid:"):
+                pid = int(line.split()[1])
+                return pid if "qemu" in psutil.Process(pid).name() else None
+    except (OSError, psutil.Error):
+        return None
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class CpuMeter:
+    """Reads one QEMU's CPU time; ``pid`` is None where the QEMU is on another host."""
+
+    pid: int | None
+    vcpu_threads: tuple[int, ...]
+
+    def seconds(self) -> float | None:
+        """User and system time so far, without vCPU threads; None where it cannot be read.
+
+        Time of threads that ended stays in the process's total, so that short-lived multifd
+        threads are not lost.
+        """
+        if self.pid is None:
+            return None
+        try:
+            process = psutil.Process(self.pid)
+            total = process.cpu_times()
+            guest = sum(
+                thread.user_time + thread.system_time
+                for thread in process.threads()
+                if thread.id in self.vcpu_threads
+            )
+        except psutil.Error:
+            return None
+        return total.user + total.system - guest
+
+
+def percent(
+    before: float | None, after: float | None, relay_seconds: float, total_ms: int
+) -> float | None:
+    """CPU of one side over the total time, in % of one core; None where a reading is missing."""
+    if before is None or after is None or total_ms <= 0:
+        return None
+    # Two clocks of 10 ms ticks are subtracted; an idle process can come out a tick below zero.
+    return max(0.0, after - before + relay_seconds) * 100_000 / total_ms

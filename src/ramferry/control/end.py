@@ -1,0 +1,181 @@
+"""One end of a migration: its QMP connection, what was changed there, and how that is undone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from ramferry.control.address import LOOPBACK, qmp_host
+from ramferry.control.cpu import CpuMeter, owner_of, qemu_pid
+from ramferry.control.plan import Party
+from ramferry.control.probe import probe
+from ramferry.control.qmp import Qmp
+from ramferry.control.settings import Settings, capability_list, difference
+from ramferry.control.status import IDLE
+from ramferry.errors import (
+    PeerUnreachable,
+    RamferryError,
+    UsageError,
+)
+
+ASIDE_SECONDS = 3.0
+"""How long a question may take whose answer only makes a sentence better. A destination that
+waits for a lost channel never answers again (wire facts §7)."""
+
+SETTLE_POLL = 0.05
+
+
+class QemuEnd:
+    """The source or the destination of a migration, connected and probed.
+
+    Also a context manager that closes the connection; the QEMU runs on.
+    """
+
+    def __init__(self, side: str, qmp: Qmp) -> None:
+        """Probe the QEMU at the far end of ``qmp``, which this object owns from here on.
+
+        :param side: "source" or "destination", for sentences.
+        :raise PeerUnreachable: it does not answer as a QEMU does.
+        """
+        self.side = side
+        self._qmp = qmp
+        self.facts = probe(qmp)
+        self.party = Party(qmp.uri, self.facts, self._pid())
+        self.meter = CpuMeter(self.party.pid, self.facts.vcpu_threads)
+        self._undo = Settings({}, {})
+
+    def _pid(self) -> int | None:
+        threads = self.facts.vcpu_threads
+        host = qmp_host(self._qmp.uri)
+        if host is None:
+            return qemu_pid(self._qmp.peer_pid, threads)
+        if host not in LOOPBACK or not threads:
+            return None
+        return qemu_pid(owner_of(threads[0]), threads)
+
+    def execute(self, command: str, arguments: Mapping[str, object] | None = None) -> Any:
+        """Run one QMP command, as ``Qmp.execute``."""
+        return self._qmp.execute(command, arguments)
+
+    def wait_for_event(self, seconds: float) -> None:
+        """Return when QEMU announces something, or after ``seconds``."""
+        self._qmp.events(seconds)
+
+    def apply(self, wanted: Settings) -> None:
+        """Set what differs from ``wanted``; ``restore`` sets it back.
+
+        :raise MethodUnavailable: the QEMU refuses one of them.
+        :raise UsageError: it listens already, too late for a change.
+        """
+        change, undo = difference(wanted, self.facts)
+        if self.facts.listening and not change.empty:
+            names = ", ".join([*change.capabilities, *change.parameters])
+            raise UsageError(
+                f"the {self.side} listens already, too late to set {names}:"
+                " start it with -incoming defer"
+            )
+        self._undo = undo
+        self._set(change)
+
+    def restore(self) -> str:
+        """Set back what ``apply`` changed; a clause that says why not, empty where it worked.
+
+        A QEMU that has ended has nothing to set back.
+        """
+        undo, self._undo = self._undo, Settings({}, {})
+        if undo.empty:
+            return ""
+        try:
+            self._set(undo, timeout=ASIDE_SECONDS)
+        except PeerUnreachable:
+            return ""
+        except RamferryError as error:
+            return f"the {self.side}'s migration settings were not set back: {error}"
+        return ""
+
+    def _set(self, settings: Settings, **timeout: float) -> None:
+        if settings.capabilities:
+            capabilities = capability_list(settings.capabilities)
+            self._qmp.execute("migrate-set-capabilities", {"capabilities": capabilities}, **timeout)
+        if settings.parameters:
+            self._qmp.execute("migrate-set-parameters", dict(settings.parameters), **timeout)
+
+    @property
+    def connected(self) -> bool:
+        """False once the QEMU ended its QMP connection: it has most likely ended itself."""
+        return self._qmp.connected
+
+    def run_state(self) -> str | None:
+        """``query-status``; None where the QEMU does not answer."""
+        with suppress(RamferryError):
+            return str(self._qmp.execute("query-status", timeout=ASIDE_SECONDS)["status"])
+        return None
+
+    def error(self) -> str:
+        """What this QEMU says went wrong; empty where it says nothing or does not answer."""
+        with suppress(RamferryError):
+            info = self._qmp.execute("query-migrate", timeout=ASIDE_SECONDS)
+            return str(info.get("error-desc", "")).rstrip(".")
+        return ""
+
+    def settle(self, done: Callable[[str | None], bool], seconds: float) -> str | None:
+        """Wait up to ``seconds`` until ``done`` is true of the run state; the last one seen."""
+        deadline = time.monotonic() + seconds
+        while True:
+            state = self.run_state()
+            if done(state) or time.monotonic() > deadline:
+                return state
+            time.sleep(SETTLE_POLL)
+
+    def close(self) -> None:
+        """End the connection."""
+        self._qmp.close()
+
+    def __enter__(self) -> QemuEnd:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def open_end(side: str, uri: str) -> QemuEnd:
+    """Connect to a QEMU and probe it.
+
+    :raise UsageError: ``uri`` is no QMP address.
+    :raise PeerUnreachable: nobody answers there, or it is not a QEMU.
+    """
+    qmp = Qmp.connect(uri)
+    try:
+        return QemuEnd(side, qmp)
+    except BaseException:
+        qmp.close()
+        raise
+
+
+def check_source(end: QemuEnd) -> None:
+    """:raise UsageError: it is not a QEMU whose guest can leave."""
+    facts = end.facts
+    if facts.migration not in IDLE:
+        raise UsageError(f"the source at {end.party.uri} is migrating already ({facts.migration})")
+    if facts.run_state in ("inmigrate", "postmigrate"):
+        what = (
+            "waits for a guest itself" if facts.run_state == "inmigrate" else "has lost its guest"
+        )
+        raise UsageError(
+            f"the source at {end.party.uri} {what} (it is {facts.run_state}): are the two"
+            " addresses in the right order?"
+        )
+
+
+def check_destination(end: QemuEnd) -> None:
+    """:raise UsageError: it does not wait for a guest."""
+    facts = end.facts
+    if facts.run_state != "inmigrate":
+        raise UsageError(
+            f"the destination at {end.party.uri} does not wait for a guest (it is"
+            f" {facts.run_state}): start it with -incoming defer"
+        )
+    if facts.migration not in IDLE:
+        raise UsageError(f"the destination at {end.party.uri} receives one already")

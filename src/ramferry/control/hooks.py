@@ -1,0 +1,28 @@
+"""How a migration talks to its caller; every call comes from the thread that called it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ramferry.control.plan import Route
+from ramferry.report.forecast import Sample
+
+
+def _ignore(_: object) -> None:
+    """What nobody listens to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """Callbacks, and the wish to stop."""
+
+    on_route: Callable[[Route], None] = _ignore
+    """Once, when the route is chosen."""
+    on_sample: Callable[[Sample], None] = _ignore
+    """About five times a second while memory moves."""
+    on_note: Callable[[str], None] = _ignore
+    """A sentence that a person should see, though it is no failure."""
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set it, from a signal handler or another thread, to cancel."""

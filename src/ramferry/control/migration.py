@@ -1,0 +1,182 @@
+"""``ramferry migrate``'s course: check, plan, set up, move, and leave both ends as they were.
+
+Everything that can be refused is refused before the source is told to migrate. From then on one
+loop watches the source, the relays and the wish to stop, until the source's status is final; only
+the source can say that, and only a final status ends the loop. Whatever happens, the relays end,
+the settings are set back, and the last sentence says where the guest is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from ramferry.control.address import port_is_open, with_port_of
+from ramferry.control.cpu import percent
+from ramferry.control.end import QemuEnd, check_destination, check_source, open_end
+from ramferry.control.hooks import Hooks
+from ramferry.control.measure import Cpu, compressor_of, result_of, wire_bytes_of
+from ramferry.control.plan import Route, Wish, plan
+from ramferry.control.probe import uri_of
+from ramferry.control.relays import Relays
+from ramferry.control.settings import destination_settings, source_settings
+from ramferry.control.watch import Watch
+from ramferry.errors import (
+    Cancelled,
+    HostError,
+    MethodUnavailable,
+    PeerTimeout,
+    PeerUnreachable,
+    UsageError,
+)
+from ramferry.metrics import MigrationResult
+
+HANDOVER_SECONDS = 10.0
+"""How long a destination may take from the source's "completed" to its guest's own run state."""
+
+
+def migrate(
+    source_uri: str, destination_uri: str, wish: Wish, hooks: Hooks, timeout: float | None = None
+) -> MigrationResult:
+    """Move the guest of one QEMU to another.
+
+    :param source_uri: ``qmp:PATH`` or ``qmp:HOST:PORT``, as ``destination_uri``.
+    :param timeout: seconds from the start of the migration until it is cancelled.
+    :raise UsageError: an address, an option or the state of a QEMU makes no sense.
+    :raise PeerUnreachable: a QEMU does not answer, or vanished.
+    :raise MethodUnavailable: the method cannot be had on this route.
+    :raise MigrationFailed: it ended early; the sentence says why and where the guest is.
+    :raise Cancelled: ``hooks.stop`` or the timeout ended it; the guest stayed at the source.
+    """
+    with ExitStack() as stack:
+        source = stack.enter_context(open_end("source", source_uri))
+        destination = stack.enter_context(open_end("destination", destination_uri))
+        check_source(source)
+        check_destination(destination)
+        sockets = stack.enter_context(TemporaryDirectory(prefix="ramferry-"))
+        route = plan(source.party, destination.party, wish, sockets)
+        hooks.on_route(route)
+        for end in (source, destination):
+            stack.callback(_restore, end, hooks)
+        relays = stack.enter_context(Relays())
+        return _Course(source, destination, wish, route, relays, hooks, timeout).run()
+
+
+def _restore(end: QemuEnd, hooks: Hooks) -> None:
+    if problem := end.restore():
+        hooks.on_note(problem)
+
+
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """One planned migration, from the first setting to the result."""
+
+    source: QemuEnd
+    destination: QemuEnd
+    wish: Wish
+    route: Route
+    relays: Relays
+    hooks: Hooks
+    timeout: float | None
+
+    def run(self) -> MigrationResult:
+        """Set up, move, hand over, measure."""
+        self.source.apply(source_settings(self.source.facts, self.route, self.wish))
+        self.destination.apply(destination_settings(self.destination.facts, self.route, self.wish))
+        address = self._connect_stations()
+        if self.hooks.stop.is_set():
+            raise Cancelled("cancelled before the migration began; the guest runs at the source")
+        watch = Watch(self.source, self.destination, self.relays, self.wish.method, self.hooks)
+        before = (self.source.meter.seconds(), self.destination.meter.seconds())
+        self.source.execute("migrate", {"uri": address})
+        info = watch.until_completed(self.timeout)
+        self._hand_over()
+        after = (self.source.meter.seconds(), self.destination.meter.seconds())
+        self.relays.wait_finished()
+        return self._result(info, self._cpu(before, after, int(info["total-time"])))
+
+    def _connect_stations(self) -> str:
+        """Start relays, let the destination listen; where the source is to connect.
+
+        Relays come first, since a destination that was told to listen cannot be told to stop;
+        only a port that the destination is to choose has to be known before them.
+        """
+        if port_is_open(self.route.address):
+            self._listen()
+            address = with_port_of(self.route.address, self._chosen_address())
+            return self.relays.start(self.route, address, self.wish.channels)
+        address = self.relays.start(self.route, self.route.address, self.wish.channels)
+        self._listen()
+        return address
+
+    def _listen(self) -> None:
+        if self.route.incoming is None:
+            return
+        try:
+            self.destination.execute("migrate-incoming", {"uri": self.route.incoming})
+        except MethodUnavailable as error:
+            raise HostError(str(error)) from error
+
+    def _chosen_address(self) -> str:
+        info = self.destination.execute("query-migrate")
+        chosen = next(filter(None, map(uri_of, info.get("socket-address") or ())), None)
+        if chosen is None:
+            raise UsageError(
+                f"the destination does not tell which port it chose at {self.route.incoming}:"
+                " name one with --incoming tcp:HOST:PORT"
+            )
+        return chosen
+
+    def _hand_over(self) -> None:
+        """Wait until the destination's guest is its own.
+
+        :raise PeerUnreachable: the destination vanished with the guest it had accepted.
+        :raise PeerTimeout: it does not say within ``HANDOVER_SECONDS`` that the guest is there.
+        """
+        state = self.destination.settle(
+            lambda state: state not in (None, "inmigrate") or not self.destination.connected,
+            HANDOVER_SECONDS,
+        )
+        advice = (
+            "the source holds the guest as it was at the switchover: make sure that the"
+            " destination does not run it, then `cont` at the source"
+        )
+        if not self.destination.connected:
+            raise PeerUnreachable(
+                f"the destination accepted the guest, and then its QEMU ended; {advice}"
+            )
+        if state in (None, "inmigrate"):
+            raise PeerTimeout(
+                f"the source has completed, but the destination is {state or 'silent'} after"
+                f" {HANDOVER_SECONDS:g} s; {advice}"
+            )
+
+    def _cpu(
+        self,
+        before: tuple[float | None, float | None],
+        after: tuple[float | None, float | None],
+        total_ms: int,
+    ) -> Cpu:
+        send, recv = (
+            percent(start, end, self.relays.cpu_seconds(side), total_ms)
+            for side, start, end in zip(("source", "destination"), before, after, strict=True)
+        )
+        return Cpu(send, recv)
+
+    def _result(self, info: Mapping[str, Any], cpu: Cpu) -> MigrationResult:
+        facts = self.source.facts
+        wire = wire_bytes_of(
+            info,
+            facts,
+            self.wish.method,
+            self.relays.counters("source"),
+            self.relays.counters("destination"),
+        )
+        level = source_settings(facts, self.route, self.wish).parameters
+        compressor = compressor_of(
+            self.relays.result("source"), facts, {**facts.parameters, **level}, self.wish.method
+        )
+        return result_of(info, self.route, self.wish, wire, compressor, cpu)

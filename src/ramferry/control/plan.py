@@ -1,0 +1,251 @@
+"""From what two QEMUs can do to the route between them: pure, so that every case is a table row.
+
+``--relay auto`` takes what a QEMU has built in and adds a relay only where one is needed:
+
+- a source relay where the source lacks the method, where it would ignore the level (QEMU before
+  9.0), and where wire bytes are to be capped: QEMU's own ``max-bandwidth`` is honest for ``none``
+  only, since 7.2 counts bytes before compression;
+- a destination relay where the destination lacks the method. It runs on this host, or is one that
+  runs on the far host already and is named by ``--via``.
+
+Between a QEMU and its relay the method is ``none``, so that the QEMU spends no time compressing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ramferry.control.address import connectable, is_here_only, port_is_open, qmp_host
+from ramferry.control.probe import QemuFacts
+from ramferry.errors import MethodUnavailable, UsageError
+from ramferry.transport.address import TcpAddress
+
+
+class RelayMode(StrEnum):
+    """``--relay``: where relays stand."""
+
+    AUTO = "auto"
+    BOTH = "both"
+    SOURCE = "source"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the operator asked for."""
+
+    method: str
+    level: int | None = None
+    """None: the method's default."""
+    channels: int = 8
+    max_bandwidth: int = 0
+    """Wire bytes a second; 0 is unlimited."""
+    downtime_limit_ms: int = 300
+    relay: RelayMode = RelayMode.AUTO
+    via: str | None = None
+    """Migration URI of a relay that runs on the far host."""
+    incoming: str | None = None
+    """Migration URI where the destination QEMU is to listen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """One QEMU: what it can do, and where it is."""
+
+    uri: str
+    """Its QMP address."""
+    facts: QemuFacts
+    pid: int | None = None
+    """None: not on this host."""
+
+    @property
+    def local(self) -> bool:
+        """True where it runs on this host, so that ``unix:`` reaches it."""
+        return self.pid is not None
+
+
+@dataclass(frozen=True, slots=True)
+class RelayStep:
+    """One relay to start on this host."""
+
+    side: str
+    """ "source" or "destination": whose relay it is."""
+    listen: str
+    method: str
+    level: int | None = None
+    max_bandwidth: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The stations between the two QEMUs; each connects to where the one before it listens."""
+
+    name: str
+    """For the result: "relay pair", "source relay", "destination relay", "QEMU built-in"."""
+    address: str
+    """Where the first station finds the destination (or the far relay). Port 0: QEMU chooses."""
+    incoming: str | None
+    """For ``migrate-incoming``; None: the destination listens already."""
+    relays: tuple[RelayStep, ...]
+    """In the order they start, the destination's first; the source connects to the last."""
+    source_method: str
+    """The source's multifd-compression."""
+    destination_method: str
+    source_bandwidth: int = 0
+    """The source's max-bandwidth in bytes/s; 0 is unlimited."""
+
+
+def plan(source: Party, destination: Party, wish: Wish, sockets: str) -> Route:
+    """Choose the route.
+
+    :param sockets: a directory for the ``unix:`` sockets of relays and local QEMUs.
+    :raise MethodUnavailable: no route carries the method under these conditions.
+    :raise UsageError: an address is missing, or options contradict each other.
+    """
+    far = _wants_destination_relay(destination, wish)
+    near = _wants_source_relay(source, wish)
+    if near or far or wish.via:
+        _refuse_tls(source, destination)
+    incoming = _incoming(destination, wish, sockets, relayed=near or far)
+    address = wish.via or _address(destination, wish, incoming)
+    if not source.local:
+        _refuse_out_of_reach(source, address, far=far)
+    return Route(
+        name=_NAMES[near, far or wish.via is not None],
+        address=address,
+        incoming=incoming,
+        relays=_relays(wish, sockets, near=near, far=far),
+        source_method="none" if near else wish.method,
+        destination_method="none" if far or wish.via else wish.method,
+        source_bandwidth=0 if near else wish.max_bandwidth,
+    )
+
+
+_NAMES = {
+    (True, True): "relay pair",
+    (True, False): "source relay",
+    (False, True): "destination relay",
+    (False, False): "QEMU built-in",
+}
+
+
+def _relays(wish: Wish, sockets: str, *, near: bool, far: bool) -> tuple[RelayStep, ...]:
+    steps = []
+    if far:
+        # Towards another relay tcp, as on a real link; towards the source QEMU unix.
+        listen = "tcp:127.0.0.1:0" if near else f"unix:{sockets}/destination-relay"
+        steps.append(RelayStep("destination", listen, "none"))
+    if near:
+        listen = f"unix:{sockets}/source-relay"
+        steps.append(RelayStep("source", listen, wish.method, wish.level, wish.max_bandwidth))
+    return tuple(steps)
+
+
+def _wants_destination_relay(destination: Party, wish: Wish) -> bool:
+    """Whether to start one here; with ``--via`` it is there already."""
+    lacks = _lacks_method("destination", destination.facts, wish.method)
+    if wish.via:
+        return False
+    if wish.relay is RelayMode.BOTH or (wish.relay is RelayMode.AUTO and lacks):
+        if destination.local:
+            return True
+        raise MethodUnavailable(
+            (lacks or "--relay both needs a relay beside the destination")
+            + f", and {destination.uri} is not on this host: start `ramferry relay tcp:0.0.0.0:PORT"
+            " CONNECT --method none` there and name it with --via HOST:PORT"
+        )
+    if lacks:
+        raise MethodUnavailable(
+            f"{lacks}: leave out --relay {wish.relay}, or choose another method"
+        )
+    return False
+
+
+def _wants_source_relay(source: Party, wish: Wish) -> bool:
+    why = _why_source_relay(source.facts, wish)
+    if wish.relay is RelayMode.NONE:
+        if why:
+            raise MethodUnavailable(f"{why}: leave out --relay none")
+        return False
+    near = wish.relay in (RelayMode.BOTH, RelayMode.SOURCE) or bool(why)
+    if near and not source.local:
+        raise UsageError(
+            f"{why or 'a relay was asked for'}, and a source relay runs beside its QEMU, but"
+            f" {source.uri} is not on this host: run this command there"
+        )
+    return near
+
+
+def _why_source_relay(facts: QemuFacts, wish: Wish) -> str:
+    """Why the source cannot do by itself what is wished; empty where it can."""
+    if lacks := _lacks_method("source", facts, wish.method):
+        return lacks
+    if wish.method in ("zlib", "zstd") and wish.level not in (None, 1) and not facts.heeds_levels:
+        return f"the source, {facts.name}, takes a {wish.method} level and ignores it"
+    if wish.max_bandwidth and wish.method != "none":
+        return f"the source, {facts.name}, caps memory before compression, not wire bytes"
+    return ""
+
+
+def _lacks_method(side: str, facts: QemuFacts, method: str) -> str:
+    if not facts.methods:
+        return f"the {side}, {facts.name}, has no multifd"
+    if method in facts.methods:
+        return ""
+    has = ", ".join(sorted(facts.methods))
+    return f"the {side}, {facts.name}, was built without {method} (it has {has})"
+
+
+def _refuse_tls(source: Party, destination: Party) -> None:
+    for side, party in (("source", source), ("destination", destination)):
+        if party.facts.parameters.get("tls-creds"):
+            raise MethodUnavailable(
+                f"the {side} has tls-creds set, and a relay cannot read what TLS hides: clear"
+                " tls-creds, or use a method both QEMUs have with --relay none"
+            )
+
+
+def _incoming(destination: Party, wish: Wish, sockets: str, *, relayed: bool) -> str | None:
+    """What ``migrate-incoming`` is to be told; None where the destination listens already."""
+    if destination.facts.listening:
+        return None
+    if wish.incoming:
+        if wish.via and port_is_open(wish.incoming):
+            raise UsageError("with --via, --incoming needs the port that the far relay connects to")
+        return wish.incoming
+    if wish.via:
+        raise UsageError(
+            "with --via, say where the destination QEMU is to listen for that relay:"
+            " --incoming tcp:HOST:PORT or --incoming unix:PATH"
+        )
+    if destination.local:
+        return f"unix:{sockets}/destination" if relayed else "tcp:127.0.0.1:0"
+    host = qmp_host(destination.uri)
+    if host is None:
+        raise UsageError(
+            f"{destination.uri} leads to another host, whose address it does not tell:"
+            " name it with --incoming tcp:HOST:PORT"
+        )
+    return str(TcpAddress(host, 0))
+
+
+def _address(destination: Party, wish: Wish, incoming: str | None) -> str:
+    """Where the destination QEMU is found, seen from this host."""
+    uri = wish.incoming or incoming or destination.facts.listening
+    assert uri is not None  # one of the three is what made `incoming`
+    return connectable(uri, qmp_host(destination.uri) or "127.0.0.1")
+
+
+def _refuse_out_of_reach(source: Party, address: str, *, far: bool) -> None:
+    """A source on another host (so without a relay of ours) cannot reach sockets of this one."""
+    if far:
+        raise UsageError(
+            f"the source at {source.uri} is not on this host and cannot reach a relay here:"
+            " run this command on its host, and name a relay beside the destination with --via"
+        )
+    if is_here_only(address):
+        raise UsageError(
+            f"the source at {source.uri} is not on this host and cannot reach {address}:"
+            " name an address of the destination with --incoming tcp:HOST:PORT"
+        )

@@ -1,0 +1,58 @@
+"""The relays of one route on this host: started far one first, ended together."""
+
+from __future__ import annotations
+
+from ramferry.control.plan import Route
+from ramferry.control.relay_child import RelayChild
+from ramferry.metrics import RelayCounters, RelayResult
+
+
+class Relays:
+    """Also a context manager that ends what still runs, so that none outlives the migration."""
+
+    def __init__(self) -> None:
+        """None yet; ``start`` starts them."""
+        self._children: dict[str, RelayChild] = {}
+
+    def start(self, route: Route, address: str, channels: int) -> str:
+        """Start the relays of ``route``; where the source is to connect.
+
+        :param address: where the first one, or the source itself, finds the destination.
+        :raise RamferryError: one of them cannot listen; the others end with this object.
+        """
+        for step in route.relays:
+            child = RelayChild(step, address, channels)
+            self._children[step.side] = child
+            address = child.wait_listening()
+        return address
+
+    def failure(self) -> str:
+        """Clauses on those that ended too early; empty where all run or have completed."""
+        return "; ".join(filter(None, (child.failure() for child in self._children.values())))
+
+    def counters(self, side: str) -> RelayCounters | None:
+        """The latest snapshot of a side's relay; None where it has none, or no bytes yet."""
+        child = self._children.get(side)
+        return child.counters if child else None
+
+    def wait_finished(self) -> None:
+        """Wait for all of them to end by themselves, after the migration has."""
+        for child in self._children.values():
+            child.wait_finished()
+
+    def result(self, side: str) -> RelayResult | None:
+        """What a side's relay said at its end; None where it has none or said nothing."""
+        child = self._children.get(side)
+        return child.result if child else None
+
+    def cpu_seconds(self, side: str) -> float:
+        """CPU time of a side's relay so far; 0 where it has none."""
+        counters = self.counters(side)
+        return counters.cpu_seconds if counters else 0.0
+
+    def __enter__(self) -> Relays:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for child in self._children.values():
+            child.end()

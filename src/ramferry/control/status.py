@@ -1,0 +1,71 @@
+"""QEMU's migration statuses and run states, and what each means to the orchestrator. Pure.
+
+::
+
+    none → setup → active → (pre-switchover) → (device) → completed
+                      │             │             │
+                      └─────────────┴─────────────┴→ cancelling → cancelled
+                                                  └→ (failing)  → failed
+
+``device`` shows on 7.2 only with pause-before-switchover, on 11.1 always; ``failing`` since 11.1.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Phase(Enum):
+    """What the orchestrator does about a status."""
+
+    MOVING = "memory moves: wait"
+    PAUSED = "QEMU waits for migrate-continue before it switches over"
+    SWITCHING = "the guest stands still between the two hosts: wait"
+    ENDING = "QEMU is undoing the migration: wait"
+    COMPLETED = "the destination has the guest"
+    FAILED = "the source keeps the guest"
+
+
+PHASES = {
+    "none": Phase.MOVING,
+    "setup": Phase.MOVING,
+    "wait-unplug": Phase.MOVING,
+    "active": Phase.MOVING,
+    "pre-switchover": Phase.PAUSED,
+    "device": Phase.SWITCHING,
+    "cancelling": Phase.ENDING,
+    "failing": Phase.ENDING,
+    "completed": Phase.COMPLETED,
+    "failed": Phase.FAILED,
+    "cancelled": Phase.FAILED,
+}
+"""Status → phase; postcopy's are absent, since the capability is off."""
+
+IDLE = frozenset({"none", "completed", "failed", "cancelled"})
+"""Statuses in which a source can begin a migration."""
+
+DEPARTED = frozenset({"postmigrate", "finish-migrate"})
+"""Run states of a source whose guest has been handed over, or stands still for it."""
+
+
+def phase_of(status: str) -> Phase:
+    """The phase of a status; one that is unknown counts as moving, for a QEMU to come."""
+    return PHASES.get(status, Phase.MOVING)
+
+
+def whereabouts(before: str, source: str | None, destination: str | None) -> str:
+    """One clause that says where the guest is after a migration that did not complete.
+
+    :param before: the source's run state when the migration began.
+    :param source: its run state at the end; None where it does not answer.
+    :param destination: the destination's, likewise.
+    """
+    if source is None:
+        if destination == "running":
+            return "the source does not answer; the guest runs at the destination"
+        return "the source does not answer, and the guest does not run at the destination"
+    if source == "running":
+        return "the guest runs at the source"
+    if source == before:
+        return f"the guest is at the source, {before} as before"
+    return f"the guest is at the source, which is {source}: `cont` there lets it run on"

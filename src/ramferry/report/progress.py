@@ -1,0 +1,115 @@
+"""The live view of a running migration: redrawn on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from ramferry.report.forecast import WINDOW_SECONDS, Forecast, Sample, forecast
+from ramferry.report.units import duration, memory, rate
+
+LINE_SECONDS = 5.0
+"""Between two lines where the output is no terminal."""
+
+BAR_WIDTH = 40
+
+
+class Progress:
+    """A context manager; leaving it ends the display and leaves nothing of it on the screen."""
+
+    def __init__(self, console: Console, downtime_limit_ms: int) -> None:
+        """Draw on ``console``, which should be standard error's."""
+        self._console = console
+        self._limit = downtime_limit_ms
+        self._title = ""
+        self._samples: deque[Sample] = deque()
+        self._next_line = 0.0
+        self._live: Live | None = None
+
+    def title(self, text: str) -> None:
+        """What is being done, above the bar."""
+        self._title = text
+
+    def show(self, sample: Sample) -> None:
+        """Draw the newest sample."""
+        self._samples.append(sample)
+        while sample.seconds - self._samples[0].seconds > 2 * WINDOW_SECONDS:
+            self._samples.popleft()
+        outlook = forecast(self._samples, self._limit)
+        if self._live is not None:
+            self._live.update(picture(self._title, sample, outlook), refresh=True)
+        elif time.monotonic() >= self._next_line:
+            self._next_line = time.monotonic() + LINE_SECONDS
+            self._console.print(line(sample, outlook), soft_wrap=True)
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live = Live(console=self._console, transient=True, auto_refresh=False)
+            self._live.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+
+def picture(title: str, sample: Sample, outlook: Forecast) -> Group:
+    """Three lines for a terminal: what, how far, how fast and how long still."""
+    total = max(1, sample.total_bytes)
+    bar = Table.grid(padding=(0, 1, 0, 0))
+    done = max(0, total - sample.remaining_bytes)
+    bar.add_row(
+        ProgressBar(total=total, completed=done, width=BAR_WIDTH),
+        Text(f"{memory(sample.remaining_bytes)} of {memory(sample.total_bytes)} left"),
+    )
+    head = Text.assemble((title, "bold"), "  ", stage(sample))
+    style = "" if outlook.converges else "yellow"
+    return Group(
+        head, bar, Text(" · ".join(figures(sample, outlook))), Text(eta(sample, outlook), style)
+    )
+
+
+def line(sample: Sample, outlook: Forecast) -> str:
+    """The same on one line, for a log."""
+    parts = [stage(sample), f"{memory(sample.remaining_bytes)} left"]
+    return ", ".join([*parts, *figures(sample, outlook), eta(sample, outlook)])
+
+
+def stage(sample: Sample) -> str:
+    """Where QEMU stands, in its words."""
+    if sample.status in ("active", "none"):
+        return f"iteration {sample.iteration}"
+    return sample.status
+
+
+def figures(sample: Sample, outlook: Forecast) -> list[str]:
+    """Rates, ratio and expected downtime, as far as they are known."""
+    known = []
+    if outlook.wire_rate is not None:
+        known.append(f"{rate(outlook.wire_rate)} on the wire")
+    known.append(f"{rate(outlook.memory_rate)} of guest memory")
+    if outlook.ratio is not None:
+        known.append(f"ratio {outlook.ratio:.2f}")
+    if sample.expected_downtime_ms is not None:
+        known.append(f"expected downtime {sample.expected_downtime_ms} ms")
+    return known
+
+
+def eta(sample: Sample, outlook: Forecast) -> str:
+    """The time left, or why there is none to tell."""
+    if not outlook.converges:
+        return (
+            f"does not converge: dirties {rate(sample.dirty_rate)},"
+            f" link carries {rate(outlook.memory_rate)} of guest memory"
+        )
+    if outlook.seconds_left is None:
+        return "waiting for the first pages"
+    return f"about {duration(outlook.seconds_left)} left"
