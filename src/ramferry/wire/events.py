@@ -1,0 +1,144 @@
+"""What the main channel says, one frozen record each.
+
+``start`` and ``end`` are absolute byte offsets in the main stream of the bytes an event speaks of;
+an event is given as soon as the byte before ``end`` has been fed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ramferry.wire.layout import SectionType
+
+
+@dataclass(frozen=True, slots=True)
+class RamBlock:
+    """One entry of the block list."""
+
+    name: str
+    used_length: int
+    """Bytes."""
+    page_size: int
+    """Target page size in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class MainEvent:
+    """Base of all events."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamHeader(MainEvent):
+    """``QEVM`` and a version."""
+
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration(MainEvent):
+    """The machine type's versioned name; subsections may follow."""
+
+    machine: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationSubsection(MainEvent):
+    """One thing the destination must agree with."""
+
+    name: str
+    """ "target-page-bits", "capabilities" or "uuid"."""
+    value: int | tuple[str, ...] | bytes
+    """The bits; the capabilities' names; the UUID's 16 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command(MainEvent):
+    """A command to the destination, data included; a PACKAGED's package comes after it."""
+
+    number: int
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SectionStart(MainEvent):
+    """A section's own header; its body comes next."""
+
+    kind: SectionType
+    """START, PART, END or FULL."""
+    section_id: int
+    idstr: str
+    """From the section's START where this is a PART or END."""
+    instance: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class SectionEnd(MainEvent):
+    """A section's footer."""
+
+    kind: SectionType
+    section_id: int
+    idstr: str
+
+
+@dataclass(frozen=True, slots=True)
+class BlockList(MainEvent):
+    """The guest's RAM blocks, in the order of the stream."""
+
+    blocks: tuple[RamBlock, ...]
+    total: int
+    """Sum of the used lengths in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncMark(MainEvent):
+    """The eight bytes at which a destination waits for one SYNC on every multifd channel."""
+
+    index: int
+    """Counted from 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class RamEnd(MainEvent):
+    """Ram's END section, footer included: no marks follow, and the rest is copied."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotParsed(MainEvent):
+    """The first body of a section type that cannot be read begins at ``start`` (= ``end``)."""
+
+    idstr: str
+    section_id: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resynchronised(MainEvent):
+    """A body that could not be read ends where its footer begins; ``start`` to ``end`` is it."""
+
+    idstr: str
+    section_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndOfStream(MainEvent):
+    """The EOF byte, or EOF and the VM description, as far as seen by ``end``.
+
+    After ram's END the position is found by its shape among bytes that are not parsed: it is the
+    stream's end where no byte follows.
+    """
+
+    vmdesc_length: int | None
+    """Bytes of JSON; None where this is the EOF byte alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed(MainEvent):
+    """The connection ended at ``start`` = ``end``, in a place where it may."""
+
+    certain: bool
+    """False while copying, where nobody can tell a whole stream from a cut one."""

@@ -1,0 +1,206 @@
+"""Bodies of ram's sections: records of one word, which is an offset with flags in its low bits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Literal
+
+import numpy as np
+
+from ramferry.wire.events import BlockList, MainEvent, RamBlock, SyncMark
+from ramferry.wire.layout import MAX_BLOCKS, RECORD_SIZE, RamFlag
+from ramferry.wire.source import ByteSource, Parse
+
+Mode = Literal["section", "round"]
+"""Which record is the sync mark: the EOS of every section, or MULTIFD_FLUSH."""
+
+_ZERO_RECORD: Final = RECORD_SIZE + 1
+"""Bytes of a zero page's record whose block is the one before: the word and a fill byte of 0."""
+_ZERO_FLAGS: Final = RamFlag.ZERO | RamFlag.CONTINUE
+_FIRST_WINDOW: Final = 32
+"""Records looked at first; the window doubles while all of them match, so that streams that mix
+zero pages with others never look at the same byte more than a few times."""
+_XBZRLE_ENCODING: Final = 1
+
+
+def zero_run(view: memoryview, at: int, page_size: int, used_length: int) -> int:
+    """Count the zero-page records that follow each other from ``at`` on, each valid and whole.
+
+    ``view`` is of format ``B``. The first record that is not a zero page of the current block (of
+    ``used_length`` bytes), or is cut, ends the run: it is for the caller to judge.
+    """
+    found, window = 0, _FIRST_WINDOW
+    left = (len(view) - at) // _ZERO_RECORD
+    while left:
+        count = min(window, left)
+        words = np.ndarray(count, ">u8", view, at, (_ZERO_RECORD,)).astype(np.uint64)
+        fills = np.ndarray(count, np.uint8, view, at + RECORD_SIZE, (_ZERO_RECORD,))
+        wrong = (words & np.uint64(page_size - 1)) != _ZERO_FLAGS
+        wrong |= words >= used_length
+        wrong |= fills != 0
+        first = int(wrong.argmax())
+        if wrong[first]:
+            return found + first
+        found += count
+        left -= count
+        at += count * _ZERO_RECORD
+        window *= 2
+    return found
+
+
+class RamReader:
+    """Reads ram's sections, one ``body`` each; what they have in common lives here."""
+
+    def __init__(
+        self, source: ByteSource, emit: Callable[[MainEvent], None], page_size: int
+    ) -> None:
+        self.page_size = page_size
+        """Target page size in bytes; the configuration may correct it before the first section."""
+        self.blocks: dict[str, RamBlock] = {}
+        self.mode: Mode | None = None
+        self.pages = 0
+        self.zero_pages = 0
+        self.ignore_shared = False
+        """The x-ignore-shared capability: entries of the block list carry an address."""
+        self._source = source
+        self._emit = emit
+        self._listed = False
+        self._current: RamBlock | None = None
+        self._marks = 0
+        self._huge_pages = False
+        self._contents: dict[int, Callable[[RamBlock], Parse[None]]] = {
+            RamFlag.ZERO: self._zero,
+            RamFlag.PAGE: self._page,
+            RamFlag.XBZRLE: self._xbzrle,
+            RamFlag.COMPRESS: self._compressed,
+        }
+
+    def advise(self, data: bytes) -> None:
+        """Take a POSTCOPY_ADVISE's data: all page sizes of the guest's RAM or'ed, if any."""
+        self._huge_pages = int.from_bytes(data[:8], "big").bit_count() > 1
+
+    def body(self) -> Parse[None]:
+        """Read one section's body, its EOS included."""
+        while True:
+            start = self._source.offset
+            word = yield from self._source.uint(RECORD_SIZE)
+            flags = word & (self.page_size - 1)
+            offset = word - flags
+            content = self._contents.get(flags & ~RamFlag.CONTINUE)
+            if content is not None:
+                block = yield from self._block(flags, offset)
+                yield from content(block)
+            elif flags == RamFlag.MEM_SIZE:
+                yield from self._block_list(start, offset)
+            elif word == RamFlag.MULTIFD_FLUSH:
+                self._flush(start)
+            elif word == RamFlag.EOS:
+                return self._end_of_section(start)
+            else:
+                self._source.fail("a RAM record", self._describe(flags, word))
+
+    def _describe(self, flags: int, word: int) -> str:
+        if flags & RamFlag.HOOK:
+            return f"{word:#x}, a record of RDMA, which cannot be carried"
+        return f"{word:#x}"
+
+    def _block(self, flags: int, offset: int) -> Parse[RamBlock]:
+        """Find the record's block, and check that its page lies inside."""
+        block = self._current
+        if not flags & RamFlag.CONTINUE:
+            name = yield from self._source.text("RAM block name")
+            block = self._current = self.blocks.get(name)
+            if block is None:
+                self._source.fail("a RAM block of this guest", f"block {name!r}")
+        if block is None:
+            self._source.fail("a record that names its RAM block", "CONTINUE before any block")
+        if offset >= block.used_length:
+            self._source.fail(
+                f"an offset inside {block.name!r} of {block.used_length:#x} bytes", f"{offset:#x}"
+            )
+        return block
+
+    def _zero(self, block: RamBlock) -> Parse[None]:
+        source = self._source
+        fill = yield from source.uint(1)
+        if fill:
+            source.fail("a zero page's fill byte of 0", f"{fill:#04x}")
+        self.zero_pages += 1
+        if source.available >= _ZERO_RECORD and source.view[source.pos + 7] == _ZERO_FLAGS:
+            run = zero_run(source.view, source.pos, self.page_size, block.used_length)
+            source.pos += run * _ZERO_RECORD
+            self.zero_pages += run
+
+    def _page(self, _block: RamBlock) -> Parse[None]:
+        yield from self._source.skip(self.page_size)
+        self.pages += 1
+
+    def _xbzrle(self, _block: RamBlock) -> Parse[None]:
+        encoding = yield from self._source.uint(1)
+        if encoding != _XBZRLE_ENCODING:
+            self._source.fail(f"XBZRLE encoding {_XBZRLE_ENCODING}", str(encoding))
+        size = yield from self._source.uint(2)
+        if size > self.page_size:
+            self._source.fail(f"at most {self.page_size} bytes of XBZRLE data", str(size))
+        yield from self._source.skip(size)
+        self.pages += 1
+
+    def _compressed(self, _block: RamBlock) -> Parse[None]:
+        size = yield from self._source.uint(4)
+        # zlib's compressBound, which QEMU holds this record against too
+        page = self.page_size
+        longest = page + (page >> 12) + (page >> 14) + (page >> 25) + 13
+        if size > longest:
+            self._source.fail(f"at most {longest} bytes of a compressed page", str(size))
+        yield from self._source.skip(size)
+        self.pages += 1
+
+    def _block_list(self, start: int, total: int) -> Parse[None]:
+        if self._listed:
+            self._source.fail("one block list", "another one")
+        if self._huge_pages:
+            self._source.fail("RAM of one page size", "postcopy's advice of several")
+        left = total
+        while left:
+            block = yield from self._block_entry(left)
+            left -= block.used_length
+            self.blocks[block.name] = block
+        self._listed = True
+        blocks = tuple(self.blocks.values())
+        self._emit(BlockList(start, self._source.offset, blocks, total))
+
+    def _block_entry(self, left: int) -> Parse[RamBlock]:
+        name = yield from self._source.text("RAM block name")
+        length = yield from self._source.uint(8)
+        if name in self.blocks:
+            self._source.fail("each RAM block once", f"block {name!r} again")
+        if len(self.blocks) == MAX_BLOCKS:
+            self._source.fail(f"at most {MAX_BLOCKS} RAM blocks", f"block {name!r}")
+        if length % self.page_size or length > left:
+            self._source.fail(
+                f"RAM blocks of whole {self.page_size}-byte pages that sum to the total, "
+                f"{left:#x} bytes left",
+                f"block {name!r} of {length:#x} bytes",
+            )
+        if self.ignore_shared:
+            yield from self._source.skip(8)  # the block's guest physical address
+        return RamBlock(name, length, self.page_size)
+
+    def _flush(self, start: int) -> None:
+        if not self._listed:
+            self._source.fail("the block list", "MULTIFD_FLUSH")
+        if self.mode == "section":
+            self._source.fail("no MULTIFD_FLUSH where ram's START had none", "MULTIFD_FLUSH")
+        self.mode = "round"
+        self._mark(start)
+
+    def _end_of_section(self, start: int) -> None:
+        if not self._listed:
+            self._source.fail("the block list", "the end of ram's START")
+        self.mode = self.mode or "section"
+        if self.mode == "section":
+            self._mark(start)
+
+    def _mark(self, start: int) -> None:
+        self._emit(SyncMark(start, self._source.offset, self._marks))
+        self._marks += 1
