@@ -25,7 +25,7 @@ _CHUNK: Final = 64 * 1024
 _MAX_PREAMBLE: Final = 64 * 1024
 """Bytes before the first section: header, configuration, commands; some hundred in practice."""
 _REFUSED: Final = {
-    "ADVISE": "this migration may switch to postcopy, which a relay does not carry: "
+    "POSTCOPY_ADVISE": "this migration may switch to postcopy, which a relay does not carry: "
     "unset the postcopy-ram capability",
     "ENABLE_COLO": "this is a COLO migration, which a relay does not carry: unset x-colo",
     "PACKAGED": "the source switched to postcopy, which a relay does not carry",

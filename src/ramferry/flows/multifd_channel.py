@@ -124,6 +124,9 @@ class MultifdChannel:
         parts: list[Buffer] = [packet.header]
         if packet.normal:
             parts = self._carry_pages(packet)
+        elif packet.zero:
+            # no payload, but a destination checks the method of every packet with pages
+            packet.rewrite(self._session.settings.method, 0)
         self._send(parts, sum(map(len, parts)))
         self._tally.pages += packet.normal
         self._tally.zero_pages += packet.zero

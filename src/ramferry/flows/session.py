@@ -157,8 +157,9 @@ class Session:
             if self.method_in not in ("", method):
                 raise RemoteProtocolError(f"method {self.method_in} on every channel", method)
             self.method_in = method
-            out = encoder.backend if encoder else decoder.backend
-            self.backend = out if out == decoder.backend else f"{decoder.backend} → {out}"
+            used = [decoder.backend, encoder.backend] if encoder else [decoder.backend]
+            working = dict.fromkeys(one for one in used if one != "none")
+            self.backend = " → ".join(working) or "none"
 
     def start(self, name: str, run: Callable[[], None]) -> None:
         """Run ``run`` in a thread of this migration; its errors end the migration."""
