@@ -1,0 +1,138 @@
+"""What every part of the QATzip layer shares: formats, limits, results, and a backend's contract.
+
+A :class:`Backend` does the work of one session in one format. The software one is
+``software.py``; a hardware one implements the same five members and is chosen in ``session.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from ramferry.errors import UsageError
+
+Buffer = bytes | bytearray | memoryview
+"""What compressed data is made of; memoryviews are one-dimensional, of format ``B``, contiguous."""
+
+GZIP_EXT, GZIP, RAW, FOUR_BYTE, ZLIB = "gzip-ext", "gzip", "raw", "4B", "zlib"
+FORMATS = (GZIP_EXT, GZIP, RAW, FOUR_BYTE, ZLIB)
+"""The names of QATzip's deflate formats; ``framing.py`` describes their bytes."""
+
+GZIP_FORMATS = frozenset({GZIP_EXT, GZIP})
+"""Formats whose members are gzip members: a reader of one reads the other."""
+
+MEMBER_FORMATS = frozenset({GZIP_EXT, GZIP, FOUR_BYTE})
+"""Formats cut into members of ``member_size`` bytes; raw and zlib are always one stream."""
+
+LEVELS = range(1, 10)
+
+MEMBER_SIZE = 65536
+"""Default input bytes of a member: QATzip's hw_buff_sz, the most that hardware inflates at once."""
+
+MAX_MEMBER_SIZE = 1 << 30
+"""Most input bytes of a member: incompressible data still fits the 32-bit sizes of its header."""
+
+MAX_SIZE = 1 << 30
+"""Default cap of what :func:`ramferry.qatzip.decompress` puts out, in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one call gave, and who did it."""
+
+    data: bytes | bytearray
+    """The compressed or decompressed bytes; the caller's from here on."""
+    backend: str
+    """Every backend that ran, in the order of its first use: "isa-l", "isa-l + zlib" …"""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What one stream gave, and who did it."""
+
+    bytes_in: int
+    bytes_out: int
+    backend: str
+    """As in :attr:`Result.backend`."""
+
+
+class Backend(Protocol):
+    """Compresses and decompresses for one session: one format, one level, one thread at a time.
+
+    Everything expensive inside a backend releases the GIL.
+    """
+
+    @property
+    def name(self) -> str:
+        """What does the work at this level: "isa-l", "libdeflate"; hardware says its share."""
+
+    @property
+    def used(self) -> str:
+        """Every engine that ran in the latest call, in the order of its first use."""
+
+    def compress_parts(self, data: memoryview) -> list[Buffer]:
+        """Compress ``data`` as a whole number of members, in the session's format.
+
+        ``data`` may be empty and is not changed; nothing of it is kept.
+
+        :return: the parts in order, headers and bodies apart, for ``sendmsg``; the backend's, and
+            valid until the next call.
+        """
+
+    def decompress(self, data: memoryview, max_size: int) -> bytearray:
+        """Decompress all members in ``data``.
+
+        :return: at most ``max_size`` bytes, the caller's.
+        :raise CorruptDataError: damage, truncation, trailing bytes, or more than ``max_size``.
+        """
+
+    def decompress_into(self, payload: memoryview, out: memoryview) -> None:
+        """Decompress all members in ``payload`` into ``out``, the caller's, filling it exactly.
+
+        :raise CorruptDataError: as above, or ``out`` is not filled exactly; what ``out`` then
+            holds is undefined.
+        """
+
+
+def check_format(name: str) -> str:
+    """Return ``name``, one of :data:`FORMATS`.
+
+    :raise UsageError: it is none of them.
+    """
+    if name not in FORMATS:
+        raise UsageError(f"format must be one of {', '.join(FORMATS)}, not {name!r}")
+    return name
+
+
+def check_level(level: int) -> int:
+    """Return ``level``, one of :data:`LEVELS`.
+
+    :raise UsageError: it is outside of them.
+    """
+    if level not in LEVELS:
+        raise UsageError(f"level must be {LEVELS[0]} to {LEVELS[-1]}, not {level!r}")
+    return level
+
+
+def check_member_size(size: int) -> int:
+    """Return ``size``, input bytes of a member.
+
+    :raise UsageError: it is not 1 to :data:`MAX_MEMBER_SIZE`.
+    """
+    if not 1 <= size <= MAX_MEMBER_SIZE:
+        raise UsageError(f"member size must be 1 to {MAX_MEMBER_SIZE} bytes, not {size!r}")
+    return size
+
+
+def byte_view(data: object) -> memoryview:
+    """View any contiguous buffer as bytes, without a copy.
+
+    :raise UsageError: ``data`` is no buffer, or has gaps.
+    """
+    try:
+        view = memoryview(data)  # type: ignore[arg-type]
+    except TypeError:
+        raise UsageError(f"data must be a buffer of bytes, not {type(data).__name__}") from None
+    if not view.c_contiguous:
+        raise UsageError("data must be contiguous, not a buffer with gaps")
+    return view.cast("B") if view.nbytes else memoryview(b"")

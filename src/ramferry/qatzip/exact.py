@@ -1,0 +1,79 @@
+"""The fast lane: gzip-ext members with true sizes, inflated straight into the caller's buffer.
+
+ISA-L's gzip reader takes a whole payload and writes into ``out``: one call, the GIL released once,
+no buffer of its own but 86 KiB of state. It verifies every CRC and length, and is lenient in one
+thing only: zero bytes after a member. So the lane is taken where the headers prove that there are
+none, and everything else (and everything it refuses) is judged by :class:`inflate.Inflater`.
+
+Measured per packet of 512 KiB (Silesia subset compressed by ISA-L 1, one of two cores of an AMD
+EPYC, medians of 6 runs in CPU time, spread ±10 %; heap is tracemalloc's peak)::
+
+                                          8 members of 64 KiB      1 member of 512 KiB
+    isal_zlib._GzipReader, this lane      890 MB/s    86 KiB       864 MB/s    86 KiB
+    IgzipDecompressor, checked, copied    847 MB/s   236 KiB       911 MB/s   598 KiB
+    isal_zlib.decompressobj, copied       822 MB/s   236 KiB       845 MB/s   598 KiB
+    igzip_lib.decompress (no cap), copied 800 MB/s    65 KiB       949 MB/s   513 KiB
+    libdeflate, copied                    939 MB/s   129 KiB       904 MB/s   513 KiB
+    cramjam gzip.decompress_into          359 MB/s     1 KiB       467 MB/s     1 KiB
+
+libdeflate is as fast, but does not tell where a member ended.
+"""
+
+from __future__ import annotations
+
+from gzip import BadGzipFile
+from typing import BinaryIO, cast
+
+from isal import isal_zlib
+
+from ramferry.qatzip import framing
+
+_ISAL_ERROR = cast("type[Exception]", isal_zlib.IsalError)
+_HEAD = framing.GZIP_EXT_HEAD
+_MAGIC = framing.GZIP_EXT_MAGIC
+_XFL = 8
+"""Offset of the only byte of the magic that differs between writers."""
+_AROUND = _HEAD.size + framing.GZIP_TRAILER.size
+
+
+def has_exact_sizes(payload: memoryview, size: int) -> bool:
+    """Whether ``payload`` is a chain of gzip-ext members, none empty, that promise ``size`` bytes.
+
+    Each header must lead to the next, and repeat the length that stands at its member's end. Zero
+    bytes behind a member would shift that length to a smaller number; the reader compares the
+    real lengths with ``size``, so where both sums agree nothing was shifted.
+    """
+    at = promised = 0
+    while at < len(payload):
+        if len(payload) - at <= _AROUND:
+            return False
+        magic, src, dest = _HEAD.unpack_from(payload, at)
+        at += dest + _AROUND
+        if (
+            at > len(payload)
+            or magic[:_XFL] != _MAGIC[:_XFL]
+            or magic[_XFL + 1 :] != _MAGIC[_XFL + 1 :]
+        ):
+            return False
+        if src == 0 or src != int.from_bytes(payload[at - 4 : at], "little"):
+            return False
+        promised += src
+    return promised == size
+
+
+def inflate_exact(payload: memoryview, out: memoryview) -> bool:
+    """Inflate ``payload`` into ``out`` where :func:`has_exact_sizes` is true of them.
+
+    :return: whether it was, ``out`` was filled exactly and everything verified. Where not, the
+        strict reader can say what is wrong, and may yet accept it.
+    """
+    if not has_exact_sizes(payload, len(out)):
+        return False
+    reader = isal_zlib._GzipReader(cast("BinaryIO", payload))
+    filled = 0
+    try:
+        while filled < len(out) and (got := reader.readinto(out[filled:])):
+            filled += got
+        return filled == len(out) and reader.readinto(bytearray(1)) == 0
+    except (BadGzipFile, EOFError, _ISAL_ERROR):
+        return False
