@@ -1,0 +1,184 @@
+"""Frozen records of what this host is: evidence, findings, conclusions, plans and advice.
+
+Made by ``ramferry.hardware`` (and, where a library or a QEMU has to be asked, by the layers that
+ask it), drawn by ``ramferry.report``. Paths are as a user sees them, without a replaced root.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """What a finding means for whoever wants the accelerator."""
+
+    OK = "ok"
+    WARNING = "warning"
+    """It works, or cannot be judged, and may surprise."""
+    PROBLEM = "problem"
+    """It keeps something from working."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One path and what it held when it was read."""
+
+    path: str
+    content: str | None = None
+    """A file's text, the end of a link, or mode and owner of a device node; None: nothing read."""
+    trouble: str = ""
+    """Why nothing was read ("Permission denied"); empty where the path does not exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    check: str
+    """A name for scripts that stays the same: "qat-services"."""
+    subject: str
+    """Whose it is: "0000:6b:00.0", "iax1", or "QAT" and "IAA" for the host as a whole."""
+    verdict: Verdict
+    sentence: str
+    evidence: tuple[Evidence, ...] = ()
+    commands: tuple[str, ...] = ()
+    """What mends it on this distribution: lines for a shell, in order."""
+
+
+class Standing(StrEnum):
+    """Whether an accelerator can be used."""
+
+    READY = "ready"
+    UNPROVEN = "unproven"
+    """Nothing speaks against it, but only a session could show that it works."""
+    ABSENT = "absent"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """The sum of the findings for one accelerator."""
+
+    name: str
+    """ "QATzip in hardware", "QPL"."""
+    standing: Standing
+    sentence: str
+    devices: tuple[str, ...] = ()
+    """What can be used: addresses of QAT functions, names of IAA devices."""
+
+
+@dataclass(frozen=True, slots=True)
+class QemuBuilt:
+    """What one QEMU on the PATH has built in."""
+
+    path: str
+    version: str
+    """ "7.2.22"; empty where it could not be asked."""
+    methods: tuple[str, ...]
+    """Members of its MultiFDCompression, sorted."""
+    trouble: str = ""
+    """Why it could not be asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class OffloadProof:
+    """What compressing ``input_bytes`` at ``level`` through the QAT library showed."""
+
+    input_bytes: int
+    level: int
+    member_xfl: tuple[int, ...]
+    """XFL of each gzip-ext member that came out: 0 from hardware, 4 from libqatzip's software."""
+    requests_before: int | None = None
+    """Firmware requests of all devices; None where only root may read them."""
+    requests_after: int | None = None
+    trouble: str = ""
+    """Why nothing came out, with the library's code: "qzInit returned -103 (no instance)"."""
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorReport:
+    """All that ``ramferry doctor`` says."""
+
+    system: str
+    """The distribution's name for itself."""
+    kernel: str
+    user: str
+    """For whom the permissions were judged."""
+    findings: tuple[Finding, ...]
+    qatzip: Conclusion
+    qpl: Conclusion
+    qemus: tuple[QemuBuilt, ...] | None
+    """None: not asked, because the root is not this host's."""
+    exit_code: int
+    """0 ready, 10 software only, 11 broken set-up."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryNeed:
+    """DMA memory of one process that compresses (sender) or decompresses (receiver) with QATzip."""
+
+    role: str
+    low_mib: int
+    """Every channel takes its turn on one instance."""
+    high_mib: int
+    """Every channel uses an instance of its own, as far as there are instances."""
+    memlock_mib: int
+    """Locked memory that the process should be allowed."""
+    huge_pages: int
+    """Pages of 2 MiB, where the memory is taken from huge pages."""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentedNeed:
+    """One cell of the table in QEMU's documentation, and the formula's result beside it."""
+
+    role: str
+    channels: int
+    documented_mib: int
+    computed_mib: int
+    equal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """All that ``ramferry plan memory`` says."""
+
+    channels: int
+    vfs: int
+    instances: int
+    """Opened by the process, over all its VFs."""
+    hw_buff_sz: int
+    """Bytes."""
+    family: str
+    needs: tuple[MemoryNeed, ...]
+    documented: tuple[DocumentedNeed, ...]
+    estimates: tuple[str, ...]
+    """Why the figures are estimates; empty where the formula covers the case."""
+    settings: tuple[tuple[str, tuple[str, ...]], ...]
+    """Heading and lines of each setting to make."""
+
+
+@dataclass(frozen=True, slots=True)
+class MethodRule:
+    """One rule of the choice, and what it came to."""
+
+    rule: str
+    applies: bool
+    evidence: str
+    conclusion: str
+    """What follows where it applies, as QEMU's method and where it runs; else empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class MethodAdvice:
+    """All that ``ramferry plan method`` says."""
+
+    method: str
+    """A value of multifd-compression."""
+    level: int | None
+    runs_in: str
+    """ "hardware", "software", or "" where nothing is compressed."""
+    sentence: str
+    rules: tuple[MethodRule, ...]
+    """In the order they were asked; the last is the one that decided."""
