@@ -22,6 +22,10 @@ Buffer = bytes | bytearray | memoryview
 CONNECT_TIMEOUT: Final = 10.0
 """Seconds for a connection to be accepted."""
 _AF_UNSPEC_ADDRESS: Final = struct.pack("=H14x", socket.AF_UNSPEC)
+_LINGER_0: Final = struct.pack("@ii", 1, 0)
+_MOST_PARTS: Final = os.sysconf("SC_IOV_MAX")
+_LISTENING: Final = "00010000"
+"""The flags of a listening socket in /proc/net/unix."""
 _TCP_MIN_RTT_AT: Final = 148
 """Offset of ``tcpi_min_rtt`` in ``struct tcp_info`` (linux/tcp.h)."""
 
@@ -67,14 +71,28 @@ def _remove_stale(path: str) -> None:
         return
     if not stat.S_ISSOCK(mode):
         raise OSError(errno.EEXIST, "the path exists and is not a socket")
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)
-            return
+    # ask the kernel first: a connection that closes at once ends a QEMU that waits for its guest
+    if not _listed_as_listening(path):
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(1.0)
+            try:
+                probe.connect(path)
+            except ConnectionRefusedError:
+                os.unlink(path)
+                return
     raise OSError(errno.EADDRINUSE, "another process listens there")
+
+
+def _listed_as_listening(path: str) -> bool:
+    """True where a process of this network namespace listens at ``path``, by an absolute name."""
+    with contextlib.suppress(OSError), open("/proc/net/unix", errors="surrogateescape") as table:
+        for line in table:
+            fields = line.rstrip("\n").split(" ", 7)
+            if len(fields) == 8 and fields[3] == _LISTENING and fields[7].startswith("/"):
+                with contextlib.suppress(OSError):
+                    if os.path.samefile(fields[7], path):
+                        return True
+    return False
 
 
 @contextlib.contextmanager
@@ -167,7 +185,7 @@ def send_all(sock: socket.socket, parts: list[Buffer]) -> int:
 
 def _send(sock: socket.socket, parts: list[Buffer]) -> int:
     try:
-        return sock.sendmsg(parts)
+        return sock.sendmsg(parts[:_MOST_PARTS])
     except BlockingIOError:
         raise PeerTimeout("the peer takes no more bytes") from None
 
@@ -227,10 +245,13 @@ def reset(sock: socket.socket) -> None:
     """Abort a connection so that its peer notices at once, whatever is in the window.
 
     For TCP this is ``connect(AF_UNSPEC)``, which sends RST: a ``shutdown`` under a full window
-    left QEMU 7.2 and 10.2 ``active`` for good. A UNIX socket has no such window, and a shutdown
-    is enough. Threads that wait on the socket wake up.
+    left QEMU 7.2 and 10.2 ``active`` for good. Linux 6.4 and 6.5 refuse that (EBUSY) while a
+    thread waits on the socket; there the RST is sent when it is closed (``SO_LINGER`` 0). A UNIX
+    socket has no such window, and a shutdown is enough. Threads that wait on the socket wake up.
     """
     if sock.family != socket.AF_UNIX:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_0)
         libc = ctypes.CDLL(None, use_errno=True)
         libc.connect(sock.fileno(), _AF_UNSPEC_ADDRESS, len(_AF_UNSPEC_ADDRESS))
     cut(sock)
