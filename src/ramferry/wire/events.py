@@ -1,7 +1,8 @@
 """What the main channel says, one frozen record each.
 
-``start`` and ``end`` are absolute byte offsets in the main stream of the bytes an event speaks of;
-an event is given as soon as the byte before ``end`` has been fed.
+``start`` and ``end`` are absolute byte offsets in the main stream of the bytes an event speaks of.
+An event is given as soon as the byte before ``end`` has been fed; only a copied body's
+Resynchronised and SectionEnd come when the bytes behind them have shown that the body is over.
 """
 
 from __future__ import annotations

@@ -32,29 +32,27 @@ from ramferry.wire.events import (
 from ramferry.wire.layout import TRANSITIONS, SectionType, State
 from ramferry.wire.ram import Mode, RamReader
 from ramferry.wire.sections import SectionReader
-from ramferry.wire.source import ByteSource, Parse
+from ramferry.wire.source import Parse
+from ramferry.wire.stream import StreamParser
 
 CHANNEL: Final = "main"
 """How errors name this channel."""
 _ADVISE: Final = "POSTCOPY_ADVISE"
 
 
-class MainParser:
-    """Turns the main channel's bytes, in pieces of any size, into events.
+class MainParser(StreamParser[MainEvent]):
+    """Turns the main channel's bytes into events.
 
-    Which events come, and at which offsets, does not depend on the pieces. After an error the
-    parser is of no further use and repeats it.
+    ``page_size`` is the target's, in bytes; the stream's configuration may name another.
     """
 
     def __init__(self, *, page_size: int = 4096) -> None:
-        self._source = ByteSource(CHANNEL)
-        self._events: list[MainEvent] = []
+        super().__init__(CHANNEL)
         self._ram = RamReader(self._source, self._emit, page_size)
         self._sections = SectionReader(self._source, self._emit, self._ram)
         self._state = State.HEADER
         self._end_of_stream = -1
         """Offset behind the last end of stream that was seen."""
-        self._error: RemoteProtocolError | None = None
         self._items: Mapping[SectionType, Callable[[SectionType, int], Parse[None]]] = {
             SectionType.CONFIGURATION: self._configuration,
             SectionType.SUBSECTION: self._subsection,
@@ -66,8 +64,6 @@ class MainParser:
             SectionType.EOF: self._eof,
             SectionType.VMDESCRIPTION: self._vmdescription,
         }
-        self._parse = self._stream()
-        next(self._parse)
 
     @property
     def mode(self) -> Mode | None:
@@ -99,31 +95,6 @@ class MainParser:
         """What has been read so far."""
         return self._state
 
-    @property
-    def position(self) -> int:
-        """Absolute stream offset behind the last byte that was fed."""
-        return self._source.end
-
-    def feed(self, data: bytes | bytearray | memoryview) -> list[MainEvent]:
-        """Take the stream's next bytes; the buffer is the caller's again on return.
-
-        :return: the events that these bytes complete, in the order of the stream.
-        :raise RemoteProtocolError: the stream is not what QEMU sends. Events before it in
-            ``data`` are lost.
-        """
-        if self._error is not None:
-            raise self._error
-        self._source.push(memoryview(data).cast("B"))
-        try:
-            next(self._parse)
-        except RemoteProtocolError as error:
-            self._error = error
-            raise
-        finally:
-            self._source.release()
-        events, self._events = self._events, []
-        return events
-
     def eof(self) -> Closed:
         """The connection has ended: say whether it may end here.
 
@@ -144,7 +115,7 @@ class MainParser:
         raise self._error
 
     def _emit(self, event: MainEvent) -> None:
-        self._events.append(event)
+        super()._emit(event)
         if isinstance(event, EndOfStream):
             self._end_of_stream = event.end
 

@@ -17,7 +17,7 @@ Mode = Literal["section", "round"]
 _ZERO_RECORD: Final = RECORD_SIZE + 1
 """Bytes of a zero page's record whose block is the one before: the word and a fill byte of 0."""
 _ZERO_FLAGS: Final = RamFlag.ZERO | RamFlag.CONTINUE
-_FIRST_WINDOW: Final = 32
+_FIRST_WINDOW: Final = 128
 """Records looked at first; the window doubles while all of them match, so that streams that mix
 zero pages with others never look at the same byte more than a few times."""
 _XBZRLE_ENCODING: Final = 1
