@@ -44,6 +44,8 @@ class MultifdChannel:
         self._parser.blocks = session.blocks
         self._decoder: Decoder | None = None
         self._encoder: Encoder | None = None
+        self._growth = 1.0
+        """Outgoing bytes per incoming byte of the last packet: what the next one will hold."""
         # untouched memory of both costs nothing: the kernel maps it page by page
         self._pages = memoryview(bytearray(PACKET_BYTES))
         self._payload = memoryview(bytearray(MAX_PAYLOAD))
@@ -121,24 +123,39 @@ class MultifdChannel:
         self._tally.bytes_out += size
 
     def _ram(self, packet: RamPacket) -> None:
-        parts: list[Buffer] = [packet.header]
         if packet.normal:
-            parts = self._carry_pages(packet)
-        elif packet.zero:
-            # no payload, but a destination checks the method of every packet with pages
-            packet.rewrite(self._session.settings.method, 0)
-        self._send(parts, sum(map(len, parts)))
+            self._pages_packet(packet)
+        else:
+            if packet.zero:
+                # no payload, but a destination checks the method of every packet with pages
+                packet.rewrite(self._session.settings.method, 0)
+            self._send([packet.header], len(packet.header))
         self._tally.pages += packet.normal
         self._tally.zero_pages += packet.zero
         if packet.sync:
             self._meet()
 
-    def _carry_pages(self, packet: RamPacket) -> list[Buffer]:
-        """Receive and check a payload; returns what goes on in its place, header first."""
+    def _pages_packet(self, packet: RamPacket) -> None:
+        """Carry a packet with payload, held in the outbox from before its receipt until sent."""
         if self._decoder is None:
             self._decoder = self._choose(packet.method)
+        outbox = self._session.outbox
+        size = int(packet.payload_size * self._growth)
+        if self._decoder.verbatim and self._encoder is None:
+            outbox.admit(size, workers=1)
+        else:
+            outbox.admit(size)
+        parts = self._carry_pages(self._decoder, packet)
+        expected, size = size, sum(map(len, parts))
+        self._growth = size / packet.payload_size
+        outbox.ready(expected, size)
+        self._send(parts, size)
+        outbox.sent(size)
+
+    def _carry_pages(self, decoder: Decoder, packet: RamPacket) -> list[Buffer]:
+        """Receive and check a payload; returns what goes on in its place, header first."""
         pages = self._pages[: packet.normal * self._session.settings.page_size]
-        payload = self._receive_payload(self._decoder, packet, pages)
+        payload = self._receive_payload(decoder, packet, pages)
         if self._encoder is None:
             return [packet.header, payload]
         out = self._encoder.encode(pages)

@@ -20,6 +20,7 @@ from ramferry.codec.base import Decoder, Encoder
 from ramferry.errors import PeerTimeout, RamferryError, RemoteProtocolError
 from ramferry.flows.gate import SyncGate, Unwind
 from ramferry.flows.loop import hung_up
+from ramferry.flows.outbox import Outbox
 from ramferry.flows.tally import Tally
 from ramferry.transport import sockets
 from ramferry.transport.address import Address
@@ -71,6 +72,7 @@ class Session:
         self.gate = SyncGate()
         self.tally = Tally(settings.page_size)
         self.pacer = Pacer(settings.max_bandwidth)
+        self.outbox = Outbox()
         self.blocks: dict[str, int] = {}
         """RAM blocks' used lengths, filled when the main channel brings the list."""
         self.onward = threading.Event()
@@ -122,6 +124,7 @@ class Session:
             self.error = error
         self.gate.end()
         self.pacer.end()
+        self.outbox.end()
         self.onward.set()
         self.gathered.set()
         self.over.set()

@@ -25,6 +25,8 @@ class BufferGovernor:
         self._rates: deque[float] = deque(maxlen=_WINDOW)
         self._size = budget.INITIAL
         self._last = (time.monotonic(), 0)
+        if session.settings.max_bandwidth:
+            session.outbox.limit(budget.outbox(session.settings.max_bandwidth))
 
     def adjust(self) -> None:
         """Measure since the last call, and set what differs."""
@@ -36,8 +38,10 @@ class BufferGovernor:
         destinations = list(session.destinations)
         if not destinations or not sent:
             return
+        rate = max(self._rates)
+        session.outbox.limit(budget.outbox(rate))
         rtt = max(map(self._rtt, destinations))
-        size = budget.socket_buffer(max(self._rates), len(destinations), rtt)
+        size = budget.socket_buffer(rate, len(destinations), rtt)
         if self._size / _CHANGE < size < self._size * _CHANGE:
             return
         self._size = size

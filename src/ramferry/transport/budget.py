@@ -30,3 +30,11 @@ def socket_buffer(rate: float, channels: int, rtt: float) -> int:
     share = rate / max(channels, 1)
     wanted = share * (QUEUE_SECONDS + 2 * rtt)
     return int(min(max(wanted, SMALLEST), LARGEST))
+
+
+def outbox(rate: float) -> float:
+    """Bytes that may wait to be sent before channels stop reading.
+
+    :param rate: bytes per second that all channels together drained lately.
+    """
+    return rate * QUEUE_SECONDS
