@@ -13,8 +13,10 @@ from ramferry.control.plan import Party
 from ramferry.control.probe import probe
 from ramferry.control.qmp import Qmp
 from ramferry.control.settings import Settings, capability_list, difference
-from ramferry.control.status import IDLE
+from ramferry.control.status import ENDED, IDLE
 from ramferry.errors import (
+    HostError,
+    MethodUnavailable,
     PeerUnreachable,
     RamferryError,
     UsageError,
@@ -45,6 +47,7 @@ class QemuEnd:
         self.party = Party(qmp.uri, self.facts, self._pid())
         self.meter = CpuMeter(self.party.pid, self.facts.vcpu_threads)
         self._undo = Settings({}, {})
+        self._listens = False
 
     def _pid(self) -> int | None:
         threads = self.facts.vcpu_threads
@@ -79,20 +82,49 @@ class QemuEnd:
         self._undo = undo
         self._set(change)
 
+    def listen(self, uri: str) -> None:
+        """Tell a destination to listen at a migration URI.
+
+        :raise HostError: it cannot: an address in use, a path it may not write.
+        """
+        try:
+            self._qmp.execute("migrate-incoming", {"uri": uri})
+        except MethodUnavailable as error:
+            raise HostError(str(error)) from error
+        self._listens = True
+
     def restore(self) -> str:
         """Set back what ``apply`` changed; a clause that says why not, empty where it worked.
 
-        A QEMU that has ended has nothing to set back.
+        A QEMU that has ended has nothing to set back. One that may still receive is left alone:
+        7.2 dies of an assertion when multifd is switched off under it.
         """
         undo, self._undo = self._undo, Settings({}, {})
         if undo.empty:
             return ""
+        if self._listens and not self._is_through():
+            return f"the {self.side} still listens, with the settings of this migration"
         try:
             self._set(undo, timeout=ASIDE_SECONDS)
         except PeerUnreachable:
             return ""
         except RamferryError as error:
             return f"the {self.side}'s migration settings were not set back: {error}"
+        return ""
+
+    def _is_through(self) -> bool:
+        """Wait for a destination to have ended, or to have a guest or a failure of its own."""
+        deadline = time.monotonic() + ASIDE_SECONDS
+        while self.connected and time.monotonic() < deadline:
+            if self.run_state() not in (None, "inmigrate") or self._status() in ENDED:
+                return True
+            time.sleep(SETTLE_POLL)
+        return not self.connected
+
+    def _status(self) -> str:
+        with suppress(RamferryError):
+            info = self._qmp.execute("query-migrate", timeout=ASIDE_SECONDS)
+            return str(info.get("status", "none"))
         return ""
 
     def _set(self, settings: Settings, **timeout: float) -> None:

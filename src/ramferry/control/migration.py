@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -23,11 +23,12 @@ from ramferry.control.plan import Route, Wish, plan
 from ramferry.control.probe import uri_of
 from ramferry.control.relays import Relays
 from ramferry.control.settings import destination_settings, source_settings
+from ramferry.control.status import whereabouts
 from ramferry.control.watch import Watch
 from ramferry.errors import (
     Cancelled,
-    HostError,
     MethodUnavailable,
+    MigrationFailed,
     PeerTimeout,
     PeerUnreachable,
     UsageError,
@@ -91,12 +92,20 @@ class _Course:
             raise Cancelled("cancelled before the migration began; the guest runs at the source")
         watch = Watch(self.source, self.destination, self.relays, self.wish.method, self.hooks)
         before = (self.source.meter.seconds(), self.destination.meter.seconds())
-        self.source.execute("migrate", {"uri": address})
+        self._begin(address)
         info = watch.until_completed(self.timeout)
         self._hand_over()
         after = (self.source.meter.seconds(), self.destination.meter.seconds())
         self.relays.wait_finished()
         return self._result(info, self._cpu(before, after, int(info["total-time"])))
+
+    def _begin(self, address: str) -> None:
+        try:
+            self.source.execute("migrate", {"uri": address})
+        except MethodUnavailable as error:
+            # for example a device that cannot migrate: nothing was sent
+            place = whereabouts(self.source.facts.run_state, self.source.run_state(), None)
+            raise MigrationFailed(f"{error}; {place}") from error
 
     def _connect_stations(self) -> str:
         """Start relays, let the destination listen; where the source is to connect.
@@ -113,12 +122,8 @@ class _Course:
         return address
 
     def _listen(self) -> None:
-        if self.route.incoming is None:
-            return
-        try:
-            self.destination.execute("migrate-incoming", {"uri": self.route.incoming})
-        except MethodUnavailable as error:
-            raise HostError(str(error)) from error
+        if self.route.incoming is not None:
+            self.destination.listen(self.route.incoming)
 
     def _chosen_address(self) -> str:
         info = self.destination.execute("query-migrate")
@@ -179,4 +184,5 @@ class _Course:
         compressor = compressor_of(
             self.relays.result("source"), facts, {**facts.parameters, **level}, self.wish.method
         )
-        return result_of(info, self.route, self.wish, wire, compressor, cpu)
+        result = result_of(info, self.route, self.wish, wire, compressor, cpu)
+        return replace(result, relays=self.relays.results())

@@ -103,6 +103,7 @@ def plan(source: Party, destination: Party, wish: Wish, sockets: str) -> Route:
     :raise MethodUnavailable: no route carries the method under these conditions.
     :raise UsageError: an address is missing, or options contradict each other.
     """
+    _need_multifd(source, destination)
     far = _wants_destination_relay(destination, wish)
     near = _wants_source_relay(source, wish)
     if near or far or wish.via:
@@ -189,12 +190,16 @@ def _why_source_relay(facts: QemuFacts, wish: Wish) -> str:
 
 
 def _lacks_method(side: str, facts: QemuFacts, method: str) -> str:
-    if not facts.methods:
-        return f"the {side}, {facts.name}, has no multifd"
     if method in facts.methods:
         return ""
     has = ", ".join(sorted(facts.methods))
     return f"the {side}, {facts.name}, was built without {method} (it has {has})"
+
+
+def _need_multifd(source: Party, destination: Party) -> None:
+    for side, party in (("source", source), ("destination", destination)):
+        if not party.facts.methods:
+            raise MethodUnavailable(f"the {side}, {party.facts.name}, has no multifd")
 
 
 def _refuse_tls(source: Party, destination: Party) -> None:

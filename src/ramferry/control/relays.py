@@ -45,6 +45,11 @@ class Relays:
         child = self._children.get(side)
         return child.result if child else None
 
+    def results(self) -> tuple[RelayResult, ...]:
+        """What all of them said at their ends, the source's first."""
+        found = (self.result(side) for side in ("source", "destination"))
+        return tuple(one for one in found if one is not None)
+
     def cpu_seconds(self, side: str) -> float:
         """CPU time of a side's relay so far; 0 where it has none."""
         counters = self.counters(side)

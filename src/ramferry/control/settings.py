@@ -51,7 +51,7 @@ def source_settings(facts: QemuFacts, route: Route, wish: Wish) -> Settings:
     parameters["max-bandwidth"] = route.source_bandwidth
     if wish.level is not None and route.source_method in LEVEL_PARAMETER:
         parameters[LEVEL_PARAMETER[route.source_method]] = wish.level
-    return Settings(_capabilities(facts), parameters)
+    return Settings(_capabilities(facts) | _announcing(facts), parameters)
 
 
 def destination_settings(facts: QemuFacts, route: Route, wish: Wish) -> Settings:
@@ -66,6 +66,11 @@ def _multifd(method: str, channels: int) -> dict[str, int | str]:
 def _capabilities(facts: QemuFacts) -> dict[str, bool]:
     off = {name: False for name in IN_THE_WAY if name in facts.capabilities}
     return off | dict.fromkeys(NEEDED, True)
+
+
+def _announcing(facts: QemuFacts) -> dict[str, bool]:
+    """With ``events`` the source announces a status, so that the end is seen at once."""
+    return {"events": True} if "events" in facts.capabilities else {}
 
 
 def difference(wanted: Settings, facts: QemuFacts) -> tuple[Settings, Settings]:

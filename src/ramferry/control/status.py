@@ -41,7 +41,10 @@ PHASES = {
 }
 """Status → phase; postcopy's are absent, since the capability is off."""
 
-IDLE = frozenset({"none", "completed", "failed", "cancelled"})
+ENDED = frozenset({"completed", "failed", "cancelled"})
+"""Statuses that are final."""
+
+IDLE = ENDED | {"none"}
 """Statuses in which a source can begin a migration."""
 
 DEPARTED = frozenset({"postmigrate", "finish-migrate"})

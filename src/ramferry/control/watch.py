@@ -11,9 +11,10 @@ from ramferry.control.end import QemuEnd
 from ramferry.control.hooks import Hooks
 from ramferry.control.measure import sample_of, wire_bytes_of
 from ramferry.control.relays import Relays
-from ramferry.control.status import Phase, phase_of, whereabouts
+from ramferry.control.status import ENDED, Phase, phase_of, whereabouts
 from ramferry.errors import (
     Cancelled,
+    MethodUnavailable,
     MigrationFailed,
     PeerTimeout,
     PeerUnreachable,
@@ -79,6 +80,16 @@ class Watch:
         :raise PeerUnreachable: the source vanished.
         :raise PeerTimeout: the source does not answer.
         """
+        try:
+            return self._follow(timeout)
+        except RamferryError:
+            raise
+        except BaseException:
+            # Whatever went wrong here, no migration goes on with nobody watching it.
+            self._abandon()
+            raise
+
+    def _follow(self, timeout: float | None) -> Mapping[str, Any]:
         while True:
             info = self._ask()
             phase = phase_of(info.get("status", "none"))
@@ -89,9 +100,23 @@ class Watch:
             if phase is Phase.FAILED:
                 raise self._ended(info)
             if phase is Phase.PAUSED:
-                self._source.execute("migrate-continue", {"state": "pre-switchover"})
+                self._tell("migrate-continue", {"state": "pre-switchover"})
             self._hooks.on_sample(sample_of(info, self._elapsed(), self._wire_bytes(info)))
             self._end_if_needed(timeout, str(info.get("status", "none")))
+            self._source.wait_for_event(POLL_SECONDS)
+
+    def _tell(self, command: str, arguments: Mapping[str, object] | None = None) -> None:
+        """A command that QEMU refuses where its status changed meanwhile: the next look shows."""
+        try:
+            self._source.execute(command, arguments)
+        except MethodUnavailable as error:
+            self._hooks.on_note(str(error))
+
+    def _abandon(self) -> None:
+        """Cancel, and wait until the source is through."""
+        self._tell("migrate_cancel")
+        deadline = time.monotonic() + UNDO_SECONDS
+        while self._ask().get("status") not in ENDED and time.monotonic() < deadline:
             self._source.wait_for_event(POLL_SECONDS)
 
     def _ask(self) -> Mapping[str, Any]:
@@ -122,7 +147,7 @@ class Watch:
         now = time.monotonic()
         if not self._told and now - self._why.since >= self._why.grace:
             self._told = now
-            self._source.execute("migrate_cancel")
+            self._tell("migrate_cancel")
         elif self._told and now - self._told > UNDO_SECONDS:
             place = whereabouts(
                 self._before, self._source.run_state(), self._destination.run_state()

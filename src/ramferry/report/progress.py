@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from typing import Self
 
 from rich.console import Console, Group
@@ -29,7 +28,7 @@ class Progress:
         self._console = console
         self._limit = downtime_limit_ms
         self._title = ""
-        self._samples: deque[Sample] = deque()
+        self._samples: list[Sample] = []
         self._next_line = 0.0
         self._live: Live | None = None
 
@@ -40,8 +39,8 @@ class Progress:
     def show(self, sample: Sample) -> None:
         """Draw the newest sample."""
         self._samples.append(sample)
-        while sample.seconds - self._samples[0].seconds > 2 * WINDOW_SECONDS:
-            self._samples.popleft()
+        if sample.seconds - self._samples[0].seconds > 2 * WINDOW_SECONDS:
+            del self._samples[0]
         outlook = forecast(self._samples, self._limit)
         if self._live is not None:
             self._live.update(picture(self._title, sample, outlook), refresh=True)
@@ -79,6 +78,8 @@ def picture(title: str, sample: Sample, outlook: Forecast) -> Group:
 
 def line(sample: Sample, outlook: Forecast) -> str:
     """The same on one line, for a log."""
+    if not sample.total_bytes:
+        return stage(sample)
     parts = [stage(sample), f"{memory(sample.remaining_bytes)} left"]
     return ", ".join([*parts, *figures(sample, outlook), eta(sample, outlook)])
 

@@ -1,0 +1,250 @@
+"""A QEMU as its monitor shows it: real QMP over a UNIX socket, played from a script of statuses."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+PAGE = 4096
+
+CAPABILITIES = ("events", "multifd", "postcopy-ram", "return-path", "xbzrle")
+
+PARAMETERS = {
+    "downtime-limit": 300,
+    "max-bandwidth": 134217728,
+    "multifd-channels": 2,
+    "multifd-compression": "none",
+    "multifd-zlib-level": 1,
+    "multifd-zstd-level": 1,
+    "tls-creds": "",
+}
+
+RAM = {
+    "total": 1024 * PAGE,
+    "remaining": 512 * PAGE,
+    "normal": 400,
+    "duplicate": 112,
+    "page-size": PAGE,
+    "dirty-sync-count": 2,
+    "dirty-pages-rate": 10,
+    "transferred": 1700000,
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one ``query-migrate`` finds."""
+
+    status: str
+    run_state: str = ""
+    """What ``query-status`` says from then on; empty: as before."""
+    extra: dict[str, Any] = field(default_factory=dict)
+    vanish: bool = False
+    """The QEMU ends instead of answering."""
+
+
+COMPLETED = Step("completed", "postmigrate", {"total-time": 2000, "downtime": 40, "setup-time": 5})
+FINISHES = (Step("setup"), Step("active"), Step("active"), COMPLETED)
+CANCELS = (Step("cancelling"), Step("cancelled"))
+
+
+def schema(methods: Sequence[str]) -> list[dict[str, Any]]:
+    """As much of ``query-qmp-schema`` as leads to the methods, with masked type names."""
+    return [
+        {"name": "migrate-set-parameters", "meta-type": "command", "arg-type": "143"},
+        {
+            "name": "143",
+            "meta-type": "object",
+            "members": [
+                {"name": "max-bandwidth", "type": "int", "default": None},
+                {"name": "multifd-compression", "type": "408", "default": None},
+            ],
+        },
+        {"name": "408", "meta-type": "enum", "values": list(methods)},
+    ]
+
+
+class Refused(Exception):
+    """Answered as QMP's error."""
+
+
+class FakeQemu:
+    """Listens at ``path`` until ``close``; ``executed`` logs every command and its arguments."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        run_state: str = "running",
+        version: tuple[int, int, int] = (7, 2, 22),
+        methods: Sequence[str] = ("none", "zlib", "zstd"),
+        steps: Sequence[Step] = FINISHES,
+        on_cancel: Sequence[Step] = CANCELS,
+        refuses: dict[str, str] | None = None,
+        silent_on: str = "",
+        capabilities: dict[str, bool] | None = None,
+        parameters: dict[str, Any] | None = None,
+        listening: dict[str, Any] | None = None,
+    ) -> None:
+        self.uri = f"qmp:{path}"
+        self.run_state = run_state
+        self.capabilities = dict.fromkeys(CAPABILITIES, False) | (capabilities or {})
+        self.parameters: dict[str, Any] = PARAMETERS | (parameters or {})
+        self.executed: list[tuple[str, dict[str, Any]]] = []
+        self.migrating = threading.Event()
+        """Set by ``migrate``."""
+        self.peer: FakeQemu | None = None
+        """Whose guest starts when this one's migration completes."""
+        self._version, self._methods, self._refuses = version, methods, refuses or {}
+        self._silent_on = silent_on
+        self._steps: Iterator[Step] = iter(())
+        self._script, self._on_cancel = steps, on_cancel
+        self._last: dict[str, Any] = {"socket-address": [listening]} if listening else {}
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen(4)
+        self._connections: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._serve, name=f"fake {path.name}")
+        self._thread.start()
+
+    def commands(self) -> list[str]:
+        """The names of the commands that change something, in their order."""
+        return [name for name, _ in self.executed if not name.startswith("query-")]
+
+    def set_to(self, command: str, key: str) -> list[Any]:
+        """Every value that ``migrate-set-parameters`` (or -capabilities) gave ``key``."""
+        values = []
+        for name, arguments in self.executed:
+            if name == command == "migrate-set-parameters" and key in arguments:
+                values.append(arguments[key])
+            if name == command == "migrate-set-capabilities":
+                items = arguments["capabilities"]
+                values += [item["state"] for item in items if item["capability"] == key]
+        return values
+
+    def close(self) -> None:
+        """End it; its clients see the connection close."""
+        for end in (self._listener, *self._connections):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+            self._listener.close()
+
+    def __enter__(self) -> FakeQemu:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self._connections.append(connection)
+            with connection, contextlib.suppress(OSError):
+                self._talk(connection)
+
+    def _talk(self, connection: socket.socket) -> None:
+        major, minor, micro = self._version
+        qemu = {"major": major, "minor": minor, "micro": micro}
+        self._send(
+            connection, {"QMP": {"version": {"qemu": qemu, "package": ""}, "capabilities": []}}
+        )
+        text = ""
+        while chunk := connection.recv(65536):
+            text += chunk.decode()
+            while text.strip():
+                request, end = json.JSONDecoder().raw_decode(text.lstrip())
+                text = text.lstrip()[end:]
+                if request["execute"] != self._silent_on:
+                    self._answer(connection, request)
+
+    def _send(self, connection: socket.socket, message: dict[str, Any]) -> None:
+        connection.sendall(json.dumps(message).encode() + b"\r\n")
+
+    def _answer(self, connection: socket.socket, request: dict[str, Any]) -> None:
+        command, arguments = request["execute"], request.get("arguments", {})
+        if command != "qmp_capabilities":
+            self.executed.append((command, arguments))
+        reply: dict[str, Any] = {"id": request["id"]} if "id" in request else {}
+        try:
+            if command in self._refuses:
+                raise Refused(self._refuses[command])
+            handler: Callable[..., Any] = getattr(self, "_do_" + command.replace("-", "_"))
+            reply["return"] = handler(**{k.replace("-", "_"): v for k, v in arguments.items()})
+        except Refused as error:
+            reply["error"] = {"class": "GenericError", "desc": str(error)}
+        self._send(connection, reply)
+
+    def _do_qmp_capabilities(self, **_: Any) -> dict[str, Any]:
+        return {}
+
+    def _do_query_version(self) -> dict[str, Any]:
+        return {"qemu": dict(zip(("major", "minor", "micro"), self._version, strict=True))}
+
+    def _do_query_qmp_schema(self) -> list[dict[str, Any]]:
+        return schema(self._methods)
+
+    def _do_query_migrate_capabilities(self) -> list[dict[str, Any]]:
+        return [{"capability": name, "state": on} for name, on in self.capabilities.items()]
+
+    def _do_query_migrate_parameters(self) -> dict[str, Any]:
+        return dict(self.parameters)
+
+    def _do_query_status(self) -> dict[str, Any]:
+        return {"status": self.run_state, "running": self.run_state == "running"}
+
+    def _do_query_cpus_fast(self) -> list[dict[str, Any]]:
+        return [{"thread-id": self._thread.native_id}]
+
+    def _do_query_migrate(self) -> dict[str, Any]:
+        step = next(self._steps, None)
+        if step is not None:
+            if step.vanish:
+                self.close()
+                raise OSError
+            self.run_state = step.run_state or self.run_state
+            self._last = {"status": step.status, "ram": RAM, **step.extra}
+            if step.status == "completed" and self.peer is not None:
+                self.peer.run_state = "running"
+        return self._last
+
+    def _do_migrate_set_capabilities(self, capabilities: list[dict[str, Any]]) -> dict[str, Any]:
+        for item in capabilities:
+            if item["capability"] not in self.capabilities:
+                raise Refused(f"Parameter 'capability' does not accept {item['capability']}")
+            self.capabilities[item["capability"]] = item["state"]
+        return {}
+
+    def _do_migrate_set_parameters(self, **parameters: Any) -> dict[str, Any]:
+        self.parameters |= {name.replace("_", "-"): value for name, value in parameters.items()}
+        return {}
+
+    def _do_migrate_incoming(self, **_: Any) -> dict[str, Any]:
+        self._last = {"socket-address": [{"type": "inet", "host": "127.0.0.1", "port": "4455"}]}
+        return {}
+
+    def _do_migrate(self, **_: Any) -> dict[str, Any]:
+        self._steps = iter(self._script)
+        self.migrating.set()
+        return {}
+
+    def _do_migrate_cancel(self) -> dict[str, Any]:
+        self._steps = iter(self._on_cancel)
+        return {}
+
+    def _do_migrate_continue(self, **_: Any) -> dict[str, Any]:
+        return {}
+
+    def _do_stop(self) -> dict[str, Any]:
+        self.run_state = "paused"
+        return {}

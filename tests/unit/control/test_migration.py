@@ -1,0 +1,376 @@
+"""The course of a migration against scripted QEMUs: ends, refusals, and what is set back."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fakes_qmp import COMPLETED, PARAMETERS, FakeQemu, Step
+from ramferry.control import end as end_module
+from ramferry.control import watch as watch_module
+from ramferry.control.hooks import Hooks
+from ramferry.control.migration import migrate
+from ramferry.control.plan import RelayMode, Route, Wish
+from ramferry.errors import (
+    Cancelled,
+    HostError,
+    MethodUnavailable,
+    MigrationFailed,
+    PeerTimeout,
+    PeerUnreachable,
+    RamferryError,
+    UsageError,
+)
+from ramferry.metrics import MigrationResult
+from ramferry.report.forecast import Sample
+
+WISH = Wish("zstd", relay=RelayMode.NONE)
+LONG = tuple(Step("active") for _ in range(2000))
+"""More steps than any test waits for."""
+
+
+@dataclass
+class Stage:
+    """Two fakes and everything that the migration between them says."""
+
+    source: FakeQemu
+    destination: FakeQemu
+    stop: threading.Event
+    routes: list[Route]
+    samples: list[Sample]
+    notes: list[str]
+
+    def migrate(self, wish: Wish = WISH, timeout: float | None = None) -> MigrationResult:
+        hooks = Hooks(self.routes.append, self.samples.append, self.notes.append, self.stop)
+        return migrate(self.source.uri, self.destination.uri, wish, hooks, timeout)
+
+
+Make = Callable[..., Stage]
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch_module, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(watch_module, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(watch_module, "UNDO_SECONDS", 0.3)
+    monkeypatch.setattr(watch_module, "RESUME_SECONDS", 0.2)
+    monkeypatch.setattr(end_module, "ASIDE_SECONDS", 0.3)
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Make]:
+    made: list[FakeQemu] = []
+
+    def make(
+        source: dict[str, Any] | None = None, destination: dict[str, Any] | None = None
+    ) -> Stage:
+        src = FakeQemu(tmp_path / "s", **(source or {}))
+        made.append(src)
+        dst = FakeQemu(tmp_path / "d", **{"run_state": "inmigrate", **(destination or {})})
+        made.append(dst)
+        src.peer = dst
+        return Stage(src, dst, threading.Event(), [], [], [])
+
+    yield make
+    for fake in made:
+        fake.close()
+
+
+def test_completes(stage: Make) -> None:
+    on = stage()
+    row = on.migrate()
+    assert (row.total_ms, row.downtime_ms, row.setup_ms) == (2000, 40, 5)
+    assert (row.route, row.backend, row.level) == ("QEMU built-in", "QEMU 7.2.22 zstd", 1)
+    assert row.send_cpu_percent is not None
+    assert row.recv_cpu_percent is not None
+    assert [sample.status for sample in on.samples] == ["setup", "active", "active"]
+    assert on.routes[0].incoming == "tcp:127.0.0.1:0"
+
+
+def test_order_of_commands_and_the_port_that_the_destination_chose(stage: Make) -> None:
+    on = stage()
+    on.migrate()
+    assert on.source.commands() == [
+        "migrate-set-capabilities",
+        "migrate-set-parameters",
+        "migrate",
+        "migrate-set-capabilities",
+        "migrate-set-parameters",
+    ]
+    assert ("migrate", {"uri": "tcp:127.0.0.1:4455"}) in on.source.executed
+    # capabilities and parameters before it listens
+    assert on.destination.commands()[:3] == [
+        "migrate-set-capabilities",
+        "migrate-set-parameters",
+        "migrate-incoming",
+    ]
+
+
+def test_max_bandwidth_is_lifted_while_it_migrates_and_set_back(stage: Make) -> None:
+    on = stage()
+    on.migrate(replace(WISH, downtime_limit_ms=50))
+    source = on.source
+    assert source.set_to("migrate-set-parameters", "max-bandwidth") == [0, 134217728]
+    assert source.set_to("migrate-set-parameters", "downtime-limit") == [50, 300]
+    assert source.set_to("migrate-set-parameters", "multifd-channels") == [8, 2]
+    assert source.set_to("migrate-set-capabilities", "multifd") == [True, False]
+    assert source.set_to("migrate-set-capabilities", "return-path") == [True, False]
+
+
+def assert_as_before(on: Stage) -> None:
+    for fake in (on.source, on.destination):
+        assert fake.parameters == PARAMETERS
+        assert not any(fake.capabilities.values())
+
+
+def test_both_are_as_before_after_success(stage: Make) -> None:
+    on = stage()
+    on.migrate()
+    assert_as_before(on)
+    assert on.notes == []
+
+
+def test_capabilities_in_the_way_are_off_meanwhile(stage: Make) -> None:
+    on = stage({"capabilities": {"xbzrle": True}})
+    on.migrate()
+    assert on.source.set_to("migrate-set-capabilities", "xbzrle") == [False, True]
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param((Step("active"), Step("device"), COMPLETED), id="11.1 shows device"),
+        pytest.param(
+            (Step("active"), Step("a status to come"), COMPLETED),
+            id="an unknown status is waited out",
+        ),
+    ],
+)
+def test_statuses_on_the_way(stage: Make, steps: tuple[Step, ...]) -> None:
+    assert stage({"steps": steps}).migrate().total_ms == 2000
+
+
+def test_pre_switchover_is_answered(stage: Make) -> None:
+    on = stage({"steps": (Step("active"), Step("pre-switchover"), Step("device"), COMPLETED)})
+    on.migrate()
+    assert ("migrate-continue", {"state": "pre-switchover"}) in on.source.executed
+
+
+def test_fails_with_the_words_of_both(stage: Make) -> None:
+    failed = Step("failed", extra={"error-desc": "Unable to write to socket: Connection reset."})
+    on = stage({"steps": (Step("active"), Step("failing"), failed)})
+    with pytest.raises(MigrationFailed) as caught:
+        on.migrate()
+    assert str(caught.value) == (
+        "the migration failed: the source says: Unable to write to socket: Connection reset;"
+        " the guest runs at the source"
+    )
+    assert on.source.parameters == PARAMETERS
+
+
+def test_a_paused_guest_stays_paused(stage: Make) -> None:
+    on = stage({"run_state": "paused", "steps": (Step("failed"),)})
+    with pytest.raises(MigrationFailed, match="the guest is at the source, paused as before"):
+        on.migrate()
+
+
+def test_a_source_that_does_not_resume_is_told_of(stage: Make) -> None:
+    on = stage({"steps": (Step("failed", run_state="finish-migrate"),)})
+    with pytest.raises(MigrationFailed, match="which is finish-migrate: `cont` there"):
+        on.migrate()
+
+
+def test_two_running_copies_are_one_too_many(stage: Make) -> None:
+    """SHUT was lost: the source resumes its guest, and the destination's runs already."""
+    on = stage({"steps": (Step("active"), Step("failed"))})
+    on.destination.run_state = "inmigrate"
+    look = on.source._do_query_migrate
+
+    def lose_shut() -> dict[str, Any]:
+        reply = look()
+        if reply.get("status") == "failed":
+            on.destination.run_state = "running"
+        return reply
+
+    on.source._do_query_migrate = lose_shut  # type: ignore[method-assign]
+    with pytest.raises(MigrationFailed, match=r"was stopped there"):
+        on.migrate()
+    assert on.destination.run_state == "paused"
+
+
+def test_cancel(stage: Make) -> None:
+    on = stage({"steps": LONG})
+    threading.Thread(target=lambda: (on.source.migrating.wait(), on.stop.set())).start()
+    with pytest.raises(Cancelled) as caught:
+        on.migrate()
+    assert str(caught.value) == "cancelled; the guest runs at the source"
+    assert "migrate_cancel" in on.source.commands()
+    assert on.source.parameters == PARAMETERS
+
+
+def test_cancel_before_the_migration_began(stage: Make) -> None:
+    on = stage()
+    on.stop.set()
+    with pytest.raises(Cancelled, match="before the migration began"):
+        on.migrate()
+    assert "migrate" not in on.source.commands()
+    assert on.source.parameters == PARAMETERS
+    # it was told to listen, and multifd must not be switched off under it
+    assert on.notes == ["the destination still listens, with the settings of this migration"]
+
+
+def test_cancel_too_late_is_a_success_with_a_note(stage: Make) -> None:
+    on = stage({"steps": LONG, "on_cancel": (Step("device"), COMPLETED)})
+    threading.Thread(target=lambda: (on.source.migrating.wait(), on.stop.set())).start()
+    assert on.migrate().total_ms == 2000
+    assert on.notes == ["too late to end the migration (cancelled)"]
+
+
+def test_timeout(stage: Make) -> None:
+    on = stage({"steps": LONG})
+    with pytest.raises(Cancelled, match=r"^cancelled, not finished within 0.05 s; the guest runs"):
+        on.migrate(timeout=0.05)
+
+
+def test_cancelled_by_someone_else(stage: Make) -> None:
+    on = stage({"steps": (Step("active"), Step("cancelling"), Step("cancelled"))})
+    with pytest.raises(Cancelled, match="someone cancelled the migration at the source"):
+        on.migrate()
+
+
+def test_a_cancel_that_does_not_end_is_given_up(stage: Make) -> None:
+    """`cancelling` can persist (wire facts §1): then the truth is told, and nothing waits."""
+    on = stage({"steps": LONG, "on_cancel": tuple(Step("cancelling") for _ in range(2000))})
+    with pytest.raises(PeerTimeout, match="the source is still cancelling; the guest runs at the"):
+        on.migrate(timeout=0.02)
+
+
+def test_the_destination_vanishes(stage: Make) -> None:
+    on = stage({"steps": LONG})
+    threading.Thread(target=lambda: (on.source.migrating.wait(), on.destination.close())).start()
+    with pytest.raises(MigrationFailed) as caught:
+        on.migrate()
+    assert str(caught.value) == (
+        "the migration failed: the destination QEMU ended; the guest runs at the source"
+    )
+    assert "migrate_cancel" in on.source.commands()  # after its grace
+
+
+def test_the_source_vanishes(stage: Make) -> None:
+    on = stage({"steps": (Step("active"), Step("active", vanish=True))})
+    with pytest.raises(PeerUnreachable, match="the source does not answer, and the guest does not"):
+        on.migrate()
+
+
+def test_the_destination_vanishes_after_it_took_the_guest(stage: Make) -> None:
+    on = stage()
+    on.source.peer = None
+    look = on.source._do_query_migrate
+
+    def then_end() -> dict[str, Any]:
+        reply = look()
+        if reply.get("status") == "completed":
+            on.destination.close()
+        return reply
+
+    on.source._do_query_migrate = then_end  # type: ignore[method-assign]
+    with pytest.raises(
+        PeerUnreachable, match="accepted the guest, and then its QEMU ended; the sou"
+    ):
+        on.migrate()
+
+
+def test_a_destination_that_never_says_it_has_the_guest(
+    stage: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ramferry.control.migration.HANDOVER_SECONDS", 0.1)
+    on = stage()
+    on.source.peer = None
+    with pytest.raises(PeerTimeout, match=r"the destination is inmigrate after 0\.1 s"):
+        on.migrate()
+
+
+def test_a_failing_caller_does_not_leave_a_migration_alone(stage: Make) -> None:
+    on = stage({"steps": LONG})
+
+    def broken(_: Sample) -> None:
+        raise BrokenPipeError
+
+    hooks = Hooks(on_sample=broken)
+    with pytest.raises(BrokenPipeError):
+        migrate(on.source.uri, on.destination.uri, WISH, hooks)
+    assert "migrate_cancel" in on.source.commands()
+    assert on.source.parameters == PARAMETERS
+
+
+@pytest.mark.parametrize(
+    ("source", "destination", "error", "sentence"),
+    [
+        ({"run_state": "postmigrate"}, {}, UsageError, "in the right order"),
+        ({"run_state": "inmigrate"}, {}, UsageError, "in the right order"),
+        ({}, {"run_state": "running"}, UsageError, "start it with -incoming defer"),
+        (
+            {},
+            {"listening": {"type": "inet", "host": "127.0.0.1", "port": "1"}},
+            UsageError,
+            "too late to set multifd, return-path, multifd-channels, multifd-compression",
+        ),
+        ({"methods": ("none",)}, {}, MethodUnavailable, "was built without zstd"),
+        (
+            {"refuses": {"migrate": "State blocked by non-migratable device '0000:00:02.0/vfio'"}},
+            {},
+            MigrationFailed,
+            "non-migratable device '0000:00:02.0/vfio'; the guest runs at the source",
+        ),
+        (
+            {},
+            {"refuses": {"migrate-incoming": "Failed to find an available port: Address in use"}},
+            HostError,
+            "Address in use",
+        ),
+        (
+            {"refuses": {"migrate-set-parameters": "Parameter 'multifd-channels' expects 1-255"}},
+            {},
+            MethodUnavailable,
+            "expects 1-255",
+        ),
+    ],
+)
+def test_refusals_come_before_anything_moved(
+    stage: Make,
+    source: dict[str, Any],
+    destination: dict[str, Any],
+    error: type[RamferryError],
+    sentence: str,
+) -> None:
+    on = stage(source, destination)
+    with pytest.raises(error) as caught:
+        on.migrate()
+    assert sentence in str(caught.value)
+    assert not on.source.migrating.is_set()
+
+
+def test_nobody_there(tmp_path: Path) -> None:
+    with pytest.raises(PeerUnreachable, match="no QEMU answers at"):
+        migrate(f"qmp:{tmp_path / 'no'}", f"qmp:{tmp_path / 'no'}", WISH, Hooks())
+
+
+def test_a_silent_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ramferry.control.qmp.Qmp.connect.__func__.__defaults__", (0.2,))
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "silent"))
+        listener.listen(1)
+        with pytest.raises(PeerUnreachable, match="sends no QMP greeting"):
+            migrate(f"qmp:{tmp_path / 'silent'}", "qmp:/none", WISH, Hooks())
+
+
+def test_no_directory_is_left(stage: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "t"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    stage().migrate()
+    assert list(folder.iterdir()) == []

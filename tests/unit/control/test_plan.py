@@ -1,0 +1,277 @@
+"""Every route as a row: who has what, what was asked for, what becomes of it."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ramferry.control.plan import Party, RelayMode, RelayStep, Route, Wish, plan
+from ramferry.control.probe import QemuFacts
+from ramferry.errors import MethodUnavailable, RamferryError, UsageError
+
+DEBIAN = frozenset({"none", "zlib", "zstd"})
+ALL = DEBIAN | {"qatzip", "qpl", "uadk"}
+
+FACTS = QemuFacts(
+    version=(7, 2, 22),
+    methods=DEBIAN,
+    capabilities={},
+    parameters={"tls-creds": ""},
+    run_state="running",
+    migration="none",
+    listening=None,
+    vcpu_threads=(1,),
+)
+HERE = Party("qmp:/run/s.qmp", FACTS, pid=100)
+HERE_ALL = replace(HERE, facts=replace(FACTS, methods=ALL))
+HERE_10 = replace(HERE, facts=replace(FACTS, version=(10, 0, 2)))
+FAR = Party("qmp:10.0.0.2:4444", FACTS)
+FAR_ALL = replace(FAR, facts=replace(FACTS, methods=ALL))
+FORWARDED = Party("qmp:/run/far.qmp", FACTS)
+LISTENING = replace(HERE, facts=replace(FACTS, listening="tcp:0.0.0.0:4455"))
+
+S, D = "unix:/t/source-relay", "unix:/t/destination-relay"
+TO_DST = "unix:/t/destination"
+
+
+def near(method: str, level: int | None = None, cap: int = 0) -> RelayStep:
+    return RelayStep("source", S, method, level, cap)
+
+
+FAR_RELAY = RelayStep("destination", "tcp:127.0.0.1:0", "none")
+
+
+@pytest.mark.parametrize(
+    ("source", "destination", "wish", "route"),
+    [
+        pytest.param(
+            HERE,
+            HERE,
+            Wish("qatzip"),
+            Route("relay pair", TO_DST, TO_DST, (FAR_RELAY, near("qatzip")), "none", "none"),
+            id="neither has it: a pair",
+        ),
+        pytest.param(
+            HERE,
+            HERE,
+            Wish("zstd"),
+            Route("QEMU built-in", "tcp:127.0.0.1:0", "tcp:127.0.0.1:0", (), "zstd", "zstd"),
+            id="both have it: none",
+        ),
+        pytest.param(
+            HERE,
+            HERE_ALL,
+            Wish("qatzip", level=3),
+            Route("source relay", TO_DST, TO_DST, (near("qatzip", 3),), "none", "qatzip"),
+            id="the destination has it: its relay is left out",
+        ),
+        pytest.param(
+            HERE_ALL,
+            HERE,
+            Wish("qpl"),
+            Route(
+                "destination relay",
+                TO_DST,
+                TO_DST,
+                (RelayStep("destination", D, "none"),),
+                "qpl",
+                "none",
+            ),
+            id="the source has it: its relay is left out",
+        ),
+        pytest.param(
+            HERE,
+            HERE,
+            Wish("none", max_bandwidth=125_000_000),
+            Route(
+                "QEMU built-in",
+                "tcp:127.0.0.1:0",
+                "tcp:127.0.0.1:0",
+                (),
+                "none",
+                "none",
+                125_000_000,
+            ),
+            id="a cap on none is QEMU's own",
+        ),
+        pytest.param(
+            HERE,
+            HERE,
+            Wish("zstd", max_bandwidth=125_000_000),
+            Route(
+                "source relay",
+                TO_DST,
+                TO_DST,
+                (near("zstd", None, 125_000_000),),
+                "none",
+                "zstd",
+            ),
+            id="a cap on a compressed wire needs the source's relay",
+        ),
+        pytest.param(
+            HERE,
+            HERE,
+            Wish("zstd", level=3),
+            Route("source relay", TO_DST, TO_DST, (near("zstd", 3),), "none", "zstd"),
+            id="7.2 ignores the level",
+        ),
+        pytest.param(
+            HERE_10,
+            HERE,
+            Wish("zstd", level=3),
+            Route("QEMU built-in", "tcp:127.0.0.1:0", "tcp:127.0.0.1:0", (), "zstd", "zstd"),
+            id="10.0 heeds the level",
+        ),
+        pytest.param(
+            HERE,
+            HERE,
+            Wish("none", relay=RelayMode.BOTH),
+            Route("relay pair", TO_DST, TO_DST, (FAR_RELAY, near("none")), "none", "none"),
+            id="a pair for none, because it was asked for",
+        ),
+        pytest.param(
+            HERE,
+            FAR_ALL,
+            Wish("qatzip"),
+            Route(
+                "source relay",
+                "tcp:10.0.0.2:0",
+                "tcp:10.0.0.2:0",
+                (near("qatzip"),),
+                "none",
+                "qatzip",
+            ),
+            id="remote, with the method built in: the address is the monitor's",
+        ),
+        pytest.param(
+            HERE,
+            FAR,
+            Wish("zstd", incoming="tcp:0.0.0.0:4455"),
+            Route("QEMU built-in", "tcp:10.0.0.2:4455", "tcp:0.0.0.0:4455", (), "zstd", "zstd"),
+            id="remote, listening on every address",
+        ),
+        pytest.param(
+            HERE,
+            FAR,
+            Wish("qatzip", via="tcp:10.0.0.2:4400", incoming="unix:/run/in"),
+            Route(
+                "relay pair",
+                "tcp:10.0.0.2:4400",
+                "unix:/run/in",
+                (near("qatzip"),),
+                "none",
+                "none",
+            ),
+            id="via a relay beside the remote destination",
+        ),
+        pytest.param(
+            HERE,
+            FORWARDED,
+            Wish("zstd", via="tcp:10.0.0.2:4400", incoming="tcp:127.0.0.1:4455"),
+            Route(
+                "destination relay",
+                "tcp:10.0.0.2:4400",
+                "tcp:127.0.0.1:4455",
+                (),
+                "zstd",
+                "none",
+            ),
+            id="via, and the source has the method",
+        ),
+        pytest.param(
+            HERE,
+            LISTENING,
+            Wish("qatzip"),
+            Route(
+                "relay pair",
+                "tcp:127.0.0.1:4455",
+                None,
+                (FAR_RELAY, near("qatzip")),
+                "none",
+                "none",
+            ),
+            id="a destination that listens already",
+        ),
+        pytest.param(
+            FAR,
+            FAR,
+            Wish("zlib"),
+            Route("QEMU built-in", "tcp:10.0.0.2:0", "tcp:10.0.0.2:0", (), "zlib", "zlib"),
+            id="both remote",
+        ),
+    ],
+)
+def test_route(source: Party, destination: Party, wish: Wish, route: Route) -> None:
+    assert plan(source, destination, wish, "/t") == route
+
+
+TLS = replace(HERE, facts=replace(FACTS, parameters={"tls-creds": "tls0"}))
+OLD = replace(HERE, facts=replace(FACTS, methods=frozenset(), version=(3, 1, 0)))
+
+
+@pytest.mark.parametrize(
+    ("source", "destination", "wish", "error", "sentence"),
+    [
+        (
+            HERE,
+            HERE,
+            {"method": "qatzip", "relay": "none"},
+            MethodUnavailable,
+            "built without qatzip",
+        ),
+        (
+            HERE_ALL,
+            HERE,
+            {"method": "qpl", "relay": "none"},
+            MethodUnavailable,
+            "destination, QEMU",
+        ),
+        (HERE, HERE, {"method": "qatzip", "relay": "source"}, MethodUnavailable, "--relay source"),
+        (HERE, FAR, {"method": "qatzip"}, MethodUnavailable, "name it with --via HOST:PORT"),
+        (HERE, FAR, {"method": "none", "relay": "both"}, MethodUnavailable, "not on this host"),
+        (
+            HERE,
+            HERE,
+            {"method": "zlib", "level": 6, "relay": "none"},
+            MethodUnavailable,
+            "ignores it",
+        ),
+        (
+            HERE,
+            HERE,
+            {"method": "zlib", "max_bandwidth": 10**6, "relay": "none"},
+            MethodUnavailable,
+            "not wire bytes",
+        ),
+        (TLS, HERE, {"method": "qatzip"}, MethodUnavailable, "the source has tls-creds"),
+        (HERE, TLS, {"method": "qatzip"}, MethodUnavailable, "the destination has tls-creds"),
+        (OLD, HERE, {"method": "none"}, MethodUnavailable, "source, QEMU 3.1.0, has no multifd"),
+        (FAR, HERE, {"method": "qatzip"}, UsageError, "run this command there"),
+        (HERE, FORWARDED, {"method": "zstd"}, UsageError, "--incoming tcp:HOST:PORT"),
+        (HERE, FAR, {"method": "zstd", "via": "tcp:h:1"}, UsageError, "--incoming"),
+        (
+            HERE,
+            FAR,
+            {"method": "zstd", "via": "tcp:h:1", "incoming": "tcp:0.0.0.0:0"},
+            UsageError,
+            "needs the port",
+        ),
+        (FAR, HERE, {"method": "zstd"}, UsageError, "cannot reach tcp:127.0.0.1:0"),
+        (FAR_ALL, HERE, {"method": "qpl"}, UsageError, "cannot reach a relay here"),
+    ],
+)
+def test_refusals_say_what_to_do(
+    source: Party,
+    destination: Party,
+    wish: dict[str, Any],
+    error: type[RamferryError],
+    sentence: str,
+) -> None:
+    mode = RelayMode(wish.pop("relay", "auto"))
+    with pytest.raises(error) as caught:
+        plan(source, destination, Wish(relay=mode, **wish), "/t")
+    assert sentence in str(caught.value)
+
+
+def test_tls_is_no_matter_without_a_relay() -> None:
+    assert plan(TLS, TLS, Wish("zstd"), "/t").relays == ()

@@ -1,0 +1,79 @@
+"""A relay as a child: its command line, its events, its end."""
+
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from ramferry.control.plan import RelayStep
+from ramferry.control.relay_child import RelayChild, command_line, counters_of, result_of
+from ramferry.errors import HostError, UsageError
+from ramferry.metrics import ChannelCounters, RelayCounters, RelayResult
+
+COUNTERS = RelayCounters(
+    1.5, 4200, 1000, 8, 7, 1, 28672, 2, 0.25, (ChannelCounters("multifd 0", 10, 5, 1, 1, 0, 2),)
+)
+RESULT = RelayResult(True, "", 0, "none", "qatzip", 1, "isa-l", 8, True, 60 << 20, COUNTERS)
+
+
+def test_command_line() -> None:
+    step = RelayStep("source", "unix:/t/s", "qatzip", 3, 125_000_000)
+    assert command_line(step, "tcp:far:1", 4) == [
+        *(sys.executable, "-m", "ramferry", "relay", "unix:/t/s", "tcp:far:1"),
+        *("--method", "qatzip", "--channels", "4", "--once", "--events"),
+        *("--level", "3", "--max-bandwidth", "125000000"),
+    ]
+    bare = command_line(RelayStep("destination", "tcp:127.0.0.1:0", "none"), "unix:/t/d", 8)
+    assert "--level" not in bare
+    assert "--max-bandwidth" not in bare
+
+
+def test_records_come_back_from_their_dicts() -> None:
+    assert counters_of({"event": "progress", **asdict(COUNTERS)}) == COUNTERS
+    assert result_of({**asdict(RESULT), "a field to come": 1}) == RESULT
+
+
+def test_listens_and_ends(tmp_path: Path) -> None:
+    step = RelayStep("destination", "tcp:127.0.0.1:0", "none")
+    child = RelayChild(step, f"unix:{tmp_path}/nobody", 2)
+    try:
+        uri = child.wait_listening()
+        assert uri.startswith("tcp:127.0.0.1:")
+        assert not uri.endswith(":0")
+        assert child.failure() == ""
+    finally:
+        child.end()
+    assert not Path(f"/proc/{child.pid}").exists()
+    assert child.failure() == "the destination relay ended: ended before any migration came"
+    child.end()  # a second time does nothing
+
+
+def test_a_relay_that_cannot_listen_says_why(tmp_path: Path) -> None:
+    child = RelayChild(RelayStep("source", f"unix:{tmp_path}/no/dir", "none"), "unix:/d", 2)
+    try:
+        with pytest.raises(HostError, match=r"^the source relay: "):
+            child.wait_listening()
+    finally:
+        child.end()
+
+
+def test_a_refused_option_keeps_its_class(tmp_path: Path) -> None:
+    child = RelayChild(RelayStep("source", f"unix:{tmp_path}/s", "qpl", 3), "unix:/d", 2)
+    try:
+        with pytest.raises(UsageError, match="level"):
+            child.wait_listening()
+    finally:
+        child.end()
+
+
+def test_a_killed_relay_is_told_of(tmp_path: Path) -> None:
+    child = RelayChild(RelayStep("source", f"unix:{tmp_path}/s", "none"), "unix:/d", 2)
+    try:
+        child.wait_listening()
+        os.kill(child.pid, 9)
+        child.wait_finished()
+        assert child.failure() == "the source relay ended: killed by signal 9"
+    finally:
+        child.end()

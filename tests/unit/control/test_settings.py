@@ -1,0 +1,91 @@
+"""What is set, and that it is undone to exactly what was there."""
+
+from dataclasses import replace
+
+from ramferry.control.plan import RelayStep, Route, Wish
+from ramferry.control.probe import QemuFacts
+from ramferry.control.settings import (
+    Settings,
+    capability_list,
+    destination_settings,
+    difference,
+    source_settings,
+)
+
+FACTS = QemuFacts(
+    version=(7, 2, 22),
+    methods=frozenset({"none", "zlib", "zstd"}),
+    capabilities={"multifd": False, "return-path": True, "xbzrle": True, "events": False},
+    parameters={
+        "multifd-channels": 2,
+        "multifd-compression": "none",
+        "multifd-zlib-level": 1,
+        "downtime-limit": 300,
+        "max-bandwidth": 134217728,
+    },
+    run_state="running",
+    migration="none",
+    listening=None,
+    vcpu_threads=(1,),
+)
+BUILT_IN = Route("QEMU built-in", "tcp:h:1", "tcp:h:1", (), "zlib", "zlib")
+PAIR = Route(
+    "relay pair", "unix:/d", "unix:/d", (RelayStep("source", "unix:/s", "zlib", 6),), "none", "none"
+)
+
+
+def test_built_in_sets_the_method_and_its_level_on_the_source() -> None:
+    wanted = source_settings(FACTS, BUILT_IN, Wish("zlib", level=6, downtime_limit_ms=100))
+    assert wanted.parameters == {
+        "multifd-channels": 8,
+        "multifd-compression": "zlib",
+        "multifd-zlib-level": 6,
+        "downtime-limit": 100,
+        "max-bandwidth": 0,
+    }
+    assert wanted.capabilities == {
+        "xbzrle": False,
+        "multifd": True,
+        "return-path": True,
+        "events": True,
+    }
+
+
+def test_with_a_relay_the_level_is_the_relays() -> None:
+    wanted = source_settings(FACTS, PAIR, Wish("zlib", level=6))
+    assert "multifd-zlib-level" not in wanted.parameters
+    assert wanted.parameters["multifd-compression"] == "none"
+
+
+def test_a_cap_of_the_sources_own_is_its_max_bandwidth() -> None:
+    capped = replace(BUILT_IN, source_method="none", source_bandwidth=125_000_000)
+    assert source_settings(FACTS, capped, Wish("none")).parameters["max-bandwidth"] == 125_000_000
+
+
+def test_the_destination_needs_channels_and_method_only() -> None:
+    wanted = destination_settings(FACTS, BUILT_IN, Wish("zlib", channels=4))
+    assert wanted.parameters == {"multifd-channels": 4, "multifd-compression": "zlib"}
+    assert wanted.capabilities["multifd"] is True
+
+
+def test_only_differences_are_set_and_set_back() -> None:
+    change, undo = difference(source_settings(FACTS, BUILT_IN, Wish("zlib", channels=2)), FACTS)
+    assert change == Settings(
+        {"xbzrle": False, "multifd": True, "events": True},
+        {"multifd-compression": "zlib", "max-bandwidth": 0},
+    )
+    assert undo == Settings(
+        {"xbzrle": True, "multifd": False, "events": False},
+        {"multifd-compression": "none", "max-bandwidth": 134217728},
+    )
+
+
+def test_what_a_qemu_lacks_is_set_for_it_to_refuse_and_never_set_back() -> None:
+    bare = replace(FACTS, capabilities={}, parameters={})
+    change, undo = difference(Settings({"multifd": True}, {"multifd-channels": 8}), bare)
+    assert change == Settings({"multifd": True}, {"multifd-channels": 8})
+    assert undo.empty
+
+
+def test_capabilities_as_qmp_takes_them() -> None:
+    assert capability_list({"multifd": True}) == [{"capability": "multifd", "state": True}]

@@ -1,0 +1,54 @@
+"""Statuses to phases, and the clause that says where the guest is."""
+
+import pytest
+
+from ramferry.control.status import ENDED, PHASES, Phase, phase_of, whereabouts
+
+
+def test_final_statuses_are_those_of_the_final_phases() -> None:
+    final = {name for name, phase in PHASES.items() if phase in (Phase.COMPLETED, Phase.FAILED)}
+    assert final == ENDED
+
+
+@pytest.mark.parametrize(
+    ("status", "phase"),
+    [
+        ("active", Phase.MOVING),
+        ("pre-switchover", Phase.PAUSED),
+        ("device", Phase.SWITCHING),
+        ("failing", Phase.ENDING),  # since 11.1
+        ("cancelled", Phase.FAILED),
+        ("a status to come", Phase.MOVING),
+    ],
+)
+def test_phase(status: str, phase: Phase) -> None:
+    assert phase_of(status) is phase
+
+
+@pytest.mark.parametrize(
+    ("before", "source", "destination", "clause"),
+    [
+        ("running", "running", None, "the guest runs at the source"),
+        ("paused", "paused", "inmigrate", "the guest is at the source, paused as before"),
+        (
+            "running",
+            None,
+            "running",
+            "the source does not answer; the guest runs at the destination",
+        ),
+        (
+            "running",
+            None,
+            "inmigrate",
+            "the source does not answer, and the guest does not run at the destination",
+        ),
+        (
+            "running",
+            "finish-migrate",
+            None,
+            "the guest is at the source, which is finish-migrate: `cont` there lets it run on",
+        ),
+    ],
+)
+def test_whereabouts(before: str, source: str | None, destination: str | None, clause: str) -> None:
+    assert whereabouts(before, source, destination) == clause

@@ -1,0 +1,45 @@
+"""The one table: its columns, its units, what it admits not to know."""
+
+import io
+
+from rich.console import Console
+
+from ramferry.metrics import MigrationResult
+from ramferry.report.table import plain_table, print_table
+
+QATZIP = MigrationResult(
+    "qatzip", "qatzip", 1, 8, "relay pair", 4712, 38, 912.4, 111_234.6, 95.4, 41.0,
+    537_400_123, 1_800_000_000, 3.3496, "isa-l", 4,
+)  # fmt: skip
+BUILT_IN = MigrationResult(
+    "zlib", "zlib", None, 8, "QEMU built-in", 20100, 300, 0.0, 26_100.0, 180.6, None,
+    0, 1_800_000_000, 0.0, "QEMU 7.2.22 zlib", 12,
+)  # fmt: skip
+
+PLAIN = (
+    "method    total time  downtime  throughput  pages per  send CPU  recv CPU  wire bytes  ratio"
+    "  backend\n"
+    "level             ms        ms        mbps     second         %         %\n"
+    "qatzip 1        4712        38         912     111235        95        41   537400123   3.35"
+    "  isa-l\n"
+    "zlib           20100       300         n/a      26100       181       n/a         n/a    n/a"
+    "  QEMU 7.2.22 zlib\n"
+)
+
+
+def test_plain() -> None:
+    assert plain_table([QATZIP, BUILT_IN]) == PLAIN
+
+
+def test_no_terminal_no_folding() -> None:
+    out = io.StringIO()
+    print_table([QATZIP, BUILT_IN], Console(file=out, width=40))
+    assert out.getvalue() == PLAIN
+
+
+def test_a_terminal_gets_the_same_cells() -> None:
+    out = io.StringIO()
+    print_table([QATZIP], Console(file=out, width=140, force_terminal=True, color_system=None))
+    text = out.getvalue()
+    for cell in ("qatzip 1", "4712", "912", "111235", "537400123", "3.35", "isa-l", "mbps"):
+        assert cell in text
