@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -69,10 +70,27 @@ def find_qemus(environ: Mapping[str, str] = os.environ) -> list[QemuBinary]:
         candidates += sorted(folder.glob(f"{COMMAND}*"))
     found: dict[tuple[int, int, int], QemuBinary] = {}
     for path in candidates:
-        version = _version(path)
-        if version is not None:
-            found.setdefault(version, QemuBinary(path, version))
+        with suppress(HostError):
+            binary = qemu_at(path)
+            found.setdefault(binary.version, binary)
     return [found[version] for version in sorted(found)]
+
+
+def qemu_at(path: Path) -> QemuBinary:
+    """Ask the program at ``path`` for its version.
+
+    :raise HostError: it does not run, or is not QEMU.
+    """
+    try:
+        answer = subprocess.run(
+            [path, "--version"], capture_output=True, text=True, timeout=START_SECONDS, check=True
+        ).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        raise HostError(f"{path} does not run: {error}") from error
+    match = re.match(r"QEMU emulator version (\d+)\.(\d+)\.(\d+)", answer)
+    if match is None:
+        raise HostError(f"{path} is not QEMU")
+    return QemuBinary(path, (int(match[1]), int(match[2]), int(match[3])))
 
 
 def accelerator() -> str:
@@ -231,8 +249,13 @@ class Qemu:
             except PeerUnreachable:
                 # Between bind and listen, or on its way out: the next look at it tells.
                 time.sleep(POLL_SECONDS)
-        reason = self.stderr() or "it does not answer"
-        raise HostError(f"QEMU {self.binary.name} did not start: {reason.splitlines()[-1]}")
+        raise HostError(f"QEMU {self.binary.name} did not start: {self._complaint()}")
+
+    def _complaint(self) -> str:
+        """The line of stderr that tells most: QEMU's own last one, before its hints."""
+        lines = self.stderr().splitlines() or ["it does not answer"]
+        own = [line for line in lines if line.startswith(COMMAND)]
+        return (own or lines)[-1].removeprefix(f"{COMMAND}: ")
 
 
 def _dies_with_us() -> list[str]:
@@ -246,14 +269,3 @@ def _peer_folders(environ: Mapping[str, str]) -> list[Path]:
         return [Path(part) for part in named.split(os.pathsep) if part]
     here = Path.cwd()
     return [folder / "build" / "peers" / "bin" for folder in (here, *here.parents)]
-
-
-def _version(path: Path) -> tuple[int, int, int] | None:
-    try:
-        answer = subprocess.run(
-            [path, "--version"], capture_output=True, text=True, timeout=START_SECONDS, check=True
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
-        return None
-    match = re.match(r"QEMU emulator version (\d+)\.(\d+)\.(\d+)", answer)
-    return (int(match[1]), int(match[2]), int(match[3])) if match else None

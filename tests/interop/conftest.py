@@ -1,0 +1,31 @@
+"""Pairs of real QEMUs for the interop tests.
+
+``stock`` is the QEMU on the PATH (7.2 on Debian 12), ``10.0`` the one that tools/peers.sh fetches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from migrating import Pair
+
+from ramferry.bench.qemu import COMMAND, qemu_at
+
+COMMANDS = {"stock": COMMAND, "10.0": f"{COMMAND}-10.0"}
+
+PAIRS = {
+    "stock": ("stock", "stock"),
+    "10.0": ("10.0", "10.0"),
+    "stock-10.0": ("stock", "10.0"),
+}
+
+
+@pytest.fixture(params=PAIRS)
+def pair(request: pytest.FixtureRequest, require_peer: Callable[[str], Path]) -> Pair:
+    """Source and destination; tests run with each of PAIRS, or those they name indirectly."""
+    source, destination = PAIRS[request.param]
+    return Pair(
+        qemu_at(require_peer(COMMANDS[source])), qemu_at(require_peer(COMMANDS[destination]))
+    )

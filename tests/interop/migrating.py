@@ -1,0 +1,149 @@
+"""Two real QEMUs and a migration between them: set up by QMP, watched, compared."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ramferry.bench import guest
+from ramferry.bench.qemu import Qemu, QemuBinary
+
+MIB = 1024 * 1024
+PAGE = 4096
+POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Which QEMU sends and which receives."""
+
+    source: QemuBinary
+    destination: QemuBinary
+
+    @property
+    def machine(self) -> str:
+        """The machine type that both have: the older one's."""
+        return min(self.source, self.destination, key=lambda binary: binary.version).machine
+
+
+@contextmanager
+def two_qemus(pair: Pair, memory: int, *, boot: bytes = b"") -> Iterator[tuple[Qemu, Qemu]]:
+    """A source whose guest is paused, and a destination that waits and will not run its guest."""
+    machine = pair.machine
+    with (
+        Qemu(pair.source, memory, machine=machine, boot=boot) as source,
+        Qemu(pair.destination, memory, machine=machine, boot=boot, incoming=True) as destination,
+    ):
+        yield source, destination
+
+
+def prepare(
+    qemu: Qemu, method: str, channels: int, parameters: Mapping[str, object] | None = None
+) -> None:
+    """Set what both ends of a multifd migration need; ``parameters`` are further ones."""
+    capabilities = [
+        {"capability": name, "state": True} for name in ("multifd", "return-path", "events")
+    ]
+    qemu.qmp.execute("migrate-set-capabilities", {"capabilities": capabilities})
+    settings: dict[str, object] = {
+        "multifd-channels": channels,
+        "multifd-compression": method,
+        "max-bandwidth": 0,
+    }
+    qemu.qmp.execute("migrate-set-parameters", {**settings, **(parameters or {})})
+
+
+def listen(destination: Qemu, method: str, channels: int) -> str:
+    """Prepare a destination and have it listen; its migration URI."""
+    prepare(destination, method, channels)
+    uri = f"unix:{destination.folder}/incoming"
+    destination.qmp.execute("migrate-incoming", {"uri": uri})
+    return uri
+
+
+def status(qemu: Qemu) -> str:
+    """The migration status; "" before there was a migration."""
+    answer: dict[str, Any] = qemu.qmp.execute("query-migrate")
+    return str(answer.get("status", ""))
+
+
+def run_state(qemu: Qemu) -> str:
+    """The guest's state, as ``query-status`` names it."""
+    answer: dict[str, Any] = qemu.qmp.execute("query-status")
+    return str(answer["status"])
+
+
+def until(what: str, true: Callable[[], bool], seconds: float) -> None:
+    """Poll until something is true.
+
+    :raise AssertionError: it did not become true in time.
+    """
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"{what} did not come to pass within {seconds:g} s"
+        time.sleep(POLL_SECONDS)
+
+
+def wait_ended(qemu: Qemu, seconds: float) -> str:
+    """Wait until the source's migration has ended in whatever way; how."""
+    until("the end of the migration", lambda: status(qemu) in ENDED, seconds)
+    return status(qemu)
+
+
+ENDED = frozenset({"completed", "failed", "cancelled"})
+
+
+def migrate(source: Qemu, uri: str, method: str, channels: int, seconds: float = 30) -> None:
+    """Migrate from a prepared-to-be source to ``uri`` and see it completed."""
+    prepare(source, method, channels)
+    source.qmp.execute("migrate", {"uri": uri})
+    ended = wait_ended(source, seconds)
+    why = source.qmp.execute("query-migrate").get("error-desc", "no reason given")
+    assert ended == "completed", f"{ended}: {why}; {source.stderr()}"
+
+
+def wait_arrived(destination: Qemu, seconds: float = 10) -> None:
+    """Wait until a destination that was told not to run its guest has all of it."""
+    until("the guest's arrival", lambda: status(destination) == "completed", seconds)
+    assert run_state(destination) in ("paused", "prelaunch")
+
+
+def assert_same_ram(source: Qemu, destination: Qemu) -> None:
+    """Compare the two guests' RAM, every bit of it."""
+    rows = (source.ram.reshape(-1, PAGE) != destination.ram.reshape(-1, PAGE)).any(axis=1)
+    differing = np.flatnonzero(rows)
+    assert not len(differing), f"{len(differing)} pages differ: {differing[:8].tolist()}"
+
+
+def start_guest(source: Qemu, seconds: float = 30) -> None:
+    """Let a boot sector's guest run until it has begun its second pass over its pages."""
+    source.qmp.execute("cont")
+    until("a first pass of the guest", lambda: second_pass(source), seconds)
+
+
+def second_pass(qemu: Qemu) -> bool:
+    """Whether every page of the guest's range carries its pattern."""
+    first, end, *_ = guest.PARAMETERS.unpack(qemu.ram[0x7C00:0x7E00].tobytes())
+    return guest.state(qemu.ram).written * PAGE > end - first > 0
+
+
+def assert_guest_goes_on(destination: Qemu, seconds: float = 10) -> None:
+    """Let the guest run at the destination, see its counters grow, and check its memory again."""
+    before = guest.state(destination.ram)
+    destination.qmp.execute("cont")
+    until(
+        "life at the destination",
+        lambda: (
+            guest.state(destination.ram).beats >= before.beats + 5
+            and guest.state(destination.ram).written > before.written
+        ),
+        seconds,
+    )
+    destination.qmp.execute("stop")
+    verdict = guest.verify(destination.ram)
+    assert verdict.ok, verdict
