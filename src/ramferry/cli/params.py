@@ -9,7 +9,7 @@ import click
 _UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
 
 
-class Rate(click.ParamType):
+class Rate(click.ParamType):  # type: ignore[type-arg] # generic in newer click only
     """Bytes per second: ``125M`` is 125 000 000, ``64Mi`` is 67 108 864, ``1Gbit`` 125 000 000."""
 
     name = "rate"

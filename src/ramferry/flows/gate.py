@@ -56,13 +56,18 @@ class SyncGate:
             self._channels = frozenset(channels)
 
     def arrive(self, channel: int) -> None:
-        """A channel's next SYNC was consumed: wait until its mark has passed."""
+        """A channel's next SYNC was sent on."""
         with self._changed:
-            count = self._arrived.get(channel, 0) + 1
-            self._arrived[channel] = count
-            self._waiting += 1
+            self._arrived[channel] = self._arrived.get(channel, 0) + 1
             self._changed.notify_all()
-            self._wait_until(lambda: self._open or self._passed >= count)
+
+    def follow(self, syncs: int) -> None:
+        """A channel that sent ``syncs`` SYNCs has more to send: wait until their marks passed."""
+        if self._passed >= syncs:
+            return
+        with self._changed:
+            self._waiting += 1
+            self._wait_until(lambda: self._open or self._passed >= syncs)
             self._waiting -= 1
 
     def hold(self, index: int) -> None:

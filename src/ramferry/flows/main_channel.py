@@ -144,7 +144,7 @@ class MainChannel:
         if mark.index == 0:
             session.gather()
         session.gate.hold(mark.index)
-        session.check()
+        session.until_consumed()
         self._send_up_to(mark.end, data)
         session.gate.release(mark.index)
         self._tally.syncs += 1

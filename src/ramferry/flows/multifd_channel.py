@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -113,6 +114,7 @@ class MultifdChannel:
         return count
 
     def _send(self, parts: list[Buffer], size: int) -> None:
+        self._session.gate.follow(self._tally.syncs)
         try:
             self._session.send_onward(self._destination, parts, size)
         except OSError as error:
@@ -158,7 +160,9 @@ class MultifdChannel:
         payload = self._receive_payload(decoder, packet, pages)
         if self._encoder is None:
             return [packet.header, payload]
+        begun = time.thread_time()
         out = self._encoder.encode(pages)
+        self._tally.codec_seconds += time.thread_time() - begun
         packet.rewrite(self._session.settings.method, sum(map(len, out)))
         return [packet.header, *out]
 
@@ -180,7 +184,9 @@ class MultifdChannel:
             self._parser.ended(count)
         self._parser.payload_done()
         if not verbatim:
+            begun = time.thread_time()
             decoder.decode(payload, pages)
+            self._tally.codec_seconds += time.thread_time() - begun
         return payload
 
     def _choose(self, method: str) -> Decoder:
@@ -195,14 +201,14 @@ class MultifdChannel:
         return decoder
 
     def _meet(self) -> None:
-        """The round's end on this channel: wait for the far side, then for main's mark."""
+        """The round's end on this channel; what comes next may be received, but not sent on."""
         self._tally.syncs += 1
-        try:
-            self._session.until_consumed(self._destination, self.name)
-        except OSError as error:
-            self._session.check()
-            raise MigrationFailed(f"{self.name}: the destination broke the connection") from error
+        # main waits until this SYNC was taken, so a relay before this one waits for its receipt
+        sockets.acknowledge(self._source)
         self._session.gate.arrive(self.initial.channel_id)
+        if self._tally.syncs == 1:
+            # pages come next, and only main's first mark proves that the block list was read
+            self._session.gate.follow(1)
 
     def _device_state(self, packet: DeviceState) -> None:
         """Pass a device's state through, piece by piece: nobody but the device can read it."""

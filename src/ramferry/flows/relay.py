@@ -22,6 +22,7 @@ from ramferry.errors import (
     RamferryError,
     RemoteProtocolError,
 )
+from ramferry.flows import memory
 from ramferry.flows.lobby import Lobby, MainArrival, MultifdArrival
 from ramferry.flows.loop import HUNG_UP, Loop
 from ramferry.flows.main_channel import MainChannel
@@ -36,18 +37,10 @@ from ramferry.transport.address import Address, UnixAddress
 
 _STEP: Final = 0.25
 """Seconds between two looks at what no event reports; also the pace of progress."""
+_MEMORY_LOOKS: Final = 4
+"""Steps between two looks at this process's memory: a look takes the kernel 0.5 ms."""
 _FAREWELL: Final = 5.0
 """Seconds for the source to close its side after it was told that the destination took over."""
-
-
-def peak_memory() -> int:
-    """Most memory this process ever held, in bytes (VmHWM).
-
-    Not ``ru_maxrss``: a process inherits that from the one that started it.
-    """
-    with open("/proc/self/status", encoding="ascii") as status:
-        fields = dict(line.split(":", 1) for line in status)
-    return int(fields["VmHWM"].split()[0]) * 1024
 
 
 class Observer(Protocol):
@@ -80,6 +73,7 @@ class Relay:
         """Channels that came before their main's first bytes."""
         self._roster = Roster(settings.channels)
         self._stopping = False
+        self._pss = 0
         self._listener = sockets.listen(settings.listen)
         if self._listener.family != socket.AF_UNIX:
             # inherited by what is accepted; a window cannot shrink later
@@ -201,6 +195,7 @@ class Relay:
         confirmed = 0.0
         next_look = time.monotonic() + _STEP
         watch = StallWatch(session)
+        looks = 0
         while session.running() and not session.over.is_set():
             self._loop.step(0.02 if session.phase != Phase.CARRYING else _STEP)
             self._gather(session)
@@ -213,6 +208,9 @@ class Relay:
                 self._lobby.expire()
                 watch.look()
                 governor.adjust()
+                looks += 1
+                if looks % _MEMORY_LOOKS == 0:
+                    self._pss = max(self._pss, memory.proportional())
                 self._observer.progress(session.tally.snapshot(session.gate.passed))
         return self._end(session)
 
@@ -232,6 +230,7 @@ class Relay:
         session.gathered.set()
 
     def _end(self, session: Session) -> RelayResult:
+        self._pss = max(self._pss, memory.proportional())
         for sock in session.destinations:
             self._loop.remove(sock.fileno())
         completed = session.phase == Phase.CONFIRMED
@@ -261,7 +260,8 @@ class Relay:
             backend=session.backend,
             channels=len(self._roster.ids),
             gated=session.gate.gated,
-            max_rss_bytes=peak_memory(),
+            max_rss_bytes=memory.peak_resident(),
+            max_pss_bytes=self._pss,
             counters=session.tally.snapshot(session.gate.passed),
         )
 

@@ -17,7 +17,7 @@ from enum import IntEnum
 from typing import Final
 
 from ramferry.codec.base import Decoder, Encoder
-from ramferry.errors import PeerTimeout, RamferryError, RemoteProtocolError
+from ramferry.errors import MigrationFailed, PeerTimeout, RamferryError, RemoteProtocolError
 from ramferry.flows.gate import SyncGate, Unwind
 from ramferry.flows.loop import hung_up
 from ramferry.flows.outbox import Outbox
@@ -26,9 +26,9 @@ from ramferry.transport import sockets
 from ramferry.transport.address import Address
 from ramferry.transport.pacing import Pacer
 
-_DRAIN_POLL: Final = (0.00005, 0.002)
+_DRAIN_POLL: Final = (0.0001, 0.001)
 """First and longest pause between two looks at an unsent queue, in seconds: no event tells when
-it is empty. 2 ms a round is lost in the 60-90 ms that gating costs a migration."""
+it is empty."""
 
 
 class Phase(IntEnum):
@@ -192,23 +192,33 @@ class Session:
             self.check()
         sockets.send_all(sock, parts)
 
-    def until_consumed(self, sock: socket.socket, channel: str) -> None:
-        """Wait until the far side has taken every byte that was sent on ``sock``.
+    def until_consumed(self) -> None:
+        """Wait until the far side has taken all that was sent on every multifd channel.
 
-        :raise PeerTimeout: it takes nothing for the stall limit.
-        :raise ConnectionError: it closed, so that nothing proves anything.
+        Called while all of them are held, so that nothing is added meanwhile.
+
+        :raise MigrationFailed: a channel closed, so that nothing proves anything.
+        :raise PeerTimeout: the far side takes nothing for the stall limit.
         """
+        for sock in self.destinations:
+            try:
+                self._until_consumed(sock)
+            except OSError:
+                self.check()
+                raise MigrationFailed("a multifd channel broke at the destination") from None
+
+    def _until_consumed(self, sock: socket.socket) -> None:
         pause, left, since = _DRAIN_POLL[0], -1, time.monotonic()
-        while (now_left := sockets.unsent(sock)) > 0:
+        while (left_now := sockets.unsent(sock)) > 0:
             self.check()
-            if now_left != left:
-                left, since = now_left, time.monotonic()
+            if left_now != left:
+                left, since = left_now, time.monotonic()
             elif time.monotonic() - since > self.settings.stall_timeout:
-                raise PeerTimeout(f"{channel}: the destination leaves {left} bytes untaken")
+                raise PeerTimeout(f"the destination leaves {left} bytes of a channel untaken")
             time.sleep(pause)
             pause = min(pause * 2, _DRAIN_POLL[1])
         if hung_up(sock.fileno()):
-            raise ConnectionError("the destination closed it")
+            raise ConnectionResetError
 
     def tear_down(self) -> None:
         """End every connection in the order that leaves both QEMUs answering.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from dataclasses import dataclass, field
 
@@ -19,6 +20,8 @@ class ChannelTally:
     pages: int = 0
     zero_pages: int = 0
     syncs: int = 0
+    codec_seconds: float = 0.0
+    """Thread time in codecs."""
 
     def frozen(self) -> ChannelCounters:
         """The counters as they are at this moment."""
@@ -40,7 +43,7 @@ class Tally:
     page_size: int
     channels: list[ChannelTally] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
-    _cpu: float = field(default_factory=time.process_time)
+    _cpu: tuple[float, float] = field(default_factory=lambda: _cpu_times())  # noqa: PLW0108 - defined below
 
     def channel(self, name: str) -> ChannelTally:
         """Counters for one more connection."""
@@ -62,6 +65,7 @@ class Tally:
         """Sums and channels at this moment."""
         channels = tuple(one.frozen() for one in self.channels)
         pages = sum(one.pages for one in channels)
+        user, system = (now - then for now, then in zip(_cpu_times(), self._cpu, strict=True))
         return RelayCounters(
             seconds=time.monotonic() - self.started,
             bytes_in=sum(one.bytes_in for one in channels),
@@ -71,6 +75,14 @@ class Tally:
             zero_pages=sum(one.zero_pages for one in channels),
             guest_bytes=pages * self.page_size,
             rounds=rounds,
-            cpu_seconds=time.process_time() - self._cpu,
+            cpu_seconds=user + system,
             channels=channels,
+            codec_seconds=sum(one.codec_seconds for one in self.channels),
+            system_seconds=system,
         )
+
+
+def _cpu_times() -> tuple[float, float]:
+    """User and system seconds of this process."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime, usage.ru_stime

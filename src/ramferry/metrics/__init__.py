@@ -40,6 +40,16 @@ class RelayCounters:
     cpu_seconds: float
     """User and system time of the relay's process since the migration's first byte."""
     channels: tuple[ChannelCounters, ...] = field(default=())
+    codec_seconds: float = 0.0
+    """Thread time inside codecs; part of ``cpu_seconds``."""
+    system_seconds: float = 0.0
+    """Time in the kernel; part of ``cpu_seconds``."""
+
+    @property
+    def python_share(self) -> float:
+        """Share of the CPU time that neither a codec nor the kernel used; 0 before any."""
+        rest = self.cpu_seconds - self.codec_seconds - self.system_seconds
+        return max(rest, 0.0) / self.cpu_seconds if self.cpu_seconds else 0.0
 
     @property
     def ratio(self) -> float:
@@ -65,7 +75,10 @@ class RelayResult:
     gated: bool
     """False where the main channel could not be parsed and its marks passed unheld."""
     max_rss_bytes: int
+    """Most memory resident at any time, pages shared with other processes included."""
     counters: RelayCounters
+    max_pss_bytes: int = 0
+    """Most memory seen, shared pages counted by share; looked at once a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +108,5 @@ class MigrationResult:
     backend: str
     iterations: int
     setup_ms: int = 0
+    relays: tuple[RelayResult, ...] = field(default=())
+    """The relays on this host, as they saw it; the source's first."""

@@ -1,0 +1,26 @@
+"""What this process holds, as the kernel counts it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def peak_resident() -> int:
+    """Most memory that was resident at any time, in bytes (VmHWM).
+
+    Not ``ru_maxrss``: a process inherits that from the one that started it.
+    """
+    return _field("status", "VmHWM")
+
+
+def proportional() -> int:
+    """Memory now, in bytes; pages shared with n processes count as an n-th (PSS)."""
+    return _field("smaps_rollup", "Pss")
+
+
+def _field(file: str, name: str) -> int:
+    for line in Path("/proc/self", file).read_text(encoding="ascii", errors="replace").splitlines():
+        key, _, value = line.partition(":")
+        if key == name:
+            return int(value.split()[0]) * 1024
+    return 0
