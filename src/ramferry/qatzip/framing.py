@@ -55,9 +55,9 @@ def read_gzip_head(source: Source) -> Hint:
 
     :raise CorruptDataError: it is no gzip header, is damaged, or is cut short.
     """
+    if not begins_gzip(source):
+        raise source.corrupt("a gzip header (1f 8b 08)", _hex(source.peek(3)[:3]))
     head = source.need(10, "a gzip header")
-    if head[:3] != _GZIP_MAGIC:
-        raise source.corrupt("a gzip header (1f 8b 08)", _hex(head[:3]))
     flags = head[3]
     if flags & _RESERVED:
         raise source.corrupt("gzip flags below 20", f"{flags:02x}")

@@ -1,0 +1,176 @@
+"""A file that appears under its name complete and on disk, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from ramferry.errors import HostError, RamferryError, UsageError
+
+_NO_TMPFILE = {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL}
+"""What a file system answers that knows no files without a name."""
+_OPEN_FILES = "/proc/self/fd"
+"""Through which a file without a name is given one."""
+_NO_LINK = {errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK}
+"""What a file system answers that knows no hard links."""
+
+
+class SafeFile:
+    """Writes into a file without a name and gives it one at the end.
+
+    Where the file system has no such files, it is one with a name of its own in the same folder,
+    removed unless it is committed. Use it in a ``with`` block, which ends without a file under
+    the final name unless :meth:`commit` was called.
+    """
+
+    def __init__(self, path: Path, *, replace: bool, like: os.stat_result) -> None:
+        """Prepare to write ``path``.
+
+        :param replace: whether a regular file of that name may be replaced.
+        :param like: the input's status: a regular file gives its mode, owner (for root) and mtime.
+        :raise UsageError: there is something of that name that may not be replaced.
+        """
+        self._path = path
+        self._replace = replace
+        self._like = like
+        self._folder = -1
+        self._fd = -1
+        self._temporary = ""
+        self._check_name()
+
+    def _check_name(self) -> None:
+        """Refuse early what :meth:`commit` would refuse after all the work."""
+        try:
+            mode = self._path.lstat().st_mode
+            if os.path.samestat(os.stat(self._path), self._like):
+                raise UsageError(f"{self._path} is the input itself")
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise self._cannot(error) from error
+        if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+            raise UsageError(f"{self._path} exists and is not a regular file: use --stdout")
+        if not self._replace:
+            raise self._exists()
+
+    def __enter__(self) -> Self:
+        try:
+            self._folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            self._fd = self._open()
+        except OSError as error:
+            self._discard()
+            raise self._cannot(error) from error
+        except BaseException:
+            self._discard()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._discard()
+
+    @property
+    def fd(self) -> int:
+        """The open file, for writing; closed by the ``with`` block."""
+        return self._fd
+
+    def commit(self) -> None:
+        """Bring the data to disk, then give the file its name.
+
+        :raise UsageError: there is a file of that name by now, and it may not be replaced.
+        :raise HostError: the disk is full, or the folder may not be written.
+        """
+        try:
+            self._dress()
+            os.fsync(self._fd)
+            if self._replace:
+                self._rename(self._temporary or self._link_aside())
+            else:
+                self._link_or_rename()
+            os.fsync(self._folder)
+        except FileExistsError:
+            raise self._exists() from None
+        except OSError as error:
+            raise self._cannot(error) from error
+
+    def _open(self) -> int:
+        mode = 0o600 if stat.S_ISREG(self._like.st_mode) else 0o666
+        if os.path.isdir(_OPEN_FILES):
+            try:
+                return os.open(".", os.O_TMPFILE | os.O_WRONLY, mode, dir_fd=self._folder)
+            except OSError as error:
+                if error.errno not in _NO_TMPFILE:
+                    raise
+        name = self._own_name()
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
+        self._temporary = name
+        return os.open(name, flags, mode, dir_fd=self._folder)
+
+    def _dress(self) -> None:
+        """Give the file the mode, owner and mtime of its model."""
+        if not stat.S_ISREG(self._like.st_mode):
+            return
+        if os.geteuid() == 0:
+            os.fchown(self._fd, self._like.st_uid, self._like.st_gid)
+        os.fchmod(self._fd, stat.S_IMODE(self._like.st_mode) & 0o777)
+        os.utime(self._fd, ns=(self._like.st_atime_ns, self._like.st_mtime_ns))
+
+    def _link(self, source: str, name: str) -> None:
+        """Give the file the name ``name``; the folder descriptors make Python follow ``source``."""
+        os.link(
+            source,
+            name,
+            src_dir_fd=self._folder,
+            dst_dir_fd=self._folder,
+            follow_symlinks=True,
+        )
+
+    def _link_aside(self) -> str:
+        """Give the open file a name of its own, from which a rename can replace another file."""
+        source = f"{_OPEN_FILES}/{self._fd}"
+        self._temporary = self._own_name()
+        self._link(source, self._temporary)
+        return self._temporary
+
+    def _link_or_rename(self) -> None:
+        """Take the final name unless it is taken, without a moment in which it could be."""
+        try:
+            self._link(self._temporary or f"{_OPEN_FILES}/{self._fd}", self._path.name)
+        except OSError as error:
+            if not self._temporary or error.errno not in _NO_LINK:
+                raise
+            if self._path.exists():
+                raise self._exists() from None
+            self._rename(self._temporary)
+
+    def _rename(self, name: str) -> None:
+        os.replace(name, self._path.name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        self._temporary = ""
+
+    def _own_name(self) -> str:
+        return f".ramferry-{secrets.token_hex(6)}.part"
+
+    def _discard(self) -> None:
+        """Remove what has not its final name, and close everything."""
+        if self._temporary:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._temporary, dir_fd=self._folder)
+        for fd in (self._fd, self._folder):
+            if fd >= 0:
+                os.close(fd)
+
+    def _exists(self) -> RamferryError:
+        return UsageError(f"{self._path} exists: --force replaces it")
+
+    def _cannot(self, error: OSError) -> RamferryError:
+        return HostError(f"cannot write {self._path}: {error.strerror}")
