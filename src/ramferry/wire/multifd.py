@@ -206,7 +206,7 @@ class MultifdParser:
         if length is None:
             raise RemoteProtocolError("a RAM block of this guest", f"block {block!r}")
         offsets = np.frombuffer(self._buffer, ">u8", pages, OFFSETS_AT)
-        highest = int(offsets.max())
+        highest = int(np.maximum.reduce(offsets))
         if highest > length - self._page_size:
             raise RemoteProtocolError(
                 f"offsets inside {block!r} of {length:#x} bytes", f"offset {highest:#x}"
