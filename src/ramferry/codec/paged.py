@@ -15,7 +15,7 @@ import numpy as np
 from isal import igzip_lib, isal_zlib
 
 from ramferry.codec.base import Buffer
-from ramferry.codec.zlib import INFLATE_ERRORS
+from ramferry.codec.zlib import INFLATE_ERROR
 from ramferry.errors import CorruptDataError
 
 LENGTH_BYTES: Final = 4
@@ -98,7 +98,7 @@ class PagedDecoder:
                         f"{'' if stream.eof else ', no end'}",
                     )
                 out[at : at + size] = data
-        except INFLATE_ERRORS as error:
+        except INFLATE_ERROR as error:
             raise CorruptDataError(f"page {page} compressed", f"damaged data ({error})") from error
 
     def _ends(self, payload: memoryview, pages: int) -> list[int]:

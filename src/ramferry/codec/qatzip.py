@@ -7,6 +7,7 @@ Members hold 64 KiB of pages each, so that a destination with QAT hardware can i
 from __future__ import annotations
 
 from ramferry.codec.base import MAX_PAYLOAD, Buffer
+from ramferry.qatzip import Session
 
 
 class QatzipEncoder:
@@ -14,8 +15,6 @@ class QatzipEncoder:
 
     def __init__(self, level: int) -> None:
         """:param level: 1-9, QATzip's meaning."""
-        from ramferry.qatzip import Session
-
         self._session = Session(level=level)
 
     @property
@@ -34,8 +33,6 @@ class QatzipDecoder:
     verbatim = False
 
     def __init__(self) -> None:
-        from ramferry.qatzip import Session
-
         self._session = Session()
 
     @property

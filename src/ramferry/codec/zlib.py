@@ -22,8 +22,8 @@ SYNC_MARK: Final = b"\x00\x00\xff\xff"
 _RAW_DEFLATE: Final = -15
 """``wbits``: no header, no trailer, a window of 32 KiB."""
 
-INFLATE_ERRORS: Final = (cast("type[Exception]", isal_zlib.error), RuntimeError)
-"""What ISA-L's inflaters raise on damage; the second where a stream ends in an earlier packet."""
+INFLATE_ERROR: Final = cast("type[Exception]", isal_zlib.error)
+"""What ISA-L's inflaters raise on damage; the package's stubs call the class an instance."""
 
 # Level of the method → library and its level. A level's promise is zlib's ratio at that level.
 # EPYC with AVX-512, one core, 512 KiB packets, 4 MiB of each file of the Silesia subset, stream
@@ -86,6 +86,7 @@ class ZlibDecoder:
 
         At most one byte more than ``out`` holds is inflated. Deflate has no integrity of its own
         and the stream's Adler-32 is never sent, so damage may also pass as other page content.
+        Left-over bytes that themselves end like a sync flush may show in the next packet only.
 
         :raise CorruptDataError: not deflate data, no sync flush at the end, a finished stream,
             or another size than ``out``.
@@ -98,7 +99,7 @@ class ZlibDecoder:
             )
         try:
             pages = self._stream.decompress(payload, len(out) + 1)
-        except INFLATE_ERRORS as error:
+        except INFLATE_ERROR as error:
             raise CorruptDataError("deflate data", f"damaged data ({error})") from error
         if self._stream.eof:
             raise CorruptDataError("a zlib stream that goes on", "its last block")

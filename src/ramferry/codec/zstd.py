@@ -81,14 +81,19 @@ class ZstdDecoder:
             raise CorruptDataError("a sound zstd stream", "a packet after a damaged one")
         self._blocks.check(payload)
         try:
-            with payload[:] as self._payload.rest:
+            with payload[:] as view:
+                self._payload.pieces = [self._blocks.no_op, view]
                 self._fill(stream, out)
         except zstandard.ZstdError as error:
             raise CorruptDataError("zstd blocks", f"damaged data ({error})") from error
         self._stream = stream
 
     def _fill(self, stream: zstandard.ZstdDecompressionReader, out: memoryview) -> None:
-        """Fill ``out``, then see that one byte more cannot be had from the payload."""
+        """Fill ``out``, then see that one byte more cannot be had from the payload.
+
+        The library may hold a block that did not fit into ``out`` and hands it out only when it
+        is given more input: that is what the no-op behind the payload is for.
+        """
         try:
             stream.readinto(out)
         except _PayloadExhausted:
@@ -105,14 +110,14 @@ class _PayloadExhausted(Exception):
 
 
 class _PayloadFile:
-    """The packet at hand as the file that the stream reads: once, whole, uncopied."""
+    """The packet at hand as the file that the stream reads, uncopied."""
 
     def __init__(self) -> None:
-        self.rest: memoryview | None = None
+        self.pieces: list[Buffer] = []
+        """What is to be read, last piece first."""
 
-    def read(self, _size: int) -> memoryview:
-        """Hand out the packet; the second call for one packet raises ``_PayloadExhausted``."""
-        payload, self.rest = self.rest, None
-        if payload is None:
+    def read(self, _size: int) -> Buffer:
+        """Hand out a piece, whole, whatever the size; ``_PayloadExhausted`` after the last."""
+        if not self.pieces:
             raise _PayloadExhausted
-        return payload
+        return self.pieces.pop()

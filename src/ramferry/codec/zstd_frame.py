@@ -15,6 +15,9 @@ _BLOCK_HEADER_BYTES: Final = 3
 _CHECKSUM_BYTES: Final = 4
 _RLE_BLOCK: Final = 1
 
+_EMPTY_RAW_BLOCK: Final = b"\0\0\0"
+_EMPTY_SKIPPABLE_FRAME: Final = bytes.fromhex("50 2a 4d 18 00 00 00 00")
+
 
 class BlockWalk:
     """Follows a channel's frames from packet to packet.
@@ -27,6 +30,11 @@ class BlockWalk:
     def __init__(self) -> None:
         self._inside_frame = False
         self._checksum = False
+
+    @property
+    def no_op(self) -> bytes:
+        """Bytes that stand for nothing where the latest packet ended."""
+        return _EMPTY_RAW_BLOCK if self._inside_frame else _EMPTY_SKIPPABLE_FRAME
 
     def check(self, payload: memoryview) -> None:
         """Step over the blocks of the next packet, whose content is not looked at.
