@@ -88,8 +88,7 @@ class _Course:
         self.source.apply(source_settings(self.source.facts, self.route, self.wish))
         self.destination.apply(destination_settings(self.destination.facts, self.route, self.wish))
         address = self._connect_stations()
-        if self.hooks.stop.is_set():
-            raise Cancelled("cancelled before the migration began; the guest runs at the source")
+        self._heed_stop()
         watch = Watch(self.source, self.destination, self.relays, self.wish.method, self.hooks)
         before = (self.source.meter.seconds(), self.destination.meter.seconds())
         self._begin(address)
@@ -121,7 +120,14 @@ class _Course:
         self._listen()
         return address
 
+    def _heed_stop(self) -> None:
+        if self.hooks.stop.is_set():
+            before = self.source.facts.run_state
+            place = whereabouts(before, self.source.run_state(), None)
+            raise Cancelled(f"cancelled before the migration began; {place}")
+
     def _listen(self) -> None:
+        self._heed_stop()
         if self.route.incoming is not None:
             self.destination.listen(self.route.incoming)
 

@@ -15,8 +15,16 @@ from collections import deque
 from dataclasses import fields
 from typing import IO, Any
 
+from ramferry.control.blame import Complaint, Rank
 from ramferry.control.plan import RelayStep
-from ramferry.errors import HostError, MethodUnavailable, PeerTimeout, PeerUnreachable, UsageError
+from ramferry.errors import (
+    HostError,
+    MethodUnavailable,
+    PeerTimeout,
+    PeerUnreachable,
+    RemoteProtocolError,
+    UsageError,
+)
 from ramferry.metrics import ChannelCounters, RelayCounters, RelayResult
 
 LISTEN_SECONDS = 20.0
@@ -30,6 +38,11 @@ BY_EXIT_CODE = {
     for kind in (UsageError, PeerUnreachable, MethodUnavailable, HostError, PeerTimeout)
 }
 """What a relay can end with before it listens."""
+
+FOUND = frozenset(
+    kind.exit_code for kind in (RemoteProtocolError, HostError, PeerTimeout, UsageError)
+)
+"""What a relay ends with where it found the cause itself."""
 
 KEPT_LINES = 20
 """Lines of its standard error that are kept, to quote the last sentence."""
@@ -104,15 +117,18 @@ class RelayChild:
             raise kind(f"the {self.side} relay: {self._sentence()}")
         return self.uri
 
-    def failure(self) -> str:
-        """One clause on how it ended too early; empty while it runs or where it completed."""
-        code = self._process.poll()
-        if code is None:
-            return ""
+    def complaint(self) -> Complaint | None:
+        """How it ended too early; None while it runs or where it completed."""
+        if self._process.poll() is None:
+            return None
         self._join()
-        if self.result is not None and self.result.completed:
-            return ""
-        return f"the {self.side} relay ended: {self._sentence()}"
+        if self.result is None:
+            rank = Rank.RELAY_DIED
+        elif self.result.completed:
+            return None
+        else:
+            rank = Rank.RELAY_FOUND if self.result.exit_code in FOUND else Rank.RELAY_SAW
+        return Complaint(rank, f"the {self.side} relay ended: {self._sentence()}")
 
     def wait_finished(self, timeout: float = END_SECONDS) -> RelayResult | None:
         """Wait for a relay whose migration is over to end by itself; its result, if it told one."""

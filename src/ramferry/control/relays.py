@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ramferry.control.blame import Complaint
 from ramferry.control.plan import Route
 from ramferry.control.relay_child import RelayChild
 from ramferry.metrics import RelayCounters, RelayResult
@@ -26,9 +27,9 @@ class Relays:
             address = child.wait_listening()
         return address
 
-    def failure(self) -> str:
-        """Clauses on those that ended too early; empty where all run or have completed."""
-        return "; ".join(filter(None, (child.failure() for child in self._children.values())))
+    def complaints(self) -> list[Complaint]:
+        """Of those that ended too early; empty where all run or have completed."""
+        return [found for child in self._children.values() if (found := child.complaint())]
 
     def counters(self, side: str) -> RelayCounters | None:
         """The latest snapshot of a side's relay; None where it has none, or no bytes yet."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ramferry.control.blame import Complaint, Rank, failure_sentence
 from ramferry.control.end import QemuEnd
 from ramferry.control.hooks import Hooks
 from ramferry.control.measure import sample_of, wire_bytes_of
@@ -29,6 +30,9 @@ GRACE_SECONDS = 3.0
 
 UNDO_SECONDS = 30.0
 """How long ``migrate_cancel`` may take."""
+
+TIMES_SECONDS = 2.0
+"""How long a source that has completed may take to tell its total time and downtime."""
 
 RESUME_SECONDS = 10.0
 """How long the source's guest may take to run again after a failed migration."""
@@ -96,7 +100,7 @@ class Watch:
             if phase is Phase.COMPLETED:
                 if self._why is not None:
                     self._hooks.on_note(f"too late to end the migration ({self._why.sentence})")
-                return info
+                return self._with_times(info)
             if phase is Phase.FAILED:
                 raise self._ended(info)
             if phase is Phase.PAUSED:
@@ -104,6 +108,14 @@ class Watch:
             self._hooks.on_sample(sample_of(info, self._elapsed(), self._wire_bytes(info)))
             self._end_if_needed(timeout, str(info.get("status", "none")))
             self._source.wait_for_event(POLL_SECONDS)
+
+    def _with_times(self, info: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Ask again where "completed" came first: QEMU adds up its times a moment later."""
+        deadline = time.monotonic() + TIMES_SECONDS
+        while not info.get("total-time") and time.monotonic() < deadline:
+            self._source.wait_for_event(POLL_SECONDS)
+            info = self._ask()
+        return info
 
     def _tell(self, command: str, arguments: Mapping[str, object] | None = None) -> None:
         """A command that QEMU refuses where its status changed meanwhile: the next look shows."""
@@ -163,8 +175,8 @@ class Watch:
             return Why(Cancelled, "cancelled", now)
         if timeout is not None and self._elapsed() > timeout:
             return Why(Cancelled, f"cancelled, not finished within {timeout:g} s", now)
-        if failure := self._relays.failure():
-            return Why(MigrationFailed, failure, now)
+        if complaints := self._relays.complaints():
+            return Why(MigrationFailed, complaints[0].clause, now)
         if not self._destination.connected:
             return Why(MigrationFailed, "the destination QEMU ended", now)
         return None
@@ -176,22 +188,19 @@ class Watch:
             return Cancelled(f"{self._why.sentence}; {place}")
         if info.get("status") == "cancelled" and self._why is None:
             return Cancelled(f"someone cancelled the migration at the source; {place}")
-        clauses = "; ".join(self._clauses(info))
-        return MigrationFailed(f"the migration failed: {clauses}; {place}")
+        return MigrationFailed(failure_sentence(self._complaints(info), place))
 
-    def _clauses(self, info: Mapping[str, Any]) -> list[str]:
+    def _complaints(self, info: Mapping[str, Any]) -> list[Complaint]:
         """What each station says went wrong."""
         self._relays.wait_finished()
-        said = {
-            "the source says": str(info.get("error-desc", "")).rstrip("."),
-            "the destination says": self._destination.error(),
-        }
-        clauses = [f"{who}: {what}" for who, what in said.items() if what]
-        if failure := self._relays.failure():
-            clauses.append(failure)
+        complaints = self._relays.complaints()
+        if words := str(info.get("error-desc", "")).rstrip("."):
+            complaints.append(Complaint(Rank.SOURCE_SAYS, f"the source says: {words}"))
+        if words := self._destination.error():
+            complaints.append(Complaint(Rank.DESTINATION_SAYS, f"the destination says: {words}"))
         if not self._destination.connected:
-            clauses.append("the destination QEMU ended")
-        return clauses or ["no station says why"]
+            complaints.append(Complaint(Rank.DESTINATION_ENDED, "the destination QEMU ended"))
+        return complaints
 
     def _settle(self) -> str:
         """Wait until the source's guest is as before; a clause that says where the guest is.

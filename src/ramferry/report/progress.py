@@ -113,4 +113,6 @@ def eta(sample: Sample, outlook: Forecast) -> str:
         )
     if outlook.seconds_left is None:
         return "waiting for the first pages"
+    if outlook.seconds_left < 1:
+        return "under 1 s left"
     return f"about {duration(outlook.seconds_left)} left"

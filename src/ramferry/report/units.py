@@ -19,9 +19,7 @@ def memory(size: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time to wait: "under 1 s", "12 s", "3 min 20 s", "2 h 5 min"."""
-    if seconds < 1:
-        return "under 1 s"
+    """A time to wait: "12 s", "3 min 20 s", "2 h 5 min"."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

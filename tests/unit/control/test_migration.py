@@ -154,6 +154,12 @@ def test_statuses_on_the_way(stage: Make, steps: tuple[Step, ...]) -> None:
     assert stage({"steps": steps}).migrate().total_ms == 2000
 
 
+def test_times_that_come_after_the_status_are_waited_for(stage: Make) -> None:
+    early = Step("completed", "postmigrate", {"total-time": 0, "downtime": 0})
+    row = stage({"steps": (Step("active"), early, early, COMPLETED)}).migrate()
+    assert (row.total_ms, row.downtime_ms) == (2000, 40)
+
+
 def test_pre_switchover_is_answered(stage: Make) -> None:
     on = stage({"steps": (Step("active"), Step("pre-switchover"), Step("device"), COMPLETED)})
     on.migrate()
@@ -212,15 +218,25 @@ def test_cancel(stage: Make) -> None:
     assert on.source.parameters == PARAMETERS
 
 
-def test_cancel_before_the_migration_began(stage: Make) -> None:
+def test_cancel_before_the_destination_listens(stage: Make) -> None:
     on = stage()
     on.stop.set()
-    with pytest.raises(Cancelled, match="before the migration began"):
+    with pytest.raises(Cancelled, match="before the migration began; the guest runs at the source"):
         on.migrate()
     assert "migrate" not in on.source.commands()
-    assert on.source.parameters == PARAMETERS
-    # it was told to listen, and multifd must not be switched off under it
+    assert "migrate-incoming" not in on.destination.commands()
+    assert_as_before(on)
+    assert on.notes == []
+
+
+def test_a_destination_that_listens_keeps_its_settings(stage: Make) -> None:
+    """It may still receive: multifd must not be switched off under it."""
+    on = stage({"refuses": {"migrate": "no"}})
+    with pytest.raises(MigrationFailed):
+        on.migrate()
     assert on.notes == ["the destination still listens, with the settings of this migration"]
+    assert on.destination.capabilities["multifd"] is True
+    assert on.source.parameters == PARAMETERS
 
 
 def test_cancel_too_late_is_a_success_with_a_note(stage: Make) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ramferry.control.blame import Complaint, Rank
 from ramferry.control.plan import RelayStep
 from ramferry.control.relay_child import RelayChild, command_line, counters_of, result_of
 from ramferry.errors import HostError, UsageError
@@ -42,11 +43,12 @@ def test_listens_and_ends(tmp_path: Path) -> None:
         uri = child.wait_listening()
         assert uri.startswith("tcp:127.0.0.1:")
         assert not uri.endswith(":0")
-        assert child.failure() == ""
+        assert child.complaint() is None
     finally:
         child.end()
     assert not Path(f"/proc/{child.pid}").exists()
-    assert child.failure() == "the destination relay ended: ended before any migration came"
+    ended = "the destination relay ended: ended before any migration came"
+    assert child.complaint() == Complaint(Rank.RELAY_DIED, ended)
     child.end()  # a second time does nothing
 
 
@@ -74,6 +76,7 @@ def test_a_killed_relay_is_told_of(tmp_path: Path) -> None:
         child.wait_listening()
         os.kill(child.pid, 9)
         child.wait_finished()
-        assert child.failure() == "the source relay ended: killed by signal 9"
+        killed = "the source relay ended: killed by signal 9"
+        assert child.complaint() == Complaint(Rank.RELAY_DIED, killed)
     finally:
         child.end()

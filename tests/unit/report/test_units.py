@@ -23,7 +23,7 @@ def test_memory(value: int, text: str) -> None:
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (0.2, "under 1 s"),
+        (0.7, "1 s"),
         (12.4, "12 s"),
         (59.7, "1 min 0 s"),
         (200, "3 min 20 s"),
