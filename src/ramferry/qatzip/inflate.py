@@ -15,7 +15,16 @@ from isal import igzip_lib, isal_zlib
 
 from ramferry.errors import CorruptDataError
 from ramferry.qatzip import framing
-from ramferry.qatzip.base import FOUR_BYTE, GZIP, GZIP_EXT, GZIP_FORMATS, MEMBER_FORMATS, RAW, ZLIB
+from ramferry.qatzip.base import (
+    FOUR_BYTE,
+    GZIP,
+    GZIP_EXT,
+    GZIP_FORMATS,
+    MEMBER_FORMATS,
+    RAW,
+    ZLIB,
+    Buffer,
+)
 from ramferry.qatzip.framing import Hint
 from ramferry.qatzip.source import Source
 
@@ -102,31 +111,27 @@ class Inflater:
     def _deflate(self, hint: Hint) -> Iterator[bytes]:
         """Inflate from here to the end of the deflate data, wherever ``hint`` places it."""
         engine = igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_DEFLATE)
-        feed_size = min(hint.dest or _FEED, _MAX_FEED)
+        feed_size = min(hint.dest or _FEED, _MAX_FEED)  # for the first step only: hints may lie
         chunk_size = min(hint.src or _CHUNK, _MAX_CHUNK)
         block = hint.dest if self._format == FOUR_BYTE else None
         start = self._source.offset
         while not engine.eof:
-            left = None if block is None else block - (self._source.offset - start)
-            feed = self._feed(engine, feed_size if left is None else min(feed_size, left))
+            hungry = engine.needs_input
+            left = feed_size if block is None else block - (self._source.offset - start)
+            feed = self._source.peek(1)[: min(feed_size, left)] if hungry else b""
             piece = self._inflate(engine, feed, chunk_size)
             self._source.skip(len(feed))
             if piece:
                 yield piece
-            elif not feed and not engine.eof:
+            elif hungry and not feed and not engine.eof:
                 raise self._cut_short(left)
+            feed_size, chunk_size = _FEED, _CHUNK
         self._source.give_back(engine.unused_data)
         if block is not None and self._source.offset - start != block:
             found = self._source.offset - start
             raise self._source.corrupt(f"a 4B block of {block} bytes", f"one of {found} bytes")
 
-    def _feed(self, engine: igzip_lib.IgzipDecompressor, size: int) -> memoryview:
-        """Take what the inflater is to read next: nothing while it still holds unread input."""
-        return self._source.peek(1)[:size] if engine.needs_input else memoryview(b"")
-
-    def _inflate(
-        self, engine: igzip_lib.IgzipDecompressor, feed: memoryview, chunk_size: int
-    ) -> bytes:
+    def _inflate(self, engine: igzip_lib.IgzipDecompressor, feed: Buffer, chunk_size: int) -> bytes:
         """Inflate at most ``chunk_size`` + 1 bytes, and never over the cap.
 
         The one byte more lets the inflater see the end of a member whose size was foretold.
@@ -144,7 +149,7 @@ class Inflater:
             raise self._source.corrupt(f"at most {self._max_size} bytes to come out", "more")
         return piece
 
-    def _cut_short(self, left: int | None) -> CorruptDataError:
+    def _cut_short(self, left: int) -> CorruptDataError:
         """Say why the inflater starves: the data ended, or a 4B block did."""
         if left == 0 and self._source.peek(1):
             return self._source.corrupt("the end of the deflate data within its 4B block", "more")
