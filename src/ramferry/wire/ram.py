@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Literal
 
 import numpy as np
@@ -160,21 +160,22 @@ class RamReader:
             self._source.fail("one block list", "another one")
         if self._huge_pages:
             self._source.fail("RAM of one page size", "postcopy's advice of several")
+        blocks: dict[str, RamBlock] = {}
         left = total
         while left:
-            block = yield from self._block_entry(left)
+            block = yield from self._block_entry(blocks, left)
             left -= block.used_length
-            self.blocks[block.name] = block
+            blocks[block.name] = block
         self._listed = True
-        blocks = tuple(self.blocks.values())
-        self._emit(BlockList(start, self._source.offset, blocks, total))
+        self.blocks.update(blocks)
+        self._emit(BlockList(start, self._source.offset, tuple(blocks.values()), total))
 
-    def _block_entry(self, left: int) -> Parse[RamBlock]:
+    def _block_entry(self, before: Mapping[str, RamBlock], left: int) -> Parse[RamBlock]:
         name = yield from self._source.text("RAM block name")
         length = yield from self._source.uint(8)
-        if name in self.blocks:
+        if name in before:
             self._source.fail("each RAM block once", f"block {name!r} again")
-        if len(self.blocks) == MAX_BLOCKS:
+        if len(before) == MAX_BLOCKS:
             self._source.fail(f"at most {MAX_BLOCKS} RAM blocks", f"block {name!r}")
         if length % self.page_size or length > left:
             self._source.fail(
