@@ -10,14 +10,13 @@ from rich.console import Console
 
 from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.params import RATE
+from ramferry.cli.results import show
 from ramferry.codec import METHODS, find_method
 from ramferry.control.address import relay_uri
 from ramferry.control.hooks import Hooks
 from ramferry.control.migration import migrate
 from ramferry.control.plan import RelayMode, Route, Wish
-from ramferry.report.document import document, write_document
 from ramferry.report.progress import Progress
-from ramferry.report.table import print_table
 from ramferry.transport.address import parse_address
 
 EPILOG = """\b
@@ -81,7 +80,7 @@ available; 5 migration failed, 6 cancelled: the guest runs on at the source;
 @click.option(
     "--json",
     "json_file",
-    type=click.File("w", lazy=True),
+    type=click.File("w", lazy=False),
     metavar="FILE",
     help="Write the result as JSON; - for standard output.",
 )
@@ -129,6 +128,4 @@ def command(
 
         hooks = Hooks(on_route, progress.show, on_note, stop)
         result = migrate(source, destination, wish, hooks, timeout)
-    print_table([result], Console(highlight=False))
-    if json_file is not None:
-        write_document(document([result]), json_file)
+    show([result], json_file)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ramferry.codec import find_method
 from ramferry.control.plan import Route, Wish
 from ramferry.control.probe import QemuFacts
 from ramferry.control.settings import LEVEL_PARAMETER
@@ -40,11 +41,17 @@ def compressor_of(
     :param settings: the migration parameters that the source QEMU ran with.
     """
     if sender is not None:
-        return Compressor(sender.backend, sender.level)
+        return Compressor(sender.backend, _level(method, sender.level))
     if method == "none":
         return Compressor(facts.name, None)
     level = settings.get(LEVEL_PARAMETER.get(method, ""))
     return Compressor(f"{facts.name} {method}", level if isinstance(level, int) else None)
+
+
+def _level(method: str, asked: int | None) -> int | None:
+    """The level that ran: the default where none was asked for; None where there are none."""
+    found = find_method(method)
+    return None if found.levels is None else found.level(asked)
 
 
 def wire_bytes_of(
@@ -96,12 +103,14 @@ def result_of(
     wire_bytes: int | None,
     compressor: Compressor,
     cpu: Cpu,
+    relays: tuple[RelayResult, ...] = (),
 ) -> MigrationResult:
     """The row of one completed migration.
 
     :param info: the source's last ``query-migrate``.
     :param wire_bytes: None, where nobody counted them, becomes 0 in the record, and with it the
         throughput and the ratio: no migration sends nothing.
+    :param relays: what those on this host said at their end, the source's first.
     """
     ram = info["ram"]
     page = int(ram.get("page-size", 4096))
@@ -126,4 +135,5 @@ def result_of(
         backend=compressor.backend,
         iterations=int(ram.get("dirty-sync-count", 0)),
         setup_ms=int(info.get("setup-time", 0)),
+        relays=relays,
     )

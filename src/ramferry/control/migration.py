@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -190,5 +190,5 @@ class _Course:
         compressor = compressor_of(
             self.relays.result("source"), facts, {**facts.parameters, **level}, self.wish.method
         )
-        result = result_of(info, self.route, self.wish, wire, compressor, cpu)
-        return replace(result, relays=self.relays.results())
+        relays = self.relays.results()
+        return result_of(info, self.route, self.wish, wire, compressor, cpu, relays)

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import IO, Any
 
 from ramferry import __version__
+from ramferry.errors import HostError
 from ramferry.metrics import MigrationResult
 
 FORMAT = 1
@@ -38,6 +39,13 @@ def row(result: MigrationResult) -> dict[str, Any]:
 
 
 def write_document(content: Mapping[str, Any], stream: IO[str]) -> None:
-    """Write a document, indented, with a final newline."""
-    json.dump(content, stream, indent=2)
-    stream.write("\n")
+    """Write a document, indented, with a final newline.
+
+    :raise HostError: the file's disk is full, or the like.
+    """
+    try:
+        json.dump(content, stream, indent=2)
+        stream.write("\n")
+        stream.flush()
+    except OSError as error:
+        raise HostError(f"cannot write the JSON document: {error.strerror}") from error

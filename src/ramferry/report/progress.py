@@ -61,12 +61,14 @@ class Progress:
 
 
 def picture(title: str, sample: Sample, outlook: Forecast) -> Group:
-    """Three lines for a terminal: what, how far, how fast and how long still."""
-    total = max(1, sample.total_bytes)
+    """Four lines for a terminal: what, how far, how fast and how long still."""
+    head = Text.assemble((title, "bold"), "  ", stage(sample))
+    if not sample.total_bytes:
+        return Group(head)
     bar = Table.grid(padding=(0, 1, 0, 0))
-    done = max(0, total - sample.remaining_bytes)
+    done = max(0, sample.total_bytes - sample.remaining_bytes)
     bar.add_row(
-        ProgressBar(total=total, completed=done, width=BAR_WIDTH),
+        ProgressBar(total=sample.total_bytes, completed=done, width=BAR_WIDTH),
         Text(f"{memory(sample.remaining_bytes)} of {memory(sample.total_bytes)} left"),
     )
     head = Text.assemble((title, "bold"), "  ", stage(sample))

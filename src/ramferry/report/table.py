@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ramferry.metrics import MigrationResult
 
@@ -64,7 +65,7 @@ def rich_table(results: Sequence[MigrationResult]) -> Table:
     """For a terminal."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for column in COLUMNS:
-        heading = f"{column.heading}\n[dim]{column.unit}[/dim]" if column.unit else column.heading
+        heading = Text.assemble(f"{column.heading}\n", (column.unit, "dim"))
         table.add_column(heading, justify="left" if column.left else "right", overflow="fold")
     for result in results:
         table.add_row(*(column.cell(result) for column in COLUMNS))
