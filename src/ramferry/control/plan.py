@@ -3,8 +3,8 @@
 ``--relay auto`` takes what a QEMU has built in and adds a relay only where one is needed:
 
 - a source relay where the source lacks the method, where it would ignore the level (QEMU before
-  9.0), and where wire bytes are to be capped: QEMU's own ``max-bandwidth`` is honest for ``none``
-  only, since 7.2 counts bytes before compression;
+  9.0), and where wire bytes are to be capped and its own ``max-bandwidth`` would cap bytes before
+  compression (QEMU before 10.0; for ``none`` the two are the same);
 - a destination relay where the destination lacks the method. It runs on this host, or is one that
   runs on the far host already and is named by ``--via``.
 
@@ -184,7 +184,7 @@ def _why_source_relay(facts: QemuFacts, wish: Wish) -> str:
         return lacks
     if wish.method in ("zlib", "zstd") and wish.level not in (None, 1) and not facts.heeds_levels:
         return f"the source, {facts.name}, takes a {wish.method} level and ignores it"
-    if wish.max_bandwidth and wish.method != "none":
+    if wish.max_bandwidth and wish.method != "none" and not facts.counts_wire_bytes:
         return f"the source, {facts.name}, caps memory before compression, not wire bytes"
     return ""
 

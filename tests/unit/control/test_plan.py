@@ -106,7 +106,7 @@ FAR_RELAY = RelayStep("destination", "tcp:127.0.0.1:0", "none")
                 "none",
                 "zstd",
             ),
-            id="a cap on a compressed wire needs the source's relay",
+            id="7.2 cannot cap a compressed wire",
         ),
         pytest.param(
             HERE,
@@ -121,6 +121,21 @@ FAR_RELAY = RelayStep("destination", "tcp:127.0.0.1:0", "none")
             Wish("zstd", level=3),
             Route("QEMU built-in", "tcp:127.0.0.1:0", "tcp:127.0.0.1:0", (), "zstd", "zstd"),
             id="10.0 heeds the level",
+        ),
+        pytest.param(
+            HERE_10,
+            HERE,
+            Wish("zstd", max_bandwidth=125_000_000),
+            Route(
+                "QEMU built-in",
+                "tcp:127.0.0.1:0",
+                "tcp:127.0.0.1:0",
+                (),
+                "zstd",
+                "zstd",
+                125_000_000,
+            ),
+            id="10.0 caps the wire itself",
         ),
         pytest.param(
             HERE,

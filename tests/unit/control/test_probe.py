@@ -61,15 +61,16 @@ def test_probe_asks_everything(tmp_path: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "honest"), [((7, 2, 22), False), ((8, 2, 0), False), ((9, 0, 0), True)]
+    ("version", "levels", "bytes_"),
+    [((7, 2, 22), False, False), ((9, 0, 0), True, False), ((10, 0, 13), True, True)],
 )
 def test_what_only_the_version_tells(
-    version: tuple[int, int, int], honest: bool, tmp_path: Any
+    version: tuple[int, int, int], levels: bool, bytes_: bool, tmp_path: Any
 ) -> None:
     with FakeQemu(tmp_path / "q", version=version) as qemu, Qmp.connect(qemu.uri) as qmp:
         facts = probe(qmp)
-    assert facts.heeds_levels is honest
-    assert facts.counts_wire_bytes is honest
+    assert facts.heeds_levels is levels
+    assert facts.counts_wire_bytes is bytes_
 
 
 def test_something_else_that_speaks_qmp_is_refused(tmp_path: Any) -> None:
