@@ -118,7 +118,7 @@ def decompress(
     source = Source(read=lambda size: _blocking(reader.read(size)))
     for piece in Inflater(source, check_format(format), max_size).chunks():
         output.write(piece, source.offset, INFLATE_BACKEND)
-    output.bytes_in = source.offset
+    output.write(b"", source.offset, INFLATE_BACKEND)
     return output.totals()
 
 
