@@ -100,18 +100,28 @@ def _may_be_header(head: bytes, known: Container[int]) -> bool | None:
 def copy_tail(source: ByteSource, emit: Callable[[MainEvent], None]) -> Parse[None]:
     """Pass over all that is left, giving an EndOfStream wherever the stream may be at its end."""
     while True:
-        match = _END.search(source.view, source.pos)
-        if match is None:
+        length = _find_end(source)
+        if length is None:
             source.pos = _possible_end(source.view, source.pos)
             source.keep()
             yield
             continue
-        source.pos = match.start()
         start = source.offset
         source.pos += _END_HEADER
-        length = int.from_bytes(match[1], "big")
         if (yield from _skip_json(source, length)):
             emit(EndOfStream(start, source.offset, length))
+
+
+def _find_end(source: ByteSource) -> int | None:
+    """Go to what looks like an end of stream and return its length of text, if there is one.
+
+    The match stays in here: it would hold on to the caller's buffer.
+    """
+    match = _END.search(source.view, source.pos)
+    if match is None:
+        return None
+    source.pos = match.start()
+    return int.from_bytes(match[1], "big")
 
 
 def _possible_end(view: memoryview, at: int) -> int:

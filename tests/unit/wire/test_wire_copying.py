@@ -198,3 +198,14 @@ def test_sections_behind_rams_end_are_not_looked_at() -> None:
     events, error = feed(data)
     assert not error
     assert type(events[-1]).__name__ == "RamEnd"
+
+
+def test_a_buffer_is_the_callers_again_in_every_place() -> None:
+    data = bytearray(bytes(stream_with(b"body" * 9, rounds=True).data) + STATE + vmdesc())
+    for cut in range(1, len(data)):
+        parser = MainParser()
+        piece = data[:cut]
+        parser.feed(piece)
+        piece.clear()  # raises BufferError while the parser holds on to it
+        parser.feed(data[cut:])
+        assert parser.eof().certain
