@@ -56,7 +56,8 @@ class PagedDecoder:
 
     ISA-L takes 10.3 µs for a page of 4 KiB (396 MB/s), 1 µs of it to call and copy, and shows
     what follows a page's stream; libdeflate takes 8.7 µs and does not (EPYC, one core, Silesia
-    subset). Decompressors that write in place (cramjam) take 19 µs.
+    subset). Decompressors that write in place (cramjam) take 19 µs. The GIL changes hands twice
+    a page: two threads are 1.3-1.7 times as fast as one here, 1.9 times in the stream methods.
     """
 
     backend = "isa-l"
