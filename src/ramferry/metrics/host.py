@@ -123,8 +123,9 @@ class MemoryNeed:
     """Every channel takes its turn on one instance."""
     high_mib: int
     """Every channel uses an instance of its own, as far as there are instances."""
-    memlock_mib: int
-    """Locked memory that the process should be allowed."""
+    memlock_mib: int | None
+    """Locked memory that the process should be allowed; None where a kernel driver hands the
+    memory out, which is charged to nobody."""
     huge_pages: int
     """Pages of 2 MiB, where the memory is taken from huge pages."""
 
@@ -167,7 +168,7 @@ class MethodRule:
     applies: bool
     evidence: str
     conclusion: str
-    """What follows where it applies, as QEMU's method and where it runs; else empty."""
+    """What follows where it applies: "qatzip in hardware at level 1"; else empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,5 +181,6 @@ class MethodAdvice:
     runs_in: str
     """ "hardware", "software", or "" where nothing is compressed."""
     sentence: str
+    """ "qatzip in hardware at level 1"."""
     rules: tuple[MethodRule, ...]
     """In the order they were asked; the last is the one that decided."""

@@ -1,0 +1,56 @@
+"""``ramferry doctor``: QAT, IAA and the QEMUs of this host."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import asdict
+
+import click
+from rich.console import Console
+
+from ramferry import __version__
+from ramferry.control.binaries import ask_qemus
+from ramferry.hardware.diagnosis import diagnose
+from ramferry.hardware.facts import HostFacts, discover
+from ramferry.hardware.identity import current, named
+from ramferry.hardware.root import Root
+from ramferry.report.doctor import print_doctor
+from ramferry.report.document import FORMAT, write_document
+from ramferry.report.lines import Lines
+
+
+def facts_of(sysroot: str, user: str | None = None) -> tuple[Root, HostFacts]:
+    """Read the facts below a root, with the permissions of ``user`` or of this process."""
+    root = Root(sysroot)
+    return root, discover(root, named(root, user) if user else current(root))
+
+
+@click.command()
+@click.option(
+    "--sysroot",
+    default="/",
+    metavar="DIR",
+    help="Read every file below DIR, as from a copy of another host. Default: /.",
+)
+@click.option(
+    "--user",
+    metavar="NAME",
+    help="Judge permissions for this user, as the one that QEMU runs as. Default: you.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON on stdout.")
+def command(sysroot: str, user: str | None, as_json: bool) -> None:
+    """Find QAT and IAA devices, what is wrong with them, and the command that mends it.
+
+    Reads only what is safe to read on a busy host. Exits with 0 where QATzip in hardware or QPL is
+    ready, 10 where there is no device and software does the work, 11 where the set-up is broken.
+    """
+    root, facts = facts_of(sysroot, user)
+    qemus = None if root.replaced else ask_qemus(os.environ.get("PATH", os.defpath))
+    report = diagnose(facts, qemus)
+    if as_json:
+        about = {"format": FORMAT, "ramferry": __version__}
+        write_document({**about, **asdict(report)}, sys.stdout)
+    else:
+        print_doctor(report, Lines(Console()))
+    sys.exit(report.exit_code)

@@ -1,0 +1,160 @@
+"""Findings about the software around QAT devices: libraries, qat.service, a kernel to avoid."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from ramferry.hardware.diagnosis.make import ok, problem, several, warning
+from ramferry.hardware.diagnosis.physical import RESTART
+from ramferry.hardware.diagnosis.stack import Stack, stack_of
+from ramferry.hardware.facts import HostFacts
+from ramferry.hardware.libraries import OUT_OF_TREE_QAT, QAT_SONAME, QATZIP_SONAME
+from ramferry.hardware.root import natural
+from ramferry.metrics.host import Evidence, Finding
+
+NOT_FOUND: Final = "in none of the dynamic linker's directories"
+
+TRAP: Final = (6, 1, 148)
+"""The last kernel of 6.1 on which qatlib 24.09 and 25.08 stumble over the services (Intel's
+release notes, QATE-106085)."""
+
+
+def judge_software(facts: HostFacts) -> list[Finding]:
+    """Libraries and service of whatever stack drives the devices."""
+    findings = [_qatzip(facts), _qat(facts)]
+    if stack_of(facts) is Stack.OUT_OF_TREE:
+        return findings
+    return [*findings, *_manager(facts), *_settings(facts), *_kernel(facts)]
+
+
+def _qatzip(facts: HostFacts) -> Finding:
+    libraries = facts.libraries
+    file = libraries.usable_qatzip
+    if file:
+        version = libraries.qatzip_version
+        sentence = f"QATzip {version}" if version else "a QATzip whose version its file hides"
+        return ok("qat-libqatzip", "QAT", f"{sentence} is installed", file)
+    if libraries.qatzip:
+        names = ", ".join(found.path.rpartition("/")[2] for found in libraries.qatzip)
+        sentence = f"{names} has another interface than {QATZIP_SONAME}: QATzip 1.0.8 or older"
+    else:
+        sentence = f"{QATZIP_SONAME} is not installed"
+    evidence = libraries.qatzip or (Evidence(QATZIP_SONAME, trouble=NOT_FOUND),)
+    return problem(
+        "qat-libqatzip",
+        "QAT",
+        sentence + _source_of_qatzip(facts),
+        *evidence,
+        commands=_install(facts),
+    )
+
+
+def _source_of_qatzip(facts: HostFacts) -> str:
+    if stack_of(facts) is Stack.OUT_OF_TREE:
+        return ": build it against Intel's package, with ICP_ROOT set"
+    if facts.distribution.has_qatzip:
+        return ""
+    return f": {facts.distribution.name} has no package of it, so build it from its source"
+
+
+def _install(facts: HostFacts) -> tuple[str, ...]:
+    """The distribution's packages fit the kernel's driver only."""
+    if stack_of(facts) is Stack.OUT_OF_TREE:
+        return ()
+    return facts.distribution.install_qatzip()
+
+
+def _qat(facts: HostFacts) -> Finding:
+    outside = stack_of(facts) is Stack.OUT_OF_TREE
+    name = OUT_OF_TREE_QAT if outside else QAT_SONAME
+    found = facts.libraries.out_of_tree if outside else facts.libraries.qat
+    if found:
+        return ok("qat-libqat", "QAT", f"{name} is installed", *found)
+    sentence = f"{name}, which QATzip needs, is not installed"
+    missing = Evidence(name, trouble=NOT_FOUND)
+    return problem("qat-libqat", "QAT", sentence, missing, commands=_install(facts))
+
+
+def _manager(facts: HostFacts) -> list[Finding]:
+    """qatmgr runs on the host that has the PFs; a guest or container does without."""
+    if facts.manager.exists:
+        sentence = "qatmgr gives VFs to processes"
+        return [ok("qat-manager", "QAT", sentence, facts.manager.evidence)]
+    if not facts.physical:
+        return []
+    sentence = (
+        "qatmgr does not run: each process takes free VFs by itself, six at most unless its"
+        " environment sets QAT_POLICY"
+    )
+    commands = ("sudo systemctl enable --now qat",)
+    return [warning("qat-manager", "QAT", sentence, facts.manager.evidence, commands=commands)]
+
+
+def settings_of(facts: HostFacts) -> dict[str, str]:
+    """The settings of qat.service by name."""
+    pairs = (line.partition("=") for line in (facts.settings.content or "").splitlines())
+    return {
+        key.strip(): value.strip()
+        for key, equals, value in pairs
+        if equals and not key.lstrip().startswith("#")
+    }
+
+
+def _settings(facts: HostFacts) -> list[Finding]:
+    """qat.service's settings, which hold after its next start."""
+    if not facts.physical:
+        return []
+    settings = settings_of(facts)
+    shown = Evidence(
+        facts.settings.path,
+        " ".join(f"{key}={value}" for key, value in settings.items()) or facts.settings.content,
+        facts.settings.trouble,
+    )
+    wanted = settings.get("ServicesEnabled", "")
+    found = {pf.services.content for pf in facts.physical if pf.services.content}
+    commented = [key for key, value in settings.items() if "#" in value]
+    if commented:
+        sentence = f"{commented[0]} has a comment behind its value, which counts as part of it"
+        return [warning("qat-settings", "QAT", sentence, shown, commands=_edit(facts))]
+    if wanted and any(_set(wanted) != _set(services) for services in found):
+        sentence = (
+            f"qat.service sets the services to {wanted}, and a device has"
+            f" {', '.join(sorted(found))}: it changes when the service starts again"
+        )
+        commands = (RESTART,) if "dc" in _set(wanted) else _edit(facts)
+        return [warning("qat-settings", "QAT", sentence, shown, commands=commands)]
+    policy = settings.get("POLICY", "0")
+    given = "one VF of every PF" if policy == "0" else _vfs(policy)
+    return [ok("qat-settings", "QAT", f"POLICY {policy}: a process is given {given}", shown)]
+
+
+def _edit(facts: HostFacts) -> tuple[str, ...]:
+    return (f"sudoedit {facts.settings.path}   # ServicesEnabled=dc", RESTART)
+
+
+def _vfs(policy: str) -> str:
+    count = natural(policy)
+    return f"{policy} VFs" if count is None else several(count, "VF")
+
+
+def _set(services: str) -> frozenset[str]:
+    return frozenset(services.split(";"))
+
+
+def _kernel(facts: HostFacts) -> list[Finding]:
+    """A finding only on the kernels that qatlib 24.09 and 25.08 stumble on.
+
+    Debian's release names no stable version ("6.1.0-37-amd64"); /proc/version does.
+    """
+    if not (facts.kernel.content or "").startswith("6.1."):
+        return []
+    texts = (facts.kernel.content or "", facts.build.content or "")
+    found = [int(number) for text in texts for number in re.findall(r"\b6\.1\.(\d{1,4})", text)]
+    if (6, 1, max(found, default=0)) > TRAP:
+        return []
+    sentence = (
+        "with kernels 6.1 to 6.1.148, qatlib 24.09 and 25.08 fail to set the services:"
+        " take another qatlib or a later kernel"
+    )
+    return [warning("qat-kernel", "QAT", sentence, facts.kernel, facts.build)]

@@ -1,0 +1,39 @@
+"""For whom permissions are judged: the user that runs the relay, or the QEMU."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from ramferry.errors import UsageError
+from ramferry.hardware.root import Root, natural
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A user, and whether this process runs as it (so that its own limits are that user's)."""
+
+    name: str
+    uid: int
+    gids: frozenset[int]
+    own: bool
+
+
+def current(root: Root) -> Identity:
+    """The user that runs this process."""
+    uid = os.geteuid()
+    return Identity(root.user_name(uid), uid, frozenset({os.getegid(), *os.getgroups()}), True)
+
+
+def named(root: Root, name: str) -> Identity:
+    """A user of the root's /etc/passwd with the groups that /etc/group gives it.
+
+    :raise UsageError: there is none of that name.
+    """
+    rows = [row for row in root.table("/etc/passwd", 4) if row[0] == name]
+    gid = natural(rows[0][3]) if rows else None
+    if gid is None:
+        raise UsageError(f"there is no user {name} in /etc/passwd")
+    groups = [row for row in root.table("/etc/group", 4) if name in row[3].split(",")]
+    gids = frozenset({gid, *(int(row[2]) for row in groups)})
+    return Identity(name, int(rows[0][2]), gids, False)
