@@ -22,6 +22,8 @@ COMMANDS = {
     "decompress": "decompress files in QATzip formats",
     "demo": "migrate a real guest with none, zstd and qatzip, and print the table",
     "bench": "compare methods and routes side by side on this machine",
+    "doctor": "QAT, IAA and QEMUs of this host: what is wrong, and what mends it",
+    "plan": "memory to reserve, and QATzip, QPL or software",
 }
 """Command name → one line for ``--help``; each lives in ``ramferry.cli.<name>`` as ``command``."""
 
