@@ -9,13 +9,13 @@ import click
 from rich.console import Console
 
 from ramferry.cli.interrupt import stop_on_signals
+from ramferry.cli.live import live_hooks
 from ramferry.cli.params import RATE
 from ramferry.cli.results import show
 from ramferry.codec import METHODS, find_method
 from ramferry.control.address import relay_uri
-from ramferry.control.hooks import Hooks
 from ramferry.control.migration import migrate
-from ramferry.control.plan import RelayMode, Route, Wish
+from ramferry.control.plan import RelayMode, Wish
 from ramferry.report.progress import Progress
 from ramferry.transport.address import parse_address
 
@@ -119,13 +119,6 @@ def command(
     stop = threading.Event()
     screen = Console(stderr=True, highlight=False)
     with Progress(screen, downtime_limit) as progress, stop_on_signals(stop):
-
-        def on_route(route: Route) -> None:
-            progress.title(f"{method}, {route.name}, {channels} channels")
-
-        def on_note(sentence: str) -> None:
-            screen.print(f"ramferry: {sentence}", soft_wrap=True)
-
-        hooks = Hooks(on_route, progress.show, on_note, stop)
+        hooks = live_hooks(progress, screen, method, channels, stop)
         result = migrate(source, destination, wish, hooks, timeout)
     show([result], json_file)

@@ -35,3 +35,29 @@ class Rate(click.ParamType):  # type: ignore[type-arg] # generic in newer click 
 
 
 RATE: Final = Rate()
+
+
+class Size(click.ParamType):  # type: ignore[type-arg] # generic in newer click only
+    """Bytes of memory in whole MiB, by binary units as QEMU's ``-m`` has them: ``512M``, ``2G``."""
+
+    name = "size"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """Read a number and a unit; MiB where there is none."""
+        if isinstance(value, int):
+            return value
+        text = str(value).strip().upper().removesuffix("IB").removesuffix("B")
+        number = text.rstrip("MG")
+        shift = {"": 20, "M": 20, "G": 30}.get(text[len(number) :])
+        try:
+            size = float(number) * (1 << shift) if shift else 0.0
+        except ValueError:
+            size = 0.0
+        if not (1 << 20) <= size < float("inf") or size % (1 << 20):
+            self.fail(f"{value!r} is no memory size: write whole MiB as 512M or 2G", param, ctx)
+        return int(size)
+
+
+SIZE: Final = Size()

@@ -16,12 +16,18 @@ def show(
     results: Sequence[MigrationResult],
     json_file: IO[str] | None,
     about: Mapping[str, object] | None = None,
+    headline: str = "",
 ) -> None:
-    """Print the table; write the document, and where that is standard output, the table beside it.
+    """Print ``headline`` and the table, and write the document.
+
+    Where the document goes to standard output, the other two go to standard error.
 
     :raise HostError: the document cannot be written.
     """
     taken = json_file is not None and json_file.name == "<stdout>"
-    print_table(results, Console(stderr=taken, highlight=False))
+    console = Console(stderr=taken, highlight=False)
+    if headline:
+        console.print(headline, markup=False, soft_wrap=not console.is_terminal)
+    print_table(results, console)
     if json_file is not None:
         write_document(document(results, about), json_file)

@@ -32,9 +32,11 @@ class Progress:
         self._next_line = 0.0
         self._live: Live | None = None
 
-    def title(self, text: str) -> None:
-        """What is being done, above the bar."""
-        self._title = text
+    def begin(self, title: str) -> None:
+        """Another migration begins; ``title`` says which, above the bar."""
+        self._title = title
+        self._samples.clear()
+        self._next_line = 0.0
 
     def show(self, sample: Sample) -> None:
         """Draw the newest sample."""

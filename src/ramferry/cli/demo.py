@@ -1,0 +1,106 @@
+"""``ramferry demo``: each method once, with a real guest."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import IO
+
+import click
+from rich.console import Console
+
+from ramferry.bench import demo
+from ramferry.bench.fill import data_files
+from ramferry.bench.machine import machine_facts
+from ramferry.bench.qemu import accelerator, find_qemus
+from ramferry.cli.interrupt import stop_on_signals
+from ramferry.cli.live import live_hooks
+from ramferry.cli.params import RATE, SIZE
+from ramferry.cli.results import show
+from ramferry.codec import find_method
+from ramferry.control.hooks import Hooks
+from ramferry.errors import Cancelled
+from ramferry.report.progress import Progress
+
+GIGABIT = 125_000_000
+"""1 Gbit/s in bytes a second."""
+
+DOWNTIME_LIMIT_MS = 300
+
+
+@click.command()
+@click.option(
+    "--memory",
+    type=SIZE,
+    metavar="SIZE",
+    help="The guest's RAM, held twice: 512M, 2G.  [default: 1G with KVM, 512M without]",
+)
+@click.option(
+    "--max-bandwidth",
+    type=RATE,
+    default=float(GIGABIT),
+    metavar="RATE",
+    help="Cap on the wire in bytes per second: 30M, 1Gbit; 0 for none.  [default: 1Gbit]",
+)
+@click.option(
+    "--methods",
+    default="none,zstd,qatzip",
+    show_default=True,
+    metavar="M,M,…",
+    help="What to compare, in this order.",
+)
+@click.option(
+    "--channels",
+    type=click.IntRange(1, 255),
+    default=8,
+    show_default=True,
+    help="multifd channels.",
+)
+@click.option(
+    "--json",
+    "json_file",
+    type=click.File("w", lazy=False),
+    metavar="FILE",
+    help="Write the results as JSON; - for standard output.",
+)
+def command(
+    memory: int | None,
+    max_bandwidth: float,
+    methods: str,
+    channels: int,
+    json_file: IO[str] | None,
+) -> None:
+    """Migrate a real guest with each method over the same capped link, and print the table.
+
+    Boots two QEMUs on this machine and carries an idle guest from one to the other through a
+    pair of relays. The guest's RAM is filled with the files that RAMFERRY_DATA names (paths
+    separated by colons), or with generated text, binary records and zero pages. Without a QEMU
+    it shows the compression alone.
+    """
+    names = tuple(find_method(name.strip()).name for name in methods.split(","))
+    files = data_files(os.environ.get("RAMFERRY_DATA", ""))
+    binaries = find_qemus()
+    if not binaries:
+        click.echo(demo.how_to_get_qemu())
+        click.echo(str(demo.codec_alone()))
+        return
+    memory = memory or demo.DEFAULT_MEMORY[accelerator()]
+    _run(demo.Demo(binaries[0], memory, names, channels, int(max_bandwidth), files), json_file)
+
+
+def _run(what: demo.Demo, json_file: IO[str] | None) -> None:
+    stop = threading.Event()
+    screen = Console(stderr=True, highlight=False)
+    with Progress(screen, DOWNTIME_LIMIT_MS) as progress, stop_on_signals(stop):
+
+        def hooks_of(method: str) -> Hooks:
+            screen.print(f"migrating with {method}")
+            return live_hooks(progress, screen, method, what.channels, stop)
+
+        screen.print("booting a guest and filling its memory")
+        try:
+            results = demo.run(what, hooks_of)
+        except Cancelled as error:
+            raise Cancelled("interrupted; nothing is left behind") from error
+    about = {"machine": machine_facts(what.binary, what.binary), "memory": what.memory}
+    show(results, json_file, about, demo.headline(what))

@@ -1,0 +1,25 @@
+"""A migration on the terminal: the orchestrator's hooks, drawn."""
+
+from __future__ import annotations
+
+import threading
+
+from rich.console import Console
+
+from ramferry.control.hooks import Hooks
+from ramferry.control.plan import Route
+from ramferry.report.progress import Progress
+
+
+def live_hooks(
+    progress: Progress, screen: Console, method: str, channels: int, stop: threading.Event
+) -> Hooks:
+    """Hooks that draw on ``progress`` and print notes on ``screen``, both the caller's."""
+
+    def on_route(route: Route) -> None:
+        progress.begin(f"{method}, {route.name}, {channels} channels")
+
+    def on_note(sentence: str) -> None:
+        screen.print(f"ramferry: {sentence}", soft_wrap=True, markup=False)
+
+    return Hooks(on_route, progress.show, on_note, stop)

@@ -1,0 +1,47 @@
+"""Rates and sizes as people write them."""
+
+import click
+import pytest
+
+from ramferry.cli.params import RATE, SIZE
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("125M", 125e6),
+        ("1Gbit", 125e6),
+        ("1gbit/s", 125e6),
+        ("64Mi", 64 * 2**20),
+        ("0", 0.0),
+        ("1.5k", 1500.0),
+    ],
+)
+def test_rate(text: str, rate: float) -> None:
+    assert RATE.convert(text, None, None) == rate
+
+
+@pytest.mark.parametrize("text", ["", "fast", "-1", "1T", "inf", "M"])
+def test_no_rate(text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        RATE.convert(text, None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("512M", 512 << 20),
+        ("2G", 2 << 30),
+        ("1.5GiB", 3 << 29),
+        ("256", 256 << 20),
+        ("8mb", 8 << 20),
+    ],
+)
+def test_size(text: str, size: int) -> None:
+    assert SIZE.convert(text, None, None) == size
+
+
+@pytest.mark.parametrize("text", ["", "0", "1K", "0.1M", "-1G", "infG", "nanM", "G"])
+def test_no_size(text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        SIZE.convert(text, None, None)
