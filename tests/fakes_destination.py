@@ -65,7 +65,7 @@ class FakeDestination:
         self.habits = habits or Habits()
         self.memory: dict[str, bytearray] = {}
         self.marks: list[int] = []
-        self.syncs = [0] * guest.channels
+        self.syncs: dict[int, int] = dict.fromkeys(range(guest.channels), 0)
         self.packets = 0
         self.zero_pages = 0
         self.methods: set[str] = set()
@@ -154,8 +154,10 @@ class FakeDestination:
             sock.sendall(shut(0))
         with self._changed:
             # a real one waits for ever, with its monitor blocked
-            if not self._changed.wait_for(lambda: all(count > index for count in self.syncs), 2.0):
-                late = [id for id, count in enumerate(self.syncs) if count <= index]
+            if not self._changed.wait_for(
+                lambda: all(count > index for count in self.syncs.values()), 2.0
+            ):
+                late = [id for id, count in self.syncs.items() if count <= index]
                 self.faults.append(f"hangs at mark {index} without the SYNC of {late}")
             self.marks.append(index)
             self._changed.notify_all()
@@ -191,12 +193,13 @@ class FakeDestination:
 
     def _channel(self, sock: socket.socket) -> None:
         parser = MultifdParser(page_size=self.guest.page_size)
-        view = self._fill(sock, parser.want())
-        initial = parser.filled()
-        if not view or not isinstance(initial, Initial):
+        if not self._fill(sock, parser.want()):
             return
+        initial = parser.filled()
+        assert isinstance(initial, Initial)
         self.uuids.add(initial.uuid)
         channel = initial.channel_id
+        self.syncs.setdefault(channel, 0)
         parser.channel = f"destination's multifd {channel}"
         parser.blocks = _Lengths(self.memory)
         decoder = create_decoder(self.method, page_size=self.guest.page_size)

@@ -112,9 +112,10 @@ class FakeSource:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
 
-    def all_ended(self) -> bool:
-        """True where the relay has ended every connection that is still open."""
-        return all(sock.fileno() < 0 or at_end(sock) for sock in self.socks.values())
+    def left(self) -> set[int]:
+        """Connections that neither side has ended."""
+        socks = list(self.socks.items())
+        return {where for where, sock in socks if sock.fileno() >= 0 and not at_end(sock)}
 
     def close(self) -> None:
         """Drop every connection, as a killed QEMU does."""

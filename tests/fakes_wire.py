@@ -23,6 +23,10 @@ FLUSH = struct.pack(">Q", 0x200)
 EOS = struct.pack(">Q", 0x10)
 
 
+FLAGS, ALLOC, NORMAL, SIZE, ZERO, BLOCK, OFFSETS = 8, 12, 16, 20, 32, 64, 320
+"""Where a RAM packet's fields are."""
+
+
 # --- the main channel's bytes
 
 
@@ -285,6 +289,15 @@ class Script:
         data = bytes(changed) if isinstance(changed, bytes | bytearray) else bytes(raw)
         self.steps[index] = replace(step, data=data)
         return self
+
+    def field(self, index: int, at: int, form: str, *values: int | bytes) -> Script:
+        """Overwrite a field of a step, given by its offset and ``struct`` format."""
+        return self.edit(index, lambda raw: struct.pack_into(f">{form}", raw, at, *values))
+
+    def payload(self, index: int, payload: bytes) -> Script:
+        """Give the packet whose header is at ``index`` another payload, and say its size."""
+        self.field(index, SIZE, "I", len(payload))
+        return self.edit(index + 1, lambda _: payload)
 
     def insert(self, index: int, *actions: Action) -> Script:
         self.steps[index:index] = actions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -39,20 +40,28 @@ class _Printer:
         fields["counters"]["ratio"] = result.counters.ratio
         self._emit("finished", fields)
         if self._results is not None:
-            self._results.write(json.dumps(fields) + "\n")
-            self._results.flush()
+            self._write(self._results, json.dumps(fields) + "\n")
         self.note(_sentence(result))
 
+    def _write(self, results: IO[str], line: str) -> None:
+        try:
+            results.write(line)
+            results.flush()
+        except OSError as error:
+            self.note(f"the result could not be written: {error.strerror}")
+
     def note(self, text: str) -> None:
-        print(f"ramferry relay: {text}", file=sys.stderr, flush=True)
+        # a terminal or log that went away is no reason to drop a guest on its way
+        with contextlib.suppress(OSError):
+            print(f"ramferry relay: {text}", file=sys.stderr, flush=True)
 
     def _emit(self, event: str, fields: dict[str, Any]) -> None:
         if not self._events:
             return
         try:
             print(json.dumps({"event": event, **fields}), flush=True)
-        except BrokenPipeError:
-            # the loop watches the pipe and ends the relay in the right order
+        except OSError:
+            # where a pipe broke, the loop watches it and ends the relay in the right order
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - lives as long as the process
 
 

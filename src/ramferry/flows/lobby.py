@@ -25,6 +25,9 @@ _TLS_HANDSHAKE: Final = b"\x16\x03"
 SILENCE: Final = 30.0
 """Seconds that a connection may stay silent. A 10.x source's main does so only until its last
 multifd channel is connected."""
+MOST_CALLERS: Final = 256
+"""Connections that may wait here at once; one more, and the one that waited longest leaves. With
+255 channels on both sides the relay stays below the usual limit of 1024 descriptors."""
 PROBE_GRACE: Final = 1.0
 """Seconds after which a connection without a single byte does not delay the first sync mark."""
 
@@ -52,6 +55,7 @@ class MultifdArrival:
 
     sock: socket.socket
     initial: Initial
+    since: float = field(default_factory=time.monotonic)
 
 
 class Lobby:
@@ -81,6 +85,9 @@ class Lobby:
             except OSError as error:
                 self._note(f"a connection could not be accepted: {error.strerror}")
                 return
+            if len(self._callers) >= MOST_CALLERS:
+                oldest = min(self._callers, key=lambda one: one.since)
+                self._refuse(oldest, f"was silent while {MOST_CALLERS} others came")
             sock.setblocking(False)
             caller = Caller(sock)
             self._callers.add(caller)

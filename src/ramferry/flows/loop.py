@@ -32,8 +32,8 @@ class Loop:
 
     def add(self, fd: int, events: int, callback: Callable[[], None]) -> None:
         """Call ``callback`` in the loop's thread whenever one of ``events`` holds for ``fd``."""
-        self._callbacks[fd] = callback
         self._epoll.register(fd, events)
+        self._callbacks[fd] = callback
 
     def remove(self, fd: int) -> None:
         """Forget ``fd``; to be called before it is closed. Unknown ones are ignored."""
@@ -46,6 +46,10 @@ class Loop:
         with self._lock:
             if not self._closed:
                 os.eventfd_write(self._wake, 1)
+
+    def wake(self) -> None:
+        """From any thread: end the step that is under way."""
+        self.call(lambda: None)
 
     def step(self, timeout: float) -> None:
         """Wait up to ``timeout`` seconds for events and handle them."""

@@ -6,11 +6,14 @@ import socket
 from typing import Final
 
 from ramferry.errors import MigrationFailed, PeerTimeout, RemoteProtocolError
+from ramferry.flows.gate import Unwind
 from ramferry.flows.session import Phase, Session
 from ramferry.transport import budget, sockets
+from ramferry.wire.configuration import TARGET_PAGE_BITS
 from ramferry.wire.events import (
     BlockList,
     Command,
+    ConfigurationSubsection,
     MainEvent,
     NotParsed,
     RamEnd,
@@ -46,10 +49,21 @@ class MainChannel:
         self._sent = 0
         """The same, up to which they went on."""
         self._return_path = False
+        self._deaf = False
+        """True once the return path cannot be parsed."""
         self._destination: socket.socket
 
     def run(self) -> None:
         """Carry the stream from the source to its end."""
+        try:
+            self._carry()
+        finally:
+            if self._session.phase in (Phase.SWITCHOVER, Phase.CONFIRMED):
+                # whatever ended it: the destination decides by what it got, and its answer is
+                # still carried back
+                sockets.finish_sending(self._destination)
+
+    def _carry(self) -> None:
         held = self._preamble()
         self._connect()
         for data, events in held:
@@ -101,6 +115,8 @@ class MainChannel:
         return held
 
     def _judge(self, event: MainEvent) -> None:
+        if isinstance(event, ConfigurationSubsection):
+            self._judge_pages(event)
         if not isinstance(event, Command):
             return
         if event.name == "OPEN_RETURN_PATH":
@@ -108,10 +124,18 @@ class MainChannel:
         elif event.name in _REFUSED:
             raise MigrationFailed(_REFUSED[event.name])
 
+    def _judge_pages(self, event: ConfigurationSubsection) -> None:
+        if event.name == TARGET_PAGE_BITS and isinstance(event.value, int):
+            size = 1 << event.value
+            if size != self._session.settings.page_size:
+                raise MigrationFailed(
+                    f"the guest's pages have {size} bytes: pass --page-size {size}"
+                )
+
     def _connect(self) -> None:
         session = self._session
         self._destination = sockets.connect(session.settings.connect)
-        session.destination_main = self._destination
+        session.adopt(self._destination, main=True)
         sockets.tune(self._destination, session.settings.stall_timeout)
         sockets.set_buffers(self._destination, send=budget.INITIAL)
         session.check()
@@ -136,7 +160,9 @@ class MainChannel:
                 case Resynchronised():
                     self._session.regained_sight()
                 case RamEnd():
-                    self._session.advance(Phase.SWITCHOVER)
+                    # with what follows, the destination may start its guest
+                    if not self._session.advance(Phase.SWITCHOVER):
+                        raise Unwind
         self._send_up_to(self._seen, data)
 
     def _pass_mark(self, mark: SyncMark, data: memoryview) -> None:
@@ -144,7 +170,9 @@ class MainChannel:
         if mark.index == 0:
             session.gather()
         session.gate.hold(mark.index)
-        session.until_consumed()
+        if session.gate.gated:
+            session.until_consumed()
+        session.check()
         self._send_up_to(mark.end, data)
         session.gate.release(mark.index)
         self._tally.syncs += 1
@@ -161,14 +189,14 @@ class MainChannel:
             self._tally.bytes_out += sockets.send_all(self._destination, [part])
         except OSError as error:
             raise MigrationFailed(f"main: the destination broke the connection: {error}") from error
+        except PeerTimeout:
+            raise PeerTimeout("main: the destination takes no more bytes") from None
         self._sent = offset
 
     def _source_ended(self) -> None:
         """The source closed main: the end of a good migration, a cancel, or its death."""
         if self._session.phase < Phase.SWITCHOVER:
             raise MigrationFailed("main: the source ended the migration before its last round")
-        # all of it is on its way: the destination decides, and its answer is still carried back
-        sockets.finish_sending(self._destination)
 
     def _carry_back(self) -> None:
         """Carry the return path and learn from it how the migration ended."""
@@ -176,11 +204,9 @@ class MainChannel:
         buffer = memoryview(bytearray(4096))
         shut: Shut | None = None
         while count := self._receive_back(buffer):
-            for event in parser.feed(buffer[:count]):
-                shut = event if isinstance(event, Shut) else shut
+            shut = self._hear(parser, buffer[:count]) or shut
             if shut is not None and not shut.error:
-                # from here on nothing that breaks can undo it
-                self._session.advance(Phase.CONFIRMED)
+                self._confirm()
             self._send_back(buffer[:count], shut)
             if shut is not None and shut.error:
                 self._refused(shut)
@@ -192,6 +218,30 @@ class MainChannel:
                 ),
                 final=True,
             )
+
+    def _hear(self, parser: ReturnPathParser, data: memoryview) -> Shut | None:
+        """The destination's last word, if ``data`` completes it."""
+        if self._deaf:
+            return None
+        try:
+            events = parser.feed(data)
+        except RemoteProtocolError as error:
+            # in the switchover the source must judge it: an answer may still come, to be carried
+            self._deaf = True
+            self._session.fail(error)
+            self._session.check()
+            return None
+        return next((event for event in events if isinstance(event, Shut)), None)
+
+    def _confirm(self) -> None:
+        """The destination has taken over: from here on nothing that breaks can undo it."""
+        session = self._session
+        if session.phase < Phase.SWITCHOVER and session.sighted:
+            session.fail(
+                RemoteProtocolError("no SHUT before ram's END", "SHUT 0", channel="return path")
+            )
+            session.check()
+        session.advance(Phase.CONFIRMED)
 
     def _receive_back(self, buffer: memoryview) -> int:
         while True:

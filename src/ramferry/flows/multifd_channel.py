@@ -60,18 +60,21 @@ class MultifdChannel:
                     self._device_state(packet)
                 else:
                     self._ram(packet)
-            sockets.finish_sending(self._destination)
         except (RemoteProtocolError, PeerTimeout) as error:
             if isinstance(error, RemoteProtocolError):
                 raise error.at(self.name, max(self._parser.packets - 1, 0)) from None
             raise PeerTimeout(f"{self.name}: {error}") from error
+        finally:
+            if self._session.phase in (Phase.SWITCHOVER, Phase.CONFIRMED):
+                # the destination waits for no device state that cannot come
+                sockets.finish_sending(self._destination)
 
     def _connect(self) -> None:
         session = self._session
         session.onward.wait()
         session.check()
         self._destination = sockets.connect(session.settings.connect)
-        session.destinations.append(self._destination)
+        session.adopt(self._destination)
         sockets.tune(self._destination, session.settings.stall_timeout)
         sockets.set_buffers(self._destination, send=budget.INITIAL)
         session.check()

@@ -23,7 +23,7 @@ from ramferry.errors import (
     RemoteProtocolError,
 )
 from ramferry.flows import memory
-from ramferry.flows.lobby import Lobby, MainArrival, MultifdArrival
+from ramferry.flows.lobby import SILENCE, Lobby, MainArrival, MultifdArrival
 from ramferry.flows.loop import HUNG_UP, Loop
 from ramferry.flows.main_channel import MainChannel
 from ramferry.flows.multifd_channel import MultifdChannel
@@ -34,6 +34,7 @@ from ramferry.flows.throttle import BufferGovernor
 from ramferry.metrics import RelayCounters, RelayResult
 from ramferry.transport import budget, sockets
 from ramferry.transport.address import Address, UnixAddress
+from ramferry.wire.packets import MAX_CHANNELS
 
 _STEP: Final = 0.25
 """Seconds between two looks at what no event reports; also the pace of progress."""
@@ -67,6 +68,7 @@ class Relay:
         create_encoder(settings.method, settings.level, page_size=settings.page_size)
         self._settings = settings
         self._observer = observer
+        self._listener = sockets.listen(settings.listen)
         self._loop = Loop()
         self._session: Session | None = None
         self._waiting: list[MultifdArrival] = []
@@ -74,7 +76,6 @@ class Relay:
         self._roster = Roster(settings.channels)
         self._stopping = False
         self._pss = 0
-        self._listener = sockets.listen(settings.listen)
         if self._listener.family != socket.AF_UNIX:
             # inherited by what is accepted; a window cannot shrink later
             sockets.set_buffers(self._listener, receive=budget.INITIAL)
@@ -87,7 +88,7 @@ class Relay:
         try:
             while not self._stopping and not (once and result):
                 self._loop.step(_STEP)
-                self._lobby.expire()
+                self._expire()
                 if self._session is not None:
                     result = self._carry(self._session)
         finally:
@@ -99,8 +100,14 @@ class Relay:
         self._loop.call(partial(self._stop, reason))
 
     def watch_parent(self, fd: int) -> None:
-        """End the relay when the reader of pipe ``fd`` is gone."""
-        self._loop.add(fd, 0, partial(self._stop, "its reader is gone"))
+        """End the relay when the reader of pipe ``fd`` is gone; a file has none."""
+        with contextlib.suppress(PermissionError):
+            self._loop.add(fd, 0, partial(self._parent_gone, fd))
+
+    def _parent_gone(self, fd: int) -> None:
+        self._loop.remove(fd)
+        if not self._stopping:
+            self._stop("its reader is gone")
 
     def _stop(self, reason: str) -> None:
         again, self._stopping = self._stopping, True
@@ -112,8 +119,11 @@ class Relay:
                 "answer (signal again to cut the connections)"
             )
             return
-        error = Cancelled(f"cancelled: {reason}; the guest runs on at the source")
-        self._session.fail(error, final=again)
+        if self._session.phase == Phase.SWITCHOVER:
+            text = f"cancelled in the switchover: {reason}; see which QEMU runs the guest"
+        else:
+            text = f"cancelled: {reason}; the guest runs on at the source"
+        self._session.fail(Cancelled(text), final=again)
 
     # --- arrivals
 
@@ -131,6 +141,8 @@ class Relay:
         self._begin(arrival)
 
     def _await_main(self, arrival: MultifdArrival) -> None:
+        if len(self._waiting) >= MAX_CHANNELS:
+            self._forget(self._waiting[0])
         self._waiting.append(arrival)
         # a source that gives up before its main spoke takes its channels with it
         self._loop.add(arrival.sock.fileno(), HUNG_UP, partial(self._forget, arrival))
@@ -140,8 +152,19 @@ class Relay:
         self._waiting.remove(arrival)
         arrival.sock.close()
 
+    def _expire(self) -> None:
+        """Turn out whoever has waited too long: silent connections, and channels without a main."""
+        self._lobby.expire()
+        now = time.monotonic()
+        for arrival in [one for one in self._waiting if now - one.since > SILENCE]:
+            self._observer.note(
+                f"refused multifd {arrival.initial.channel_id}, whose main channel did not come "
+                f"in {SILENCE:.0f} s"
+            )
+            self._forget(arrival)
+
     def _begin(self, arrival: MainArrival) -> None:
-        session = Session(self._settings, self._observer.note)
+        session = Session(self._settings, self._observer.note, self._loop.wake)
         self._session = session
         self._roster = Roster(self._settings.channels)
         session.sources.append(arrival.sock)
@@ -154,9 +177,17 @@ class Relay:
             self._add_channel(session, channel)
 
     def _add_channel(self, session: Session, arrival: MultifdArrival) -> None:
+        late = session.gathered.is_set() and not session.over.is_set()
+        if late and not self._roster.may_lack(arrival.initial):
+            # a second source's: the migration that is under way has all of its own
+            self._observer.note(
+                f"refused a second multifd {arrival.initial.channel_id} in a migration under way"
+            )
+            arrival.sock.close()
+            return
         session.sources.append(arrival.sock)
         try:
-            if session.gathered.is_set():
+            if late:
                 raise RemoteProtocolError(
                     f"{len(self._roster.ids)} channels",
                     "one more after the first sync mark: pass --channels",
@@ -205,7 +236,7 @@ class Relay:
                     break
             if time.monotonic() >= next_look:
                 next_look = time.monotonic() + _STEP
-                self._lobby.expire()
+                self._expire()
                 watch.look()
                 governor.adjust()
                 looks += 1

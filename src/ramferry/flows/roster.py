@@ -35,6 +35,11 @@ class Roster:
         self.ids.add(initial.channel_id)
         self._uuid = initial.uuid
 
+    def may_lack(self, initial: Initial) -> bool:
+        """True where a channel that comes late may be one of this migration's own."""
+        known = self.wanted is not None or initial.channel_id in self.ids
+        return not known and initial.uuid == self._uuid
+
     def full(self) -> bool:
         """False where the caller knows of channels that are still to come."""
         return self.wanted is None or len(self.ids) >= self.wanted

@@ -66,9 +66,16 @@ class RelaySettings:
 class Session:
     """Shared state of one migration's threads."""
 
-    def __init__(self, settings: RelaySettings, note: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        settings: RelaySettings,
+        note: Callable[[str], None],
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
+        """:param wake: called, from any thread, when the migration has failed."""
         self.settings = settings
         self.note = note
+        self._wake = wake
         self.gate = SyncGate()
         self.tally = Tally(settings.page_size)
         self.pacer = Pacer(settings.max_bandwidth)
@@ -103,10 +110,11 @@ class Session:
         """How far the migration is."""
         return self._phase
 
-    def advance(self, phase: Phase) -> None:
-        """Enter a later phase; an earlier one is ignored."""
+    def advance(self, phase: Phase) -> bool:
+        """Enter a later phase; an earlier one is ignored. False where the migration has failed."""
         with self._lock:
             self._phase = max(self._phase, phase)
+            return self._phase is not Phase.FAILED
 
     def fail(self, error: RamferryError, *, final: bool = False) -> None:
         """End the migration with ``error``, unless it is too late or something came first.
@@ -128,10 +136,26 @@ class Session:
         self.onward.set()
         self.gathered.set()
         self.over.set()
+        self._wake()
 
     def check(self) -> None:
         """Leave the calling thread where the migration has failed."""
         if self._phase is Phase.FAILED:
+            raise Unwind
+
+    def adopt(self, destination: socket.socket, *, main: bool = False) -> None:
+        """Take in a connection towards the destination, to be ended with the others.
+
+        :raise Unwind: the migration failed while it was being made; it is closed.
+        """
+        with self._lock:
+            late = self._phase is Phase.FAILED
+            if main and not late:
+                self.destination_main = destination
+            elif not late:
+                self.destinations.append(destination)
+        if late:
+            destination.close()
             raise Unwind
 
     def gather(self) -> None:
@@ -140,6 +164,11 @@ class Session:
         self.gathered.wait()
         self.check()
         self.advance(Phase.CARRYING)
+
+    @property
+    def sighted(self) -> bool:
+        """True while main's marks and ram's END are seen."""
+        return self.blind_since is None and self.gate.gated
 
     def lost_sight(self, idstr: str, why: str) -> None:
         """Main has come to bytes that cannot be parsed: marks may pass unseen."""

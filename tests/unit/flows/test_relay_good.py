@@ -244,7 +244,9 @@ def test_a_mark_waits_until_every_sync_was_read(tmp_path: Path, mode: Mode) -> N
         stage.source(relay, script),
     ):
         assert reached.wait(SETTLE)
-        until(lambda: "multifd 2" in relay.session.gate.waiting)
+        until(lambda: all(one.syncs == 3 for one in relay.session.tally.channels[1:]))
+        # every channel sent its third SYNC on; for as long as one is unread, nothing passes
+        threading.Event().wait(0.1)
         rounds.append(relay.session.gate.passed)
         assert destination.marks == [0, 1]
         reads.set()

@@ -1,0 +1,489 @@
+"""Bad input from the source: one sentence, its exit code, both sides ended, nothing damaged sent.
+
+Each case is an edit of a good migration; after each the same relay carries a good one.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from fakes_relay import RelayThread, Stage
+from fakes_source import SETTLE
+from fakes_wire import (
+    ALLOC,
+    BLOCK,
+    EOS,
+    FLAGS,
+    FLUSH,
+    MAIN,
+    NORMAL,
+    OFFSETS,
+    SIZE,
+    ZERO,
+    Close,
+    Guest,
+    Script,
+    Step,
+    block_list,
+    command,
+    device,
+    page_bits,
+    ram_part,
+    ram_start,
+)
+from ramferry.codec import METHODS, create_encoder
+from ramferry.wire.packets import METHOD_FLAGS, SYNC, Initial, device_state_header, ram_header
+
+PROTOCOL, FAILED = 7, 5
+
+
+@dataclass(frozen=True)
+class Case:
+    """An edit of a good migration, and how it must end."""
+
+    name: str
+    edit: Callable[[Script], object]
+    sentence: str
+    """A pattern that the whole sentence must match."""
+    exit_code: int = PROTOCOL
+    guest: Guest = field(default_factory=Guest)
+
+
+def packet(script: Script) -> int:
+    """The second data packet of channel 1: in the first round of data, with state behind it."""
+    return script.find("packet", 1, 1)
+
+
+def header(at: int, form: str, *values: int | bytes) -> Callable[[Script], object]:
+    return lambda script: script.field(packet(script), at, form, *values)
+
+
+HERE = "multifd 1 packet 2: "
+"""One SYNC and one packet went before."""
+
+PACKETS = [
+    Case("magic", header(0, "I", 0x11223345), HERE + "expected magic 11223344, received 11223345"),
+    Case("version", header(4, "I", 2), HERE + "expected multifd version 1, received version 2"),
+    Case("unknown flag", header(FLAGS, "I", 0x82), HERE + "expected known packet flags, .* 0x82"),
+    Case("two methods", header(FLAGS, "I", 6), HERE + "expected one compression method, .* 0x6"),
+    Case(
+        "method change",
+        header(FLAGS, "I", METHOD_FLAGS["zstd"]),
+        HERE + "expected method zlib as before, received method zstd",
+    ),
+    Case(
+        "alloc", header(ALLOC, "I", 129), HERE + "expected packets of 128 pages of 4096 .* 129 .*"
+    ),
+    Case("no alloc", header(ALLOC, "I", 0), HERE + "expected packets of 128 pages .* of 0 pages"),
+    Case("normal", header(NORMAL, "I", 129), HERE + "expected at most 128 pages, received 129 .*"),
+    Case("all normal", header(NORMAL, "I", 0xFFFFFFFF), HERE + "expected at most 128 pages, .*"),
+    Case(
+        "zero", header(ZERO, "I", 124), HERE + "expected at most 128 pages, .* 5 normal, 124 zero"
+    ),
+    Case("no payload", header(SIZE, "I", 0), HERE + "expected a payload for 5 pages, .* 0"),
+    Case(
+        "oversize payload",
+        header(SIZE, "I", (1 << 20) + 1),
+        HERE + "expected at most 1048576 bytes for 5 pages, received next_packet_size 1048577",
+    ),
+    Case(
+        "oversize payload of none",
+        header(SIZE, "I", 5 * 4096 + 1),
+        HERE + "expected 20480 bytes for 5 pages, received next_packet_size 20481",
+        guest=Guest(method="none"),
+    ),
+    Case(
+        "short payload of none",
+        header(SIZE, "I", 5 * 4096 - 1),
+        HERE + "expected 20480 bytes for 5 pages, received next_packet_size 20479",
+        guest=Guest(method="none"),
+    ),
+    Case(
+        "oversize payload of qpl",
+        header(SIZE, "I", 5 * 4100 + 1),
+        HERE + "expected at most 20500 bytes for 5 pages, received next_packet_size 20501",
+        guest=Guest(method="qpl"),
+    ),
+    Case(
+        "unknown block",
+        header(BLOCK, "8s", b"vga.vram"),
+        HERE + "expected a RAM block of this guest, received block 'vga.vram'",
+    ),
+    Case("no block", header(BLOCK, "256s", b""), HERE + "expected a RAM block name, received .*"),
+    Case(
+        "block without an end",
+        header(BLOCK, "256s", b"x" * 256),
+        HERE + "expected a RAM block name, received b'x+'",
+    ),
+    Case(
+        "offset outside",
+        header(OFFSETS, "Q", 256 * 4096),
+        HERE + "expected offsets inside 'pc.ram' of 0x100000 bytes, received offset 0x100000",
+    ),
+    Case(
+        "offset far outside",
+        header(OFFSETS + 8, "Q", 0xFFFFFFFFFFFFF000),
+        HERE + "expected offsets inside 'pc.ram' .*, received offset 0xfffffffffffff000",
+    ),
+    Case(
+        "zero page outside",
+        header(OFFSETS + 5 * 8, "Q", 1 << 40),
+        HERE + "expected offsets inside 'pc.ram' .*, received offset 0x10000000000",
+        guest=Guest(zeros=1),
+    ),
+    Case(
+        "offset unaligned",
+        header(OFFSETS, "Q", 4097),
+        HERE + "expected offsets aligned to 4096 bytes, received low bits 0x1",
+    ),
+    Case(
+        "DEVICE_STATE with SYNC",
+        lambda script: script.insert(
+            packet(script),
+            Step(1, struct.pack(">III256sII", 0x11223344, 1, 0x41, b"vfio", 0, 9)),
+        ),
+        HERE + "expected DEVICE_STATE alone, received flags 0x41",
+    ),
+    Case(
+        "oversize DEVICE_STATE",
+        lambda script: script.insert(
+            packet(script), Step(1, device_state_header("vfio", 0, 0xFFFFFFFF))
+        ),
+        HERE + "expected 1 to 67108864 bytes of device state, received 4294967295",
+    ),
+    Case(
+        "DEVICE_STATE without a name",
+        lambda script: script.insert(packet(script), Step(1, device_state_header("", 0, 9))),
+        HERE + "expected a device name, received .*",
+    ),
+]
+
+
+def main_field(what: str, at: int, form: str, *values: int | bytes) -> Callable[[Script], object]:
+    return lambda script: script.field(script.find(what, MAIN), at, form, *values)
+
+
+def preamble(*pieces: bytes) -> Guest:
+    """A guest whose stream begins otherwise."""
+    good = Guest().preamble
+    return replace(Guest(), preamble=(*good, *pieces))
+
+
+NO_RETURN_PATH = "the source opened no return path, .*: set the return-path capability on .* again"
+
+STREAMS = [
+    Case(
+        "stream version",
+        main_field("header", 4, "I", 2),
+        r"main: expected stream version 3, received version 2 \(up to byte 8\)",
+    ),
+    Case(
+        "configuration",
+        main_field("preamble", 1, "I", 1 << 30),
+        "main: expected a machine name of 1 to 256 bytes, received 1073741824 bytes .*",
+    ),
+    Case(
+        "no OPEN_RETURN_PATH",
+        lambda _: None,
+        NO_RETURN_PATH,
+        FAILED,
+        replace(Guest(), preamble=Guest().preamble[:2]),
+    ),
+    Case(
+        "ADVISE",
+        lambda _: None,
+        "this migration may switch to postcopy, .*: unset the postcopy-ram capability",
+        FAILED,
+        preamble(command(3, struct.pack(">QQ", 4096, 4096))),
+    ),
+    Case(
+        "ADVISE without data",
+        lambda _: None,
+        "this migration may switch to postcopy, .*: unset the postcopy-ram capability",
+        FAILED,
+        preamble(command(3)),
+    ),
+    Case(
+        "ADVISE after the first section",
+        lambda script: script.insert(script.find("part"), Step(MAIN, command(3))),
+        "this migration may switch to postcopy, .*: unset the postcopy-ram capability",
+        FAILED,
+    ),
+    Case(
+        "PACKAGED",
+        lambda script: script.insert(
+            script.find("part"), Step(MAIN, command(7, struct.pack(">I", 100)) + bytes(100))
+        ),
+        "the source switched to postcopy, .*",
+        FAILED,
+    ),
+    Case(
+        "COLO",
+        lambda _: None,
+        "this is a COLO migration, .*: unset x-colo",
+        FAILED,
+        preamble(command(8)),
+    ),
+    Case(
+        "unknown command",
+        lambda _: None,
+        "main: expected a command up to 11, received command 99 .*",
+        PROTOCOL,
+        preamble(command(99)),
+    ),
+    Case(
+        "nothing but commands",
+        lambda script: script.insert(
+            script.find("start"), Step(MAIN, command(2, bytes(4)) * 20_000)
+        ),
+        "main: expected a section within 65536 bytes, received none",
+    ),
+    Case(
+        "unknown section",
+        lambda script: script.insert(script.find("part"), Step(MAIN, b"\x63")),
+        "main: expected .* in ROUNDS, received section type 0x63 .*",
+    ),
+    Case(
+        "unknown RAM record",
+        lambda script: script.edit(
+            script.find("part"), lambda _: ram_part(struct.pack(">Q", 0x800) + EOS)
+        ),
+        "main: expected a RAM record, received 0x800 .*",
+    ),
+    Case(
+        "footer of another section",
+        lambda script: script.edit(script.find("part"), lambda raw: bytes(raw[:-1]) + b"\x09"),
+        "main: expected .*, received .*",
+    ),
+    Case(
+        "blocks that do not sum up",
+        lambda script: script.edit(
+            script.find("start"),
+            lambda _: ram_start(
+                struct.pack(">Q", 4096 | 4) + b"\x06pc.ram" + struct.pack(">Q", 8192) + FLUSH + EOS
+            ),
+        ),
+        "main: expected RAM blocks of whole 4096-byte pages that sum to the total, .*",
+    ),
+    Case(
+        "a block twice",
+        lambda script: script.edit(
+            script.find("start"),
+            lambda _: ram_start(
+                struct.pack(">Q", 8192 | 4)
+                + (b"\x06pc.ram" + struct.pack(">Q", 4096)) * 2
+                + FLUSH
+                + EOS
+            ),
+        ),
+        "main: expected each RAM block once, received block 'pc.ram' again .*",
+    ),
+    Case(
+        "FLUSH in a stream whose marks are EOS",
+        lambda script: script.edit(script.find("part"), lambda _: ram_part(FLUSH + EOS)),
+        "main: expected no MULTIFD_FLUSH .*, received MULTIFD_FLUSH .*",
+        guest=Guest(mode="section"),
+    ),
+    Case(
+        "another page size",
+        lambda _: None,
+        "the guest's pages have 65536 bytes: pass --page-size 65536",
+        FAILED,
+        Guest(
+            page_size=65536,
+            pages=1,
+            packets=1,
+            rounds=1,
+            preamble=(*Guest().preamble[:2], page_bits(16), *Guest().preamble[2:]),
+        ),
+    ),
+]
+
+
+def initial(channel: int, change: Initial) -> Callable[[Script], object]:
+    return lambda script: script.edit(script.find("initial", channel), lambda _: change.encode())
+
+
+ZEROS = bytes(16)
+CHANNELS = [
+    Case(
+        "UUID",
+        initial(1, Initial(bytes(range(16)), 1)),
+        f"multifd 1: expected UUID {'00' * 16} as on the other channels, received 000102.*",
+    ),
+    Case(
+        "a channel twice",
+        initial(1, Initial(ZEROS, 0)),
+        "multifd 0: expected each channel id once, received this one twice",
+    ),
+    Case(
+        "a channel missing",
+        initial(1, Initial(ZEROS, 3)),
+        r"multifd channels \[1, 2\] never came, though later ones did",
+        FAILED,
+    ),
+    Case(
+        "id 255",
+        initial(1, Initial(ZEROS, 255)),
+        "multifd 255: expected a channel id below 255, received id 255",
+    ),
+    Case(
+        "no multifd channel",
+        lambda script: script.steps.__setitem__(
+            slice(None), [one for one in script.steps if isinstance(one, Step) and one.where < 0]
+        ),
+        "the source opened no multifd channel: set the multifd capability on both QEMUs .*",
+        FAILED,
+    ),
+    Case(
+        "another method on another channel",
+        lambda script: script.field(
+            script.find("packet", 1), FLAGS, "I", METHOD_FLAGS["none"]
+        ).payload(script.find("packet", 1), bytes(5 * 4096)),
+        r"multifd [01] packet 1: expected method \w+ on every channel, received \w+",
+    ),
+    Case(
+        "a channel whose initial packet is of another version",
+        lambda script: script.field(script.find("initial", 0), 4, "I", 9),
+        r"multifd channels \[0\] never came, though later ones did|main: the source .*",
+        FAILED,
+    ),
+]
+
+EVERY = [*PACKETS, *STREAMS, *CHANNELS]
+
+
+@pytest.mark.parametrize("case", EVERY, ids=lambda case: case.name)
+def test_bad_input_ends_with_its_sentence_and_the_relay_goes_on(tmp_path: Path, case: Case) -> None:
+    script = Script(case.guest)
+    case.edit(script)
+    stage = Stage(tmp_path, method="zstd")
+    with RelayThread(stage.settings) as relay:
+        result = stage.fail(relay, script)
+        assert re.fullmatch(case.sentence, result.error), result.error
+        assert result.exit_code == case.exit_code
+        stage.carry(relay, Script(Guest()), 2)
+
+
+def damaged(script: Script, method: str) -> object:
+    index = packet(script)
+    return script.edit(index + 1, lambda raw: random.Random(method).randbytes(len(raw)))
+
+
+@pytest.mark.parametrize("out", ["same", "other"])
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "none"])
+def test_a_damaged_payload_is_never_sent_on(tmp_path: Path, method: str, out: str) -> None:
+    script = Script(Guest(method=method))
+    damaged(script, method)
+    stage = Stage(tmp_path, method=method if out == "same" else "none")
+    with RelayThread(stage.settings) as relay:
+        result = stage.fail(relay, script)
+        assert result.error.startswith(HERE + "expected ")
+        assert result.exit_code == PROTOCOL
+        assert len(stage.last.payloads) <= 3
+        stage.carry(relay, Script(Guest(method=method)), 2)
+
+
+@pytest.mark.parametrize("pages", [4, 6])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_payload_of_another_number_of_pages_is_refused(
+    tmp_path: Path, method: str, pages: int
+) -> None:
+    script = Script(Guest(method=method))
+    content = memoryview(random.Random(3).randbytes(pages * 1024) * 4)
+    payload = b"".join(create_encoder(method, None).encode(content))
+    script.payload(script.find("packet", 1), payload)
+    stage = Stage(tmp_path, method=method)
+    with RelayThread(stage.settings) as relay:
+        result = stage.fail(relay, script)
+        assert result.error.startswith("multifd 1 packet 1: expected ")
+        assert result.exit_code == PROTOCOL
+
+
+@pytest.mark.parametrize("wanted", [1, 3])
+def test_another_number_of_channels_than_was_said(tmp_path: Path, wanted: int) -> None:
+    stage = Stage(tmp_path, channels=wanted, stall_timeout=0.3)
+    with RelayThread(stage.settings) as relay:
+        result = stage.fail(relay, Script(Guest(channels=2)))
+        if wanted == 1:
+            assert result.error == "multifd 1: expected a channel id below 1, received id 1"
+            assert result.exit_code == PROTOCOL
+        else:
+            assert re.fullmatch(
+                r"nothing moved for 1 s: the source has not opened all its channels "
+                r"\(expected 3\)",
+                result.error,
+            )
+            assert result.exit_code == 9
+        stage.change(channels=2)
+
+
+def test_a_mark_without_the_sync_of_a_channel_is_never_sent(tmp_path: Path) -> None:
+    script = Script(Guest())
+    index = script.find("sync", 1, 1)
+    script.steps[index : index + 1] = []
+    stage = Stage(tmp_path, stall_timeout=0.3)
+    with RelayThread(stage.settings) as relay:
+        result = stage.fail(relay, script)
+        assert result.exit_code == 9
+        assert re.fullmatch(
+            "nothing moved for 1 s: sync mark 3 waits for the SYNC of multifd 1", result.error
+        ), result.error
+        assert stage.last.marks == [0, 1, 2]
+        assert not stage.last.main_stream.endswith(FLUSH + EOS)
+
+
+def test_a_sync_without_its_mark_holds_what_follows(tmp_path: Path) -> None:
+    script = Script(Guest(channels=1))
+    script.stop(script.find("part", MAIN))
+    raw = ram_header(flags=SYNC)
+    script.insert(script.find("sync", 0, 1) + 1, Step(0, bytes(raw)))
+    stage = Stage(tmp_path, stall_timeout=0.3)
+    with RelayThread(stage.settings) as relay:
+        result = stage.fail(relay, script)
+        assert result.exit_code == 9
+        assert "1 channels wait for sync mark 1 on main" in result.error
+        assert stage.last.syncs == {0: 2}
+
+
+def test_device_state_is_bounded_by_what_came(tmp_path: Path) -> None:
+    """A big promise allocates nothing: 60 MB are promised, 5 bytes come."""
+    script = Script(Guest())
+    index = packet(script)
+    script.steps[index:] = [
+        Step(1, device_state_header("vfio", 0, 60_000_000) + b"short"),
+        Close(1),
+    ]
+    stage = Stage(tmp_path)
+    with RelayThread(stage.settings) as relay:
+        result = stage.fail(relay, script)
+        assert result.exit_code == PROTOCOL
+        assert re.search("end of stream after 5 bytes", result.error)
+        assert result.max_rss_bytes < 1 << 30
+
+
+def test_main_that_cannot_be_parsed_is_said_and_copied(tmp_path: Path) -> None:
+    """A device between the rounds, unparsed: its footer brings the marks back."""
+    script = Script(Guest())
+    script.insert(script.find("part", MAIN, 1), Step(MAIN, device(77, b"odd", 3000)))
+    stage = Stage(tmp_path, stall_timeout=SETTLE)
+    with RelayThread(stage.settings) as relay:
+        stage.carry(relay, script)
+        assert any("'odd'" in note for note in relay.seen.notes)
+
+
+def test_a_block_list_of_too_many_blocks_is_refused(tmp_path: Path) -> None:
+    script = Script(Guest())
+    many = block_list({f"block {at}": 4096 for at in range(4097)})
+    script.edit(script.find("start"), lambda _: ram_start(many + FLUSH + EOS))
+    stage = Stage(tmp_path)
+    with RelayThread(stage.settings) as relay:
+        result = stage.fail(relay, script)
+        assert result.error.startswith("main: expected at most 4096 RAM blocks")
