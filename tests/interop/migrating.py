@@ -58,12 +58,18 @@ def prepare(
     qemu.qmp.execute("migrate-set-parameters", {**settings, **(parameters or {})})
 
 
-def listen(destination: Qemu, method: str, channels: int) -> str:
-    """Prepare a destination and have it listen; its migration URI."""
+def listen(destination: Qemu, method: str, channels: int, address: str | None = None) -> str:
+    """Prepare a destination and have it listen; the migration URI, with the port it got.
+
+    ``address`` is a migration URI; a unix socket of the destination's folder by default.
+    """
     prepare(destination, method, channels)
-    uri = f"unix:{destination.folder}/incoming"
-    destination.qmp.execute("migrate-incoming", {"uri": uri})
-    return uri
+    address = address or f"unix:{destination.folder}/incoming"
+    destination.qmp.execute("migrate-incoming", {"uri": address})
+    if address.startswith("unix:"):
+        return address
+    (bound,) = destination.qmp.execute("query-migrate")["socket-address"]
+    return f"tcp:{bound['host']}:{bound['port']}"
 
 
 def status(qemu: Qemu) -> str:

@@ -13,11 +13,17 @@
 ;   next 256 + p % 256 words    x = x * LCG_A + LCG_C, from x = p * SEED_P + g * SEED_G
 ;   the rest                    p + g
 ; that is, a quarter to a half of it noise and the rest a constant: it compresses 2.6 to 1.
+;
+; Why invlpg: the TCG of QEMU 7.2 does not see writes that go through a TLB entry which was in use
+; when the migration last read the dirty bitmap. A page that is written again and again keeps its
+; entry, and arrives stale, whoever carries it. So the guest drops the entry before it writes, and
+; writes to each page once more when it is done, in case the bitmap was read meanwhile.
 
         bits 16
         org 0x7c00
 
 STATE           equ 0x9000          ; one page that tells the host how far the guest is
+STACK           equ STATE + 0x1000  ; its end takes the frames of the ticks, nothing else
 STATE_MAGIC     equ 0               ; MAGIC, once everything else in this page holds
 STATE_BEATS     equ 4               ; timer ticks: grows as long as the guest runs
 STATE_WRITTEN   equ 8               ; n: pages completely written, over all passes
@@ -51,7 +57,7 @@ protected:
         mov ds, ax
         mov es, ax
         mov ss, ax
-        mov esp, 0x7c00
+        mov esp, STACK
         cld
 
         mov al, 0x11                ; interrupt controller: IRQ 0 becomes vector 0x20,
@@ -98,7 +104,9 @@ due:                                ; here ticks are let in, and nowhere else
         sti                         ; again late: no tick gets between this and hlt
         hlt
 write:
+        invlpg [ebp]
         sub dword [ebp + STATE_CREDIT], 256
+        invlpg [edi]
         mov eax, esi
         stosd
         mov eax, edi
@@ -120,11 +128,15 @@ noise:
         mov ecx, ebx
         mov eax, edx
         rep stosd
+        invlpg [edi - 0x1000]
+        mov [edi - 0x1000], esi
+        invlpg [ebp]
         inc dword [ebp + STATE_WRITTEN]
         jmp page
 
 tick:                               ; goes on at `due` itself: some hosts cannot run iret here
-        mov esp, 0x7c00
+        mov esp, STACK
+        invlpg [ebp]
         inc dword [ebp + STATE_BEATS]
         mov eax, [ebp + STATE_CREDIT]
         add eax, [rate]

@@ -97,9 +97,10 @@ def accelerator() -> str:
     """Choose "kvm" or "tcg" for guests that run: KVM where this user may, on real hardware.
 
     A KVM without a processor's virtualisation under it (kvm_pvm, inside a virtual machine)
-    interprets what is not a kernel made for it: there the boot sector of guest.py dirtied 2 to
-    4 MB/s and took 7 s to start, against 1700 to 2100 MB/s and 0.2 s under TCG (QEMU 7.2 and 10.0,
-    one vCPU of a 2-core EPYC guest, Linux 6.18; ``boot_sector(rate=None)``).
+    interprets what is not a kernel made for it: there QEMU 7.2 took 7 to 12 s to start the boot
+    sector of guest.py, which then dirtied 3 MB/s, and 10.0 did not start it in 40 s. Under TCG
+    both take 0.2 s and dirty 400 to 690 MB/s (one vCPU of a busy 2-core EPYC guest, Linux 6.18;
+    ``boot_sector(rate=None)``).
     """
     try:
         os.close(os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC))
