@@ -23,7 +23,7 @@ from typing import ClassVar, Self
 
 
 class RamferryError(Exception):
-    """Base of every error that Ramferry raises on purpose; its text is one sentence for a person."""
+    """Base of every error raised on purpose; its text is one sentence for a person."""
 
     exit_code: ClassVar[int] = 1
 
