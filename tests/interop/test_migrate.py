@@ -113,7 +113,7 @@ def test_qatzip_arrives_on_every_version_and_settings_are_as_before(pair: Pair) 
         assert ended.returncode == 0, ended.stderr
         assert_same_ram(source, destination)
         assert (settings(source), settings(destination)) == before
-    row = ended.stdout.splitlines()[2].split()
+    row = ended.stdout.splitlines()[3].split()
     assert row[:2] == ["qatzip", "1"]
     assert row[-1] == "isa-l"
     assert 2.0 < float(row[-2]) < 4.0  # the generator's data
@@ -282,8 +282,8 @@ def test_demo(require_peer: Callable[[str], Path]) -> None:
     assert ended.returncode == 0, ended.stderr
     headline, *table = ended.stdout.splitlines()
     assert "an idle guest of 96 MiB" in headline
-    assert [line.split()[0] for line in table[2:]] == ["none", "zstd", "qatzip"]
-    assert all(re.search(r" (none|zstd|isa-l)$", line) for line in table[2:])
+    assert [line.split()[0] for line in table[3:]] == ["none", "zstd", "qatzip"]
+    assert all(re.search(r" (none|zstd|isa-l)$", line) for line in table[3:])
 
 
 def test_demo_ends_on_ctrl_c_without_a_trace(

@@ -58,32 +58,33 @@ def forecast(samples: Sequence[Sample], downtime_limit_ms: int) -> Forecast:
 
     :param samples: at least one, oldest first.
     """
-    now, then = samples[-1], _window_start(samples)
-    span = now.seconds - then.seconds
-    memory_rate = (now.carried_bytes - then.carried_bytes) / span if span > 0 else 0.0
-    wire_rate = ratio = None
-    if now.wire_bytes is not None:
-        ratio = now.normal_bytes / now.wire_bytes if now.wire_bytes else None
-        if then.wire_bytes is not None and span > 0:
-            wire_rate = (now.wire_bytes - then.wire_bytes) / span
+    now, window = samples[-1], _window(samples)
+    span = now.seconds - window[0].seconds
+    memory_rate = (now.carried_bytes - window[0].carried_bytes) / span if span > 0 else 0.0
     fits = now.remaining_bytes <= memory_rate * downtime_limit_ms / 1000
     converges = fits or memory_rate <= 0 or now.dirty_rate < memory_rate
     return Forecast(
         memory_rate=memory_rate,
-        wire_rate=wire_rate,
-        ratio=ratio,
+        wire_rate=_wire_rate(window),
+        ratio=now.normal_bytes / now.wire_bytes if now.wire_bytes else None,
         seconds_left=_seconds_left(now, memory_rate, downtime_limit_ms) if converges else None,
         converges=converges,
     )
 
 
-def _window_start(samples: Sequence[Sample]) -> Sample:
-    """The oldest sample inside the window; the one before the newest where that is older."""
+def _window(samples: Sequence[Sample]) -> Sequence[Sample]:
+    """The samples inside the window; the newest two where the others are older."""
     now = samples[-1]
-    for sample in samples[:-1]:
-        if now.seconds - sample.seconds <= WINDOW_SECONDS:
-            return sample
-    return samples[-2] if len(samples) > 1 else now
+    inside = [sample for sample in samples if now.seconds - sample.seconds <= WINDOW_SECONDS]
+    return inside if len(inside) > 1 else samples[-2:]
+
+
+def _wire_rate(window: Sequence[Sample]) -> float | None:
+    counted = [(sample.seconds, sample.wire_bytes) for sample in window if sample.wire_bytes]
+    if len(counted) < 2:
+        return None
+    (began, before), (ended, after) = counted[0], counted[-1]
+    return (after - before) / (ended - began) if ended > began else None
 
 
 def _seconds_left(now: Sample, memory_rate: float, downtime_limit_ms: int) -> float | None:

@@ -116,7 +116,7 @@ def eta(sample: Sample, outlook: Forecast) -> str:
             f" link carries {rate(outlook.memory_rate)} of guest memory"
         )
     if outlook.seconds_left is None:
-        return "waiting for the first pages"
+        return "no memory moves" if sample.carried_bytes else "waiting for the first pages"
     if outlook.seconds_left < 1:
         return "under 1 s left"
     return f"about {duration(outlook.seconds_left)} left"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,10 +19,9 @@ NOT_KNOWN = "n/a"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its heading over its unit, and how a result is written in it."""
+    """One column: three lines of heading, the unit last, and how a result is written in it."""
 
-    heading: str
-    unit: str
+    heading: tuple[str, str, str]
     cell: Callable[[MigrationResult], str]
     left: bool = False
 
@@ -39,24 +39,26 @@ def _label(result: MigrationResult) -> str:
 
 
 COLUMNS = (
-    Column("method", "level", _label, left=True),
-    Column("total time", "ms", lambda r: str(r.total_ms)),
-    Column("downtime", "ms", lambda r: str(r.downtime_ms)),
-    Column("throughput", "mbps", lambda r: _of_wire(r, f"{r.mbps:.0f}")),
-    Column("pages per", "second", lambda r: f"{r.pages_per_second:.0f}"),
-    Column("send CPU", "%", lambda r: _percent(r.send_cpu_percent)),
-    Column("recv CPU", "%", lambda r: _percent(r.recv_cpu_percent)),
-    Column("wire bytes", "", lambda r: _of_wire(r, str(r.wire_bytes))),
-    Column("ratio", "", lambda r: _of_wire(r, f"{r.ratio:.2f}")),
-    Column("backend", "", lambda r: r.backend, left=True),
+    Column(("method", "level", ""), _label, left=True),
+    Column(("total", "time", "ms"), lambda r: str(r.total_ms)),
+    Column(("down-", "time", "ms"), lambda r: str(r.downtime_ms)),
+    Column(("through-", "put", "mbps"), lambda r: _of_wire(r, f"{r.mbps:.0f}")),
+    Column(("pages", "per", "second"), lambda r: f"{r.pages_per_second:.0f}"),
+    Column(("send", "CPU", "%"), lambda r: _percent(r.send_cpu_percent)),
+    Column(("recv", "CPU", "%"), lambda r: _percent(r.recv_cpu_percent)),
+    Column(("wire", "bytes", ""), lambda r: _of_wire(r, str(r.wire_bytes))),
+    Column(("ratio", "", ""), lambda r: _of_wire(r, f"{r.ratio:.2f}")),
+    Column(("backend", "", ""), lambda r: r.backend, left=True),
 )
 """In the order of the table; CPU in % of one core, wire in 10^6 bit/s, ratio of normal pages."""
 
 
 def print_table(results: Sequence[MigrationResult], console: Console) -> None:
-    """Draw the table on a terminal; elsewhere print it as plain text, whatever the width."""
-    if console.is_terminal:
-        console.print(rich_table(results))
+    """Draw the table on a terminal; where it is none, or too narrow, print it as plain text."""
+    table = rich_table(results)
+    wanted = console.measure(table, options=console.options.update_width(sys.maxsize)).maximum
+    if console.is_terminal and wanted <= console.width:
+        console.print(table)
     else:
         console.file.write(plain_table(results))
 
@@ -65,16 +67,17 @@ def rich_table(results: Sequence[MigrationResult]) -> Table:
     """For a terminal."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for column in COLUMNS:
-        heading = Text.assemble(f"{column.heading}\n", (column.unit, "dim"))
-        table.add_column(heading, justify="left" if column.left else "right", overflow="fold")
+        *words, unit = column.heading
+        heading = Text.assemble("\n".join(words), "\n", (unit, "dim"))
+        table.add_column(heading, justify="left" if column.left else "right", no_wrap=True)
     for result in results:
         table.add_row(*(column.cell(result) for column in COLUMNS))
     return table
 
 
 def plain_table(results: Sequence[MigrationResult]) -> str:
-    """Two lines of headings, then a line a result; columns aligned by spaces."""
-    rows = [[column.heading for column in COLUMNS], [column.unit for column in COLUMNS]]
+    """Three lines of headings, then a line a result; columns aligned by spaces."""
+    rows = [[column.heading[line] for column in COLUMNS] for line in range(3)]
     rows += [[column.cell(result) for column in COLUMNS] for result in results]
     widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
     return "".join(_line(cells, widths) for cells in rows)

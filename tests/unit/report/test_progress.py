@@ -38,6 +38,11 @@ def test_before_the_first_page_there_is_no_time_to_tell() -> None:
     assert eta(PAST, forecast([PAST], 300)) == "waiting for the first pages"
 
 
+def test_a_standstill_is_admitted() -> None:
+    still = [NOW, replace(NOW, seconds=NOW.seconds + 1)]
+    assert eta(still[-1], forecast(still, 300)) == "no memory moves"
+
+
 @pytest.mark.parametrize("status", ["device", "pre-switchover", "cancelling"])
 def test_statuses_are_qemus_words(status: str) -> None:
     sample = replace(NOW, status=status)
