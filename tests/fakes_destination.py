@@ -114,7 +114,8 @@ class FakeDestination:
             self.faults.append(str(error))
             self._end()
         except OSError:
-            pass
+            if run == self._main:
+                self._end()
         except _Given:
             pass
 

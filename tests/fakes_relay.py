@@ -92,7 +92,7 @@ class RelayThread:
 
     def waiting(self) -> set[int]:
         """Ids of the channels that wait for a main channel to come."""
-        return {arrival.initial.channel_id for arrival in list(self.relay._waiting)}
+        return set(self.relay._waiting.ids)
 
     def _run(self) -> None:
         try:

@@ -23,7 +23,7 @@ from ramferry.errors import (
     RemoteProtocolError,
 )
 from ramferry.flows import memory
-from ramferry.flows.lobby import SILENCE, Lobby, MainArrival, MultifdArrival
+from ramferry.flows.lobby import Lobby, MainArrival, MultifdArrival
 from ramferry.flows.loop import HUNG_UP, Loop
 from ramferry.flows.main_channel import MainChannel
 from ramferry.flows.multifd_channel import MultifdChannel
@@ -31,10 +31,10 @@ from ramferry.flows.roster import Roster
 from ramferry.flows.session import Phase, RelaySettings, Session
 from ramferry.flows.stall import StallWatch
 from ramferry.flows.throttle import BufferGovernor
+from ramferry.flows.waiting import WaitingChannels
 from ramferry.metrics import RelayCounters, RelayResult
 from ramferry.transport import budget, sockets
 from ramferry.transport.address import Address, UnixAddress
-from ramferry.wire.packets import MAX_CHANNELS
 
 _STEP: Final = 0.25
 """Seconds between two looks at what no event reports; also the pace of progress."""
@@ -71,14 +71,13 @@ class Relay:
         self._listener = sockets.listen(settings.listen)
         self._loop = Loop()
         self._session: Session | None = None
-        self._waiting: list[MultifdArrival] = []
-        """Channels that came before their main's first bytes."""
         self._roster = Roster(settings.channels)
         self._stopping = False
         self._pss = 0
         if self._listener.family != socket.AF_UNIX:
             # inherited by what is accepted; a window cannot shrink later
             sockets.set_buffers(self._listener, receive=budget.INITIAL)
+        self._waiting = WaitingChannels(self._loop, observer.note)
         self._lobby = Lobby(self._loop, self._listener, self._arrived, observer.note)
 
     def run(self, *, once: bool = False) -> RelayResult | None:
@@ -88,7 +87,8 @@ class Relay:
         try:
             while not self._stopping and not (once and result):
                 self._loop.step(_STEP)
-                self._expire()
+                self._lobby.expire()
+                self._waiting.expire()
                 if self._session is not None:
                     result = self._carry(self._session)
         finally:
@@ -130,7 +130,7 @@ class Relay:
     def _arrived(self, arrival: MainArrival | MultifdArrival) -> None:
         if isinstance(arrival, MultifdArrival):
             if self._session is None:
-                self._await_main(arrival)
+                self._waiting.add(arrival)
             else:
                 self._add_channel(self._session, arrival)
             return
@@ -140,40 +140,15 @@ class Relay:
             return
         self._begin(arrival)
 
-    def _await_main(self, arrival: MultifdArrival) -> None:
-        if len(self._waiting) >= MAX_CHANNELS:
-            self._forget(self._waiting[0])
-        self._waiting.append(arrival)
-        # a source that gives up before its main spoke takes its channels with it
-        self._loop.add(arrival.sock.fileno(), HUNG_UP, partial(self._forget, arrival))
-
-    def _forget(self, arrival: MultifdArrival) -> None:
-        self._loop.remove(arrival.sock.fileno())
-        self._waiting.remove(arrival)
-        arrival.sock.close()
-
-    def _expire(self) -> None:
-        """Turn out whoever has waited too long: silent connections, and channels without a main."""
-        self._lobby.expire()
-        now = time.monotonic()
-        for arrival in [one for one in self._waiting if now - one.since > SILENCE]:
-            self._observer.note(
-                f"refused multifd {arrival.initial.channel_id}, whose main channel did not come "
-                f"in {SILENCE:.0f} s"
-            )
-            self._forget(arrival)
-
     def _begin(self, arrival: MainArrival) -> None:
         session = Session(self._settings, self._observer.note, self._loop.wake)
         self._session = session
         self._roster = Roster(self._settings.channels)
         session.sources.append(arrival.sock)
         sockets.tune(arrival.sock, self._settings.stall_timeout)
-        waiting, self._waiting = self._waiting, []
         main = MainChannel(session, arrival.sock, arrival.first)
         session.start("main", main.run)
-        for channel in waiting:
-            self._loop.remove(channel.sock.fileno())
+        for channel in self._waiting.take():
             self._add_channel(session, channel)
 
     def _add_channel(self, session: Session, arrival: MultifdArrival) -> None:
@@ -236,7 +211,8 @@ class Relay:
                     break
             if time.monotonic() >= next_look:
                 next_look = time.monotonic() + _STEP
-                self._expire()
+                self._lobby.expire()
+                self._waiting.expire()
                 watch.look()
                 governor.adjust()
                 looks += 1
@@ -298,8 +274,7 @@ class Relay:
 
     def _close(self) -> None:
         self._lobby.close()
-        for arrival in self._waiting:
-            arrival.sock.close()
+        self._waiting.close()
         if self._session is not None:
             self._session.fail(Cancelled("cancelled; the guest runs on at the source"), final=True)
             self._end(self._session)
