@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from typing import IO
@@ -85,7 +86,9 @@ def command(
         click.echo(str(demo.codec_alone()))
         return
     memory = memory or demo.DEFAULT_MEMORY[accelerator()]
-    _run(demo.Demo(binaries[0], memory, names, channels, int(max_bandwidth), files), json_file)
+    _run(
+        demo.Demo(binaries[0], memory, names, channels, math.ceil(max_bandwidth), files), json_file
+    )
 
 
 def _run(what: demo.Demo, json_file: IO[str] | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import IO
 
@@ -110,7 +111,7 @@ def command(
         method=method,
         level=level,
         channels=channels,
-        max_bandwidth=int(max_bandwidth),
+        max_bandwidth=math.ceil(max_bandwidth),
         downtime_limit_ms=downtime_limit,
         relay=RelayMode(relay),
         via=relay_uri(via) if via else None,

@@ -276,6 +276,32 @@ def test_the_destination_vanishes(stage: Make) -> None:
     assert "migrate_cancel" in on.source.commands()  # after its grace
 
 
+def test_a_destination_that_hangs_does_not_hang_the_end(stage: Make) -> None:
+    """A lost channel silences a destination's monitor for good (wire facts §7)."""
+    on = stage({"steps": (Step("active"), Step("failed", extra={"error-desc": "EOF"}))})
+    look = on.destination._answer
+    on.destination._answer = lambda connection, request: (  # type: ignore[method-assign]
+        None if on.source.migrating.is_set() else look(connection, request)
+    )
+    with pytest.raises(MigrationFailed, match="the source says: EOF; the guest runs at the source"):
+        on.migrate()
+    assert on.source.parameters == PARAMETERS
+    assert on.notes == ["the destination still listens, with the settings of this migration"]
+
+
+def test_a_destination_that_listens_already_with_the_right_settings(stage: Make) -> None:
+    on = stage(
+        destination={
+            "listening": {"type": "inet", "host": "0.0.0.0", "port": "4466"},
+            "capabilities": {"multifd": True, "return-path": True},
+            "parameters": {"multifd-channels": 8, "multifd-compression": "zstd"},
+        }
+    )
+    on.migrate()
+    assert ("migrate", {"uri": "tcp:127.0.0.1:4466"}) in on.source.executed
+    assert on.destination.commands() == []
+
+
 def test_the_source_vanishes(stage: Make) -> None:
     on = stage({"steps": (Step("active"), Step("active", vanish=True))})
     with pytest.raises(PeerUnreachable, match="the source does not answer, and the guest does not"):
