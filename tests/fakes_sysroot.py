@@ -15,8 +15,9 @@ PF = "0000:6b:00.0"
 PF_PATH = f"{PCI}/{PF}"
 GEN2 = ("0000:3d:00.0", "0000:3f:00.0", "0000:41:00.0")
 IAX = "/sys/bus/dsa/devices/iax1"
-FIRST_GROUP = 419
 VFS = 16
+HUGE = "/sys/kernel/mm/hugepages/hugepages-2048kB"
+LIBRARIES = "/usr/lib/x86_64-linux-gnu"
 
 TRIXIE = 'ID=debian\nVERSION_ID="13"\nPRETTY_NAME="Debian GNU/Linux 13 (trixie)"\n'
 LIMITS = "Max locked memory         {0}              {0}              bytes     \n"
@@ -43,8 +44,8 @@ class Sysroot:
         self.file("/proc/version", "Linux version 6.12.48 (debian-kernel@lists.debian.org)\n")
         self.file("/proc/cmdline", "BOOT_IMAGE=/vmlinuz root=/dev/sda1 password=hunter2 quiet\n")
         self.file("/proc/self/limits", LIMITS.format(64 << 20))
-        self.file("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "0\n")
-        self.file("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "0\n")
+        self.file(f"{HUGE}/nr_hugepages", "0\n")
+        self.file(f"{HUGE}/free_hugepages", "0\n")
         self.file("/sys/devices/system/cpu/online", "0-15\n")
         self.folder(PCI)
 
@@ -133,11 +134,10 @@ class Sysroot:
 
     def qatlib(self) -> None:
         """The distribution's QATzip 1.3.1 with qatlib, and qat.service running."""
-        libraries = "/usr/lib/x86_64-linux-gnu"
-        self.file(f"{libraries}/libqatzip.so.3.2.0")
-        self.link(f"{libraries}/libqatzip.so.3", "libqatzip.so.3.2.0")
-        self.file(f"{libraries}/libqat.so.4.3.0")
-        self.link(f"{libraries}/libqat.so.4", "libqat.so.4.3.0")
+        self.file(f"{LIBRARIES}/libqatzip.so.3.2.0")
+        self.link(f"{LIBRARIES}/libqatzip.so.3", "libqatzip.so.3.2.0")
+        self.file(f"{LIBRARIES}/libqat.so.4.3.0")
+        self.link(f"{LIBRARIES}/libqat.so.4", "libqat.so.4.3.0")
         self.node("/run/qat/qatmgr.sock")
         self.file("/etc/sysconfig/qat", "POLICY=1\nServicesEnabled=dc\n")
 
@@ -151,6 +151,7 @@ class Sysroot:
         """Intel's own package: memory driver, nodes, library, and a QATzip built against it."""
         self.file("/sys/module/usdm_drv/parameters/max_huge_pages", "0\n")
         self.file("/sys/module/usdm_drv/parameters/max_huge_pages_per_process", "0\n")
+        self.at("/sys/module/usdm_drv").chmod(0o755)
         for node in ("usdm_drv", "qat_adf_ctl", "qat_dev_processes"):
             self.node(f"/dev/{node}")
         self.file("/usr/local/lib/libqat_s.so")
@@ -159,11 +160,11 @@ class Sysroot:
         self.file("/sys/kernel/debug/qae_mem_dbg/qae_mem_slabs")
 
 
-def tree_a(path: Path) -> Sysroot:
-    """A gen4 PF with dc and 16 VFs, all set up."""
+def tree_a(path: Path, vfs: int = VFS) -> Sysroot:
+    """A gen4 PF with dc and its VFs, all set up."""
     root = Sysroot(path)
     root.file("/proc/cmdline", "BOOT_IMAGE=/vmlinuz password=hunter2 intel_iommu=on\n")
-    root.pf(PF)
+    root.pf(PF, vfs=vfs)
     root.qatlib()
     return root
 

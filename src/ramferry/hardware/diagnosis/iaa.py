@@ -46,13 +46,13 @@ def judge_iaa(facts: HostFacts) -> list[Finding]:
 def _driver(function: PciFunction) -> Finding:
     name = IAA_IDS[number(function.device) or 0]
     if function.driver.content == "idxd":
-        sentence = f"a device of {name}, bound to its driver idxd"
+        sentence = f"an {name} device, bound to its driver idxd"
         return ok("iaa-driver", function.address, sentence, function.device, function.driver)
     bound = function.driver.content or "no driver"
     return problem(
         "iaa-driver",
         function.address,
-        f"a device of {name} on {bound} instead of idxd",
+        f"an {name} device on {bound} instead of idxd",
         function.device,
         function.driver,
         commands=("sudo modprobe idxd",),
@@ -91,9 +91,9 @@ def _without_svm(facts: HostFacts, unable: list[IaaDevice]) -> Finding:
     first = next((d for d in unable if number(d.cmd_status) == NO_SVA), unable[0])
     refused = number(first.cmd_status) == NO_SVA
     sentence = (
-        f"no shared virtual memory for {', '.join(device.name for device in unable)}"
+        f"no shared virtual memory (SVM) for {', '.join(device.name for device in unable)}"
         + (", and the driver refused a queue for want of it" if refused else "")
-        + ": QPL performs badly so; use QATzip, or software"
+        + "; QPL is slow without it: use QATzip, or software"
     )
     return problem(
         "iaa-svm",

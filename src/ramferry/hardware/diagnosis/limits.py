@@ -7,7 +7,7 @@ from typing import Final
 from ramferry.hardware.diagnosis.make import ok, problem, several, warning
 from ramferry.hardware.diagnosis.out_of_tree import configured_instances
 from ramferry.hardware.diagnosis.software import settings_of
-from ramferry.hardware.diagnosis.stack import Stack, stack_of
+from ramferry.hardware.diagnosis.stack import outside
 from ramferry.hardware.facts import HostFacts
 from ramferry.hardware.families import BY_NAME, INSTANCES_ALONE, instances
 from ramferry.hardware.memory import (
@@ -32,7 +32,7 @@ def judge_limits(facts: HostFacts) -> list[Finding]:
     """Memory, locked memory and huge pages for one process of eight channels."""
     question = question_of(facts)
     need = plan_role("receiver", question)
-    if stack_of(facts) is Stack.OUT_OF_TREE:
+    if outside(facts):
         return [_out_of_tree(facts, question, need)]
     return [_memlock(facts, question, need), _huge_pages(facts, need), *_no_iommu(facts, need)]
 
@@ -49,7 +49,7 @@ def question_of(facts: HostFacts) -> MemoryQuestion:
 
 def _opened(facts: HostFacts, vfs: int) -> int:
     """Instances of a process: what the configuration files give it, or what its VFs bring."""
-    if stack_of(facts) is Stack.OUT_OF_TREE:
+    if outside(facts):
         return max(1, sum(configured_instances(pf) for pf in facts.physical))
     counts = (instances(pf.services.content or "") for pf in facts.physical)
     return vfs * min((count for count in counts if count), default=INSTANCES_ALONE)
@@ -93,7 +93,8 @@ def _memlock(facts: HostFacts, question: MemoryQuestion, need: MemoryNeed) -> Fi
     line = f"@qat - memlock {advised * KIB}"
     file = "/etc/security/limits.d/60-qat.conf"
     commands = (f"echo '{line}' | sudo tee {file}   # then log in again",)
-    return problem("qat-memlock", "QAT", sentence, limits.memlock, commands=commands)
+    make = problem if limit < need.low_mib * KIB * KIB else warning
+    return make("qat-memlock", "QAT", sentence, limits.memlock, commands=commands)
 
 
 def _huge_pages(facts: HostFacts, need: MemoryNeed) -> Finding:

@@ -7,7 +7,7 @@ from typing import Final
 
 from ramferry.hardware.diagnosis.make import ok, problem, several, warning
 from ramferry.hardware.diagnosis.physical import RESTART
-from ramferry.hardware.diagnosis.stack import Stack, stack_of
+from ramferry.hardware.diagnosis.stack import outside
 from ramferry.hardware.facts import HostFacts
 from ramferry.hardware.libraries import OUT_OF_TREE_QAT, QAT_SONAME, QATZIP_SONAME
 from ramferry.hardware.root import natural
@@ -23,7 +23,7 @@ release notes, QATE-106085)."""
 def judge_software(facts: HostFacts) -> list[Finding]:
     """Libraries and service of whatever stack drives the devices."""
     findings = [_qatzip(facts), _qat(facts)]
-    if stack_of(facts) is Stack.OUT_OF_TREE:
+    if outside(facts):
         return findings
     return [*findings, *_manager(facts), *_settings(facts), *_kernel(facts)]
 
@@ -51,7 +51,7 @@ def _qatzip(facts: HostFacts) -> Finding:
 
 
 def _source_of_qatzip(facts: HostFacts) -> str:
-    if stack_of(facts) is Stack.OUT_OF_TREE:
+    if outside(facts):
         return ": build it against Intel's package, with ICP_ROOT set"
     if facts.distribution.has_qatzip:
         return ""
@@ -60,15 +60,15 @@ def _source_of_qatzip(facts: HostFacts) -> str:
 
 def _install(facts: HostFacts) -> tuple[str, ...]:
     """The distribution's packages fit the kernel's driver only."""
-    if stack_of(facts) is Stack.OUT_OF_TREE:
+    if outside(facts):
         return ()
     return facts.distribution.install_qatzip()
 
 
 def _qat(facts: HostFacts) -> Finding:
-    outside = stack_of(facts) is Stack.OUT_OF_TREE
-    name = OUT_OF_TREE_QAT if outside else QAT_SONAME
-    found = facts.libraries.out_of_tree if outside else facts.libraries.qat
+    intels = outside(facts)
+    name = OUT_OF_TREE_QAT if intels else QAT_SONAME
+    found = facts.libraries.out_of_tree if intels else facts.libraries.qat
     if found:
         return ok("qat-libqat", "QAT", f"{name} is installed", *found)
     sentence = f"{name}, which QATzip needs, is not installed"

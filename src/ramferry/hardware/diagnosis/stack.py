@@ -25,12 +25,21 @@ class Stack(StrEnum):
 
 def stack_of(facts: HostFacts) -> Stack:
     """By the signs of each."""
-    inside, outside = bool(in_tree_signs(facts)), bool(out_of_tree_signs(facts))
-    if inside and outside:
+    kernels, intels = bool(in_tree_signs(facts)), bool(out_of_tree_signs(facts))
+    if kernels and intels:
         return Stack.BOTH
-    if inside:
+    if kernels:
         return Stack.IN_TREE
-    return Stack.OUT_OF_TREE if outside else Stack.NONE
+    return Stack.OUT_OF_TREE if intels else Stack.NONE
+
+
+def outside(facts: HostFacts) -> bool:
+    """Whether Intel's own package is the stack to judge by: it is there alone, or else every
+    device needs it."""
+    stack = stack_of(facts)
+    if stack in (Stack.IN_TREE, Stack.OUT_OF_TREE):
+        return stack is Stack.OUT_OF_TREE
+    return not any(function.family.in_tree for function in facts.qat)
 
 
 def in_tree_signs(facts: HostFacts) -> list[Evidence]:
