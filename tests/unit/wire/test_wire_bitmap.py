@@ -71,6 +71,14 @@ def test_a_bad_record_is_refused(raw: bytes, sentence: str) -> None:
     assert sentence in error
 
 
+def test_the_largest_chunk_is_passed_over() -> None:
+    size = 1 << 20
+    data, expected = with_bitmap(b"\x40" + struct.pack(">QIQ", 0, 1, size) + bytes(size))
+    events, error = feed(data)
+    assert not error
+    assert marks(events) == expected
+
+
 def test_another_version_is_copied() -> None:
     data, expected = with_bitmap(b"\xff whatever", version=2)
     events, error = feed(data)

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from ramferry.wire.events import ConfigurationSubsection, MainEvent
+from ramferry.wire.events import Configuration, ConfigurationSubsection, MainEvent
 from ramferry.wire.main import MainParser
 from wire_streams import CONFIGURATION, HEADER, counted, feed
 
@@ -97,3 +97,18 @@ def test_a_bad_subsection_is_refused(raw: bytes, sentence: str) -> None:
 def test_the_machine_name_is_bounded(length: int) -> None:
     _, error = feed(HEADER + b"\x07" + struct.pack(">I", length) + b"pc" * 200)
     assert f"a machine name of 1 to 256 bytes, received {length} bytes" in error
+
+
+@pytest.mark.parametrize("length", [1, 256])
+def test_machine_names_at_the_bounds(length: int) -> None:
+    name = b"m" * length
+    (event,) = MainParser().feed(HEADER + b"\x07" + struct.pack(">I", length) + name)[1:]
+    assert isinstance(event, Configuration)
+    assert event.machine == name.decode()
+
+
+def test_as_many_capabilities_as_the_bound() -> None:
+    names = b"".join(counted(b"c%d" % index) for index in range(64))
+    event = only_event(subsection(b"configuration/capabilities", struct.pack(">I", 64) + names))
+    assert isinstance(event, ConfigurationSubsection)
+    assert event.value == tuple(f"c{index}" for index in range(64))

@@ -15,7 +15,7 @@ from ramferry.wire.events import (
     MainEvent,
     StreamHeader,
 )
-from ramferry.wire.layout import COMMANDS, SectionType, State
+from ramferry.wire.layout import COMMANDS, MAX_SECTIONS, SectionType, State
 from ramferry.wire.main import MainParser
 from wire_streams import (
     CONFIGURATION,
@@ -255,3 +255,13 @@ def test_only_one_ram_of_version_4() -> None:
     assert "one START of ram, received a START of ram" in again
     taken = refused(start(RAM_ID, b"more", 1), after=bytes(begun().data))
     assert "an id other than that of 'ram', received id 2" in taken
+
+
+def test_the_number_of_sections_is_bounded() -> None:
+    sections = b"".join(
+        start(index, b"dirty-bitmap", 1) + b"\x01" + footer(index) for index in range(MAX_SECTIONS)
+    )
+    parser = MainParser()
+    parser.feed(HEADER + CONFIGURATION + sections)
+    with pytest.raises(RemoteProtocolError, match=f"at most {MAX_SECTIONS} sections, received 'e'"):
+        parser.feed(start(MAX_SECTIONS, b"e", 1))

@@ -7,6 +7,7 @@ import struct
 import pytest
 
 from ramferry.errors import RemoteProtocolError
+from ramferry.wire import ram
 from ramferry.wire.events import BlockList, RamBlock
 from ramferry.wire.layout import MAX_BLOCKS
 from ramferry.wire.main import MainParser
@@ -180,7 +181,20 @@ def test_compressed_records() -> None:
     ],
 )
 def test_a_bad_record_is_refused(raw: bytes, sentence: str) -> None:
-    assert sentence in refused(raw)
+    error = refused(raw)
+    assert sentence in error
+    assert ("RDMA" in error) == ("RDMA" in sentence)
+
+
+def test_the_largest_compressed_page_of_64_kib() -> None:
+    bits = b"\x05" + counted(b"configuration/target-page-bits") + struct.pack(">II", 1, 16)
+    head = HEADER + CONFIGURATION + bits + start(RAM_ID, b"ram", 4)
+    head += block_list([(b"pc.ram", 65536)]) + record(0, EOS) + footer(RAM_ID) + part(RAM_ID)
+    largest = 65536 + 16 + 4 + 13  # zlib's compressBound(65536)
+    parser = MainParser()
+    parser.feed(head + record(0, COMPRESS, RAM + struct.pack(">I", largest)))
+    error = refused(record(0, COMPRESS, RAM + struct.pack(">I", largest + 1)), after=head)
+    assert f"at most {largest} bytes of a compressed page" in error
 
 
 def test_the_current_block_outlives_its_section() -> None:
@@ -278,6 +292,20 @@ def test_a_long_run_is_counted_whatever_the_pieces() -> None:
         for at in range(0, len(stream.data), size):
             parser.feed(stream.data[at : at + size])
         assert parser.zero_pages == 8000
+
+
+def test_runs_are_not_read_record_by_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[int] = []
+
+    def counting(*where: object) -> int:
+        found.append(zero_run(*where))  # type: ignore[arg-type]
+        return found[-1]
+
+    monkeypatch.setattr(ram, "zero_run", counting)
+    stream = begun(blocks=[(b"pc.ram", 8000 * PAGE)])
+    stream.ram(record(0, ZERO, RAM + b"\0"), run_of(7999, first=1))
+    MainParser().feed(bytes(stream.data))
+    assert found == [7999]
 
 
 def test_a_bad_record_inside_a_run_is_named_where_it_stands() -> None:

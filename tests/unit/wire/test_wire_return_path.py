@@ -116,6 +116,7 @@ def test_a_bitmap_is_bounded_and_not_stored() -> None:
     head = bytes.fromhex("0005 0002 01 61")
     with pytest.raises(RemoteProtocolError, match=f"at most {MAX_RECV_BITMAP} bytes of bitmap"):
         ReturnPathParser().feed(head + struct.pack(">Q", MAX_RECV_BITMAP + 1))
+    assert not ReturnPathParser().feed(head + struct.pack(">Q", MAX_RECV_BITMAP))
     parser = ReturnPathParser()
     size = 3_000_000
     parser.feed(head + struct.pack(">Q", size))
