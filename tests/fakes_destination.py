@@ -175,6 +175,8 @@ class FakeDestination:
             self._changed.wait_for(
                 lambda: len(self.device_states) == wanted or self._over.is_set(), SETTLE
             )
+            if len(self.device_states) < wanted:
+                return
         if self.habits.garbage:
             sock.sendall(self.habits.garbage)
             self._end()
@@ -246,6 +248,8 @@ class FakeDestination:
                 self.device_names[channel] = packet.idstr
                 self.device_states[channel] = bytes(content)
                 self._changed.notify_all()
+        else:
+            self._end()
 
     def _take_pages(
         self, sock: socket.socket, parser: MultifdParser, packet: RamPacket, decoder: Decoder

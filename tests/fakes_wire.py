@@ -5,6 +5,7 @@ A fault is an edit of the list. ``fakes_source`` runs it.
 
 from __future__ import annotations
 
+import copy
 import random
 import struct
 from collections.abc import Callable, Iterator
@@ -270,6 +271,12 @@ class Script:
         )
 
     # --- edits
+
+    def copy(self) -> Script:
+        """The same steps, to be edited on their own."""
+        twin = copy.copy(self)
+        twin.steps = list(self.steps)
+        return twin
 
     def find(self, what: str, where: int | None = None, nth: int = 0) -> int:
         """Index of the nth step of a kind (on one connection)."""
