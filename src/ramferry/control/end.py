@@ -26,6 +26,10 @@ ASIDE_SECONDS = 3.0
 """How long a question may take whose answer only makes a sentence better. A destination that
 waits for a lost channel never answers again (wire facts §7)."""
 
+THROUGH_SECONDS = 1.5
+"""How long a destination may take to exit after a failed migration: 0.1 s here. One that nobody
+connected to stays."""
+
 SETTLE_POLL = 0.05
 
 
@@ -114,7 +118,7 @@ class QemuEnd:
 
     def _is_through(self) -> bool:
         """Wait for a destination to have ended, or to have a guest or a failure of its own."""
-        deadline = time.monotonic() + ASIDE_SECONDS
+        deadline = time.monotonic() + THROUGH_SECONDS
         while self.connected and time.monotonic() < deadline:
             if self.run_state() not in (None, "inmigrate") or self._status() in ENDED:
                 return True

@@ -35,6 +35,10 @@ from ramferry.errors import (
 )
 from ramferry.metrics import MigrationResult
 
+FAREWELL_SECONDS = 10.0
+"""How long a relay may take to end after a completed migration; it waits itself up to 5 s for the
+source to close its side."""
+
 HANDOVER_SECONDS = 10.0
 """How long a destination may take from the source's "completed" to its guest's own run state."""
 
@@ -95,7 +99,7 @@ class _Course:
         info = watch.until_completed(self.timeout)
         self._hand_over()
         after = (self.source.meter.seconds(), self.destination.meter.seconds())
-        self.relays.wait_finished()
+        self.relays.wait_finished(FAREWELL_SECONDS)
         return self._result(info, self._cpu(before, after, int(info["total-time"])))
 
     def _begin(self, address: str) -> None:

@@ -75,18 +75,7 @@ class RelayChild:
         self.result: RelayResult | None = None
         self._told = threading.Event()
         self._sentences: deque[str] = deque(maxlen=KEPT_LINES)
-        try:
-            self._process = subprocess.Popen(
-                command_line(step, connect, channels),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                # Ctrl-C is for the orchestrator, which ends the migration before its relays.
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise HostError(f"cannot start the {self.side} relay: {error.strerror}") from error
+        self._process = _start(command_line(step, connect, channels), self.side)
         assert self._process.stdout is not None
         assert self._process.stderr is not None
         self._readers = [
@@ -130,7 +119,7 @@ class RelayChild:
             rank = Rank.RELAY_FOUND if self.result.exit_code in FOUND else Rank.RELAY_SAW
         return Complaint(rank, f"the {self.side} relay ended: {self._sentence()}")
 
-    def wait_finished(self, timeout: float = END_SECONDS) -> RelayResult | None:
+    def wait_finished(self, timeout: float) -> RelayResult | None:
         """Wait for a relay whose migration is over to end by itself; its result, if it told one."""
         try:
             self._process.wait(timeout)
@@ -186,6 +175,21 @@ class RelayChild:
             for line in stream:
                 if line.strip():
                     self._sentences.append(line.strip())
+
+
+def _start(command: list[str], side: str) -> subprocess.Popen[str]:
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # Ctrl-C is for the orchestrator, which ends the migration before its relays.
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise HostError(f"cannot start the {side} relay: {error.strerror}") from error
 
 
 def counters_of(record: dict[str, Any]) -> RelayCounters:

@@ -36,10 +36,10 @@ class Relays:
         child = self._children.get(side)
         return child.counters if child else None
 
-    def wait_finished(self) -> None:
-        """Wait for all of them to end by themselves, after the migration has."""
+    def wait_finished(self, seconds: float) -> None:
+        """Wait for all of them to end by themselves, each at most so long."""
         for child in self._children.values():
-            child.wait_finished()
+            child.wait_finished(seconds)
 
     def result(self, side: str) -> RelayResult | None:
         """What a side's relay said at its end; None where it has none or said nothing."""

@@ -31,6 +31,9 @@ GRACE_SECONDS = 3.0
 UNDO_SECONDS = 30.0
 """How long ``migrate_cancel`` may take."""
 
+LAST_WORDS_SECONDS = 1.0
+"""How long a relay may take to say why a migration failed; one that nobody reached says nothing."""
+
 TIMES_SECONDS = 2.0
 """How long a source that has completed may take to tell its total time and downtime."""
 
@@ -192,7 +195,7 @@ class Watch:
 
     def _complaints(self, info: Mapping[str, Any]) -> list[Complaint]:
         """What each station says went wrong."""
-        self._relays.wait_finished()
+        self._relays.wait_finished(LAST_WORDS_SECONDS)
         complaints = self._relays.complaints()
         if words := str(info.get("error-desc", "")).rstrip("."):
             complaints.append(Complaint(Rank.SOURCE_SAYS, f"the source says: {words}"))

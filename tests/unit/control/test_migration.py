@@ -59,6 +59,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch_module, "UNDO_SECONDS", 0.3)
     monkeypatch.setattr(watch_module, "RESUME_SECONDS", 0.2)
     monkeypatch.setattr(end_module, "ASIDE_SECONDS", 0.3)
+    monkeypatch.setattr(end_module, "THROUGH_SECONDS", 0.1)
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ def test_a_killed_relay_is_told_of(tmp_path: Path) -> None:
     try:
         child.wait_listening()
         os.kill(child.pid, 9)
-        child.wait_finished()
+        child.wait_finished(10)
         killed = "the source relay ended: killed by signal 9"
         assert child.complaint() == Complaint(Rank.RELAY_DIED, killed)
     finally:
