@@ -28,7 +28,7 @@ from ramferry.errors import (
 from ramferry.metrics import ChannelCounters, RelayCounters, RelayResult
 
 LISTEN_SECONDS = 20.0
-"""A relay listens 0.3 s after its start on an idle machine; this is for one that swaps."""
+"""A relay listens 0.2 s after its start here (2-core EPYC guest); this is for a host that swaps."""
 
 END_SECONDS = 5.0
 """How long a relay may take to end after SIGTERM before it is killed."""
