@@ -55,15 +55,6 @@ class MainChannel:
 
     def run(self) -> None:
         """Carry the stream from the source to its end."""
-        try:
-            self._carry()
-        finally:
-            if self._session.phase in (Phase.SWITCHOVER, Phase.CONFIRMED):
-                # whatever ended it: the destination decides by what it got, and its answer is
-                # still carried back
-                sockets.finish_sending(self._destination)
-
-    def _carry(self) -> None:
         held = self._preamble()
         self._connect()
         for data, events in held:
@@ -73,6 +64,13 @@ class MainChannel:
             data = buffer[:count]
             self._forward(data, self._parser.feed(data))
         self._source_ended()
+
+    def farewell(self) -> None:
+        """Nothing more will come: the destination decides by what it got.
+
+        Its answer is still carried back.
+        """
+        sockets.finish_sending(self._destination)
 
     def _receive(self, buffer: memoryview) -> int:
         """The next bytes of the stream, as many as there are; 0 at its end."""

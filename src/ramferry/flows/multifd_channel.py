@@ -64,10 +64,10 @@ class MultifdChannel:
             if isinstance(error, RemoteProtocolError):
                 raise error.at(self.name, max(self._parser.packets - 1, 0)) from None
             raise PeerTimeout(f"{self.name}: {error}") from error
-        finally:
-            if self._session.phase in (Phase.SWITCHOVER, Phase.CONFIRMED):
-                # the destination waits for no device state that cannot come
-                sockets.finish_sending(self._destination)
+
+    def farewell(self) -> None:
+        """Nothing more will come: the destination must not wait for it."""
+        sockets.finish_sending(self._destination)
 
     def _connect(self) -> None:
         session = self._session

@@ -147,7 +147,7 @@ class Relay:
         session.sources.append(arrival.sock)
         sockets.tune(arrival.sock, self._settings.stall_timeout)
         main = MainChannel(session, arrival.sock, arrival.first)
-        session.start("main", main.run)
+        session.start("main", main.run, main.farewell)
         for channel in self._waiting.take():
             self._add_channel(session, channel)
 
@@ -174,7 +174,7 @@ class Relay:
             return
         sockets.tune(arrival.sock, self._settings.stall_timeout)
         channel = MultifdChannel(session, arrival.sock, arrival.initial, self._watch)
-        session.start(channel.name, channel.run)
+        session.start(channel.name, channel.run, channel.farewell)
 
     def _watch(self, destination: socket.socket, name: str) -> None:
         """Called by a channel's thread once it is connected onwards."""

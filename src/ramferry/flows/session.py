@@ -193,8 +193,13 @@ class Session:
             working = dict.fromkeys(one for one in used if one != "none")
             self.backend = " → ".join(working) or "none"
 
-    def start(self, name: str, run: Callable[[], None]) -> None:
-        """Run ``run`` in a thread of this migration; its errors end the migration."""
+    def start(
+        self, name: str, run: Callable[[], None], farewell: Callable[[], None] = lambda: None
+    ) -> None:
+        """Run ``run`` in a thread of this migration; its errors end the migration.
+
+        :param farewell: called when ``run`` has ended, however, and the migration has not failed.
+        """
 
         def body() -> None:
             try:
@@ -205,6 +210,8 @@ class Session:
                 self.fail(error)
             except Exception as error:
                 self.fail(RamferryError(f"internal error in {name}: {error!r}"))
+            if self._phase is not Phase.FAILED:
+                farewell()
 
         thread = threading.Thread(target=body, name=name, daemon=True)
         self._threads.append(thread)

@@ -41,7 +41,8 @@ class BufferGovernor:
         rate = max(self._rates)
         session.outbox.limit(budget.outbox(rate))
         rtt = max(map(self._rtt, destinations))
-        size = budget.socket_buffer(rate, len(destinations), rtt)
+        segment = max(map(self._segment, [*destinations, *session.sources[1:]]))
+        size = budget.socket_buffer(rate, len(destinations), rtt, segment)
         if self._size / _CHANGE < size < self._size * _CHANGE:
             return
         self._size = size
@@ -56,6 +57,12 @@ class BufferGovernor:
         with contextlib.suppress(OSError):
             return sockets.min_rtt(sock)
         return 0.0
+
+    @staticmethod
+    def _segment(sock: socket.socket) -> int:
+        with contextlib.suppress(OSError):
+            return sockets.segment_size(sock)
+        return 0
 
     @staticmethod
     def _set(sock: socket.socket, *, send: int | None = None, receive: int | None = None) -> None:

@@ -230,6 +230,13 @@ def min_rtt(sock: socket.socket) -> float:
     return 0.0 if micros == 0xFFFFFFFF else micros / 1e6
 
 
+def segment_size(sock: socket.socket) -> int:
+    """Bytes of a TCP segment on this path (TCP_MAXSEG); 0 for a UNIX socket."""
+    if sock.family == socket.AF_UNIX:
+        return 0
+    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
+
+
 def set_buffers(
     sock: socket.socket, *, send: int | None = None, receive: int | None = None
 ) -> None:

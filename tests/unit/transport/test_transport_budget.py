@@ -32,5 +32,10 @@ def test_a_buffer_is_never_outside_its_bounds(rate: float, channels: int, rtt: f
     assert budget.SMALLEST <= size <= budget.LARGEST
 
 
+def test_a_slow_link_still_holds_two_segments() -> None:
+    assert budget.socket_buffer(6e6, 8, 0.0, 65483) == 2 * 65483
+    assert budget.socket_buffer(6e6, 8, 0.0, 1448) == budget.SMALLEST
+
+
 def test_the_first_buffers_of_eight_channels_are_within_100_ms_of_a_gigabit() -> None:
     assert 8 * budget.INITIAL < 0.1 * 125e6
