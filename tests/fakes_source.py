@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import struct
 import threading
 
 from fakes_wire import MAIN, Action, Close, Do, Script, Step
 from ramferry.errors import RamferryError
+from ramferry.transport import sockets
 from ramferry.transport.address import Address, UnixAddress
 from ramferry.wire.return_path import ReturnPathParser, Shut
 
@@ -77,7 +77,7 @@ class FakeSource:
             case Close():
                 sock = self.socks[step.where]
                 if step.how == "reset":
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    sockets.reset(sock)
                 else:
                     with contextlib.suppress(OSError):
                         sock.shutdown(socket.SHUT_RDWR)

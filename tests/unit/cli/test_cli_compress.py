@@ -11,13 +11,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ramferry.cli import table
 from ramferry.cli.files import SUFFIXES
 from ramferry.errors import CorruptDataError, HostError, RamferryError, UsageError
-from ramferry.qatzip import FORMATS, compress, decompress
+from ramferry.qatzip import FORMATS, Totals, compress, decompress, stream
 
 TEXT = b"".join(b"page %d of the guest's memory; " % number for number in range(20_000))
 RAMFERRY = [sys.executable, "-m", "ramferry"]
@@ -240,6 +241,24 @@ def test_force_replaces_compresses_again_and_follows() -> None:
     Path("link").symlink_to("pages")
     ramferry("compress", "-f", "link")
     assert names() == ["link.gz", "pages", "pages.gz.gz"]
+
+
+def test_a_file_that_took_the_inputs_name_is_not_removed(
+    pages: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = stream.compress
+
+    def slow(*arguments: Any, **options: Any) -> Totals:
+        totals = original(*arguments, **options)
+        Path("other").write_bytes(b"written meanwhile")
+        Path("other").replace(pages)
+        return totals
+
+    monkeypatch.setattr(stream, "compress", slow)
+    ramferry("compress", "pages")
+    assert names() == ["pages", "pages.gz"]
+    assert pages.read_bytes() == b"written meanwhile"
+    assert gzip.decompress(Path("pages.gz").read_bytes()) == TEXT
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,8 @@ def check_main(step: Step, how: str, result_error: str) -> None:
     if step.what == "tail":
         pattern = "the destination closed the main channel without taking over: .*"
     elif how == "reset":
-        pattern = "main: the source broke the connection: .*"
+        # the kernel tells a reset once: where the return path met it first, main sees the end only
+        pattern = "main: the source (broke the connection: .*|ended the migration .*|gave up .*)"
     elif step.what in ("header", "preamble"):
         pattern = "main: the source gave up before it sent any section"
     else:
@@ -64,8 +65,6 @@ def test_main_ends_in_every_place(
     nth = 0
     with RelayThread(stage.settings) as relay:
         for index, size in places(script, MAIN):
-            if how == "reset" and size == 4 and index == 0:
-                continue  # the reset may overtake the magic: then nobody called
             cut = script.copy().cut(index, size, how)
             nth += 1
             result = stage.fail(relay, cut, nth=nth)
@@ -148,13 +147,14 @@ def test_a_channel_that_ends_in_its_device_state(tmp_path: Path, size: int) -> N
 def test_the_source_dies_when_everything_is_sent(tmp_path: Path) -> None:
     """The destination has all of it and takes over; only the source cannot be told."""
     script = Script(Guest())
-    sent, died = threading.Event(), threading.Event()
+    read, died = threading.Event(), threading.Event()
     ends = [Close(where, "reset") for where in (MAIN, 0, 1)]
-    script.steps += [Do(sent.set), *ends, Do(died.set)]
+    script.steps += [Do(lambda: read.wait(SETTLE)), *ends, Do(died.set)]
     stage = Stage(tmp_path)
     stage.over_tcp()
 
     def wait() -> None:
+        read.set()
         assert died.wait(SETTLE)
 
     with (

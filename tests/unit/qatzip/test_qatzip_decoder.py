@@ -7,12 +7,16 @@ import struct
 import tracemalloc
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ramferry.errors import CorruptDataError
 from ramferry.qatzip import FORMATS, Session, compress, decompress
 from ramferry.qatzip.exact import has_exact_sizes, inflate_exact
+from ramferry.qatzip.framing import Hint, read_gzip_head
+from ramferry.qatzip.inflate import Inflater
+from ramferry.qatzip.source import Source
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 TEXT = b"".join(b"page %d of the guest's memory; " % number for number in range(5_000))
@@ -275,6 +279,16 @@ def test_zero_bytes_between_members_are_not_hidden_by_false_sizes() -> None:
             )
 
 
+def test_zero_bytes_are_not_hidden_by_sizes_that_agree_with_them() -> None:
+    """A zero behind a member makes its length look 256 times smaller; both sizes lie likewise."""
+    src = len(TEXT) >> 8
+    lying = MEMBER[:16] + struct.pack("<II", src, len(DEFLATED) + 1) + MEMBER[24:] + b"\0"
+    assert lying[-4:] == struct.pack("<I", src)
+    for size in (src, len(TEXT)):
+        with pytest.raises(CorruptDataError):
+            Session().decompress_into(memoryview(lying), memoryview(bytearray(size)))
+
+
 def test_the_fast_lane_is_taken_for_what_we_and_libqatzip_write() -> None:
     """Otherwise the lane would be dead code that every other test passes without."""
     out = memoryview(bytearray(len(TEXT)))
@@ -325,6 +339,48 @@ def test_a_bomb_ends_before_its_memory_is_spent(claim: int) -> None:
         assert tracemalloc.get_traced_memory()[1] < 4 << 20
     finally:
         tracemalloc.stop()
+
+
+def test_memory_follows_the_cap_where_no_size_is_known() -> None:
+    raw = compress(bytes(65536), format="gzip").data
+    tracemalloc.start()
+    try:
+        with pytest.raises(CorruptDataError, match="at most 1000 bytes to come out"):
+            decompress(raw, max_size=1000)
+        assert tracemalloc.get_traced_memory()[1] < 200_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_sizes_that_claim_too_little_cost_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A member that claims 1 byte of each is not inflated byte by byte."""
+    calls = []
+    original = Inflater._inflate
+
+    def counted(self: Inflater, *arguments: Any) -> bytes:
+        calls.append(arguments)
+        return original(self, *arguments)
+
+    monkeypatch.setattr(Inflater, "_inflate", counted)
+    assert decompress(READABLE["sizes too small"]).data == TEXT
+    assert len(calls) <= 4
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("subfield before QZ", (len(TEXT), len(DEFLATED))),
+        ("empty subfield before QZ", (len(TEXT), len(DEFLATED))),
+        ("QZ longer than its sizes", (len(TEXT), len(DEFLATED))),
+        ("sizes too large", (2**32 - 1, 2**32 - 1)),
+        ("QZ too short", (0, 0)),
+        ("subfield beyond the field", (0, 0)),
+        ("other subfield only", (0, 0)),
+        ("plain", (0, 0)),
+    ],
+)
+def test_sizes_are_found_among_the_subfields(name: str, hint: tuple[int, int]) -> None:
+    assert read_gzip_head(Source(memoryview(READABLE[name]))) == Hint(*hint)
 
 
 def test_many_tiny_members_cost_no_quadratic_copies() -> None:

@@ -10,6 +10,7 @@ import time
 from array import array
 from collections.abc import Callable
 
+import deflate
 import numpy as np
 import pytest
 
@@ -45,6 +46,20 @@ def test_what_decompresses_is_named() -> None:
 def test_higher_levels_are_smaller() -> None:
     sizes = [len(compress(TEXT, level).data) for level in (1, 4, 9)]
     assert sizes == sorted(set(sizes), reverse=True)
+
+
+def test_levels_above_3_map_to_libdeflates(monkeypatch: pytest.MonkeyPatch) -> None:
+    levels: list[int] = []
+    original = deflate.deflate_compress
+
+    def spied(data: memoryview, level: int) -> bytearray:
+        levels.append(level)
+        return original(data, level)
+
+    monkeypatch.setattr(deflate, "deflate_compress", spied)
+    for level in LEVELS:
+        assert decompress(compress(TEXT[:65536], level).data).data == TEXT[:65536]
+    assert levels == [4, 5, 7, 7, 8, 9]
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -133,8 +148,11 @@ def _share_of_the_call_that_others_run(call: Callable[[], object]) -> float:
 
 @pytest.mark.parametrize("call", ["level 1", "level 6", "into, exact", "into, strict", "whole"])
 def test_the_gil_is_released(call: str) -> None:
-    """Where it were held, no other thread would run between the call's first and last moment."""
-    data = memoryview(NOISE * 20 + TEXT * 20)
+    """Where it were held, no other thread would run between the call's first and last moment.
+
+    On a busy machine another thread may not run although it could: some attempt will see it.
+    """
+    data = memoryview(TEXT * 80)
     out = memoryview(bytearray(len(data)))
     one = Session(member_size=len(data))
     exact = memoryview(one.compress(data).data)
@@ -149,7 +167,7 @@ def test_the_gil_is_released(call: str) -> None:
     before = sys.getswitchinterval()
     sys.setswitchinterval(60)
     try:
-        attempts = (_share_of_the_call_that_others_run(calls[call]) for _ in range(20))
-        assert any(share > 0.5 for share in attempts)
+        attempts = (_share_of_the_call_that_others_run(calls[call]) for _ in range(100))
+        assert any(share > 0.1 for share in attempts)
     finally:
         sys.setswitchinterval(before)
