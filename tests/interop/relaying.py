@@ -15,6 +15,9 @@ from ramferry.control.plan import RelayStep
 from ramferry.control.relay_child import RelayChild
 from ramferry.metrics import RelayResult
 
+WAIT_SECONDS = 10.0
+"""For a relay to end after its migration has; it takes some milliseconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -69,7 +72,7 @@ def carry(
     with relays(route, incoming, str(source.folder), channels) as children:
         migrate(source, children[-1].uri, route.source, channels, seconds)
         wait_arrived(destination)
-        results = [child.wait_finished() for child in reversed(children)]
+        results = [child.wait_finished(WAIT_SECONDS) for child in reversed(children)]
         for child, result in zip(reversed(children), results, strict=True):
             assert result is not None, f"{child.side} told no result: {child.complaint()}"
             assert result.completed, f"{child.side}: {result.error}"
