@@ -26,7 +26,7 @@ check: venv ## format, lint, types, layers, unit and property tests; under a min
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(PYTEST) -n 4 -q -m "not interop and not hardware" tests/unit tests/property
+	$(PYTEST) -n 2 -q -m "not interop and not hardware" tests/unit tests/property
 
 bench: venv peers ## compare methods and routes side by side on this machine
 	@$(BIN)/ramferry bench $(ARGS)
