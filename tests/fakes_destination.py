@@ -35,8 +35,8 @@ class Habits:
 
     shut: int | None = 0
     """The error of its SHUT; None: closes main without a word."""
-    early_shut: bool = False
-    """Says SHUT 0 at the first mark."""
+    early: bytes = b""
+    """Said on the return path at the second mark."""
     garbage: bytes = b""
     """Said instead of SHUT."""
     close_main_at_mark: int | None = None
@@ -117,7 +117,9 @@ class FakeDestination:
             if run == self._main:
                 self._end()
         except _Given:
-            pass
+            with self._changed:
+                self._over.set()
+                self._changed.notify_all()
 
     # --- main
 
@@ -151,8 +153,8 @@ class FakeDestination:
         if habits.close_main_at_mark == index:
             sock.shutdown(socket.SHUT_RDWR)
             raise _Given
-        if habits.early_shut and index == 0:
-            sock.sendall(shut(0))
+        if index == 1 and habits.early:
+            sock.sendall(habits.early)
         with self._changed:
             # a real one waits for ever, with its monitor blocked
             if not self._changed.wait_for(

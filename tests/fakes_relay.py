@@ -94,6 +94,10 @@ class RelayThread:
         """Ids of the channels that wait for a main channel to come."""
         return set(self.relay._waiting.ids)
 
+    def gathered(self) -> None:
+        """Wait until every channel of the migration under way is known."""
+        until(lambda: self.session is not None and self.session.gathered.is_set())
+
     def _run(self) -> None:
         try:
             self.result = self.relay.run(once=self._once)

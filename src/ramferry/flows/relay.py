@@ -242,11 +242,9 @@ class Relay:
             self._loop.remove(sock.fileno())
         completed = session.phase == Phase.CONFIRMED
         if completed:
-            for sock in session.sources:
-                sockets.cut(sock)
-        elif session.error is None:
+            session.part()
+        else:
             session.fail(MigrationFailed("every connection ended early"), final=True)
-        if not completed:
             session.tear_down()
         session.close()
         self._session = None
