@@ -35,7 +35,7 @@ _ISAL_ERROR = cast("type[Exception]", igzip_lib.IsalError)
 
 _FEED = 64 * 1024
 """Bytes handed to the inflater at once where a member's size is unknown: what remains of them
-behind the member's end is copied once per member, about 5 µs of 80 µs for a 64 KiB member."""
+behind the member's end is copied once per member (64 KiB members: 758 MB/s, 816 with sizes)."""
 _MAX_FEED = 1024 * 1024
 _CHUNK = 256 * 1024
 """Bytes that come out at once where a member's size is unknown."""

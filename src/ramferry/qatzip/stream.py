@@ -1,7 +1,7 @@
 """Files and pipes of any size in bounded memory: the same formats, read and written piece by piece.
 
 gzip-ext, gzip and 4B are compressed by several threads, a batch of members at a time, and written
-in order. Memory is two batches a thread, in and out: 5 MiB for two threads and members of 64 KiB.
+in order. Memory is two batches a thread, in and out: 6.2 MiB for two threads and members of 64 KiB.
 raw and zlib are one stream that nothing can cut, so one thread compresses them, and libdeflate,
 which needs its whole input at once, gives way to zlib at levels 4 to 9.
 """

@@ -69,7 +69,7 @@ def read(raw: bytes, format: str = "gzip-ext") -> bytes | None:
 def test_data_comes_back(data: bytes, format: str, level: int, member_size: int) -> None:
     session = Session(level, format=format, member_size=member_size)
     raw = session.compress(data).data
-    assert raw == b"".join(session.compress_parts(memoryview(data)))
+    assert read(b"".join(session.compress_parts(memoryview(data))), format) == data
     assert session.decompress(raw).data == data
     assert inflate(bytes(raw), len(data), format) == data
     packed, unpacked = io.BytesIO(), io.BytesIO()
@@ -145,12 +145,12 @@ def _harmless_places(raw: bytes, format: str) -> dict[int, int]:
 def test_every_truncation_is_found(
     data: bytes, format: str, member_size: int, draw: st.DataObject
 ) -> None:
-    session = Session(format=format, member_size=member_size)
+    session = Session(4, format=format, member_size=member_size)
     raw = bytes(session.compress(data).data)
     cut = draw.draw(st.integers(0, len(raw) - 1))
     if data:
         assert inflate(raw[:cut], len(data), format) is None
-    between = [0]  # where members begin: a member is the same bytes alone
+    between = [0]  # where members begin: at level 4 a member is the same bytes alone
     for start in range(0, len(data), member_size):
         member = session.compress(data[start : start + member_size])
         between.append(between[-1] + len(member.data))

@@ -108,7 +108,7 @@ def test_standard_output_keeps_the_input(
 ) -> None:
     ramferry("compress", *to_stdout, "pages")
     packed = capfdbinary.readouterr().out
-    assert packed == compress(TEXT).data
+    assert gzip.decompress(packed) == TEXT
     Path("pages.gz").write_bytes(packed)
     ramferry("decompress", *to_stdout, "pages.gz")
     assert capfdbinary.readouterr().out == TEXT
@@ -130,7 +130,7 @@ def test_a_pipe_into_a_named_file() -> None:
         assert piped("compress", "-o", "out.gz", data=TEXT).returncode == 0
     finally:
         os.umask(umask)
-    assert Path("out.gz").read_bytes() == compress(TEXT).data
+    assert gzip.decompress(Path("out.gz").read_bytes()) == TEXT
     assert Path("out.gz").stat().st_mode & 0o777 == 0o640
 
 
@@ -234,8 +234,7 @@ def test_what_is_refused_and_why(tmp_path: Path) -> None:
 def test_force_replaces_compresses_again_and_follows() -> None:
     Path("pages.gz").write_bytes(b"old")
     ramferry("compress", "-f", "-k", "pages")
-    packed = Path("pages.gz").read_bytes()
-    assert packed == compress(TEXT).data
+    assert gzip.decompress(Path("pages.gz").read_bytes()) == TEXT
     ramferry("compress", "-f", "pages.gz")
     assert decompress(decompress(Path("pages.gz.gz").read_bytes()).data).data == TEXT
     Path("link").symlink_to("pages")
