@@ -4,4 +4,4 @@ from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite("fakes_relay")
+pytest.register_assert_rewrite("fakes_relay", "fakes_cases")

@@ -1,0 +1,253 @@
+"""``ramferry relay`` as a real process: signals, a reader that goes away, exit codes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from fakes_destination import FakeDestination, Habits
+from fakes_relay import NOTICE, RelayThread, Stage, until
+from fakes_source import SETTLE, FakeSource, dial
+from fakes_wire import MAIN, Do, Guest, Script
+from ramferry.transport.address import UnixAddress
+
+CANCELLED = 6
+
+
+class Process:
+    """``ramferry relay`` between the stage's two addresses."""
+
+    def __init__(self, stage: Stage, *options: str, stdout: int | None = subprocess.PIPE) -> None:
+        settings = stage.settings
+        self.address = settings.listen
+        command = [sys.executable, "-m", "ramferry", "relay"]
+        command += [str(settings.listen), str(settings.connect), "--method", settings.method]
+        self.child = subprocess.Popen(
+            [*command, *options], stdout=stdout, stderr=subprocess.PIPE, text=True
+        )
+        until(lambda: (stage.folder / "relay").exists() or self.child.poll() is not None)
+
+    def end(self) -> tuple[int, str, str]:
+        out, err = self.child.communicate(timeout=SETTLE)
+        return self.child.returncode, out or "", err
+
+
+@contextmanager
+def relay_process(
+    stage: Stage, *options: str, stdout: int | None = subprocess.PIPE
+) -> Iterator[Process]:
+    process = Process(stage, *options, stdout=stdout)
+    try:
+        yield process
+    finally:
+        if process.child.poll() is None:
+            process.child.kill()
+        process.child.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_before_any_migration(tmp_path: Path, number: signal.Signals) -> None:
+    stage = Stage(tmp_path)
+    with relay_process(stage, "--once") as process:
+        until(lambda: _accepts(stage.settings.listen))
+        process.child.send_signal(number)
+        code, _, err = process.end()
+    assert code == CANCELLED
+    assert err.splitlines()[-1] == "ramferry: ended before any migration came"
+    assert not (tmp_path / "relay").exists()
+
+
+def _accepts(address: object) -> bool:
+    try:
+        dial(address).close()  # type: ignore[arg-type]
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def ends(
+    stage: Stage, process: Process, script: Script, habits: Habits | None = None
+) -> Iterator[tuple[FakeSource, FakeDestination]]:
+    with stage.destination(script.guest, habits) as destination:
+        source = FakeSource(process.address, script)
+        try:
+            yield source, destination
+        finally:
+            source.close()
+
+
+def test_a_signal_during_a_migration(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    script = Script(Guest())
+    with relay_process(stage, "--once") as process:
+        signalled = Do(lambda: process.child.send_signal(signal.SIGTERM))
+        script.insert(script.find("part", MAIN), Do(lambda: until(lambda: carried(1))), signalled)
+        script.steps[script.find("part", MAIN) :] = []
+
+        def carried(count: int) -> bool:
+            return len(destination.marks) >= count
+
+        with ends(stage, process, script) as (source, destination):
+            code, _, err = process.end()
+            until(destination.all_ended, NOTICE)
+            assert source.status == "failed"
+            assert not source.left()
+            assert not destination.faults
+    assert code == CANCELLED
+    assert "failed: cancelled: SIGTERM; the guest runs on at the source" in err
+
+
+def test_a_signal_in_the_switchover_is_obeyed_after_it(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    script = Script(Guest())
+    results = tmp_path / "results.json"
+    said = threading.Event()
+    with relay_process(stage, "--once", "--json", str(results)) as process:
+
+        def signalled() -> None:
+            process.child.send_signal(signal.SIGTERM)
+            err = process.child.stderr
+            assert err is not None
+            while "only the destination can end it" not in (line := err.readline()):
+                assert line
+            said.set()
+
+        with ends(stage, process, script, Habits(before_answer=signalled)) as (source, destination):
+            assert said.wait(SETTLE)
+            code, _, err = process.end()
+            assert source.status == "completed"
+    assert destination.memory == script.memory
+    assert code == 0
+    assert "carried" in err
+    assert json.loads(results.read_text())["completed"] is True
+
+
+def test_a_killed_relay_ends_both_sides(tmp_path: Path) -> None:
+    """SIGKILL: the kernel closes everything; nothing held was sent."""
+    stage = Stage(tmp_path)
+    script = Script(Guest())
+    with relay_process(stage) as process:
+        script.insert(script.find("part", MAIN), Do(process.child.kill))
+        with ends(stage, process, script) as (source, destination):
+            until(destination.all_ended)
+            until(lambda: not source.left())
+            assert source.status == "failed"
+        assert not [fault for fault in destination.faults if "was cut after" not in fault]
+        assert not destination.complete
+    # what it left is no obstacle to the next one
+    assert (tmp_path / "relay").exists()
+    with RelayThread(stage.settings) as relay:
+        stage.carry(relay, script.__class__(Guest()))
+
+
+def test_a_reader_that_goes_away_ends_the_relay(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    with relay_process(stage, "--events") as process:
+        out = process.child.stdout
+        assert out is not None
+        assert json.loads(out.readline()) == {
+            "event": "listening",
+            "uri": str(UnixAddress(str(tmp_path / "relay"))),
+        }
+        out.close()
+        process.child.wait(SETTLE)
+        assert process.child.returncode == 0
+
+
+def test_a_reader_that_goes_away_in_the_switchover_waits_for_the_answer(tmp_path: Path) -> None:
+    """A pipe without a reader stays so: it must not count as the second signal."""
+    stage = Stage(tmp_path)
+    script = Script(Guest())
+    with relay_process(stage, "--events", "--once") as process:
+        out, err = process.child.stdout, process.child.stderr
+        assert out is not None
+        assert err is not None
+
+        def leave() -> None:
+            out.close()
+            while "only the destination can end it" not in (line := err.readline()):
+                assert line
+            threading.Event().wait(0.3)
+
+        with ends(stage, process, script, Habits(before_answer=leave)) as (source, destination):
+            process.child.wait(SETTLE)
+            assert source.status == "completed"
+        assert destination.complete
+        assert process.child.returncode == 0
+
+
+def test_events_may_go_into_a_file(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    script = Script(Guest())
+    with (
+        open(tmp_path / "events", "w") as events,
+        relay_process(stage, "--events", "--once", stdout=events.fileno()) as process,
+    ):
+        with ends(stage, process, script) as (source, _):
+            code, _, _ = process.end()
+            assert source.status == "completed"
+        assert code == 0
+    lines = [json.loads(line) for line in (tmp_path / "events").read_text().splitlines()]
+    assert [line["event"] for line in lines] == ["listening", "progress", "finished"]
+    assert lines[-1]["completed"]
+
+
+def test_a_broken_stderr_drops_no_guest(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    script = Script(Guest())
+    with relay_process(stage, "--once") as process:
+        assert process.child.stderr is not None
+        process.child.stderr.close()
+        process.child.stderr = None
+        with ends(stage, process, script) as (source, destination):
+            process.child.wait(SETTLE)
+            assert source.status == "completed"
+        assert destination.complete
+        assert process.child.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("make", "code", "sentence"),
+    [
+        ("file", 8, "the path exists and is not a socket"),
+        ("nobody", 3, "nobody accepts at"),
+        ("level", 2, "method zlib has levels 0 to 9, level 12 was asked for"),
+        ("refused", 5, "the destination refused the guest"),
+        ("corrupt", 7, "multifd 0 packet 1: expected"),
+    ],
+)
+def test_exit_codes_and_their_sentences(
+    tmp_path: Path, make: str, code: int, sentence: str
+) -> None:
+    stage = Stage(tmp_path)
+    script = Script(Guest())
+    if make == "file":
+        (tmp_path / "relay").write_text("")
+    if make == "corrupt":
+        script.edit(script.find("payload", 0), lambda raw: b"\xff" * len(raw))
+    options = ["--once", *(["--level", "12"] if make == "level" else [])]
+    with relay_process(stage, *options) as process:
+        if make in ("file", "level"):
+            got, _, err = process.end()
+        elif make == "nobody":
+            source = FakeSource(process.address, script)
+            got, _, err = process.end()
+            source.close()
+        else:
+            habits = Habits(shut=1) if make == "refused" else None
+            with ends(stage, process, script, habits) as (source, _):
+                got, _, err = process.end()
+                assert source.status == "failed"
+    assert got == code
+    assert sentence in err
+    assert "Traceback" not in err
+    assert len(err.splitlines()) <= 2
