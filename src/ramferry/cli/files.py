@@ -54,40 +54,42 @@ class Task(Protocol):
         """Do the work; ``source`` is the input's name, for errors and for what it tells."""
 
 
+_OPTIONS: list[Callable[..., Any]] = [
+    click.argument("files", nargs=-1, metavar="[FILE]..."),
+    click.option("-k", "--keep", is_flag=True, help="Keep the input files; default: no."),
+    click.option(
+        "-f",
+        "--force",
+        is_flag=True,
+        help="Replace existing files, compress compressed ones, follow links, use a terminal; "
+        "default: no.",
+    ),
+    click.option(
+        "-c",
+        "--stdout",
+        "to_stdout",
+        is_flag=True,
+        help="Write to standard output and keep the input files; default: no, except for "
+        "standard input.",
+    ),
+    click.option(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="Write the one input's output here; default: the input's name and suffix.",
+    ),
+    click.option(
+        "-v",
+        "--verbose",
+        is_flag=True,
+        help="Tell sizes, ratio and backend of each file on standard error; default: no.",
+    ),
+]
+
+
 def file_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the arguments and options that both commands share."""
-    add: list[Callable[..., Any]] = [
-        click.argument("files", nargs=-1, metavar="[FILE]..."),
-        click.option("-k", "--keep", is_flag=True, help="Keep the input files; default: no."),
-        click.option(
-            "-f",
-            "--force",
-            is_flag=True,
-            help="Replace existing files, compress compressed ones, follow links, use a terminal; "
-            "default: no.",
-        ),
-        click.option(
-            "-c",
-            "--stdout",
-            "to_stdout",
-            is_flag=True,
-            help="Write to standard output and keep the input files; default: no, except for "
-            "standard input.",
-        ),
-        click.option(
-            "-o",
-            "--output",
-            metavar="FILE",
-            help="Write the one input's output here; default: the input's name and suffix.",
-        ),
-        click.option(
-            "-v",
-            "--verbose",
-            is_flag=True,
-            help="Tell sizes, ratio and backend of each file on standard error; default: no.",
-        ),
-    ]
-    for decorate in reversed(add):
+    for decorate in reversed(_OPTIONS):
         command = decorate(command)
     return command
 

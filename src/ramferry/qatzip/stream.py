@@ -85,10 +85,8 @@ def compress(
         raise UsageError(f"threads must be 0 or more, not {threads}")
     output = _Output(writer, progress)
     if check_format(format) in MEMBER_FORMATS:
-        sessions = [
-            Session(level, format=format, member_size=member_size)
-            for _ in range(2 * (threads or len(os.sched_getaffinity(0))))
-        ]
+        count = 2 * (threads or len(os.sched_getaffinity(0)))
+        sessions = [Session(level, format=format, member_size=member_size) for _ in range(count)]
         _compress_members(reader, output, sessions)
     else:
         _compress_stream(reader, output, check_level(level), format)
