@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import socket
 import threading
@@ -71,7 +70,6 @@ class RelayThread:
     def __init__(self, settings: RelaySettings, *, once: bool = False) -> None:
         self._once = once
         self._threads = set(threading.enumerate())
-        gc.collect()
         self._descriptors = descriptors()
         self.seen = Recorder()
         self.relay = Relay(settings, self.seen)

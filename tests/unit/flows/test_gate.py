@@ -1,0 +1,151 @@
+"""The gate: a mark passes after every channel's SYNC, and what follows a SYNC after its mark."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from ramferry.flows.gate import SyncGate, Unwind
+
+SETTLE = 5.0
+
+
+class Aside(threading.Thread):
+    """Calls a function aside; ``passed`` once it has returned, ``unwound`` where it unwound."""
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        super().__init__()
+        self._function = function
+        self.passed = False
+        self.unwound = False
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self._function()
+            self.passed = True
+        except Unwind:
+            self.unwound = True
+
+    def ended(self) -> Aside:
+        self.join(SETTLE)
+        assert not self.is_alive(), "still waiting"
+        return self
+
+
+def waits(gate: SyncGate, phrase: str) -> None:
+    deadline = time.monotonic() + SETTLE
+    while gate.waiting != phrase:
+        assert time.monotonic() < deadline, gate.waiting
+        time.sleep(0.001)
+
+
+def test_a_mark_waits_for_the_sync_of_every_channel() -> None:
+    gate = SyncGate()
+    gate.expect([0, 1, 2])
+    main = Aside(lambda: gate.hold(0))
+    waits(gate, "sync mark 0 waits for the SYNC of multifd 0, multifd 1, multifd 2")
+    gate.arrive(1)
+    waits(gate, "sync mark 0 waits for the SYNC of multifd 0, multifd 2")
+    gate.arrive(1)
+    gate.arrive(0)
+    waits(gate, "sync mark 0 waits for the SYNC of multifd 2")
+    assert not main.passed
+    gate.arrive(2)
+    assert main.ended().passed
+    assert gate.passed == 0
+    gate.release(0)
+    assert gate.passed == 1
+    assert gate.waiting == ""
+
+
+def test_a_mark_is_met_by_the_sync_of_its_own_round() -> None:
+    gate = SyncGate()
+    gate.expect([0])
+    gate.arrive(0)
+    gate.hold(0)
+    gate.release(0)
+    main = Aside(lambda: gate.hold(1))
+    waits(gate, "sync mark 1 waits for the SYNC of multifd 0")
+    gate.arrive(0)
+    assert main.ended().passed
+
+
+def test_what_follows_a_sync_waits_for_its_mark() -> None:
+    gate = SyncGate()
+    gate.follow(0)
+    channels = [Aside(lambda: gate.follow(1)) for _ in range(2)]
+    waits(gate, "2 channels wait for sync mark 0 on main")
+    gate.release(0)
+    assert all(one.ended().passed for one in channels)
+    later = Aside(lambda: gate.follow(2))
+    waits(gate, "1 channels wait for sync mark 1 on main")
+    gate.release(1)
+    assert later.ended().passed
+
+
+def test_an_open_gate_holds_nobody() -> None:
+    gate = SyncGate()
+    gate.expect([0])
+    assert gate.gated
+    main, channel = Aside(lambda: gate.hold(4)), Aside(lambda: gate.follow(9))
+    gate.open()
+    assert main.ended().passed
+    assert channel.ended().passed
+    assert not gate.gated
+    gate.hold(5)
+    gate.follow(10)
+
+
+def test_the_end_unwinds_everybody_present_and_future() -> None:
+    gate = SyncGate()
+    gate.expect([0])
+    main, channel = Aside(lambda: gate.hold(0)), Aside(lambda: gate.follow(1))
+    gate.end()
+    assert main.ended().unwound
+    assert channel.ended().unwound
+    with pytest.raises(Unwind):
+        gate.hold(1)
+    with pytest.raises(Unwind):
+        gate.follow(1)
+
+
+def test_a_held_mark_does_not_pass_when_the_migration_ends_with_its_last_sync() -> None:
+    gate = SyncGate()
+    gate.expect([0])
+    gate.end()
+    gate.arrive(0)
+    with pytest.raises(Unwind):
+        gate.hold(0)
+
+
+def test_many_rounds_of_many_channels_meet_in_order() -> None:
+    """No channel is ever more than one SYNC ahead of the marks, and no mark ahead of a SYNC."""
+    gate = SyncGate()
+    rounds, ids = 50, range(8)
+    gate.expect(ids)
+    sent = [0] * len(ids)
+    wrong: list[str] = []
+
+    def channel(id: int) -> None:
+        for count in range(1, rounds + 1):
+            sent[id] = count
+            gate.arrive(id)
+            gate.follow(count)
+            if gate.passed < count:
+                wrong.append(f"channel {id} passed mark {count - 1} at {gate.passed}")
+
+    def main() -> None:
+        for index in range(rounds):
+            gate.hold(index)
+            if min(sent) <= index:
+                wrong.append(f"mark {index} before its SYNCs: {sent}")
+            gate.release(index)
+
+    threads = [Aside(lambda id=id: channel(id)) for id in ids] + [Aside(main)]  # type: ignore[misc]
+    for thread in threads:
+        assert thread.ended().passed
+    assert wrong == []

@@ -1,0 +1,284 @@
+"""A session: what may still fail in which phase, how threads end it, and in which order."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from ramferry.codec import create_decoder, create_encoder
+from ramferry.errors import MigrationFailed, PeerTimeout, RamferryError, RemoteProtocolError
+from ramferry.flows.gate import Unwind
+from ramferry.flows.session import Phase, RelaySettings, Session
+from ramferry.transport import sockets
+from ramferry.transport.address import UnixAddress
+
+SETTLE = 5.0
+
+
+class Fixture:
+    def __init__(self, **settings: float) -> None:
+        self.notes: list[str] = []
+        self.woken = 0
+        self.session = Session(
+            RelaySettings(UnixAddress("in"), UnixAddress("out"), "zlib", **settings),  # type: ignore[arg-type]
+            self.notes.append,
+            self._wake,
+        )
+
+    def _wake(self) -> None:
+        self.woken += 1
+
+
+@pytest.fixture
+def made() -> Fixture:
+    return Fixture()
+
+
+@pytest.mark.parametrize("phase", [Phase.GATHERING, Phase.CARRYING])
+def test_before_the_switchover_any_fault_ends_it(made: Fixture, phase: Phase) -> None:
+    session = made.session
+    assert session.advance(phase)
+    error = MigrationFailed("a channel broke")
+    session.fail(error)
+    assert session.error is error
+    assert session.phase is Phase.FAILED
+    assert made.woken == 1
+    for event in (session.onward, session.gathered, session.over):
+        assert event.is_set()
+    with pytest.raises(Unwind):
+        session.check()
+    with pytest.raises(Unwind):
+        session.gate.hold(0)
+    with pytest.raises(Unwind):
+        session.outbox.admit(1, 1)
+
+
+def test_the_first_fault_is_the_cause(made: Fixture) -> None:
+    made.session.fail(MigrationFailed("first"))
+    made.session.fail(MigrationFailed("second"), final=True)
+    assert str(made.session.error) == "first"
+    assert made.woken == 1
+
+
+def test_in_the_switchover_a_fault_is_left_to_the_destination(made: Fixture) -> None:
+    session = made.session
+    assert session.advance(Phase.SWITCHOVER)
+    session.fail(MigrationFailed("the source broke"))
+    assert session.phase is Phase.SWITCHOVER
+    assert made.notes == ["in the switchover, left to the destination to judge: the source broke"]
+    session.check()
+    session.fail(MigrationFailed("the destination closed main"), final=True)
+    assert session.phase is Phase.FAILED
+
+
+def test_once_confirmed_nothing_undoes_it(made: Fixture) -> None:
+    session = made.session
+    session.advance(Phase.CONFIRMED)
+    session.fail(MigrationFailed("too late"), final=True)
+    assert session.phase is Phase.CONFIRMED
+    assert session.error is None
+    assert not session.over.is_set()
+
+
+def test_a_phase_never_goes_back_and_a_failed_one_not_on(made: Fixture) -> None:
+    session = made.session
+    session.advance(Phase.SWITCHOVER)
+    assert session.advance(Phase.CARRYING)
+    assert session.phase is Phase.SWITCHOVER
+    failed = Fixture().session
+    failed.fail(MigrationFailed("over"))
+    assert not failed.advance(Phase.SWITCHOVER)
+    assert not failed.advance(Phase.CONFIRMED)
+    assert failed.phase is Phase.FAILED
+
+
+@pytest.mark.parametrize(
+    ("raised", "error", "code"),
+    [
+        (Unwind(), None, 0),
+        (PeerTimeout("silent"), "silent", 9),
+        (ValueError("odd"), r"internal error in worker: ValueError\('odd'\)", 1),
+    ],
+)
+def test_a_threads_error_ends_the_migration(
+    made: Fixture, raised: Exception, error: str | None, code: int
+) -> None:
+    session = made.session
+    said: list[str] = []
+
+    def run() -> None:
+        raise raised
+
+    session.start("worker", run, lambda: said.append("farewell"))
+    session.close(SETTLE)
+    assert not session.running()
+    if error is None:
+        assert session.error is None
+        assert said == ["farewell"]
+    else:
+        with pytest.raises(RamferryError, match=error) as caught:
+            raise session.error  # type: ignore[misc]
+        assert caught.value.exit_code == code
+        assert said == []
+
+
+def test_in_the_switchover_a_thread_that_broke_says_farewell(made: Fixture) -> None:
+    session = made.session
+    session.advance(Phase.SWITCHOVER)
+    order: list[str] = []
+    session.note = order.append
+
+    def run() -> None:
+        raise PeerTimeout("the source went silent")
+
+    session.start("main", run, lambda: order.append("farewell"))
+    session.close(SETTLE)
+    assert [one.rpartition(": ")[2] for one in order] == ["the source went silent", "farewell"]
+
+
+def test_methods_must_agree_and_backends_are_named(made: Fixture) -> None:
+    session = made.session
+    session.note_codecs("zstd", create_decoder("zstd"), create_encoder("zlib", None))
+    assert (session.method_in, session.backend) == ("zstd", "zstd → isa-l")
+    session.note_codecs("zstd", create_decoder("zstd"), None)
+    with pytest.raises(RemoteProtocolError, match="method zstd on every channel, received none"):
+        session.note_codecs("none", create_decoder("none"), None)
+
+
+@pytest.mark.parametrize(
+    ("method", "encoder", "backend"),
+    [("none", None, "none"), ("none", "zstd", "zstd"), ("zlib", "zlib", "isa-l")],
+)
+def test_a_backend_is_named_once(
+    made: Fixture, method: str, encoder: str | None, backend: str
+) -> None:
+    made.session.note_codecs(
+        method, create_decoder(method), create_encoder(encoder, None) if encoder else None
+    )
+    assert made.session.backend == backend
+
+
+def test_a_connection_that_is_made_too_late_is_closed(made: Fixture) -> None:
+    near, far = socket.socketpair()
+    with far:
+        made.session.fail(MigrationFailed("over"))
+        with pytest.raises(Unwind):
+            made.session.adopt(near)
+        assert near.fileno() == -1
+        assert made.session.destinations == []
+        assert far.recv(1) == b""
+
+
+def test_the_destinations_main_ends_first_and_the_source_last(
+    made: Fixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = made.session
+    pairs = [socket.socketpair() for _ in range(5)]
+    names = {
+        pairs[0][0]: "destination main",
+        pairs[1][0]: "destination 0",
+        pairs[2][0]: "destination 1",
+        pairs[3][0]: "source main",
+        pairs[4][0]: "source 0",
+    }
+    session.adopt(pairs[1][0])
+    session.adopt(pairs[2][0])
+    session.adopt(pairs[0][0], main=True)
+    session.sources += [pairs[3][0], pairs[4][0]]
+    order: list[str] = []
+    for name in ("cut", "reset"):
+        end: Callable[[socket.socket], None] = getattr(sockets, name)
+
+        def recorded(
+            sock: socket.socket, name: str = name, end: Callable[[socket.socket], None] = end
+        ) -> None:
+            if not order or not order[-1].endswith(names[sock]):
+                order.append(f"{name} {names[sock]}")
+            end(sock)
+
+        monkeypatch.setattr(sockets, name, recorded)
+    session.fail(MigrationFailed("over"))
+    session.tear_down()
+    assert order == [
+        "cut destination main",
+        "cut destination 0",
+        "cut destination 1",
+        "reset source main",
+        "reset source 0",
+    ]
+    for near, far in pairs:
+        assert far.recv(1) == b""
+        near.close()
+        far.close()
+
+
+def test_consumption_is_waited_for_on_every_channel(made: Fixture) -> None:
+    session = made.session
+    pairs = [socket.socketpair() for _ in range(3)]
+    for near, _ in pairs:
+        session.adopt(near)
+        near.sendall(b"SYNC")
+    waiter = threading.Thread(target=session.until_consumed)
+    waiter.start()
+    for _, far in pairs:
+        assert waiter.is_alive()
+        assert far.recv(10) == b"SYNC"
+    waiter.join(SETTLE)
+    assert not waiter.is_alive()
+    for sock in (sock for both in pairs for sock in both):
+        sock.close()
+
+
+def test_a_closed_channel_proves_nothing(made: Fixture) -> None:
+    near, far = socket.socketpair()
+    with near:
+        made.session.adopt(near)
+        far.close()
+        with pytest.raises(MigrationFailed, match="a multifd channel broke at the destination"):
+            made.session.until_consumed()
+
+
+def test_what_is_left_untaken_is_a_timeout() -> None:
+    session = Fixture(stall_timeout=0.05).session
+    near, far = socket.socketpair()
+    with near, far:
+        session.adopt(near)
+        near.sendall(b"x")
+        with pytest.raises(PeerTimeout, match=r"the destination leaves \d+ bytes of a channel"):
+            session.until_consumed()
+
+
+def test_a_failure_ends_the_wait_for_consumption(made: Fixture) -> None:
+    near, far = socket.socketpair()
+    unwound = threading.Event()
+
+    def wait() -> None:
+        try:
+            made.session.until_consumed()
+        except Unwind:
+            unwound.set()
+
+    with near, far:
+        made.session.adopt(near)
+        near.sendall(b"x")
+        waiter = threading.Thread(target=wait)
+        waiter.start()
+        made.session.fail(MigrationFailed("over"))
+        assert unwound.wait(SETTLE)
+        waiter.join()
+
+
+def test_a_device_that_is_copied_is_told_before_the_switchover_only(made: Fixture) -> None:
+    session = made.session
+    assert session.sighted
+    session.lost_sight("odd", "unknown")
+    assert not session.sighted
+    session.regained_sight()
+    assert session.sighted
+    session.advance(Phase.SWITCHOVER)
+    session.lost_sight("even", "unknown")
+    assert session.sighted
+    assert made.notes == ["main: device 'odd' is copied, not parsed (unknown)"]

@@ -1,0 +1,161 @@
+"""Stalls: who waits for what, for how long, and in which phase nobody is given up."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from ramferry.flows import stall
+from ramferry.flows.gate import Unwind
+from ramferry.flows.session import Phase, RelaySettings, Session
+from ramferry.flows.stall import StallWatch
+from ramferry.transport.address import UnixAddress
+
+
+class Clock:
+    """Stands in for the module's ``time``; moves only when told."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(stall, "time", clock)
+    return clock
+
+
+class Watched:
+    def __init__(self, channels: int | None = None) -> None:
+        self.notes: list[str] = []
+        settings = RelaySettings(
+            UnixAddress("in"), UnixAddress("out"), "zlib", channels=channels, stall_timeout=60
+        )
+        self.session = Session(settings, self.notes.append)
+        self.tally = self.session.tally.channel("main")
+        self.watch = StallWatch(self.session)
+        self.waiter: threading.Thread | None = None
+
+    def hold(self) -> None:
+        """Main stands before a mark that waits for channel 0."""
+        self.session.gate.expect([0])
+
+        def wait() -> None:
+            try:
+                self.session.gate.hold(0)
+            except Unwind:
+                pass
+
+        self.waiter = threading.Thread(target=wait)
+        self.waiter.start()
+        while not self.session.gate.waiting:
+            time.sleep(0.001)
+
+    def close(self) -> None:
+        self.session.gate.end()
+        if self.waiter is not None:
+            self.waiter.join(5)
+
+
+@pytest.fixture
+def watched(clock: Clock) -> Iterator[Watched]:
+    del clock
+    watched = Watched()
+    yield watched
+    watched.close()
+
+
+def test_who_waits_too_long_is_named(clock: Clock, watched: Watched) -> None:
+    watched.session.advance(Phase.CARRYING)
+    watched.hold()
+    watched.watch.look()
+    clock.now += 60
+    watched.watch.look()
+    assert watched.session.error is None
+    clock.now += 0.5
+    watched.watch.look()
+    assert str(watched.session.error) == (
+        "nothing moved for 60 s: sync mark 0 waits for the SYNC of multifd 0"
+    )
+
+
+def test_a_byte_anywhere_begins_the_wait_anew(clock: Clock, watched: Watched) -> None:
+    watched.session.advance(Phase.CARRYING)
+    watched.hold()
+    for _ in range(10):
+        clock.now += 50
+        watched.tally.bytes_in += 1
+        watched.watch.look()
+    assert watched.session.error is None
+
+
+def test_silence_where_nobody_waits_is_no_fault(clock: Clock, watched: Watched) -> None:
+    """A source that is held before its switchover may take hours."""
+    watched.session.advance(Phase.CARRYING)
+    watched.watch.look()
+    clock.now += 7200
+    watched.watch.look()
+    assert watched.session.error is None
+
+
+@pytest.mark.parametrize(("channels", "phrase"), [(None, ""), (4, r" (expected 4)")])
+def test_a_source_that_never_opens_its_channels(
+    clock: Clock, channels: int | None, phrase: str
+) -> None:
+    watched = Watched(channels)
+    watched.watch.look()
+    clock.now += 61
+    watched.watch.look()
+    assert str(watched.session.error) == (
+        f"nothing moved for 61 s: the source has not opened all its channels{phrase}"
+    )
+
+
+def test_a_switchover_is_never_given_up_but_told_of_once(clock: Clock, watched: Watched) -> None:
+    watched.session.advance(Phase.SWITCHOVER)
+    for _ in range(100):
+        clock.now += 11
+        watched.watch.look()
+    assert watched.session.error is None
+    assert len(watched.notes) == 1
+    assert "the guest is paused at the source" in watched.notes[0]
+    watched.tally.bytes_out += 1
+    for _ in range(3):
+        clock.now += 11
+        watched.watch.look()
+    assert len(watched.notes) == 2
+
+
+def test_a_blind_main_opens_the_gate_when_channels_wait(clock: Clock, watched: Watched) -> None:
+    watched.session.advance(Phase.CARRYING)
+    watched.hold()
+    watched.session.blind_since = clock.now
+    watched.watch.look()
+    clock.now += 1.9
+    watched.watch.look()
+    assert watched.session.gate.gated
+    clock.now += 0.2
+    watched.watch.look()
+    assert not watched.session.gate.gated
+    assert watched.notes == [
+        "main: its sync marks cannot be seen, so they are not held (not gated)"
+    ]
+    assert watched.session.error is None
+
+
+def test_a_blind_main_that_moves_keeps_the_gate(clock: Clock, watched: Watched) -> None:
+    watched.session.advance(Phase.CARRYING)
+    watched.hold()
+    watched.session.blind_since = clock.now
+    for _ in range(10):
+        clock.now += 1
+        watched.tally.bytes_in += 1
+        watched.watch.look()
+    assert watched.session.gate.gated

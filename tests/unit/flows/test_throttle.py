@@ -1,0 +1,126 @@
+"""The governor: kernel buffers follow the rate at which a destination really drains."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from ramferry.flows import throttle
+from ramferry.flows.session import RelaySettings, Session
+from ramferry.flows.throttle import BufferGovernor
+from ramferry.transport import budget, sockets
+from ramferry.transport.address import UnixAddress
+
+
+class Clock:
+    """Stands in for the module's ``time``; moves only when told."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class Governed:
+    """A session of unix destinations and TCP sources, and its governor under a clock."""
+
+    def __init__(self, clock: Clock, max_bandwidth: float = 0) -> None:
+        self.clock = clock
+        settings = RelaySettings(
+            UnixAddress("in"), UnixAddress("out"), "zlib", max_bandwidth=max_bandwidth
+        )
+        self.session = Session(settings, lambda _: None)
+        self.tally = self.session.tally.channel("multifd 0")
+        pairs = [socket.socketpair() for _ in range(2)]
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            far = socket.create_connection(listener.getsockname())
+            near, _ = listener.accept()
+        self.socks = [*pairs[0], *pairs[1], far, near]
+        for end, _ in pairs:
+            self.session.adopt(end)
+        self.session.sources += [pairs[0][1], near]
+        self.governor = BufferGovernor(self.session)
+
+    def drain(self, rate: float, seconds: float = 0.25) -> None:
+        self.clock.now += seconds
+        self.tally.bytes_out += int(rate * seconds)
+        self.governor.adjust()
+
+    def buffer(self) -> set[int]:
+        return {
+            sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+            for sock in self.session.destinations
+        }
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(throttle, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def governed(clock: Clock) -> Iterator[Governed]:
+    governed = Governed(clock)
+    yield governed
+    for sock in governed.socks:
+        sock.close()
+
+
+def test_before_anything_is_sent_nothing_is_set(governed: Governed) -> None:
+    before = governed.buffer()
+    governed.governor.adjust()
+    assert governed.buffer() == before
+
+
+def test_buffers_follow_the_rate(governed: Governed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sockets, "segment_size", lambda _: 0)
+    for rate in (100e6, 400e6):
+        governed.drain(rate)
+        assert governed.buffer() == {budget.socket_buffer(rate, 2, 0.0) // 2 * 2}
+    receive = governed.session.sources[1].getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+    assert receive == budget.socket_buffer(400e6, 2, 0.0) // 2 * 2
+
+
+def test_a_pause_between_rounds_is_no_slow_destination(governed: Governed) -> None:
+    governed.drain(400e6)
+    size = governed.buffer()
+    for _ in range(8):
+        governed.drain(0)
+    assert governed.buffer() == size
+
+
+def test_a_slow_destination_gets_small_buffers_in_the_end(governed: Governed) -> None:
+    governed.drain(400e6)
+    size = governed.buffer()
+    for _ in range(20):
+        governed.drain(10e6)
+    assert max(governed.buffer()) < min(size)
+
+
+def test_small_changes_are_left_alone(governed: Governed) -> None:
+    governed.drain(400e6)
+    size = governed.buffer()
+    governed.drain(420e6)
+    assert governed.buffer() == size
+
+
+def test_a_socket_that_closed_is_no_error(governed: Governed) -> None:
+    governed.session.destinations[0].close()
+    governed.drain(400e6)
+
+
+def test_the_outbox_is_bounded_by_the_rate_and_from_the_start_by_the_cap(
+    clock: Clock, governed: Governed
+) -> None:
+    assert governed.session.outbox._limit == float("inf")
+    governed.drain(100e6)
+    assert governed.session.outbox._limit == pytest.approx(2e6)
+    capped = Governed(clock, max_bandwidth=30e6)
+    assert capped.session.outbox._limit == pytest.approx(30e6 * budget.QUEUE_SECONDS)
+    for sock in capped.socks:
+        sock.close()
