@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -48,10 +49,8 @@ class Watched:
         self.session.gate.expect([0])
 
         def wait() -> None:
-            try:
+            with contextlib.suppress(Unwind):
                 self.session.gate.hold(0)
-            except Unwind:
-                pass
 
         self.waiter = threading.Thread(target=wait)
         self.waiter.start()
