@@ -128,6 +128,9 @@ class MultifdChannel:
         self._tally.bytes_out += size
 
     def _ram(self, packet: RamPacket) -> None:
+        if (packet.normal or packet.zero) and not self._tally.syncs:
+            # nothing else proves that the destination has the block list
+            raise RemoteProtocolError("a SYNC before the first pages", "pages")
         if packet.normal:
             self._pages_packet(packet)
         else:

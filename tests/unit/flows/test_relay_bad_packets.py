@@ -117,6 +117,12 @@ PACKETS = [
         HERE + "expected offsets aligned to 4096 bytes, received low bits 0x1",
     ),
     Case(
+        "pages before the first SYNC",
+        lambda script: script.field(script.find("sync", 1), FLAGS, "I", 0),
+        "multifd 1 packet 1: expected (a SYNC before the first pages, received pages"
+        "|a RAM block of this guest, received block 'pc.ram')",
+    ),
+    Case(
         "DEVICE_STATE with SYNC",
         lambda script: script.insert(
             packet(script),
