@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -18,6 +17,9 @@ from ramferry.flows.relay import Relay
 from ramferry.flows.session import RelaySettings
 from ramferry.metrics import RelayCounters, RelayResult
 from ramferry.transport.address import Address, parse_address
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""What ends a relay cleanly."""
 
 
 class _Printer:
@@ -51,9 +53,12 @@ class _Printer:
             self.note(f"the result could not be written: {error.strerror}")
 
     def note(self, text: str) -> None:
-        # a terminal or log that went away is no reason to drop a guest on its way
-        with contextlib.suppress(OSError):
+        try:
             print(f"ramferry relay: {text}", file=sys.stderr, flush=True)
+        except OSError:
+            # a terminal or log that went away is no reason to drop a guest on its way; what is
+            # left in its buffer would fail again at the end and become the exit code
+            sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - lives as long as the process
 
     def _emit(self, event: str, fields: dict[str, Any]) -> None:
         if not self._events:
@@ -151,9 +156,14 @@ def command(
         page_size=int(page_size),
         stall_timeout=stall_timeout,
     )
-    relay = Relay(settings, _Printer(events=events, results=json_file))
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda got, _: relay.stop(signal.Signals(got).name))
+    # a signal between listening and its handler would leave the socket's path behind
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        relay = Relay(settings, _Printer(events=events, results=json_file))
+        for number in _SIGNALS:
+            signal.signal(number, lambda got, _: relay.stop(signal.Signals(got).name))
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     if events:
         relay.watch_parent(sys.stdout.fileno())
     result = relay.run(once=once)
