@@ -19,7 +19,11 @@ SETTLE = 10.0
 def dial(address: Address) -> socket.socket:
     if isinstance(address, UnixAddress):
         sock = socket.socket(socket.AF_UNIX)
-        sock.connect(address.path)
+        try:
+            sock.connect(address.path)
+        except OSError:
+            sock.close()
+            raise
         return sock
     return socket.create_connection((address.host, address.port))
 
