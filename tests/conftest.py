@@ -14,6 +14,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+# Assertions of the fakes explain themselves as those of tests do. Here, because several folders
+# import them, and the first import must find it done.
+pytest.register_assert_rewrite("fakes_relay", "fakes_cases")
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 # No deadline: on a busy machine a slow example proves nothing.
