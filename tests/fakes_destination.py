@@ -89,7 +89,7 @@ class FakeDestination:
             self.listener = socket.socket(socket.AF_UNIX)
             self.listener.bind(address.path)
         else:
-            self.listener = socket.create_server((address.host, address.port))
+            self.listener = socket.create_server((address.host, address.port), reuse_port=True)
         self.listener.listen(64)
         self._accepting = threading.Thread(target=self._accept, name="fake accept")
         self._accepting.start()

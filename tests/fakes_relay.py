@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -145,9 +146,12 @@ class Stage:
 
     def over_tcp(self) -> None:
         """Use loopback ports instead of socket paths."""
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        self.destination_address = TcpAddress("127.0.0.1", port)
+        # bound as long as the stage lives, so that the port is nobody else's
+        reserved = socket.socket()
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        reserved.bind(("127.0.0.1", 0))
+        weakref.finalize(self, reserved.close)
+        self.destination_address = TcpAddress("127.0.0.1", reserved.getsockname()[1])
         self.change(listen=TcpAddress("127.0.0.1", 0), connect=self.destination_address)
 
     def change(self, **settings: object) -> None:

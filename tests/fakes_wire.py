@@ -317,6 +317,16 @@ class Script:
         self.steps[index:] = [replace(step, data=step.data[:size]), Close(step.where, how)]
         return self
 
+    def silence(self, where: int) -> Script:
+        """Send nothing on a connection after its first step."""
+        first = next(step for step in self.steps if isinstance(step, Step) and step.where == where)
+        self.steps = [
+            step
+            for step in self.steps
+            if not (isinstance(step, Step) and step.where == where) or step is first
+        ]
+        return self
+
     def stop(self, index: int, size: int = 0) -> Script:
         """Fall silent after ``size`` bytes of a step."""
         step = self.steps[index]

@@ -226,7 +226,9 @@ class Relay:
         if session.gathered.is_set() or not session.want_gathered.is_set():
             return
         self._lobby.accept()
-        if not self._roster.full() or not (self._roster.wanted or self._lobby.settled()):
+        # also where their number was told: one too many is better noticed before the first mark,
+        # for which the destination may wait on its SYNC for good
+        if not self._roster.full() or not self._lobby.settled():
             return
         try:
             self._roster.close()

@@ -33,7 +33,8 @@ class Process:
         self.child = subprocess.Popen(
             [*command, *options], stdout=stdout, stderr=subprocess.PIPE, text=True
         )
-        until(lambda: (stage.folder / "relay").exists() or self.child.poll() is not None)
+        # a path is there before anyone listens on it; a probe is harmless
+        until(lambda: _accepts(settings.listen) or self.child.poll() is not None)
 
     def end(self) -> tuple[int, str, str]:
         out, err = self.child.communicate(timeout=SETTLE)
@@ -57,7 +58,6 @@ def relay_process(
 def test_a_signal_before_any_migration(tmp_path: Path, number: signal.Signals) -> None:
     stage = Stage(tmp_path)
     with relay_process(stage, "--once") as process:
-        until(lambda: _accepts(stage.settings.listen))
         process.child.send_signal(number)
         code, _, err = process.end()
     assert code == CANCELLED
@@ -163,7 +163,10 @@ def test_a_reader_that_goes_away_ends_the_relay(tmp_path: Path) -> None:
         assert process.child.returncode == 0
 
 
-def test_a_reader_that_goes_away_in_the_switchover_waits_for_the_answer(tmp_path: Path) -> None:
+@pytest.mark.parametrize("signalled", [False, True])
+def test_a_reader_that_goes_away_in_the_switchover_waits_for_the_answer(
+    tmp_path: Path, signalled: bool
+) -> None:
     """A pipe without a reader stays so: it must not count as the second signal."""
     stage = Stage(tmp_path)
     script = Script(Guest())
@@ -173,9 +176,13 @@ def test_a_reader_that_goes_away_in_the_switchover_waits_for_the_answer(tmp_path
         assert err is not None
 
         def leave() -> None:
-            out.close()
+            if signalled:
+                process.child.send_signal(signal.SIGTERM)
+            else:
+                out.close()
             while "only the destination can end it" not in (line := err.readline()):
                 assert line
+            out.close()
             threading.Event().wait(0.3)
 
         with ends(stage, process, script, Habits(before_answer=leave)) as (source, destination):
