@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import IO, Any
 
@@ -156,14 +157,16 @@ def command(
         page_size=int(page_size),
         stall_timeout=stall_timeout,
     )
-    # a signal between listening and its handler would leave the socket's path behind
-    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    try:
-        relay = Relay(settings, _Printer(events=events, results=json_file))
-        for number in _SIGNALS:
-            signal.signal(number, lambda got, _: relay.stop(signal.Signals(got).name))
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    # Handled before anything listens, or a signal between would leave the socket's path behind.
+    # Blocking them instead would not do: a library's thread that does not block them gets them.
+    early: list[str] = []
+    stop: Callable[[str], None] = early.append
+    for number in _SIGNALS:
+        signal.signal(number, lambda got, _: stop(signal.Signals(got).name))
+    relay = Relay(settings, _Printer(events=events, results=json_file))
+    stop = relay.stop
+    for reason in early:
+        stop(reason)
     if events:
         relay.watch_parent(sys.stdout.fileno())
     result = relay.run(once=once)

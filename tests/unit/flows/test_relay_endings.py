@@ -12,7 +12,7 @@ import pytest
 from fakes_destination import Habits
 from fakes_relay import NOTICE, RelayThread, Stage, until
 from fakes_source import SETTLE
-from fakes_wire import MAIN, Close, Do, Guest, Mode, Script, Step, device
+from fakes_wire import MAIN, Close, Do, Guest, Mode, Script, Step
 from ramferry.flows import relay as relay_module
 from ramferry.wire.packets import SYNC, ram_header
 
@@ -287,21 +287,3 @@ def test_a_slow_destination_is_no_silent_one(tmp_path: Path) -> None:
         assert relay.finished().completed
         assert source.status == "completed"
     assert destination.memory == script.memory
-
-
-def test_a_blind_main_opens_the_gate_and_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A device that cannot be parsed, and behind it a mark that cannot be seen."""
-    monkeypatch.setattr("ramferry.flows.stall._BLIND", 0.1)
-    # without its footer and with one that it never sends, the copy finds no end
-    body = device(1, b"odd", 60)[:-5]
-    script = Script(Guest(early=body))
-    stage = Stage(tmp_path)
-    with (
-        RelayThread(stage.settings) as relay,
-        stage.destination(script.guest),
-        stage.source(relay, script),
-    ):
-        until(lambda: any("not gated" in note for note in relay.seen.notes))
-        assert not relay.session.gate.gated

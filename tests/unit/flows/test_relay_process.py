@@ -88,15 +88,16 @@ def ends(
 def test_a_signal_during_a_migration(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     script = Script(Guest())
+    carried = threading.Event()
+    script.steps[script.find("part", MAIN) :] = []
     with relay_process(stage, "--once") as process:
-        signalled = Do(lambda: process.child.send_signal(signal.SIGTERM))
-        script.insert(script.find("part", MAIN), Do(lambda: until(lambda: carried(1))), signalled)
-        script.steps[script.find("part", MAIN) :] = []
-
-        def carried(count: int) -> bool:
-            return len(destination.marks) >= count
-
+        script.steps += [
+            Do(lambda: carried.wait(SETTLE)),
+            Do(lambda: process.child.send_signal(signal.SIGTERM)),
+        ]
         with ends(stage, process, script) as (source, destination):
+            until(lambda: destination.marks == [0])
+            carried.set()
             code, _, err = process.end()
             until(destination.all_ended, NOTICE)
             assert source.status == "failed"
