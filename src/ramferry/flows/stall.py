@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from ramferry.errors import PeerTimeout
+from ramferry.errors import MigrationFailed, PeerTimeout
 from ramferry.flows.session import Phase, Session
 
 _BLIND: Final = 2.0
@@ -34,8 +34,7 @@ class StallWatch:
             return
         blind = session.blind_since
         if blind is not None and now - blind > _BLIND and silent > _BLIND and session.gate.waiting:
-            session.note("main: its sync marks cannot be seen, so they are not held (not gated)")
-            session.gate.open()
+            self._give_up_gating()
         waiting = session.gate.waiting
         if session.phase == Phase.GATHERING:
             waiting = "the source has not opened all its channels"
@@ -43,6 +42,19 @@ class StallWatch:
                 waiting += f" (expected {session.settings.channels})"
         if waiting and silent > session.settings.stall_timeout:
             session.fail(PeerTimeout(f"nothing moved for {silent:.0f} s: {waiting}"))
+
+    def _give_up_gating(self) -> None:
+        session = self._session
+        if not session.blocks:
+            session.fail(
+                MigrationFailed(
+                    "main: a device that cannot be parsed hides the list of RAM blocks, without "
+                    "which no page can be checked: remove the device and migrate again"
+                )
+            )
+            return
+        session.note("main: its sync marks cannot be seen, so they are not held (not gated)")
+        session.gate.open()
 
     def _remind(self, silent: float) -> None:
         if silent > _REMIND and not self._said:

@@ -1,4 +1,4 @@
-"""A main channel that cannot be parsed: its marks pass unseen, the gate opens, and that is said."""
+"""A main channel that cannot be parsed, and marks behind a gate that was opened for it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from pathlib import Path
 import pytest
 
 from fakes_relay import RelayThread, Stage, until
-from fakes_wire import MAIN, Do, Guest, Mode, Script, Step, device, footer
+from fakes_wire import MAIN, Do, Guest, Mode, Script, device
 from ramferry.flows import relay as relay_module
-
-BODY = device(1, b"odd", 60)[:-5]
-"""A device's section without the footer that ends it."""
 
 
 @pytest.fixture(autouse=True)
@@ -20,29 +17,29 @@ def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ramferry.flows.stall._BLIND", 0.1)
 
 
-def test_the_gate_opens_and_a_person_is_told(tmp_path: Path) -> None:
-    script = Script(Guest(early=BODY))
+def test_a_hidden_block_list_is_a_failure(tmp_path: Path) -> None:
+    """A device before ram, without the footer that would end it: nothing can be checked."""
+    script = Script(Guest(early=device(1, b"odd", 60)[:-5]))
     stage = Stage(tmp_path)
-    with (
-        RelayThread(stage.settings) as relay,
-        stage.destination(script.guest),
-        stage.source(relay, script),
-    ):
-        until(lambda: any("not gated" in note for note in relay.seen.notes))
-        assert not relay.session.gate.gated
+    with RelayThread(stage.settings) as relay:
+        result = stage.fail(relay, script)
+        assert "hides the list of RAM blocks" in result.error
+        assert result.exit_code == 5
+        assert any("'odd'" in note for note in relay.seen.notes)
 
 
 @pytest.mark.parametrize("mode", ["section", "round"])
-def test_marks_that_are_seen_again_pass_an_open_gate(tmp_path: Path, mode: Mode) -> None:
+def test_marks_pass_an_open_gate(tmp_path: Path, mode: Mode) -> None:
     """Nobody holds the channels any more, so that nothing waits until they are empty."""
-    script = Script(Guest(early=BODY, mode=mode))
+    script = Script(Guest(mode=mode))
     stage = Stage(tmp_path)
     with RelayThread(stage.settings) as relay:
 
         def opened() -> None:
-            until(lambda: not relay.session.gate.gated)
+            until(lambda: relay.session is not None and relay.session.gate.passed == 1)
+            relay.session.gate.open()
             relay.session.until_consumed = lambda: pytest.fail("waits for busy channels")
 
-        script.insert(script.find("start"), Do(opened), Step(MAIN, footer(1)))
+        script.insert(script.find("part", MAIN), Do(opened))
         stage.carry(relay, script)
         assert not relay.finished().gated

@@ -134,6 +134,7 @@ def test_a_switchover_is_never_given_up_but_told_of_once(clock: Clock, watched: 
 
 def test_a_blind_main_opens_the_gate_when_channels_wait(clock: Clock, watched: Watched) -> None:
     watched.session.advance(Phase.CARRYING)
+    watched.session.blocks["pc.ram"] = 4096
     watched.hold()
     watched.session.blind_since = clock.now
     watched.watch.look()
@@ -151,6 +152,7 @@ def test_a_blind_main_opens_the_gate_when_channels_wait(clock: Clock, watched: W
 
 def test_a_blind_main_that_moves_keeps_the_gate(clock: Clock, watched: Watched) -> None:
     watched.session.advance(Phase.CARRYING)
+    watched.session.blocks["pc.ram"] = 4096
     watched.hold()
     watched.session.blind_since = clock.now
     for _ in range(10):
