@@ -41,6 +41,9 @@ class StallWatch:
             if session.settings.channels:
                 waiting += f" (expected {session.settings.channels})"
         if waiting and silent > session.settings.stall_timeout:
+            if left := session.untaken():
+                # the SYNC that main waits for stands behind them: the source is not to blame
+                waiting = f"the destination leaves {left} bytes of a channel untaken"
             session.fail(PeerTimeout(f"nothing moved for {silent:.0f} s: {waiting}"))
 
     def _give_up_gating(self) -> None:

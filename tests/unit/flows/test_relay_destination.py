@@ -65,7 +65,7 @@ HABITS: dict[str, tuple[Habits, int, str]] = {
     "leaves a SYNC unread": (
         Habits(stop_reading_after=(1, 3)),
         TIMEOUT,
-        r"(main: )?the destination leaves \d+ bytes of a channel untaken",
+        r"(main: |nothing moved for \d+ s: )?the destination leaves \d+ bytes of a channel untaken",
     ),
     "says nothing that is known, before the switchover": (
         Habits(early=b"\x00\x63\x00\x04????"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import re
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -82,6 +84,28 @@ def test_who_waits_too_long_is_named(clock: Clock, watched: Watched) -> None:
     watched.watch.look()
     assert str(watched.session.error) == (
         "nothing moved for 60 s: sync mark 0 waits for the SYNC of multifd 0"
+    )
+
+
+def test_a_destination_that_leaves_bytes_untaken_is_named_before_the_source(
+    clock: Clock, watched: Watched
+) -> None:
+    """The SYNC that main waits for stands behind bytes that nobody takes."""
+    ours, theirs = socket.socketpair()
+    gone = socket.socket(socket.AF_UNIX)
+    gone.close()
+    with ours, theirs:
+        watched.session.adopt(gone)
+        watched.session.adopt(ours)
+        ours.send(b"x")
+        watched.session.advance(Phase.CARRYING)
+        watched.hold()
+        watched.watch.look()
+        clock.now += 61
+        watched.watch.look()
+    said = str(watched.session.error)
+    assert re.fullmatch(
+        r"nothing moved for 61 s: the destination leaves \d+ bytes of a channel untaken", said
     )
 
 
