@@ -8,7 +8,6 @@ and changes nothing.
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import threading
 import time
@@ -245,13 +244,8 @@ class Session:
                 raise MigrationFailed("a multifd channel broke at the destination") from None
 
     def untaken(self) -> int:
-        """Bytes that the far side leaves on the fullest multifd channel, where it still stands."""
-        left = 0
-        for sock in list(self.destinations):
-            # one that is closed meanwhile holds nobody up, and whoever used it says so
-            with contextlib.suppress(OSError):
-                left = max(left, sockets.unsent(sock))
-        return left
+        """Bytes that the far side leaves on the fullest multifd channel."""
+        return max(map(sockets.unsent, self.destinations), default=0)
 
     def _until_consumed(self, sock: socket.socket) -> None:
         pause, left, since = _DRAIN_POLL[0], -1, time.monotonic()

@@ -92,10 +92,7 @@ def test_a_destination_that_leaves_bytes_untaken_is_named_before_the_source(
 ) -> None:
     """The SYNC that main waits for stands behind bytes that nobody takes."""
     ours, theirs = socket.socketpair()
-    gone = socket.socket(socket.AF_UNIX)
-    gone.close()
     with ours, theirs:
-        watched.session.adopt(gone)
         watched.session.adopt(ours)
         ours.send(b"x")
         watched.session.advance(Phase.CARRYING)
