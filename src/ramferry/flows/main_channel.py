@@ -119,7 +119,7 @@ class MainChannel:
             return
         if event.name == "OPEN_RETURN_PATH":
             self._return_path = True
-        elif event.name in _REFUSED:
+        elif event.name in _REFUSED and not _for_bitmaps_alone(event):
             raise MigrationFailed(_REFUSED[event.name])
 
     def _judge_pages(self, event: ConfigurationSubsection) -> None:
@@ -265,3 +265,8 @@ class MainChannel:
             MigrationFailed(f"the destination refused the guest (SHUT with error {shut.error})"),
             final=True,
         )
+
+
+def _for_bitmaps_alone(event: Command) -> bool:
+    """Postcopy is advised, without page sizes, also where only dirty-bitmaps is set: RAM stays."""
+    return event.name == "POSTCOPY_ADVISE" and not event.data

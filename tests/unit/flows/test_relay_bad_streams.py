@@ -69,15 +69,10 @@ STREAMS = [
         preamble(command(3, struct.pack(">QQ", 4096, 4096))),
     ),
     Case(
-        "ADVISE without data",
-        lambda _: None,
-        "this migration may switch to postcopy, .*: unset the postcopy-ram capability",
-        FAILED,
-        preamble(command(3)),
-    ),
-    Case(
         "ADVISE after the first section",
-        lambda script: script.insert(script.find("part"), Step(MAIN, command(3))),
+        lambda script: script.insert(
+            script.find("part"), Step(MAIN, command(3, struct.pack(">QQ", 4096, 4096)))
+        ),
         "this migration may switch to postcopy, .*: unset the postcopy-ram capability",
         FAILED,
     ),

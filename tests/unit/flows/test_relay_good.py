@@ -18,6 +18,7 @@ from fakes_wire import (
     Mode,
     Script,
     Step,
+    command,
     device,
     device_content,
     page_bits,
@@ -75,6 +76,15 @@ def test_what_only_qemu_7_2_sends(tmp_path: Path, method_out: str) -> None:
     """SYNC on a data packet with an empty one behind it, and stale sizes."""
     script = Script(Guest(method="none", mode="section", sync_on_data=True, stale_size=True))
     stage = Stage(tmp_path, method=method_out)
+    with RelayThread(stage.settings) as relay:
+        stage.carry(relay, script)
+
+
+def test_a_migration_that_advises_postcopy_for_dirty_bitmaps_alone(tmp_path: Path) -> None:
+    """dirty-bitmaps without postcopy-ram: POSTCOPY_ADVISE comes without page sizes."""
+    preamble = Guest().preamble
+    script = Script(replace(Guest(), preamble=(*preamble[:3], command(3), *preamble[3:])))
+    stage = Stage(tmp_path)
     with RelayThread(stage.settings) as relay:
         stage.carry(relay, script)
 
