@@ -22,7 +22,7 @@ from migrating import (
 
 from ramferry.bench import guest
 from ramferry.bench.fill import fill
-from ramferry.bench.qemu import Qemu, find_qemus
+from ramferry.bench.qemu import Qemu, accelerator, find_qemus
 from ramferry.errors import HostError
 
 pytestmark = pytest.mark.interop
@@ -94,6 +94,15 @@ def test_idle_guest_writes_nothing(pair: Pair) -> None:
         until("the guest's ticks", lambda: guest.state(qemu.ram).beats > 20, 10)
         assert (quiet == before).all()
         assert guest.state(qemu.ram).written == 0
+
+
+@pytest.mark.parametrize("boot", [b"", guest.boot_sector(MEMORY)], ids=["paused", "running"])
+def test_kvm_carries_what_it_can(pair: Pair, boot: bytes) -> None:
+    """QEMU itself says which accelerator took the guest."""
+    with Qemu(pair.source, MEMORY, boot=boot) as qemu:
+        answer = qemu.qmp.execute("query-kvm")
+        assert answer["enabled"] == (accelerator(runs=bool(boot)) == "kvm")
+        assert answer["enabled"] or bool(boot) or not os.access("/dev/kvm", os.W_OK)
 
 
 @STOCK

@@ -93,21 +93,23 @@ def qemu_at(path: Path) -> QemuBinary:
     return QemuBinary(path, (int(match[1]), int(match[2]), int(match[3])))
 
 
-def accelerator() -> str:
-    """Choose "kvm" or "tcg" for guests that run: KVM where this user may, on real hardware.
+def accelerator(*, runs: bool = True) -> str:
+    """Choose "kvm" or "tcg": KVM where this user may, for guests that run only on real hardware.
 
     A KVM without a processor's virtualisation under it (kvm_pvm, inside a virtual machine)
     interprets what is not a kernel made for it: there QEMU 7.2 took 7 to 12 s to start the boot
     sector of guest.py, which then dirtied 3 MB/s, and 10.0 did not start it in 40 s. Under TCG
     both take 0.2 s and dirty 400 to 690 MB/s (one vCPU of a busy 2-core EPYC guest, Linux 6.18;
-    ``boot_sector(rate=None)``).
+    ``boot_sector(rate=None)``). A guest that never runs is the same to both.
     """
     try:
         os.close(os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC))
         flags = Path("/proc/cpuinfo").read_text()
     except OSError:
         return "tcg"
-    return "kvm" if re.search(r"^flags\s*:.* (vmx|svm)\b", flags, re.MULTILINE) else "tcg"
+    return (
+        "kvm" if not runs or re.search(r"^flags\s*:.* (vmx|svm)\b", flags, re.MULTILINE) else "tcg"
+    )
 
 
 class Qemu:
@@ -138,7 +140,8 @@ class Qemu:
         :param boot: a boot sector, as ``guest.boot_sector`` makes it.
         :param incoming: wait for ``migrate-incoming``, rather than start a guest.
         :param paused: the guest stays stopped until ``cont``; also after an incoming migration.
-        :param accel: "kvm" or "tcg"; ``accelerator()`` by default.
+        :param accel: "kvm" or "tcg"; by default ``accelerator()``, whose guest runs where it has a
+            boot sector.
         :param ram_folder: where the RAM's file is made; a folder in memory, or a guest's every
             write goes to a disk.
         :param options: more of QEMU's own options.
@@ -146,7 +149,7 @@ class Qemu:
         self.binary = binary
         self.memory = memory
         self._machine = machine or binary.machine
-        self._accel = accel or accelerator()
+        self._accel = accel or accelerator(runs=bool(boot))
         self._boot = boot
         self._flags = [*(["-S"] if paused else []), *(["-incoming", "defer"] if incoming else [])]
         self._ram_folder = ram_folder
@@ -220,7 +223,9 @@ class Qemu:
                 stdin=subprocess.DEVNULL,
                 stdout=stderr,
                 stderr=stderr,
-                start_new_session=True,  # a Ctrl-C is for us, and QEMU would take it as "quit"
+                # a Ctrl-C is for us, and QEMU would take it as "quit"; not a session of its own:
+                # control.relay_child says what that costs
+                process_group=0,
             )
 
     def _command(self, ram_file: Path) -> list[str]:
