@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.live import live_hooks
-from ramferry.cli.params import RATE
+from ramferry.cli.params import RATE, page_size_option
 from ramferry.cli.results import show
 from ramferry.codec import METHODS, find_method
 from ramferry.control.address import relay_uri
@@ -72,6 +72,7 @@ available; 5 migration failed, 6 cancelled: the guest runs on at the source;
     show_default=True,
     help="Where relays stand; auto uses what a QEMU has built in, and relays for the rest.",
 )
+@page_size_option
 @click.option("--via", metavar="HOST:PORT", help="A relay that runs beside a remote destination.")
 @click.option(
     "--incoming",
@@ -95,6 +96,7 @@ def command(
     downtime_limit: int,
     timeout: float | None,
     relay: str,
+    page_size: str,
     via: str | None,
     incoming: str | None,
     json_file: IO[str] | None,
@@ -114,6 +116,7 @@ def command(
         max_bandwidth=math.ceil(max_bandwidth),
         downtime_limit_ms=downtime_limit,
         relay=RelayMode(relay),
+        page_size=int(page_size),
         via=relay_uri(via) if via else None,
         incoming=str(parse_address(incoming)) if incoming else None,
     )

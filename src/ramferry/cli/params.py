@@ -61,3 +61,13 @@ class Size(click.ParamType):  # type: ignore[type-arg] # generic in newer click 
 
 
 SIZE: Final = Size()
+
+
+page_size_option = click.option(
+    "--page-size",
+    type=click.Choice(["1024", "2048", "4096", "8192", "16384", "65536"]),
+    default="4096",
+    show_default=True,
+    help="Target page size in bytes: 4096 on x86, s390x, most Arm and Power guests.",
+)
+"""A relay must know it beforehand: few machine types name it in the stream."""

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import click
 
-from ramferry.cli.params import RATE
+from ramferry.cli.params import RATE, page_size_option
 from ramferry.errors import Cancelled
 from ramferry.flows.relay import Relay
 from ramferry.flows.session import RelaySettings
@@ -105,13 +105,7 @@ def _sentence(result: RelayResult) -> str:
     metavar="RATE",
     help="Cap on the outgoing side in wire bytes per second (125M, 1Gbit). Default: none.",
 )
-@click.option(
-    "--page-size",
-    type=click.Choice(["1024", "2048", "4096", "8192", "16384", "65536"]),
-    default="4096",
-    show_default=True,
-    help="Target page size in bytes: 4096 on x86, s390x, most Arm and Power guests.",
-)
+@page_size_option
 @click.option(
     "--stall-timeout",
     type=click.FloatRange(min=0.1),

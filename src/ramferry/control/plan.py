@@ -21,6 +21,9 @@ from ramferry.control.probe import QemuFacts
 from ramferry.errors import MethodUnavailable, UsageError
 from ramferry.transport.address import TcpAddress
 
+PAGE_SIZE = 4096
+"""Of nearly every guest, in bytes."""
+
 
 class RelayMode(StrEnum):
     """``--relay``: where relays stand."""
@@ -43,6 +46,8 @@ class Wish:
     """Wire bytes a second; 0 is unlimited."""
     downtime_limit_ms: int = 300
     relay: RelayMode = RelayMode.AUTO
+    page_size: int = PAGE_SIZE
+    """The guest's target page size in bytes, for the relays."""
     via: str | None = None
     """Migration URI of a relay that runs on the far host."""
     incoming: str | None = None
@@ -75,6 +80,7 @@ class RelayStep:
     method: str
     level: int | None = None
     max_bandwidth: int = 0
+    page_size: int = PAGE_SIZE
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +142,11 @@ def _relays(wish: Wish, sockets: str, *, near: bool, far: bool) -> tuple[RelaySt
     if far:
         # Towards another relay tcp, as on a real link; towards the source QEMU unix.
         listen = "tcp:127.0.0.1:0" if near else f"unix:{sockets}/destination-relay"
-        steps.append(RelayStep("destination", listen, "none"))
+        steps.append(RelayStep("destination", listen, "none", page_size=wish.page_size))
     if near:
         listen = f"unix:{sockets}/source-relay"
-        steps.append(RelayStep("source", listen, wish.method, wish.level, wish.max_bandwidth))
+        cap, size = wish.max_bandwidth, wish.page_size
+        steps.append(RelayStep("source", listen, wish.method, wish.level, cap, size))
     return tuple(steps)
 
 

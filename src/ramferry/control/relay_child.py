@@ -16,7 +16,7 @@ from dataclasses import fields
 from typing import IO, Any
 
 from ramferry.control.blame import Complaint, Rank
-from ramferry.control.plan import RelayStep
+from ramferry.control.plan import PAGE_SIZE, RelayStep
 from ramferry.errors import (
     HostError,
     MethodUnavailable,
@@ -56,6 +56,8 @@ def command_line(step: RelayStep, connect: str, channels: int) -> list[str]:
         line += ["--level", str(step.level)]
     if step.max_bandwidth:
         line += ["--max-bandwidth", str(step.max_bandwidth)]
+    if step.page_size != PAGE_SIZE:
+        line += ["--page-size", str(step.page_size)]
     return line
 
 

@@ -290,3 +290,8 @@ def test_refusals_say_what_to_do(
 
 def test_tls_is_no_matter_without_a_relay() -> None:
     assert plan(TLS, TLS, Wish("zstd"), "/t").relays == ()
+
+
+def test_both_relays_learn_the_page_size() -> None:
+    wish = Wish("qatzip", relay=RelayMode.BOTH, page_size=8192)
+    assert [step.page_size for step in plan(HERE, HERE, wish, "/t").relays] == [8192, 8192]

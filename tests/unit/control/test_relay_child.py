@@ -2,7 +2,7 @@
 
 import os
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -29,6 +29,9 @@ def test_command_line() -> None:
     bare = command_line(RelayStep("destination", "tcp:127.0.0.1:0", "none"), "unix:/t/d", 8)
     assert "--level" not in bare
     assert "--max-bandwidth" not in bare
+    assert "--page-size" not in bare
+    sparc = command_line(replace(step, page_size=8192), "tcp:far:1", 4)
+    assert sparc[-2:] == ["--page-size", "8192"]
 
 
 def test_records_come_back_from_their_dicts() -> None:
