@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -32,12 +32,16 @@ class Pair:
 
 
 @contextmanager
-def two_qemus(pair: Pair, memory: int, *, boot: bytes = b"") -> Iterator[tuple[Qemu, Qemu]]:
+def two_qemus(
+    pair: Pair, memory: int, *, boot: bytes = b"", options: Sequence[str] = ()
+) -> Iterator[tuple[Qemu, Qemu]]:
     """A source whose guest is paused, and a destination that waits and will not run its guest."""
     machine = pair.machine
     with (
-        Qemu(pair.source, memory, machine=machine, boot=boot) as source,
-        Qemu(pair.destination, memory, machine=machine, boot=boot, incoming=True) as destination,
+        Qemu(pair.source, memory, machine=machine, boot=boot, options=options) as source,
+        Qemu(
+            pair.destination, memory, machine=machine, boot=boot, options=options, incoming=True
+        ) as destination,
     ):
         yield source, destination
 
