@@ -6,14 +6,16 @@ migration, carries no import that only the orchestrator needs.
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 import sys
 from typing import NoReturn
 
 import click
 
 from ramferry import __version__
-from ramferry.errors import RamferryError, UsageError
+from ramferry.errors import HostError, RamferryError, UsageError
 
 COMMANDS = {
     "relay": "one transcoding relay between a migration source and its destination",
@@ -26,6 +28,9 @@ COMMANDS = {
     "plan": "memory to reserve, and QATzip, QPL or software",
 }
 """Command name → one line for ``--help``; each lives in ``ramferry.cli.<name>`` as ``command``."""
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""Where a disk, and not the program, is at fault; of other OSErrors the traceback is wanted."""
 
 
 class _Table(click.Group):
@@ -66,6 +71,13 @@ def main() -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         print("ramferry: interrupted", file=sys.stderr)
         sys.exit(130)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        print(f"ramferry: cannot write the output: {error.strerror}", file=sys.stderr)
+        # what is left in its buffer would fail again at the end and become the exit code
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - lives as long as the process
+        sys.exit(HostError.exit_code)
     except RamferryError as error:
         print(f"ramferry: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

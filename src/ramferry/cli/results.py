@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import IO
 
 from rich.console import Console
 
+from ramferry.errors import HostError
 from ramferry.metrics import MigrationResult
 from ramferry.report.document import document, write_document
 from ramferry.report.table import print_table
@@ -18,16 +22,38 @@ def show(
     about: Mapping[str, object] | None = None,
     headline: str = "",
 ) -> None:
-    """Print ``headline`` and the table, and write the document.
+    """Write the document, then print ``headline`` and the table: neither takes the other with it.
 
     Where the document goes to standard output, the other two go to standard error.
 
-    :raise HostError: the document cannot be written.
+    :raise HostError: one of them cannot be written; the sentence says that the work is done.
     """
     taken = json_file is not None and json_file.name == "<stdout>"
-    console = Console(stderr=taken, highlight=False)
-    if headline:
-        console.print(headline, markup=False, soft_wrap=not console.is_terminal)
+    with _done_all_the_same():
+        try:
+            if json_file is not None:
+                write_document(document(results, about), json_file)
+        finally:
+            _print(results, headline, Console(stderr=taken, highlight=False))
+
+
+def _print(results: Sequence[MigrationResult], headline: str, console: Console) -> None:
+    if headline and console.is_terminal:
+        console.print(headline, markup=False)
+    elif headline:
+        console.file.write(f"{headline}\n")
     print_table(results, console)
-    if json_file is not None:
-        write_document(document(results, about), json_file)
+    console.file.flush()
+
+
+@contextmanager
+def _done_all_the_same() -> Iterator[None]:
+    """What cannot be told has happened: no exit code or sentence may read as if it had not."""
+    try:
+        yield
+    except HostError as error:
+        raise HostError(f"completed, but {error}") from error
+    except OSError as error:
+        # what is left in its buffer would fail again at the end and become the exit code
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - lives as long as the process
+        raise HostError(f"completed, but cannot print the table: {error.strerror}") from error

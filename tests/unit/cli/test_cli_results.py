@@ -1,0 +1,88 @@
+"""What has happened is told, also where nobody can be told."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from fakes_qmp import FakeQemu
+
+Deaf = Callable[[], AbstractContextManager[int]]
+"""A standard output that takes nothing."""
+
+FULL = Path("/dev/full")
+
+
+@contextmanager
+def broken_pipe() -> Iterator[int]:
+    """The writing end of a pipe whose reader has gone away."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        yield writer
+    finally:
+        os.close(writer)
+
+
+@contextmanager
+def full_disk() -> Iterator[int]:
+    descriptor = os.open(FULL, os.O_WRONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def ramferry(*arguments: object, stdout: int) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "ramferry", *map(str, arguments)]
+    return subprocess.run(
+        line, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False, timeout=30
+    )
+
+
+def migrated(folder: Path, document: Path, stdout: int) -> subprocess.CompletedProcess[str]:
+    """A migration between two scripted QEMUs, which completes."""
+    with (
+        FakeQemu(folder / "s") as source,
+        FakeQemu(folder / "d", run_state="inmigrate") as destination,
+    ):
+        source.peer = destination
+        options = ("--method", "none", "--json", document)
+        return ramferry("migrate", source.uri, destination.uri, *options, stdout=stdout)
+
+
+@pytest.mark.parametrize(
+    ("deaf", "why"), [(broken_pipe, errno.EPIPE), (full_disk, errno.ENOSPC)], ids=["pipe", "full"]
+)
+def test_a_table_that_nobody_takes_costs_neither_document_nor_sentence(
+    tmp_path: Path, deaf: Deaf, why: int
+) -> None:
+    document = tmp_path / "r.json"
+    with deaf() as stdout:
+        ended = migrated(tmp_path, document, stdout)
+    assert ended.returncode == 8
+    sentence = f"ramferry: completed, but cannot print the table: {os.strerror(why)}"
+    assert ended.stderr.splitlines()[-1] == sentence
+    assert json.loads(document.read_text())["results"][0]["method"] == "none"
+
+
+def test_a_document_without_room_does_not_read_as_a_failed_migration(tmp_path: Path) -> None:
+    ended = migrated(tmp_path, FULL, subprocess.PIPE)
+    assert ended.returncode == 8
+    sentence = "ramferry: completed, but cannot write the JSON document: No space left on device"
+    assert ended.stderr.splitlines()[-1] == sentence
+    assert "through-" in ended.stdout
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("plan", "memory"), ("doctor",)])
+def test_output_into_a_full_disk_is_one_sentence(arguments: tuple[str, ...]) -> None:
+    with full_disk() as stdout:
+        ended = ramferry(*arguments, stdout=stdout)
+    assert ended.returncode == 8
+    assert ended.stderr == "ramferry: cannot write the output: No space left on device\n"
