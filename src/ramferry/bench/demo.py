@@ -30,6 +30,9 @@ from ramferry.report.units import memory, rate
 DEFAULT_MEMORY: Final = {"kvm": 1 << 30, "tcg": 512 << 20}
 """Guest RAM by accelerator; it is held twice, at the source and at the destination."""
 
+LEAST_MEMORY: Final = 64 << 20
+"""The smallest guest, in bytes, whose figures are more than those of its firmware."""
+
 SPARE: Final = 512 << 20
 """What is left to the rest of the machine."""
 
@@ -87,7 +90,7 @@ def run(demo: Demo, hooks_of: Callable[[str], Hooks]) -> list[MigrationResult]:
 def check_memory(wanted: int, available: int) -> None:
     """:raise HostError: two guests of ``wanted`` bytes do not fit into ``available`` ones."""
     if 2 * wanted + SPARE > available:
-        room = max(64 << 20, ((available - SPARE) // 2) >> 26 << 26)
+        room = max(LEAST_MEMORY, ((available - SPARE) // 2) >> 26 << 26)
         raise HostError(
             f"two guests of {memory(wanted)} do not fit into the {memory(available)} of memory"
             f" that are free here: try --memory {room >> 20}M"

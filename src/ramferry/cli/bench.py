@@ -42,9 +42,15 @@ from ramferry.report.table import print_table
     default=2048,
     show_default=True,
     metavar="MIB",
-    help="The guest's RAM; it is held twice.",
+    help="The guest's RAM in MiB; it is held twice.",
 )
-@click.option("--channels", type=click.IntRange(1, 255), default=8, show_default=True)
+@click.option(
+    "--channels",
+    type=click.IntRange(1, 255),
+    default=8,
+    show_default=True,
+    help="multifd channels.",
+)
 @click.option(
     "--repeat",
     type=click.IntRange(1),
@@ -64,7 +70,13 @@ from ramferry.report.table import print_table
     metavar="RATE",
     help="Cap on the wire in bytes per second; then relays carry every case.  [default: none]",
 )
-@click.option("--json", "json_file", type=click.File("w", lazy=True), metavar="FILE")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.File("w", lazy=False),
+    metavar="FILE",
+    help="Write medians and single runs as JSON.",
+)
 def command(
     memory: int,
     channels: int,
@@ -91,16 +103,23 @@ def command(
 
         def begun(repetition: int, case: Case) -> None:
             if stop.is_set():
-                raise Cancelled("cancelled; no run was finished half")
+                raise Cancelled("stopped between two runs")
             label = f"run {repetition} of {repeat}" if repetition else "warm-up"
             screen.print(f"{label}: {case.name}")
 
-        runs = compare(
-            cases,
-            repeat,
-            lambda case: rig.carry(case.wish(channels, int(max_bandwidth)), Hooks(stop=stop)),
-            begun,
-        )
+        try:
+            runs = compare(
+                cases,
+                repeat,
+                lambda case: rig.carry(case.wish(channels, int(max_bandwidth)), Hooks(stop=stop)),
+                begun,
+            )
+        except Cancelled as error:
+            raise Cancelled("interrupted; nothing is left behind") from error
+    if json_file is not None:
+        raw = [row(result) for one in runs.values() for result in one]
+        about = {"machine": facts, "raw": raw}
+        write_document(document([medians(one) for one in runs.values()], about), json_file)
     click.echo(
         f"{memory} MiB guest, QEMU {binary.name}, {channels} channels, medians of {repeat}, "
         f"{facts['cores']} cores ({facts['cpu']}), loopback; compression in software"
@@ -108,10 +127,6 @@ def command(
     print_table([medians(one) for one in runs.values()], Console(highlight=False))
     for line in _verdicts(runs):
         click.echo(line)
-    if json_file is not None:
-        raw = [row(result) for one in runs.values() for result in one]
-        about = {"machine": facts, "raw": raw}
-        write_document(document([medians(one) for one in runs.values()], about), json_file)
 
 
 def _choose(wanted: str | None) -> QemuBinary:

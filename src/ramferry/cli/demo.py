@@ -20,7 +20,7 @@ from ramferry.cli.params import RATE, SIZE
 from ramferry.cli.results import show
 from ramferry.codec import find_method
 from ramferry.control.hooks import Hooks
-from ramferry.errors import Cancelled
+from ramferry.errors import Cancelled, UsageError
 from ramferry.report.progress import Progress
 
 GIGABIT = 125_000_000
@@ -85,6 +85,8 @@ def command(
         click.echo(demo.how_to_get_qemu())
         click.echo(str(demo.codec_alone()))
         return
+    if memory is not None and memory < demo.LEAST_MEMORY:
+        raise UsageError("--memory must be 64M or more")
     memory = memory or demo.DEFAULT_MEMORY[accelerator()]
     _run(
         demo.Demo(binaries[0], memory, names, channels, math.ceil(max_bandwidth), files), json_file
