@@ -21,6 +21,8 @@ from ramferry.errors import (
     RamferryError,
     UsageError,
 )
+from ramferry.transport.address import parse_address
+from ramferry.transport.sockets import check_free
 
 ASIDE_SECONDS = 3.0
 """How long a question may take whose answer only makes a sentence better. A destination that
@@ -89,8 +91,11 @@ class QemuEnd:
     def listen(self, uri: str) -> None:
         """Tell a destination to listen at a migration URI.
 
-        :raise HostError: it cannot: an address in use, a path it may not write.
+        :raise HostError: it cannot: an address in use, a path it may not write. QEMU itself takes
+            away whatever file has the name of its socket; a local one is kept from that.
         """
+        if self.party.local:
+            check_free(parse_address(uri))
         try:
             self._qmp.execute("migrate-incoming", {"uri": uri})
         except MethodUnavailable as error:
@@ -195,6 +200,11 @@ def check_source(end: QemuEnd) -> None:
     facts = end.facts
     if facts.migration not in IDLE:
         raise UsageError(f"the source at {end.party.uri} is migrating already ({facts.migration})")
+    if facts.run_state == "postmigrate" and facts.migration in ("failed", "cancelled"):
+        raise UsageError(
+            f"the source at {end.party.uri} is postmigrate after a {facts.migration} migration,"
+            " with its guest: `cont` there, `stop` where it is to stand still, and try again"
+        )
     if facts.run_state in ("inmigrate", "postmigrate"):
         what = (
             "waits for a guest itself" if facts.run_state == "inmigrate" else "has lost its guest"

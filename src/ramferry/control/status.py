@@ -50,6 +50,9 @@ IDLE = ENDED | {"none"}
 DEPARTED = frozenset({"postmigrate", "finish-migrate"})
 """Run states of a source whose guest has been handed over, or stands still for it."""
 
+GONE = "gone"
+"""In place of a run state: the QEMU has ended. No run state of QEMU's own has this name."""
+
 
 def phase_of(status: str) -> Phase:
     """The phase of a status; one that is unknown counts as moving, for a QEMU to come."""
@@ -61,11 +64,16 @@ def whereabouts(before: str, source: str | None, destination: str | None) -> str
 
     :param before: the source's run state when the migration began.
     :param source: its run state at the end; None where it does not answer.
-    :param destination: the destination's, likewise.
+    :param destination: the destination's, likewise; ``GONE`` where its QEMU has ended.
     """
     if source is None:
         if destination == "running":
             return "the source does not answer; the guest runs at the destination"
+        if destination is None:
+            return (
+                "neither QEMU answers: see where the guest is, with `info status` at both, before"
+                " you `cont` it at either"
+            )
         return "the source does not answer, and the guest does not run at the destination"
     if source == "running":
         return "the guest runs at the source"

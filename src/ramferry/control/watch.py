@@ -12,7 +12,7 @@ from ramferry.control.end import QemuEnd
 from ramferry.control.hooks import Hooks
 from ramferry.control.measure import sample_of, wire_bytes_of
 from ramferry.control.relays import Relays
-from ramferry.control.status import ENDED, Phase, phase_of, whereabouts
+from ramferry.control.status import ENDED, GONE, Phase, phase_of, whereabouts
 from ramferry.errors import (
     Cancelled,
     MethodUnavailable,
@@ -138,9 +138,13 @@ class Watch:
         try:
             info: Mapping[str, Any] = self._source.execute("query-migrate")
         except (PeerUnreachable, PeerTimeout) as error:
-            place = whereabouts(self._before, None, self._destination.run_state())
+            place = whereabouts(self._before, None, self._far_state())
             raise type(error)(f"{error}; {place}") from error
         return info
+
+    def _far_state(self) -> str | None:
+        state = self._destination.run_state()
+        return state if state or self._destination.connected else GONE
 
     @property
     def _before(self) -> str:
@@ -164,9 +168,7 @@ class Watch:
             self._told = now
             self._tell("migrate_cancel")
         elif self._told and now - self._told > UNDO_SECONDS:
-            place = whereabouts(
-                self._before, self._source.run_state(), self._destination.run_state()
-            )
+            place = whereabouts(self._before, self._source.run_state(), self._far_state())
             raise PeerTimeout(
                 f"{self._why.sentence}; {UNDO_SECONDS:g} s after migrate_cancel the source is"
                 f" still {status}; {place}"
@@ -212,7 +214,7 @@ class Watch:
         the destination's is stopped, since the source's is the one that goes on.
         """
         state = self._source.settle(lambda state: state == self._before, RESUME_SECONDS)
-        far = self._destination.run_state()
+        far = self._far_state()
         place = whereabouts(self._before, state, far)
         if far != "running" or state is None:
             return place

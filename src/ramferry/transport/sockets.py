@@ -64,11 +64,32 @@ def _tcp_listener(address: TcpAddress) -> tuple[socket.socket, tuple[str, int]]:
     return listener, (str(place[0]), int(place[1]))
 
 
+def check_free(address: Address) -> None:
+    """See that a process which listens at ``address``, an absolute path, takes nothing away.
+
+    :raise HostError: there is a file that is not a socket, or somebody listens.
+    """
+    if not isinstance(address, UnixAddress) or not os.path.isabs(address.path):
+        return
+    try:
+        _is_stale(address.path)
+    except PermissionError:
+        return  # not ours to look at: perhaps the other process may
+    except OSError as error:
+        raise HostError(f"cannot listen on {address}: {_reason(error)}") from error
+
+
 def _remove_stale(path: str) -> None:
+    if _is_stale(path):
+        os.unlink(path)
+
+
+def _is_stale(path: str) -> bool:
+    """True for a socket on which nobody listens, false where there is nothing; else an OSError."""
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
-        return
+        return False
     if not stat.S_ISSOCK(mode):
         raise OSError(errno.EEXIST, "the path exists and is not a socket")
     # ask the kernel first: a connection that closes at once ends a QEMU that waits for its guest
@@ -78,8 +99,7 @@ def _remove_stale(path: str) -> None:
             try:
                 probe.connect(path)
             except ConnectionRefusedError:
-                os.unlink(path)
-                return
+                return True
     raise OSError(errno.EADDRINUSE, "another process listens there")
 
 

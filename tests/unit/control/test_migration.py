@@ -397,6 +397,28 @@ def test_refusals_come_before_anything_moved(
     assert not on.source.migrating.is_set()
 
 
+def test_a_source_that_kept_its_guest_in_postmigrate_is_told_how_to_go_on(stage: Make) -> None:
+    # so QEMU 7.2 leaves a paused guest whose migration failed in its switchover
+    on = stage({"steps": (Step("active"), Step("failed", "postmigrate")), "run_state": "paused"})
+    with pytest.raises(MigrationFailed, match="which is postmigrate"):
+        on.migrate()
+    with pytest.raises(UsageError, match="after a failed migration, with its guest: `cont` there"):
+        on.migrate()
+
+
+def test_a_file_where_the_destination_is_to_listen_is_kept(
+    stage: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ramferry.control.plan.Party.local", True)
+    path = tmp_path / "precious"
+    path.write_text("data")
+    on = stage()
+    with pytest.raises(HostError, match=f"cannot listen on unix:{path}: the path exists"):
+        on.migrate(replace(WISH, incoming=f"unix:{path}"))
+    assert "migrate-incoming" not in on.destination.commands()
+    assert on.destination.parameters == PARAMETERS
+
+
 def test_nobody_there(tmp_path: Path) -> None:
     with pytest.raises(PeerUnreachable, match="no QEMU answers at"):
         migrate(f"qmp:{tmp_path / 'no'}", f"qmp:{tmp_path / 'no'}", WISH, Hooks())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ramferry.control.status import ENDED, PHASES, Phase, phase_of, whereabouts
+from ramferry.control.status import ENDED, GONE, PHASES, Phase, phase_of, whereabouts
 
 
 def test_final_statuses_are_those_of_the_final_phases() -> None:
@@ -41,6 +41,19 @@ def test_phase(status: str, phase: Phase) -> None:
             None,
             "inmigrate",
             "the source does not answer, and the guest does not run at the destination",
+        ),
+        (
+            "running",
+            None,
+            GONE,
+            "the source does not answer, and the guest does not run at the destination",
+        ),
+        (
+            "running",
+            None,
+            None,
+            "neither QEMU answers: see where the guest is, with `info status` at both, before"
+            " you `cont` it at either",
         ),
         (
             "running",
