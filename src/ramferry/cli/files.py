@@ -156,7 +156,11 @@ def _input(name: str, options: Options, task: Task) -> Iterator[tuple[int, os.st
     if name == PIPE:
         if not task.compresses and os.isatty(0) and not options.force:
             raise UsageError("compressed data is not read from a terminal: name a file, or -f")
-        yield 0, os.fstat(0)
+        try:
+            status = os.fstat(0)
+        except OSError as error:
+            raise HostError(f"cannot read standard input: {error.strerror}") from error
+        yield 0, status
         return
     removes = not (options.keep or options.to_stdout or options.discard or options.output == PIPE)
     try:

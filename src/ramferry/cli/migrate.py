@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.live import live_hooks
-from ramferry.cli.params import RATE, page_size_option
+from ramferry.cli.params import RATE, Seconds, page_size_option
 from ramferry.cli.results import show
 from ramferry.codec import METHODS, find_method
 from ramferry.control.address import relay_uri
@@ -61,7 +61,7 @@ available; 5 migration failed, 6 cancelled: the guest runs on at the source;
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Seconds(min=0, min_open=True),
     metavar="S",
     help="Seconds after which the migration is cancelled.  [default: none]",
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+import math
+from typing import Any, Final
 
 import click
 
@@ -35,6 +36,24 @@ class Rate(click.ParamType):  # type: ignore[type-arg] # generic in newer click 
 
 
 RATE: Final = Rate()
+
+
+class Seconds(click.FloatRange):
+    """A finite number of seconds within a range: ``nan`` passes every comparison with a limit."""
+
+    name = "seconds"
+
+    def convert(
+        self,
+        value: Any,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> float:
+        """Read a number, check the range, refuse what never comes."""
+        seconds = float(super().convert(value, param, ctx))
+        if not math.isfinite(seconds):
+            self.fail(f"{value!r} is no number of seconds", param, ctx)
+        return seconds
 
 
 class Size(click.ParamType):  # type: ignore[type-arg] # generic in newer click only

@@ -12,8 +12,8 @@ from typing import IO, Any
 
 import click
 
-from ramferry.cli.params import RATE, page_size_option
-from ramferry.errors import Cancelled
+from ramferry.cli.params import RATE, Seconds, page_size_option
+from ramferry.errors import Cancelled, UsageError
 from ramferry.flows.relay import Relay
 from ramferry.flows.session import RelaySettings
 from ramferry.metrics import RelayCounters, RelayResult
@@ -108,7 +108,7 @@ def _sentence(result: RelayResult) -> str:
 @page_size_option
 @click.option(
     "--stall-timeout",
-    type=click.FloatRange(min=0.1),
+    type=Seconds(min=0.1),
     default=60.0,
     show_default=True,
     help="Seconds after which a peer that stopped in the middle of something is given up.",
@@ -141,6 +141,8 @@ def command(
     migration at LISTEN; a QEMU destination, or another relay, waits at CONNECT. Where the method
     stays the same, checked bytes go on as they came.
     """
+    if events and sys.stdout is None:
+        raise UsageError("--events writes to standard output, which is closed")
     settings = RelaySettings(
         listen=parse_address(listen),
         connect=parse_address(connect),

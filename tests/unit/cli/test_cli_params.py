@@ -3,7 +3,7 @@
 import click
 import pytest
 
-from ramferry.cli.params import RATE, SIZE
+from ramferry.cli.params import RATE, SIZE, Seconds
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,13 @@ def test_size(text: str, size: int) -> None:
 def test_no_size(text: str) -> None:
     with pytest.raises(click.BadParameter):
         SIZE.convert(text, None, None)
+
+
+def test_seconds() -> None:
+    assert Seconds(min=0.1).convert("2.5", None, None) == 2.5
+
+
+@pytest.mark.parametrize("text", ["", "0.05", "-1", "nan", "inf", "soon"])
+def test_no_seconds(text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        Seconds(min=0.1).convert(text, None, None)
