@@ -158,8 +158,8 @@ def test_a_fault_before_a_lone_relay(
         assert way.meddler.struck.wait(STRIKE_SECONDS)
         assert_both_survive(way, way.meddler.struck_at)
         (sentence,) = way.results()
-        # of a cut channel the source may tell first, by closing main
-        assert sentence.startswith("multifd 1" if fault == "damage" else ("multifd 1", "main: "))
+        # of a cut channel the source may tell first, by closing all others
+        assert sentence.startswith("multifd 1" if fault == "damage" else ("multifd ", "main: "))
 
 
 @PAIRS
@@ -171,8 +171,9 @@ def test_a_channel_is_cut_between_two_relays(pair: Pair, route: Route, fault: Fa
         assert way.meddler.struck.wait(STRIKE_SECONDS)
         assert_both_survive(way, way.meddler.struck_at)
         first, second = way.results()
-        assert "multifd" in first
-        assert "multifd 1" in second or "main" in second
+        # whoever sees the cut first ends all channels: which of them the other sees end is chance
+        assert first.startswith(("multifd ", "main: "))
+        assert second.startswith(("multifd ", "main: "))
 
 
 @PAIRS
