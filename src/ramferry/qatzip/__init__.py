@@ -4,15 +4,19 @@
 >>> bytes(decompress(result.data).data[:6]), result.backend
 (b'a page', 'isa-l')
 
-Nothing here loads QATzip's own library: ``software.py`` does the work with ISA-L, libdeflate and
-zlib, and every result names the backend that ran. Files and pipes of any size go through
-``ramferry.qatzip.stream``. All errors are ``UsageError`` and ``CorruptDataError``.
+Where a QAT device is there and a test job proved it, QATzip's own library compresses and inflates
+gzip-ext on it (``hardware.py``); everything else is ISA-L's, libdeflate's and zlib's
+(``software.py``), and every result names the backends that ran. Files and pipes of any size go
+through ``ramferry.qatzip.stream``. All errors are ``UsageError``,
+``CorruptDataError`` and ``MethodUnavailable``.
 """
 
+from ramferry.qatzip.accelerator import ACCELERATORS
 from ramferry.qatzip.base import FORMATS, LEVELS, MAX_SIZE, MEMBER_SIZE, Buffer, Result, Totals
 from ramferry.qatzip.session import Session, compress, decompress
 
 __all__ = [
+    "ACCELERATORS",
     "FORMATS",
     "LEVELS",
     "MAX_SIZE",

@@ -1,7 +1,7 @@
 """What every part of the QATzip layer shares: formats, limits, results, and a backend's contract.
 
 A :class:`Backend` does the work of one session in one format. The software one is
-``software.py``; a hardware one implements the same five members and is chosen in ``session.py``.
+``software.py``, the one for QAT devices ``hardware.py``; ``accelerator.py`` chooses.
 """
 
 from __future__ import annotations

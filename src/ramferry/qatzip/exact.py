@@ -26,14 +26,9 @@ from typing import BinaryIO, cast
 
 from isal import isal_zlib
 
-from ramferry.qatzip import framing
+from ramferry.qatzip import members
 
 _ISAL_ERROR = cast("type[Exception]", isal_zlib.IsalError)
-_HEAD = framing.GZIP_EXT_HEAD
-_MAGIC = framing.GZIP_EXT_MAGIC
-_XFL = 8
-"""Offset of the only byte of the magic that differs between writers."""
-_AROUND = _HEAD.size + framing.GZIP_TRAILER.size
 
 
 def has_exact_sizes(payload: memoryview, size: int) -> bool:
@@ -43,22 +38,10 @@ def has_exact_sizes(payload: memoryview, size: int) -> bool:
     bytes behind a member would shift that length to a smaller number; the reader compares the
     real lengths with ``size``, so where both sums agree nothing was shifted.
     """
-    at = promised = 0
-    while at < len(payload):
-        if len(payload) - at <= _AROUND:
-            return False
-        magic, src, dest = _HEAD.unpack_from(payload, at)
-        at += dest + _AROUND
-        if (
-            at > len(payload)
-            or magic[:_XFL] != _MAGIC[:_XFL]
-            or magic[_XFL + 1 :] != _MAGIC[_XFL + 1 :]
-        ):
-            return False
-        if src == 0 or src != int.from_bytes(payload[at - 4 : at], "little"):
-            return False
-        promised += src
-    return promised == size
+    chain = members.walk(payload)
+    if chain is None or not all(member.src for member in chain):
+        return False
+    return sum(member.src for member in chain) == size
 
 
 def inflate_exact(payload: memoryview, out: memoryview) -> bool:

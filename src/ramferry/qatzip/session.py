@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ramferry.errors import UsageError
+from ramferry.qatzip.accelerator import AUTO, choose
 from ramferry.qatzip.base import (
     GZIP_EXT,
     MAX_SIZE,
     MEMBER_SIZE,
-    Backend,
     Buffer,
     Result,
     byte_view,
@@ -15,7 +17,7 @@ from ramferry.qatzip.base import (
     check_level,
     check_member_size,
 )
-from ramferry.qatzip.software import SoftwareBackend
+from ramferry.qatzip.hardware import HardwareBackend
 
 
 class Session:
@@ -26,7 +28,12 @@ class Session:
     """
 
     def __init__(
-        self, level: int = 1, *, format: str = GZIP_EXT, member_size: int = MEMBER_SIZE
+        self,
+        level: int = 1,
+        *,
+        format: str = GZIP_EXT,
+        member_size: int = MEMBER_SIZE,
+        accelerator: str = AUTO,
     ) -> None:
         """Choose the parameters.
 
@@ -34,17 +41,36 @@ class Session:
         :param format: "gzip-ext", "gzip", "raw", "4B" or "zlib".
         :param member_size: input bytes of a member, for gzip-ext, gzip and 4B: 65536 is the most
             that QATzip's hardware inflates with its default buffers; raw and zlib are one stream.
+        :param accelerator: "auto": a QAT device where a test job proved it, done once in a process;
+            "require": a device or an error; "off": the CPU.
         :raise UsageError: a parameter is outside its range.
+        :raise MethodUnavailable: a device is required and cannot be had.
         """
         self.level = check_level(level)
         self.format = check_format(format)
         self.member_size = check_member_size(member_size)
-        self._backend: Backend = SoftwareBackend(level, format, member_size)
+        self._backend, self.why = choose(accelerator, level, format, member_size)
 
     @property
     def backend(self) -> str:
-        """What compresses at this level: "isa-l" or "libdeflate"."""
+        """What works: "isa-l" or "libdeflate" by the level, "qat", "qat 93 % / isa-l 7 %"."""
         return self._backend.name
+
+    @property
+    def shares(self) -> Mapping[str, int]:
+        """Bytes of data by engine so far; empty where the session is the CPU's alone."""
+        return self._backend.shares if isinstance(self._backend, HardwareBackend) else {}
+
+    @property
+    def trouble(self) -> str:
+        """The latest failure of the device, whose work the CPU did; empty where there is none."""
+        return self._backend.trouble if isinstance(self._backend, HardwareBackend) else ""
+
+    def buffer(self, size: int) -> memoryview:
+        """Memory of ``size`` bytes to pass to this session, which a device reads without a copy."""
+        if isinstance(self._backend, HardwareBackend):
+            return self._backend.buffer(size)
+        return memoryview(bytearray(size))
 
     def compress(self, data: object) -> Result:
         """Compress ``data``, any contiguous buffer, which may be empty: one empty member then.

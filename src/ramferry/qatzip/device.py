@@ -1,0 +1,163 @@
+"""One QATzip session on the device: set up without a software path, called, torn down, rebuilt.
+
+``sw_backup`` is always 0, so that the library says why it cannot instead of compressing in
+software. Every call compares what was consumed and produced, and reads hw_session_stat. A session
+that met an error is of no further use to the library: the next call sets up another.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from dataclasses import dataclass
+
+import numpy as np
+
+from ramferry.errors import UsageError
+from ramferry.qatzip.base import GZIP_EXT, MEMBER_SIZE
+from ramferry.qatzip.library import (
+    DATA_FORMATS,
+    DEFLATE,
+    DUPLICATE,
+    OK,
+    Library,
+    QzSession,
+    QzSessionParamsDeflate,
+    words,
+)
+
+SHORTEST = 24
+"""Input bytes that the library reads whatever it was told; shorter input is padded with zeros."""
+SMALLEST_BUFFER, LARGEST_BUFFER = 1024, 512 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """How a session uses the device; QATzip's defaults."""
+
+    buffer_size: int = MEMBER_SIZE
+    """hw_buff_sz: input bytes of a member, one value for the whole process."""
+    busy_polling: bool = False
+    """Ask the device without a pause, instead of in steps of 10 µs to 64 ms: a core for latency."""
+    static_huffman: bool = False
+    """Static Huffman codes instead of dynamic ones, on devices that have them."""
+    threshold: int = 1024
+    """input_sz_thrshold: members of fewer input bytes are the CPU's."""
+
+    def __post_init__(self) -> None:
+        size = self.buffer_size
+        if not SMALLEST_BUFFER <= size <= LARGEST_BUFFER or size & (size - 1):
+            raise UsageError(
+                f"a device's buffer has {SMALLEST_BUFFER} to {LARGEST_BUFFER} bytes, a power of "
+                f"two, not {size}"
+            )
+        if self.threshold < 128:
+            raise UsageError(f"a device takes members of 128 bytes or more, not {self.threshold}")
+
+
+class DeviceError(Exception):
+    """A call that the device did not do, or not wholly; never leaves this package."""
+
+    def __init__(self, text: str, code: int = OK) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class DeviceSession:
+    """One session: one level, one thread at a time, both directions."""
+
+    def __init__(self, library: Library, level: int, tuning: Tuning) -> None:
+        """Nothing is set up before the first call."""
+        self._library = library
+        self._params = QzSessionParamsDeflate()
+        library.defaults(self._params)
+        self._params.comp_lvl = level
+        self._params.comp_algorithm = DEFLATE
+        self._params.data_fmt = DATA_FORMATS[GZIP_EXT]
+        self._params.sw_backup = 0
+        self._params.hw_buff_sz = tuning.buffer_size
+        self._params.strm_buff_sz = tuning.buffer_size
+        self._params.input_sz_thrshold = tuning.threshold
+        self._params.polling_mode = int(tuning.busy_polling)
+        self._params.huffman_hdr = int(tuning.static_huffman)
+        self._session: QzSession | None = None
+        self._end: weakref.finalize[..., DeviceSession] | None = None
+        self._out = memoryview(b"")
+
+    def compress(self, data: memoryview) -> memoryview:
+        """Compress ``data``; the result is the session's, until its next call.
+
+        :raise DeviceError: the device did not, or not all of it.
+        """
+        session = self._ready()
+        bound = self._library.bound(len(data), session)
+        if bound == 0:
+            raise DeviceError("the library gives no bound for the output")
+        if len(self._out) < bound:
+            self._out = self._library.buffer(bound)
+        source = _address(data)
+        sizes = ctypes.c_uint32(len(data)), ctypes.c_uint32(len(self._out))
+        code = self._library.compress(session, source, sizes[0], _address(self._out), sizes[1], 1)
+        self._check("qzCompress", session, code)
+        self._compare("qzCompress", (sizes[0].value, len(data)))
+        if not 0 < sizes[1].value <= len(self._out):
+            self._fail(f"qzCompress put out {sizes[1].value} bytes")
+        return self._out[: sizes[1].value]
+
+    def decompress(self, payload: memoryview, out: memoryview) -> None:
+        """Decompress ``payload`` into ``out``, which it must fill.
+
+        :raise DeviceError: the device did not, or not all of it.
+        """
+        session = self._ready()
+        given = payload if len(payload) >= SHORTEST else _padded(payload)
+        sizes = ctypes.c_uint32(len(payload)), ctypes.c_uint32(len(out))
+        code = self._library.decompress(session, _address(given), sizes[0], _address(out), sizes[1])
+        self._check("qzDecompress", session, code)
+        self._compare("qzDecompress", (sizes[0].value, len(payload)), (sizes[1].value, len(out)))
+
+    def drop(self) -> None:
+        """Tear the session down; the next call sets up another."""
+        self._session = None
+        if self._end is not None:
+            self._end()
+
+    def _ready(self) -> QzSession:
+        """The session, set up where it is not."""
+        if self._session is not None:
+            return self._session
+        session = QzSession()
+        code = self._library.init(session, 0)
+        if code not in (OK, DUPLICATE):
+            raise DeviceError(f"qzInit returned {words(code)}", code)
+        self._end = weakref.finalize(self, self._library.tear_down, session)
+        self._end.atexit = False  # threads may still be in the library then; it cleans up itself
+        self._check("qzSetupSessionDeflate", session, self._library.set_up(session, self._params))
+        self._session = session
+        return session
+
+    def _check(self, call: str, session: QzSession, code: int) -> None:
+        """Both signs of a call that the device did not do; the session is dropped."""
+        if code != OK:
+            self._fail(f"{call} returned {words(code)}", code)
+        if session.hw_session_stat not in (OK, DUPLICATE):
+            stat = int(session.hw_session_stat)
+            self._fail(f"after {call} hw_session_stat is {words(stat)}", stat)
+
+    def _compare(self, call: str, *sizes: tuple[int, int]) -> None:
+        for found, expected in sizes:
+            if found != expected:
+                self._fail(f"{call} did {found} of {expected} bytes")
+
+    def _fail(self, text: str, code: int = OK) -> None:
+        self.drop()
+        raise DeviceError(text, code)
+
+
+def _address(view: memoryview) -> int:
+    """Where a buffer begins, read-only ones included; it must outlive the call."""
+    return int(np.frombuffer(view, np.uint8).ctypes.data) if len(view) else 0
+
+
+def _padded(payload: memoryview) -> memoryview:
+    return memoryview(bytes(payload).ljust(SHORTEST, b"\0"))
