@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.live import live_hooks
-from ramferry.cli.params import RATE, Seconds, page_size_option
+from ramferry.cli.params import RATE, Seconds, accelerator_option, page_size_option
 from ramferry.cli.results import show
 from ramferry.codec import METHODS, find_method
 from ramferry.control.address import relay_uri
@@ -73,6 +73,7 @@ available; 5 migration failed, 6 cancelled: the guest runs on at the source;
     help="Where relays stand; auto uses what a QEMU has built in, and relays for the rest.",
 )
 @page_size_option
+@accelerator_option
 @click.option("--via", metavar="HOST:PORT", help="A relay that runs beside a remote destination.")
 @click.option(
     "--incoming",
@@ -97,6 +98,7 @@ def command(
     timeout: float | None,
     relay: str,
     page_size: str,
+    accelerator: str,
     via: str | None,
     incoming: str | None,
     json_file: IO[str] | None,
@@ -117,6 +119,7 @@ def command(
         downtime_limit_ms=downtime_limit,
         relay=RelayMode(relay),
         page_size=int(page_size),
+        accelerator=accelerator,
         via=relay_uri(via) if via else None,
         incoming=str(parse_address(incoming)) if incoming else None,
     )

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import click
 
+from ramferry.qatzip.accelerator import ACCELERATORS
+
 _UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
 
 
@@ -81,6 +83,14 @@ class Size(click.ParamType):  # type: ignore[type-arg] # generic in newer click 
 
 SIZE: Final = Size()
 
+
+accelerator_option = click.option(
+    "--accelerator",
+    type=click.Choice(ACCELERATORS),
+    default=ACCELERATORS[0],
+    show_default=True,
+    help="QATzip on a QAT device: auto where a test job proves one, require it or fail, or off.",
+)
 
 page_size_option = click.option(
     "--page-size",

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import click
 
-from ramferry.cli.params import RATE, Seconds, page_size_option
+from ramferry.cli.params import RATE, Seconds, accelerator_option, page_size_option
 from ramferry.errors import Cancelled, UsageError
 from ramferry.flows.relay import Relay
 from ramferry.flows.session import RelaySettings
@@ -106,6 +106,7 @@ def _sentence(result: RelayResult) -> str:
     help="Cap on the outgoing side in wire bytes per second (125M, 1Gbit). Default: none.",
 )
 @page_size_option
+@accelerator_option
 @click.option(
     "--stall-timeout",
     type=Seconds(min=0.1),
@@ -130,6 +131,7 @@ def command(
     channels: int | None,
     max_bandwidth: float,
     page_size: str,
+    accelerator: str,
     stall_timeout: float,
     once: bool,
     json_file: IO[str] | None,
@@ -152,6 +154,7 @@ def command(
         max_bandwidth=max_bandwidth,
         page_size=int(page_size),
         stall_timeout=stall_timeout,
+        accelerator=accelerator,
     )
     # Handled before anything listens, or a signal between would leave the socket's path behind.
     # Blocking them instead would not do: a library's thread that does not block them gets them.

@@ -5,13 +5,28 @@
 
 from __future__ import annotations
 
-from ramferry.codec.base import MAX_PAYLOAD, PACKET_BYTES, Buffer, Decoder, Encoder
-from ramferry.codec.table import METHODS, Method, create_decoder, create_encoder, find_method
+from ramferry.codec.base import (
+    MAX_PAYLOAD,
+    PACKET_BYTES,
+    Accelerated,
+    Buffer,
+    Decoder,
+    Encoder,
+)
+from ramferry.codec.table import (
+    METHODS,
+    Method,
+    create_decoder,
+    create_encoder,
+    find_method,
+    name_backends,
+)
 
 __all__ = [
     "MAX_PAYLOAD",
     "METHODS",
     "PACKET_BYTES",
+    "Accelerated",
     "Buffer",
     "Decoder",
     "Encoder",
@@ -19,4 +34,5 @@ __all__ = [
     "create_decoder",
     "create_encoder",
     "find_method",
+    "name_backends",
 ]

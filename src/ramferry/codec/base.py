@@ -6,7 +6,8 @@ time; everything expensive inside them releases the GIL.
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
 
 Buffer = bytes | bytearray | memoryview
 """What payloads are made of; memoryviews are one-dimensional, of format ``B``, contiguous."""
@@ -62,3 +63,23 @@ class Decoder(Protocol):
         :raise CorruptDataError: the payload is damaged, short, long, or has bytes left over. The
             decoder is of no further use then.
         """
+
+
+@runtime_checkable
+class Accelerated(Protocol):
+    """An encoder or decoder that a device may serve, and the CPU where the device does not."""
+
+    @property
+    def why(self) -> str:
+        """One sentence: which of the two was chosen, and why."""
+
+    @property
+    def shares(self) -> Mapping[str, int]:
+        """Bytes of pages that each engine did so far; empty where there is but one engine."""
+
+    @property
+    def trouble(self) -> str:
+        """The latest failure of the device, whose work the CPU did; empty where there is none."""
+
+    def buffer(self, size: int) -> memoryview:
+        """Memory for pages or payloads that the device reaches without a copy."""

@@ -19,6 +19,7 @@ from enum import StrEnum
 from ramferry.control.address import connectable, is_here_only, port_is_open, qmp_host
 from ramferry.control.probe import QemuFacts
 from ramferry.errors import MethodUnavailable, UsageError
+from ramferry.qatzip.accelerator import AUTO, REQUIRE
 from ramferry.transport.address import TcpAddress
 
 PAGE_SIZE = 4096
@@ -48,6 +49,8 @@ class Wish:
     relay: RelayMode = RelayMode.AUTO
     page_size: int = PAGE_SIZE
     """The guest's target page size in bytes, for the relays."""
+    accelerator: str = AUTO
+    """One of ``ramferry.qatzip.ACCELERATORS``, for the relays on this host."""
     via: str | None = None
     """Migration URI of a relay that runs on the far host."""
     incoming: str | None = None
@@ -81,6 +84,7 @@ class RelayStep:
     level: int | None = None
     max_bandwidth: int = 0
     page_size: int = PAGE_SIZE
+    accelerator: str = AUTO
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,7 @@ def plan(source: Party, destination: Party, wish: Wish, sockets: str) -> Route:
     _need_multifd(source, destination)
     far = _wants_destination_relay(destination, wish)
     near = _wants_source_relay(source, wish)
+    _need_accelerated(wish, relayed=near or far)
     if near or far or wish.via:
         _refuse_tls(source, destination)
     incoming = _incoming(destination, wish, sockets, relayed=near or far)
@@ -142,11 +147,21 @@ def _relays(wish: Wish, sockets: str, *, near: bool, far: bool) -> tuple[RelaySt
     if far:
         # Towards another relay tcp, as on a real link; towards the source QEMU unix.
         listen = "tcp:127.0.0.1:0" if near else f"unix:{sockets}/destination-relay"
-        steps.append(RelayStep("destination", listen, "none", page_size=wish.page_size))
+        steps.append(
+            RelayStep(
+                "destination",
+                listen,
+                "none",
+                page_size=wish.page_size,
+                accelerator=wish.accelerator,
+            )
+        )
     if near:
         listen = f"unix:{sockets}/source-relay"
         cap, size = wish.max_bandwidth, wish.page_size
-        steps.append(RelayStep("source", listen, wish.method, wish.level, cap, size))
+        steps.append(
+            RelayStep("source", listen, wish.method, wish.level, cap, size, wish.accelerator)
+        )
     return tuple(steps)
 
 
@@ -207,6 +222,19 @@ def _need_multifd(source: Party, destination: Party) -> None:
     for side, party in (("source", source), ("destination", destination)):
         if not party.facts.methods:
             raise MethodUnavailable(f"the {side}, {party.facts.name}, has no multifd")
+
+
+def _need_accelerated(wish: Wish, *, relayed: bool) -> None:
+    """A device can be required of relays on this host only, and for its method only."""
+    if wish.accelerator != REQUIRE:
+        return
+    if wish.method != "qatzip":
+        raise UsageError(f"--accelerator require is for method qatzip, not {wish.method}")
+    if not relayed:
+        raise UsageError(
+            "--accelerator require is for relays on this host, and none is needed: QEMU itself"
+            " uses the device or not, without a word; add --relay both"
+        )
 
 
 def _refuse_tls(source: Party, destination: Party) -> None:

@@ -26,6 +26,7 @@ from ramferry.errors import (
     UsageError,
 )
 from ramferry.metrics import ChannelCounters, RelayCounters, RelayResult
+from ramferry.qatzip.accelerator import AUTO
 
 LISTEN_SECONDS = 20.0
 """A relay listens 0.2 s after its start here (2-core EPYC guest); this is for a host that swaps."""
@@ -56,6 +57,8 @@ def command_line(step: RelayStep, connect: str, channels: int) -> list[str]:
         line += ["--level", str(step.level)]
     if step.max_bandwidth:
         line += ["--max-bandwidth", str(step.max_bandwidth)]
+    if step.accelerator != AUTO:
+        line += ["--accelerator", step.accelerator]
     if step.page_size != PAGE_SIZE:
         line += ["--page-size", str(step.page_size)]
     return line

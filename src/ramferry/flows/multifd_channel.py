@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from ramferry.codec import create_decoder, create_encoder
+from ramferry.codec import Accelerated, create_decoder, create_encoder
 from ramferry.codec.base import MAX_PAYLOAD, PACKET_BYTES, Buffer, Decoder, Encoder
 from ramferry.errors import (
     MigrationFailed,
@@ -198,11 +198,19 @@ class MultifdChannel:
     def _choose(self, method: str) -> Decoder:
         """The source's method is known: make the codecs for it."""
         settings = self._session.settings
-        decoder = create_decoder(method, page_size=settings.page_size)
+        size, accelerator = settings.page_size, settings.accelerator
+        decoder = create_decoder(method, page_size=size, accelerator=accelerator)
         if method != settings.method:
             self._encoder = create_encoder(
-                settings.method, settings.level, page_size=settings.page_size
+                settings.method, settings.level, page_size=size, accelerator=accelerator
             )
+        # a device reads what the socket wrote, and writes what the socket reads
+        if isinstance(decoder, Accelerated):
+            self._payload = decoder.buffer(MAX_PAYLOAD)
+        for codec in (decoder, self._encoder):
+            if isinstance(codec, Accelerated):
+                self._pages = codec.buffer(PACKET_BYTES)
+                break
         self._session.note_codecs(method, decoder, self._encoder)
         return decoder
 

@@ -15,7 +15,7 @@ import time
 from functools import partial
 from typing import Final, Protocol
 
-from ramferry.codec import create_encoder
+from ramferry.codec import create_decoder, create_encoder
 from ramferry.errors import (
     Cancelled,
     MigrationFailed,
@@ -33,6 +33,7 @@ from ramferry.flows.stall import StallWatch
 from ramferry.flows.throttle import BufferGovernor
 from ramferry.flows.waiting import WaitingChannels
 from ramferry.metrics import RelayCounters, RelayResult
+from ramferry.qatzip.accelerator import REQUIRE
 from ramferry.transport import budget, sockets
 from ramferry.transport.address import Address, UnixAddress
 
@@ -64,8 +65,16 @@ class Relay:
     """Listens at one address and carries one migration after another to the other."""
 
     def __init__(self, settings: RelaySettings, observer: Observer) -> None:
-        # a wrong method or level is the caller's error: before anything listens
-        create_encoder(settings.method, settings.level, page_size=settings.page_size)
+        # a wrong method or level is the caller's error, a device that is required and not there
+        # this host's: before anything listens
+        create_encoder(
+            settings.method,
+            settings.level,
+            page_size=settings.page_size,
+            accelerator=settings.accelerator,
+        )
+        if settings.accelerator == REQUIRE:
+            create_decoder("qatzip", accelerator=REQUIRE)
         self._settings = settings
         self._observer = observer
         self._listener = sockets.listen(settings.listen)
@@ -250,6 +259,7 @@ class Relay:
             session.tear_down()
         session.close()
         self._session = None
+        session.engines.tell_troubles()
         result = self._result(session, completed)
         self._observer.progress(result.counters)
         self._observer.finished(result)

@@ -18,10 +18,12 @@ from typing import Final
 
 from ramferry.codec.base import Decoder, Encoder
 from ramferry.errors import MigrationFailed, PeerTimeout, RamferryError, RemoteProtocolError
+from ramferry.flows.engines import Engines
 from ramferry.flows.gate import SyncGate, Unwind
 from ramferry.flows.loop import hung_up
 from ramferry.flows.outbox import Outbox
 from ramferry.flows.tally import Tally
+from ramferry.qatzip.accelerator import AUTO
 from ramferry.transport import sockets
 from ramferry.transport.address import Address
 from ramferry.transport.pacing import Pacer
@@ -61,6 +63,8 @@ class RelaySettings:
     page_size: int = 4096
     stall_timeout: float = 60.0
     """Seconds after which a peer that stopped in the middle of something is given up."""
+    accelerator: str = AUTO
+    """One of ``ramferry.qatzip.ACCELERATORS``, for both directions."""
 
 
 class Session:
@@ -92,8 +96,7 @@ class Session:
         """Set when the migration has failed or every thread has ended."""
         self.error: RamferryError | None = None
         self.method_in = ""
-        self.backend = ""
-        """What inflates and compresses, as in ``RelayResult.backend``."""
+        self.engines = Engines(note)
         self.sources: list[socket.socket] = []
         """Connections towards the source, main first."""
         self.destinations: list[socket.socket] = []
@@ -109,6 +112,11 @@ class Session:
     def phase(self) -> Phase:
         """How far the migration is."""
         return self._phase
+
+    @property
+    def backend(self) -> str:
+        """What inflates and compresses, as in ``RelayResult.backend``."""
+        return self.engines.backend
 
     def advance(self, phase: Phase) -> bool:
         """Enter a later phase; an earlier one is ignored. False where the migration has failed."""
@@ -189,9 +197,7 @@ class Session:
             if self.method_in not in ("", method):
                 raise RemoteProtocolError(f"method {self.method_in} on every channel", method)
             self.method_in = method
-            used = [decoder.backend, encoder.backend] if encoder else [decoder.backend]
-            working = dict.fromkeys(one for one in used if one != "none")
-            self.backend = " → ".join(working) or "none"
+        self.engines.add(decoder, encoder)
 
     def start(
         self, name: str, run: Callable[[], None], farewell: Callable[[], None] = lambda: None

@@ -272,6 +272,20 @@ OLD = replace(HERE, facts=replace(FACTS, methods=frozenset(), version=(3, 1, 0))
             "needs the port",
         ),
         (FAR, HERE, {"method": "zstd"}, UsageError, "cannot reach tcp:127.0.0.1:0"),
+        (
+            HERE,
+            HERE,
+            {"method": "zstd", "accelerator": "require"},
+            UsageError,
+            "is for method qatzip, not zstd",
+        ),
+        (
+            HERE_ALL,
+            HERE_ALL,
+            {"method": "qatzip", "accelerator": "require"},
+            UsageError,
+            "for relays on this host, and none is needed",
+        ),
         (FAR_ALL, HERE, {"method": "qpl"}, UsageError, "cannot reach a relay here"),
     ],
 )
@@ -295,3 +309,8 @@ def test_tls_is_no_matter_without_a_relay() -> None:
 def test_both_relays_learn_the_page_size() -> None:
     wish = Wish("qatzip", relay=RelayMode.BOTH, page_size=8192)
     assert [step.page_size for step in plan(HERE, HERE, wish, "/t").relays] == [8192, 8192]
+
+
+def test_both_relays_learn_the_accelerator() -> None:
+    steps = plan(HERE, HERE, Wish("qatzip", accelerator="require"), "/t").relays
+    assert [step.accelerator for step in steps] == ["require", "require"]

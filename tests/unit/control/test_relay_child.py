@@ -32,6 +32,9 @@ def test_command_line() -> None:
     assert "--page-size" not in bare
     sparc = command_line(replace(step, page_size=8192), "tcp:far:1", 4)
     assert sparc[-2:] == ["--page-size", "8192"]
+    assert "--accelerator" not in sparc
+    line = command_line(replace(step, accelerator="require"), "tcp:far:1", 4)
+    assert line[-2:] == ["--accelerator", "require"]
 
 
 def test_records_come_back_from_their_dicts() -> None:
