@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ramferry.cli.files import SUFFIXES, Options, file_options, run_all
+from ramferry.cli.params import accelerator_option
 from ramferry.errors import UsageError
 from ramferry.qatzip import FORMATS, LEVELS, MEMBER_SIZE, Totals, stream
 from ramferry.qatzip.base import MAX_MEMBER_SIZE
@@ -15,10 +16,11 @@ from ramferry.qatzip.base import MAX_MEMBER_SIZE
 class _Compress:
     compresses = True
 
-    def __init__(self, level: int, format: str, member_size: int) -> None:
+    def __init__(self, level: int, format: str, member_size: int, accelerator: str) -> None:
         self._level = level
         self._format = format
         self._member_size = member_size
+        self._accelerator = accelerator
 
     def target(self, source: Path, force: bool) -> Path:
         """Append the format's suffix."""
@@ -38,6 +40,7 @@ class _Compress:
             self._level,
             format=self._format,
             member_size=self._member_size,
+            accelerator=self._accelerator,
             progress=progress,
         )
 
@@ -67,6 +70,7 @@ class _Compress:
     metavar="BYTES",
     help="Input bytes of a member; QAT hardware inflates members of up to 65536 bytes.",
 )
+@accelerator_option
 def command(
     files: tuple[str, ...],
     keep: bool,
@@ -77,6 +81,7 @@ def command(
     level: int,
     format: str,
     member_size: int,
+    accelerator: str,
 ) -> None:
     """Compress each FILE into a file of its name and the format's suffix.
 
@@ -85,4 +90,4 @@ def command(
     QAT hardware.
     """
     options = Options(keep, force, to_stdout, output, verbose)
-    run_all(files, options, _Compress(level, format, member_size))
+    run_all(files, options, _Compress(level, format, member_size, accelerator))

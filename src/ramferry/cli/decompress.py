@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ramferry.cli.files import SUFFIXES, Options, file_options, run_all
+from ramferry.cli.params import accelerator_option
 from ramferry.errors import CorruptDataError, UsageError
 from ramferry.qatzip import FORMATS, Totals, stream
 
@@ -16,8 +17,9 @@ _BY_SUFFIX = {suffix: format for format, suffix in SUFFIXES.items()} | {".tgz": 
 class _Decompress:
     compresses = False
 
-    def __init__(self, format: str | None) -> None:
+    def __init__(self, format: str | None, accelerator: str) -> None:
         self._format = format
+        self._accelerator = accelerator
 
     def target(self, source: Path, force: bool) -> Path:
         """Take the suffix away; .tgz becomes .tar."""
@@ -35,7 +37,9 @@ class _Decompress:
         """Decompress one input, in the format that was named, or that its suffix says."""
         format = self._format or _BY_SUFFIX.get(Path(source).suffix, "gzip")
         try:
-            totals = stream.decompress(reader, writer, format=format, progress=progress)
+            totals = stream.decompress(
+                reader, writer, format=format, accelerator=self._accelerator, progress=progress
+            )
             if totals.bytes_in == 0:
                 raise CorruptDataError("compressed data", "nothing")
         except CorruptDataError as error:
@@ -56,6 +60,7 @@ class _Decompress:
     is_flag=True,
     help="Verify everything, write nothing and keep the input files; default: no.",
 )
+@accelerator_option
 def command(
     files: tuple[str, ...],
     keep: bool,
@@ -65,6 +70,7 @@ def command(
     verbose: bool,
     format: str | None,
     test: bool,
+    accelerator: str,
 ) -> None:
     """Decompress each FILE into a file of its name without the suffix.
 
@@ -73,4 +79,4 @@ def command(
     errors: no file of the final name appears then.
     """
     options = Options(keep, force, to_stdout, output, verbose, discard=test)
-    run_all(files, options, _Decompress(format))
+    run_all(files, options, _Decompress(format, accelerator))

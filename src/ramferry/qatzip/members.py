@@ -33,19 +33,23 @@ class Member:
 
 def walk(payload: memoryview) -> list[Member] | None:
     """Find all members; None where ``payload`` is anything but a chain with true lengths."""
+    chain = leading(payload)
+    return chain if (chain[-1].end if chain else 0) == len(payload) else None
+
+
+def leading(payload: memoryview) -> list[Member]:
+    """Find the members with true lengths that ``payload`` begins with."""
     members: list[Member] = []
     at = 0
-    while at < len(payload):
-        if len(payload) - at <= _HEAD.size + _TRAILER.size:
-            return None
+    while len(payload) - at > _HEAD.size + _TRAILER.size:
         magic, src, dest = _HEAD.unpack_from(payload, at)
         end = at + _HEAD.size + dest + _TRAILER.size
         plain = magic[:_XFL] == _MAGIC[:_XFL] and magic[_XFL + 1 :] == _MAGIC[_XFL + 1 :]
-        if end > len(payload) or not plain:
-            return None
+        if dest == 0 or end > len(payload) or not plain:
+            break
         crc, size = _TRAILER.unpack_from(payload, end - _TRAILER.size)
         if size != src:
-            return None
+            break
         members.append(Member(at, end, src, magic[_XFL], crc))
         at = end
     return members

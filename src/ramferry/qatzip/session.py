@@ -57,6 +57,11 @@ class Session:
         return self._backend.name
 
     @property
+    def accelerated(self) -> bool:
+        """Whether a device was chosen, lost or not."""
+        return isinstance(self._backend, HardwareBackend)
+
+    @property
     def shares(self) -> Mapping[str, int]:
         """Bytes of data by engine so far; empty where the session is the CPU's alone."""
         return self._backend.shares if isinstance(self._backend, HardwareBackend) else {}
@@ -112,18 +117,26 @@ class Session:
 
 
 def compress(
-    data: object, level: int = 1, *, format: str = GZIP_EXT, member_size: int = MEMBER_SIZE
+    data: object,
+    level: int = 1,
+    *,
+    format: str = GZIP_EXT,
+    member_size: int = MEMBER_SIZE,
+    accelerator: str = AUTO,
 ) -> Result:
     """Compress ``data``, any contiguous buffer; parameters and errors are those of Session.
 
     :return: the compressed bytes in ``.data``, and in ``.backend`` every backend that ran.
     """
-    return Session(level, format=format, member_size=member_size).compress(data)
+    session = Session(level, format=format, member_size=member_size, accelerator=accelerator)
+    return session.compress(data)
 
 
-def decompress(data: object, *, format: str = GZIP_EXT, max_size: int = MAX_SIZE) -> Result:
+def decompress(
+    data: object, *, format: str = GZIP_EXT, max_size: int = MAX_SIZE, accelerator: str = AUTO
+) -> Result:
     """Decompress all members in ``data``; see :meth:`Session.decompress`.
 
     :return: the bytes in ``.data``, and in ``.backend`` every backend that ran.
     """
-    return Session(format=format).decompress(data, max_size=max_size)
+    return Session(format=format, accelerator=accelerator).decompress(data, max_size=max_size)

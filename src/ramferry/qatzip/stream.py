@@ -11,16 +11,19 @@ from __future__ import annotations
 import os
 import zlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
 from isal import isal_zlib
 
-from ramferry.errors import UsageError
-from ramferry.qatzip import framing
+from ramferry.errors import CorruptDataError, UsageError
+from ramferry.qatzip import framing, members
+from ramferry.qatzip.accelerator import AUTO
 from ramferry.qatzip.base import (
     GZIP_EXT,
+    GZIP_FORMATS,
+    MAX_SIZE,
     MEMBER_FORMATS,
     MEMBER_SIZE,
     ZLIB,
@@ -32,6 +35,7 @@ from ramferry.qatzip.base import (
 )
 from ramferry.qatzip.inflate import BACKEND as INFLATE_BACKEND
 from ramferry.qatzip.inflate import Inflater
+from ramferry.qatzip.members import Member
 from ramferry.qatzip.session import Session
 from ramferry.qatzip.software import ISAL, ISAL_LEVELS, STDLIB
 from ramferry.qatzip.source import Source
@@ -70,6 +74,7 @@ def compress(
     format: str = GZIP_EXT,
     member_size: int = MEMBER_SIZE,
     threads: int = 0,
+    accelerator: str = AUTO,
     progress: Progress | None = None,
 ) -> Totals:
     """Compress everything ``reader`` gives into ``writer``; neither is closed, nor flushed.
@@ -78,7 +83,9 @@ def compress(
     :param format: one of FORMATS.
     :param member_size: input bytes of a member; see :class:`ramferry.qatzip.Session`.
     :param threads: how many compress; 0 is one per CPU that this process may use.
+    :param accelerator: see :class:`ramferry.qatzip.Session`.
     :raise UsageError: a parameter is outside its range, or a file does not block.
+    :raise MethodUnavailable: a device is required and cannot be had.
     :raise OSError: as the files raise it.
     """
     if threads < 0:
@@ -86,9 +93,11 @@ def compress(
     output = _Output(writer, progress)
     if check_format(format) in MEMBER_FORMATS:
         count = 2 * (threads or len(os.sched_getaffinity(0)))
-        sessions = [Session(level, format=format, member_size=member_size) for _ in range(count)]
+        wish = {"format": format, "accelerator": accelerator}
+        sessions = [Session(level, member_size=member_size, **wish) for _ in range(count)]
         _compress_members(reader, output, sessions)
     else:
+        Session(level, format=format, accelerator=accelerator)  # a device that is required is not
         _compress_stream(reader, output, check_level(level), format)
     return output.totals()
 
@@ -99,6 +108,7 @@ def decompress(
     *,
     format: str = GZIP_EXT,
     max_size: int | None = None,
+    accelerator: str = AUTO,
     progress: Progress | None = None,
 ) -> Totals:
     """Decompress everything ``reader`` gives into ``writer``; neither is closed, nor flushed.
@@ -108,16 +118,56 @@ def decompress(
 
     :param format: one of FORMATS; gzip-ext and gzip read the same.
     :param max_size: most bytes to put out; None sets no bound, as memory does not grow with them.
+    :param accelerator: see :class:`ramferry.qatzip.Session`; the CPU takes over for good where
+        members come that a device does not take.
     :raise CorruptDataError: damage, truncation, trailing bytes, or more than ``max_size``.
-    :raise UsageError: the format is unknown, or a file does not block.
+    :raise UsageError: a parameter is unknown, or a file does not block.
+    :raise MethodUnavailable: a device is required and cannot be had.
     :raise OSError: as the files raise it.
     """
     output = _Output(writer, progress)
     source = Source(read=lambda size: _blocking(reader.read(size)))
-    for piece in Inflater(source, check_format(format), max_size).chunks():
+    same = GZIP_EXT if format in GZIP_FORMATS else format
+    session = Session(format=same, accelerator=accelerator)
+    inflater = Inflater(source, format, max_size)
+    if session.accelerated:
+        for result in _on_device(source, session, max_size):
+            inflater.produced += len(result.data)
+            output.write(result.data, source.offset, result.backend)
+    for piece in inflater.chunks():
         output.write(piece, source.offset, INFLATE_BACKEND)
-    output.write(b"", source.offset, INFLATE_BACKEND)
+    output.write(b"", source.offset, "" if output.bytes_out else INFLATE_BACKEND)
     return output.totals()
+
+
+def _on_device(source: Source, session: Session, max_size: int | None) -> Iterator[Result]:
+    """Inflate batches of whole members, as long as they are such as a device takes.
+
+    What a session refuses is left in ``source``: the reader that comes next says where it is.
+    """
+    left = MAX_SIZE if max_size is None else max_size
+    while chain := _batch(source.peek(BATCH)):
+        end = chain[-1].end
+        try:
+            result = session.decompress(source.peek(end)[:end], max_size=left)
+        except CorruptDataError:
+            return
+        left -= 0 if max_size is None else len(result.data)
+        source.member += len(chain)
+        source.skip(end)
+        yield result
+
+
+def _batch(window: memoryview) -> list[Member]:
+    """The members that ``window`` begins with, of a device's size, up to BATCH bytes of data."""
+    chain: list[Member] = []
+    size = 0
+    for member in members.leading(window):
+        size += member.src
+        if member.src > MEMBER_SIZE or size > BATCH:
+            break
+        chain.append(member)
+    return chain
 
 
 class _Output:
