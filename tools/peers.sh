@@ -2,11 +2,12 @@
 # Gets the programs Ramferry is tested against; does nothing where they are there already.
 #
 #   tools/peers.sh qemu   a qemu-system-x86_64 on the PATH
-#   tools/peers.sh        that, and under build/peers: Debian 13's QEMU 10.0 and the real qzip
+#   tools/peers.sh        that, a C compiler, and under build/peers: Debian 13's QEMU 10.0, the
+#                         real qzip and libqatzip
 #
-# Only QEMU on the PATH is installed on the system, and only with root's rights. Everything else
-# is fetched with a private apt configuration and unpacked under build/peers/trixie, which takes
-# no rights. The commands in build/peers/bin run those programs with their own dynamic loader and
+# Only QEMU and cc on the PATH are installed on the system, and only with root's rights. Everything
+# else is fetched with a private apt configuration and unpacked under build/peers/trixie, which
+# takes no rights. The commands in build/peers/bin run those programs with their own dynamic loader and
 # libraries: they see the caller's files, sockets and devices, and keep the caller's process id.
 #
 # A peer that cannot be had costs one sentence and is skipped; with RAMFERRY_REQUIRE_PEERS=1 it is
@@ -38,6 +39,19 @@ qemu_on_path() {
     fi
     miss "there is no qemu-system-x86_64 on the PATH: install it (Debian and Ubuntu, as root:" \
         "apt-get install qemu-system-x86); until then what needs a QEMU is skipped."
+}
+
+# The stand-ins for libqatzip and libqat (tests/standin) are compiled when a test asks for them.
+compiler() {
+    command -v cc >/dev/null && return 0
+    if may_install; then
+        say "installing gcc with apt-get"
+        apt_install gcc libc6-dev && return 0
+        miss "apt-get could not install gcc (its words are above): what needs a stand-in is skipped."
+        return 0
+    fi
+    miss "there is no cc on the PATH: install it (Debian and Ubuntu, as root: apt-get install gcc" \
+        "libc6-dev); until then what needs a stand-in for a device is skipped."
 }
 
 # Prints the address of this host's own Debian archive, as apt knows it from whatever file and
@@ -90,12 +104,13 @@ Dir::Etc::preferencesparts "/dev/null";
 END
 }
 
-# unpack FOLDER: downloads both packages with all they depend on, and unpacks them in FOLDER/tree
+# unpack FOLDER: downloads the packages with all they depend on, and unpacks them in FOLDER/tree
 # without running anything of theirs.
 unpack() {
     local folder=$1 deb
     local apt=(apt-get -q -y -c "$folder/apt.conf" -o Dpkg::Use-Pty=0)
-    "${apt[@]}" update && "${apt[@]}" install --download-only qemu-system-x86 qatzip || return 1
+    "${apt[@]}" update || return 1
+    "${apt[@]}" install --download-only qemu-system-x86 qatzip libqatzip3 || return 1
     mkdir -p "$folder/tree"
     for deb in "$folder"/cache/archives/*.deb; do
         dpkg-deb -x "$deb" "$folder/tree" || return 1
@@ -129,7 +144,7 @@ END
 }
 
 # try_out FOLDER: QEMU is of the expected version and brings up a paused machine with its own
-# firmware, and qzip returns a file as it was.
+# firmware, qzip returns a file as it was, and libqatzip is there.
 try_out() {
     local qemu=$1/$qemu qzip=$1/$qzip sample=$1/sample
     echo "Expecting QEMU $qemu_version:"
@@ -140,7 +155,9 @@ try_out() {
         return 1
     echo "Compressing a file with qzip and decompressing it:"
     cp "$1/$suite/share/seabios/bios-256k.bin" "$sample" && "$qzip" -k "$sample" &&
-        "$qzip" -d -k -o "$1/again" "$sample.gz" && cmp "$sample" "$1/again"
+        "$qzip" -d -k -o "$1/again" "$sample.gz" && cmp "$sample" "$1/again" || return 1
+    echo "Looking for libqatzip:"
+    ls "$1/$suite/lib/libqatzip.so.3"
 }
 
 # fetch ARCHIVE: nothing appears in build/peers before it was tried out. Every step is chained,
@@ -164,7 +181,7 @@ is_current() {
 }
 
 trixie_peers() {
-    local what="QEMU $qemu_version and qzip of Debian 13" skipped="the tests that need them are skipped."
+    local what="QEMU $qemu_version, qzip and libqatzip of Debian 13" skipped="the tests that need them are skipped."
     local wanted archive
     wanted=$(sha256sum <tools/peers.sh)
     is_current "$wanted" && return 0
@@ -192,6 +209,7 @@ case ${1:-all} in
     qemu) qemu_on_path ;;
     all)
         qemu_on_path
+        compiler
         trixie_peers
         ;;
     *) fail "the argument is qemu or all, not $1." ;;

@@ -18,6 +18,9 @@ from ramferry.errors import MethodUnavailable
 QATZIP_SONAME: Final = "libqatzip.so.3"
 QAT_SONAME: Final = "libqat.so.4"
 
+VFIO: Final = "/dev/vfio"
+"""Where libqat looks for devices; where there is none it says so on standard error."""
+
 OUT_OF_TREE_NODES: Final = ("/dev/qat_adf_ctl", "/dev/qat_dev_processes")
 """Nodes of Intel's own driver, whose library is not libqat.so.4."""
 
@@ -163,10 +166,14 @@ def words(code: int) -> str:
 
 def device_present(path: str = QAT_SONAME) -> bool:
     """Whether libqat, or a node of Intel's own driver, says that there is a device."""
+    if any(map(os.path.exists, OUT_OF_TREE_NODES)):
+        return True
+    if not os.path.isdir(VFIO):
+        return False
     try:
         ask = ctypes.CDLL(path, mode=os.RTLD_NOW | os.RTLD_LOCAL).icp_sal_userIsQatAvailable
     except (OSError, AttributeError):
-        return any(map(os.path.exists, OUT_OF_TREE_NODES))
+        return False
     ask.argtypes, ask.restype = (), ctypes.c_uint32
     return bool(ask())
 
