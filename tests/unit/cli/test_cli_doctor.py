@@ -11,7 +11,12 @@ from typing import Any
 import pytest
 
 from fakes_sysroot import PF, PF_PATH, TREES
-from ramferry.cli import main
+from ramferry.cli import doctor, main
+from ramferry.hardware.diagnosis import Prove, diagnose
+from ramferry.hardware.facts import HostFacts
+from ramferry.metrics.host import DoctorReport, QemuBuilt
+from ramferry.qatzip.proof import prove
+from standins import StandIn
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -160,3 +165,42 @@ def test_plan_method_says_what_was_given_and_what_was_found(ramferry: Run, tmp_p
     _, text, _ = ramferry("plan", "method", "--sysroot", str(tmp_path), "--iaa", "3", "--no-svm")
     assert "SVM: no (--no-svm); 1 QAT (0000:6b:00.0: ready), 3 IAA (--iaa)" in text
     assert text.endswith("--method qatzip --level 1\n")
+
+
+def test_only_this_host_and_this_user_are_proven(
+    ramferry: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Prove | None] = []
+
+    def recorded(
+        facts: HostFacts, qemus: tuple[QemuBuilt, ...] | None, proof: Prove | None
+    ) -> DoctorReport:
+        asked.append(proof)
+        return diagnose(facts, qemus)
+
+    monkeypatch.setattr(doctor, "diagnose", recorded)
+    TREES["a"](tmp_path)
+    ramferry("doctor")
+    ramferry("doctor", "--user", "root")
+    ramferry("doctor", "--sysroot", str(tmp_path))
+    assert asked == [prove, None, None]
+
+
+@pytest.mark.parametrize(
+    ("faults", "code", "words"),
+    [
+        ({}, 0, "the device compressed 128 KiB at level 1"),
+        ({"setup_code": -103}, 11, "qzSetupSessionDeflate returned -103 (no instance"),
+        ({"software": 1}, 11, "QATzip compressed 128 KiB at level 1 in software"),
+    ],
+)
+def test_a_job_is_the_last_word(
+    tmp_path: Path, faults: dict[str, int], code: int, words: str
+) -> None:
+    standin = StandIn(tmp_path)
+    standin.set(**faults)
+    TREES["a"](tmp_path)
+    _, facts = doctor.facts_of(str(tmp_path), "alice")
+    report = diagnose(facts, None, lambda: prove(lambda: standin.library))
+    assert report.exit_code == code
+    assert words in report.qatzip.sentence
