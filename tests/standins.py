@@ -5,6 +5,7 @@ Each :class:`StandIn` is a copy of its own, so that its faults and counts are it
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import functools
 import itertools
@@ -36,6 +37,7 @@ def built(*defines: str) -> Path:
             pytest.fail(f"RAMFERRY_REQUIRE_PEERS=1 forbids to skip: {reason}")
         pytest.skip(reason)
     folder = Path(tempfile.mkdtemp(prefix="ramferry-standin-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     flags = ["-O1", "-Wall", "-Werror", "-shared", "-fPIC", *(f"-D{name}" for name in defines)]
     for source, library in (("libqatzip.c", "libqatzip.so.3"), ("libqat.c", "libqat.so.4")):
         line = [compiler, *flags, "-o", folder / library, SOURCES / source, "-lpthread"]
