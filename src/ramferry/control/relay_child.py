@@ -147,10 +147,12 @@ class RelayChild:
     def _sentence(self) -> str:
         if self.result is not None and self.result.error:
             return self.result.error
+        code = self._process.returncode
+        if code < 0:  # what it noted before has nothing to do with that
+            return f"killed by signal {-code}"
         if self._sentences:
             return self._sentences[-1].split(": ", 1)[-1].rstrip(".")
-        code = self._process.returncode
-        return f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+        return f"exit code {code}"
 
     def _join(self) -> None:
         """The process has ended: so have its pipes, once what they hold is read."""

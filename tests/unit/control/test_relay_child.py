@@ -80,6 +80,7 @@ def test_a_killed_relay_is_told_of(tmp_path: Path) -> None:
     child = RelayChild(RelayStep("source", f"unix:{tmp_path}/s", "none"), "unix:/d", 2)
     try:
         child.wait_listening()
+        child._sentences.append("ramferry relay: a note from before, which is not the cause")
         os.kill(child.pid, 9)
         child.wait_finished(10)
         killed = "the source relay ended: killed by signal 9"
