@@ -67,8 +67,10 @@ def test_a_device_lost_on_the_way_is_told_with_its_share(standin: StandIn, tmp_p
     shares = dict(part.rsplit(" ", 2)[:2] for part in result.backend.split(" / "))
     assert set(shares) == {"qat", "isa-l"}
     assert sum(map(int, shares.values())) == 100
-    [told] = [note for note in notes if "took over" in note]
-    assert told.startswith("the CPU took over from the device: qz")
+    told = [note for note in notes if "took over" in note]
+    # one cause a channel: which call the loss meets, a running one or a set-up, is chance
+    assert 1 <= len(told) == len(set(told)) <= Guest().channels
+    assert all(note.startswith("the CPU took over from the device: qz") for note in told)
 
 
 @pytest.mark.parametrize("method", ["qatzip", "none"])
