@@ -1,0 +1,1 @@
+"""VM state in one file: saved by a receiver, restored by a sender."""

@@ -1,0 +1,123 @@
+"""Pages between a flow's ends: what a sender is given, and where a receiver puts what it gets.
+
+A sender asks a ``Batch`` for its pages in the thread of the channel that will carry them, so that
+gathering, reading and checking run in parallel. A receiver gives what it inflated to a ``Sink``:
+guest memory, or a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ramferry.errors import RamferryError
+from ramferry.wire.events import RamBlock
+from ramferry.wire.ram import Mode
+
+Offsets = NDArray[np.uint64]
+"""Byte offsets of pages in their RAM block, multiples of the page size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """At most one packet's worth of pages of one RAM block."""
+
+    block: str
+    normal: Offsets
+    """Pages with content, in the order of ``data``."""
+    zero: Offsets
+    """Pages of zeros only."""
+    data: memoryview
+    """The normal pages' bytes one after another, of format ``B``; valid until the next call of
+    whoever handed them out."""
+
+
+class Batch(Protocol):
+    """One packet's worth of pages that are still to be fetched."""
+
+    def load(self, buffer: memoryview) -> Pages:
+        """Fetch the pages; called once, in the thread of the channel that carries them.
+
+        :param buffer: ``PACKET_BYTES`` of the channel's own, for ``Pages.data`` where the pages do
+            not lie side by side in memory already. May be DMA memory of a device.
+        :raise RamferryError: they cannot be had; that ends the migration.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class StreamHead:
+    """What the main channel says before the first page."""
+
+    machine: str
+    """The machine type's versioned name; empty where the stream has none."""
+    page_size: int
+    """Target page size in bytes."""
+    blocks: Sequence[RamBlock]
+    """In the order of the stream."""
+    mode: Mode
+    """Which record is the sync mark: "section" or "round"."""
+    uuid: bytes
+    """16 bytes, from the channels' initial packets: zeros where the guest has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class MainStream:
+    """The main channel without its pages: what has to come first, in between and last.
+
+    All parts are verbatim, but for OPEN_RETURN_PATH and PING, which are left out.
+    """
+
+    head: bytes
+    """From ``QEVM`` to the last entry of the block list: no mark, EOS or footer behind it."""
+    ram_section: int
+    """Section id of ram."""
+    between: bytes
+    """Other sections and commands between ram's START and its END, in their order."""
+    tail: bytes
+    """Everything behind the footer of ram's END, up to the end of stream."""
+
+
+class ChannelSink(Protocol):
+    """Takes one multifd channel's pages, in that channel's thread."""
+
+    def pages(self, pages: Pages) -> None:
+        """Take pages; ``pages.data`` is the channel's again on return.
+
+        Within one round no page comes twice, on whatever channel.
+
+        :raise RamferryError: they cannot be taken; that fails the migration.
+        """
+
+
+class Sink(Protocol):
+    """Takes a whole migration. Methods are called from main's thread where not said otherwise."""
+
+    def begin(self, head: StreamHead) -> None:
+        """The block list was read and bounded; no page has been handed over yet.
+
+        :raise RamferryError: this guest cannot be taken; that fails the migration.
+        """
+
+    def channel(self, channel_id: int) -> ChannelSink:
+        """The place for one channel's pages; called in that channel's thread, after ``begin``."""
+
+    def main_pages(self, pages: Pages) -> None:
+        """Take pages that came on main: zero pages of QEMU before 9.0, and small blocks."""
+
+    def mark(self, index: int) -> None:
+        """Sync mark ``index``: all that came before it has been taken, and every channel waits."""
+
+    def finish(self, stream: MainStream) -> None:
+        """The stream was read to its end: load the device state, make a file durable.
+
+        When this returns, the source is told (SHUT) that its guest is here, which cannot be undone.
+
+        :raise RamferryError: the guest was not taken over; the source's guest runs on.
+        """
+
+    def abort(self, error: RamferryError) -> None:
+        """The migration failed; nothing is called after this. ``finish`` may have come before."""

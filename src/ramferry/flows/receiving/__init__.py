@@ -1,0 +1,1 @@
+"""The receiving side: a QEMU migration stream, into guest memory or a file."""

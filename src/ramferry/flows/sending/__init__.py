@@ -1,0 +1,1 @@
+"""The sending side: guest memory or a file, out as a QEMU migration stream."""

@@ -1,0 +1,1 @@
+"""Guest memory: RAM blocks, zero pages, dirty tracking."""
