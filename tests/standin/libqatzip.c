@@ -48,6 +48,7 @@ static struct {
     {"call_code", 0},   /* returned by the next "times" calls */
     {"stat", 0},        /* hw_session_stat after the next "times" calls, which succeed */
     {"corrupt", 0},     /* the next "times" outputs: 1 data, 2 a header, 3 a CRC */
+    {"corrupt_out", 0}, /* the next "times" decompressions put out a wrong byte */
     {"short", 0},       /* the next "times" calls consume so many bytes less */
     {"short_out", 0},   /* the next "times" decompressions produce so many bytes less */
     {"software", 0},    /* the next "times" compressions come out as software writes them */
@@ -342,7 +343,7 @@ int qzDecompress(Session *session, const unsigned char *src, unsigned *src_len,
         at += size;
         made += src_size;
     }
-    if (strikes("corrupt"))
+    if (strikes("corrupt") || strikes("corrupt_out"))
         dest[made / 2] ^= 1;
     *dest_len = made - strikes("short_out");
     count("inflated");

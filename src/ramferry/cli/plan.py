@@ -30,7 +30,7 @@ def command() -> None:
     """Plan memory and method of a migration before it runs."""
 
 
-@command.command()
+@command.command(short_help="DMA memory that QATzip in hardware takes, and its limits")
 @click.option(
     "--channels",
     type=click.IntRange(1, 255),
@@ -120,7 +120,7 @@ def _version(text: str) -> tuple[int, ...]:
     return tuple(map(int, parts))
 
 
-@command.command()
+@command.command(short_help="QATzip, QPL or software, and by which rule")
 @click.option("--qat", type=click.IntRange(0), help="QAT devices. Default: what is ready here.")
 @click.option("--iaa", type=click.IntRange(0), help="IAA devices. Default: what is ready here.")
 @click.option(

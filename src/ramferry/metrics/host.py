@@ -83,7 +83,7 @@ class QemuBuilt:
 
 @dataclass(frozen=True, slots=True)
 class OffloadProof:
-    """What compressing ``input_bytes`` at ``level`` through the QAT library showed."""
+    """What compressing ``input_bytes`` at ``level``, and inflating them, through QATzip showed."""
 
     input_bytes: int
     level: int

@@ -13,6 +13,7 @@ through ``ramferry.qatzip.stream``. All errors are ``UsageError``,
 
 from ramferry.qatzip.accelerator import ACCELERATORS
 from ramferry.qatzip.base import FORMATS, LEVELS, MAX_SIZE, MEMBER_SIZE, Buffer, Result, Totals
+from ramferry.qatzip.device import Tuning
 from ramferry.qatzip.session import Session, compress, decompress
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Result",
     "Session",
     "Totals",
+    "Tuning",
     "compress",
     "decompress",
 ]

@@ -1,11 +1,16 @@
-"""The job that proves a device: 128 KiB compressed through libqatzip, looked at and inflated."""
+"""The job that proves a device: 128 KiB compressed, looked at and inflated through libqatzip."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from ramferry.errors import CorruptDataError, MethodUnavailable
-from ramferry.hardware.diagnosis.offload import PROOF_BYTES, PROOF_LEVEL, firmware_requests
+from ramferry.hardware.diagnosis.offload import (
+    HARDWARE_XFL,
+    PROOF_BYTES,
+    PROOF_LEVEL,
+    firmware_requests,
+)
 from ramferry.hardware.root import Root
 from ramferry.metrics.host import OffloadProof
 from ramferry.qatzip import members
@@ -16,7 +21,7 @@ from ramferry.qatzip.software import SoftwareBackend
 
 
 def prove(load_library: Callable[[], Library] = load, root: Root | None = None) -> OffloadProof:
-    """Compress ``PROOF_BYTES`` with no software to fall back on, and count the firmware's requests.
+    """Have ``PROOF_BYTES`` compressed and inflated with no software to fall back on.
 
     :param root: where the counters are read, this host's by default; only root may read them.
     :return: ``trouble`` says why nothing came out.
@@ -50,4 +55,15 @@ def _xfl_of_sample(library: Library) -> tuple[int, ...]:
     chain = members.walk(made)
     if chain is None or out != sample:
         raise DeviceError("what came out does not inflate to what went in")
-    return tuple(member.xfl for member in chain)
+    xfl = tuple(member.xfl for member in chain)
+    if set(xfl) == {HARDWARE_XFL}:
+        _inflate_too(session, made, sample)
+    return xfl
+
+
+def _inflate_too(session: DeviceSession, made: memoryview, sample: bytes) -> None:
+    """A device that only compresses is no use to the receiving side, nor for a relay's checks."""
+    out = bytearray(len(sample))
+    session.decompress(made, memoryview(out))
+    if out != sample:
+        raise DeviceError("the device inflates it to something else")

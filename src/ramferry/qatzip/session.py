@@ -17,6 +17,7 @@ from ramferry.qatzip.base import (
     check_level,
     check_member_size,
 )
+from ramferry.qatzip.device import Tuning
 from ramferry.qatzip.hardware import HardwareBackend
 
 
@@ -34,6 +35,7 @@ class Session:
         format: str = GZIP_EXT,
         member_size: int = MEMBER_SIZE,
         accelerator: str = AUTO,
+        tuning: Tuning | None = None,
     ) -> None:
         """Choose the parameters.
 
@@ -43,13 +45,15 @@ class Session:
             that QATzip's hardware inflates with its default buffers; raw and zlib are one stream.
         :param accelerator: "auto": a QAT device where a test job proved it, done once in a process;
             "require": a device or an error; "off": the CPU.
+        :param tuning: polling, Huffman codes and buffers of a device, QATzip's defaults otherwise;
+            its buffer size is to be ``member_size``.
         :raise UsageError: a parameter is outside its range.
         :raise MethodUnavailable: a device is required and cannot be had.
         """
         self.level = check_level(level)
         self.format = check_format(format)
         self.member_size = check_member_size(member_size)
-        self._backend, self.why = choose(accelerator, level, format, member_size)
+        self._backend, self.why = choose(accelerator, level, format, member_size, tuning)
 
     @property
     def backend(self) -> str:

@@ -93,8 +93,10 @@ def compress(
     output = _Output(writer, progress)
     if check_format(format) in MEMBER_FORMATS:
         count = 2 * (threads or len(os.sched_getaffinity(0)))
-        wish = {"format": format, "accelerator": accelerator}
-        sessions = [Session(level, member_size=member_size, **wish) for _ in range(count)]
+        sessions = [
+            Session(level, format=format, member_size=member_size, accelerator=accelerator)
+            for _ in range(count)
+        ]
         _compress_members(reader, output, sessions)
     else:
         Session(level, format=format, accelerator=accelerator)  # a device that is required is not

@@ -189,7 +189,7 @@ def test_only_this_host_and_this_user_are_proven(
 @pytest.mark.parametrize(
     ("faults", "code", "words"),
     [
-        ({}, 0, "the device compressed 128 KiB at level 1"),
+        ({}, 0, "the device compressed and inflated 128 KiB at level 1"),
         ({"setup_code": -103}, 11, "qzSetupSessionDeflate returned -103 (no instance"),
         ({"software": 1}, 11, "QATzip compressed 128 KiB at level 1 in software"),
     ],

@@ -22,7 +22,7 @@ FAILED = OffloadProof(PROOF_BYTES, 1, (), trouble="qzInit returned -103 (no inst
 @pytest.mark.parametrize(
     ("proof", "verdict", "words"),
     [
-        (BY_DEVICE, "ok", "the device compressed 128 KiB at level 1"),
+        (BY_DEVICE, "ok", "the device compressed and inflated 128 KiB at level 1"),
         (OffloadProof(PROOF_BYTES, 1, (0, 0)), "ok", "by the shape of its output"),
         (OffloadProof(PROOF_BYTES, 1, (0, 0), 9, 9), "warning", "counted no request"),
         (BY_SOFTWARE, "problem", "in software"),

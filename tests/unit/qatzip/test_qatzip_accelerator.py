@@ -11,7 +11,7 @@ from ramferry.errors import MethodUnavailable, UsageError
 from ramferry.hardware.diagnosis.offload import PROOF_BYTES, judge_offload
 from ramferry.hardware.root import Root
 from ramferry.metrics.host import Verdict
-from ramferry.qatzip import Session, accelerator
+from ramferry.qatzip import Session, Tuning, accelerator
 from ramferry.qatzip.library import Library
 from ramferry.qatzip.proof import prove
 from standins import StandIn, built, run_with_device
@@ -63,6 +63,8 @@ def test_a_proven_device_works() -> None:
         ("corrupt=2", (), True, "what came out does not inflate"),
         ("corrupt=3", (), True, "what came out does not inflate"),
         ("short=1", (), True, "qzCompress did 131071 of 131072 bytes"),
+        ("short_out=1", (), True, "qzDecompress did 131071 of 131072 bytes"),
+        ("corrupt_out=1", (), True, "the device inflates it to something else"),
         ("", ("OLD",), True, "libqatzip.so.3 is of QATzip 1.0.8 or older: install 1.1.2 or later"),
     ],
 )
@@ -105,11 +107,27 @@ def test_the_job_is_done_once_in_a_process() -> None:
     assert run_with_device(code).stdout == "['qat', 'qat', 'qat', 'qat', 'qat']\n1\n"
 
 
+def test_a_session_uses_the_device_as_it_was_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    standin = StandIn(tmp_path)
+    monkeypatch.setattr(accelerator, "_answer", [standin.library])
+    tuning = Tuning(buffer_size=131072, busy_polling=True, static_huffman=True)
+    session = Session(3, member_size=131072, accelerator="require", tuning=tuning)
+    data = bytes(range(256)) * 2048
+    assert session.decompress(session.compress(data).data).data == data
+    assert session.backend == "qat"
+    told = [standin.count(name) for name in ("level", "hw_buff_sz", "polling", "huffman")]
+    assert told == [3, 131072, 1, 1]
+
+
 def test_only_what_a_device_writes_may_be_required(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accelerator, "_answer", [])
     for wish in ({"format": "raw"}, {"format": "gzip"}, {"member_size": 4096}):
         with pytest.raises(MethodUnavailable, match="gzip-ext with members of 65536 bytes only"):
             Session(accelerator="require", **wish)  # type: ignore[arg-type]
+    with pytest.raises(MethodUnavailable, match="gzip-ext with members of 131072 bytes only"):
+        Session(accelerator="require", tuning=Tuning(buffer_size=131072))
     with pytest.raises(UsageError, match="accelerator must be one of auto, require, off"):
         Session(accelerator="maybe")
 

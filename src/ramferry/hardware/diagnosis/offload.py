@@ -14,7 +14,8 @@ from ramferry.hardware.root import Root, natural
 from ramferry.metrics.host import Evidence, Finding, OffloadProof
 
 Prove = Callable[[], OffloadProof]
-"""Compresses ``PROOF_BYTES`` at ``PROOF_LEVEL`` through libqatzip; where a device is found only.
+"""Has ``PROOF_BYTES`` compressed at ``PROOF_LEVEL`` and inflated through libqatzip; where a device
+is found only.
 Made by the layer that holds libqatzip; ``firmware_requests`` is for its use before and after."""
 
 PROOF_BYTES: Final = 128 * 1024
@@ -47,7 +48,7 @@ def judge_offload(proof: OffloadProof) -> Finding:
     """Whether hardware did it, by both signs; a warning where they disagree."""
     size = f"{proof.input_bytes // 1024} KiB at level {proof.level}"
     if proof.trouble:
-        sentence = f"compressing {size} through QATzip failed: {proof.trouble}"
+        sentence = f"a test of {size} through QATzip failed: {proof.trouble}"
         return problem("qat-offload", "QAT", sentence, *_counters(proof))
     members = -(-proof.input_bytes // MEMBER_BYTES)
     shape = Evidence(f"output of {size}", _shape(proof.member_xfl))
@@ -57,12 +58,12 @@ def judge_offload(proof: OffloadProof) -> Finding:
         sentence = f"QATzip compressed {size} in software: the device did not do it"
         return problem("qat-offload", "QAT", sentence, *evidence)
     if proof.requests_before is None or proof.requests_after is None:
-        sentence = f"the device compressed {size}, by the shape of its output"
+        sentence = f"the device compressed and inflated {size}, by the shape of its output"
         return ok("qat-offload", "QAT", sentence, *evidence)
     if proof.requests_after <= proof.requests_before:
         sentence = f"{size} look compressed by the device, but its firmware counted no request"
         return warning("qat-offload", "QAT", sentence, *evidence)
-    return ok("qat-offload", "QAT", f"the device compressed {size}", *evidence)
+    return ok("qat-offload", "QAT", f"the device compressed and inflated {size}", *evidence)
 
 
 def _shape(xfl: Sequence[int]) -> str:
