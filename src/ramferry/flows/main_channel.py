@@ -7,7 +7,8 @@ from typing import Final
 
 from ramferry.errors import MigrationFailed, PeerTimeout, RemoteProtocolError
 from ramferry.flows.gate import Unwind
-from ramferry.flows.session import Phase, Session
+from ramferry.flows.migration import Phase
+from ramferry.flows.session import Session
 from ramferry.transport import budget, sockets
 from ramferry.wire.configuration import TARGET_PAGE_BITS
 from ramferry.wire.events import (

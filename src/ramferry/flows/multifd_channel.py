@@ -14,7 +14,8 @@ from ramferry.errors import (
     PeerTimeout,
     RemoteProtocolError,
 )
-from ramferry.flows.session import Phase, Session
+from ramferry.flows.migration import Phase
+from ramferry.flows.session import Session
 from ramferry.transport import budget, sockets
 from ramferry.wire.multifd import MultifdParser, State
 from ramferry.wire.packets import DeviceState, Initial, RamPacket

@@ -26,9 +26,10 @@ from ramferry.flows import memory
 from ramferry.flows.lobby import Lobby, MainArrival, MultifdArrival
 from ramferry.flows.loop import HUNG_UP, Loop
 from ramferry.flows.main_channel import MainChannel
+from ramferry.flows.migration import Phase
 from ramferry.flows.multifd_channel import MultifdChannel
 from ramferry.flows.roster import Roster
-from ramferry.flows.session import Phase, RelaySettings, Session
+from ramferry.flows.session import RelaySettings, Session
 from ramferry.flows.stall import StallWatch
 from ramferry.flows.throttle import BufferGovernor
 from ramferry.flows.waiting import WaitingChannels

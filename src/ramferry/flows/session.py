@@ -13,16 +13,13 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Final
 
-from ramferry.codec.base import Decoder, Encoder
-from ramferry.errors import MigrationFailed, PeerTimeout, RamferryError, RemoteProtocolError
-from ramferry.flows.engines import Engines
-from ramferry.flows.gate import SyncGate, Unwind
+from ramferry.errors import MigrationFailed, PeerTimeout
+from ramferry.flows.gate import Unwind
 from ramferry.flows.loop import hung_up
+from ramferry.flows.migration import Migration, Phase
 from ramferry.flows.outbox import Outbox
-from ramferry.flows.tally import Tally
 from ramferry.qatzip.accelerator import AUTO
 from ramferry.transport import sockets
 from ramferry.transport.address import Address
@@ -31,20 +28,6 @@ from ramferry.transport.pacing import Pacer
 _DRAIN_POLL: Final = (0.0001, 0.001)
 """First and longest pause between two looks at an unsent queue, in seconds: no event tells when
 it is empty."""
-
-
-class Phase(IntEnum):
-    """How far a migration is."""
-
-    GATHERING = 0
-    """Not every channel is here; the destination may not be connected yet."""
-    CARRYING = 1
-    """Rounds of guest memory."""
-    SWITCHOVER = 2
-    """Ram's END went on: the destination may start its guest at any moment."""
-    CONFIRMED = 3
-    """The destination's SHUT was delivered to the source."""
-    FAILED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +50,10 @@ class RelaySettings:
     """One of ``ramferry.qatzip.ACCELERATORS``, for both directions."""
 
 
-class Session:
-    """Shared state of one migration's threads."""
+class Session(Migration):
+    """Shared state of one relayed migration's threads."""
+
+    settings: RelaySettings
 
     def __init__(
         self,
@@ -77,79 +62,14 @@ class Session:
         wake: Callable[[], None] = lambda: None,
     ) -> None:
         """:param wake: called, from any thread, when the migration has failed."""
-        self.settings = settings
-        self.note = note
-        self._wake = wake
-        self.gate = SyncGate()
-        self.tally = Tally(settings.page_size)
+        super().__init__(settings, note, wake)
         self.pacer = Pacer(settings.max_bandwidth)
         self.outbox = Outbox()
-        self.blocks: dict[str, int] = {}
-        """RAM blocks' used lengths, filled when the main channel brings the list."""
         self.onward = threading.Event()
         """Set once main is connected onwards: the multifd channels may follow."""
-        self.gathered = threading.Event()
-        """Set once every channel that the source opened is here."""
-        self.want_gathered = threading.Event()
-        """Set by main when it stands before the first sync mark."""
-        self.over = threading.Event()
-        """Set when the migration has failed or every thread has ended."""
-        self.error: RamferryError | None = None
-        self.method_in = ""
-        self.engines = Engines(note)
-        self.sources: list[socket.socket] = []
-        """Connections towards the source, main first."""
         self.destinations: list[socket.socket] = []
         """Connections towards the destination; main is ``destination_main``."""
         self.destination_main: socket.socket | None = None
-        self.blind_since: float | None = None
-        """When main lost sight of its marks; None while it sees them."""
-        self._phase = Phase.GATHERING
-        self._threads: list[threading.Thread] = []
-        self._lock = threading.Lock()
-
-    @property
-    def phase(self) -> Phase:
-        """How far the migration is."""
-        return self._phase
-
-    @property
-    def backend(self) -> str:
-        """What inflates and compresses, as in ``RelayResult.backend``."""
-        return self.engines.backend
-
-    def advance(self, phase: Phase) -> bool:
-        """Enter a later phase; an earlier one is ignored. False where the migration has failed."""
-        with self._lock:
-            self._phase = max(self._phase, phase)
-            return self._phase is not Phase.FAILED
-
-    def fail(self, error: RamferryError, *, final: bool = False) -> None:
-        """End the migration with ``error``, unless it is too late or something came first.
-
-        :param final: the caller knows that the destination did not take over, so that the
-            switchover, too, has failed.
-        """
-        with self._lock:
-            if self._phase >= Phase.CONFIRMED:
-                return
-            if self._phase is Phase.SWITCHOVER and not final:
-                self.note(f"in the switchover, left to the destination to judge: {error}")
-                return
-            self._phase = Phase.FAILED
-            self.error = error
-        self.gate.end()
-        self.pacer.end()
-        self.outbox.end()
-        self.onward.set()
-        self.gathered.set()
-        self.over.set()
-        self._wake()
-
-    def check(self) -> None:
-        """Leave the calling thread where the migration has failed."""
-        if self._phase is Phase.FAILED:
-            raise Unwind
 
     def adopt(self, destination: socket.socket, *, main: bool = False) -> None:
         """Take in a connection towards the destination, to be ended with the others.
@@ -166,66 +86,10 @@ class Session:
             destination.close()
             raise Unwind
 
-    def gather(self) -> None:
-        """Before the first mark: wait until every channel is here; called by main."""
-        self.want_gathered.set()
-        self.gathered.wait()
-        self.check()
-        self.advance(Phase.CARRYING)
-
-    @property
-    def sighted(self) -> bool:
-        """True while main's marks and ram's END are seen."""
-        return self.blind_since is None and self.gate.gated
-
-    def lost_sight(self, idstr: str, why: str) -> None:
-        """Main has come to bytes that cannot be parsed: marks may pass unseen."""
-        if self._phase < Phase.SWITCHOVER:
-            self.note(f"main: device {idstr!r} is copied, not parsed ({why})")
-            self.blind_since = time.monotonic()
-
-    def regained_sight(self) -> None:
-        """Main is parsed again."""
-        self.blind_since = None
-
-    def note_codecs(self, method: str, decoder: Decoder, encoder: Encoder | None) -> None:
-        """A channel saw the source's method and chose its codecs.
-
-        :raise RemoteProtocolError: another channel saw another method.
-        """
-        with self._lock:
-            if self.method_in not in ("", method):
-                raise RemoteProtocolError(f"method {self.method_in} on every channel", method)
-            self.method_in = method
-        self.engines.add(decoder, encoder)
-
-    def start(
-        self, name: str, run: Callable[[], None], farewell: Callable[[], None] = lambda: None
-    ) -> None:
-        """Run ``run`` in a thread of this migration; its errors end the migration.
-
-        :param farewell: called when ``run`` has ended, however, and the migration has not failed.
-        """
-
-        def body() -> None:
-            try:
-                run()
-            except Unwind:
-                pass
-            except RamferryError as error:
-                self.fail(error)
-            except Exception as error:
-                self.fail(RamferryError(f"internal error in {name}: {error!r}"))
-            if self._phase is not Phase.FAILED:
-                farewell()
-
-        thread = threading.Thread(target=body, name=name, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def running(self) -> bool:
-        """True while any thread of the migration lives."""
-        return any(thread.is_alive() for thread in self._threads)
+    def _unblock(self) -> None:
+        self.pacer.end()
+        self.outbox.end()
+        self.onward.set()
 
     def send_onward(self, sock: socket.socket, parts: list[sockets.Buffer], size: int) -> None:
         """Send a packet to the destination when its slot on the wire comes."""
@@ -266,11 +130,23 @@ class Session:
         if hung_up(sock.fileno()):
             raise ConnectionResetError
 
-    def part(self) -> None:
-        """End what both sides have left open after a good migration; all bytes are delivered."""
+    def give_up_gating(self) -> None:
+        """Go on without holding marks, where pages can still be checked."""
+        if not self.blocks:
+            self.fail(
+                MigrationFailed(
+                    "main: a device that cannot be parsed hides the list of RAM blocks, without "
+                    "which no page can be checked: remove the device and migrate again"
+                )
+            )
+            return
+        self.note("main: its sync marks cannot be seen, so they are not held (not gated)")
+        self.gate.open()
+
+    def connections(self) -> list[socket.socket]:
+        """The destination's, main first, then the source's."""
         mains = [self.destination_main] if self.destination_main else []
-        for sock in [*mains, *self.destinations, *self.sources]:
-            sockets.cut(sock)
+        return [*mains, *self.destinations, *self.sources]
 
     def tear_down(self) -> None:
         """End every connection in the order that leaves both QEMUs answering.
@@ -283,14 +159,4 @@ class Session:
             sockets.cut(self.destination_main)
         for sock in list(self.destinations):
             sockets.cut(sock)
-        for sock in list(self.sources):
-            sockets.reset(sock)
-
-    def close(self, patience: float = 5.0) -> None:
-        """Wait for the threads and free the sockets."""
-        deadline = time.monotonic() + patience
-        for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        mains = [self.destination_main] if self.destination_main else []
-        for sock in [*mains, *self.destinations, *self.sources]:
-            sock.close()
+        super().tear_down()

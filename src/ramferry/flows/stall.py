@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from ramferry.errors import MigrationFailed, PeerTimeout
-from ramferry.flows.session import Phase, Session
+from ramferry.errors import PeerTimeout
+from ramferry.flows.migration import Migration, Phase
 
 _BLIND: Final = 2.0
 """Seconds that channels may wait for marks which main, being copied, may have passed unseen."""
@@ -17,7 +17,7 @@ _REMIND: Final = 10.0
 class StallWatch:
     """Judges a migration by the time since its last byte."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Migration) -> None:
         self._session = session
         self._moved = -1
         self._since = time.monotonic()
@@ -34,7 +34,7 @@ class StallWatch:
             return
         blind = session.blind_since
         if blind is not None and now - blind > _BLIND and silent > _BLIND and session.gate.waiting:
-            self._give_up_gating()
+            session.give_up_gating()
         waiting = session.gate.waiting
         if session.phase == Phase.GATHERING:
             waiting = "the source has not opened all its channels"
@@ -45,19 +45,6 @@ class StallWatch:
                 # the SYNC that main waits for stands behind them: the source is not to blame
                 waiting = f"the destination leaves {left} bytes of a channel untaken"
             session.fail(PeerTimeout(f"nothing moved for {silent:.0f} s: {waiting}"))
-
-    def _give_up_gating(self) -> None:
-        session = self._session
-        if not session.blocks:
-            session.fail(
-                MigrationFailed(
-                    "main: a device that cannot be parsed hides the list of RAM blocks, without "
-                    "which no page can be checked: remove the device and migrate again"
-                )
-            )
-            return
-        session.note("main: its sync marks cannot be seen, so they are not held (not gated)")
-        session.gate.open()
 
     def _remind(self, silent: float) -> None:
         if silent > _REMIND and not self._said:

@@ -11,7 +11,8 @@ import pytest
 from ramferry.codec import create_decoder, create_encoder
 from ramferry.errors import MigrationFailed, PeerTimeout, RamferryError, RemoteProtocolError
 from ramferry.flows.gate import Unwind
-from ramferry.flows.session import Phase, RelaySettings, Session
+from ramferry.flows.migration import Phase
+from ramferry.flows.session import RelaySettings, Session
 from ramferry.transport import sockets
 from ramferry.transport.address import UnixAddress
 

@@ -13,7 +13,8 @@ import pytest
 
 from ramferry.flows import stall
 from ramferry.flows.gate import Unwind
-from ramferry.flows.session import Phase, RelaySettings, Session
+from ramferry.flows.migration import Phase
+from ramferry.flows.session import RelaySettings, Session
 from ramferry.flows.stall import StallWatch
 from ramferry.transport.address import UnixAddress
 

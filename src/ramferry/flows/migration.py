@@ -1,0 +1,220 @@
+"""One migration as its threads share it: phases, channels, counters, and the one way it fails.
+
+A relay's is in ``session``, a receiver's in ``receiving``; they differ in what lies behind them.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Protocol
+
+from ramferry.codec.base import Decoder, Encoder
+from ramferry.errors import RamferryError, RemoteProtocolError
+from ramferry.flows.engines import Engines
+from ramferry.flows.gate import SyncGate, Unwind
+from ramferry.flows.tally import Tally
+from ramferry.transport import sockets
+
+
+class Phase(IntEnum):
+    """How far a migration is."""
+
+    GATHERING = 0
+    """Not every channel is here; the destination may not be connected yet."""
+    CARRYING = 1
+    """Rounds of guest memory."""
+    SWITCHOVER = 2
+    """Ram's END went on: the destination may start its guest at any moment."""
+    CONFIRMED = 3
+    """The destination's SHUT was delivered to the source."""
+    FAILED = 4
+
+
+class FlowSettings(Protocol):
+    """What every migration needs to know."""
+
+    @property
+    def page_size(self) -> int:
+        """Target page size in bytes."""
+
+    @property
+    def channels(self) -> int | None:
+        """multifd-channels; None: as many as are connected when the first sync mark comes."""
+
+    @property
+    def stall_timeout(self) -> float:
+        """Seconds after which a peer that stopped in the middle of something is given up."""
+
+
+class Migration:
+    """Shared state of one migration's threads."""
+
+    def __init__(
+        self,
+        settings: FlowSettings,
+        note: Callable[[str], None],
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
+        """:param wake: called, from any thread, when the migration has failed."""
+        self.settings = settings
+        self.note = note
+        self._wake = wake
+        self.gate = SyncGate()
+        self.tally = Tally(settings.page_size)
+        self.blocks: dict[str, int] = {}
+        """RAM blocks' used lengths, filled when the main channel brings the list."""
+        self.gathered = threading.Event()
+        """Set once every channel that the source opened is here."""
+        self.want_gathered = threading.Event()
+        """Set by main when it stands before the first sync mark."""
+        self.over = threading.Event()
+        """Set when the migration has failed or every thread has ended."""
+        self.error: RamferryError | None = None
+        self.method_in = ""
+        self.engines = Engines(note)
+        self.sources: list[socket.socket] = []
+        """Connections towards the source, main first."""
+        self.blind_since: float | None = None
+        """When main lost sight of its marks; None while it sees them."""
+        self._phase = Phase.GATHERING
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+
+    @property
+    def phase(self) -> Phase:
+        """How far the migration is."""
+        return self._phase
+
+    @property
+    def backend(self) -> str:
+        """What inflates and compresses, as in ``RelayResult.backend``."""
+        return self.engines.backend
+
+    def advance(self, phase: Phase) -> bool:
+        """Enter a later phase; an earlier one is ignored. False where the migration has failed."""
+        with self._lock:
+            self._phase = max(self._phase, phase)
+            return self._phase is not Phase.FAILED
+
+    def fail(self, error: RamferryError, *, final: bool = False) -> None:
+        """End the migration with ``error``, unless it is too late or something came first.
+
+        :param final: the caller knows that the destination did not take over, so that the
+            switchover, too, has failed.
+        """
+        with self._lock:
+            if self._phase >= Phase.CONFIRMED:
+                return
+            if self._phase is Phase.SWITCHOVER and not final:
+                self.note(f"in the switchover, left to the destination to judge: {error}")
+                return
+            self._phase = Phase.FAILED
+            self.error = error
+        self.gate.end()
+        self.gathered.set()
+        self._unblock()
+        self.over.set()
+        self._wake()
+
+    def check(self) -> None:
+        """Leave the calling thread where the migration has failed."""
+        if self._phase is Phase.FAILED:
+            raise Unwind
+
+    def _unblock(self) -> None:
+        """The migration has failed: wake whoever waits for something of a subclass's."""
+
+    def gather(self) -> None:
+        """Before the first mark: wait until every channel is here; called by main."""
+        self.want_gathered.set()
+        self.gathered.wait()
+        self.check()
+        self.advance(Phase.CARRYING)
+
+    @property
+    def sighted(self) -> bool:
+        """True while main's marks and ram's END are seen."""
+        return self.blind_since is None and self.gate.gated
+
+    def lost_sight(self, idstr: str, why: str) -> None:
+        """Main has come to bytes that cannot be parsed: marks may pass unseen."""
+        if self._phase < Phase.SWITCHOVER:
+            self.note(f"main: device {idstr!r} is copied, not parsed ({why})")
+            self.blind_since = time.monotonic()
+
+    def regained_sight(self) -> None:
+        """Main is parsed again."""
+        self.blind_since = None
+
+    def note_codecs(self, method: str, decoder: Decoder, encoder: Encoder | None) -> None:
+        """A channel saw the source's method and chose its codecs.
+
+        :raise RemoteProtocolError: another channel saw another method.
+        """
+        with self._lock:
+            if self.method_in not in ("", method):
+                raise RemoteProtocolError(f"method {self.method_in} on every channel", method)
+            self.method_in = method
+        self.engines.add(decoder, encoder)
+
+    def start(
+        self, name: str, run: Callable[[], None], farewell: Callable[[], None] = lambda: None
+    ) -> None:
+        """Run ``run`` in a thread of this migration; its errors end the migration.
+
+        :param farewell: called when ``run`` has ended, however, and the migration has not failed.
+        """
+
+        def body() -> None:
+            try:
+                run()
+            except Unwind:
+                pass
+            except RamferryError as error:
+                self.fail(error)
+            except Exception as error:
+                self.fail(RamferryError(f"internal error in {name}: {error!r}"))
+            if self._phase is not Phase.FAILED:
+                farewell()
+
+        thread = threading.Thread(target=body, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def running(self) -> bool:
+        """True while any thread of the migration lives."""
+        return any(thread.is_alive() for thread in self._threads)
+
+    def untaken(self) -> int:
+        """Bytes that a far side leaves on the fullest multifd channel."""
+        return 0
+
+    def give_up_gating(self) -> None:
+        """Main's marks cannot be seen for good, and every channel waits for one."""
+        raise NotImplementedError
+
+    def tear_down(self) -> None:
+        """End every connection: towards the source each is reset. Threads that wait wake up."""
+        for sock in list(self.sources):
+            sockets.reset(sock)
+
+    def close(self, patience: float = 5.0) -> None:
+        """Wait for the threads and free the sockets."""
+        deadline = time.monotonic() + patience
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        for sock in self.connections():
+            sock.close()
+
+    def connections(self) -> list[socket.socket]:
+        """Every connection of the migration, in the order to end them."""
+        return list(self.sources)
+
+    def part(self) -> None:
+        """End what both sides have left open after a good migration; all bytes are delivered."""
+        for sock in self.connections():
+            sockets.cut(sock)
