@@ -189,6 +189,10 @@ class Migration:
         """True while any thread of the migration lives."""
         return any(thread.is_alive() for thread in self._threads)
 
+    def waiting(self) -> str:
+        """What the migration waits for, as a phrase; empty where nobody waits."""
+        return self.gate.waiting
+
     def untaken(self) -> int:
         """Bytes that a far side leaves on the fullest multifd channel."""
         return 0

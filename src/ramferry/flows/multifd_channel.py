@@ -11,20 +11,19 @@ from ramferry.codec import Accelerated, create_decoder, create_encoder
 from ramferry.codec.base import MAX_PAYLOAD, PACKET_BYTES, Buffer, Decoder, Encoder
 from ramferry.errors import (
     MigrationFailed,
-    PeerTimeout,
-    RemoteProtocolError,
 )
-from ramferry.flows.migration import Phase
+from ramferry.flows.incoming_channel import IncomingChannel
 from ramferry.flows.session import Session
 from ramferry.transport import budget, sockets
-from ramferry.wire.multifd import MultifdParser, State
 from ramferry.wire.packets import DeviceState, Initial, RamPacket
 
 _DEVICE_STATE_CHUNK: Final = 256 * 1024
 
 
-class MultifdChannel:
+class MultifdChannel(IncomingChannel):
     """Carries one channel's packets from the source to the destination."""
+
+    _session: Session
 
     def __init__(
         self,
@@ -33,44 +32,27 @@ class MultifdChannel:
         initial: Initial,
         connected: Callable[[socket.socket, str], None],
     ) -> None:
-        self.initial = initial
-        self.name = f"multifd {initial.channel_id}"
-        self._session = session
-        self._source = source
+        super().__init__(session, source, initial)
         self._connected = connected
         self._destination: socket.socket
-        settings = session.settings
-        self._tally = session.tally.channel(self.name)
-        self._parser = MultifdParser(page_size=settings.page_size, initial=False)
-        self._parser.channel = self.name
-        self._parser.blocks = session.blocks
         self._decoder: Decoder | None = None
         self._encoder: Encoder | None = None
         self._growth = 1.0
         """Outgoing bytes per incoming byte of the last packet: what the next one will hold."""
-        # untouched memory of both costs nothing: the kernel maps it page by page
-        self._pages = memoryview(bytearray(PACKET_BYTES))
-        self._payload = memoryview(bytearray(MAX_PAYLOAD))
 
-    def run(self) -> None:
-        """Carry packets until the source ends the channel."""
-        try:
-            self._connect()
-            while (packet := self._next()) is not None:
-                if isinstance(packet, DeviceState):
-                    self._device_state(packet)
-                else:
-                    self._ram(packet)
-        except (RemoteProtocolError, PeerTimeout) as error:
-            if isinstance(error, RemoteProtocolError):
-                raise error.at(self.name, max(self._parser.packets - 1, 0)) from None
-            raise PeerTimeout(f"{self.name}: {error}") from error
+    def take(self, packet: RamPacket | DeviceState) -> None:
+        """Carry a packet on."""
+        if isinstance(packet, DeviceState):
+            self._device_state(packet)
+        else:
+            self._ram(packet)
 
     def farewell(self) -> None:
         """Nothing more will come: the destination must not wait for it."""
         sockets.finish_sending(self._destination)
 
-    def _connect(self) -> None:
+    def begin(self) -> None:
+        """Connect onwards, once main is."""
         session = self._session
         session.onward.wait()
         session.check()
@@ -82,40 +64,6 @@ class MultifdChannel:
         self._tally.bytes_in += len(raw := self.initial.encode())
         self._send([raw], len(raw))
         self._connected(self._destination, self.name)
-
-    def _next(self) -> RamPacket | DeviceState | None:
-        """The next packet's header; None at the channel's end."""
-        parser = self._parser
-        while True:
-            piece = parser.want()
-            count = self._receive(piece, idle=parser.state is State.PREFIX)
-            if count < len(piece):
-                self._source_ended(count)
-                return None
-            packet = parser.filled()
-            if isinstance(packet, RamPacket | DeviceState):
-                self._tally.packets += 1
-                return packet
-
-    def _source_ended(self, received: int) -> None:
-        self._session.check()
-        self._parser.ended(received)
-        if self._session.phase < Phase.SWITCHOVER and self._session.gate.gated:
-            raise MigrationFailed(
-                f"{self.name}: the source closed it after packet {self._parser.packets - 1}, "
-                "before the last round"
-            )
-
-    def _receive(self, view: memoryview, *, idle: bool = False) -> int:
-        try:
-            count = sockets.receive_into(self._source, view, idle=idle)
-        except OSError as error:
-            self._session.check()
-            raise MigrationFailed(
-                f"{self.name}: the source broke the connection: {error.strerror}"
-            ) from error
-        self._tally.bytes_in += count
-        return count
 
     def _send(self, parts: list[Buffer], size: int) -> None:
         self._session.gate.follow(self._tally.syncs)
@@ -129,9 +77,6 @@ class MultifdChannel:
         self._tally.bytes_out += size
 
     def _ram(self, packet: RamPacket) -> None:
-        if (packet.normal or packet.zero) and not self._tally.syncs:
-            # nothing else proves that the destination has the block list
-            raise RemoteProtocolError("a SYNC before the first pages", "pages")
         if packet.normal:
             self._pages_packet(packet)
         else:
@@ -172,29 +117,6 @@ class MultifdChannel:
         self._tally.codec_seconds += time.thread_time() - begun
         packet.rewrite(self._session.settings.method, sum(map(len, out)))
         return [packet.header, *out]
-
-    def _receive_payload(
-        self, decoder: Decoder, packet: RamPacket, pages: memoryview
-    ) -> memoryview:
-        """The payload as it came; ``pages`` holds what it inflates to."""
-        size, verbatim = packet.payload_size, decoder.verbatim
-        limit = len(pages) if verbatim else decoder.max_payload(packet.normal)
-        if size > limit or (verbatim and size != limit):
-            raise RemoteProtocolError(
-                f"{'' if verbatim else 'at most '}{limit} bytes for {packet.normal} pages",
-                f"next_packet_size {size}",
-            )
-        payload = pages if verbatim else self._payload[:size]
-        count = self._receive(payload)
-        if count < size:
-            self._session.check()
-            self._parser.ended(count)
-        self._parser.payload_done()
-        if not verbatim:
-            begun = time.thread_time()
-            decoder.decode(payload, pages)
-            self._tally.codec_seconds += time.thread_time() - begun
-        return payload
 
     def _choose(self, method: str) -> Decoder:
         """The source's method is known: make the codecs for it."""

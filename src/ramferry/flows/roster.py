@@ -13,7 +13,8 @@ class Roster:
         self.wanted = wanted
         """multifd-channels where the caller knows it."""
         self.ids: set[int] = set()
-        self._uuid = b""
+        self.uuid = b""
+        """Of the channels' initial packets, which all have the same; empty before the first."""
 
     def admit(self, initial: Initial) -> None:
         """Take in one more channel.
@@ -26,19 +27,19 @@ class Roster:
                 raise RemoteProtocolError(f"a channel id below {limit}", f"id {initial.channel_id}")
             if initial.channel_id in self.ids:
                 raise RemoteProtocolError("each channel id once", "this one twice")
-            if self.ids and initial.uuid != self._uuid:
+            if self.ids and initial.uuid != self.uuid:
                 raise RemoteProtocolError(
-                    f"UUID {self._uuid.hex()} as on the other channels", initial.uuid.hex()
+                    f"UUID {self.uuid.hex()} as on the other channels", initial.uuid.hex()
                 )
         except RemoteProtocolError as error:
             raise error.at(f"multifd {initial.channel_id}") from None
         self.ids.add(initial.channel_id)
-        self._uuid = initial.uuid
+        self.uuid = initial.uuid
 
     def may_lack(self, initial: Initial) -> bool:
         """True where a channel that comes late may be one of this migration's own."""
         known = self.wanted is not None or initial.channel_id in self.ids
-        return not known and initial.uuid == self._uuid
+        return not known and initial.uuid == self.uuid
 
     def full(self) -> bool:
         """False where the caller knows of channels that are still to come."""

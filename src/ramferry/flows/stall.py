@@ -35,7 +35,7 @@ class StallWatch:
         blind = session.blind_since
         if blind is not None and now - blind > _BLIND and silent > _BLIND and session.gate.waiting:
             session.give_up_gating()
-        waiting = session.gate.waiting
+        waiting = session.waiting()
         if session.phase == Phase.GATHERING:
             waiting = "the source has not opened all its channels"
             if session.settings.channels:

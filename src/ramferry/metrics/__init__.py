@@ -110,3 +110,22 @@ class MigrationResult:
     setup_ms: int = 0
     relays: tuple[RelayResult, ...] = field(default=())
     """The relays on this host, as they saw it; the source's first."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiveResult:
+    """How one migration that was received here ended."""
+
+    completed: bool
+    error: str
+    """One sentence; empty where it completed."""
+    exit_code: int
+    machine: str
+    """The machine type's versioned name; empty where the stream did not come so far."""
+    method: str
+    """As found on the wire; empty where no data packet came."""
+    backend: str
+    """What inflated."""
+    channels: int
+    counters: RelayCounters
+    max_rss_bytes: int = 0

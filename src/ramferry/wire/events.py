@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ramferry.wire.layout import SectionType
 
 
@@ -101,6 +104,24 @@ class SyncMark(MainEvent):
 
     index: int
     """Counted from 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class ZeroPages(MainEvent):
+    """Zero pages of one RAM block; only from a parser that was asked for pages."""
+
+    block: str
+    offsets: NDArray[np.uint64]
+    """Byte offsets in the block, in the order of the stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page(MainEvent):
+    """One page with content; only from a parser that was asked for pages."""
+
+    block: str
+    offset: int
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,9 +46,10 @@ class MainParser(StreamParser[MainEvent]):
     ``page_size`` is the target's, in bytes; the stream's configuration may name another.
     """
 
-    def __init__(self, *, page_size: int = 4096) -> None:
+    def __init__(self, *, page_size: int = 4096, give_pages: bool = False) -> None:
+        """:param give_pages: pages of main become events, in their place among the marks."""
         super().__init__(CHANNEL)
-        self._ram = RamReader(self._source, self._emit, page_size)
+        self._ram = RamReader(self._source, self._emit, page_size, give_pages=give_pages)
         self._sections = SectionReader(self._source, self._emit, self._ram)
         self._state = State.HEADER
         self._end_of_stream = -1

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from ramferry.wire.events import BlockList, MainEvent, RamBlock, SyncMark
+from ramferry.wire.events import BlockList, MainEvent, Page, RamBlock, SyncMark, ZeroPages
 from ramferry.wire.layout import MAX_BLOCKS, RECORD_SIZE, RamFlag
 from ramferry.wire.source import ByteSource, Parse
 
@@ -52,8 +52,14 @@ class RamReader:
     """Reads ram's sections, one ``body`` each; what they have in common lives here."""
 
     def __init__(
-        self, source: ByteSource, emit: Callable[[MainEvent], None], page_size: int
+        self,
+        source: ByteSource,
+        emit: Callable[[MainEvent], None],
+        page_size: int,
+        *,
+        give_pages: bool = False,
     ) -> None:
+        """:param give_pages: pages become events; what QEMU never mixes with multifd is refused."""
         self.page_size = page_size
         """Target page size in bytes; the configuration may correct it before the first section."""
         self.blocks: dict[str, RamBlock] = {}
@@ -68,7 +74,8 @@ class RamReader:
         self._current: RamBlock | None = None
         self._marks = 0
         self._huge_pages = False
-        self._contents: dict[int, Callable[[RamBlock], Parse[None]]] = {
+        self._give_pages = give_pages
+        self._contents: dict[int, Callable[[RamBlock, int, int], Parse[None]]] = {
             RamFlag.ZERO: self._zero,
             RamFlag.PAGE: self._page,
             RamFlag.XBZRLE: self._xbzrle,
@@ -89,7 +96,7 @@ class RamReader:
             content = self._contents.get(flags & ~RamFlag.CONTINUE)
             if content is not None:
                 block = yield from self._block(flags, offset)
-                yield from content(block)
+                yield from content(block, start, offset)
             elif flags == RamFlag.MEM_SIZE:
                 yield from self._block_list(start, offset)
             elif word == RamFlag.MULTIFD_FLUSH:
@@ -120,22 +127,35 @@ class RamReader:
             )
         return block
 
-    def _zero(self, block: RamBlock) -> Parse[None]:
+    def _zero(self, block: RamBlock, start: int, offset: int) -> Parse[None]:
         source = self._source
         fill = yield from source.uint(1)
         if fill:
             source.fail("a zero page's fill byte of 0", f"{fill:#04x}")
         self.zero_pages += 1
+        run = 0
         if source.available >= _ZERO_RECORD and source.view[source.pos + 7] == _ZERO_FLAGS:
             run = zero_run(source.view, source.pos, self.page_size, block.used_length)
-            source.pos += run * _ZERO_RECORD
-            self.zero_pages += run
+        if self._give_pages:
+            offsets = np.empty(1 + run, np.uint64)
+            offsets[0] = offset
+            words = np.ndarray(run, ">u8", source.view, source.pos, (_ZERO_RECORD,))
+            np.bitwise_and(words, np.uint64(-self.page_size & (1 << 64) - 1), out=offsets[1:])
+            self._emit(ZeroPages(start, source.offset + run * _ZERO_RECORD, block.name, offsets))
+        source.pos += run * _ZERO_RECORD
+        self.zero_pages += run
 
-    def _page(self, _block: RamBlock) -> Parse[None]:
-        yield from self._source.skip(self.page_size)
+    def _page(self, block: RamBlock, start: int, offset: int) -> Parse[None]:
+        if self._give_pages:
+            data = yield from self._source.take(self.page_size)
+            self._emit(Page(start, self._source.offset, block.name, offset, data))
+        else:
+            yield from self._source.skip(self.page_size)
         self.pages += 1
 
-    def _xbzrle(self, _block: RamBlock) -> Parse[None]:
+    def _xbzrle(self, _block: RamBlock, _start: int, _offset: int) -> Parse[None]:
+        if self._give_pages:
+            self._source.fail("whole pages", "an XBZRLE record: unset xbzrle on the source")
         encoding = yield from self._source.uint(1)
         if encoding != _XBZRLE_ENCODING:
             self._source.fail(f"XBZRLE encoding {_XBZRLE_ENCODING}", str(encoding))
@@ -145,7 +165,9 @@ class RamReader:
         yield from self._source.skip(size)
         self.pages += 1
 
-    def _compressed(self, _block: RamBlock) -> Parse[None]:
+    def _compressed(self, _block: RamBlock, _start: int, _offset: int) -> Parse[None]:
+        if self._give_pages:
+            self._source.fail("whole pages", "a compressed record: unset compress on the source")
         size = yield from self._source.uint(4)
         # zlib's compressBound, which QEMU holds this record against too
         page = self.page_size

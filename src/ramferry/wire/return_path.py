@@ -114,6 +114,11 @@ def pong(value: int) -> bytes:
     return _WORD.pack(MessageType.PONG, 4, value)
 
 
+def switchover_ack() -> bytes:
+    """The SWITCHOVER_ACK that a source with the capability of that name waits for."""
+    return _HEADER.pack(MessageType.SWITCHOVER_ACK, 0)
+
+
 class ReturnPathParser(StreamParser[RpEvent]):
     """Turns the return path's bytes into messages.
 

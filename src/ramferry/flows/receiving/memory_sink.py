@@ -1,0 +1,67 @@
+"""A migration into guest memory of this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ramferry.errors import MigrationFailed, RamferryError
+from ramferry.flows.pages import MainStream, Pages, StreamHead
+from ramferry.memory.ram import Ram
+
+
+class MemorySink:
+    """Puts pages where they belong; a :class:`~ramferry.flows.pages.Sink` and its own channels'.
+
+    Zero pages are filled explicitly: nothing is assumed about what the memory held before.
+    """
+
+    def __init__(self, ram: Ram, load_state: Callable[[MainStream], None]) -> None:
+        """:param ram: blocks of the names and sizes that will come.
+        :param load_state: called with the whole of main when every page is in place; what it
+            raises fails the migration.
+        """
+        self._ram = ram
+        self._load_state = load_state
+
+    def begin(self, head: StreamHead) -> None:
+        """See that this is the guest for which there is memory.
+
+        :raise MigrationFailed: its RAM blocks or pages are others.
+        """
+        if head.page_size != self._ram.page_size:
+            raise MigrationFailed(
+                f"the guest's pages have {head.page_size} bytes, the memory here "
+                f"{self._ram.page_size}"
+            )
+        come = {block.name: block.used_length for block in head.blocks}
+        here = {block.name: block.size for block in self._ram.blocks.values()}
+        for name in [*come, *here]:
+            if come.get(name) != here.get(name):
+                raise MigrationFailed(
+                    f"RAM block {name!r} has {come.get(name, 'no')} bytes at the source and "
+                    f"{here.get(name, 'no')} here"
+                )
+
+    def channel(self, channel_id: int) -> MemorySink:  # noqa: ARG002
+        """Channels write to pages of their own: there is nothing to keep apart."""
+        return self
+
+    def pages(self, pages: Pages) -> None:
+        """Write pages with content, and fill those without."""
+        block = self._ram.blocks[pages.block]
+        if len(pages.normal):
+            block.scatter(pages.normal, pages.data)
+        if len(pages.zero):
+            block.clear(pages.zero)
+
+    main_pages = pages
+
+    def mark(self, index: int) -> None:
+        """Nothing waits for a mark here."""
+
+    def finish(self, stream: MainStream) -> None:
+        """Load the device state."""
+        self._load_state(stream)
+
+    def abort(self, error: RamferryError) -> None:
+        """What the memory holds is of no use; its owner knows from the result."""

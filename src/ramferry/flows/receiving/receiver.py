@@ -1,0 +1,194 @@
+"""The receiver: a live migration from a real QEMU ends here, in a sink.
+
+It keeps the rules that a destination QEMU keeps: a mark is met by one SYNC of every channel, the
+source is told of its guest's arrival only when the sink has it, and any fault before that resets
+every connection, so that the source fails the migration and its guest goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from functools import partial
+from typing import Final, Protocol
+
+from ramferry.errors import Cancelled, MigrationFailed, RamferryError, RemoteProtocolError
+from ramferry.flows import memory
+from ramferry.flows.lobby import Lobby, MainArrival, MultifdArrival
+from ramferry.flows.loop import Loop
+from ramferry.flows.migration import Phase
+from ramferry.flows.pages import Sink
+from ramferry.flows.receiving.channel import ReceivingChannel
+from ramferry.flows.receiving.main_channel import ReceivingMain
+from ramferry.flows.receiving.reception import ReceiveSettings, Reception
+from ramferry.flows.roster import Roster
+from ramferry.flows.stall import StallWatch
+from ramferry.flows.waiting import WaitingChannels
+from ramferry.metrics import ReceiveResult, RelayCounters
+from ramferry.transport import budget, sockets
+from ramferry.transport.address import Address, UnixAddress
+
+_STEP: Final = 0.25
+"""Seconds between two looks at what no event reports; also the pace of progress."""
+_FAREWELL: Final = 5.0
+"""Seconds for the source to close its side after it was told that its guest was taken over."""
+
+
+class Observer(Protocol):
+    """Told what happens, in the receiver's thread; ``note`` may come from any thread."""
+
+    def listening(self, address: Address) -> None:
+        """The receiver accepts connections at ``address``."""
+
+    def progress(self, counters: RelayCounters) -> None:
+        """A migration is under way."""
+
+    def note(self, text: str) -> None:
+        """Something a person should know; one sentence."""
+
+
+class Receiver:
+    """Listens at one address and takes one migration into a sink."""
+
+    def __init__(self, settings: ReceiveSettings, sink: Sink, observer: Observer) -> None:
+        """Listen; ``run`` accepts.
+
+        :raise HostError: the address is in use or not ours to take.
+        """
+        self._settings = settings
+        self._observer = observer
+        self._loop = Loop()
+        self._listener = sockets.listen(settings.listen)
+        sockets.set_buffers(self._listener, receive=budget.INITIAL)
+        self._roster = Roster(settings.channels)
+        self._session = Reception(settings, sink, observer.note, self._loop.wake)
+        self._begun = False
+        self._waiting = WaitingChannels(self._loop, observer.note)
+        self._lobby = Lobby(self._loop, self._listener, self._arrived, observer.note)
+
+    def run(self) -> ReceiveResult:
+        """Take one migration in, to its good or early end."""
+        self._observer.listening(sockets.local_address(self._listener))
+        session = self._session
+        try:
+            while not self._begun and not session.over.is_set():
+                self._loop.step(_STEP)
+                self._lobby.expire()
+                self._waiting.expire()
+            self._carry()
+        finally:
+            self._close()
+        return self._result()
+
+    def stop(self, reason: str) -> None:
+        """Cancel; safe from any thread and signal handler. Too late once the sink has it all."""
+        self._loop.call(partial(self._session.fail, Cancelled(f"cancelled: {reason}")))
+
+    # --- arrivals
+
+    def _arrived(self, arrival: MainArrival | MultifdArrival) -> None:
+        if isinstance(arrival, MultifdArrival):
+            if self._begun:
+                self._add_channel(arrival)
+            else:
+                self._waiting.add(arrival)
+            return
+        if self._begun:
+            self._observer.note("refused a second migration while one is under way")
+            arrival.sock.close()
+            return
+        self._begun = True
+        self._session.sources.append(arrival.sock)
+        sockets.tune(arrival.sock, self._settings.stall_timeout)
+        main = ReceivingMain(self._session, arrival.sock, arrival.first)
+        self._session.start("main", main.run)
+        for channel in self._waiting.take():
+            self._add_channel(channel)
+
+    def _add_channel(self, arrival: MultifdArrival) -> None:
+        session = self._session
+        session.sources.append(arrival.sock)
+        try:
+            if session.gathered.is_set():
+                raise RemoteProtocolError(
+                    f"{len(self._roster.ids)} channels", "one more after the first sync mark"
+                ).at(f"multifd {arrival.initial.channel_id}")
+            self._roster.admit(arrival.initial)
+        except RamferryError as error:
+            session.fail(error)
+            return
+        sockets.tune(arrival.sock, self._settings.stall_timeout)
+        channel = ReceivingChannel(session, arrival.sock, arrival.initial)
+        session.start(channel.name, channel.run)
+
+    def _gather(self) -> None:
+        """Main stands before the first mark: is every channel here?"""
+        session = self._session
+        if session.gathered.is_set() or not session.want_gathered.is_set():
+            return
+        self._lobby.accept()
+        if not self._roster.full() or not self._lobby.settled():
+            return
+        try:
+            self._roster.close()
+        except MigrationFailed as error:
+            session.fail(error)
+            return
+        session.uuid = self._roster.uuid
+        session.gate.expect(self._roster.ids)
+        session.gathered.set()
+
+    # --- the migration
+
+    def _carry(self) -> None:
+        """Watch until the migration has ended, and the source has heard of a good end."""
+        session = self._session
+        watch = StallWatch(session)
+        confirmed, next_look = 0.0, 0.0
+        while session.running() and not session.over.is_set():
+            gathering = session.phase is Phase.GATHERING
+            self._loop.step(0.02 if gathering or confirmed else _STEP)
+            self._gather()
+            if session.phase is Phase.CONFIRMED:
+                confirmed = confirmed or time.monotonic()
+                if time.monotonic() - confirmed > _FAREWELL:
+                    return
+            if time.monotonic() >= next_look:
+                next_look = time.monotonic() + _STEP
+                watch.look()
+                self._observer.progress(session.tally.snapshot(session.gate.passed))
+
+    def _close(self) -> None:
+        session = self._session
+        if session.phase is Phase.CONFIRMED:
+            session.part()
+        else:
+            session.fail(MigrationFailed("every connection ended early"))
+            session.tear_down()
+        session.close()
+        self._lobby.close()
+        self._waiting.close()
+        self._listener.close()
+        self._loop.close()
+        if isinstance(self._settings.listen, UnixAddress):
+            with suppress(FileNotFoundError):
+                os.unlink(self._settings.listen.path)
+        session.engines.tell_troubles()
+        if session.error is not None:
+            session.sink.abort(session.error)
+
+    def _result(self) -> ReceiveResult:
+        session = self._session
+        error = session.error
+        return ReceiveResult(
+            completed=error is None,
+            error=str(error) if error else "",
+            exit_code=error.exit_code if error else 0,
+            machine=session.machine,
+            method=session.method_in,
+            backend=session.backend,
+            channels=len(self._roster.ids),
+            counters=session.tally.snapshot(session.gate.passed),
+            max_rss_bytes=memory.peak_resident(),
+        )

@@ -1,0 +1,66 @@
+"""One migration that ends here: what its threads share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ramferry.errors import MigrationFailed
+from ramferry.flows.migration import Migration
+from ramferry.flows.pages import Sink
+from ramferry.qatzip.accelerator import AUTO
+from ramferry.transport.address import Address
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiveSettings:
+    """What a receiver was asked to do."""
+
+    listen: Address
+    channels: int | None = None
+    """multifd-channels; None: as many as are connected when the first sync mark comes."""
+    page_size: int = 4096
+    accelerator: str = AUTO
+    """One of ``ramferry.qatzip.ACCELERATORS``."""
+    stall_timeout: float = 60.0
+    """Seconds after which a source that stopped in the middle of something is given up."""
+    switchover_ack: bool = False
+    """Whether the source has the switchover-ack capability on: it then waits for one, and fails on
+    one that it did not ask for (machine types from 11.1 on)."""
+
+
+class Reception(Migration):
+    """Shared state of one received migration's threads."""
+
+    settings: ReceiveSettings
+
+    def __init__(
+        self,
+        settings: ReceiveSettings,
+        sink: Sink,
+        note: Callable[[str], None],
+        wake: Callable[[], None],
+    ) -> None:
+        """:param sink: where pages and the main channel's rest go."""
+        super().__init__(settings, note, wake)
+        self.sink = sink
+        self.uuid = bytes(16)
+        """Of the channels' initial packets, known once they are gathered."""
+        self.machine = ""
+        self.searching = False
+        """Main is behind ram's END, and the end of the stream has not come."""
+
+    def waiting(self) -> str:
+        """What the migration waits for, where somebody has to do something."""
+        if self.searching:
+            return "the device state has no end that can be found (is suppress-vmdesc on?)"
+        return super().waiting()
+
+    def give_up_gating(self) -> None:
+        """Pages of different rounds could not be told apart."""
+        self.fail(
+            MigrationFailed(
+                "main: a device that cannot be parsed hides the sync marks: remove the device and "
+                "migrate again"
+            )
+        )
