@@ -20,6 +20,8 @@ from ramferry.errors import HostError, RamferryError, UsageError
 COMMANDS = {
     "relay": "one transcoding relay between a migration source and its destination",
     "migrate": "live-migrate a QEMU VM and print the result table",
+    "save": "save a QEMU VM's state in one compressed file",
+    "restore": "restore a saved state into a waiting QEMU",
     "compress": "compress files in QATzip formats",
     "decompress": "decompress files in QATzip formats",
     "demo": "migrate a real guest with none, zstd and qatzip, and print the table",

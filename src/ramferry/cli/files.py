@@ -17,10 +17,10 @@ from typing import Any, NoReturn, Protocol
 
 import click
 
-from ramferry.cli.safefile import SafeFile
 from ramferry.errors import HostError, RamferryError, UsageError
 from ramferry.qatzip import Buffer, Totals
 from ramferry.qatzip.stream import Progress, Reader, Writer
+from ramferry.transport.safefile import SafeFile
 
 SUFFIXES = {"gzip-ext": ".gz", "gzip": ".gz", "raw": ".deflate", "4B": ".4b", "zlib": ".zz"}
 """What ``compress`` appends to a file's name in each format, and ``decompress`` takes away."""

@@ -59,6 +59,17 @@ def destination_settings(facts: QemuFacts, route: Route, wish: Wish) -> Settings
     return Settings(_capabilities(facts), _multifd(route.destination_method, wish.channels))
 
 
+def save_settings(facts: QemuFacts, channels: int) -> Settings:
+    """What a source needs whose guest goes into a file on its own host, at full speed."""
+    parameters = _multifd("none", channels) | {"max-bandwidth": 0}
+    return Settings(_capabilities(facts) | _announcing(facts), parameters)
+
+
+def restore_settings(facts: QemuFacts, channels: int) -> Settings:
+    """What a destination needs whose guest comes out of a file."""
+    return Settings(_capabilities(facts), _multifd("none", channels))
+
+
 def _multifd(method: str, channels: int) -> dict[str, int | str]:
     return {"multifd-channels": channels, "multifd-compression": method}
 

@@ -129,3 +129,31 @@ class ReceiveResult:
     channels: int
     counters: RelayCounters
     max_rss_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveResult:
+    """How a VM's state was saved to a file, or restored from one."""
+
+    action: str
+    """ "saved" or "restored"."""
+    file: str
+    machine: str
+    method: str
+    """The file's."""
+    level: int | None
+    backend: str
+    """What compressed or inflated here."""
+    channels: int
+    total_ms: int
+    downtime_ms: int | None
+    """How long the guest stood still for it; None where it did not run before."""
+    guest_bytes: int
+    """Pages with content, times page size: those sent, or those in the file."""
+    file_bytes: int
+    ratio: float
+    """Guest bytes over bytes of the file."""
+    cpu_seconds: float
+    """User and system time of this process."""
+    run_state: str
+    """The guest's, at the end: "postmigrate", "running" …"""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ramferry.errors import UsageError
 
@@ -120,8 +121,8 @@ def ram_header(
     page_size: int = 4096,
     flags: int = 0,
     block: str = "",
-    normal: Sequence[int] = (),
-    zero: Sequence[int] = (),
+    normal: Sequence[int] | NDArray[np.uint64] = (),
+    zero: Sequence[int] | NDArray[np.uint64] = (),
     payload_size: int = 0,
     packet_num: int = 0,
 ) -> bytearray:

@@ -29,11 +29,12 @@ class SafeFile:
     the final name unless :meth:`commit` was called.
     """
 
-    def __init__(self, path: Path, *, replace: bool, like: os.stat_result) -> None:
+    def __init__(self, path: Path, *, replace: bool, like: os.stat_result | None) -> None:
         """Prepare to write ``path``.
 
         :param replace: whether a regular file of that name may be replaced.
         :param like: the input's status: a regular file gives its mode, owner (for root) and mtime.
+            None: nobody but this user may read it.
         :raise UsageError: there is something of that name that may not be replaced.
         """
         self._path = path
@@ -48,16 +49,19 @@ class SafeFile:
         """Refuse early what :meth:`commit` would refuse after all the work."""
         try:
             mode = self._path.lstat().st_mode
-            if os.path.samestat(os.stat(self._path), self._like):
+            if self._like and os.path.samestat(os.stat(self._path), self._like):
                 raise UsageError(f"{self._path} is the input itself")
         except FileNotFoundError:
             return
         except OSError as error:
             raise self._cannot(error) from error
         if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
-            raise UsageError(f"{self._path} exists and is not a regular file: use --stdout")
+            raise UsageError(f"{self._path} exists and is not a regular file{self._way_out()}")
         if not self._replace:
             raise self._exists()
+
+    def _way_out(self) -> str:
+        return ": use --stdout" if self._like else ""
 
     def __enter__(self) -> Self:
         try:
@@ -104,7 +108,8 @@ class SafeFile:
             raise self._cannot(error) from error
 
     def _open(self) -> int:
-        mode = 0o600 if stat.S_ISREG(self._like.st_mode) else 0o666
+        private = self._like is None or stat.S_ISREG(self._like.st_mode)
+        mode = 0o600 if private else 0o666
         if os.path.isdir(_OPEN_FILES):
             try:
                 return os.open(".", os.O_TMPFILE | os.O_WRONLY, mode, dir_fd=self._folder)
@@ -118,7 +123,7 @@ class SafeFile:
 
     def _dress(self) -> None:
         """Give the file the mode, owner and mtime of its model."""
-        if not stat.S_ISREG(self._like.st_mode):
+        if self._like is None or not stat.S_ISREG(self._like.st_mode):
             return
         if os.geteuid() == 0:
             os.fchown(self._fd, self._like.st_uid, self._like.st_gid)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ramferry.cli import safefile
-from ramferry.cli.safefile import SafeFile
 from ramferry.errors import HostError, UsageError
+from ramferry.transport import safefile
+from ramferry.transport.safefile import SafeFile
 
 real_open, real_link = os.open, os.link
 

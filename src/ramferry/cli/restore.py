@@ -1,0 +1,60 @@
+"""``ramferry restore``: a saved VM's state into a QEMU."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import IO
+
+import click
+from rich.console import Console
+
+from ramferry.cli.interrupt import stop_on_signals
+from ramferry.control.restore import RestoreHooks, restore
+from ramferry.metrics import RelayCounters
+from ramferry.report.archive import Activity, document, sentences
+
+EPILOG = """\b
+Exit codes: 0 restored; 2 usage: another machine type, no save file; 3 the
+QEMU does not answer; 5 the QEMU refused the guest, 6 cancelled, 7 the file is
+damaged: the guest was not started; 9 the QEMU stopped answering."""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("qemu")
+@click.option(
+    "--channels",
+    type=click.IntRange(1, 255),
+    default=4,
+    show_default=True,
+    help="multifd-channels to the QEMU, each with a thread that inflates.",
+)
+@click.option(
+    "--json",
+    "json_file",
+    type=click.File("w", lazy=False),
+    metavar="FILE",
+    help="Write the result as JSON; - for standard output.",
+)
+def command(file: Path, qemu: str, channels: int, json_file: IO[str] | None) -> None:
+    """Restore the guest saved in FILE into the QEMU at QEMU, which waits with -incoming defer.
+
+    The QEMU needs the machine type, devices, CPU and memory of the one that was
+    saved, and its disks as they were at that moment. Every byte of FILE is checked
+    before the guest can start.
+    """
+    stop = threading.Event()
+    screen = Console(stderr=True, highlight=False)
+    with Activity(screen) as activity, stop_on_signals(stop):
+
+        def progress(counters: RelayCounters, live: int) -> None:
+            activity.show(lambda: f"{100 * counters.pages // max(live, 1)} % of the pages")
+
+        result = restore(file, qemu, channels, RestoreHooks(progress, screen.print, stop))
+    if json_file is not None:
+        json.dump(document(result), json_file, indent=2)
+        json_file.write("\n")
+    for line in sentences(result):
+        click.echo(line, err=json_file is not None and json_file.name == "<stdout>")

@@ -1,0 +1,86 @@
+"""``ramferry save``: a VM's state into one file."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import IO
+
+import click
+from rich.console import Console
+
+from ramferry.cli.interrupt import stop_on_signals
+from ramferry.codec import METHODS, find_method
+from ramferry.control.save import SaveHooks, SaveWish, save
+from ramferry.metrics import RelayCounters
+from ramferry.report.archive import Activity, document, sentences
+from ramferry.report.units import memory
+
+EPILOG = """\b
+Exit codes: 0 saved; 2 usage; 3 the QEMU does not answer; 5 not saved,
+6 cancelled: there is no file, and the guest is as it was; 8 this host
+refuses (disk full); 9 the QEMU stopped answering."""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("qemu")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--method",
+    type=click.Choice(list(METHODS)),
+    default="zstd",
+    show_default=True,
+    help="Compression of the file.",
+)
+@click.option("--level", type=int, metavar="N", help="Level of the method.  [default: 1]")
+@click.option(
+    "--channels",
+    type=click.IntRange(1, 255),
+    default=4,
+    show_default=True,
+    help="multifd-channels from the QEMU, each with a thread that compresses.",
+)
+@click.option("--resume", is_flag=True, help="Let the guest run on; refused with writable disks.")
+@click.option("--force", is_flag=True, help="Replace FILE where it exists.")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.File("w", lazy=False),
+    metavar="FILE",
+    help="Write the result as JSON; - for standard output.",
+)
+def command(
+    qemu: str,
+    file: Path,
+    method: str,
+    level: int | None,
+    channels: int,
+    resume: bool,
+    force: bool,
+    json_file: IO[str] | None,
+) -> None:
+    """Save the state of the guest of the QEMU at QEMU, qmp:PATH or qmp:HOST:PORT, in FILE.
+
+    A running guest is saved while it runs, and stands still at the end: memory
+    without the disks of the same moment is no state. FILE appears when it is
+    complete and on disk; whatever goes wrong before leaves no file, and the
+    guest as it was.
+    """
+    find_method(method).level(level)
+    wish = SaveWish(file, method, level, channels, replace=force, resume=resume)
+    stop = threading.Event()
+    screen = Console(stderr=True, highlight=False)
+    with Activity(screen) as activity, stop_on_signals(stop):
+
+        def progress(counters: RelayCounters, size: int) -> None:
+            activity.show(
+                lambda: f"{memory(counters.guest_bytes)} → {memory(size)}, round {counters.rounds}"
+            )
+
+        result = save(qemu, wish, SaveHooks(progress, screen.print, stop))
+    if json_file is not None:
+        json.dump(document(result), json_file, indent=2)
+        json_file.write("\n")
+    for line in sentences(result):
+        click.echo(line, err=json_file is not None and json_file.name == "<stdout>")

@@ -1,0 +1,148 @@
+"""``ramferry restore``: a saved guest into a QEMU that waits with ``-incoming defer``.
+
+What can be told before anything is sent is told then: another machine type, a damaged file. The
+pages are checked as they are sent, and the part of the stream with which QEMU may start the guest
+comes after the last of them.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ramferry.control.end import QemuEnd, check_destination, open_end
+from ramferry.control.settings import restore_settings
+from ramferry.errors import Cancelled, PeerTimeout, RamferryError, UsageError
+from ramferry.flows.archive.reader import Archive
+from ramferry.flows.archive.replay import replay
+from ramferry.flows.sending.outgoing import Outgoing, SendSettings
+from ramferry.metrics import ArchiveResult, RelayCounters
+from ramferry.transport.address import parse_address
+
+HANDOVER_SECONDS = 10.0
+"""How long a QEMU may take from its SHUT to its guest's own run state."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreHooks:
+    """Who is told."""
+
+    progress: Callable[[RelayCounters, int], None]
+    """Counters, and the pages with content there are in all."""
+    note: Callable[[str], None]
+    stop: threading.Event
+    """Set to cancel."""
+
+
+def restore(path: Path, uri: str, channels: int, hooks: RestoreHooks) -> ArchiveResult:
+    """Restore the guest in ``path`` into the QEMU at ``uri``.
+
+    :raise UsageError: the file is none of ours, or the QEMU is another machine or does not wait.
+    :raise CorruptDataError: the file is damaged; the guest was not started.
+    :raise PeerUnreachable: the QEMU does not answer, or vanished.
+    :raise MigrationFailed: the QEMU refused the guest.
+    :raise Cancelled: ``hooks.stop`` ended it.
+    """
+    with ExitStack() as stack:
+        archive = stack.enter_context(Archive(path))
+        destination = stack.enter_context(open_end("destination", uri))
+        check_destination(destination)
+        check_machine(archive, destination)
+        folder = stack.enter_context(TemporaryDirectory(prefix="ramferry-"))
+        stack.callback(_restore_settings, destination, hooks)
+        destination.apply(restore_settings(destination.facts, channels))
+        address = f"unix:{folder}/restore"
+        destination.listen(address)
+        return _send(archive, destination, address, channels, hooks)
+
+
+def check_machine(archive: Archive, destination: QemuEnd) -> None:
+    """:raise UsageError: the QEMU is another machine than the one that was saved."""
+    saved = archive.directory.machine
+    kind = str(destination.execute("qom-get", {"path": "/machine", "property": "type"}))
+    here = kind.removesuffix("-machine")
+    if saved and here != saved:
+        raise UsageError(
+            f"{archive.path} is of machine type {saved}, and this QEMU is {here}: start it with "
+            f"-machine {saved}"
+        )
+
+
+def _restore_settings(destination: QemuEnd, hooks: RestoreHooks) -> None:
+    if problem := destination.restore():
+        hooks.note(problem)
+
+
+def _send(
+    archive: Archive, destination: QemuEnd, address: str, channels: int, hooks: RestoreHooks
+) -> ArchiveResult:
+    directory = archive.directory
+    settings = SendSettings(
+        parse_address(address),
+        "none",
+        channels=channels,
+        page_size=directory.page_size,
+        uuid=bytes.fromhex(directory.uuid),
+    )
+    begun, cpu = time.monotonic(), time.process_time()
+    live = archive.live
+
+    def look() -> None:
+        if hooks.stop.is_set():
+            raise Cancelled("cancelled: the guest was not started; the file is as it was")
+        hooks.progress(outgoing.counters(), live)
+
+    with Outgoing(settings) as outgoing:
+        try:
+            replay(archive, outgoing, look)
+        except RamferryError as error:
+            raise _explained(error, destination) from error
+    state = _hand_over(destination)
+    guest = live * directory.page_size
+    return ArchiveResult(
+        action="restored",
+        file=str(archive.path),
+        machine=directory.machine,
+        method=directory.method,
+        level=directory.level,
+        backend=archive.backend,
+        channels=channels,
+        total_ms=round((time.monotonic() - begun) * 1000),
+        downtime_ms=None,
+        guest_bytes=guest,
+        file_bytes=archive.size,
+        ratio=guest / archive.size,
+        cpu_seconds=time.process_time() - cpu,
+        run_state=state,
+    )
+
+
+def _explained(error: RamferryError, destination: QemuEnd) -> RamferryError:
+    """The error, with what QEMU says where it is QEMU's; the guest has not started in any case."""
+    said = destination.error() if destination.connected else ""
+    if not said or said in str(error) or isinstance(error, Cancelled):
+        return error
+    return type(error)(f"{error} (QEMU: {said})") if _plain(error) else error
+
+
+def _plain(error: RamferryError) -> bool:
+    return error.exit_code in (3, 5, 9)
+
+
+def _hand_over(destination: QemuEnd) -> str:
+    """Wait until the QEMU's guest is its own; its run state."""
+    state = destination.settle(
+        lambda state: state not in (None, "inmigrate") or not destination.connected,
+        HANDOVER_SECONDS,
+    )
+    if state in (None, "inmigrate"):
+        raise PeerTimeout(
+            f"the QEMU took the guest, but is {state or 'silent'} after {HANDOVER_SECONDS:g} s: "
+            "see its log"
+        )
+    return str(state)

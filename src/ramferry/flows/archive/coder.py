@@ -1,0 +1,50 @@
+"""Compression of one chunk by itself: the multifd methods, of which some keep a stream.
+
+zlib and zstd go on from packet to packet on a channel; a chunk of a file must be readable alone, so
+those get a new encoder or decoder for each.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+from ramferry.codec import Decoder, Encoder, create_decoder, create_encoder
+from ramferry.codec.base import Buffer
+
+_STREAMING: Final = ("zlib", "zstd")
+
+
+class ChunkEncoder:
+    """Compresses chunks, one after another, in one thread."""
+
+    def __init__(self, method: str, level: int | None, page_size: int) -> None:
+        """:raise UsageError: there is no such method, or it has no such level."""
+        self._make = partial(create_encoder, method, level, page_size=page_size)
+        self._fresh = method in _STREAMING
+        self.encoder: Encoder = self._make()
+
+    def encode(self, pages: memoryview) -> list[Buffer]:
+        """As :meth:`codec.base.Encoder.encode`."""
+        if self._fresh:
+            self.encoder = self._make()
+        return self.encoder.encode(pages)
+
+
+class ChunkDecoder:
+    """Inflates chunks, in any order, in one thread."""
+
+    def __init__(self, method: str, page_size: int) -> None:
+        """:raise UsageError: there is no such method."""
+        self._make = partial(create_decoder, method, page_size=page_size)
+        self._fresh = method in _STREAMING
+        self.decoder: Decoder = self._make()
+
+    def decode(self, payload: memoryview, out: memoryview) -> None:
+        """As :meth:`codec.base.Decoder.decode`.
+
+        :raise CorruptDataError: the payload is not exactly these pages.
+        """
+        if self._fresh:
+            self.decoder = self._make()
+        self.decoder.decode(payload, out)

@@ -1,0 +1,226 @@
+"""A save file, read: everything but the pages checked when it is opened, those as they are read."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ramferry.codec import name_backends
+from ramferry.codec.base import MAX_PAYLOAD, PACKET_BYTES
+from ramferry.errors import CorruptDataError, HostError, UsageError
+from ramferry.flows.archive.coder import ChunkDecoder
+from ramferry.flows.archive.format import (
+    CHUNK,
+    FOOTER_SIZE,
+    OPENING,
+    PAGE_NUMBER,
+    Directory,
+    Part,
+    crc32,
+    unpack_directory,
+    unpack_footer,
+)
+from ramferry.flows.pages import MainStream, Offsets, Pages
+
+_PARTS: Final = ("head", "between", "tail", "chunks", "pages", "newest", "zero")
+_NONE: Final = np.empty(0, np.uint64)
+
+
+class Archive:
+    """An open save file; a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        """Open it, and check everything but the pages.
+
+        :raise UsageError: it is no save file.
+        :raise HostError: it cannot be read.
+        :raise CorruptDataError: it was cut or damaged.
+        """
+        self.path = path
+        try:
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self.size = os.fstat(self._fd).st_size
+        except OSError as error:
+            raise HostError(f"cannot read {path}: {error.strerror}") from error
+        self._local = threading.local()
+        self._decoders: list[ChunkDecoder] = []
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self) -> None:
+        opening = self._read(0, len(OPENING))
+        if opening != OPENING:
+            if opening[:8] == OPENING[:8]:
+                raise CorruptDataError("a save file of version 1", f"{opening[8:].hex()}")
+            raise UsageError(f"{self.path} is no file of ramferry save")
+        if self.size < len(OPENING) + FOOTER_SIZE:
+            raise CorruptDataError("a save file's footer", f"{self.size} bytes")
+        footer = self._read(self.size - FOOTER_SIZE, FOOTER_SIZE)
+        self.directory: Directory = unpack_directory(
+            self._part("directory", unpack_footer(footer, self.size))
+        )
+        raw = {name: self._part(name, self._place(name)) for name in _PARTS}
+        self.stream = MainStream(
+            raw["head"], self.directory.ram_section, raw["between"], raw["tail"]
+        )
+        self.chunks = _table(raw["chunks"], CHUNK)
+        self._numbers = _table(raw["pages"], PAGE_NUMBER)
+        self._first = np.concatenate([[0], np.cumsum(self.chunks["pages"], dtype=np.int64)])
+        self._newest = _bits(raw["newest"], int(self._first[-1]))
+        self._zero = raw["zero"]
+        self._check_index()
+
+    def _place(self, name: str) -> Part:
+        part = self.directory.parts.get(name)
+        if part is None or not 0 <= part.offset <= part.offset + part.size <= self.size:
+            raise CorruptDataError(f"a part {name!r} inside the file", str(part))
+        return part
+
+    def _check_index(self) -> None:
+        """What the sizes promise, before anything is read by it."""
+        page, chunks = self.directory.page_size, self.chunks
+        if len(self._numbers) != self._first[-1]:
+            raise CorruptDataError(f"{self._first[-1]} page numbers", str(len(self._numbers)))
+        if not len(chunks):
+            return
+        limits = np.array([block.size // page for block in self.directory.blocks])
+        whole = chunks["offset"].astype(np.uint64) + chunks["size"] <= self.size
+        fits = (chunks["size"] <= MAX_PAYLOAD) & (chunks["pages"] * page <= PACKET_BYTES)
+        known = (chunks["block"] < len(limits)) & (chunks["pages"] > 0)
+        if not (whole & fits & known).all():
+            raise CorruptDataError("chunks inside the file and its blocks", "others")
+        if (self._numbers >= np.repeat(limits[chunks["block"]], chunks["pages"])).any():
+            raise CorruptDataError("pages inside their blocks", "others")
+
+    @property
+    def backend(self) -> str:
+        """What inflated so far."""
+        return name_backends([one.decoder for one in self._decoders])
+
+    @property
+    def live(self) -> int:
+        """Pages with content."""
+        return int(np.count_nonzero(self._newest))
+
+    def zero_pages(self, block: int) -> Offsets:
+        """Offsets of a block's zero pages."""
+        page = self.directory.page_size
+        sizes = [-(-(one.size // page) // 8) for one in self.directory.blocks]
+        raw = self._zero[sum(sizes[:block]) :][: sizes[block]]
+        bits = _bits(raw, self.directory.blocks[block].size // page)
+        return np.flatnonzero(bits).astype(np.uint64) * np.uint64(page)
+
+    def batches(self) -> list[StoredBatch]:
+        """All chunks with a page that has no newer copy."""
+        if not len(self.chunks):
+            return []
+        found = np.logical_or.reduceat(self._newest, self._first[:-1])
+        return [StoredBatch(self, int(index)) for index in np.flatnonzero(found)]
+
+    def chunk(self, index: int, buffer: memoryview) -> tuple[str, NDArray[np.uint64], memoryview]:
+        """Read, check and inflate one chunk; its block, and its newest pages in ``buffer``.
+
+        :raise CorruptDataError: it is damaged; the error names the block and the first page.
+        """
+        row = self.chunks[index]
+        block = self.directory.blocks[int(row["block"])]
+        place = slice(int(self._first[index]), int(self._first[index + 1]))
+        offsets = self._numbers[place].astype(np.uint64) * np.uint64(self.directory.page_size)
+        out = buffer[: len(offsets) * self.directory.page_size]
+        payload = self._payload(row, block.name, int(offsets[0]))
+        self._inflate(payload, out, block.name, int(offsets[0]))
+        newest = self._newest[place].astype(bool)
+        if newest.all():
+            return block.name, offsets, out
+        matrix = np.frombuffer(out, np.uint8).reshape(len(offsets), -1)
+        kept = matrix[newest]
+        matrix[: len(kept)] = kept
+        return block.name, offsets[newest], out[: kept.size]
+
+    def _inflate(self, payload: memoryview, out: memoryview, block: str, offset: int) -> None:
+        decoder = getattr(self._local, "decoder", None)
+        if decoder is None:
+            decoder = ChunkDecoder(self.directory.method, self.directory.page_size)
+            self._local.decoder = decoder
+            self._decoders.append(decoder)
+        try:
+            decoder.decode(payload, out)
+        except CorruptDataError as error:
+            raise error.at(f"block {block!r} at {offset:#x}") from None
+
+    def _payload(self, row: np.void, block: str, offset: int) -> memoryview:
+        raw = self._read(int(row["offset"]), int(row["size"]))
+        if crc32(raw) != int(row["crc"]):
+            raise CorruptDataError(
+                f"CRC {int(row['crc']):08x} of the chunk at byte {int(row['offset'])}",
+                f"{crc32(raw):08x}: the file is damaged",
+            ).at(f"block {block!r} at {offset:#x}")
+        return memoryview(raw)
+
+    def _part(self, name: str, part: Part) -> bytes:
+        raw = self._read(part.offset, part.size)
+        if len(raw) != part.size or crc32(raw) != part.crc:
+            raise CorruptDataError(f"the file's part {name!r}", "damaged bytes")
+        return raw
+
+    def _read(self, offset: int, size: int) -> bytes:
+        pieces = []
+        try:
+            while size and (piece := os.pread(self._fd, size, offset)):
+                pieces.append(piece)
+                offset += len(piece)
+                size -= len(piece)
+        except OSError as error:
+            raise HostError(f"cannot read {self.path}: {error.strerror}") from error
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class StoredBatch:
+    """One chunk of an archive; a :class:`~ramferry.flows.pages.Batch`."""
+
+    def __init__(self, archive: Archive, index: int) -> None:
+        self._archive = archive
+        self._index = index
+
+    def load(self, buffer: memoryview) -> Pages:
+        """See :meth:`~ramferry.flows.pages.Batch.load`."""
+        block, offsets, data = self._archive.chunk(self._index, buffer)
+        return Pages(block, offsets, _NONE, data)
+
+
+def _table(raw: bytes, dtype: np.dtype) -> NDArray:  # type: ignore[type-arg]
+    if len(raw) % dtype.itemsize:
+        raise CorruptDataError(f"rows of {dtype.itemsize} bytes", f"{len(raw)} bytes")
+    return np.frombuffer(raw, dtype)
+
+
+def _bits(raw: bytes, count: int) -> NDArray[np.uint8]:
+    if len(raw) != -(-count // 8):
+        raise CorruptDataError(f"{count} bits", f"{len(raw)} bytes")
+    return np.unpackbits(np.frombuffer(raw, np.uint8), count=count)

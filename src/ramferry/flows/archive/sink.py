@@ -1,0 +1,201 @@
+"""The archive's end of a receiver: pages compressed by many threads into one file."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ramferry.codec import name_backends
+from ramferry.codec.base import Buffer
+from ramferry.errors import HostError, RamferryError
+from ramferry.flows.archive.coder import ChunkEncoder
+from ramferry.flows.archive.format import (
+    CHUNK,
+    OPENING,
+    PAGE_NUMBER,
+    Block,
+    Directory,
+    Part,
+    crc32,
+    pack_directory,
+    pack_footer,
+)
+from ramferry.flows.pages import MainStream, Pages, StreamHead
+from ramferry.transport.safefile import SafeFile
+
+_ZERO: Final = 0xFFFFFFFF
+
+
+class ArchiveSink:
+    """Writes a save file; a :class:`~ramferry.flows.pages.Sink`.
+
+    Copies of pages that a later round sent again stay in the file, and the index passes over them.
+    """
+
+    def __init__(self, file: SafeFile, method: str, level: int | None) -> None:
+        """:param file: entered by the caller, who leaves it when the migration has ended.
+        :raise UsageError: there is no such method, or it has no such level.
+        """
+        ChunkEncoder(method, level, 4096)
+        self._file = file
+        self._method = method
+        self._level = level
+        self._lock = threading.Lock()
+        self._end = 0
+        self._head: StreamHead
+        self._numbers: dict[str, int] = {}
+        self._newest: list[NDArray[np.uint32]] = []
+        """By block and page: 1 + the index of the chunk with the newest copy."""
+        self._chunks: list[tuple[int, int, int, int, int]] = []
+        self._pages: list[NDArray[np.uint32]] = []
+        self._encoders: list[ChunkEncoder] = []
+        self._write([OPENING])
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file so far."""
+        return self._end
+
+    def begin(self, head: StreamHead) -> None:
+        """Make room for the index: four bytes a page."""
+        self._head = head
+        for number, block in enumerate(head.blocks):
+            self._numbers[block.name] = number
+            self._newest.append(np.zeros(block.used_length // head.page_size, np.uint32))
+
+    def channel(self, channel_id: int) -> _Channel:  # noqa: ARG002
+        """An encoder of its own for each channel."""
+        return self._channel()
+
+    def main_pages(self, pages: Pages) -> None:
+        """Pages of main: zero pages as a rule."""
+        self._channel().pages(pages)
+
+    def _channel(self) -> _Channel:
+        encoder = ChunkEncoder(self._method, self._level, self._head.page_size)
+        with self._lock:
+            self._encoders.append(encoder)
+        return _Channel(self, encoder)
+
+    def mark(self, index: int) -> None:
+        """Rounds are kept apart by the order in which their pages come."""
+
+    def store(self, pages: Pages, payload: list[Buffer]) -> None:
+        """Write a chunk and note its pages; called by many threads."""
+        numbers = (pages.normal // np.uint64(self._head.page_size)).astype(PAGE_NUMBER)
+        crc = 0
+        for piece in payload:
+            crc = crc32(piece, crc)
+        size = sum(map(len, payload))
+        with self._lock:
+            offset, self._end = self._end, self._end + size
+            block = self._numbers[pages.block]
+            self._chunks.append((offset, size, crc, block, len(numbers)))
+            self._pages.append(numbers)
+            self._newest[block][numbers] = len(self._chunks)
+        self._write_at(payload, offset)
+
+    def store_zero(self, pages: Pages) -> None:
+        """Note zero pages."""
+        numbers = (pages.zero // np.uint64(self._head.page_size)).astype(PAGE_NUMBER)
+        with self._lock:
+            self._newest[self._numbers[pages.block]][numbers] = _ZERO
+
+    def finish(self, stream: MainStream) -> None:
+        """Write what is left, bring all to disk, and give the file its name.
+
+        :raise HostError: the disk is full.
+        """
+        parts = {
+            "head": self._part(stream.head),
+            "between": self._part(stream.between),
+            "tail": self._part(stream.tail),
+            "chunks": self._part(np.array(self._chunks, CHUNK).tobytes()),
+            "pages": self._part(b"".join(numbers.tobytes() for numbers in self._pages)),
+            "newest": self._part(self._newest_copies()),
+            "zero": self._part(self._zero_pages()),
+        }
+        directory = pack_directory(self._directory(stream, parts))
+        offset = self._end
+        self._write([directory, pack_footer(offset, directory)])
+        self._file.commit()
+
+    def abort(self, error: RamferryError) -> None:
+        """The file has no name; its owner discards it."""
+
+    def _directory(self, stream: MainStream, parts: dict[str, Part]) -> Directory:
+        head = self._head
+        return Directory(
+            machine=head.machine,
+            page_size=head.page_size,
+            mode=head.mode,
+            uuid=head.uuid.hex(),
+            method=self._method,
+            level=self._level,
+            backend=self.backend,
+            created=time.time(),
+            ram_section=stream.ram_section,
+            blocks=tuple(Block(block.name, block.used_length) for block in head.blocks),
+            parts=parts,
+        )
+
+    @property
+    def backend(self) -> str:
+        """What compressed."""
+        return name_backends([one.encoder for one in self._encoders])
+
+    def _newest_copies(self) -> bytes:
+        """A bit for each page of each chunk, in their order: whether there is no newer copy."""
+        bits = [
+            self._newest[chunk[3]][numbers] == index
+            for index, (chunk, numbers) in enumerate(
+                zip(self._chunks, self._pages, strict=True), start=1
+            )
+        ]
+        return np.packbits(np.concatenate(bits)).tobytes() if bits else b""
+
+    def _zero_pages(self) -> bytes:
+        """A bit for each page of each block: whether it is zero."""
+        return b"".join(np.packbits(newest == _ZERO).tobytes() for newest in self._newest)
+
+    def _part(self, data: bytes) -> Part:
+        offset = self._end
+        self._write([data])
+        return Part(offset, len(data), crc32(data))
+
+    def _write(self, parts: list[Buffer]) -> None:
+        offset, self._end = self._end, self._end + sum(map(len, parts))
+        self._write_at(parts, offset)
+
+    def _write_at(self, parts: list[Buffer], offset: int) -> None:
+        left = [memoryview(part) for part in parts if len(part)]
+        try:
+            while left:
+                done = os.pwritev(self._file.fd, left[:1024], offset)
+                offset += done
+                while left and done >= len(left[0]):
+                    done -= len(left.pop(0))
+                if done:
+                    left[0] = left[0][done:]
+        except OSError as error:
+            raise HostError(f"cannot write the file: {error.strerror}") from error
+
+
+class _Channel:
+    """One thread's way into the archive."""
+
+    def __init__(self, sink: ArchiveSink, encoder: ChunkEncoder) -> None:
+        self._sink = sink
+        self._encoder = encoder
+
+    def pages(self, pages: Pages) -> None:
+        """Compress and write the pages of one packet."""
+        if len(pages.zero):
+            self._sink.store_zero(pages)
+        if len(pages.normal):
+            self._sink.store(pages, self._encoder.encode(pages.data))

@@ -1,0 +1,323 @@
+"""Every connection of a migration that begins here: main, and channels with a thread each.
+
+The order is a source's: main is connected before any channel, each round's pages are on the wire
+before its SYNCs, and those before its mark on main (``docs/wire-format.md``).
+"""
+
+from __future__ import annotations
+
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+
+from ramferry.codec import Accelerated, create_encoder, name_backends
+from ramferry.codec.base import PACKET_BYTES, Encoder
+from ramferry.errors import MigrationFailed, PeerTimeout, RamferryError, RemoteProtocolError
+from ramferry.flows.pages import Batch, Pages
+from ramferry.flows.tally import ChannelTally, Tally
+from ramferry.metrics import RelayCounters
+from ramferry.qatzip.accelerator import AUTO
+from ramferry.transport import budget, sockets
+from ramferry.transport.address import Address
+from ramferry.transport.pacing import Pacer
+from ramferry.wire.packets import METHOD_FLAGS, SYNC, Initial, ram_header
+from ramferry.wire.return_path import ReturnPathParser, Shut
+
+_AHEAD: Final = 1
+"""Batches a channel may have waiting: what they hold is loaded only when they are sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendSettings:
+    """What a sender was asked to do."""
+
+    connect: Address
+    method: str
+    level: int | None = None
+    channels: int = 2
+    page_size: int = 4096
+    max_bandwidth: float = 0.0
+    """Wire bytes per second; 0: no cap."""
+    accelerator: str = AUTO
+    uuid: bytes = bytes(16)
+    stall_timeout: float = 60.0
+    """Seconds after which a destination that takes nothing is given up."""
+
+
+class Outgoing:
+    """The connections towards one destination; a context manager that ends them."""
+
+    def __init__(self, settings: SendSettings) -> None:
+        """:raise UsageError: there is no such method, or it has no such level."""
+        self._settings = settings
+        self.error: RamferryError | None = None
+        """Why it ended early."""
+        self.tally = Tally(settings.page_size)
+        self.rounds = 0
+        """Marks sent."""
+        self._pacer = Pacer(settings.max_bandwidth)
+        self._batches: queue.Queue[Batch | None] = queue.Queue(settings.channels * _AHEAD)
+        self._channels = [_Channel(self, settings, id) for id in range(settings.channels)]
+        self._main: socket.socket | None = None
+        self._main_tally = self.tally.channel("main")
+        self._shut: Shut | None = None
+        self._answered = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+
+    @property
+    def backend(self) -> str:
+        """What compresses."""
+        return name_backends([channel.encoder for channel in self._channels])
+
+    def counters(self) -> RelayCounters:
+        """What was sent so far."""
+        return self.tally.snapshot(self.rounds)
+
+    def open(self) -> None:
+        """Connect main, then every channel, and start the threads.
+
+        :raise PeerUnreachable: nobody accepts.
+        """
+        self._main = self._connect()
+        self._start("return path", self._listen)
+        for channel in self._channels:
+            channel.open(self._connect())
+        for channel in self._channels:
+            self._start(channel.name, channel.run)
+
+    def main(self, data: bytes) -> None:
+        """Send bytes on main.
+
+        :raise RamferryError: the migration has failed.
+        """
+        self.check()
+        assert self._main is not None
+        try:
+            self._main_tally.bytes_out += sockets.send_all(self._main, [data])
+        except (OSError, PeerTimeout) as error:
+            self.abort(MigrationFailed(f"main: the destination takes no more: {error}"))
+            self.check()
+
+    def put(self, batch: Batch) -> None:
+        """Have a channel load, compress and send a batch; waits while all of them are busy.
+
+        :raise RamferryError: the migration has failed.
+        """
+        while True:
+            self.check()
+            try:
+                self._batches.put(batch, timeout=0.5)
+                return
+            except queue.Full:
+                continue
+
+    def sync(self, mark: bytes) -> None:
+        """End a round: all that was put is sent, then a SYNC on every channel, then ``mark``.
+
+        :raise RamferryError: the migration has failed.
+        """
+        self._batches.join()
+        self.check()
+        for channel in self._channels:
+            channel.sync()
+        self.main(mark)
+        self.rounds += 1
+
+    def answer(self, timeout: float, waiting: Callable[[], None] = lambda: None) -> int:
+        """Wait for the destination's SHUT; its error, 0 where it took the guest over.
+
+        :param waiting: called now and then; what it raises ends the wait.
+        :raise PeerTimeout: it did not come.
+        :raise RamferryError: the migration has failed.
+        """
+        deadline = time.monotonic() + timeout
+        while not self._answered.wait(0.1):
+            waiting()
+            if time.monotonic() > deadline:
+                raise PeerTimeout("the destination does not say whether it has taken the guest")
+        if self._shut is None:
+            self.check()
+            raise MigrationFailed("the destination closed the main channel without an answer")
+        return self._shut.error
+
+    def check(self) -> None:
+        """:raise RamferryError: the migration has failed; the first cause."""
+        if self.error is not None:
+            raise self.error
+
+    def abort(self, error: RamferryError) -> None:
+        """End every connection, main first: the destination waits there for no SYNC.
+
+        Safe from any thread; the first error stays.
+        """
+        with self._lock:
+            self.error = self.error or error
+        self._pacer.end()
+        for sock in self._sockets():
+            sockets.cut(sock)
+
+    def close(self) -> None:
+        """Wait for the threads and free the sockets; without a good end the migration fails."""
+        if self._shut is None:
+            self.abort(MigrationFailed("the migration was given up"))
+        for _ in self._channels:
+            self._batches.put(None)
+        for sock in self._sockets():
+            sockets.cut(sock)
+        for thread in self._threads:
+            thread.join(5.0)
+        for sock in self._sockets():
+            sock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def next(self) -> Batch | None:
+        """For a channel: what to send next; None at the end."""
+        return self._batches.get()
+
+    def sent(self) -> None:
+        """For a channel: what it took is on the wire, or given up."""
+        self._batches.task_done()
+
+    def send(self, sock: socket.socket, parts: list[sockets.Buffer], size: int) -> None:
+        """For a channel: send a packet when its slot comes."""
+        self._pacer.wait(size)
+        self.check()
+        sockets.send_all(sock, parts)
+
+    def _sockets(self) -> list[socket.socket]:
+        channels = [one.sock for one in self._channels if one.sock is not None]
+        return [*([self._main] if self._main is not None else []), *channels]
+
+    def _connect(self) -> socket.socket:
+        sock = sockets.connect(self._settings.connect)
+        sockets.tune(sock, self._settings.stall_timeout)
+        sockets.set_buffers(sock, send=budget.INITIAL)
+        return sock
+
+    def _start(self, name: str, run: Callable[[], None]) -> None:
+        thread = threading.Thread(target=run, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _listen(self) -> None:
+        """Read the return path to its end."""
+        assert self._main is not None
+        parser = ReturnPathParser()
+        try:
+            while data := self._receive(self._main):
+                for event in parser.feed(data):
+                    if isinstance(event, Shut):
+                        self._shut = event
+                        self._answered.set()
+        except RemoteProtocolError as error:
+            self.abort(error)
+        if self._shut is None:
+            self.abort(MigrationFailed("the destination closed the main channel: see its log"))
+        self._answered.set()
+
+    def _receive(self, sock: socket.socket) -> bytes:
+        while True:
+            try:
+                return sock.recv(4096)
+            except BlockingIOError:  # nothing to say is no fault
+                if self.error is not None:
+                    return b""
+            except OSError:
+                return b""
+
+
+class _Channel:
+    """One multifd channel: its socket, its encoder, its thread."""
+
+    def __init__(self, outgoing: Outgoing, settings: SendSettings, channel_id: int) -> None:
+        self.name = f"multifd {channel_id}"
+        self.sock: socket.socket | None = None
+        self._outgoing = outgoing
+        self._settings = settings
+        self._id = channel_id
+        self._flags = METHOD_FLAGS.get(settings.method, 0)
+        self.encoder: Encoder = create_encoder(
+            settings.method,
+            settings.level,
+            page_size=settings.page_size,
+            accelerator=settings.accelerator,
+        )
+        self._tally: ChannelTally = outgoing.tally.channel(self.name)
+        accelerated = isinstance(self.encoder, Accelerated)
+        self._buffer = (
+            self.encoder.buffer(PACKET_BYTES)  # type: ignore[attr-defined]
+            if accelerated
+            else memoryview(bytearray(PACKET_BYTES))
+        )
+
+    def open(self, sock: socket.socket) -> None:
+        """Say which channel of which guest this is."""
+        self.sock = sock
+        raw = Initial(self._settings.uuid, self._id).encode()
+        self._tally.bytes_out += sockets.send_all(sock, [raw])
+
+    def run(self) -> None:
+        """Load, compress and send batches until there are no more."""
+        while (batch := self._outgoing.next()) is not None:
+            try:
+                if self._outgoing.error is None:
+                    self._carry(batch.load(self._buffer))
+            except (OSError, PeerTimeout) as error:
+                broken = MigrationFailed(f"{self.name}: the destination takes no more: {error}")
+                self._outgoing.abort(broken)
+            except RamferryError as error:
+                self._outgoing.abort(error)
+            except Exception as error:
+                self._outgoing.abort(RamferryError(f"internal error in {self.name}: {error!r}"))
+            finally:
+                self._outgoing.sent()
+
+    def sync(self) -> None:
+        """End the round on this channel; called while its thread has nothing to send."""
+        assert self.sock is not None
+        header = ram_header(page_size=self._settings.page_size, flags=SYNC)
+        try:
+            self._tally.bytes_out += sockets.send_all(self.sock, [header])
+        except (OSError, PeerTimeout) as error:
+            broken = MigrationFailed(f"{self.name}: the destination takes no more: {error}")
+            self._outgoing.abort(broken)
+        self._tally.syncs += 1
+
+    def _carry(self, pages: Pages) -> None:
+        assert self.sock is not None
+        payload = []
+        if len(pages.normal):
+            begun = time.thread_time()
+            payload = self.encoder.encode(pages.data)
+            self._tally.codec_seconds += time.thread_time() - begun
+        header = ram_header(
+            page_size=self._settings.page_size,
+            flags=self._flags,
+            block=pages.block,
+            normal=pages.normal,
+            zero=pages.zero,
+            payload_size=sum(map(len, payload)),
+            packet_num=self._tally.packets,
+        )
+        size = len(header) + sum(map(len, payload))
+        self._outgoing.send(self.sock, [header, *payload], size)
+        self._tally.bytes_out += size
+        self._tally.packets += 1
+        self._tally.pages += len(pages.normal)
+        self._tally.zero_pages += len(pages.zero)

@@ -1,0 +1,68 @@
+"""What ``save`` and ``restore`` tell: a line while they work, a few lines at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.status import Status
+
+from ramferry.metrics import ArchiveResult
+from ramferry.report.units import duration, memory, rate
+
+DOCUMENT_VERSION = 1
+
+
+class Activity:
+    """A line that changes, on a terminal only; a context manager."""
+
+    def __init__(self, console: Console) -> None:
+        self._status: Status | None = Status("", console=console) if console.is_terminal else None
+
+    def show(self, text: Callable[[], str]) -> None:
+        """Replace the line."""
+        if self._status is not None:
+            self._status.update(text())
+
+    def __enter__(self) -> Self:
+        if self._status is not None:
+            self._status.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+
+def sentences(result: ArchiveResult) -> list[str]:
+    """The result as lines of text."""
+    seconds = max(result.total_ms, 1) / 1000
+    level = "" if result.level is None else f" {result.level}"
+    lines = [
+        f"{result.action} {result.machine} in {seconds:.1f} s: {memory(result.guest_bytes)} of "
+        f"pages, {memory(result.file_bytes)} of file ({result.ratio:.2f}:1), "
+        f"{rate(result.guest_bytes / seconds)}",
+        f"{result.method}{level} by {result.backend}, {result.channels} channels, "
+        f"{result.cpu_seconds:.1f} s of CPU",
+    ]
+    if result.downtime_ms is not None:
+        lines.append(
+            f"the guest stood still for {duration(result.downtime_ms / 1000)} or less"
+            if result.downtime_ms < 1000
+            else f"the guest stood still for {duration(result.downtime_ms / 1000)}"
+        )
+    lines.append(f"the guest is {result.run_state}")
+    return lines
+
+
+def document(result: ArchiveResult) -> dict[str, object]:
+    """The result for ``--json``."""
+    return {"version": DOCUMENT_VERSION, **asdict(result)}

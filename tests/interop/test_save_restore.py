@@ -1,0 +1,208 @@
+"""``ramferry save`` and ``restore`` with real QEMUs: the state arrives, or nothing is touched."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from migrating import (
+    MIB,
+    Pair,
+    assert_guest_goes_on,
+    assert_same_ram,
+    run_state,
+    start_guest,
+    status,
+    until,
+)
+
+from ramferry.bench import guest
+from ramferry.bench.fill import LOW_MEMORY, fill
+from ramferry.bench.qemu import Qemu
+
+pytestmark = pytest.mark.interop
+
+MEMORY = 64 * MIB
+BOTH = pytest.mark.parametrize("pair", ["stock", "10.0"], indirect=True)
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "ramferry", *map(str, arguments)]
+    return subprocess.run(line, capture_output=True, text=True, timeout=90, check=False)
+
+
+@contextmanager
+def waiting(pair: Pair, *, memory: int = MEMORY, **options: object) -> Iterator[Qemu]:
+    """A QEMU that waits for a guest and will not run it."""
+    with Qemu(pair.destination, memory, incoming=True, **options) as qemu:  # type: ignore[arg-type]
+        yield qemu
+
+
+def saved(qemu: Qemu, file: Path, *options: object) -> None:
+    ended = run("save", qemu.uri, file, *options)
+    assert ended.returncode == 0, ended.stderr
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("method", "channels"), [("zstd", 1), ("qatzip", 4), ("none", 2), ("zlib", 3), ("qpl", 16)]
+)
+def test_a_paused_guest_comes_back(pair: Pair, tmp_path: Path, method: str, channels: int) -> None:
+    file = tmp_path / "state"
+    with Qemu(pair.source, MEMORY) as source:
+        fill(source.ram)
+        saved(source, file, "--method", method, "--channels", channels)
+        assert run_state(source) == "postmigrate"
+        with waiting(pair) as destination:
+            destination.ram[LOW_MEMORY:] = 0x5A  # zero pages are restored, not assumed
+            ended = run("restore", file, destination.uri, "--channels", channels, "--json", "-")
+            assert ended.returncode == 0, ended.stderr
+            assert_same_ram(source, destination)
+            assert run_state(destination) in ("paused", "prelaunch")
+    result = json.loads(ended.stdout)
+    assert (result["action"], result["method"]) == ("restored", method)
+    assert result["file_bytes"] == file.stat().st_size
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+@BOTH
+def test_a_running_guest_goes_on_where_it_stopped(pair: Pair, tmp_path: Path) -> None:
+    file = tmp_path / "state"
+    boot = guest.boot_sector(MEMORY, first=LOW_MEMORY, rate=5)
+    with Qemu(pair.source, MEMORY, boot=boot) as source:
+        start_guest(source)
+        saved(source, file)
+        assert run_state(source) == "postmigrate"
+        before = guest.state(source.ram)
+        with waiting(pair, boot=boot) as destination:
+            ended = run("restore", file, destination.uri)
+            assert ended.returncode == 0, ended.stderr
+            if pair.source.version >= (9,):  # 7.2 under TCG loses updates of hot pages by itself
+                assert_same_ram(source, destination)
+            assert guest.state(destination.ram).beats == before.beats
+            if pair.source.version >= (9,):
+                assert_guest_goes_on(destination)
+
+
+@BOTH
+def test_resume_lets_the_guest_run_on(pair: Pair, tmp_path: Path) -> None:
+    boot = guest.boot_sector(MEMORY, first=LOW_MEMORY, rate=0.0)
+    with Qemu(pair.source, MEMORY, boot=boot) as source:
+        source.qmp.execute("cont")
+        saved(source, tmp_path / "state", "--resume")
+        assert run_state(source) == "running"
+        saved(source, tmp_path / "again", "--resume")
+
+
+@pytest.mark.parametrize("pair", ["stock"], indirect=True)
+def test_resume_is_refused_with_a_disk_that_is_written(pair: Pair, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(1 << 20))
+    options = ("-drive", f"file={disk},format=raw,if=virtio,id=data")
+    with Qemu(pair.source, MEMORY, options=options) as source:
+        before = run_state(source)
+        ended = run("save", source.uri, tmp_path / "state", "--resume")
+        assert ended.returncode == 2
+        assert "the guest writes to disk" in ended.stderr
+        assert run_state(source) == before
+    assert not (tmp_path / "state").exists()
+
+
+@BOTH
+@pytest.mark.parametrize("place", [0.05, 0.5, 0.93, 0.999])
+def test_a_flipped_byte_is_found_before_the_guest_can_start(
+    pair: Pair, tmp_path: Path, place: float
+) -> None:
+    file = tmp_path / "state"
+    with Qemu(pair.source, MEMORY) as source:
+        fill(source.ram)
+        saved(source, file)
+    raw = bytearray(file.read_bytes())
+    raw[int(len(raw) * place)] ^= 0x10
+    file.write_bytes(raw)
+    with waiting(pair) as destination:
+        ended = run("restore", file, destination.uri)
+        assert ended.returncode == 7, ended.stderr
+        assert "expected" in ended.stderr
+        assert not destination.alive or run_state(destination) == "inmigrate"
+
+
+@pytest.mark.parametrize("pair", ["stock"], indirect=True)
+def test_another_machine_is_refused_before_anything_is_sent(pair: Pair, tmp_path: Path) -> None:
+    file = tmp_path / "state"
+    with Qemu(pair.source, MEMORY) as source:
+        saved(source, file)
+    with waiting(pair, machine="pc-i440fx-7.1") as destination:
+        ended = run("restore", file, destination.uri)
+        assert ended.returncode == 2
+        assert "is of machine type pc-i440fx-7.2, and this QEMU is pc-i440fx-7.1" in ended.stderr
+        assert run_state(destination) == "inmigrate"
+
+
+@BOTH
+def test_too_little_memory_is_refused_by_the_qemu(pair: Pair, tmp_path: Path) -> None:
+    file = tmp_path / "state"
+    with Qemu(pair.source, MEMORY) as source:
+        saved(source, file)
+    with waiting(pair, memory=MEMORY // 2) as destination:
+        ended = run("restore", file, destination.uri)
+        assert ended.returncode in (3, 5), ended.stderr
+
+
+@BOTH
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_save_that_is_ended_leaves_no_file_and_a_running_guest(
+    pair: Pair, tmp_path: Path, number: signal.Signals
+) -> None:
+    file = tmp_path / "state"
+    boot = guest.boot_sector(MEMORY, first=LOW_MEMORY, rate=400)
+    with Qemu(pair.source, MEMORY, boot=boot) as source:
+        start_guest(source)
+        line = [sys.executable, "-m", "ramferry", "save", source.uri, str(file)]
+        line += ["--method", "zstd", "--level", "15"]
+        with subprocess.Popen(line, stderr=subprocess.PIPE, text=True) as process:
+            until("an active save", lambda: status(source) == "active", 20)
+            process.send_signal(number)
+            process.communicate(timeout=30)
+        assert process.returncode == (6 if number is signal.SIGINT else -number)
+        until("a running guest", lambda: run_state(source) == "running", 10)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("pair", ["stock"], indirect=True)
+def test_a_full_disk_leaves_no_file_and_a_running_guest(pair: Pair, tmp_path: Path) -> None:
+    boot = guest.boot_sector(MEMORY, first=LOW_MEMORY, rate=0.0)
+    with Qemu(pair.source, MEMORY, boot=boot) as source:
+        source.ram[LOW_MEMORY:] = np.random.default_rng(1).integers(
+            0, 256, MEMORY - LOW_MEMORY, np.uint8
+        )
+        source.qmp.execute("cont")
+        file = tmp_path / "state"
+        limit = f"ulimit -f {MEMORY // 2 // 1024}; trap '' XFSZ; exec \"$@\""
+        line = ["bash", "-c", limit, "-", sys.executable, "-m", "ramferry", "save", source.uri]
+        ended = subprocess.run(
+            [*line, str(file)], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert ended.returncode == 8, ended.stderr
+        assert "there is no file, and the guest runs at the source" in ended.stderr
+        assert run_state(source) == "running"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("pair", ["stock"], indirect=True)
+def test_what_is_there_is_not_replaced_unasked(pair: Pair, tmp_path: Path) -> None:
+    file = tmp_path / "state"
+    file.write_text("precious")
+    with Qemu(pair.source, MEMORY) as source:
+        assert run("save", source.uri, file).returncode == 2
+        assert file.read_text() == "precious"
+        saved(source, file, "--force")
+    with waiting(pair) as destination:
+        assert run("restore", file, destination.uri).returncode == 0
