@@ -1,0 +1,210 @@
+"""Save files: made by whole migrations, read back, replayed, damaged at every single byte."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from fakes_destination import FakeDestination, Habits
+from fakes_source import FakeSource
+from fakes_wire import Guest, Script
+from ramferry.codec import METHODS
+from ramferry.errors import CorruptDataError, MigrationFailed, RamferryError, UsageError
+from ramferry.flows.archive.format import (
+    FOOTER_SIZE,
+    OPENING,
+    Part,
+    crc32,
+    pack_footer,
+    unpack_directory,
+    unpack_footer,
+)
+from ramferry.flows.archive.reader import Archive
+from ramferry.flows.archive.replay import replay
+from ramferry.flows.archive.sink import ArchiveSink
+from ramferry.flows.pages import Sink
+from ramferry.flows.receiving.receiver import Receiver
+from ramferry.flows.receiving.reception import ReceiveSettings
+from ramferry.flows.sending.outgoing import Outgoing, SendSettings
+from ramferry.metrics import ReceiveResult, RelayCounters
+from ramferry.transport.address import Address, UnixAddress
+from ramferry.transport.safefile import SafeFile
+
+
+class Quiet:
+    def listening(self, address: Address) -> None: ...
+    def progress(self, counters: RelayCounters) -> None: ...
+    def note(self, text: str) -> None: ...
+
+
+def receive(folder: Path, script: Script, sink: Sink, **settings: object) -> ReceiveResult:
+    """Run a whole scripted migration into a sink."""
+    address = UnixAddress(str(folder / "in"))
+    receiver = Receiver(ReceiveSettings(address, **settings), sink, Quiet())  # type: ignore[arg-type]
+    results: list[ReceiveResult] = []
+    thread = threading.Thread(target=lambda: results.append(receiver.run()))
+    thread.start()
+    source = FakeSource(address, script)
+    thread.join(20)
+    source.close()
+    assert not thread.is_alive()
+    assert (source.status == "completed") == results[0].completed
+    return results[0]
+
+
+def saved(folder: Path, script: Script, method: str = "qatzip") -> Path:
+    path = folder / "state"
+    with SafeFile(path, replace=True, like=None) as file:
+        result = receive(folder, script, ArchiveSink(file, method, None))
+        assert result.completed, result.error
+    return path
+
+
+def replayed(folder: Path, path: Path, script: Script, habits: Habits | None = None) -> (
+    FakeDestination
+):  # fmt: skip
+    """Replay a file to a destination that is given back closed."""
+    address = UnixAddress(str(folder / "out"))
+    destination = FakeDestination(address, script.guest, "none", habits)
+    uuid = script.guest.uuid
+    settings = SendSettings(address, "none", channels=script.guest.channels, uuid=uuid)
+    try:
+        with Archive(path) as archive, Outgoing(settings) as outgoing:
+            replay(archive, outgoing, lambda: None)
+    finally:
+        destination.released.set()
+        destination.close()
+    return destination
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize("mode", ["section", "round"])
+def test_what_was_saved_is_restored(tmp_path: Path, method: str, mode: str) -> None:
+    # rounds send pages again, as content and as zeros: the newest copy counts
+    guest = Guest(method="zstd", mode=mode, rounds=5, pages=40, zeros=9, uuid=bytes(range(16)))  # type: ignore[arg-type]
+    script = Script(guest)
+    path = saved(tmp_path, script, method)
+    with Archive(path) as archive:
+        assert archive.directory.machine == "pc-i440fx-7.2"
+        assert archive.directory.uuid == bytes(range(16)).hex()
+        assert archive.directory.mode == mode
+        assert archive.stream.head.startswith(b"QEVM")
+        assert archive.stream.tail.endswith(b"}")
+    destination = replayed(tmp_path, path, script)
+    assert destination.complete
+    assert destination.faults == []
+    assert destination.memory == script.memory
+    assert destination.uuids == {bytes(range(16))}
+
+
+def test_every_single_byte_that_is_flipped_is_found(tmp_path: Path) -> None:
+    guest = Guest(method="none", page_size=1024, rounds=2, packets=1, pages=2, zeros=1)
+    with SafeFile(tmp_path / "state", replace=True, like=None) as file:
+        sink = ArchiveSink(file, "qatzip", None)
+        assert receive(tmp_path, Script(guest), sink, page_size=1024).completed
+    sound = (tmp_path / "state").read_bytes()
+    damaged = tmp_path / "damaged"
+    buffer = memoryview(bytearray(512 * 1024))
+
+    def read_all() -> None:
+        with Archive(damaged) as archive:
+            for batch in archive.batches():
+                batch.load(buffer)
+
+    damaged.write_bytes(sound)
+    read_all()
+    missed = []
+    with damaged.open("r+b", buffering=0) as file_:
+        for at, byte in enumerate(sound):
+            file_.seek(at)
+            file_.write(bytes([byte ^ (1 << at % 8)]))
+            try:
+                read_all()
+                missed.append(at)
+            except (CorruptDataError, UsageError):
+                pass
+            file_.seek(at)
+            file_.write(bytes([byte]))
+    # a copy that a later round replaced is read by nobody
+    with Archive(tmp_path / "state") as archive:
+        dead = set(range(len(archive.chunks))) - {one._index for one in archive.batches()}
+        rows = [archive.chunks[index] for index in dead]
+    passed_over = {
+        at for row in rows for at in range(int(row["offset"]), int(row["offset"] + row["size"]))
+    }
+    assert len(sound) > 2000
+    assert set(missed) <= passed_over
+
+
+@pytest.mark.parametrize("kept", [0, 5, 16, 40, 0.5, 0.99])
+def test_a_file_that_was_cut_is_none(tmp_path: Path, kept: float) -> None:
+    path = saved(tmp_path, Script(Guest()))
+    raw = path.read_bytes()
+    path.write_bytes(raw[: int(kept if kept >= 1 else kept * len(raw))])
+    with pytest.raises((CorruptDataError, UsageError)):
+        Archive(path)
+
+
+def test_a_file_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_bytes(b"not a save file, but long enough to be one" * 10)
+    with pytest.raises(UsageError, match="is no file of ramferry save"):
+        Archive(other)
+    other.write_bytes(OPENING[:8] + bytes([9]) + bytes(100))
+    with pytest.raises(CorruptDataError, match="a save file of version 1"):
+        Archive(other)
+
+
+def test_the_footers_bytes() -> None:
+    directory = b'{"machine":"x"}'
+    raw = pack_footer(0x1234, directory)
+    assert len(raw) == FOOTER_SIZE == 36
+    expected = b"RAMFERRY" + (0x1234).to_bytes(8, "little") + (15).to_bytes(4, "little")
+    expected += crc32(directory).to_bytes(4, "little") + (0x1234 + 15 + 36).to_bytes(8, "little")
+    expected += crc32(expected).to_bytes(4, "little")
+    assert raw == expected
+    assert unpack_footer(raw, 0x1234 + 15 + 36) == Part(0x1234, 15, crc32(directory))
+    with pytest.raises(CorruptDataError):
+        unpack_footer(raw, 0x1234)
+    with pytest.raises(CorruptDataError, match="a directory of a save file"):
+        unpack_directory(directory)
+
+
+@pytest.mark.parametrize(
+    ("habits", "error"),
+    [
+        (Habits(shut=1), "refused the guest"),
+        (Habits(shut=None), "closed the main channel"),
+        (Habits(garbage=b"\0\x63\0\0"), "a message type"),
+        (Habits(close_channel_after=(1, 2)), "takes no more|closed the main"),
+        (Habits(close_main_at_mark=1), "takes no more|closed the main"),
+    ],
+)
+def test_a_destination_that_fails_is_told_of(tmp_path: Path, habits: Habits, error: str) -> None:
+    script = Script(Guest(method="none", rounds=2, packets=3, pages=30))
+    path = saved(tmp_path, script)
+    with pytest.raises(RamferryError, match=error):
+        replayed(tmp_path, path, script, habits)
+
+
+def test_damage_on_the_way_ends_the_migration_before_its_tail(tmp_path: Path) -> None:
+    script = Script(Guest(method="none", rounds=2))
+    path = saved(tmp_path, script)
+    raw = bytearray(path.read_bytes())
+    with Archive(path) as archive:
+        raw[int(archive.chunks["offset"][-1]) + 30] ^= 1
+    path.write_bytes(raw)
+    with pytest.raises(CorruptDataError, match=r"block 'pc\.ram' at 0x[0-9a-f]+: expected CRC"):
+        replayed(tmp_path, path, script)
+
+
+def test_a_source_that_ends_early_leaves_no_file(tmp_path: Path) -> None:
+    script = Script(Guest(rounds=3))
+    script.cut(script.find("end"), 3)
+    with SafeFile(tmp_path / "state", replace=True, like=None) as file:
+        result = receive(tmp_path, script, ArchiveSink(file, "zstd", 1))
+    assert not result.completed
+    assert result.exit_code == MigrationFailed.exit_code
+    assert not (tmp_path / "state").exists()

@@ -1,0 +1,98 @@
+"""RAM blocks: sizes, pages by offset in both directions, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ramferry.errors import HostError, UsageError
+from ramferry.memory.ram import Ram
+from ramferry.memory.zero import zero_pages
+
+PAGE = 4096
+SIZES = [("pc.ram", 16 * PAGE), ("/rom@etc/acpi/tables", 2 * PAGE)]
+
+
+def offsets(*pages: int) -> np.ndarray:
+    return np.array(pages, np.uint64) * np.uint64(PAGE)
+
+
+def test_blocks_lie_one_after_another_and_begin_with_zeros() -> None:
+    with Ram.create(SIZES) as ram:
+        assert (list(ram.blocks), ram.total) == (["pc.ram", "/rom@etc/acpi/tables"], 18 * PAGE)
+        for name, size in SIZES:
+            assert ram.blocks[name].view == bytes(size)
+        ram.blocks["/rom@etc/acpi/tables"].view[:3] = b"abc"
+        ram.blocks["pc.ram"].view[-1] = 7
+        assert ram.blocks["pc.ram"].pages[15, -1] == 7
+        assert bytes(ram.blocks["/rom@etc/acpi/tables"].pages[0, :3]) == b"abc"
+
+
+@pytest.mark.parametrize("pages", [(3, 4, 5), (9, 2, 7), (0,), (15,), ()])
+def test_what_is_scattered_is_gathered(pages: tuple[int, ...]) -> None:
+    data = np.random.default_rng(len(pages)).integers(0, 256, len(pages) * PAGE, np.uint8)
+    buffer = memoryview(bytearray(16 * PAGE))
+    with Ram.create(SIZES) as ram:
+        block = ram.blocks["pc.ram"]
+        block.scatter(offsets(*pages), memoryview(data))
+        assert bytes(block.gather(offsets(*pages), buffer)) == data.tobytes()
+        for index, page in enumerate(pages):
+            expected = data[index * PAGE : (index + 1) * PAGE]
+            assert np.array_equal(block.pages[page], expected)
+        block.clear(offsets(*pages))
+        assert block.view == bytes(block.size)
+
+
+def test_pages_side_by_side_are_not_copied() -> None:
+    with Ram.create(SIZES) as ram:
+        block = ram.blocks["pc.ram"]
+        view = block.gather(offsets(4, 5), memoryview(b""))
+        block.view[4 * PAGE] = 9
+        assert view[0] == 9
+
+
+@pytest.mark.parametrize("wrong", [16 * PAGE, 17, 1 << 40])
+def test_an_offset_that_is_no_page_is_refused(wrong: int) -> None:
+    places = np.array([0, wrong], np.uint64)
+    with Ram.create(SIZES) as ram:
+        block = ram.blocks["pc.ram"]
+        for attempt in (
+            lambda: block.gather(places, memoryview(bytearray(2 * PAGE))),
+            lambda: block.scatter(places, memoryview(bytes(2 * PAGE))),
+            lambda: block.clear(places),
+        ):
+            with pytest.raises(UsageError, match=r"no page of block 'pc\.ram'"):
+                attempt()
+
+
+def test_sizes_have_to_fit() -> None:
+    with Ram.create(SIZES) as ram, pytest.raises(UsageError, match="2 pages are not 4096 bytes"):
+        ram.blocks["pc.ram"].scatter(offsets(0, 1), memoryview(bytes(PAGE)))
+    for sizes in ([], [("a", 100)], [("a", 0)], [("a", PAGE), ("a", PAGE)]):
+        with pytest.raises(UsageError):
+            Ram.create(sizes)
+
+
+def test_a_file_holds_the_blocks(tmp_path: Path) -> None:
+    path = tmp_path / "ram"
+    with Ram.open(path, SIZES) as ram:
+        ram.blocks["/rom@etc/acpi/tables"].view[:] = b"x" * 2 * PAGE
+    assert path.read_bytes() == bytes(16 * PAGE) + b"x" * 2 * PAGE
+    with pytest.raises(HostError, match="cannot open"):
+        Ram.open(tmp_path / "no" / "ram", SIZES)
+    with pytest.raises(HostError, match="cannot map"):
+        Ram.create([("a", 1 << 62)])
+
+
+@pytest.mark.parametrize("size", [1024, 4096, 65536])
+def test_zero_pages_are_those_without_a_single_bit(size: int) -> None:
+    pages = np.zeros((40, size), np.uint8)
+    chance = np.random.default_rng(size)
+    full = sorted(chance.choice(40, 20, replace=False).tolist())
+    for page in full:
+        pages[page, chance.integers(0, size)] = 1 << chance.integers(0, 8)
+    assert np.flatnonzero(~zero_pages(pages)).tolist() == full
+    assert zero_pages(pages[:0]).tolist() == []
+    assert zero_pages(np.zeros((3, size), np.uint8)).all()
