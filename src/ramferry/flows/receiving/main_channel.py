@@ -149,7 +149,7 @@ class ReceivingMain:
         if not self._return_path:
             raise MigrationFailed(
                 "the source opened no return path, so it would never learn that its guest was "
-                "taken over: set the return-path capability and migrate again"
+                "taken over: set the return-path capability on the source and migrate again"
             )
         self._blocks = event
         self._session.blocks.update((block.name, block.used_length) for block in event.blocks)

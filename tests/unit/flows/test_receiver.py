@@ -1,0 +1,247 @@
+"""Migrations that end in memory: good ones arrive, and every fault of a relay's is one here."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from test_relay_bad_packets import PACKETS
+from test_relay_bad_streams import CHANNELS, STREAMS
+
+from fakes_cases import Case
+from fakes_source import SETTLE, FakeSource
+from fakes_wire import MAIN, Guest, Script, Step, device
+from ramferry.codec import METHODS
+from ramferry.errors import HostError, RamferryError
+from ramferry.flows.pages import MainStream
+from ramferry.flows.receiving.memory_sink import MemorySink
+from ramferry.flows.receiving.receiver import Receiver
+from ramferry.flows.receiving.reception import ReceiveSettings
+from ramferry.memory.ram import Ram
+from ramferry.metrics import ReceiveResult, RelayCounters
+from ramferry.transport.address import Address, UnixAddress
+
+OTHERWISE = {
+    "another page size": "the guest's pages have 65536 bytes, not 4096",
+    "nothing but commands": "",
+    "ADVISE": "this migration may switch to postcopy, .*: unset the postcopy-ram capability",
+}
+"""Where a receiver says it in its own words, or (empty) sees no fault."""
+
+
+class Seen:
+    """An observer."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.address = threading.Event()
+
+    def listening(self, address: Address) -> None:
+        assert str(address)
+        self.address.set()
+
+    def progress(self, counters: RelayCounters) -> None:
+        assert counters.bytes_in >= 0
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+class Reception:
+    """A receiver in a thread, with memory for a scripted guest."""
+
+    def __init__(self, folder: Path, guest: Guest, **settings: object) -> None:
+        self.ram = Ram.create(list(guest.blocks.items()), page_size=guest.page_size)
+        for block in self.ram.blocks.values():
+            block.view[:] = b"\xa5" * block.size
+        self.stream: list[MainStream] = []
+        self.fault: RamferryError | None = None
+        self.seen = Seen()
+        self.address = UnixAddress(str(folder / "in"))
+        settings.setdefault("page_size", guest.page_size)
+        made = ReceiveSettings(self.address, **settings)  # type: ignore[arg-type]
+        self.receiver = Receiver(made, MemorySink(self.ram, self._load), self.seen)
+        self._results: list[ReceiveResult] = []
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        self._results.append(self.receiver.run())
+
+    def _load(self, stream: MainStream) -> None:
+        if self.fault is not None:
+            raise self.fault
+        self.stream.append(stream)
+
+    def result(self) -> ReceiveResult:
+        self._thread.join(SETTLE)
+        assert not self._thread.is_alive()
+        return self._results[0]
+
+
+def carried(folder: Path, script: Script, **settings: object) -> tuple[Reception, FakeSource]:
+    """Run a script against a receiver; both have ended."""
+    reception = Reception(folder, script.guest, **settings)
+    source = FakeSource(reception.address, script)
+    try:
+        reception.result()
+        assert source.ended.wait(SETTLE)
+    finally:
+        reception.receiver.stop("the test is over")
+        source.close()
+    return reception, source
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize("mode", ["section", "round"])
+@pytest.mark.parametrize("channels", [1, 5])
+def test_a_guest_arrives(tmp_path: Path, method: str, mode: str, channels: int) -> None:
+    guest = Guest(method=method, mode=mode, channels=channels, zeros=3, uuid=bytes(range(16)))  # type: ignore[arg-type]
+    script = Script(replace(guest, sync_on_data=mode == "section", stale_size=mode == "section"))
+    reception, source = carried(tmp_path, script)
+    result = reception.result()
+    assert result.completed, result.error
+    assert (result.method, result.channels) == (method, channels)
+    assert result.machine == "pc-i440fx-7.2"
+    assert source.status == "completed"
+    # pages that no packet named keep what the memory held; those with zeros are filled
+    sent = touched(script)
+    for name, memory in script.memory.items():
+        block = reception.ram.blocks[name]
+        for at in range(0, len(memory), guest.page_size):
+            expected = memory[at : at + guest.page_size] if (name, at) in sent else b"\xa5" * 4096
+            assert block.view[at : at + guest.page_size] == expected
+
+
+def touched(script: Script) -> set[tuple[str, int]]:
+    """Every page that some packet names."""
+    places = set()
+    for step in script.steps:
+        if isinstance(step, Step) and step.what == "packet":
+            count = int.from_bytes(step.data[16:20], "big") + int.from_bytes(
+                step.data[32:36], "big"
+            )
+            for index in range(count):
+                at = 320 + 8 * index
+                places.add(("pc.ram", int.from_bytes(step.data[at : at + 8], "big")))
+    return places
+
+
+def test_mains_parts_are_kept_without_what_was_answered(tmp_path: Path) -> None:
+    early = device(1, b"0000:00:02.0/virtio-mem-device-early", 40)
+    script = Script(replace(Guest(mode="section"), early=early))
+    reception, source = carried(tmp_path, script)
+    (stream,) = reception.stream
+    whole = script.stream(MAIN)
+    begin = script.guest.preamble
+    assert stream.head.startswith(begin[0] + begin[1] + early)
+    for answered in begin[2:]:
+        assert answered not in stream.head
+    assert stream.between == b""
+    assert whole.endswith(stream.tail)
+    assert stream.tail.startswith(device(7)[:20])
+    # PING 1 was answered, and the last word was SHUT 0
+    assert bytes(source.answer) == bytes.fromhex("00020004000000010001000400000000")
+
+
+def test_an_ack_is_sent_only_where_it_is_waited_for(tmp_path: Path) -> None:
+    _, source = carried(tmp_path, Script(Guest()), switchover_ack=True)
+    assert bytes.fromhex("00070000") in bytes(source.answer)
+
+
+@pytest.mark.parametrize("case", [*PACKETS, *STREAMS, *CHANNELS], ids=lambda case: case.name)
+def test_a_fault_fails_the_migration_at_both_ends(case: Case, tmp_path: Path) -> None:
+    sentence = OTHERWISE.get(case.name, case.sentence)
+    script = Script(case.guest)
+    case.edit(script)
+    settings = {"page_size": 4096} if "page size" in case.name else {}
+    reception, source = carried(tmp_path, script, **settings)
+    result = reception.result()
+    if not sentence:
+        assert result.completed
+        return
+    assert re.fullmatch(sentence, result.error), result.error
+    assert result.exit_code == case.exit_code
+    assert (source.status, reception.stream) == ("failed", [])
+    assert source.left() == set()
+
+
+def test_a_device_that_cannot_be_loaded_fails_it(tmp_path: Path) -> None:
+    script = Script(Guest())
+    reception = Reception(tmp_path, script.guest)
+    reception.fault = HostError("this device is not known here")
+    source = FakeSource(reception.address, script)
+    result = reception.result()
+    source.close()
+    assert (result.completed, result.error) == (False, "this device is not known here")
+    assert source.status == "failed"
+
+
+@pytest.mark.parametrize(
+    ("blocks", "sentence"),
+    [
+        ([("pc.ram", 4096)], r"RAM block 'pc\.ram' has 1048576 bytes at the source and 4096 here"),
+        ([("pc.ram", 1 << 20)], "RAM block '/rom@etc/acpi/tables' has 32768 .* and no here"),
+    ],
+)
+def test_another_guests_memory_is_refused(
+    tmp_path: Path, blocks: list[tuple[str, int]], sentence: str
+) -> None:
+    script = Script(Guest())
+    ram = Ram.create(blocks)
+    address = UnixAddress(str(tmp_path / "in"))
+    loaded: list[MainStream] = []
+    receiver = Receiver(ReceiveSettings(address), MemorySink(ram, loaded.append), Seen())
+    results: list[ReceiveResult] = []
+    thread = threading.Thread(target=lambda: results.append(receiver.run()))
+    thread.start()
+    source = FakeSource(address, script)
+    thread.join(SETTLE)
+    source.close()
+    assert re.fullmatch(sentence, results[0].error), results[0].error
+    assert (loaded, source.status) == ([], "failed")
+
+
+def test_a_cancel_before_anybody_came_ends_it(tmp_path: Path) -> None:
+    reception = Reception(tmp_path, Guest())
+    assert reception.seen.address.wait(SETTLE)
+    reception.receiver.stop("enough")
+    result = reception.result()
+    assert (result.completed, result.exit_code) == (False, 6)
+    assert not Path(reception.address.path).exists()
+
+
+@pytest.mark.parametrize(
+    "fall_silent",
+    [
+        lambda script: script.stop(script.find("payload", 1), 7),
+        lambda script: script.stop(script.find("sync", 0, 1)),
+        lambda script: script.stop(script.find("tail"), 300),
+        lambda script: script.silence(1),
+    ],
+)
+def test_a_source_that_falls_silent_is_given_up(
+    tmp_path: Path, fall_silent: Callable[[Script], object]
+) -> None:
+    script = Script(Guest())
+    fall_silent(script)
+    reception, source = carried(tmp_path, script, stall_timeout=0.3, channels=2)
+    result = reception.result()
+    assert result.exit_code == 9, result.error
+    assert source.status == "failed"
+
+
+def test_a_port_probe_does_no_harm(tmp_path: Path) -> None:
+    script = Script(Guest())
+    reception = Reception(tmp_path, script.guest)
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.connect(reception.address.path)
+    source = FakeSource(reception.address, script)
+    result = reception.result()
+    source.close()
+    assert result.completed, result.error
