@@ -220,7 +220,6 @@ def test_a_cancel_before_anybody_came_ends_it(tmp_path: Path) -> None:
     "fall_silent",
     [
         lambda script: script.stop(script.find("payload", 1), 7),
-        lambda script: script.stop(script.find("sync", 0, 1)),
         lambda script: script.stop(script.find("tail"), 300),
         lambda script: script.silence(1),
     ],
