@@ -204,5 +204,8 @@ def test_what_is_there_is_not_replaced_unasked(pair: Pair, tmp_path: Path) -> No
         assert run("save", source.uri, file).returncode == 2
         assert file.read_text() == "precious"
         saved(source, file, "--force")
+        again = run("save", source.uri, tmp_path / "again")
+        assert again.returncode == 2
+        assert "is postmigrate: its guest was saved before" in again.stderr
     with waiting(pair) as destination:
         assert run("restore", file, destination.uri).returncode == 0

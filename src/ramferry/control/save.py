@@ -89,6 +89,7 @@ def save(uri: str, wish: SaveWish, hooks: SaveHooks) -> ArchiveResult:
     """
     with ExitStack() as stack:
         source = stack.enter_context(open_end("source", uri))
+        check_here(source)
         check_source(source)
         if wish.resume:
             refuse_writable_disks(source)
@@ -98,6 +99,15 @@ def save(uri: str, wish: SaveWish, hooks: SaveHooks) -> ArchiveResult:
         stack.callback(_restore, source, hooks)
         source.apply(save_settings(source.facts, wish.channels))
         return _Course(source, wish, hooks, sink, UnixAddress(f"{folder}/save")).run()
+
+
+def check_here(source: QemuEnd) -> None:
+    """:raise UsageError: the guest was saved, or has moved, before."""
+    if source.facts.run_state == "postmigrate":
+        raise UsageError(
+            f"the QEMU at {source.party.uri} is postmigrate: its guest was saved before, or has "
+            "moved; where it runs nowhere else, `cont` there and save again"
+        )
 
 
 def refuse_writable_disks(source: QemuEnd) -> None:
