@@ -209,3 +209,27 @@ def test_what_is_there_is_not_replaced_unasked(pair: Pair, tmp_path: Path) -> No
         assert "is postmigrate: its guest was saved before" in again.stderr
     with waiting(pair) as destination:
         assert run("restore", file, destination.uri).returncode == 0
+
+
+@BOTH
+def test_inspect_tells_of_a_real_save_and_a_real_stream(pair: Pair, tmp_path: Path) -> None:
+    with Qemu(pair.source, MEMORY) as source:
+        fill(source.ram)
+        content = np.count_nonzero(source.ram.reshape(-1, 4096).any(axis=1))
+        saved(source, tmp_path / "state")
+        source.qmp.execute("cont")
+        source.qmp.execute("stop")
+        off = [{"capability": name, "state": False} for name in ("multifd", "return-path")]
+        source.qmp.execute("migrate-set-capabilities", {"capabilities": off})
+        source.qmp.execute("migrate", {"uri": f"exec:cat > {tmp_path}/stream"})
+        until("a recorded stream", lambda: status(source) == "completed", 30)
+    until("a whole file", lambda: run("inspect", tmp_path / "stream").returncode == 0, 30)
+    for name, kind in (("state", "save file"), ("stream", "main stream")):
+        ended = run("inspect", tmp_path / name, "--json")
+        assert ended.returncode == 0, ended.stderr
+        found = json.loads(ended.stdout)
+        assert (found["kind"], found["machine"]) == (kind, pair.source.machine)
+        (ram,) = (block for block in found["blocks"] if block["name"] == "pc.ram")
+        # the firmware runs between the two, in low memory
+        assert content - 256 <= ram["pages"] - ram["repeated"] <= content + 256
+        assert {"timer", "cpu", "globalstate"} <= {one["name"] for one in found["devices"]}

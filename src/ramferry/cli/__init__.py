@@ -22,6 +22,7 @@ COMMANDS = {
     "migrate": "live-migrate a QEMU VM and print the result table",
     "save": "save a QEMU VM's state in one compressed file",
     "restore": "restore a saved state into a waiting QEMU",
+    "inspect": "what is in a save file or a recorded migration",
     "compress": "compress files in QATzip formats",
     "decompress": "decompress files in QATzip formats",
     "demo": "migrate a real guest with none, zstd and qatzip, and print the table",

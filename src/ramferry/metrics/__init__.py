@@ -157,3 +157,65 @@ class ArchiveResult:
     """User and system time of this process."""
     run_state: str
     """The guest's, at the end: "postmigrate", "running" …"""
+
+
+@dataclass(frozen=True, slots=True)
+class InspectedBlock:
+    """What a stream or save file holds of one RAM block."""
+
+    name: str
+    size: int
+    """Bytes."""
+    pages: int
+    """Pages with content, each time that they come."""
+    zero_pages: int
+    repeated: int
+    """Pages, with content or zero, that had come before."""
+    payload_bytes: int
+    """Bytes that the pages with content take."""
+    ratio: float
+    """Bytes of those pages over ``payload_bytes``; 0 where there are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class InspectedChannel:
+    """One connection's recording."""
+
+    name: str
+    """ "main", "multifd 0"."""
+    method: str
+    """Empty where no packet had pages, and for main."""
+    size: int
+    """Bytes read."""
+    packets: int
+    syncs: int
+    """SYNC packets, or sync marks of main."""
+
+
+@dataclass(frozen=True, slots=True)
+class InspectedDevice:
+    """A device by the VM description."""
+
+    name: str
+    instance: int
+    version: int
+    size: int
+    """Bytes of its fields."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What is in a save file or in a recorded migration."""
+
+    kind: str
+    """ "save file", "main stream", "multifd channel", "recording"."""
+    machine: str
+    page_size: int
+    method: str
+    rounds: int
+    """Sync marks; 0 where main was not recorded, and for a save file."""
+    blocks: tuple[InspectedBlock, ...]
+    channels: tuple[InspectedChannel, ...]
+    devices: tuple[InspectedDevice, ...]
+    fault: str = ""
+    """Where the data is damaged, and how; empty where it is not."""

@@ -111,6 +111,11 @@ class Archive:
         """Pages with content."""
         return int(np.count_nonzero(self._newest))
 
+    def superseded(self, block: int) -> int:
+        """Pages of a block that a later round sent again."""
+        of_block = np.repeat(self.chunks["block"] == block, self.chunks["pages"])
+        return int(np.count_nonzero(of_block & (self._newest == 0)))
+
     def zero_pages(self, block: int) -> Offsets:
         """Offsets of a block's zero pages."""
         page = self.directory.page_size

@@ -1,0 +1,67 @@
+"""``ramferry inspect``: what is in a save file or a recorded migration."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from ramferry.cli.params import page_size_option
+from ramferry.errors import RemoteProtocolError
+from ramferry.flows import inspection
+from ramferry.metrics import Inspection
+from ramferry.report.inspection import print_inspection
+
+EPILOG = """\b
+Exit codes: 0 sound; 2 nothing of a migration; 7 damaged: what was readable
+is shown all the same; 8 it cannot be read."""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("what", type=click.Path(exists=True, allow_dash=True, path_type=Path))
+@page_size_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(what: Path, page_size: str, as_json: bool) -> None:
+    """Show what is in WHAT: a file of ramferry save; the recording of a migration's
+    main or multifd channel, as QEMU's exec:cat>FILE or a proxy makes it, or a
+    folder with one file for each connection; - for standard input.
+
+    RAM blocks with their pages, zero and repeated pages and ratio; packets by
+    channel; devices by the VM description; and where the data is damaged.
+    """
+    found = _inspect(what, int(page_size))
+    if as_json:
+        click.echo(json.dumps(asdict(found), indent=2))
+    else:
+        console = Console(highlight=False)
+        if not console.is_terminal:
+            console.width = 200
+        print_inspection(found, console)
+    if found.fault:
+        raise _Damaged(found.fault)
+
+
+class _Damaged(RemoteProtocolError):
+    """What was found was printed; this is the rest of it."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__("sound data", fault)
+        self._fault = fault
+
+    def __str__(self) -> str:
+        return f"damaged: {self._fault}"
+
+
+def _inspect(what: Path, page_size: int) -> Inspection:
+    if str(what) == "-":
+        return inspection.inspect(sys.stdin.buffer, page_size=page_size)
+    if what.is_dir():
+        return inspection.inspect_folder(what, page_size=page_size)
+    if inspection.is_archive(what):
+        return inspection.inspect_archive(what)
+    with what.open("rb") as file:
+        return inspection.inspect(file, page_size=page_size)

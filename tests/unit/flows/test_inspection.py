@@ -1,0 +1,118 @@
+"""What is told of recorded migrations and save files, sound and damaged."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import pytest
+from test_archive import saved
+
+from fakes_wire import MAIN, Guest, Script
+from ramferry.errors import UsageError
+from ramferry.flows.inspection import devices_of, inspect, inspect_archive, inspect_folder
+
+GOLDEN = Path(__file__).resolve().parents[2] / "golden"
+GUEST = Guest(method="zstd", mode="section", rounds=4, packets=3, pages=20, zeros=4)
+NORMAL, ZERO = 4 * 2 * 3 * 20, 4 * 2 * 3 * 4
+"""Rounds, channels, packets, pages of each."""
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    """A folder with every connection of a migration."""
+    script = Script(GUEST)
+    for name, where in (("a-channel", 1), ("b-main", MAIN), ("c-channel", 0)):
+        (tmp_path / name).write_bytes(script.stream(where))
+    (tmp_path / "notes.txt").write_text("not a recording")
+    return tmp_path
+
+
+def test_a_recording_is_counted(recording: Path) -> None:
+    found = inspect_folder(recording)
+    assert (found.kind, found.machine, found.method) == ("recording", "pc-i440fx-7.2", "zstd")
+    assert (found.rounds, found.fault) == (5, "")
+    ram, tables = found.blocks
+    assert (ram.name, ram.size, ram.pages, ram.zero_pages) == ("pc.ram", 1 << 20, NORMAL, ZERO)
+    # 256 pages at most are new, and all the others come again
+    assert NORMAL + ZERO - 256 <= ram.repeated < NORMAL + ZERO
+    assert ram.ratio == pytest.approx(NORMAL * 4096 / ram.payload_bytes)
+    assert tables.pages == tables.repeated == 0
+    main, first, second = found.channels
+    assert (main.name, main.size) == ("main", (recording / "b-main").stat().st_size)
+    assert [first.name, second.name] == ["multifd 1", "multifd 0"]
+    assert (first.method, first.packets, first.syncs) == ("zstd", 3 * 4 + 5, 5)
+
+
+def test_a_channel_alone_is_counted(recording: Path) -> None:
+    with (recording / "c-channel").open("rb") as file:
+        found = inspect(file)
+    assert found.kind == "multifd channel"
+    (block,) = found.blocks
+    assert (block.size, block.pages, block.zero_pages) == (0, NORMAL // 2, ZERO // 2)
+    assert found.fault == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "zero", "devices"), [("7.2-microvm", 1014, 14), ("10.0-microvm", 0, 14)]
+)
+def test_a_real_main_channel(name: str, zero: int, devices: int) -> None:
+    found = inspect(io.BytesIO((GOLDEN / f"{name}.main").read_bytes()))
+    assert (found.machine, found.rounds, found.fault) == ("microvm", 3, "")
+    ram = next(block for block in found.blocks if block.name == "microvm.ram")
+    assert (ram.zero_pages, ram.size) == (zero, 4 << 20)
+    assert len(found.devices) == devices
+    assert tuple(
+        getattr(found.devices[0], field) for field in ("name", "instance", "version", "size")
+    ) == ("timer", 0, 2, 24)
+
+
+@pytest.mark.parametrize(
+    ("where", "at", "fault"),
+    [
+        (0, 64 + 1, "multifd 0 packet 0: expected magic 11223344, received .*"),
+        (0, -5, ""),
+        (MAIN, 0x09, "main: expected .*"),
+        (MAIN, 153, "main: expected the footer .*"),
+    ],
+)
+def test_damage_is_named_and_what_came_before_is_told(where: int, at: int, fault: str) -> None:
+    raw = bytearray(Script(GUEST).stream(where))
+    raw[at] ^= 0x40
+    found = inspect(io.BytesIO(raw))
+
+    assert re.match(fault, found.fault), found.fault
+    assert found.channels[0].size > 0
+
+
+@pytest.mark.parametrize("where", [MAIN, 0])
+@pytest.mark.parametrize("part", [0.3, 0.7, 0.999])
+def test_a_cut_is_named(where: int, part: float) -> None:
+    raw = Script(GUEST).stream(where)
+    found = inspect(io.BytesIO(raw[: int(len(raw) * part)]))
+    assert found.fault
+
+
+def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="neither a save file nor a recorded"):
+        inspect(io.BytesIO(b"hello"))
+    with pytest.raises(UsageError, match="holds no recorded migration channel"):
+        inspect_folder(tmp_path)
+
+
+def test_a_save_file_is_told_and_checked(tmp_path: Path) -> None:
+    path = saved(tmp_path, Script(GUEST))
+    found = inspect_archive(path)
+    assert (found.kind, found.method, found.fault) == ("save file", "qatzip", "")
+    assert found.blocks[0].pages == NORMAL
+    assert 0 < found.blocks[0].repeated < NORMAL
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    path.write_bytes(raw)
+    assert "expected CRC" in inspect_archive(path).fault
+
+
+@pytest.mark.parametrize("text", [b"", b"{}", b"[]", b'{"devices": 7}', b'{"devices": [3]}'])
+def test_a_description_that_is_none_has_no_devices(text: bytes) -> None:
+    assert devices_of(text) == ()
