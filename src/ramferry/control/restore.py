@@ -20,7 +20,8 @@ from ramferry.control.settings import restore_settings
 from ramferry.errors import Cancelled, PeerTimeout, RamferryError, UsageError
 from ramferry.flows.archive.reader import Archive
 from ramferry.flows.archive.replay import replay
-from ramferry.flows.sending.outgoing import Outgoing, SendSettings
+from ramferry.flows.sending.channel import SendSettings
+from ramferry.flows.sending.outgoing import Outgoing
 from ramferry.metrics import ArchiveResult, RelayCounters
 from ramferry.transport.address import parse_address
 
@@ -103,7 +104,15 @@ def _send(
         except RamferryError as error:
             raise _explained(error, destination) from error
     state = _hand_over(destination)
-    guest = live * directory.page_size
+    seconds = time.monotonic() - begun
+    return _result(archive, channels, seconds, time.process_time() - cpu, state)
+
+
+def _result(
+    archive: Archive, channels: int, seconds: float, cpu: float, state: str
+) -> ArchiveResult:
+    directory = archive.directory
+    guest = archive.live * directory.page_size
     return ArchiveResult(
         action="restored",
         file=str(archive.path),
@@ -112,12 +121,12 @@ def _send(
         level=directory.level,
         backend=archive.backend,
         channels=channels,
-        total_ms=round((time.monotonic() - begun) * 1000),
+        total_ms=round(seconds * 1000),
         downtime_ms=None,
         guest_bytes=guest,
         file_bytes=archive.size,
         ratio=guest / archive.size,
-        cpu_seconds=time.process_time() - cpu,
+        cpu_seconds=cpu,
         run_state=state,
     )
 

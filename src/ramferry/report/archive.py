@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.status import Status
 
 from ramferry.metrics import ArchiveResult
-from ramferry.report.units import duration, memory, rate
+from ramferry.report.units import memory, rate
 
 DOCUMENT_VERSION = 1
 
@@ -54,11 +54,7 @@ def sentences(result: ArchiveResult) -> list[str]:
         f"{result.cpu_seconds:.1f} s of CPU",
     ]
     if result.downtime_ms is not None:
-        lines.append(
-            f"the guest stood still for {duration(result.downtime_ms / 1000)} or less"
-            if result.downtime_ms < 1000
-            else f"the guest stood still for {duration(result.downtime_ms / 1000)}"
-        )
+        lines.append(f"downtime {result.downtime_ms} ms")
     lines.append(f"the guest is {result.run_state}")
     return lines
 

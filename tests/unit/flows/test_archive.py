@@ -27,7 +27,8 @@ from ramferry.flows.archive.sink import ArchiveSink
 from ramferry.flows.pages import Sink
 from ramferry.flows.receiving.receiver import Receiver
 from ramferry.flows.receiving.reception import ReceiveSettings
-from ramferry.flows.sending.outgoing import Outgoing, SendSettings
+from ramferry.flows.sending.channel import SendSettings
+from ramferry.flows.sending.outgoing import Outgoing
 from ramferry.metrics import ReceiveResult, RelayCounters
 from ramferry.transport.address import Address, UnixAddress
 from ramferry.transport.safefile import SafeFile

@@ -11,7 +11,8 @@ from test_archive import saved
 
 from fakes_wire import MAIN, Guest, Script
 from ramferry.errors import UsageError
-from ramferry.flows.inspection import devices_of, inspect, inspect_archive, inspect_folder
+from ramferry.flows.inspection import inspect, inspect_archive, inspect_folder
+from ramferry.flows.recording import devices_of
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 GUEST = Guest(method="zstd", mode="section", rounds=4, packets=3, pages=20, zeros=4)

@@ -11,42 +11,21 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
-from ramferry.codec import Accelerated, create_encoder, name_backends
-from ramferry.codec.base import PACKET_BYTES, Encoder
+from ramferry.codec import name_backends
 from ramferry.errors import MigrationFailed, PeerTimeout, RamferryError, RemoteProtocolError
-from ramferry.flows.pages import Batch, Pages
-from ramferry.flows.tally import ChannelTally, Tally
+from ramferry.flows.pages import Batch
+from ramferry.flows.sending.channel import SendingChannel, SendSettings
+from ramferry.flows.tally import Tally
 from ramferry.metrics import RelayCounters
-from ramferry.qatzip.accelerator import AUTO
 from ramferry.transport import budget, sockets
-from ramferry.transport.address import Address
 from ramferry.transport.pacing import Pacer
-from ramferry.wire.packets import METHOD_FLAGS, SYNC, Initial, ram_header
 from ramferry.wire.return_path import ReturnPathParser, Shut
 
 _AHEAD: Final = 1
 """Batches a channel may have waiting: what they hold is loaded only when they are sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class SendSettings:
-    """What a sender was asked to do."""
-
-    connect: Address
-    method: str
-    level: int | None = None
-    channels: int = 2
-    page_size: int = 4096
-    max_bandwidth: float = 0.0
-    """Wire bytes per second; 0: no cap."""
-    accelerator: str = AUTO
-    uuid: bytes = bytes(16)
-    stall_timeout: float = 60.0
-    """Seconds after which a destination that takes nothing is given up."""
 
 
 class Outgoing:
@@ -62,7 +41,7 @@ class Outgoing:
         """Marks sent."""
         self._pacer = Pacer(settings.max_bandwidth)
         self._batches: queue.Queue[Batch | None] = queue.Queue(settings.channels * _AHEAD)
-        self._channels = [_Channel(self, settings, id) for id in range(settings.channels)]
+        self._channels = [SendingChannel(self, settings, id) for id in range(settings.channels)]
         self._main: socket.socket | None = None
         self._main_tally = self.tally.channel("main")
         self._shut: Shut | None = None
@@ -240,84 +219,3 @@ class Outgoing:
                     return b""
             except OSError:
                 return b""
-
-
-class _Channel:
-    """One multifd channel: its socket, its encoder, its thread."""
-
-    def __init__(self, outgoing: Outgoing, settings: SendSettings, channel_id: int) -> None:
-        self.name = f"multifd {channel_id}"
-        self.sock: socket.socket | None = None
-        self._outgoing = outgoing
-        self._settings = settings
-        self._id = channel_id
-        self._flags = METHOD_FLAGS.get(settings.method, 0)
-        self.encoder: Encoder = create_encoder(
-            settings.method,
-            settings.level,
-            page_size=settings.page_size,
-            accelerator=settings.accelerator,
-        )
-        self._tally: ChannelTally = outgoing.tally.channel(self.name)
-        accelerated = isinstance(self.encoder, Accelerated)
-        self._buffer = (
-            self.encoder.buffer(PACKET_BYTES)  # type: ignore[attr-defined]
-            if accelerated
-            else memoryview(bytearray(PACKET_BYTES))
-        )
-
-    def open(self, sock: socket.socket) -> None:
-        """Say which channel of which guest this is."""
-        self.sock = sock
-        raw = Initial(self._settings.uuid, self._id).encode()
-        self._tally.bytes_out += sockets.send_all(sock, [raw])
-
-    def run(self) -> None:
-        """Load, compress and send batches until there are no more."""
-        while (batch := self._outgoing.next()) is not None:
-            try:
-                if self._outgoing.error is None:
-                    self._carry(batch.load(self._buffer))
-            except (OSError, PeerTimeout) as error:
-                broken = MigrationFailed(f"{self.name}: the destination takes no more: {error}")
-                self._outgoing.abort(broken)
-            except RamferryError as error:
-                self._outgoing.abort(error)
-            except Exception as error:
-                self._outgoing.abort(RamferryError(f"internal error in {self.name}: {error!r}"))
-            finally:
-                self._outgoing.sent()
-
-    def sync(self) -> None:
-        """End the round on this channel; called while its thread has nothing to send."""
-        assert self.sock is not None
-        header = ram_header(page_size=self._settings.page_size, flags=SYNC)
-        try:
-            self._tally.bytes_out += sockets.send_all(self.sock, [header])
-        except (OSError, PeerTimeout) as error:
-            broken = MigrationFailed(f"{self.name}: the destination takes no more: {error}")
-            self._outgoing.abort(broken)
-        self._tally.syncs += 1
-
-    def _carry(self, pages: Pages) -> None:
-        assert self.sock is not None
-        payload = []
-        if len(pages.normal):
-            begun = time.thread_time()
-            payload = self.encoder.encode(pages.data)
-            self._tally.codec_seconds += time.thread_time() - begun
-        header = ram_header(
-            page_size=self._settings.page_size,
-            flags=self._flags,
-            block=pages.block,
-            normal=pages.normal,
-            zero=pages.zero,
-            payload_size=sum(map(len, payload)),
-            packet_num=self._tally.packets,
-        )
-        size = len(header) + sum(map(len, payload))
-        self._outgoing.send(self.sock, [header, *payload], size)
-        self._tally.bytes_out += size
-        self._tally.packets += 1
-        self._tally.pages += len(pages.normal)
-        self._tally.zero_pages += len(pages.zero)
