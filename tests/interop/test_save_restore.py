@@ -92,6 +92,23 @@ def test_a_running_guest_goes_on_where_it_stopped(pair: Pair, tmp_path: Path) ->
 
 
 @BOTH
+@pytest.mark.parametrize("running", [False, True])
+def test_a_source_that_would_pause_before_the_switchover_does_not(
+    pair: Pair, tmp_path: Path, running: bool
+) -> None:
+    boot = guest.boot_sector(MEMORY, first=LOW_MEMORY, rate=0.0) if running else b""
+    pause = [{"capability": "pause-before-switchover", "state": True}]
+    with Qemu(pair.source, MEMORY, boot=boot) as source:
+        if running:
+            source.qmp.execute("cont")
+        source.qmp.execute("migrate-set-capabilities", {"capabilities": pause})
+        saved(source, tmp_path / "state")
+        assert run_state(source) == "postmigrate"
+        assert pause[0] in source.qmp.execute("query-migrate-capabilities")
+    assert run("inspect", tmp_path / "state").returncode == 0
+
+
+@BOTH
 def test_resume_lets_the_guest_run_on(pair: Pair, tmp_path: Path) -> None:
     boot = guest.boot_sector(MEMORY, first=LOW_MEMORY, rate=0.0)
     with Qemu(pair.source, MEMORY, boot=boot) as source:

@@ -29,6 +29,9 @@ IN_THE_WAY = (
 )
 """Capabilities that exclude multifd or change the stream into one that no relay carries."""
 
+PAUSE = "pause-before-switchover"
+"""With it on, a source waits for ``migrate-continue`` once its guest stands still."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -62,7 +65,11 @@ def destination_settings(facts: QemuFacts, route: Route, wish: Wish) -> Settings
 def save_settings(facts: QemuFacts, channels: int) -> Settings:
     """What a source needs whose guest goes into a file on its own host, at full speed."""
     parameters = _multifd("none", channels) | {"max-bandwidth": 0}
-    return Settings(_capabilities(facts) | _announcing(facts), parameters)
+    capabilities = _capabilities(facts) | _announcing(facts)
+    if PAUSE in facts.capabilities:
+        # nobody is there who would let the QEMU go on
+        capabilities[PAUSE] = False
+    return Settings(capabilities, parameters)
 
 
 def restore_settings(facts: QemuFacts, channels: int) -> Settings:
