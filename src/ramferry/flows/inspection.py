@@ -17,6 +17,7 @@ from ramferry.flows.archive.reader import Archive
 from ramferry.flows.lobby import MAIN_MAGIC, MULTIFD_MAGIC
 from ramferry.flows.recording import CHUNK, Recording, devices_of
 from ramferry.metrics import InspectedBlock, Inspection
+from ramferry.wire.copying import vm_description
 
 
 def inspect(file: BinaryIO, *, page_size: int = 4096) -> Inspection:
@@ -95,8 +96,6 @@ def inspect_archive(path: Path) -> Inspection:
             blocks.append(
                 InspectedBlock(*told, superseded, payload, content / payload if payload else 0.0)
             )
-        tail = archive.stream.tail
-        start = tail.rfind(b"\x00\x06")
         return Inspection(
             kind="save file",
             machine=directory.machine,
@@ -105,7 +104,7 @@ def inspect_archive(path: Path) -> Inspection:
             rounds=0,
             blocks=tuple(blocks),
             channels=(),
-            devices=devices_of(tail[start + 6 :]),
+            devices=devices_of(vm_description(archive.stream.tail)),
             fault=_first_damage(archive),
         )
 

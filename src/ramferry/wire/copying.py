@@ -112,6 +112,18 @@ def copy_tail(source: ByteSource, emit: Callable[[MainEvent], None]) -> Parse[No
             emit(EndOfStream(start, source.offset, length))
 
 
+def vm_description(tail: bytes) -> bytes:
+    """The JSON text at the end of ``tail``, what follows ram's END; empty where there is none."""
+    source = ByteSource("main")
+    found: list[MainEvent] = []
+    source.push(memoryview(tail))
+    next(copy_tail(source, found.append))
+    for event in found:
+        if isinstance(event, EndOfStream) and event.vmdesc_length and event.end == len(tail):
+            return tail[-event.vmdesc_length :]
+    return b""
+
+
 def _find_end(source: ByteSource) -> int | None:
     """Go to what looks like an end of stream and return its length of text, if there is one.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from test_archive import saved
 
-from fakes_wire import MAIN, Guest, Script
+from fakes_wire import MAIN, Guest, Script, end_of_stream
 from ramferry.errors import UsageError
 from ramferry.flows.inspection import inspect, inspect_archive, inspect_folder
 from ramferry.flows.recording import devices_of
@@ -117,3 +117,16 @@ def test_a_save_file_is_told_and_checked(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", [b"", b"{}", b"[]", b'{"devices": 7}', b'{"devices": [3]}'])
 def test_a_description_that_is_none_has_no_devices(text: bytes) -> None:
     assert devices_of(text) == ()
+
+
+@pytest.mark.parametrize("size", [40, 0x600, 0x6FF, 0x60006])
+def test_the_devices_of_a_save_file_are_found_whatever_the_descriptions_length(
+    tmp_path: Path, size: int
+) -> None:
+    devices = b'{"devices": [{"name": "timer", "version": 2}]}'
+    script = Script(GUEST)
+    text = devices[:-1].ljust(size - 1) + b"}" if size > len(devices) else devices
+    script.edit(script.find("tail"), lambda raw: bytes(raw).replace(
+        end_of_stream(), end_of_stream(text)))  # fmt: skip
+    (device,) = inspect_archive(saved(tmp_path, script)).devices
+    assert (device.name, device.version) == ("timer", 2)

@@ -48,6 +48,7 @@ class ArchiveSink:
         self._lock = threading.Lock()
         self._end = 0
         self._head: StreamHead
+        self._main: _Channel
         self._numbers: dict[str, int] = {}
         self._newest: list[NDArray[np.uint32]] = []
         """By block and page: 1 + the index of the chunk with the newest copy."""
@@ -67,6 +68,7 @@ class ArchiveSink:
         for number, block in enumerate(head.blocks):
             self._numbers[block.name] = number
             self._newest.append(np.zeros(block.used_length // head.page_size, np.uint32))
+        self._main = self._channel()
 
     def channel(self, channel_id: int) -> _Channel:  # noqa: ARG002
         """An encoder of its own for each channel."""
@@ -74,7 +76,7 @@ class ArchiveSink:
 
     def main_pages(self, pages: Pages) -> None:
         """Pages of main: zero pages as a rule."""
-        self._channel().pages(pages)
+        self._main.pages(pages)
 
     def _channel(self) -> _Channel:
         encoder = ChunkEncoder(self._method, self._level, self._head.page_size)
