@@ -11,7 +11,14 @@ from rich.console import Console
 
 from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.live import live_hooks
-from ramferry.cli.params import RATE, Seconds, accelerator_option, page_size_option
+from ramferry.cli.params import (
+    RATE,
+    Seconds,
+    accelerator_option,
+    json_option,
+    level_option,
+    page_size_option,
+)
 from ramferry.cli.results import show
 from ramferry.codec import METHODS, find_method
 from ramferry.control.address import relay_uri
@@ -36,7 +43,7 @@ available; 5 migration failed, 6 cancelled: the guest runs on at the source;
     show_default=True,
     help="multifd-compression on the wire between the hosts.",
 )
-@click.option("--level", type=int, metavar="N", help="Level of the method.  [default: 1]")
+@level_option
 @click.option(
     "--channels",
     type=click.IntRange(1, 255),
@@ -80,13 +87,7 @@ available; 5 migration failed, 6 cancelled: the guest runs on at the source;
     metavar="URI",
     help="Where the destination QEMU is to listen: tcp:HOST:PORT or unix:PATH.",
 )
-@click.option(
-    "--json",
-    "json_file",
-    type=click.File("w", lazy=False),
-    metavar="FILE",
-    help="Write the result as JSON; - for standard output.",
-)
+@json_option
 def command(
     source: str,
     destination: str,

@@ -84,6 +84,18 @@ class Size(click.ParamType):  # type: ignore[type-arg] # generic in newer click 
 SIZE: Final = Size()
 
 
+level_option = click.option(
+    "--level", type=int, metavar="N", help="Level of the method.  [default: 1]"
+)
+
+json_option = click.option(
+    "--json",
+    "json_file",
+    type=click.File("w", lazy=False),
+    metavar="FILE",
+    help="Write the result as JSON; - for standard output.",
+)
+
 accelerator_option = click.option(
     "--accelerator",
     type=click.Choice(ACCELERATORS),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from pathlib import Path
 from typing import IO
@@ -11,9 +10,12 @@ import click
 from rich.console import Console
 
 from ramferry.cli.interrupt import stop_on_signals
-from ramferry.control.restore import RestoreHooks, restore
+from ramferry.cli.params import json_option
+from ramferry.cli.results import show_archive
+from ramferry.control.hooks import ArchiveHooks
+from ramferry.control.restore import restore
 from ramferry.metrics import RelayCounters
-from ramferry.report.archive import Activity, document, sentences
+from ramferry.report.archive import Activity
 
 EPILOG = """\b
 Exit codes: 0 restored; 2 usage: another machine type, no save file; 3 the
@@ -31,13 +33,7 @@ damaged: the guest was not started; 9 the QEMU stopped answering."""
     show_default=True,
     help="multifd-channels to the QEMU, each with a thread that inflates.",
 )
-@click.option(
-    "--json",
-    "json_file",
-    type=click.File("w", lazy=False),
-    metavar="FILE",
-    help="Write the result as JSON; - for standard output.",
-)
+@json_option
 def command(file: Path, qemu: str, channels: int, json_file: IO[str] | None) -> None:
     """Restore the guest saved in FILE into the QEMU at QEMU, which waits with -incoming defer.
 
@@ -52,9 +48,5 @@ def command(file: Path, qemu: str, channels: int, json_file: IO[str] | None) -> 
         def progress(counters: RelayCounters, live: int) -> None:
             activity.show(lambda: f"{100 * counters.pages // max(live, 1)} % of the pages")
 
-        result = restore(file, qemu, channels, RestoreHooks(progress, screen.print, stop))
-    if json_file is not None:
-        json.dump(document(result), json_file, indent=2)
-        json_file.write("\n")
-    for line in sentences(result):
-        click.echo(line, err=json_file is not None and json_file.name == "<stdout>")
+        result = restore(file, qemu, channels, ArchiveHooks(progress, screen.print, stop))
+    show_archive(result, json_file)

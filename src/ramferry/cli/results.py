@@ -11,7 +11,8 @@ from typing import IO
 from rich.console import Console
 
 from ramferry.errors import HostError
-from ramferry.metrics import MigrationResult
+from ramferry.metrics import ArchiveResult, MigrationResult
+from ramferry.report import archive
 from ramferry.report.document import document, write_document
 from ramferry.report.table import print_table
 
@@ -35,6 +36,22 @@ def show(
                 write_document(document(results, about), json_file)
         finally:
             _print(results, headline, Console(stderr=taken, highlight=False))
+
+
+def show_archive(result: ArchiveResult, json_file: IO[str] | None) -> None:
+    """``show`` for what was saved or restored, in sentences.
+
+    :raise HostError: as ``show``.
+    """
+    taken = json_file is not None and json_file.name == "<stdout>"
+    with _done_all_the_same():
+        try:
+            if json_file is not None:
+                write_document(archive.document(result), json_file)
+        finally:
+            for line in archive.sentences(result):
+                print(line, file=sys.stderr if taken else sys.stdout)
+            sys.stdout.flush()
 
 
 def _print(results: Sequence[MigrationResult], headline: str, console: Console) -> None:

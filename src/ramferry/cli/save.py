@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from pathlib import Path
 from typing import IO
@@ -11,10 +10,13 @@ import click
 from rich.console import Console
 
 from ramferry.cli.interrupt import stop_on_signals
+from ramferry.cli.params import json_option, level_option
+from ramferry.cli.results import show_archive
 from ramferry.codec import METHODS, find_method
-from ramferry.control.save import SaveHooks, SaveWish, save
+from ramferry.control.hooks import ArchiveHooks
+from ramferry.control.save import SaveWish, save
 from ramferry.metrics import RelayCounters
-from ramferry.report.archive import Activity, document, sentences
+from ramferry.report.archive import Activity
 from ramferry.report.units import memory
 
 EPILOG = """\b
@@ -33,7 +35,7 @@ refuses (disk full); 9 the QEMU stopped answering."""
     show_default=True,
     help="Compression of the file.",
 )
-@click.option("--level", type=int, metavar="N", help="Level of the method.  [default: 1]")
+@level_option
 @click.option(
     "--channels",
     type=click.IntRange(1, 255),
@@ -43,13 +45,7 @@ refuses (disk full); 9 the QEMU stopped answering."""
 )
 @click.option("--resume", is_flag=True, help="Let the guest run on; refused with writable disks.")
 @click.option("--force", is_flag=True, help="Replace FILE where it exists.")
-@click.option(
-    "--json",
-    "json_file",
-    type=click.File("w", lazy=False),
-    metavar="FILE",
-    help="Write the result as JSON; - for standard output.",
-)
+@json_option
 def command(
     qemu: str,
     file: Path,
@@ -78,9 +74,5 @@ def command(
                 lambda: f"{memory(counters.guest_bytes)} → {memory(size)}, round {counters.rounds}"
             )
 
-        result = save(qemu, wish, SaveHooks(progress, screen.print, stop))
-    if json_file is not None:
-        json.dump(document(result), json_file, indent=2)
-        json_file.write("\n")
-    for line in sentences(result):
-        click.echo(line, err=json_file is not None and json_file.name == "<stdout>")
+        result = save(qemu, wish, ArchiveHooks(progress, screen.print, stop))
+    show_archive(result, json_file)

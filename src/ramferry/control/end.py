@@ -34,6 +34,9 @@ connected to stays."""
 
 SETTLE_POLL = 0.05
 
+HANDOVER_SECONDS = 10.0
+"""How long a destination may take from the source's "completed" to its guest's own run state."""
+
 
 class QemuEnd:
     """The source or the destination of a migration, connected and probed.
@@ -121,6 +124,11 @@ class QemuEnd:
             return f"the {self.side}'s migration settings were not set back: {error}"
         return ""
 
+    def restore_or_tell(self, note: Callable[[str], None]) -> None:
+        """``restore``, and a note where it did not work."""
+        if problem := self.restore():
+            note(problem)
+
     def _is_through(self) -> bool:
         """Wait for a destination to have ended, or to have a guest or a failure of its own."""
         deadline = time.monotonic() + THROUGH_SECONDS
@@ -169,6 +177,12 @@ class QemuEnd:
             if done(state) or time.monotonic() > deadline:
                 return state
             time.sleep(SETTLE_POLL)
+
+    def settle_in(self, seconds: float) -> str | None:
+        """Wait up to ``seconds`` until a received guest is this QEMU's own, or the QEMU is gone."""
+        return self.settle(
+            lambda state: state not in (None, "inmigrate") or not self.connected, seconds
+        )
 
     def close(self) -> None:
         """End the connection."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ramferry.control.plan import Route
+from ramferry.metrics import RelayCounters
 from ramferry.report.forecast import Sample
 
 
@@ -26,3 +27,16 @@ class Hooks:
     """A sentence that a person should see, though it is no failure."""
     stop: threading.Event = field(default_factory=threading.Event)
     """Set it, from a signal handler or another thread, to cancel."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveHooks:
+    """How a save or restore talks to its caller."""
+
+    progress: Callable[[RelayCounters, int], None]
+    """Counters, and a measure beside them: bytes of the file so far when saving, all pages with
+    content when restoring."""
+    note: Callable[[str], None]
+    """A sentence that a person should see, though it is no failure."""
+    stop: threading.Event
+    """Set to cancel."""

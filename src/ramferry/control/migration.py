@@ -16,7 +16,13 @@ from typing import Any
 
 from ramferry.control.address import port_is_open, with_port_of
 from ramferry.control.cpu import percent
-from ramferry.control.end import QemuEnd, check_destination, check_source, open_end
+from ramferry.control.end import (
+    HANDOVER_SECONDS,
+    QemuEnd,
+    check_destination,
+    check_source,
+    open_end,
+)
 from ramferry.control.hooks import Hooks
 from ramferry.control.measure import Cpu, compressor_of, result_of, wire_bytes_of
 from ramferry.control.plan import Route, Wish, plan
@@ -38,9 +44,6 @@ from ramferry.metrics import MigrationResult
 FAREWELL_SECONDS = 10.0
 """How long a relay may take to end after a completed migration; it waits itself up to 5 s for the
 source to close its side."""
-
-HANDOVER_SECONDS = 10.0
-"""How long a destination may take from the source's "completed" to its guest's own run state."""
 
 
 def migrate(
@@ -65,14 +68,9 @@ def migrate(
         route = plan(source.party, destination.party, wish, sockets)
         hooks.on_route(route)
         for end in (source, destination):
-            stack.callback(_restore, end, hooks)
+            stack.callback(end.restore_or_tell, hooks.on_note)
         relays = stack.enter_context(Relays())
         return _Course(source, destination, wish, route, relays, hooks, timeout).run()
-
-
-def _restore(end: QemuEnd, hooks: Hooks) -> None:
-    if problem := end.restore():
-        hooks.on_note(problem)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +149,7 @@ class _Course:
         :raise PeerUnreachable: the destination vanished with the guest it had accepted.
         :raise PeerTimeout: it does not say within ``HANDOVER_SECONDS`` that the guest is there.
         """
-        state = self.destination.settle(
-            lambda state: state not in (None, "inmigrate") or not self.destination.connected,
-            HANDOVER_SECONDS,
-        )
+        state = self.destination.settle_in(HANDOVER_SECONDS)
         advice = (
             "the source holds the guest as it was at the switchover: make sure that the"
             " destination does not run it, then `cont` at the source"

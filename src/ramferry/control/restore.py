@@ -7,40 +7,35 @@ comes after the last of them.
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Final
 
-from ramferry.control.end import QemuEnd, check_destination, open_end
+from ramferry.control.end import HANDOVER_SECONDS, QemuEnd, check_destination, open_end
+from ramferry.control.hooks import ArchiveHooks
 from ramferry.control.settings import restore_settings
-from ramferry.errors import Cancelled, PeerTimeout, RamferryError, UsageError
+from ramferry.errors import (
+    Cancelled,
+    MigrationFailed,
+    PeerTimeout,
+    PeerUnreachable,
+    RamferryError,
+    UsageError,
+)
 from ramferry.flows.archive.reader import Archive
 from ramferry.flows.archive.replay import replay
 from ramferry.flows.sending.channel import SendSettings
 from ramferry.flows.sending.outgoing import Outgoing
-from ramferry.metrics import ArchiveResult, RelayCounters
+from ramferry.metrics import ArchiveResult
 from ramferry.transport.address import parse_address
 
-HANDOVER_SECONDS = 10.0
-"""How long a QEMU may take from its SHUT to its guest's own run state."""
+_QEMUS: Final = (MigrationFailed, PeerUnreachable, PeerTimeout)
+"""Errors of which the QEMU may know the cause."""
 
 
-@dataclass(frozen=True, slots=True)
-class RestoreHooks:
-    """Who is told."""
-
-    progress: Callable[[RelayCounters, int], None]
-    """Counters, and the pages with content there are in all."""
-    note: Callable[[str], None]
-    stop: threading.Event
-    """Set to cancel."""
-
-
-def restore(path: Path, uri: str, channels: int, hooks: RestoreHooks) -> ArchiveResult:
+def restore(path: Path, uri: str, channels: int, hooks: ArchiveHooks) -> ArchiveResult:
     """Restore the guest in ``path`` into the QEMU at ``uri``.
 
     :raise UsageError: the file is none of ours, or the QEMU is another machine or does not wait.
@@ -55,7 +50,7 @@ def restore(path: Path, uri: str, channels: int, hooks: RestoreHooks) -> Archive
         check_destination(destination)
         check_machine(archive, destination)
         folder = stack.enter_context(TemporaryDirectory(prefix="ramferry-"))
-        stack.callback(_restore_settings, destination, hooks)
+        stack.callback(destination.restore_or_tell, hooks.note)
         destination.apply(restore_settings(destination.facts, channels))
         address = f"unix:{folder}/restore"
         destination.listen(address)
@@ -74,13 +69,8 @@ def check_machine(archive: Archive, destination: QemuEnd) -> None:
         )
 
 
-def _restore_settings(destination: QemuEnd, hooks: RestoreHooks) -> None:
-    if problem := destination.restore():
-        hooks.note(problem)
-
-
 def _send(
-    archive: Archive, destination: QemuEnd, address: str, channels: int, hooks: RestoreHooks
+    archive: Archive, destination: QemuEnd, address: str, channels: int, hooks: ArchiveHooks
 ) -> ArchiveResult:
     directory = archive.directory
     settings = SendSettings(
@@ -134,21 +124,14 @@ def _result(
 def _explained(error: RamferryError, destination: QemuEnd) -> RamferryError:
     """The error, with what QEMU says where it is QEMU's; the guest has not started in any case."""
     said = destination.error() if destination.connected else ""
-    if not said or said in str(error) or isinstance(error, Cancelled):
-        return error
-    return type(error)(f"{error} (QEMU: {said})") if _plain(error) else error
-
-
-def _plain(error: RamferryError) -> bool:
-    return error.exit_code in (3, 5, 9)
+    if said and said not in str(error) and isinstance(error, _QEMUS):
+        return type(error)(f"{error} (QEMU: {said})")
+    return error
 
 
 def _hand_over(destination: QemuEnd) -> str:
     """Wait until the QEMU's guest is its own; its run state."""
-    state = destination.settle(
-        lambda state: state not in (None, "inmigrate") or not destination.connected,
-        HANDOVER_SECONDS,
-    )
+    state = destination.settle_in(HANDOVER_SECONDS)
     if state in (None, "inmigrate"):
         raise PeerTimeout(
             f"the QEMU took the guest, but is {state or 'silent'} after {HANDOVER_SECONDS:g} s: "

@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ramferry.control.end import QemuEnd, check_source, open_end
+from ramferry.control.hooks import ArchiveHooks
 from ramferry.control.settings import save_settings
 from ramferry.control.status import ENDED, whereabouts
 from ramferry.errors import (
@@ -51,17 +52,6 @@ class SaveWish:
     """Let the guest run on once it is saved."""
 
 
-@dataclass(frozen=True, slots=True)
-class SaveHooks:
-    """Who is told."""
-
-    progress: Callable[[RelayCounters, int], None]
-    """Counters and bytes of the file so far."""
-    note: Callable[[str], None]
-    stop: threading.Event
-    """Set to cancel."""
-
-
 class _Watcher:
     """The receiver's observer: notes go on, counters are kept."""
 
@@ -76,7 +66,7 @@ class _Watcher:
         self.counters = counters
 
 
-def save(uri: str, wish: SaveWish, hooks: SaveHooks) -> ArchiveResult:
+def save(uri: str, wish: SaveWish, hooks: ArchiveHooks) -> ArchiveResult:
     """Save the guest of the QEMU at ``uri``.
 
     :raise UsageError: the address, the file or the guest's state makes no sense, or the guest is to
@@ -96,7 +86,7 @@ def save(uri: str, wish: SaveWish, hooks: SaveHooks) -> ArchiveResult:
         file = stack.enter_context(SafeFile(wish.path, replace=wish.replace, like=None))
         sink = ArchiveSink(file, wish.method, wish.level)
         folder = stack.enter_context(TemporaryDirectory(prefix="ramferry-"))
-        stack.callback(_restore, source, hooks)
+        stack.callback(source.restore_or_tell, hooks.note)
         source.apply(save_settings(source.facts, wish.channels))
         return _Course(source, wish, hooks, sink, UnixAddress(f"{folder}/save")).run()
 
@@ -122,18 +112,13 @@ def refuse_writable_disks(source: QemuEnd) -> None:
             )
 
 
-def _restore(source: QemuEnd, hooks: SaveHooks) -> None:
-    if problem := source.restore():
-        hooks.note(problem)
-
-
 @dataclass(frozen=True, slots=True)
 class _Course:
     """One save, from the receiver's start to the result."""
 
     source: QemuEnd
     wish: SaveWish
-    hooks: SaveHooks
+    hooks: ArchiveHooks
     sink: ArchiveSink
     address: UnixAddress
 

@@ -67,6 +67,8 @@ class Migration:
         self.tally = Tally(settings.page_size)
         self.blocks: dict[str, int] = {}
         """RAM blocks' used lengths, filled when the main channel brings the list."""
+        self.uuid = bytes(16)
+        """Of the channels' initial packets, known once they are gathered."""
         self.gathered = threading.Event()
         """Set once every channel that the source opened is here."""
         self.want_gathered = threading.Event()

@@ -148,11 +148,12 @@ class Recording:
                 packet = parser.filled()
                 if isinstance(packet, Initial):
                     parser.channel = f"multifd {packet.channel_id}"
-                elif isinstance(packet, RamPacket):
+                    continue
+                if isinstance(packet, RamPacket):
                     syncs += packet.sync
                     self._count(packet)
                 if parser.state is State.PAYLOAD and packet is not None:
-                    wanted = min(getattr(packet, "payload_size", 0), MAX_DEVICE_STATE)
+                    wanted = min(packet.payload_size, MAX_DEVICE_STATE)
                     if reader.skip(wanted) < wanted:
                         raise RemoteProtocolError(f"{wanted} bytes of payload", "end of file")
                     parser.payload_done()

@@ -9,7 +9,6 @@ thread that accepts, watches and judges, while every channel has a thread of its
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import time
 from functools import partial
@@ -22,7 +21,7 @@ from ramferry.errors import (
     RamferryError,
     RemoteProtocolError,
 )
-from ramferry.flows import memory
+from ramferry.flows import gathering, memory
 from ramferry.flows.lobby import Lobby, MainArrival, MultifdArrival
 from ramferry.flows.loop import HUNG_UP, Loop
 from ramferry.flows.main_channel import MainChannel
@@ -33,10 +32,9 @@ from ramferry.flows.session import RelaySettings, Session
 from ramferry.flows.stall import StallWatch
 from ramferry.flows.throttle import BufferGovernor
 from ramferry.flows.waiting import WaitingChannels
-from ramferry.metrics import RelayCounters, RelayResult
+from ramferry.metrics import RelayResult
 from ramferry.qatzip.accelerator import REQUIRE
 from ramferry.transport import budget, sockets
-from ramferry.transport.address import Address, UnixAddress
 
 _STEP: Final = 0.25
 """Seconds between two looks at what no event reports; also the pace of progress."""
@@ -46,20 +44,11 @@ _FAREWELL: Final = 5.0
 """Seconds for the source to close its side after it was told that the destination took over."""
 
 
-class Observer(Protocol):
-    """Told what happens, in the relay's thread; ``note`` may come from any thread."""
-
-    def listening(self, address: Address) -> None:
-        """The relay accepts connections at ``address``."""
-
-    def progress(self, counters: RelayCounters) -> None:
-        """A migration is under way."""
+class Observer(gathering.Observer, Protocol):
+    """Told of each migration's end, too."""
 
     def finished(self, result: RelayResult) -> None:
         """A migration ended, one way or the other."""
-
-    def note(self, text: str) -> None:
-        """Something a person should know; one sentence."""
 
 
 class Relay:
@@ -214,7 +203,7 @@ class Relay:
         looks = 0
         while session.running() and not session.over.is_set():
             self._loop.step(0.02 if session.phase != Phase.CARRYING else _STEP)
-            self._gather(session)
+            gathering.gather(session, self._lobby, self._roster)
             if session.phase == Phase.CONFIRMED:
                 confirmed = confirmed or time.monotonic()
                 if time.monotonic() - confirmed > _FAREWELL:
@@ -230,23 +219,6 @@ class Relay:
                     self._pss = max(self._pss, memory.proportional())
                 self._observer.progress(session.tally.snapshot(session.gate.passed))
         return self._end(session)
-
-    def _gather(self, session: Session) -> None:
-        """Main stands before the first mark: is every channel here?"""
-        if session.gathered.is_set() or not session.want_gathered.is_set():
-            return
-        self._lobby.accept()
-        # also where their number was told: one too many is better noticed before the first mark,
-        # for which the destination may wait on its SYNC for good
-        if not self._roster.full() or not self._lobby.settled():
-            return
-        try:
-            self._roster.close()
-        except MigrationFailed as error:
-            session.fail(error)
-            return
-        session.gate.expect(self._roster.ids)
-        session.gathered.set()
 
     def _end(self, session: Session) -> RelayResult:
         self._pss = max(self._pss, memory.proportional())
@@ -289,8 +261,5 @@ class Relay:
         if self._session is not None:
             self._session.fail(Cancelled("cancelled; the guest runs on at the source"), final=True)
             self._end(self._session)
-        self._listener.close()
         self._loop.close()
-        if isinstance(self._settings.listen, UnixAddress):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._settings.listen.path)
+        sockets.end_listening(self._listener, self._settings.listen)

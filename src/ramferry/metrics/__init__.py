@@ -128,7 +128,6 @@ class ReceiveResult:
     """What inflated."""
     channels: int
     counters: RelayCounters
-    max_rss_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

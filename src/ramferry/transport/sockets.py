@@ -124,6 +124,14 @@ def _closing_on_error(sock: socket.socket) -> Iterator[None]:
         raise
 
 
+def end_listening(listener: socket.socket, address: Address) -> None:
+    """Close a listener, and remove the UNIX socket that it had at ``address``."""
+    listener.close()
+    if isinstance(address, UnixAddress):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(address.path)
+
+
 def local_address(listener: socket.socket) -> Address:
     """Where a listener listens, with the port that it was given."""
     name = listener.getsockname()

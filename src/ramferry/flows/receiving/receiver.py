@@ -7,14 +7,12 @@ every connection, so that the source fails the migration and its guest goes on.
 
 from __future__ import annotations
 
-import os
 import time
-from contextlib import suppress
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 from ramferry.errors import Cancelled, MigrationFailed, RamferryError, RemoteProtocolError
-from ramferry.flows import memory
+from ramferry.flows.gathering import Observer, gather
 from ramferry.flows.lobby import Lobby, MainArrival, MultifdArrival
 from ramferry.flows.loop import Loop
 from ramferry.flows.migration import Phase
@@ -25,27 +23,13 @@ from ramferry.flows.receiving.reception import ReceiveSettings, Reception
 from ramferry.flows.roster import Roster
 from ramferry.flows.stall import StallWatch
 from ramferry.flows.waiting import WaitingChannels
-from ramferry.metrics import ReceiveResult, RelayCounters
+from ramferry.metrics import ReceiveResult
 from ramferry.transport import budget, sockets
-from ramferry.transport.address import Address, UnixAddress
 
 _STEP: Final = 0.25
 """Seconds between two looks at what no event reports; also the pace of progress."""
 _FAREWELL: Final = 5.0
 """Seconds for the source to close its side after it was told that its guest was taken over."""
-
-
-class Observer(Protocol):
-    """Told what happens, in the receiver's thread; ``note`` may come from any thread."""
-
-    def listening(self, address: Address) -> None:
-        """The receiver accepts connections at ``address``."""
-
-    def progress(self, counters: RelayCounters) -> None:
-        """A migration is under way."""
-
-    def note(self, text: str) -> None:
-        """Something a person should know; one sentence."""
 
 
 class Receiver:
@@ -122,23 +106,6 @@ class Receiver:
         channel = ReceivingChannel(session, arrival.sock, arrival.initial)
         session.start(channel.name, channel.run)
 
-    def _gather(self) -> None:
-        """Main stands before the first mark: is every channel here?"""
-        session = self._session
-        if session.gathered.is_set() or not session.want_gathered.is_set():
-            return
-        self._lobby.accept()
-        if not self._roster.full() or not self._lobby.settled():
-            return
-        try:
-            self._roster.close()
-        except MigrationFailed as error:
-            session.fail(error)
-            return
-        session.uuid = self._roster.uuid
-        session.gate.expect(self._roster.ids)
-        session.gathered.set()
-
     # --- the migration
 
     def _carry(self) -> None:
@@ -149,7 +116,7 @@ class Receiver:
         while session.running() and not session.over.is_set():
             gathering = session.phase is Phase.GATHERING
             self._loop.step(0.02 if gathering or confirmed else _STEP)
-            self._gather()
+            gather(session, self._lobby, self._roster)
             if session.phase is Phase.CONFIRMED:
                 confirmed = confirmed or time.monotonic()
                 if time.monotonic() - confirmed > _FAREWELL:
@@ -169,11 +136,8 @@ class Receiver:
         session.close()
         self._lobby.close()
         self._waiting.close()
-        self._listener.close()
         self._loop.close()
-        if isinstance(self._settings.listen, UnixAddress):
-            with suppress(FileNotFoundError):
-                os.unlink(self._settings.listen.path)
+        sockets.end_listening(self._listener, self._settings.listen)
         session.engines.tell_troubles()
         if session.error is not None:
             session.sink.abort(session.error)
@@ -190,5 +154,4 @@ class Receiver:
             backend=session.backend,
             channels=len(self._roster.ids),
             counters=session.tally.snapshot(session.gate.passed),
-            max_rss_bytes=memory.peak_resident(),
         )

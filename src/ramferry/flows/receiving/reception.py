@@ -44,8 +44,6 @@ class Reception(Migration):
         """:param sink: where pages and the main channel's rest go."""
         super().__init__(settings, note, wake)
         self.sink = sink
-        self.uuid = bytes(16)
-        """Of the channels' initial packets, known once they are gathered."""
         self.machine = ""
         self.searching = False
         """Main is behind ram's END, and the end of the stream has not come."""

@@ -63,20 +63,17 @@ class SendingChannel:
         self._outgoing = outgoing
         self._settings = settings
         self._id = channel_id
-        self._flags = METHOD_FLAGS.get(settings.method, 0)
         self.encoder: Encoder = create_encoder(
             settings.method,
             settings.level,
             page_size=settings.page_size,
             accelerator=settings.accelerator,
         )
+        self._flags = METHOD_FLAGS[settings.method]
         self._tally: ChannelTally = outgoing.tally.channel(self.name)
-        accelerated = isinstance(self.encoder, Accelerated)
-        self._buffer = (
-            self.encoder.buffer(PACKET_BYTES)  # type: ignore[attr-defined]
-            if accelerated
-            else memoryview(bytearray(PACKET_BYTES))
-        )
+        self._buffer = memoryview(bytearray(PACKET_BYTES))
+        if isinstance(self.encoder, Accelerated):
+            self._buffer = self.encoder.buffer(PACKET_BYTES)
 
     def open(self, sock: socket.socket) -> None:
         """Say which channel of which guest this is."""
@@ -118,16 +115,17 @@ class SendingChannel:
             begun = time.thread_time()
             payload = self.encoder.encode(pages.data)
             self._tally.codec_seconds += time.thread_time() - begun
+        size = sum(map(len, payload))
         header = ram_header(
             page_size=self._settings.page_size,
             flags=self._flags,
             block=pages.block,
             normal=pages.normal,
             zero=pages.zero,
-            payload_size=sum(map(len, payload)),
+            payload_size=size,
             packet_num=self._tally.packets,
         )
-        size = len(header) + sum(map(len, payload))
+        size += len(header)
         self._outgoing.send(self.sock, [header, *payload], size)
         self._tally.bytes_out += size
         self._tally.packets += 1

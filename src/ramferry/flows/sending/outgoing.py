@@ -11,10 +11,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
-from ramferry.codec import name_backends
 from ramferry.errors import MigrationFailed, PeerTimeout, RamferryError, RemoteProtocolError
 from ramferry.flows.pages import Batch
 from ramferry.flows.sending.channel import SendingChannel, SendSettings
@@ -23,9 +21,6 @@ from ramferry.metrics import RelayCounters
 from ramferry.transport import budget, sockets
 from ramferry.transport.pacing import Pacer
 from ramferry.wire.return_path import ReturnPathParser, Shut
-
-_AHEAD: Final = 1
-"""Batches a channel may have waiting: what they hold is loaded only when they are sent."""
 
 
 class Outgoing:
@@ -40,7 +35,8 @@ class Outgoing:
         self.rounds = 0
         """Marks sent."""
         self._pacer = Pacer(settings.max_bandwidth)
-        self._batches: queue.Queue[Batch | None] = queue.Queue(settings.channels * _AHEAD)
+        self._batches: queue.Queue[Batch | None] = queue.Queue(settings.channels)
+        """What waits: one a channel, loaded only when it is sent."""
         self._channels = [SendingChannel(self, settings, id) for id in range(settings.channels)]
         self._main: socket.socket | None = None
         self._main_tally = self.tally.channel("main")
@@ -48,11 +44,6 @@ class Outgoing:
         self._answered = threading.Event()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
-
-    @property
-    def backend(self) -> str:
-        """What compresses."""
-        return name_backends([channel.encoder for channel in self._channels])
 
     def counters(self) -> RelayCounters:
         """What was sent so far."""
@@ -157,12 +148,7 @@ class Outgoing:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.close()
 
     def next(self) -> Batch | None:
