@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ from ramferry.errors import HostError, UsageError
 
 Offsets = NDArray[np.uint64]
 """Byte offsets of pages in their block."""
+
+_SMALLEST_PAGE: Final = 512
 
 
 class RamBlock:
@@ -35,52 +37,86 @@ class RamBlock:
         self.pages: NDArray[np.uint8] = memory.reshape(-1, page_size)
         """All pages, one a row."""
 
-    def gather(self, offsets: Offsets, buffer: memoryview) -> memoryview:
+    def gather(self, offsets: Offsets, buffer: memoryview, *, copy: bool = False) -> memoryview:
         """The pages at ``offsets``, one after another.
 
-        :param buffer: room for them, used where they do not lie side by side.
+        What is not copied changes while a guest that runs writes to it. Methods that read their
+        input twice, and whoever remembers what was sent, need ``copy``.
+
+        :param buffer: room for them, used where they do not lie side by side, or with ``copy``.
         :return: a part of the block itself, or of ``buffer``.
-        :raise UsageError: an offset is outside the block, or in the middle of a page.
+        :raise UsageError: an offset is outside the block or in the middle of a page, or
+            ``buffer`` is too small.
         """
-        rows = self._rows(offsets)
-        if self._side_by_side(rows):
-            first = int(rows[0]) * self.page_size
-            return self.view[first : first + len(rows) * self.page_size]
+        rows = self.rows(offsets)
+        place = self._place(rows)
+        if place is not None and not copy:
+            return self.view[place]
         out = buffer[: len(rows) * self.page_size]
+        if out.nbytes < len(rows) * self.page_size:
+            raise UsageError(f"{len(rows)} pages do not fit into {out.nbytes} bytes")
         matrix = np.frombuffer(out, np.uint8).reshape(-1, self.page_size)
-        np.take(self.pages, rows, axis=0, out=matrix, mode="clip")
+        if place is not None:
+            np.copyto(matrix, self.pages[rows[0] : rows[-1] + 1])
+        else:
+            # "clip", of rows checked above: "raise" would go through a buffer of numpy's own
+            np.take(self.pages, rows, axis=0, out=matrix, mode="clip")
         return out
 
     def scatter(self, offsets: Offsets, data: memoryview) -> None:
         """Put pages, which lie one after another in ``data``, at ``offsets``.
 
-        :raise UsageError: an offset is outside the block, or ``data`` has another size.
+        :raise UsageError: an offset is outside the block or in the middle of a page, or ``data``
+            has another size.
         """
-        rows = self._rows(offsets)
-        if len(data) != len(rows) * self.page_size:
-            raise UsageError(f"{len(rows)} pages are not {len(data)} bytes")
-        if self._side_by_side(rows):
-            first = int(rows[0]) * self.page_size
-            self.view[first : first + len(data)] = data
+        rows = self.rows(offsets)
+        if data.nbytes != len(rows) * self.page_size:
+            raise UsageError(f"{len(rows)} pages are not {data.nbytes} bytes")
+        matrix = np.frombuffer(data, np.uint8).reshape(-1, self.page_size)
+        if self._place(rows) is not None:
+            # not a slice of ``view``: memoryviews copy without letting other threads run
+            np.copyto(self.pages[rows[0] : rows[-1] + 1], matrix)
         else:
-            self.pages[rows] = np.frombuffer(data, np.uint8).reshape(-1, self.page_size)
+            self.pages[rows] = matrix
+
+    def window(self, offsets: Offsets) -> memoryview | None:
+        """The block's own bytes for pages that lie side by side, to receive them in place.
+
+        :return: None where they do not, or where there are none.
+        :raise UsageError: an offset is outside the block or in the middle of a page.
+        """
+        place = self._place(self.rows(offsets))
+        return None if place is None else self.view[place]
 
     def clear(self, offsets: Offsets) -> None:
         """Fill pages with zeros.
 
-        :raise UsageError: an offset is outside the block.
+        :raise UsageError: an offset is outside the block or in the middle of a page.
         """
-        self.pages[self._rows(offsets)] = 0
+        rows = self.rows(offsets)
+        if self._place(rows) is not None:
+            self.pages[rows[0] : rows[-1] + 1] = 0
+        else:
+            self.pages[rows] = 0
 
-    def _rows(self, offsets: Offsets) -> NDArray[np.intp]:
+    def rows(self, offsets: Offsets) -> NDArray[np.intp]:
+        """Which rows of ``pages`` they are.
+
+        :raise UsageError: an offset is outside the block or in the middle of a page.
+        """
+        if offsets.dtype.kind != "u":  # others could be negative, or have a fraction
+            raise UsageError(f"offsets are unsigned integers, not {offsets.dtype}")
         rows, rest = np.divmod(offsets, np.uint64(self.page_size))
         if rest.any() or (len(rows) and int(rows.max()) >= len(self.pages)):
             raise UsageError(f"an offset is no page of block {self.name!r} of {self.size:#x} bytes")
         return rows.astype(np.intp)
 
-    @staticmethod
-    def _side_by_side(rows: NDArray[np.intp]) -> bool:
-        return bool(len(rows)) and bool((np.diff(rows) == 1).all())
+    def _place(self, rows: NDArray[np.intp]) -> slice | None:
+        """Where in ``view`` they lie, if they lie side by side in ascending order."""
+        if not len(rows) or (np.diff(rows) != 1).any():
+            return None
+        first = int(rows[0]) * self.page_size
+        return slice(first, first + len(rows) * self.page_size)
 
 
 class Ram:
@@ -95,11 +131,11 @@ class Ram:
         self._fd = fd
         self.total = sum(size for _, size in sizes)
         """Bytes of all blocks."""
-        self._map = mmap.mmap(fd, self.total)
-        memory = np.frombuffer(self._map, np.uint8)
+        self.memory: NDArray[np.uint8] = np.frombuffer(mmap.mmap(fd, self.total), np.uint8)
+        """All blocks' bytes, one block after another."""
         blocks, at = {}, 0
         for name, size in sizes:
-            blocks[name] = RamBlock(name, page_size, memory[at : at + size])
+            blocks[name] = RamBlock(name, page_size, self.memory[at : at + size])
             at += size
         self.blocks: Mapping[str, RamBlock] = MappingProxyType(blocks)
         """By name, in the order of the stream."""
@@ -118,27 +154,47 @@ class Ram:
 
     @classmethod
     def open(cls, path: Path, sizes: Sequence[tuple[str, int]], *, page_size: int = 4096) -> Self:
-        """Map a file, made or resized as needed; its content is the blocks' one after another.
+        """Map a file, made or grown as needed; its content is the blocks' one after another.
 
-        :raise UsageError: as ``create``.
-        :raise HostError: it cannot be opened, or has no room.
+        :raise UsageError: as ``create``, or the file is larger than the blocks.
+        :raise HostError: it cannot be opened, or the disk has no room.
         """
         _check(sizes, page_size)
         try:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise HostError(f"cannot open {path}: {error.strerror}") from error
-        return cls._sized(fd, sizes, page_size)
+        total = sum(size for _, size in sizes)
+        if (there := os.fstat(fd).st_size) > total:
+            os.close(fd)
+            raise UsageError(f"{path} has {there} bytes, more than the guest's {total}")
+        return cls._sized(fd, sizes, page_size, reserve=True)
 
     @classmethod
-    def _sized(cls, fd: int, sizes: Sequence[tuple[str, int]], page_size: int) -> Self:
+    def _sized(
+        cls, fd: int, sizes: Sequence[tuple[str, int]], page_size: int, *, reserve: bool = False
+    ) -> Self:
         total = sum(size for _, size in sizes)
         try:
             os.ftruncate(fd, total)
+            if reserve:  # a page that finds no room on the disk later would be a SIGBUS
+                os.posix_fallocate(fd, 0, total)
             return cls(fd, sizes, page_size)
         except (OSError, ValueError) as error:
             os.close(fd)
             raise HostError(f"cannot map {total >> 20} MiB of guest memory: {error}") from error
+
+    def by_block(self, rows: NDArray[np.intp]) -> dict[str, Offsets]:
+        """Each block's offsets of pages, which are counted through all of ``memory``.
+
+        :param rows: ascending.
+        """
+        found, first = {}, 0
+        for name, block in self.blocks.items():
+            low, high = np.searchsorted(rows, (first, first + len(block.pages)))
+            found[name] = (rows[low:high] - first).astype(np.uint64) * np.uint64(self.page_size)
+            first += len(block.pages)
+        return found
 
     @property
     def fd(self) -> int:
@@ -151,7 +207,8 @@ class Ram:
             return
         os.close(self._fd)
         self._fd = -1
-        self.blocks = {}
+        self.blocks = MappingProxyType({})
+        self.memory = np.empty(0, np.uint8)
 
     def __enter__(self) -> Self:
         return self
@@ -161,6 +218,8 @@ class Ram:
 
 
 def _check(sizes: Sequence[tuple[str, int]], page_size: int) -> None:
+    if page_size < _SMALLEST_PAGE or page_size & (page_size - 1):
+        raise UsageError(f"a page of {page_size} bytes is no power of two of 512 or more")
     if not sizes or len({name for name, _ in sizes}) < len(sizes):
         raise UsageError("guest memory has one block or more, each of a name of its own")
     for name, size in sizes:

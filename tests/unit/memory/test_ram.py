@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,63 @@ def test_pages_side_by_side_are_not_copied() -> None:
         assert view[0] == 9
 
 
+def test_a_copy_stays_what_it_was() -> None:
+    with Ram.create(SIZES) as ram:
+        block, buffer = ram.blocks["pc.ram"], memoryview(bytearray(2 * PAGE))
+        for pages in ((4, 5), (5, 1)):
+            block.view[5 * PAGE] = 8
+            data = block.gather(offsets(*pages), buffer, copy=True)
+            block.view[5 * PAGE] = 9
+            assert data[pages.index(5) * PAGE] == 8
+        with pytest.raises(UsageError, match="2 pages do not fit into 4096 bytes"):
+            block.gather(offsets(4, 5), buffer[:PAGE], copy=True)
+
+
+def test_pages_side_by_side_are_received_in_place() -> None:
+    with Ram.create(SIZES) as ram:
+        block = ram.blocks["pc.ram"]
+        window = block.window(offsets(14, 15))
+        assert window is not None
+        assert len(window) == 2 * PAGE
+        window[-1] = 3
+        assert block.pages[15, -1] == 3
+        assert block.window(offsets(15, 14)) is None
+        assert block.window(offsets()) is None
+        with pytest.raises(UsageError, match="no page of block"):
+            block.window(offsets(15, 16))
+
+
+def test_offsets_that_could_be_negative_are_refused() -> None:
+    with Ram.create(SIZES) as ram, pytest.raises(UsageError, match="unsigned integers, not int64"):
+        ram.blocks["pc.ram"].clear(np.array([-PAGE]))
+
+
+@pytest.mark.parametrize("page_size", [0, 256, 4000, -4096])
+def test_pages_are_powers_of_two(page_size: int) -> None:
+    with pytest.raises(UsageError, match="no power of two"):
+        Ram.create([("a", 4096)], page_size=page_size)
+
+
+def test_a_file_grows_and_is_never_cut(tmp_path: Path) -> None:
+    path = tmp_path / "ram"
+    path.write_bytes(b"z" * PAGE)
+    with Ram.open(path, SIZES) as ram:
+        assert ram.blocks["pc.ram"].view[: 2 * PAGE] == b"z" * PAGE + bytes(PAGE)
+    assert path.stat().st_blocks * 512 >= 18 * PAGE  # no page will miss its place on the disk
+    with pytest.raises(UsageError, match="more than the guest's 4096"):
+        Ram.open(path, [("a", PAGE)])
+    assert path.stat().st_size == 18 * PAGE
+
+
+def test_closing_gives_the_memory_back() -> None:
+    ram = Ram.create(SIZES)
+    inode = str(os.fstat(ram.fd).st_ino)
+    assert inode in Path("/proc/self/maps").read_text().split()
+    ram.close()
+    ram.close()
+    assert inode not in Path("/proc/self/maps").read_text().split()
+
+
 @pytest.mark.parametrize("wrong", [16 * PAGE, 17, 1 << 40])
 def test_an_offset_that_is_no_page_is_refused(wrong: int) -> None:
     places = np.array([0, wrong], np.uint64)
@@ -62,6 +120,7 @@ def test_an_offset_that_is_no_page_is_refused(wrong: int) -> None:
             lambda: block.gather(places, memoryview(bytearray(2 * PAGE))),
             lambda: block.scatter(places, memoryview(bytes(2 * PAGE))),
             lambda: block.clear(places),
+            lambda: block.window(places),
         ):
             with pytest.raises(UsageError, match=r"no page of block 'pc\.ram'"):
                 attempt()
@@ -96,3 +155,12 @@ def test_zero_pages_are_those_without_a_single_bit(size: int) -> None:
     assert np.flatnonzero(~zero_pages(pages)).tolist() == full
     assert zero_pages(pages[:0]).tolist() == []
     assert zero_pages(np.zeros((3, size), np.uint8)).all()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 1.0])
+def test_zero_pages_of_many_chunks(share: float) -> None:
+    chance = np.random.default_rng(3)
+    pages = np.zeros((2500, 512), np.uint8)
+    full = np.flatnonzero(chance.random(2500) < share)
+    pages[full, chance.integers(0, 512, len(full))] = 1
+    assert np.array_equal(np.flatnonzero(~zero_pages(pages)), full)
