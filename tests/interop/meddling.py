@@ -15,12 +15,13 @@ from ramferry.wire.packets import INITIAL_SIZE
 
 Fault = Literal["damage", "cut", "reset"]
 CHANNEL_ID_AT = 24
-DAMAGED = 4096
-"""Bytes that are replaced: longer than a packet's header, so that a payload is hit, too."""
-
 
 class Meddler:
-    """Passes every connection on; on one channel, after some bytes, the fault happens once."""
+    """Passes every connection on; on one channel, after some bytes, the fault happens once.
+
+    Damage goes on to the channel's end: QEMU's zstd frames have no checksum, so that what hits
+    nothing but their literals cannot be seen; a header, which comes sooner or later, can.
+    """
 
     def __init__(self, listen: Address, target: Address, fault: Fault, channel: int, at: int):
         """:param at: bytes of the channel that pass before the fault."""
@@ -76,7 +77,7 @@ class Meddler:
         try:
             while data := near.recv(65536):
                 passed += len(data)
-                if victim and passed > self._at and not self.struck.is_set():
+                if victim and passed > self._at:
                     data = self._strike(data, near, far)
                 far.sendall(data)
             with contextlib.suppress(OSError):
@@ -87,10 +88,11 @@ class Meddler:
             sockets.reset(far)
 
     def _strike(self, data: bytes, near: socket.socket, far: socket.socket) -> bytes:
-        self.struck_at = time.monotonic()
-        self.struck.set()
+        if not self.struck.is_set():
+            self.struck_at = time.monotonic()
+            self.struck.set()
         if self._fault == "damage":
-            return random.Random(1).randbytes(min(DAMAGED, len(data))) + data[DAMAGED:]
+            return random.Random(1).randbytes(len(data))
         end = sockets.cut if self._fault == "cut" else sockets.reset
         end(near)
         end(far)
