@@ -16,6 +16,7 @@ from ramferry.wire.packets import INITIAL_SIZE
 Fault = Literal["damage", "cut", "reset"]
 CHANNEL_ID_AT = 24
 
+
 class Meddler:
     """Passes every connection on; on one channel, after some bytes, the fault happens once.
 

@@ -113,6 +113,27 @@ class MigrationResult:
 
 
 @dataclass(frozen=True, slots=True)
+class SendProgress:
+    """Where a migration stands that began here; what QEMU tells in ``query-migrate``."""
+
+    status: str
+    setup_ms: int
+    total_ms: int
+    """Since it began, or to its end."""
+    downtime_ms: int | None
+    """None before the destination has taken the guest over."""
+    expected_downtime_ms: int
+    total_bytes: int
+    """Guest memory."""
+    remaining_bytes: int
+    """Dirty guest memory at the last collection that is not sent yet."""
+    dirty_syncs: int
+    dirty_pages_per_second: int
+    """Over the last round."""
+    counters: RelayCounters
+
+
+@dataclass(frozen=True, slots=True)
 class ReceiveResult:
     """How one migration that was received here ended."""
 

@@ -6,17 +6,66 @@ The grammar is in ``layout``; ``docs/wire-format.md`` has the tables.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ramferry.wire.copying import section_footer
-from ramferry.wire.layout import RamFlag, SectionType
+from ramferry.wire.events import RamBlock
+from ramferry.wire.layout import MAGIC, RAM, RAM_VERSION, VERSION, RamFlag, SectionType
 from ramferry.wire.ram import Mode
 
 EOS = struct.pack(">Q", RamFlag.EOS)
 FLUSH = struct.pack(">Q", RamFlag.MULTIFD_FLUSH)
 _ZERO_RECORD = np.dtype([("word", ">u8"), ("fill", "u1")])
+
+
+def stream_start(machine: str) -> bytes:
+    """Header and configuration.
+
+    :param machine: the machine type's versioned name.
+    """
+    name = machine.encode()
+    header = MAGIC + struct.pack(">I", VERSION)
+    return header + struct.pack(">BI", SectionType.CONFIGURATION, len(name)) + name
+
+
+def named_section(
+    kind: SectionType, section_id: int, idstr: str, version: int, *, instance: int = 0
+) -> bytes:
+    """What opens a START or FULL."""
+    name = idstr.encode()
+    head = struct.pack(">BIB", kind, section_id, len(name))
+    return head + name + struct.pack(">II", instance, version)
+
+
+def ram_start(section_id: int, blocks: Sequence[RamBlock]) -> bytes:
+    """Ram's START with its block list, up to where its mark comes."""
+    total = sum(block.used_length for block in blocks)
+    parts = [
+        named_section(SectionType.START, section_id, RAM, RAM_VERSION),
+        struct.pack(">Q", total | RamFlag.MEM_SIZE),
+    ]
+    for block in blocks:
+        name = block.name.encode()
+        parts.append(struct.pack(">B", len(name)) + name + struct.pack(">Q", block.used_length))
+    return b"".join(parts)
+
+
+def full_section(section_id: int, idstr: str, version: int, body: bytes) -> bytes:
+    """A device's whole state, header and footer included."""
+    head = named_section(SectionType.FULL, section_id, idstr, version)
+    return head + body + section_footer(section_id)
+
+
+def stream_end(description: bytes) -> bytes:
+    """The end of stream.
+
+    :param description: the VM description, JSON text.
+    """
+    length = struct.pack(">BI", SectionType.VMDESCRIPTION, len(description))
+    return bytes([SectionType.EOF]) + length + description
 
 
 def command(number: int, data: bytes = b"") -> bytes:

@@ -1,0 +1,61 @@
+"""When to stop a guest that is being sent, and what is known of the way so far.
+
+A round of N pages that took T seconds carried C = N · page size / T bytes of guest memory a
+second. What was written meanwhile, D bytes, would take D / C; once that fits the downtime limit the
+guest is stopped and the rest sent (QEMU decides so, too).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Final
+
+_SHORTEST: Final = 0.05
+"""Seconds of a round whose rate says something; a shorter one is mostly waiting for its mark."""
+
+
+@dataclass(frozen=True, slots=True)
+class Precopy:
+    """What a sender was asked to do about rounds and their end."""
+
+    downtime_limit_ms: int = 300
+    pause_before_switchover: bool = False
+    """Whether to wait for ``Sender.proceed`` once the guest stands still."""
+
+
+class Rounds:
+    """Rates and counts of the rounds; written by the sender's thread, read by any."""
+
+    def __init__(self, page_size: int) -> None:
+        self._page_size = page_size
+        self.syncs = 0
+        """How often the dirty pages were collected, the start included: QEMU's dirty-sync-count."""
+        self.left = 0
+        """Pages of this round that are not on the wire; at its end those that are dirty."""
+        self.bandwidth = 0.0
+        """Bytes of guest memory carried a second; 0 before the first round's end."""
+        self.dirty_rate = 0.0
+        """Pages written a second, over the last round."""
+        self._began = time.monotonic()
+        self._pages = 0
+
+    def begin(self, pages: int) -> None:
+        """A round of so many pages begins, which were collected right now."""
+        now = time.monotonic()
+        if self.syncs:
+            self.dirty_rate = pages / max(now - self._began, 1e-3)
+        self.syncs += 1
+        self.left = self._pages = pages
+        self._began = now
+
+    def end(self) -> None:
+        """Everything of it was sent."""
+        seconds = time.monotonic() - self._began
+        if seconds >= _SHORTEST or not self.bandwidth:
+            self.bandwidth = self._pages * self._page_size / max(seconds, 1e-6)
+        self.left = 0
+
+    def downtime_ms(self, pages: int) -> float:
+        """How long it would take to send so many pages."""
+        return pages * self._page_size * 1000 / self.bandwidth if self.bandwidth else 0.0

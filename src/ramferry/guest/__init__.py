@@ -1,0 +1,1 @@
+"""The built-in guest: a process with RAM, a workload and QEMU's monitor, where there is no QEMU."""

@@ -1,0 +1,92 @@
+"""The built-in guest's processor: a thread that does its workload's writes at their rate."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Final
+
+from ramferry.guest.workload import Workload
+from ramferry.memory.ram import RamBlock
+
+_TICK: Final = 0.01
+"""Seconds between two bursts of writes."""
+_BEHIND: Final = 0.1
+"""A guest that could not keep up makes up for so many seconds at most."""
+_AT_ONCE: Final = 2048
+"""Writes after which the guest can be stopped: some milliseconds, even of whole pages."""
+
+
+class Vcpu:
+    """Stopped at first; ``close`` ends the thread."""
+
+    def __init__(self, block: RamBlock, workload: Workload, counter: int = 0) -> None:
+        """:param counter: writes that the guest has done already."""
+        self.block = block
+        self.workload = workload
+        self.counter = counter
+        """Writes done; may be read at any time."""
+        self.beats = 0
+        """Ticks for which this process's guest ran."""
+        self._running = False
+        self._ended = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="vCPU 0", daemon=True)
+        self._thread.start()
+
+    @property
+    def thread_id(self) -> int:
+        """The kernel's number for the thread."""
+        return self._thread.native_id or 0
+
+    @property
+    def running(self) -> bool:
+        """Whether it writes."""
+        return self._running
+
+    def start(self) -> None:
+        """Let the guest run."""
+        with self._changed:
+            self._running = True
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Stop it: when this returns nothing is written any more."""
+        with self._changed:
+            self._running = False
+
+    def load(self, workload: Workload, counter: int) -> None:
+        """Take over another guest's state, while stopped."""
+        with self._changed:
+            self.workload, self.counter = workload, counter
+
+    def close(self) -> None:
+        """End it for good."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def _run(self) -> None:
+        due, last = 0.0, time.monotonic()
+        while True:
+            with self._changed:
+                if not self._running:
+                    self._changed.wait_for(lambda: self._running or self._ended)
+                    due, last = 0.0, time.monotonic()
+                if self._ended:
+                    return
+                self._write(min(int(due), _AT_ONCE))
+            due -= min(int(due), _AT_ONCE)
+            if due >= 1:
+                continue
+            time.sleep(_TICK)
+            self.beats += 1
+            rate = self.workload.rate / self.block.page_size
+            now = time.monotonic()
+            due, last = due + rate * min(now - last, _BEHIND), now
+
+    def _write(self, count: int) -> None:
+        if count:
+            self.workload.write(self.block.pages, self.counter, count)
+            self.counter += count

@@ -1,0 +1,345 @@
+"""Live migrations that begin here: whole at a receiver, or still here."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ramferry.codec import METHODS
+from ramferry.errors import Cancelled, HostError, MigrationFailed, RamferryError, UsageError
+from ramferry.flows.pages import MainStream
+from ramferry.flows.receiving.memory_sink import MemorySink
+from ramferry.flows.receiving.receiver import Receiver
+from ramferry.flows.receiving.reception import ReceiveSettings
+from ramferry.flows.sending.channel import SendSettings
+from ramferry.flows.sending.precopy import Precopy
+from ramferry.flows.sending.sender import Sender
+from ramferry.guest.state import GuestState, decode, encode
+from ramferry.guest.vcpu import Vcpu
+from ramferry.guest.workload import PATTERNS, Workload
+from ramferry.memory.dirty import DirtyTracker, Wanted, track
+from ramferry.memory.ram import Ram
+from ramferry.metrics import ReceiveResult, RelayCounters
+from ramferry.transport.address import Address, UnixAddress
+from ramferry.wire.copying import vm_description
+from ramferry.wire.packets import INITIAL_SIZE
+
+MIB = 1 << 20
+SIZES = [("ramferry.ram", 8 * MIB), ("ramferry.rom", 64 * 1024)]
+IDLE = Workload()
+BUSY = Workload(40e6, "random", 256)
+DEADLINE = 30.0
+
+
+class Here:
+    """A guest at the source."""
+
+    machine = "ramferry-1"
+
+    def __init__(self, workload: Workload = IDLE, tracker: Wanted = "auto") -> None:
+        self.ram = Ram.create(SIZES)
+        rng = np.random.default_rng(5)
+        block = self.ram.blocks["ramferry.ram"]
+        block.pages[100:1100] = rng.integers(0, 64, (1000, 4096), dtype=np.uint8)
+        self.ram.blocks["ramferry.rom"].pages[3] = 7
+        self.vcpu = Vcpu(block, workload)
+        self.vcpu.start()
+        self._tracker: Wanted = tracker
+        self.trackers: list[DirtyTracker] = []
+        self.paused = threading.Event()
+
+    def watch(self) -> DirtyTracker:
+        self.trackers.append(track(self.ram, self._tracker))
+        return self.trackers[-1]
+
+    def pause(self) -> None:
+        self.vcpu.stop()
+        self.paused.set()
+
+    def resume(self) -> None:
+        self.vcpu.start()
+
+    def device_state(self) -> bytes:
+        return encode(GuestState(self.vcpu.counter, self.vcpu.workload, True), 4096)
+
+    def close(self) -> None:
+        self.vcpu.close()
+        self.ram.close()
+
+
+class There:
+    """A receiver in a thread; not an observer that keeps anything."""
+
+    def __init__(self, folder: Path) -> None:
+        self.ram = Ram.create(SIZES)
+        for block in self.ram.blocks.values():
+            block.view[:] = b"\xa5" * block.size
+        self.address = UnixAddress(str(folder / "in"))
+        self.state: GuestState | None = None
+        self.tail = b""
+        self.fault: RamferryError | None = None
+        self.syncs = 0
+        sink = MemorySink(self.ram, self._load)
+        self.receiver = Receiver(ReceiveSettings(self.address), sink, self)
+        self._results: list[ReceiveResult] = []
+        self._thread = threading.Thread(target=lambda: self._results.append(self.receiver.run()))
+        self._thread.start()
+
+    def listening(self, address: Address) -> None:
+        assert address == self.address
+
+    def progress(self, counters: RelayCounters) -> None:
+        self.syncs = counters.rounds
+
+    def note(self, text: str) -> None:
+        raise AssertionError(text)
+
+    def _load(self, stream: MainStream) -> None:
+        if self.fault is not None:
+            raise self.fault
+        self.tail = stream.tail
+        self.state = decode(stream.tail)
+
+    def result(self) -> ReceiveResult:
+        self._thread.join(DEADLINE)
+        assert not self._thread.is_alive()
+        return self._results[0]
+
+    def close(self) -> None:
+        self.receiver.stop("the test is over")
+        self._thread.join(DEADLINE)
+        self.ram.close()
+
+
+class Run:
+    """A sender in a thread, and what it said."""
+
+    def __init__(self, here: Here, address: Address, precopy: Precopy, **settings: object) -> None:
+        made = SendSettings(address, **({"method": "none"} | settings))  # type: ignore[arg-type]
+        self.statuses: list[str] = []
+        self.error: RamferryError | None = None
+        self.sender = Sender(made, precopy, here, self._told)
+        self._reached = threading.Condition()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.sender.run()
+        except RamferryError as error:
+            self.error = error
+
+    def _told(self, status: str) -> None:
+        with self._reached:
+            self.statuses.append(status)
+            self._reached.notify_all()
+
+    def wait(self, status: str) -> None:
+        with self._reached:
+            assert self._reached.wait_for(lambda: status in self.statuses, DEADLINE), self.statuses
+
+    def join(self) -> None:
+        self._thread.join(DEADLINE)
+        assert not self._thread.is_alive()
+
+
+@contextmanager
+def both(
+    folder: Path, workload: Workload = IDLE, tracker: Wanted = "auto"
+) -> Iterator[tuple[Here, There]]:
+    here, there = Here(workload, tracker), There(folder)
+    try:
+        yield here, there
+    finally:
+        here.close()
+        there.close()
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def assert_moved(here: Here, there: There, run: Run) -> None:
+    run.join()
+    assert run.error is None, run.error
+    result = there.result()
+    assert result.completed, result.error
+    assert result.machine == "ramferry-1"
+    assert not here.vcpu.running
+    assert there.state == GuestState(here.vcpu.counter, here.vcpu.workload, True)
+    for name in there.ram.blocks:
+        assert np.array_equal(there.ram.blocks[name].pages, here.ram.blocks[name].pages), name
+    pages = there.ram.blocks["ramferry.ram"].pages
+    assert not len(here.vcpu.workload.bad_pages(pages, there.state.counter))
+    assert run.statuses == ["setup", "active", "device", "completed"]
+    progress = run.sender.progress()
+    assert progress.remaining_bytes == 0
+    assert progress.downtime_ms is not None
+    assert 0 <= progress.downtime_ms <= progress.total_ms
+    counters = progress.counters
+    assert (counters.pages, counters.zero_pages) == (
+        result.counters.pages,
+        result.counters.zero_pages,
+    )
+    initial = INITIAL_SIZE * result.channels  # a receiver counts what comes behind it
+    assert counters.bytes_out == result.counters.bytes_in + initial
+    assert counters.rounds == result.counters.rounds == progress.dirty_syncs + 1
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("channels", "tracker"), [(1, "digest"), (3, "uffd-wp"), (16, "auto")])
+def test_a_busy_guest_arrives_whole(
+    tmp_path: Path, method: str, channels: int, tracker: Wanted
+) -> None:
+    with both(tmp_path, BUSY, tracker) as (here, there):
+        until(lambda: here.vcpu.counter > 100)
+        # a link on which the guest's writes take several rounds
+        run = Run(
+            here, there.address, Precopy(100), method=method, channels=channels, max_bandwidth=60e6
+        )
+        assert_moved(here, there, run)
+        assert run.sender.progress().dirty_syncs > 1
+        assert here.trackers[0].name == ("digest" if tracker == "digest" else "uffd-wp")
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("changed", [16, 4096])
+def test_every_workload(tmp_path: Path, pattern: str, changed: int) -> None:
+    work = Workload(20e6, pattern, changed)  # type: ignore[arg-type]
+    with both(tmp_path, work) as (here, there):
+        until(lambda: here.vcpu.counter > 3000)
+        run = Run(here, there.address, Precopy(), method="zstd")
+        assert_moved(here, there, run)
+
+
+def test_an_idle_guest_takes_two_rounds_and_its_description_is_found(tmp_path: Path) -> None:
+    with both(tmp_path) as (here, there):
+        run = Run(here, there.address, Precopy(), method="qatzip", level=9, uuid=bytes(range(16)))
+        assert_moved(here, there, run)
+        assert run.sender.progress().dirty_syncs == 2
+        assert run.sender.progress().counters.pages == 1001
+        assert vm_description(there.tail).startswith(b'{"page_size": 4096')
+
+
+def test_a_guest_that_writes_faster_than_the_link_is_cancelled(tmp_path: Path) -> None:
+    with both(tmp_path, Workload(200e6, "sequential", 4096)) as (here, there):
+        run = Run(here, there.address, Precopy(1), max_bandwidth=20e6)
+        until(lambda: run.sender.progress().dirty_syncs > 2)
+        assert run.sender.progress().expected_downtime_ms > 1
+        assert run.sender.cancel("by the test")
+        run.join()
+        assert isinstance(run.error, Cancelled)
+        assert run.statuses == ["setup", "active", "cancelled"]
+        counter = here.vcpu.counter
+        until(lambda: here.vcpu.counter > counter)
+        assert not there.result().completed
+
+
+def test_a_cap_that_is_lifted_lets_it_converge(tmp_path: Path) -> None:
+    with both(tmp_path, Workload(30e6, "sequential", 4096)) as (here, there):
+        run = Run(here, there.address, Precopy(50), max_bandwidth=10e6)
+        until(lambda: run.sender.progress().dirty_syncs > 1)
+        run.sender.set_bandwidth(0)
+        assert_moved(here, there, run)
+
+
+def test_a_destination_that_refuses_leaves_the_guest_here(tmp_path: Path) -> None:
+    with both(tmp_path, BUSY) as (here, there):
+        there.fault = HostError("this guest cannot be taken")
+        run = Run(here, there.address, Precopy())
+        run.join()
+        assert isinstance(run.error, MigrationFailed)
+        assert run.statuses[-1] == "failed"
+        assert here.paused.is_set()
+        counter = here.vcpu.counter
+        until(lambda: here.vcpu.counter > counter)
+
+
+def test_a_destination_that_ends_leaves_the_guest_here(tmp_path: Path) -> None:
+    with both(tmp_path, BUSY) as (here, there):
+        run = Run(here, there.address, Precopy(1), max_bandwidth=10e6)
+        run.wait("active")
+        until(lambda: run.sender.progress().counters.pages > 10)
+        there.receiver.stop("by the test")
+        run.join()
+        assert isinstance(run.error, MigrationFailed)
+        assert run.statuses == ["setup", "active", "failed"]
+        assert here.vcpu.running
+
+
+def test_nobody_there(tmp_path: Path) -> None:
+    here = Here(BUSY)
+    try:
+        run = Run(here, UnixAddress(str(tmp_path / "nobody")), Precopy())
+        run.join()
+        assert run.error is not None
+        assert run.error.exit_code == 3
+        assert run.statuses == ["setup", "failed"]
+        assert here.vcpu.running
+    finally:
+        here.close()
+
+
+@pytest.mark.parametrize("then", ["proceed", "cancel"])
+def test_pause_before_switchover(tmp_path: Path, then: str) -> None:
+    with both(tmp_path, BUSY) as (here, there):
+        run = Run(here, there.address, Precopy(pause_before_switchover=True))
+        run.wait("pre-switchover")
+        assert not here.vcpu.running
+        if then == "proceed":
+            run.sender.proceed()
+            run.join()
+            assert run.error is None
+            assert there.result().completed
+            assert run.statuses == ["setup", "active", "pre-switchover", "device", "completed"]
+        else:
+            assert run.sender.cancel("by the test")
+            run.join()
+            assert isinstance(run.error, Cancelled)
+            assert here.vcpu.running
+
+
+def test_once_the_destination_may_have_the_guest_it_is_too_late(tmp_path: Path) -> None:
+    with both(tmp_path) as (here, there):
+        run = Run(here, there.address, Precopy())
+        assert_moved(here, there, run)
+        assert not run.sender.cancel("too late")
+        run.join()
+        assert run.error is None
+
+
+def test_a_destination_that_hangs_is_given_up(tmp_path: Path) -> None:
+    here = Here(BUSY)
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        listener.bind(str(tmp_path / "deaf"))
+        listener.listen(8)
+        run = Run(here, UnixAddress(str(tmp_path / "deaf")), Precopy(), stall_timeout=0.5)
+        run.join()
+        assert isinstance(run.error, MigrationFailed)
+        assert "takes no more" in str(run.error)
+        assert here.vcpu.running
+    finally:
+        with suppress(OSError):
+            listener.close()
+        here.close()
+
+
+def test_no_such_method_or_level() -> None:
+    here = Here()
+    try:
+        for wrong in ({"method": "lzo"}, {"method": "qatzip", "level": 10}):
+            with pytest.raises(UsageError):
+                Run(here, UnixAddress("/nowhere"), Precopy(), **wrong)
+    finally:
+        here.close()
