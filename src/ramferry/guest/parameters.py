@@ -1,7 +1,7 @@
 """Migration parameters and capabilities by QEMU's names, with its defaults, ranges and refusals.
 
-Read off QEMU 10.0.13. Only those are here that this guest heeds; ``multifd`` and ``return-path`` are
-on and stay on, because it migrates in no other way.
+Read off QEMU 10.0.13. Only those are here that this guest heeds; ``multifd`` and ``return-path``
+are on and stay on, because it migrates in no other way.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The built-in guest: RAM, a processor, run states, and its way out of or into this process.
 
-Run states and what leads from one to another are QEMU's. A guest that came is started only after its
-source was told so (SHUT), and one that left stays here, stopped, so that `cont` brings it back.
+Run states and what leads from one to another are QEMU's. A guest that came is started only after
+its source was told so (SHUT), and one that left stays here, stopped, so that `cont` brings it back.
 """
 
 from __future__ import annotations
@@ -79,6 +79,7 @@ class Vm:
         self._arrival = "none"
         self._address: Address | None = None
         self._error = ""
+        self._heard = threading.Event()
         self._told: list[Told] = []
         self._lock = threading.RLock()
 
@@ -243,11 +244,9 @@ class Vm:
             except RamferryError as error:
                 raise MonitorError(str(error)) from error
             self._arrival = "setup"
-            heard = threading.Event()
-            self._heard = heard
             run = threading.Thread(target=self._arrive, args=(self._receiver,), name="incoming")
             run.start()
-        heard.wait(5.0)
+        self._heard.wait(5.0)
 
     def _load(self, stream: MainStream) -> None:
         state = decode(stream.tail)
