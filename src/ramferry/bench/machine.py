@@ -16,12 +16,19 @@ _LIBRARIES: Final = ("isal", "deflate", "zlib-ng", "zstandard", "numpy")
 def machine_facts(source: QemuBinary, destination: QemuBinary) -> dict[str, object]:
     """For the JSON document of a comparison."""
     return {
+        **host_facts(),
+        "accelerator": accelerator(),
+        "qemu": {"source": source.name, "destination": destination.name},
+    }
+
+
+def host_facts() -> dict[str, object]:
+    """What holds whatever guest runs."""
+    return {
         "cpu": _cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "accelerator": accelerator(),
-        "qemu": {"source": source.name, "destination": destination.name},
         "libraries": {name: version(name) for name in _LIBRARIES},
         "load_before": os.getloadavg()[0],
     }
