@@ -18,7 +18,7 @@ from ramferry.codec import METHODS
 from ramferry.control.hooks import Hooks
 from ramferry.control.migration import migrate
 from ramferry.control.plan import RelayMode, Wish
-from ramferry.errors import Cancelled, MigrationFailed, RamferryError
+from ramferry.errors import Cancelled, MigrationFailed
 
 MEMORY = 16 << 20
 BUSY = ["--workload", "random", "--rate", "20M", "--changed", "512"]
@@ -128,8 +128,10 @@ def test_a_destination_that_dies_leaves_the_guest_here(number: signal.Signals) -
 
 def test_other_memory_is_refused() -> None:
     with BuiltIn(MEMORY) as here, BuiltIn(2 * MEMORY, ["--incoming", "defer"]) as there:
-        with pytest.raises(RamferryError, match="RAM block 'ramferry.ram' has"):
+        with pytest.raises(MigrationFailed, match="the guest runs at the source"):
             migrate(here.uri, there.uri, Wish(method="none"), Hooks(), DEADLINE)
+        assert there.process.wait(DEADLINE) == 5
+        assert "RAM block 'ramferry.ram' has 16777216 bytes at the source and" in there.stderr()
         assert here.qmp.execute("query-status")["status"] == "running"
 
 
@@ -147,6 +149,7 @@ def test_other_memory_is_refused() -> None:
 def test_a_command_line_that_makes_no_sense(options: list[str], sentence: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "ramferry", "guest", "--memory", "16M", *options],
+        check=False,
         capture_output=True,
         text=True,
         timeout=DEADLINE,
