@@ -66,7 +66,8 @@ def record(kind: type[Record], value: object, where: str) -> Record:
     :raise Damaged: a field is missing or of the wrong type.
     """
     content = _mapping(value, where)
-    hints = _hints(kind)
+    plain: type = kind
+    hints = _hints(plain)
     known: dict[str, object] = {}
     for one in fields(kind):  # type: ignore[arg-type] # TypeVar cannot say "a dataclass"
         place = joined(where, one.name)
