@@ -34,7 +34,7 @@ def median_run(case: CaseRuns) -> int | None:
 
 
 def left_over_time(comparison: Comparison) -> Figure | None:
-    """Guest memory left over time, the median run of each case; None where no run has a timeline."""
+    """Guest memory left over time, each case's median run; None where no run has a timeline."""
     look = styles(comparison)
     data = []
     for case in comparison.cases:
