@@ -21,6 +21,10 @@ one lie beyond all of the other in a third of all attempts with two runs each, i
 three, in 1 of 35 with four."""
 
 
+NOT_SIGNIFICANT: Final = "not significant"
+TOO_FEW: Final = "too few runs"
+
+
 @dataclass(frozen=True, slots=True)
 class Spread:
     """A figure over the runs of a case."""
@@ -125,6 +129,13 @@ def significant(a: Spread, b: Spread) -> bool:
     Never with fewer runs than ``FEWEST``.
     """
     return min(a.count, b.count) >= FEWEST and (a.high < b.low or b.high < a.low)
+
+
+def doubt(a: Spread, b: Spread) -> str:
+    """Why a difference between two cases proves nothing; empty where it is significant."""
+    if significant(a, b):
+        return ""
+    return NOT_SIGNIFICANT if min(a.count, b.count) >= FEWEST else TOO_FEW
 
 
 def quotient(over: Spread, under: Spread) -> Spread | None:

@@ -128,7 +128,8 @@ def _head(chapter: Chapter) -> str:
         "</div>\n"
         for what, label, figure in chapter.headlines
     )
-    warned = "".join(paragraph(warning, "warning") for warning in chapter.warnings)
+    warned = "".join(paragraph(warning) for warning in chapter.warnings)
+    warned = f'<div class="warning">{warned}</div>\n' if warned else ""
     return (
         f'<header>\n<p class="file">{in_html(chapter.measured.name)}</p>\n'
         f"<h1>{in_html(chapter.title)}</h1>\n{paragraph(chapter.description, 'lead')}{warned}"

@@ -58,7 +58,12 @@ def one_run(run: Run, colour: str) -> Figure:
     guest = _rate(points, lambda one: one.guest_bytes)
     left = _line("left", points, lambda one: one.remaining_bytes / _GIB)
     data = [
-        {**guest, "name": "guest memory", "line": {"color": "@faint", "width": 1.5, "shape": "vh"}},
+        {
+            **guest,
+            "name": "guest memory",
+            "line": {"color": "@ink", "width": 1, "shape": "vh"},
+            "opacity": 0.55,
+        },
         {**wire, "name": "wire", "line": {"color": colour, "width": 2, "shape": "vh"}},
         {**left, "line": {"color": colour, "width": 2}, "yaxis": "y2", "showlegend": False},
     ]
