@@ -68,7 +68,7 @@ class Browser:
         self._ask("Emulation.setDeviceMetricsOverride", **size)
         self.prefer(scheme)
         self._ask("Page.navigate", url=page.as_uri())
-        self.wait("document.documentElement.dataset.drawn !== undefined")
+        self.wait("document.documentElement?.dataset.drawn !== undefined")
 
     def prefer(self, scheme: str) -> None:
         """Let the system's colours be light or dark from here on."""
