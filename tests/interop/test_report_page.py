@@ -56,10 +56,11 @@ def test_it_is_drawn_without_a_word_on_the_console(
 def test_nothing_is_wider_than_the_window(browser: Browser, two: Path, width: int) -> None:
     browser.open(two, width=width, scheme="light")
     assert browser.evaluate("innerWidth") == width
-    assert browser.evaluate("document.documentElement.scrollWidth") == width
+    root = "document.documentElement"
+    assert browser.evaluate(f"{root}.scrollWidth") == browser.evaluate(f"{root}.clientWidth")
     outside = """[...document.querySelectorAll('main *')]
         .filter(one => !one.parentElement.closest('.scroll, svg, select'))
-        .filter(one => one.getBoundingClientRect().right > innerWidth + 0.5)
+        .filter(one => one.getBoundingClientRect().right > document.documentElement.clientWidth + 0.5)
         .map(one => one.outerHTML.slice(0, 200))"""
     assert browser.evaluate(outside) == []
 
