@@ -74,7 +74,7 @@ def _result_row(case: CaseRuns, guest_memory: int) -> tuple[Cell, ...]:
     figures = [figure(measure, spread_of(case, measure, guest_memory)) for measure in MEASURES]
     backends = dict.fromkeys(result.backend for result in case.results)
     done, begun = len(case.results), len(case.runs)
-    runs = Cell(str(done)) if done == begun else Cell(f"{done} of {begun}", "failed: see below")
+    runs = Cell(str(done)) if done == begun else Cell(str(done), f"{begun - done} failed")
     return (Cell(case.label), *figures, runs, Cell("; ".join(backends) or NOT_KNOWN))
 
 

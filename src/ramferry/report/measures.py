@@ -69,11 +69,25 @@ def _of_result(
     return of_run
 
 
-def _cpu_per_gib(run: Run, memory: int) -> float | None:
-    """CPU seconds of both sides per GiB of the guest's memory."""
-    if run.send_cpu_seconds is None or run.recv_cpu_seconds is None or not memory:
+def send_cpu_per_gib(run: Run, memory: int) -> float | None:
+    """CPU seconds of the sending side per GiB of the guest's memory; None for a failed run."""
+    return _per_gib(run, run.send_cpu_seconds, memory)
+
+
+def recv_cpu_per_gib(run: Run, memory: int) -> float | None:
+    """The same of the receiving side."""
+    return _per_gib(run, run.recv_cpu_seconds, memory)
+
+
+def _per_gib(run: Run, seconds: float | None, memory: int) -> float | None:
+    if run.result is None or seconds is None or not memory:
         return None
-    return (run.send_cpu_seconds + run.recv_cpu_seconds) / (memory / GIB)
+    return seconds / (memory / GIB)
+
+
+def _cpu_per_gib(run: Run, memory: int) -> float | None:
+    send, recv = send_cpu_per_gib(run, memory), recv_cpu_per_gib(run, memory)
+    return None if send is None or recv is None else send + recv
 
 
 TOTAL: Final = Measure("total_ms", "total time", "ms", 0, _of_result(lambda r: r.total_ms))
