@@ -73,7 +73,7 @@ def command(results: tuple[Path, ...], output: Path, wanted: str | None, force: 
     measured = [Named(name, comparison.read(path)) for name, path in _named(results)]
     drawn = FORMATS[wanted or _ENDINGS.get(output.suffix.lower(), "text")](measured)
     if str(output) != "-":
-        _write(drawn.encode(), output, results[0].stat(), force)
+        _write(drawn.encode(), output, results, force)
     elif wanted == "html" and sys.stdout.isatty():
         raise UsageError("a page is nothing for a terminal: name a file with -o report.html")
     else:
@@ -86,9 +86,14 @@ def _named(paths: Sequence[Path]) -> list[tuple[str, Path]]:
     return [(path.name if names.count(path.name) == 1 else str(path), path) for path in paths]
 
 
-def _write(content: bytes, output: Path, like: os.stat_result, force: bool) -> None:
+def _write(content: bytes, output: Path, results: Sequence[Path], force: bool) -> None:
     """The file appears whole, readable to those who may read the first result."""
-    with SafeFile(output, replace=force, like=like) as file:
+    if output.exists():
+        if not output.is_file():
+            raise UsageError(f"{output} exists and is not a regular file: - is standard output")
+        if any(output.samefile(path) for path in results):
+            raise UsageError(f"{output} is the input itself")
+    with SafeFile(output, replace=force, like=results[0].stat()) as file:
         with open(file.fd, "wb", closefd=False) as stream:
             stream.write(content)
         file.commit()
