@@ -10,7 +10,7 @@ from typing import Final
 
 import click
 
-from ramferry.errors import UsageError
+from ramferry.errors import HostError, UsageError
 from ramferry.report import comparison
 from ramferry.report.chapters import report
 from ramferry.report.differences import Named
@@ -72,6 +72,8 @@ def command(results: tuple[Path, ...], output: Path, wanted: str | None, force: 
     """
     measured = [Named(name, comparison.read(path)) for name, path in _named(results)]
     drawn = FORMATS[wanted or _ENDINGS.get(output.suffix.lower(), "text")](measured)
+    if str(output) == "-" and sys.stdout is None:
+        raise HostError("cannot write the report: standard output is closed")
     if str(output) != "-":
         _write(drawn.encode(), output, results, force)
     elif wanted == "html" and sys.stdout.isatty():

@@ -96,6 +96,15 @@ def test_a_device_is_no_place_for_a_report(folder: Path) -> None:
     )
 
 
+def test_a_closed_standard_output_is_told(folder: Path) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"exec {sys.executable} -m ramferry report a.json >&-"],
+        cwd=folder, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    said = "ramferry: cannot write the report: standard output is closed\n"
+    assert (done.returncode, done.stderr) == (8, said)
+
+
 def test_two_results_of_one_name_go_by_their_paths(folder: Path) -> None:
     (folder / "old").mkdir()
     (folder / "old/a.json").write_text((folder / "b.json").read_text())
