@@ -38,9 +38,7 @@ def warnings(comparison: Comparison) -> tuple[str, ...]:
         said.append("The benchmark was interrupted: runs are missing.")
     failed = sum(bool(run.error) for case in comparison.cases for run in case.runs)
     if failed:
-        said.append(
-            f"{failed} run{' failed' if failed == 1 else 's failed'}: they are listed below."
-        )
+        said.append(f"{failed} run{'' if failed == 1 else 's'} failed: listed below.")
     if comparison.scenario.scaling:
         said.append(comparison.scenario.scaling)
     return tuple(said)
