@@ -13,6 +13,7 @@ from typing import Final
 
 from ramferry.control.plan import RelayMode, Wish
 from ramferry.metrics import MigrationResult, RelayResult
+from ramferry.report.comparison import Run
 
 _NUMBERS: Final = (
     "total_ms",
@@ -62,27 +63,34 @@ CASES: Final = (
 )
 """What stock QEMUs have built in, and the same and qatzip through a pair of relays."""
 
-Runs = Mapping[Case, Sequence[MigrationResult]]
+Runs = Mapping[Case, list[Run]]
 
 
 def compare(
-    cases: Sequence[Case],
+    runs: Runs,
     repeats: int,
-    run: Callable[[Case], MigrationResult],
+    run: Callable[[Case], Run],
     begun: Callable[[int, Case], None],
-) -> Runs:
+) -> None:
     """Run every case ``repeats`` times, interleaved, after one uncounted run of the first.
 
+    :param runs: the cases; filled run by run, so that what ends this early keeps what was done.
     :param begun: told the repetition (0 is the warm-up) and the case before each run.
     """
-    begun(0, cases[0])
-    run(cases[0])
-    runs: dict[Case, list[MigrationResult]] = {case: [] for case in cases}
+    first = next(iter(runs))
+    begun(0, first)
+    run(first)
     for repetition in range(1, repeats + 1):
-        for case in cases:
+        for case, done in runs.items():
             begun(repetition, case)
-            runs[case].append(replace(run(case), name=case.name))
-    return runs
+            one = run(case)
+            result = one.result and replace(one.result, name=case.name)
+            done.append(replace(one, result=result))
+
+
+def results(runs: Sequence[Run]) -> list[MigrationResult]:
+    """Of the runs that did not fail."""
+    return [run.result for run in runs if run.result is not None]
 
 
 def medians(runs: Sequence[MigrationResult]) -> MigrationResult:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import IO
 
 import click
@@ -19,19 +21,32 @@ from ramferry.bench.compare import (
     medians,
     quotient,
     relay_lines,
+    results,
     send_cpu_seconds,
 )
 from ramferry.bench.fill import data_files
 from ramferry.bench.machine import machine_facts
 from ramferry.bench.qemu import QemuBinary, find_qemus
+from ramferry.bench.record import recorded
 from ramferry.bench.rig import Rig
 from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.params import RATE
-from ramferry.control.hooks import Hooks
 from ramferry.control.plan import RelayMode
 from ramferry.errors import Cancelled, HostError
 from ramferry.metrics import MigrationResult
-from ramferry.report.document import document, row, write_document
+from ramferry.report.comparison import (
+    BUILT_IN,
+    RELAY_PACING,
+    RELAY_PAIR,
+    UNSHAPED,
+    CaseRuns,
+    Comparison,
+    Link,
+    Run,
+    Scenario,
+    document,
+)
+from ramferry.report.document import write_document
 from ramferry.report.table import print_table
 
 
@@ -75,7 +90,7 @@ from ramferry.report.table import print_table
     "json_file",
     type=click.File("w", lazy=False),
     metavar="FILE",
-    help="Write medians and single runs as JSON.",
+    help="Write every run as JSON, for `ramferry report`.",
 )
 def command(
     memory: int,
@@ -92,14 +107,14 @@ def command(
     destination's RAM is compared with the source's.
     """
     binary = _choose(qemu)
-    cases = [case for case in CASES if not max_bandwidth or case.relay is RelayMode.BOTH]
+    runs: Runs = {case: [] for case in CASES if not max_bandwidth or case.relay is RelayMode.BOTH}
     screen = Console(stderr=True, highlight=False)
     stop = threading.Event()
+    files = data_files(os.environ.get("RAMFERRY_DATA", ""))
     facts = machine_facts(binary, binary)
-    with (
-        stop_on_signals(stop),
-        Rig(binary, binary, memory << 20, data_files(os.environ.get("RAMFERRY_DATA", ""))) as rig,
-    ):
+    started = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
+    interrupted = False
+    with stop_on_signals(stop), Rig(binary, binary, memory << 20, files) as rig:
 
         def begun(repetition: int, case: Case) -> None:
             if stop.is_set():
@@ -107,25 +122,54 @@ def command(
             label = f"run {repetition} of {repeat}" if repetition else "warm-up"
             screen.print(f"{label}: {case.name}")
 
+        def carry(case: Case) -> Run:
+            run = recorded(rig, case.wish(channels, int(max_bandwidth)), stop)
+            if run.error:
+                screen.print(f"failed: {run.error}", markup=False)
+            return run
+
         try:
-            runs = compare(
-                cases,
-                repeat,
-                lambda case: rig.carry(case.wish(channels, int(max_bandwidth)), Hooks(stop=stop)),
-                begun,
-            )
-        except Cancelled as error:
-            raise Cancelled("interrupted; nothing is left behind") from error
+            compare(runs, repeat, carry, begun)
+        except Cancelled:
+            interrupted = True
+    scenario = _scenario(binary, memory << 20, max_bandwidth, files)
+    measured = tuple(_measured(case, channels, done) for case, done in runs.items() if done)
     if json_file is not None:
-        raw = [row(result) for one in runs.values() for result in one]
-        about = {"machine": facts, "raw": raw}
-        write_document(document([medians(one) for one in runs.values()], about), json_file)
-    click.echo(
-        f"{memory} MiB guest, QEMU {binary.name}, {channels} channels, medians of {repeat}, "
-        f"{facts['cores']} cores ({facts['cpu']}), loopback; compression in software"
+        comparison = Comparison(scenario, facts, measured, started, not interrupted)
+        write_document(document(comparison), json_file)
+    _print(runs, f"{memory} MiB guest, QEMU {binary.name}, {channels} channels", repeat, facts)
+    if interrupted:
+        raise Cancelled("interrupted; the runs that had ended are kept")
+
+
+def _scenario(binary: QemuBinary, memory: int, rate: float, files: tuple[Path, ...]) -> Scenario:
+    return Scenario(
+        name="default",
+        title="Methods and routes side by side",
+        description="An idle guest is migrated over loopback by every method in turn.",
+        guest=f"QEMU {binary.name}",
+        memory_bytes=memory,
+        fill="the files of RAMFERRY_DATA" if files else "generated text, records and zero pages",
+        workload="idle",
+        link=Link(rate, RELAY_PACING if rate else UNSHAPED),
     )
-    print_table([medians(one) for one in runs.values()], Console(highlight=False))
-    for line in _verdicts(runs):
+
+
+def _measured(case: Case, channels: int, done: Sequence[Run]) -> CaseRuns:
+    route = BUILT_IN if case.relay is RelayMode.NONE else RELAY_PAIR
+    return CaseRuns(case.name, case.method, case.level, channels, route, tuple(done))
+
+
+def _print(runs: Runs, what: str, repeat: int, facts: Mapping[str, object]) -> None:
+    good = {case: found for case, done in runs.items() if (found := results(done))}
+    if not good:
+        return
+    click.echo(
+        f"{what}, medians of {repeat}, {facts['cores']} cores ({facts['cpu']}), loopback;"
+        " compression in software"
+    )
+    print_table([medians(one) for one in good.values()], Console(highlight=False))
+    for line in _verdicts(good):
         click.echo(line)
 
 
@@ -138,12 +182,13 @@ def _choose(wanted: str | None) -> QemuBinary:
     raise HostError(f"no QEMU {wanted or ''} here (found: {names}): install qemu-system-x86")
 
 
-def _verdicts(runs: Runs) -> list[str]:
+def _verdicts(runs: Mapping[Case, Sequence[MigrationResult]]) -> list[str]:
     """How relay-pair qatzip compares with what QEMU has built in, and what its relays cost."""
-    ours = runs[Case("qatzip", RelayMode.BOTH)]
+    ours = runs.get(Case("qatzip", RelayMode.BOTH), ())
     lines: list[str] = []
     for case, theirs in runs.items():
-        if case.relay is RelayMode.NONE:
+        # run by run: only where none of them failed
+        if case.relay is RelayMode.NONE and len(theirs) == len(ours):
             lines += map(str, _against(case, ours, theirs))
     return [*lines, *relay_lines(ours)]
 

@@ -13,10 +13,13 @@ from ramferry.bench.compare import (
     medians,
     quotient,
     relay_lines,
+    results,
     send_cpu_seconds,
 )
 from ramferry.control.plan import RelayMode
+from ramferry.errors import Cancelled
 from ramferry.metrics import MigrationResult, RelayCounters, RelayResult
+from ramferry.report.comparison import Run
 
 RUN = MigrationResult(
     name="qatzip",
@@ -41,11 +44,25 @@ RUN = MigrationResult(
 def test_runs_are_interleaved_after_one_warm_up() -> None:
     order: list[tuple[int, str]] = []
     cases = CASES[:3]
-    runs = compare(cases, 2, lambda _: RUN, lambda number, case: order.append((number, case.name)))
+    runs: dict[Case, list[Run]] = {case: [] for case in cases}
+    compare(runs, 2, lambda _: Run(RUN), lambda number, case: order.append((number, case.name)))
     names = [case.name for case in cases]
     assert order == [(0, names[0]), *((1, name) for name in names), *((2, name) for name in names)]
     assert [len(runs[case]) for case in cases] == [2, 2, 2]
-    assert [runs[case][0].name for case in cases] == names
+    assert [results(runs[case])[0].name for case in cases] == names
+
+
+def test_what_ends_early_keeps_what_was_done() -> None:
+    runs: dict[Case, list[Run]] = {case: [] for case in CASES[:2]}
+
+    def begun(repetition: int, case: Case) -> None:
+        if (repetition, case) == (2, CASES[0]):
+            raise Cancelled("enough")
+
+    with pytest.raises(Cancelled):
+        compare(runs, 3, lambda _: Run(None, error="it broke"), begun)
+    assert [len(done) for done in runs.values()] == [1, 1]
+    assert results(runs[CASES[0]]) == []
 
 
 def test_a_cases_name_says_who_compresses() -> None:
