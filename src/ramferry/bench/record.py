@@ -45,6 +45,8 @@ def recorded(rig: Carries, wish: Wish, stop: threading.Event) -> Run:
 
 def _into(points: list[TimelinePoint]) -> Callable[[Sample], None]:
     def note(sample: Sample) -> None:
+        if sample.status in ("none", "setup"):
+            return  # nothing has been counted yet, what is left included
         points.append(
             TimelinePoint(
                 sample.seconds,

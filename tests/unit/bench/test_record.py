@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 from test_compare import RUN
@@ -23,6 +24,7 @@ class Rig:
 
     def carry(self, wish: Wish, hooks: Hooks) -> MigrationResult:
         assert wish.method == "qatzip"
+        hooks.on_sample(replace(SAMPLE, status="setup", remaining_bytes=0))
         hooks.on_sample(SAMPLE)
         if isinstance(self._end, RamferryError):
             raise self._end
