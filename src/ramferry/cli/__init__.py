@@ -28,7 +28,7 @@ COMMANDS = {
     "demo": "migrate a real guest with none, zstd and qatzip, and print the table",
     "bench": "compare methods and routes side by side on this machine",
     "doctor": "QAT, IAA and QEMUs of this host: what is wrong, and what mends it",
-    "plan": "memory to reserve, and QATzip, QPL or software",
+    "plan": "memory to reserve, which method to take, and how long a migration would take",
 }
 """Command name → one line for ``--help``; each lives in ``ramferry.cli.<name>`` as ``command``."""
 

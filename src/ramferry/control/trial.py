@@ -63,7 +63,9 @@ def try_method(sample: Sample, method: str, *, accelerator: str = AUTO) -> Trial
         decoder.decode(payload, back)
         wall_back, cpu_back = time.perf_counter() - begun, time.thread_time() - cpu_back
         if not np.array_equal(np.frombuffer(back, np.uint8), np.frombuffer(pages, np.uint8)):
-            raise HostError(f"{method} did not give back the pages it got: check this host's memory")
+            raise HostError(
+                f"{method} did not give back the pages it got: check this host's memory"
+            )
         log.page_bytes.append(len(pages))
         log.payload.append(len(payload))
         log.compress.append(wall if by_device else cpu)

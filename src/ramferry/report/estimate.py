@@ -219,7 +219,9 @@ def work_bounds(
     :param compress: seconds for each byte on one core, as ``decompress``.
     """
     scale = compress / trial.compress_seconds.expected if trial.compress_seconds.expected else 1.0
-    back = decompress / trial.decompress_seconds.expected if trial.decompress_seconds.expected else 1
+    back = (
+        decompress / trial.decompress_seconds.expected if trial.decompress_seconds.expected else 1
+    )
     send = QEMU_SEND + RELAY_SEND + CROWDED * trial.compress_cpu * scale
     receive = QEMU_RECEIVE + RELAY_RECEIVE + CROWDED * trial.decompress_cpu * back
     spinning = WAITING_BUSY if conditions.waits_busy and trial.method != "none" else 0.0
@@ -238,9 +240,7 @@ def work_bounds(
     }
 
 
-def _rounds(
-    case: _Pass, total: int, conditions: Conditions
-) -> tuple[float, float, int] | None:
+def _rounds(case: _Pass, total: int, conditions: Conditions) -> tuple[float, float, int] | None:
     """Seconds in all, bytes carried again, passes; None where it does not converge."""
     fits = conditions.downtime_limit_ms / 1000 / case.seconds_per_byte
     seconds, again, last = case.seconds, 0.0, case.seconds
