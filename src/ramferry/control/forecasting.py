@@ -19,7 +19,8 @@ from ramferry.control.trial import try_method
 from ramferry.errors import Cancelled, MethodUnavailable, PeerTimeout, UsageError
 from ramferry.metrics.times import TimePlan, Trial
 from ramferry.qatzip.accelerator import AUTO
-from ramferry.report.estimate import Conditions, choose, estimate
+from ramferry.report.choice import choose
+from ramferry.report.estimate import Conditions, estimate
 
 QMP: Final = "qmp:"
 

@@ -106,8 +106,8 @@ class _Pieces:
         except OSError as error:
             raise HostError(
                 f"the QEMU at {self._end.party.uri} wrote a piece of its memory, but it cannot be"
-                f" read at {self._file} ({error.strerror}): does it see another {self._file.parent}?"
-                " Give a folder that both see with --scratch"
+                f" read at {self._file} ({error.strerror}), as where it sees another file system:"
+                " give a folder that both see with --scratch"
             ) from error
         try:
             return _exactly(descriptor, 0, size, self._file)

@@ -52,6 +52,11 @@ class Trial:
         return 1 / self.wire_share.expected if self.wire_share.expected else 0.0
 
 
+_NOTHING = Range(0.0, 0.0, 0.0)
+UNTOUCHED = Trial("none", None, "none", 0, Range(1.0, 1.0, 1.0), _NOTHING, _NOTHING, 0.0, 0.0)
+"""The trial of ``none``."""
+
+
 @dataclass(frozen=True, slots=True)
 class MethodTime:
     """What one method is expected to take."""
@@ -78,8 +83,8 @@ class MethodTime:
     rounds: int
     """Passes over the memory; 1 for an idle guest."""
     break_even_rate: float | None
-    """Link in bytes/s below which it is faster than ``none``; 0: on no link; None: on every one, and
-    for ``none`` itself."""
+    """Link in bytes/s below which it is faster than ``none``; 0: on no link; None: on every one,
+    and for ``none`` itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,13 +21,13 @@ the same side at once, and the error of this model itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
 from ramferry.codec.base import PACKET_BYTES
-from ramferry.metrics.times import MethodTime, Range, SampleSummary, Trial
+from ramferry.metrics.times import UNTOUCHED, MethodTime, Range, SampleSummary, Trial
 from ramferry.wire.packets import header_size
 
 GIB: Final = 1 << 30
@@ -79,8 +79,6 @@ LINK_ERROR: Final = 0.03
 """How far the model may be off by itself, by what limits."""
 
 MOST_ROUNDS: Final = 1000
-NEAR: Final = 1.05
-"""Expected times closer than this count as equal: then less CPU decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +96,11 @@ class Conditions:
     downtime_limit_ms: int = 300
     waits_busy: bool = False
     """The source is a QEMU that polls while it waits."""
+
+
+Pair = tuple[float, float]
+_Course = tuple[float, float, int]
+"""Seconds in all, bytes carried again, passes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,18 +130,14 @@ def estimate(trial: Trial, sample: SampleSummary, conditions: Conditions) -> Met
     :param trial: of the sample's pages with content, or of ``none``.
     """
     cases = [_pass(trial, sample, conditions, side) for side in (-1, 0, 1)]
+    middle = cases[1]
     passes = [_rounds(case, sample.total_bytes, conditions) for case in cases]
-    middle, (_, again, rounds) = cases[1], passes[1] or (0.0, 0.0, 1)
-    total = downtime = None
-    if passes[1] is not None:
-        slack = LINK_ERROR if middle.limited_by == "link" else CPU_ERROR
-        low, expected, high = (one[0] if one else float("inf") for one in passes)
-        total = Range(low * (1 - slack), expected, high * (1 + slack))
-        downtime = _downtime(middle, expected, conditions)
-    content = sample.total_bytes * (1 - sample.zero_share.expected) + again
-    spinning = WAITING_FREE if conditions.waits_busy and middle.limited_by == "link" else 0.0
-    spinning += WAITING_BUSY if conditions.waits_busy and _crowded(trial, middle) else 0.0
+    total = _total(passes, LINK_ERROR if middle.limited_by == "link" else CPU_ERROR)
+    _, again, rounds = passes[1] or (0.0, 0.0, 1)
     zero = sample.total_bytes * sample.zero_share.expected
+    content = sample.total_bytes - zero + again
+    send, receive = _cpu_per_byte(trial)
+    waiting = _waiting(trial, middle, conditions) * (total.expected if total else middle.seconds)
     return MethodTime(
         method=trial.method,
         level=trial.level,
@@ -150,20 +149,38 @@ def estimate(trial: Trial, sample: SampleSummary, conditions: Conditions) -> Met
         limited_by=middle.limited_by,
         converges=total is not None,
         total_seconds=total,
-        downtime_ms=downtime,
-        send_cpu_seconds=content * (QEMU_SEND + RELAY_SEND + CROWDED * trial.compress_cpu)
-        + zero * ZERO_SEND
-        + spinning * (total.expected if total else middle.seconds),
-        recv_cpu_seconds=content * (QEMU_RECEIVE + RELAY_RECEIVE + CROWDED * trial.decompress_cpu)
-        + zero * ZERO_RECEIVE,
+        downtime_ms=_downtime(middle, total.expected, conditions) if total else None,
+        send_cpu_seconds=content * send + zero * ZERO_SEND + waiting,
+        recv_cpu_seconds=content * receive + zero * ZERO_RECEIVE,
         wire_bytes=round(middle.wire_bytes + again * middle.wire_per_byte),
         rounds=rounds,
         break_even_rate=break_even(trial, sample, conditions),
     )
 
 
-def _crowded(trial: Trial, case: _Pass) -> bool:
-    return trial.method != "none" and case.limited_by != "link"
+def _total(passes: Sequence[_Course | None], slack: float) -> Range | None:
+    """None where the expected course does not converge; without a bound where the slow one does."""
+    if passes[1] is None:
+        return None
+    low, expected, high = (one[0] if one else float("inf") for one in passes)
+    return Range(low * (1 - slack), expected, high * (1 + slack))
+
+
+def _cpu_per_byte(trial: Trial, compress: float = 1.0, decompress: float = 1.0) -> Pair:
+    """CPU seconds of the source's side and of the destination's, codecs scaled by so much."""
+    return (
+        QEMU_SEND + RELAY_SEND + CROWDED * trial.compress_cpu * compress,
+        QEMU_RECEIVE + RELAY_RECEIVE + CROWDED * trial.decompress_cpu * decompress,
+    )
+
+
+def _waiting(trial: Trial, case: _Pass, conditions: Conditions) -> float:
+    """Cores that the source's QEMU burns while it waits."""
+    if not conditions.waits_busy:
+        return 0.0
+    if case.limited_by == "link":
+        return WAITING_FREE
+    return 0.0 if trial.method == "none" else WAITING_BUSY
 
 
 def _inverse(seconds: float) -> float | None:
@@ -240,8 +257,8 @@ def work_bounds(
     }
 
 
-def _rounds(case: _Pass, total: int, conditions: Conditions) -> tuple[float, float, int] | None:
-    """Seconds in all, bytes carried again, passes; None where it does not converge."""
+def _rounds(case: _Pass, total: int, conditions: Conditions) -> _Course | None:
+    """None where it does not converge."""
     fits = conditions.downtime_limit_ms / 1000 / case.seconds_per_byte
     seconds, again, last = case.seconds, 0.0, case.seconds
     for rounds in range(1, MOST_ROUNDS):
@@ -279,46 +296,5 @@ def break_even(trial: Trial, sample: SampleSummary, conditions: Conditions) -> f
     own = work_bounds(
         trial, trial.compress_seconds.expected, trial.decompress_seconds.expected, conditions
     )
-    nothing = Range(0.0, 0.0, 0.0)
-    none = Trial("none", None, "none", 0, Range(1, 1, 1), nothing, nothing, 0.0, 0.0)
-    others = work_bounds(none, 0.0, 0.0, conditions)
+    others = work_bounds(UNTOUCHED, 0.0, 0.0, conditions)
     return min(own.values()) * plain if min(own.values()) < min(others.values()) else None
-
-
-def choose(methods: list[MethodTime], dirty_rate: float) -> tuple[str, str]:
-    """The method to take, empty where none converges, and one sentence that says why."""
-    able = [one for one in methods if one.total_seconds is not None]
-    if not able:
-        best = max(methods, key=lambda one: one.carried_rate)
-        return "", (
-            f"no method converges: the guest dirties {dirty_rate / 1e6:.0f} MB/s, and {best.method},"
-            f" the fastest, carries {best.carried_rate / 1e6:.0f} MB/s, limited by the"
-            f" {best.limited_by}"
-        )
-    fastest = min(able, key=_expected)
-    near = [one for one in able if _expected(one) <= NEAR * _expected(fastest)]
-    chosen = min(near, key=lambda one: one.send_cpu_seconds + one.recv_cpu_seconds)
-    return chosen.method, _why(chosen, fastest, methods)
-
-
-def _expected(one: MethodTime) -> float:
-    assert one.total_seconds is not None
-    return one.total_seconds.expected
-
-
-def _why(chosen: MethodTime, fastest: MethodTime, methods: list[MethodTime]) -> str:
-    if chosen is not fastest:
-        text = f"{chosen.method} is as fast as {fastest.method} and takes less CPU"
-    elif chosen.method == "none" and chosen.limited_by == "link":
-        text = "none is fastest: these pages do not get smaller by more than it costs"
-    elif chosen.method == "none":
-        text = "none is fastest: the link carries more than these cores can compress"
-    else:
-        text = f"{chosen.method} is fastest, limited by the {chosen.limited_by}"
-    text += f": {_expected(chosen):.1f} s expected"
-    for other in methods:
-        if other.method == "none" and chosen.method != "none":
-            if other.total_seconds is None:
-                return f"{text}, where none would not converge"
-            return f"{text}, none takes {_expected(other) / _expected(chosen):.1f} times as long"
-    return text

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -32,8 +33,13 @@ LEFT = (0, 8)
 
 
 def document(plan: TimePlan) -> dict[str, Any]:
-    """The plan as a JSON document, by the names of ``metrics.times``."""
-    return {"format": FORMAT, "ramferry": __version__, "route": "relay pair", **asdict(plan)}
+    """The plan as a JSON document, by the names of ``metrics.times``; null for a time without end."""
+    about = {"format": FORMAT, "ramferry": __version__, "route": "relay pair", **asdict(plan)}
+    for one in about["methods"]:
+        total = one["total_seconds"]
+        if total and not math.isfinite(total["high"]):
+            total["high"] = None
+    return about
 
 
 def print_times(plan: TimePlan, lines: Lines) -> None:
@@ -99,7 +105,9 @@ def _seconds(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def _range(of: Range | None, text: Any) -> str:
+def _range(of: Range | None, text: Callable[[float], str]) -> str:
+    if of is not None and not math.isfinite(of.high):
+        return f"over {text(of.low)}"
     return f"{text(of.low)} - {text(of.high)}" if of is not None else ""
 
 
