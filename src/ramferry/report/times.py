@@ -33,7 +33,7 @@ LEFT = (0, 8)
 
 
 def document(plan: TimePlan) -> dict[str, Any]:
-    """The plan as a JSON document, by the names of ``metrics.times``; null for a time without end."""
+    """The plan as a JSON document, by the names of ``metrics.times``; null: without end."""
     about = {"format": FORMAT, "ramferry": __version__, "route": "relay pair", **asdict(plan)}
     for one in about["methods"]:
         total = one["total_seconds"]
