@@ -1,0 +1,60 @@
+"""``ramferry plan time`` as a user calls it, without a QEMU."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ramferry", "plan", "time", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_ram_file_is_forecast(tmp_path: Path) -> None:
+    (tmp_path / "ram").write_bytes(b"".join(b"%07d " % number for number in range(1 << 18)))
+    arguments = (tmp_path / "ram", "--link", "10M", "--methods", "zstd", "--cores", 2)
+    ended = run(*arguments, "--json", "-")
+    assert ended.returncode == 0, ended.stderr
+    document = json.loads(ended.stdout)
+    assert document["sample"]["total_bytes"] == 1 << 21
+    assert [one["method"] for one in document["methods"]] == ["none", "zstd"]
+    assert document["choice"] == "zstd"
+    assert "zstd is fastest" in ended.stderr
+    table = run(*arguments).stdout
+    assert "limited by" in table
+    assert table.splitlines()[-1].startswith("$ ramferry migrate SOURCE DESTINATION --method zstd")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["qmp:/nobody/here", "--link", "1Gbit"], 3, "no QEMU answers at qmp:/nobody/here"),
+        (["odd", "--link", "1Gbit"], 2, "odd holds 5000 bytes, which are not whole pages of 4096"),
+        (["none", "--link", "1Gbit"], 8, "cannot read none: No such file or directory"),
+        (["odd"], 2, "Missing option '--link'"),
+        (["odd", "--link", "1", "--methods", "gzip"], 2, "method 'gzip' is not one of none,"),
+        (
+            ["odd", "--link", "1", "--dirty-rate", "1M", "--measure-dirty", "1"],
+            2,
+            "take one of them",
+        ),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    code: int,
+    sentence: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "odd").write_bytes(bytes(5000))
+    ended = run(*arguments)
+    assert (ended.returncode, ended.stdout) == (code, "")
+    assert sentence in ended.stderr
+    assert "Traceback" not in ended.stderr
