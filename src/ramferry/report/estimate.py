@@ -132,7 +132,7 @@ def estimate(trial: Trial, sample: SampleSummary, conditions: Conditions) -> Met
     cases = [_pass(trial, sample, conditions, side) for side in (-1, 0, 1)]
     middle = cases[1]
     passes = [_rounds(case, sample.total_bytes, conditions) for case in cases]
-    total = _total(passes, LINK_ERROR if middle.limited_by == "link" else CPU_ERROR)
+    total = _total(passes)
     _, again, rounds = passes[1] or (0.0, 0.0, 1)
     zero = sample.total_bytes * sample.zero_share.expected
     content = sample.total_bytes - zero + again
@@ -158,12 +158,12 @@ def estimate(trial: Trial, sample: SampleSummary, conditions: Conditions) -> Met
     )
 
 
-def _total(passes: Sequence[_Course | None], slack: float) -> Range | None:
+def _total(passes: Sequence[_Course | None]) -> Range | None:
     """None where the expected course does not converge; without a bound where the slow one does."""
     if passes[1] is None:
         return None
     low, expected, high = (one[0] if one else float("inf") for one in passes)
-    return Range(low * (1 - slack), expected, high * (1 + slack))
+    return Range(low, expected, high)
 
 
 def _cpu_per_byte(trial: Trial, compress: float = 1.0, decompress: float = 1.0) -> Pair:
@@ -214,9 +214,10 @@ def _pass(trial: Trial, sample: SampleSummary, conditions: Conditions, side: int
     sending = wire_bytes / conditions.link_rate if conditions.link_rate else 0.0
     by_link = sending > working
     per_byte = max(1 / bounds[worker], wire / conditions.link_rate if conditions.link_rate else 0.0)
+    slack = 1 + side * (LINK_ERROR if by_link else CPU_ERROR)
     return _Pass(
-        seconds=FIXED_SECONDS + max(sending, working),
-        seconds_per_byte=per_byte,
+        seconds=(FIXED_SECONDS + max(sending, working)) * slack,
+        seconds_per_byte=per_byte * slack,
         limited_by="link" if by_link else worker,
         wire_bytes=wire_bytes,
         wire_per_byte=wire,

@@ -137,7 +137,7 @@ def test_a_qemu_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(pages.os, "geteuid", lambda: os.getuid() + 1)
     monkeypatch.setattr(pages.os, "chown", refused)
     with (
-        pytest.raises(HostError, match="runs as another user .* as that user or as root"),
+        pytest.raises(HostError, match=r"runs as another user .* as that user or as root"),
         qemu_memory(Guest().end, tmp_path),
     ):
         pytest.fail("read")
