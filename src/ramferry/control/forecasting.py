@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
+
 from ramferry.codec.base import PACKET_BYTES
 from ramferry.control.end import QemuEnd, open_end
 from ramferry.control.pages import file_memory, qemu_memory
@@ -33,6 +35,10 @@ DIRTY_SPARE: Final = 10.0
 
 LITTLE: Final = 16
 """Packets of 512 KiB below which speeds and ratios are rough."""
+
+NOTABLE: Final = 0.3
+"""Cores that others keep busy from which on it is said: with one of two cores taken, migrations
+took up to 2.7 times what was forecast for both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +98,11 @@ def plan_time(
                 heed(f"measuring the dirty rate for {question.measure_dirty} s")
                 rate = measure_dirty(end, question.measure_dirty, lambda: heed(""))
                 conditions = replace(conditions, dirty_rate=rate)
-    trials = []
+    trials, meter = [], Others()
     for method in _worthwhile(question.methods, sample):
         heed(f"trying {method}")
         trials.append(try_method(sample, method, accelerator=question.accelerator))
-    return _plan(question, conditions, sample, trials, notes)
+    return _plan(question, conditions, sample, trials, (*notes, *_busy(meter.cores())))
 
 
 def _plan(
@@ -173,6 +179,32 @@ def _notes(sample: Sample, end: QemuEnd | None) -> Iterator[str]:
         yield (
             f"this guest runs without KVM, and {end.facts.name} loses writes of such a guest in any"
             " live migration: stop it before it leaves"
+        )
+
+
+class Others:
+    """How many of this host's cores others keep busy, since the object was made."""
+
+    def __init__(self) -> None:
+        self._begun = self._now()
+
+    def cores(self) -> float:
+        """On average; this process is not counted."""
+        clock, busy = (now - then for now, then in zip(self._now(), self._begun, strict=True))
+        return max(0.0, busy / clock) if clock > 0 else 0.0
+
+    @staticmethod
+    def _now() -> tuple[float, float]:
+        times = psutil.cpu_times()
+        idle = times.idle + getattr(times, "iowait", 0.0)
+        return time.monotonic(), sum(times[:8]) - idle - time.process_time()
+
+
+def _busy(cores: float) -> Iterator[str]:
+    if cores >= NOTABLE:
+        yield (
+            f"others keep {cores:.1f} cores of this host busy at this moment: the times are for"
+            " cores that the migration has to itself, so leave those out of --cores"
         )
 
 

@@ -66,7 +66,7 @@ ZERO_RECORD: Final = 9
 """Wire bytes of a zero page: a record of main, or 8 in a packet's header (QEMU ≥ 9.0)."""
 
 FIXED_SECONDS: Final = 0.03
-"""Set-up, device state and the destination's answer: an empty guest stood still for 9 to 29 ms."""
+"""Set-up, device state and the answer: an empty guest stood still for 9 to 29 ms."""
 
 DOWNTIME_SHARES: Final = (0.5, 0.83)
 """Low and expected downtime over the limit: QEMU stops the guest as soon as the rest fits, so an
@@ -250,12 +250,9 @@ def work_bounds(
         "interpreter": 1 / (INTERPRETER + PAGEWISE.get(trial.method, 0.0)),
     }
     if conditions.one_host:
-        return {"cores": (spend - spinning) / (send + receive), **bounds}
-    return {
-        "source's cores": (spend - spinning) / send,
-        "destination's cores": spend / receive,
-        **bounds,
-    }
+        return bounds | {"cores": (spend - spinning) / (send + receive)}
+    own = {"source's cores": (spend - spinning) / send, "destination's cores": spend / receive}
+    return bounds | own
 
 
 def _rounds(case: _Pass, total: int, conditions: Conditions) -> _Course | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,22 +11,26 @@ import pytest
 from ramferry.cli import main
 
 
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "ramferry", "plan", "time", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[object, str, str]:
+    """Exit code and what was said, of the command in this process."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
+        patch.setattr(sys, "argv", ["ramferry", "plan", "time", *map(str, arguments)])
+        main()
+    said = capsys.readouterr()
+    return ended.value.code, said.out, said.err
 
 
-def test_a_ram_file_is_forecast(tmp_path: Path) -> None:
+def test_a_ram_file_is_forecast(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "ram").write_bytes(b"".join(b"%07d " % number for number in range(1 << 18)))
     arguments = (tmp_path / "ram", "--link", "10M", "--methods", "zstd", "--cores", 2)
-    ended = run(*arguments, "--json", "-")
-    assert ended.returncode == 0, ended.stderr
-    document = json.loads(ended.stdout)
+    code, out, err = run(capsys, *arguments, "--json", "-")
+    assert code == 0, err
+    document = json.loads(out)
     assert document["sample"]["total_bytes"] == 1 << 21
     assert [one["method"] for one in document["methods"]] == ["none", "zstd"]
     assert document["choice"] == "zstd"
-    assert "zstd is fastest" in ended.stderr
-    table = run(*arguments).stdout
+    assert "zstd is fastest" in err
+    _, table, _ = run(capsys, *arguments)
     assert "limited by" in table
     assert table.splitlines()[-1].startswith("$ ramferry migrate SOURCE DESTINATION --method zstd")
 
@@ -57,9 +60,6 @@ def test_bad_input_is_one_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "odd").write_bytes(bytes(5000))
-    monkeypatch.setattr(sys, "argv", ["ramferry", "plan", "time", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    said = capsys.readouterr()
-    assert (ended.value.code, said.out) == (code, "")
-    assert sentence in said.err
+    found, out, err = run(capsys, *arguments)
+    assert (found, out) == (code, "")
+    assert sentence in err

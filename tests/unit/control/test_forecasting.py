@@ -162,10 +162,31 @@ def test_a_dirty_rate_that_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
         measure_dirty(guest.end, 1, lambda: None)
 
 
+@pytest.fixture
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forecasting.Others, "cores", lambda _: 0.0)
+
+
+def test_a_busy_host_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ram").write_bytes(bytes(4096))
+    monkeypatch.setattr(forecasting.Others, "cores", lambda _: 1.04)
+    plan = plan_time(question(tmp_path / "ram"), lambda _: None, threading.Event())
+    assert plan.notes[-1].startswith("others keep 1.0 cores of this host busy at this moment")
+
+
+def test_others_are_what_the_host_does_and_this_process_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    readings = iter([(10.0, 5.0), (12.0, 8.0)])
+    monkeypatch.setattr(forecasting.Others, "_now", staticmethod(lambda: next(readings)))
+    assert forecasting.Others().cores() == 1.5
+
+
 def question(file: Path, **more: Any) -> TimeQuestion:
     return TimeQuestion(str(file), Conditions(125e6, 2), ("zstd", "none"), **more)
 
 
+@pytest.mark.usefixtures("quiet")
 def test_a_file_of_zeros_has_nothing_to_compress(tmp_path: Path) -> None:
     (tmp_path / "ram").write_bytes(bytes(1 << 20))
     told: list[str] = []
@@ -176,6 +197,7 @@ def test_a_file_of_zeros_has_nothing_to_compress(tmp_path: Path) -> None:
     assert told == ["drawing a sample", "trying none"]
 
 
+@pytest.mark.usefixtures("quiet")
 def test_little_content_is_said(tmp_path: Path) -> None:
     (tmp_path / "ram").write_bytes(os.urandom(1 << 16))
     plan = plan_time(question(tmp_path / "ram"), lambda _: None, threading.Event())
