@@ -30,7 +30,7 @@ COMMANDS = {
     "bench": "compare methods and routes side by side on this machine",
     "report": "what bench measured, as a page with plots, text, Markdown or CSV",
     "doctor": "QAT, IAA and QEMUs of this host: what is wrong, and what mends it",
-    "plan": "memory to reserve, and QATzip, QPL or software",
+    "plan": "memory to reserve, which method to take, and how long a migration would take",
 }
 """Command name → one line for ``--help``; each lives in ``ramferry.cli.<name>`` as ``command``."""
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from ramferry import __version__
 from ramferry.cli.doctor import facts_of
 from ramferry.cli.params import RATE
+from ramferry.cli.plan_time import command as time
 from ramferry.errors import UsageError
 from ramferry.hardware.diagnosis import diagnose
 from ramferry.hardware.families import FAMILIES, INSTANCES_ALONE
@@ -27,7 +28,10 @@ ROLES = {"sender": ("sender",), "receiver": ("receiver",), "both": ("sender", "r
 
 @click.group()
 def command() -> None:
-    """Plan memory and method of a migration before it runs."""
+    """Plan memory, method and time of a migration before it runs."""
+
+
+command.add_command(time)
 
 
 @command.command(short_help="DMA memory that QATzip in hardware takes, and its limits")

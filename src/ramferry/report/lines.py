@@ -1,6 +1,6 @@
 """Lines that fold at the terminal's width under a hanging indent; whole where there is no terminal.
 
-Commands never fold, so that they can be copied.
+Commands never fold, so that they can be copied, nor do rows of tables.
 """
 
 from __future__ import annotations
@@ -39,6 +39,10 @@ class Lines:
         self._print(Text().append(label.ljust(len(indent)), style).append(first))
         for line in rest:
             self._print(Text(indent + line))
+
+    def row(self, text: str, *, style: str = "") -> None:
+        """A line of a table, on one line however long."""
+        self._print(Text(text, style))
 
     def blank(self) -> None:
         """An empty line."""

@@ -1,0 +1,173 @@
+"""``ramferry plan time``: how long a migration would take, by each method."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import IO
+
+import click
+from rich.console import Console
+
+from ramferry.cli.interrupt import stop_on_signals
+from ramferry.cli.params import (
+    RATE,
+    SIZE,
+    accelerator_option,
+    json_option,
+    page_size_option,
+)
+from ramferry.codec import METHODS, find_method
+from ramferry.control.forecasting import TimeQuestion, plan_time
+from ramferry.control.sampling import SAMPLE
+from ramferry.errors import UsageError
+from ramferry.metrics.times import TimePlan
+from ramferry.report.document import write_document
+from ramferry.report.estimate import Conditions
+from ramferry.report.lines import Lines
+from ramferry.report.times import document, print_times
+
+EPILOG = """\b
+Exit codes: 0 forecast, also where no method converges; 2 usage; 3 no QEMU
+answers; 4 it lacks a command; 6 interrupted; 8 it, or this user, may not."""
+
+
+@click.command("time", epilog=EPILOG, short_help="How long each method would take, by a sample")
+@click.argument("guest", metavar="qmp:PATH|RAMFILE")
+@click.option(
+    "--link",
+    type=RATE,
+    required=True,
+    metavar="RATE",
+    help="What the link carries in bytes a second: 117M, 1Gbit; 0 where it limits nothing.",
+)
+@click.option(
+    "--cores",
+    type=click.IntRange(1, 4096),
+    metavar="N",
+    help="Cores that each side may spend.  [default: those this command may run on]",
+)
+@click.option(
+    "--one-host",
+    is_flag=True,
+    help="The destination is on this host: both sides share the cores.",
+)
+@click.option(
+    "--channels",
+    type=click.IntRange(1, 255),
+    default=8,
+    show_default=True,
+    help="multifd-channels of the migration.",
+)
+@click.option(
+    "--methods",
+    default=",".join(METHODS),
+    show_default=True,
+    metavar="M,M,…",
+    help="What to compare, each at its default level; none is always among them.",
+)
+@click.option(
+    "--dirty-rate",
+    type=RATE,
+    metavar="RATE",
+    help="Guest memory that is dirtied, in bytes a second.  [default: 0, an idle guest]",
+)
+@click.option(
+    "--measure-dirty",
+    type=click.IntRange(1, 60),
+    metavar="SECONDS",
+    help="Have QEMU measure that for so many seconds.  [default: not]",
+)
+@click.option(
+    "--downtime-limit",
+    type=click.IntRange(1, 2_000_000),
+    default=300,
+    show_default=True,
+    metavar="MS",
+    help="Milliseconds the guest may stand still at the switchover.",
+)
+@click.option(
+    "--sample",
+    type=SIZE,
+    default=SAMPLE,
+    metavar="SIZE",
+    help="Memory to look at, in pieces of 256 KiB from all over the guest.  [default: 64M]",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Which pieces: another number draws others.",
+)
+@click.option(
+    "--scratch",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Folder where the QEMU may write a piece of memory for a moment.  [default: /dev/shm]",
+)
+@page_size_option
+@accelerator_option
+@json_option
+def command(
+    guest: str,
+    link: float,
+    cores: int | None,
+    one_host: bool,
+    channels: int,
+    methods: str,
+    dirty_rate: float | None,
+    measure_dirty: int | None,
+    downtime_limit: int,
+    sample: int,
+    seed: int,
+    scratch: Path | None,
+    page_size: str,
+    accelerator: str,
+    json_file: IO[str] | None,
+) -> None:
+    """Forecast a migration before it runs: time, downtime, CPU and wire bytes of each method.
+
+    Reads a sample of the guest's memory, of the QEMU at qmp:PATH (also qmp:HOST:PORT of this host)
+    or from a file with its RAM, and compresses it on this host with every method. A QEMU's guest
+    runs on meanwhile. Times are for a pair of relays, a destination as fast as this host, and
+    destination memory that is preallocated.
+    """
+    if dirty_rate is not None and measure_dirty is not None:
+        raise UsageError("--dirty-rate gives what --measure-dirty would measure: take one of them")
+    question = TimeQuestion(
+        guest=guest,
+        conditions=Conditions(
+            link_rate=link,
+            cores=cores or len(os.sched_getaffinity(0)),
+            channels=channels,
+            one_host=one_host,
+            dirty_rate=dirty_rate or 0.0,
+            downtime_limit_ms=downtime_limit,
+        ),
+        methods=tuple(dict.fromkeys(find_method(name.strip()).name for name in methods.split(","))),
+        dirty_from="measured" if measure_dirty else "given",
+        measure_dirty=measure_dirty or 0,
+        size=sample,
+        seed=seed,
+        scratch=scratch,
+        page_size=int(page_size),
+        accelerator=accelerator,
+    )
+    stop = threading.Event()
+    screen = Console(stderr=True, highlight=False)
+    with stop_on_signals(stop), screen.status("") as status:
+        plan = plan_time(question, status.update, stop)
+    _show(plan, json_file)
+
+
+def _show(plan: TimePlan, json_file: IO[str] | None) -> None:
+    """The document where it was asked for; the table beside it, on the other stream if need be."""
+    taken = json_file is not None and json_file.name == "<stdout>"
+    if json_file is not None:
+        write_document(document(plan), json_file)
+    console = Console(file=sys.stderr if taken else sys.stdout, highlight=False)
+    print_times(plan, Lines(console))

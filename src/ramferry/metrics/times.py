@@ -1,0 +1,111 @@
+"""Frozen records of a forecast: what was sampled, what each method made of it, what follows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A figure that is not known exactly."""
+
+    low: float
+    expected: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSummary:
+    """Which pages of a guest were looked at, and how many of them are zero."""
+
+    source: str
+    """The QMP address or the file."""
+    total_bytes: int
+    """RAM that a migration looks at."""
+    sampled_bytes: int
+    pieces: int
+    page_size: int
+    zero_share: Range
+    """Of all pages, those that hold nothing but zeros; two standard errors each way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What one method made of the sampled pages on one core of this host."""
+
+    method: str
+    level: int | None
+    backend: str
+    packets: int
+    wire_share: Range
+    """Payload bytes for each byte of pages with content: 1 over the ratio."""
+    compress_seconds: Range
+    """For each byte of pages, on one core; 0 where nothing is done."""
+    decompress_seconds: Range
+    compress_cpu: float
+    """CPU seconds for each byte of pages: less than the above where a device does the work."""
+    decompress_cpu: float
+
+    @property
+    def ratio(self) -> float:
+        """Bytes of pages for each payload byte."""
+        return 1 / self.wire_share.expected if self.wire_share.expected else 0.0
+
+
+_NOTHING = Range(0.0, 0.0, 0.0)
+UNTOUCHED = Trial("none", None, "none", 0, Range(1.0, 1.0, 1.0), _NOTHING, _NOTHING, 0.0, 0.0)
+"""The trial of ``none``."""
+
+
+@dataclass(frozen=True, slots=True)
+class MethodTime:
+    """What one method is expected to take."""
+
+    method: str
+    level: int | None
+    backend: str
+    ratio: float
+    compress_rate: float | None
+    """Bytes of pages a second on one core; None for ``none``."""
+    decompress_rate: float | None
+    carried_rate: float
+    """Bytes of pages with content a second, on this route and link."""
+    limited_by: str
+    """What the rate is limited by: "link", "source CPU" …"""
+    converges: bool
+    total_seconds: Range | None
+    """None where it does not converge."""
+    downtime_ms: Range | None
+    send_cpu_seconds: float
+    """Of the source QEMU and its relay; of one pass where it does not converge."""
+    recv_cpu_seconds: float
+    wire_bytes: int
+    rounds: int
+    """Passes over the memory; 1 for an idle guest."""
+    break_even_rate: float | None
+    """Link in bytes/s below which it is faster than ``none``; 0: on no link; None: on every one,
+    and for ``none`` itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimePlan:
+    """A forecast for one guest and one link."""
+
+    sample: SampleSummary
+    link_rate: float
+    """Bytes/s; 0 is unlimited."""
+    link_from: str
+    cores: int
+    """Each side may spend, or both together where they share a host."""
+    one_host: bool
+    channels: int
+    dirty_rate: float
+    """Bytes of guest memory a second."""
+    dirty_from: str
+    downtime_limit_ms: int
+    methods: tuple[MethodTime, ...]
+    choice: str
+    """The method; empty where none converges."""
+    reason: str
+    """One sentence."""
+    notes: tuple[str, ...] = ()

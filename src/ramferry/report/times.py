@@ -1,0 +1,135 @@
+"""What ``ramferry plan time`` says, on a terminal and as JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from ramferry import __version__
+from ramferry.metrics.times import MethodTime, Range, TimePlan
+from ramferry.report.document import FORMAT
+from ramferry.report.lines import Lines
+from ramferry.report.units import memory, rate
+
+HEADING = (
+    (
+        "method",
+        "total",
+        "downtime",
+        "send",
+        "recv",
+        "wire",
+        "ratio",
+        "speed",
+        "limited by",
+        "beats",
+    ),
+    ("level", "s", "ms", "CPU s", "CPU s", "bytes", "", "in / out", "", "none below"),
+)
+LEFT = (0, 8)
+"""Columns of words; the others are aligned to the right."""
+
+
+def document(plan: TimePlan) -> dict[str, Any]:
+    """The plan as a JSON document, by the names of ``metrics.times``; null: without end."""
+    about = {"format": FORMAT, "ramferry": __version__, "route": "relay pair", **asdict(plan)}
+    for one in about["methods"]:
+        total = one["total_seconds"]
+        if total and not math.isfinite(total["high"]):
+            total["high"] = None
+    return about
+
+
+def print_times(plan: TimePlan, lines: Lines) -> None:
+    """What was looked at, a row for each method, the choice."""
+    lines.write(_headline(plan), style="bold")
+    lines.write(_sample(plan), style="dim")
+    lines.blank()
+    rows = [*HEADING, *(_row(one) for one in plan.methods)]
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    for number, row in enumerate(rows):
+        lines.row(_line(row, widths), style="dim" if number < len(HEADING) else "")
+    lines.blank()
+    for note in plan.notes:
+        lines.labelled("note", note, indent=" " * 6, style="yellow")
+    lines.write(plan.reason, style="bold")
+    if plan.choice:
+        lines.command(_command(plan))
+
+
+def _headline(plan: TimePlan) -> str:
+    link = f"a link of {rate(plan.link_rate)} ({plan.link_from})" if plan.link_rate else "any link"
+    cores = f"{plan.cores} core{'' if plan.cores == 1 else 's'}"
+    spent = f"{cores} for both sides" if plan.one_host else f"{cores} at each side"
+    dirty = "an idle guest"
+    if plan.dirty_rate:
+        dirty = f"a guest that dirties {rate(plan.dirty_rate)} ({plan.dirty_from})"
+    return (
+        f"{dirty} of {memory(plan.sample.total_bytes)}, by a relay pair over {link}:"
+        f" {plan.channels} channels, {spent}"
+    )
+
+
+def _sample(plan: TimePlan) -> str:
+    sample, zero = plan.sample, plan.sample.zero_share
+    return (
+        f"sample: {memory(sample.sampled_bytes)} in {sample.pieces} pieces;"
+        f" {zero.expected:.0%} zero pages ({zero.low:.0%} to {zero.high:.0%});"
+        " speeds of one core of this host"
+    )
+
+
+def _row(one: MethodTime) -> tuple[str, ...]:
+    return (
+        one.method if one.level is None else f"{one.method} {one.level}",
+        _range(one.total_seconds, _seconds) or "does not converge",
+        _range(one.downtime_ms, lambda value: f"{value:.0f}") or "-",
+        _seconds(one.send_cpu_seconds),
+        _seconds(one.recv_cpu_seconds),
+        memory(one.wire_bytes),
+        f"{one.ratio:.2f}",
+        "-" if not one.compress_rate else _speeds(one),
+        one.limited_by,
+        _break_even(one),
+    )
+
+
+def _speeds(one: MethodTime) -> str:
+    back = one.decompress_rate or 0.0
+    return f"{(one.compress_rate or 0.0) / 1e6:.0f} / {back / 1e6:.0f} MB/s"
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _range(of: Range | None, text: Callable[[float], str]) -> str:
+    if of is not None and not math.isfinite(of.high):
+        return f"over {text(of.low)}"
+    return f"{text(of.low)} - {text(of.high)}" if of is not None else ""
+
+
+def _break_even(one: MethodTime) -> str:
+    if one.method == "none":
+        return ""
+    if one.break_even_rate is None:
+        return "any link"
+    return rate(one.break_even_rate) if one.break_even_rate else "no link"
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    aligned = (
+        cell.ljust(width) if column in LEFT else cell.rjust(width)
+        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    )
+    return "  ".join(aligned).rstrip()
+
+
+def _command(plan: TimePlan) -> str:
+    source = plan.sample.source if plan.sample.source.startswith("qmp:") else "SOURCE"
+    return (
+        f"ramferry migrate {source} DESTINATION --method {plan.choice} --relay both"
+        f" --channels {plan.channels}"
+    )
