@@ -28,8 +28,9 @@ check: venv ## format, lint, types, layers, unit and property tests; under a min
 	$(BIN)/lint-imports
 	$(PYTEST) -n 2 -q -m "not interop and not hardware" tests/unit tests/property
 
-bench: venv peers ## compare methods and routes side by side on this machine
+bench: venv peers ## compare methods and routes, and saving and restoring, on this machine
 	@$(BIN)/ramferry bench $(ARGS)
+	@$(BIN)/ramferry bench --archives
 
 venv: ## .venv with pinned versions
 	@tools/venv.sh

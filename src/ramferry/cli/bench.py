@@ -12,6 +12,7 @@ from typing import IO
 import click
 from rich.console import Console
 
+from ramferry.bench.archives import ArchiveRig, Course, Way, folder_for, table, ways
 from ramferry.bench.compare import (
     CASES,
     Case,
@@ -32,7 +33,7 @@ from ramferry.bench.rig import Rig
 from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.params import RATE
 from ramferry.control.plan import RelayMode
-from ramferry.errors import Cancelled, HostError
+from ramferry.errors import Cancelled, HostError, UsageError
 from ramferry.metrics import MigrationResult
 from ramferry.report.comparison import (
     BUILT_IN,
@@ -92,6 +93,11 @@ from ramferry.report.table import print_table
     metavar="FILE",
     help="Write every run as JSON, for `ramferry report`.",
 )
+@click.option(
+    "--archives",
+    is_flag=True,
+    help="Compare `ramferry save` and `restore` with QEMU's exec:zstd and file: instead.",
+)
 def command(
     memory: int,
     channels: int,
@@ -99,6 +105,7 @@ def command(
     qemu: str | None,
     max_bandwidth: float,
     json_file: IO[str] | None,
+    archives: bool,
 ) -> None:
     """Compare QEMU's built-in methods with relay pairs, on this machine, in one run.
 
@@ -107,6 +114,11 @@ def command(
     destination's RAM is compared with the source's.
     """
     binary = _choose(qemu)
+    if archives:
+        if json_file is not None or max_bandwidth:
+            raise UsageError("--archives goes without --json and --max-bandwidth")
+        _compare_archives(binary, memory << 20, channels, repeat)
+        return
     runs: Runs = {case: [] for case in CASES if not max_bandwidth or case.relay is RelayMode.BOTH}
     screen = Console(stderr=True, highlight=False)
     stop = threading.Event()
@@ -140,6 +152,29 @@ def command(
     _print(runs, f"{memory} MiB guest, QEMU {binary.name}, {channels} channels", repeat, facts)
     if interrupted:
         raise Cancelled("interrupted; the runs that had ended are kept")
+
+
+def _compare_archives(binary: QemuBinary, memory: int, channels: int, repeat: int) -> None:
+    """Every way once, then again: the machine's mood changes."""
+    screen = Console(stderr=True, highlight=False)
+    stop = threading.Event()
+    files = data_files(os.environ.get("RAMFERRY_DATA", ""))
+    courses: dict[Way, list[Course]] = {way: [] for way in ways(binary)}
+    rig = ArchiveRig(binary, memory, folder_for(memory), files)
+    with stop_on_signals(stop), rig:
+        for repetition in range(repeat + 1):
+            for way, done in courses.items():
+                screen.print(
+                    f"{f'run {repetition} of {repeat}' if repetition else 'warm-up'}: {way.name}"
+                )
+                course = rig.course(way, channels, stop)
+                if repetition:
+                    done.append(course)
+    click.echo(
+        f"{memory >> 20} MiB guest, stopped, QEMU {binary.name}, {channels} channels, medians of"
+        f" {repeat} (least-greatest), files in {folder_for(memory)}; ours are checked and synced"
+    )
+    click.echo(table(courses), nl=False)
 
 
 def _scenario(binary: QemuBinary, memory: int, rate: float, files: tuple[Path, ...]) -> Scenario:
