@@ -37,8 +37,8 @@ LITTLE: Final = 16
 """Packets of 512 KiB below which speeds and ratios are rough."""
 
 NOTABLE: Final = 0.3
-"""Cores that others keep busy from which on it is said: with one of two cores taken, migrations
-took up to 2.7 times what was forecast for both."""
+"""Cores that others keep busy from which on it is said: with 0.4 to 1.6 of two cores taken,
+migrations that the cores limit took up to 2.1 times what was forecast for two free ones."""
 
 
 @dataclass(frozen=True, slots=True)

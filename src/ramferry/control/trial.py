@@ -25,8 +25,8 @@ from ramferry.qatzip.accelerator import AUTO
 Figures = NDArray[np.float64]
 
 RUNS: Final = 2
-"""Each packet counts by its faster run: on a busy host CPU time, too, is stolen and caches shared.
-With one run, a minute of other load made qatzip 15 % and qpl 60 % slower than they are."""
+"""Each packet counts by its faster run: on a shared host CPU time, too, is disturbed. With one run,
+qpl once came out 60 % slower, and qatzip 15 %, than a minute before."""
 
 
 @dataclass(slots=True)
