@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from rich.console import Console
 
@@ -19,7 +20,13 @@ def live_hooks(
     def on_route(route: Route) -> None:
         progress.begin(f"{method}, {route.name}, {channels} channels")
 
-    def on_note(sentence: str) -> None:
+    return Hooks(on_route, progress.show, noting(screen), stop)
+
+
+def noting(screen: Console) -> Callable[[str], None]:
+    """What prints a note on ``screen``, the caller's."""
+
+    def note(sentence: str) -> None:
         screen.print(f"ramferry: {sentence}", soft_wrap=True, markup=False)
 
-    return Hooks(on_route, progress.show, on_note, stop)
+    return note

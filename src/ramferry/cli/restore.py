@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from ramferry.cli.interrupt import stop_on_signals
+from ramferry.cli.live import noting
 from ramferry.cli.params import json_option
 from ramferry.cli.results import show_archive
 from ramferry.control.hooks import ArchiveHooks
@@ -19,8 +20,9 @@ from ramferry.report.archive import Activity
 
 EPILOG = """\b
 Exit codes: 0 restored; 2 usage: another machine type, no save file; 3 the
-QEMU does not answer; 5 the QEMU refused the guest, 6 cancelled, 7 the file is
-damaged: the guest was not started; 9 the QEMU stopped answering."""
+QEMU does not answer, 4 it cannot do what is needed; 5 the QEMU refused the
+guest, 6 cancelled, 7 the file is damaged: the guest was not started; 9 the
+QEMU stopped answering."""
 
 
 @click.command(epilog=EPILOG)
@@ -48,5 +50,5 @@ def command(file: Path, qemu: str, channels: int, json_file: IO[str] | None) -> 
         def progress(counters: RelayCounters, live: int) -> None:
             activity.show(lambda: f"{100 * counters.pages // max(live, 1)} % of the pages")
 
-        result = restore(file, qemu, channels, ArchiveHooks(progress, screen.print, stop))
+        result = restore(file, qemu, channels, ArchiveHooks(progress, noting(screen), stop))
     show_archive(result, json_file)

@@ -44,7 +44,8 @@ def show_archive(result: ArchiveResult, json_file: IO[str] | None) -> None:
     :raise HostError: as ``show``.
     """
     taken = json_file is not None and json_file.name == "<stdout>"
-    with _done_all_the_same():
+    overlays = result.overlays
+    with _done_all_the_same(f"; {archive.overlays_clause(overlays)}" if overlays else ""):
         try:
             if json_file is not None:
                 write_document(archive.document(result), json_file)
@@ -64,13 +65,17 @@ def _print(results: Sequence[MigrationResult], headline: str, console: Console) 
 
 
 @contextmanager
-def _done_all_the_same() -> Iterator[None]:
-    """What cannot be told has happened: no exit code or sentence may read as if it had not."""
+def _done_all_the_same(more: str = "") -> Iterator[None]:
+    """What cannot be told has happened: no exit code or sentence may read as if it had not.
+
+    :param more: what an operator must know all the same.
+    """
     try:
         yield
     except HostError as error:
-        raise HostError(f"completed, but {error}") from error
+        raise HostError(f"completed, but {error}{more}") from error
     except OSError as error:
         # what is left in its buffer would fail again at the end and become the exit code
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - lives as long as the process
-        raise HostError(f"completed, but cannot print the table: {error.strerror}") from error
+        why = f"cannot print the table: {error.strerror}"
+        raise HostError(f"completed, but {why}{more}") from error

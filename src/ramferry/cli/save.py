@@ -10,19 +10,21 @@ import click
 from rich.console import Console
 
 from ramferry.cli.interrupt import stop_on_signals
+from ramferry.cli.live import noting
 from ramferry.cli.params import json_option, level_option
 from ramferry.cli.results import show_archive
 from ramferry.codec import METHODS, find_method
 from ramferry.control.hooks import ArchiveHooks
 from ramferry.control.save import SaveWish, save
+from ramferry.errors import UsageError
 from ramferry.metrics import RelayCounters
 from ramferry.report.archive import Activity
 from ramferry.report.units import memory
 
 EPILOG = """\b
-Exit codes: 0 saved; 2 usage; 3 the QEMU does not answer; 5 not saved,
-6 cancelled: there is no file, and the guest is as it was; 8 this host
-refuses (disk full); 9 the QEMU stopped answering."""
+Exit codes: 0 saved; 2 usage; 3 the QEMU does not answer, 4 it cannot do what
+is needed; 5 not saved, 6 cancelled: there is no file, and the guest is as it
+was; 8 this host refuses (disk full); 9 the QEMU stopped answering."""
 
 
 @click.command(epilog=EPILOG)
@@ -43,7 +45,17 @@ refuses (disk full); 9 the QEMU stopped answering."""
     show_default=True,
     help="multifd-channels from the QEMU, each with a thread that compresses.",
 )
-@click.option("--resume", is_flag=True, help="Let the guest run on; refused with writable disks.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Let the guest run on; refused with writable disks unless with --disk-snapshot.",
+)
+@click.option(
+    "--disk-snapshot",
+    is_flag=True,
+    help="Keep the images of writable disks as they are at the save: the guest goes on in an "
+    "overlay beside each, IMAGE.overlay-N.qcow2.",
+)
 @click.option("--force", is_flag=True, help="Replace FILE where it exists.")
 @json_option
 def command(
@@ -53,6 +65,7 @@ def command(
     level: int | None,
     channels: int,
     resume: bool,
+    disk_snapshot: bool,
     force: bool,
     json_file: IO[str] | None,
 ) -> None:
@@ -61,10 +74,14 @@ def command(
     A running guest is saved while it runs, and stands still at the end: memory
     without the disks of the same moment is no state. FILE appears when it is
     complete and on disk; whatever goes wrong before leaves no file, and the
-    guest as it was.
+    guest as it was, or, once --disk-snapshot took its snapshot, on overlays.
     """
+    if str(file) == "-":
+        raise UsageError("a save file is no stream, so it cannot go to standard output: name FILE")
     find_method(method).level(level)
-    wish = SaveWish(file, method, level, channels, replace=force, resume=resume)
+    wish = SaveWish(
+        file, method, level, channels, replace=force, resume=resume, disk_snapshot=disk_snapshot
+    )
     stop = threading.Event()
     screen = Console(stderr=True, highlight=False)
     with Activity(screen) as activity, stop_on_signals(stop):
@@ -74,5 +91,5 @@ def command(
                 lambda: f"{memory(counters.guest_bytes)} → {memory(size)}, round {counters.rounds}"
             )
 
-        result = save(qemu, wish, ArchiveHooks(progress, screen.print, stop))
+        result = save(qemu, wish, ArchiveHooks(progress, noting(screen), stop))
     show_archive(result, json_file)

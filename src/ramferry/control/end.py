@@ -239,3 +239,13 @@ def check_destination(end: QemuEnd) -> None:
         )
     if facts.migration not in IDLE:
         raise UsageError(f"the destination at {end.party.uri} receives one already")
+
+
+def refuse_tls(end: QemuEnd) -> None:
+    """:raise MethodUnavailable: what it sends and takes is hidden by TLS."""
+    if end.facts.parameters.get("tls-creds"):
+        raise MethodUnavailable(
+            f"the QEMU at {end.party.uri} has tls-creds set, and a file is written and read "
+            'without TLS: clear it with `migrate_set_parameter tls-creds ""`, and set it again '
+            "afterwards"
+        )

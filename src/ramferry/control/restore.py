@@ -13,7 +13,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from ramferry.control.end import HANDOVER_SECONDS, QemuEnd, check_destination, open_end
+from ramferry.control.end import (
+    HANDOVER_SECONDS,
+    QemuEnd,
+    check_destination,
+    open_end,
+    refuse_tls,
+)
 from ramferry.control.hooks import ArchiveHooks
 from ramferry.control.settings import restore_settings
 from ramferry.errors import (
@@ -40,6 +46,7 @@ def restore(path: Path, uri: str, channels: int, hooks: ArchiveHooks) -> Archive
 
     :raise UsageError: the file is none of ours, or the QEMU is another machine or does not wait.
     :raise CorruptDataError: the file is damaged; the guest was not started.
+    :raise MethodUnavailable: the QEMU has TLS set.
     :raise PeerUnreachable: the QEMU does not answer, or vanished.
     :raise MigrationFailed: the QEMU refused the guest.
     :raise Cancelled: ``hooks.stop`` ended it.
@@ -48,6 +55,7 @@ def restore(path: Path, uri: str, channels: int, hooks: ArchiveHooks) -> Archive
         archive = stack.enter_context(Archive(path))
         destination = stack.enter_context(open_end("destination", uri))
         check_destination(destination)
+        refuse_tls(destination)
         check_machine(archive, destination)
         folder = stack.enter_context(TemporaryDirectory(prefix="ramferry-"))
         stack.callback(destination.restore_or_tell, hooks.note)

@@ -9,15 +9,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ramferry.control.end import QemuEnd, check_source, open_end
+from ramferry.control.disks import disks_for_overlays, refuse_writable_disks
+from ramferry.control.end import QemuEnd, check_source, open_end, refuse_tls
 from ramferry.control.hooks import ArchiveHooks
+from ramferry.control.overlays import DiskSnapshot
+from ramferry.control.room import room_note
 from ramferry.control.settings import save_settings
-from ramferry.control.status import ENDED, whereabouts
+from ramferry.control.status import ENDED, Phase, phase_of, whereabouts
 from ramferry.errors import (
     Cancelled,
     HostError,
@@ -50,6 +53,8 @@ class SaveWish:
     replace: bool = False
     resume: bool = False
     """Let the guest run on once it is saved."""
+    disk_snapshot: bool = False
+    """Have its disks go on in overlays, so that their images stay as they were at the save."""
 
 
 class _Watcher:
@@ -69,8 +74,9 @@ class _Watcher:
 def save(uri: str, wish: SaveWish, hooks: ArchiveHooks) -> ArchiveResult:
     """Save the guest of the QEMU at ``uri``.
 
-    :raise UsageError: the address, the file or the guest's state makes no sense, or the guest is to
-        run on with disks that it may write.
+    :raise UsageError: the address, the file or the guest's state makes no sense, the guest is to
+        run on with disks that it may write, or one of them cannot be snapshotted.
+    :raise MethodUnavailable: the QEMU has TLS set, or lacks a capability.
     :raise PeerUnreachable: the QEMU does not answer.
     :raise MigrationFailed: it ended early; there is no file, and the sentence says where the guest
         is.
@@ -81,14 +87,19 @@ def save(uri: str, wish: SaveWish, hooks: ArchiveHooks) -> ArchiveResult:
         source = stack.enter_context(open_end("source", uri))
         check_here(source)
         check_source(source)
-        if wish.resume:
+        refuse_tls(source)
+        if wish.resume and not wish.disk_snapshot:
             refuse_writable_disks(source)
+        snapshot = DiskSnapshot(source, disks_for_overlays(source) if wish.disk_snapshot else ())
         file = stack.enter_context(SafeFile(wish.path, replace=wish.replace, like=None))
+        if note := room_note(source, wish.path):
+            hooks.note(note)
         sink = ArchiveSink(file, wish.method, wish.level)
         folder = stack.enter_context(TemporaryDirectory(prefix="ramferry-"))
         stack.callback(source.restore_or_tell, hooks.note)
-        source.apply(save_settings(source.facts, wish.channels))
-        return _Course(source, wish, hooks, sink, UnixAddress(f"{folder}/save")).run()
+        source.apply(save_settings(source.facts, wish.channels, pause=bool(snapshot)))
+        address = UnixAddress(f"{folder}/save")
+        return _Course(source, wish, hooks, sink, address, snapshot).run()
 
 
 def check_here(source: QemuEnd) -> None:
@@ -100,18 +111,6 @@ def check_here(source: QemuEnd) -> None:
         )
 
 
-def refuse_writable_disks(source: QemuEnd) -> None:
-    """:raise UsageError: the guest could change a disk after its memory was saved."""
-    for device in source.execute("query-block"):
-        inserted = device.get("inserted")
-        if inserted and not inserted.get("ro", False):
-            name = device.get("device") or device.get("qdev") or inserted.get("node-name", "?")
-            raise UsageError(
-                f"the guest writes to disk {name!r}: running on would leave the saved memory "
-                "without the disk that belongs to it; save without --resume"
-            )
-
-
 @dataclass(frozen=True, slots=True)
 class _Course:
     """One save, from the receiver's start to the result."""
@@ -121,8 +120,17 @@ class _Course:
     hooks: ArchiveHooks
     sink: ArchiveSink
     address: UnixAddress
+    snapshot: DiskSnapshot
 
     def run(self) -> ArchiveResult:
+        try:
+            return self._save()
+        except RamferryError as error:
+            if not self.snapshot.overlays:
+                raise
+            raise self.snapshot.told(error) from error
+
+    def _save(self) -> ArchiveResult:
         watcher = _Watcher(self.hooks.note)
         settings = ReceiveSettings(self.address, self.wish.channels)
         receiver = Receiver(settings, self.sink, watcher)
@@ -136,38 +144,83 @@ class _Course:
         finally:
             receiver.stop("the save ended")
             thread.join()
+            with suppress(RamferryError):
+                self._let_go()
         (received,) = results
         if not received.completed:
             raise self._failure(received)
         return self._result(received, self._end_of_source(), time.process_time() - cpu)
 
     def _watch(self, thread: threading.Thread, receiver: Receiver, watcher: _Watcher) -> None:
-        """Wait until the receiver has ended."""
+        """Wait until the receiver has ended; take the disks' snapshot when the guest stands."""
         while thread.is_alive():
             if self.hooks.stop.is_set():
                 receiver.stop("by the operator")
             elif not self.source.connected:
                 receiver.stop("the QEMU ended")
-            elif self.source.execute("query-migrate").get("status") in ENDED - {"completed"}:
-                # its connections tell the receiver; one that never came would not
-                thread.join(1.0)
-                receiver.stop("the QEMU gave the migration up")
+            else:
+                self._look(thread, receiver)
             if watcher.counters is not None:
                 self.hooks.progress(watcher.counters, self.sink.size)
-            thread.join(POLL_SECONDS)
+            self.source.wait_for_event(POLL_SECONDS)
+
+    def _look(self, thread: threading.Thread, receiver: Receiver) -> None:
+        status = self._status()
+        if status in ENDED - {"completed"}:
+            # its connections tell the receiver; one that never came would not
+            thread.join(1.0)
+            receiver.stop("the QEMU gave the migration up")
+        elif phase_of(status) is Phase.PAUSED and self.snapshot.due:
+            self._switch_over(receiver, status)
+
+    def _switch_over(self, receiver: Receiver, status: str) -> None:
+        """The guest stands still, and its disks are still its own: snapshot them, and go on."""
+        try:
+            self.snapshot.take()
+            self.source.execute("migrate-continue", {"state": status})
+        except RamferryError as error:
+            self.snapshot.failure = error
+            with suppress(RamferryError):
+                self.source.execute("migrate_cancel")
+            receiver.stop("the save failed")
+
+    def _let_go(self) -> None:
+        """See a QEMU to the end that waits for ``migrate-continue``, or is about to.
+
+        While it waits it does not look at its connections, and its guest stands still.
+        """
+        if self.snapshot and self.source.connected:
+            self._settle()
+
+    def _settle(self) -> None:
+        self.source.settle(lambda _: self._ended(), CANCEL_SECONDS)
+
+    def _ended(self) -> bool:
+        """Whether the migration is over; it is cancelled where it waits to be let go on."""
+        status = self._status()
+        if phase_of(status) is Phase.PAUSED:
+            self.source.execute("migrate_cancel")
+        return status in ENDED
 
     def _failure(self, received: ReceiveResult) -> RamferryError:
         """What went wrong, and where the guest is."""
         if not self.source.connected:
             return PeerUnreachable("the QEMU ended while its guest was saved; there is no file")
-        self.source.settle(lambda _: self._status() in ENDED, CANCEL_SECONDS)
+        self._settle()
         place = whereabouts(self.source.facts.run_state, self.source.run_state(), None)
         if self.hooks.stop.is_set():
             return Cancelled(f"cancelled: there is no file, and {place}")
+        why, code = self._cause(received)
+        kind = HostError if code == HostError.exit_code else MigrationFailed
+        return kind(f"not saved: {why}; there is no file, and {place}")
+
+    def _cause(self, received: ReceiveResult) -> tuple[str, int]:
+        """Why it failed, and the exit code that tells of it."""
+        if (failure := self.snapshot.failure) is not None:
+            return str(failure), failure.exit_code
         said = self.source.error()
         why = f"{received.error} (QEMU: {said})" if said else received.error
-        kind = HostError if received.exit_code == HostError.exit_code else MigrationFailed
-        return kind(f"not saved: {why}; there is no file, and {place}")
+        return why, received.exit_code
 
     def _status(self) -> str:
         return str(self.source.execute("query-migrate").get("status", "none"))
@@ -177,7 +230,7 @@ class _Course:
 
         :raise PeerTimeout: it does not say that its migration completed.
         """
-        self.source.settle(lambda _: self._status() in ENDED, CANCEL_SECONDS)
+        self._settle()
         info: dict[str, object] = self.source.execute("query-migrate")
         if info.get("status") != "completed":
             raise PeerTimeout(
@@ -208,4 +261,5 @@ class _Course:
             ratio=guest / self.sink.size,
             cpu_seconds=cpu,
             run_state=self.source.run_state() or "unknown",
+            overlays=self.snapshot.overlays,
         )

@@ -62,13 +62,15 @@ def destination_settings(facts: QemuFacts, route: Route, wish: Wish) -> Settings
     return Settings(_capabilities(facts), _multifd(route.destination_method, wish.channels))
 
 
-def save_settings(facts: QemuFacts, channels: int) -> Settings:
-    """What a source needs whose guest goes into a file on its own host, at full speed."""
+def save_settings(facts: QemuFacts, channels: int, *, pause: bool) -> Settings:
+    """What a source needs whose guest goes into a file on its own host, at full speed.
+
+    :param pause: whether it is to wait before the switchover, for somebody who lets it go on.
+    """
     parameters = _multifd("none", channels) | {"max-bandwidth": 0}
     capabilities = _capabilities(facts) | _announcing(facts)
-    if PAUSE in facts.capabilities:
-        # nobody is there who would let the QEMU go on
-        capabilities[PAUSE] = False
+    if pause or PAUSE in facts.capabilities:
+        capabilities[PAUSE] = pause
     return Settings(capabilities, parameters)
 
 

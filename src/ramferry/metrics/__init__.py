@@ -152,6 +152,20 @@ class ReceiveResult:
 
 
 @dataclass(frozen=True, slots=True)
+class DiskOverlay:
+    """Where a disk of a saved guest goes on, so that its image stays as it was at the save."""
+
+    disk: str
+    """QEMU's name of the device, its QOM path, or its node's name."""
+    image: str
+    """What belongs to the saved memory."""
+    image_node: str
+    overlay: str
+    """A qcow2 file over the image: the guest's writes go there."""
+    overlay_node: str
+
+
+@dataclass(frozen=True, slots=True)
 class ArchiveResult:
     """How a VM's state was saved to a file, or restored from one."""
 
@@ -177,6 +191,8 @@ class ArchiveResult:
     """User and system time of this process."""
     run_state: str
     """The guest's, at the end: "postmigrate", "running" …"""
+    overlays: tuple[DiskOverlay, ...] = ()
+    """Of a saved guest's disks; empty without ``--disk-snapshot``."""
 
 
 @dataclass(frozen=True, slots=True)

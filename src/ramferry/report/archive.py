@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Self
 
 from rich.console import Console
 from rich.status import Status
 
-from ramferry.metrics import ArchiveResult
+from ramferry.metrics import ArchiveResult, DiskOverlay
 from ramferry.report.units import memory, rate
 
 DOCUMENT_VERSION = 1
@@ -50,7 +50,28 @@ def sentences(result: ArchiveResult) -> list[str]:
     if result.downtime_ms is not None:
         lines.append(f"downtime {result.downtime_ms} ms")
     lines.append(f"the guest is {result.run_state}")
+    lines += [
+        f"disk {one.disk!r}: the file belongs to {one.image} as it is, and the guest's writes go "
+        f"to {one.overlay}"
+        for one in result.overlays
+    ]
     return lines
+
+
+def overlays_clause(overlays: Sequence[DiskOverlay], *, certain: bool = True) -> str:
+    """For a sentence about what went wrong: where the guest's disks are, and the way back.
+
+    :param certain: False where QEMU never said whether it made the overlays.
+    """
+    places = ", ".join(
+        f"{one.overlay} over {one.image} (device {one.overlay_node}, base-node {one.image_node})"
+        for one in overlays
+    )
+    are = "are" if certain else "may be (see query-block)"
+    return (
+        f"the guest's disks {are} on overlays, {places}: where no save file needs the images as "
+        "they are, QMP block-commit of each with these, then block-job-complete, merges it back"
+    )
 
 
 def document(result: ArchiveResult) -> dict[str, object]:

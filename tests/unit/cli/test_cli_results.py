@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from fakes_qmp import FakeQemu
+from fakes_saving import SavingQemu
 
 Deaf = Callable[[], AbstractContextManager[int]]
 """A standard output that takes nothing."""
@@ -86,3 +87,25 @@ def test_output_into_a_full_disk_is_one_sentence(arguments: tuple[str, ...]) -> 
         ended = ramferry(*arguments, stdout=stdout)
     assert ended.returncode == 8
     assert ended.stderr == "ramferry: cannot write the output: No space left on device\n"
+
+
+def test_overlays_that_cannot_be_printed_are_told_all_the_same(tmp_path: Path) -> None:
+    image = tmp_path / "disk"
+    image.touch()
+    with SavingQemu(tmp_path / "qmp", (image,), channels=4) as qemu, full_disk() as stdout:
+        ended = ramferry("save", qemu.uri, tmp_path / "state", "--disk-snapshot", stdout=stdout)
+    assert ended.returncode == 8
+    assert (tmp_path / "state").exists()
+    sentence = ended.stderr.splitlines()[-1]
+    assert sentence.startswith("ramferry: completed, but cannot print the table: No space left")
+    assert f"the guest's disks are on overlays, {image}.overlay-1.qcow2 over {image} (" in sentence
+
+
+def test_a_save_file_is_no_stream(tmp_path: Path) -> None:
+    with FakeQemu(tmp_path / "qmp") as qemu:
+        ended = ramferry("save", qemu.uri, "-", stdout=subprocess.PIPE)
+        assert qemu.executed == []
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == (
+        "ramferry: a save file is no stream, so it cannot go to standard output: name FILE\n"
+    )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from ramferry.metrics import ArchiveResult
-from ramferry.report.archive import document, sentences
+from ramferry.metrics import ArchiveResult, DiskOverlay
+from ramferry.report.archive import document, overlays_clause, sentences
 
 SAVED = ArchiveResult(
     action="saved",
@@ -24,6 +24,8 @@ SAVED = ArchiveResult(
     cpu_seconds=3.25,
     run_state="postmigrate",
 )
+
+OVERLAY = DiskOverlay("vda", "/vm/a", "#block1", "/vm/a.overlay-1.qcow2", "ramferry-1f")
 
 
 def test_sentences() -> None:
@@ -46,3 +48,34 @@ def test_the_document_has_every_field() -> None:
         "ratio": 4.0,
         "downtime_ms": 120,
     }
+
+
+def test_overlays_in_the_result() -> None:
+    result = replace(SAVED, overlays=(OVERLAY,))
+    assert sentences(result)[-2:] == [
+        "the guest is postmigrate",
+        "disk 'vda': the file belongs to /vm/a as it is, and the guest's writes go to "
+        "/vm/a.overlay-1.qcow2",
+    ]
+    told = json.loads(json.dumps(document(result)))
+    assert told["overlays"] == [
+        {
+            "disk": "vda",
+            "image": "/vm/a",
+            "image_node": "#block1",
+            "overlay": "/vm/a.overlay-1.qcow2",
+            "overlay_node": "ramferry-1f",
+        }
+    ]
+
+
+def test_overlays_in_an_error() -> None:
+    second = replace(OVERLAY, image="/vm/b", overlay="/vm/c", overlay_node="ramferry-2e")
+    assert overlays_clause((OVERLAY, second)) == (
+        "the guest's disks are on overlays, "
+        "/vm/a.overlay-1.qcow2 over /vm/a (device ramferry-1f, base-node #block1), "
+        "/vm/c over /vm/b (device ramferry-2e, base-node #block1): where no save file needs the "
+        "images as they are, QMP block-commit of each with these, then block-job-complete, merges "
+        "it back"
+    )
+    assert "may be (see query-block) on overlays" in overlays_clause((OVERLAY,), certain=False)
