@@ -45,6 +45,7 @@ def plan(where: object, *arguments: object, code: int = 0) -> Any:
     return json.loads(ended.stdout) if code == 0 else ended.stderr
 
 
+@pytest.mark.slow  # a timed comparison: whatever else runs on the host counts
 @BOTH
 def test_the_forecast_comes_true_where_the_link_decides(pair: Pair, tmp_path: Path) -> None:
     with Rig(pair.source, pair.destination, MOVED) as rig:
