@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -304,6 +305,29 @@ def test_what_is_no_image_file_is_refused_before_anything_changes(
         assert why in ended.stderr
         assert [source.qmp.execute(one) for one in questions] == before
     assert list(tmp_path.iterdir()) == [disk]
+
+
+KILLED = """
+import os, signal, sys
+from ramferry.control.overlays import DiskSnapshot
+from ramferry.cli import main
+DiskSnapshot.take = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+main()
+"""
+
+
+@BOTH
+def test_killed_while_the_qemu_waits_for_the_switchover(pair: Pair, tmp_path: Path) -> None:
+    image = tmp_path / "disk"
+    with writing(pair, image) as source:
+        line = [sys.executable, "-c", KILLED, "save", source.uri, str(tmp_path / "state")]
+        ended = subprocess.run([*line, "--disk-snapshot"], timeout=60, check=False)
+        assert ended.returncode == -signal.SIGKILL
+        until("a cancelled save", lambda: status(source) == "cancelled", 30)
+        until("settings as before", lambda: not setting(source, "pause-before-switchover"), 10)
+        assert run_state(source) == "running"
+        writes_on(source)
+    assert list(tmp_path.iterdir()) == [image]
 
 
 @STOCK

@@ -50,9 +50,10 @@ def show_archive(result: ArchiveResult, json_file: IO[str] | None) -> None:
             if json_file is not None:
                 write_document(archive.document(result), json_file)
         finally:
+            # standard output is None where the caller closed it
+            out = sys.stderr if taken else sys.stdout or sys.stderr
             for line in archive.sentences(result):
-                print(line, file=sys.stderr if taken else sys.stdout)
-            sys.stdout.flush()
+                print(line, file=out, flush=True)
 
 
 def _print(results: Sequence[MigrationResult], headline: str, console: Console) -> None:

@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 
 from ramferry.control.disks import disks_for_overlays, refuse_writable_disks
 from ramferry.control.end import QemuEnd, check_source, open_end, refuse_tls
+from ramferry.control.guardian import Guardian
 from ramferry.control.hooks import ArchiveHooks
 from ramferry.control.overlays import DiskSnapshot
 from ramferry.control.room import room_note
@@ -96,6 +97,8 @@ def save(uri: str, wish: SaveWish, hooks: ArchiveHooks) -> ArchiveResult:
             hooks.note(note)
         sink = ArchiveSink(file, wish.method, wish.level)
         folder = stack.enter_context(TemporaryDirectory(prefix="ramferry-"))
+        if snapshot:
+            stack.enter_context(Guardian(uri))
         stack.callback(source.restore_or_tell, hooks.note)
         source.apply(save_settings(source.facts, wish.channels, pause=bool(snapshot)))
         address = UnixAddress(f"{folder}/save")

@@ -109,3 +109,15 @@ def test_a_save_file_is_no_stream(tmp_path: Path) -> None:
     assert ended.stderr == (
         "ramferry: a save file is no stream, so it cannot go to standard output: name FILE\n"
     )
+
+
+def test_a_closed_standard_output_leaves_standard_error(tmp_path: Path) -> None:
+    line = 'exec "$@" >&-'
+    with SavingQemu(tmp_path / "qmp", channels=4) as qemu:
+        save = [sys.executable, "-m", "ramferry", "save", qemu.uri, str(tmp_path / "state")]
+        ended = subprocess.run(
+            ["sh", "-c", line, "-", *save], stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert ended.returncode == 0
+    assert ended.stderr.startswith("saved pc-i440fx-7.2 in ")
+    assert ended.stderr.endswith("\nthe guest is postmigrate\n")
