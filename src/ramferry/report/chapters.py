@@ -1,0 +1,58 @@
+"""The parts of a report in the order of reading, before anyone draws them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ramferry.report import grids
+from ramferry.report.differences import Named, differences, pairs
+from ramferry.report.findings import headlines, warnings
+from ramferry.report.grids import Grid
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """All about one comparison."""
+
+    measured: Named
+    title: str
+    description: str
+    warnings: tuple[str, ...]
+    headlines: tuple[tuple[str, str, str], ...]
+    tables: tuple[Grid, ...]
+    """Results, ratios, and the failed runs where there are any."""
+    facts: tuple[Grid, ...]
+    """Scenario and machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What every format draws."""
+
+    chapters: tuple[Chapter, ...]
+    differences: tuple[Grid, ...]
+    """The first comparison against each of the others."""
+
+
+def report(measured: Sequence[Named]) -> Report:
+    """Arrange one or more comparisons."""
+    return Report(
+        tuple(_chapter(one) for one in measured),
+        tuple(differences(before, after) for before, after in pairs(measured)),
+    )
+
+
+def _chapter(measured: Named) -> Chapter:
+    found = measured.comparison
+    failed = grids.failures(found)
+    tables = [grids.results(found), grids.ratios(found), *([failed] if failed else [])]
+    return Chapter(
+        measured,
+        found.scenario.title,
+        found.scenario.description,
+        warnings(found),
+        headlines(found),
+        tuple(tables),
+        grids.facts(found),
+    )

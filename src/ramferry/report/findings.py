@@ -1,0 +1,68 @@
+"""What a comparison says in a few sentences. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from ramferry.report.comparison import Comparison
+from ramferry.report.measures import (
+    CPU_PER_GIB,
+    DOWNTIME,
+    TOTAL,
+    WIRE,
+    Measure,
+    Spread,
+    significant,
+    spread_of,
+)
+from ramferry.report.units import memory
+
+_ASKED: Final[tuple[tuple[str, Measure, Callable[[float], str]], ...]] = (
+    ("Fastest", TOTAL, lambda value: f"{value / 1000:.2f} s"),
+    ("Shortest downtime", DOWNTIME, lambda value: f"{value:.0f} ms"),
+    ("Least CPU", CPU_PER_GIB, lambda value: f"{value:.2f} s per GiB of guest"),
+    ("Fewest bytes sent", WIRE, lambda value: memory(round(value))),
+)
+
+
+def headlines(comparison: Comparison) -> tuple[tuple[str, str, str], ...]:
+    """What is asked, the answer's label, and its figure with what comes next."""
+    said = (_least(comparison, *asked) for asked in _ASKED)
+    return tuple(line for line in said if line is not None)
+
+
+def warnings(comparison: Comparison) -> tuple[str, ...]:
+    """What a reader must know before believing the figures."""
+    said = []
+    if not comparison.finished:
+        said.append("The benchmark was interrupted: runs are missing.")
+    failed = sum(bool(run.error) for case in comparison.cases for run in case.runs)
+    if failed:
+        said.append(
+            f"{failed} run{' failed' if failed == 1 else 's failed'}: they are listed below."
+        )
+    if comparison.scenario.scaling:
+        said.append(comparison.scenario.scaling)
+    return tuple(said)
+
+
+def _least(
+    comparison: Comparison, what: str, measure: Measure, say: Callable[[float], str]
+) -> tuple[str, str, str] | None:
+    """The case with the least median; None where fewer than two have the figure."""
+    spreads = {
+        case.label: found
+        for case in comparison.cases
+        if (found := spread_of(case, measure, comparison.scenario.memory_bytes))
+    }
+    if len(spreads) < 2:
+        return None
+    first, second, *_ = sorted(spreads, key=lambda label: spreads[label].middle)
+    return what, first, f"{say(spreads[first].middle)}; {_next(second, spreads, first, say)}"
+
+
+def _next(second: str, spreads: dict[str, Spread], first: str, say: Callable[[float], str]) -> str:
+    if significant(spreads[first], spreads[second]):
+        return f"next is {second}, {say(spreads[second].middle)}"
+    return f"its difference from {second}, {say(spreads[second].middle)}, is not significant"
