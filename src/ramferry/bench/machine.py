@@ -43,7 +43,10 @@ def host_facts(sysfs: Path = Path("/sys")) -> dict[str, object]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "libraries": {name: version(name) for name in _LIBRARIES}
-        | {"libzstd": ".".join(map(str, zstandard.ZSTD_VERSION)), "zlib": zlib.ZLIB_RUNTIME_VERSION},
+        | {
+            "libzstd": ".".join(map(str, zstandard.ZSTD_VERSION)),
+            "zlib": zlib.ZLIB_RUNTIME_VERSION,
+        },
     }
 
 

@@ -66,7 +66,7 @@ def find_qemus(environ: Mapping[str, str] = os.environ) -> list[QemuBinary]:
     """
     on_path = shutil.which(COMMAND, path=environ.get("PATH"))
     candidates = [Path(on_path)] if on_path else []
-    for folder in _peer_folders(environ):
+    for folder in peer_folders(environ):
         candidates += sorted(folder.glob(f"{COMMAND}*"))
     found: dict[tuple[int, int, int], QemuBinary] = {}
     for path in candidates:
@@ -273,7 +273,8 @@ def _dies_with_us() -> list[str]:
     return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
 
 
-def _peer_folders(environ: Mapping[str, str]) -> list[Path]:
+def peer_folders(environ: Mapping[str, str]) -> list[Path]:
+    """Where peers are looked for beside the PATH."""
     if named := environ.get("RAMFERRY_PEERS"):
         return [Path(part) for part in named.split(os.pathsep) if part]
     here = Path.cwd()

@@ -148,7 +148,9 @@ class Rig:
         if self._load.hot:
             verdict = guest.verify(destination.ram)
             if not verdict.ok:
-                raise MigrationFailed(f"the destination's RAM is not what its guest wrote: {verdict}")
+                raise MigrationFailed(
+                    f"the destination's RAM is not what its guest wrote: {verdict}"
+                )
 
     def _wait(self, met: Callable[[], bool]) -> None:
         deadline = time.monotonic() + BOOT_SECONDS

@@ -130,7 +130,9 @@ def fitted(scenario: Scenario, available: int) -> tuple[Scenario, str]:
         return scenario, ""
     largest = 1 << max(0, (available // 4).bit_length() - 1)
     if largest < LEAST_MEMORY:
-        raise HostError(f"scenario {scenario.name}: no guest of {memory(LEAST_MEMORY)} fits: {room}")
+        raise HostError(
+            f"scenario {scenario.name}: no guest of {memory(LEAST_MEMORY)} fits: {room}"
+        )
     if guest.memory <= largest:
         return scenario, ""
     hot = guest.hot * largest // guest.memory >> 20 << 20
@@ -156,5 +158,3 @@ def with_memory(scenario: Scenario, size: int) -> tuple[Scenario, str]:
     changed = replace(guest, memory=size, hot=hot, scalable=False)
     said = f"The guest has {memory(size)} where the scenario says {memory(guest.memory)}, as asked."
     return replace(scenario, guest=changed), said
-
-
