@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +52,7 @@ class CodecFigures:
     """One method at one level on so many cores. Rates are bytes of pages a second."""
 
     name: str
-    """ "qatzip", "QEMU's zlib 1.2.13", "libqatzip (qzip)"."""
+    """ "qatzip", "QEMU's zlib", "libqatzip (qzip)"."""
     level: int | None
     cores: int
     compress: Spread
@@ -62,8 +62,20 @@ class CodecFigures:
 
 
 Pieces = Sequence[memoryview]
-Pass = tuple[float, float, int]
-"""Seconds to compress, seconds to inflate, compressed bytes."""
+
+
+class Coder(Protocol):
+    """One thread's encoder and decoder, fresh for each pass."""
+
+    @property
+    def backend(self) -> str:
+        """What does the work."""
+
+    def pack(self, piece: memoryview) -> bytes:
+        """Compress one packet's pages."""
+
+    def unpack(self, packed: bytes, out: memoryview) -> None:
+        """Inflate one packet into ``out``, which is as long as its pages."""
 
 
 def pieces_of(size: int, files: Sequence[Path]) -> list[memoryview]:
@@ -94,76 +106,69 @@ def measure(
     for method, wanted in levels.items():
         for level in wanted:
             for count in cores:
-                begun(f"{method}{'' if level is None else f' {level}'}, {count} of the cores")
+                begun(step(method, level, count))
                 yield _method(pieces, method, level, count, stop)
+
+
+def step(name: str, level: int | None, cores: int) -> str:
+    """What is measured, in words."""
+    return f"{name if level is None else f'{name} {level}'}, {cores} core{'s' * (cores > 1)}"
 
 
 def _method(
     pieces: Pieces, method: str, level: int | None, cores: int, stop: threading.Event
 ) -> CodecFigures:
-    backends: set[str] = set()
-
-    def one(share: Pieces) -> Pass:
-        encoder = create_encoder(method, level, accelerator=OFF)
-        decoder = create_decoder(method, accelerator=OFF)
-        out = memoryview(bytearray(PACKET_BYTES))
-
-        def inflate(packed: bytes, piece: memoryview) -> None:
-            decoder.decode(memoryview(packed), out[: len(piece)])
-            if out[: len(piece)] != piece:
-                raise HostError(f"{method} did not give back what was compressed")
-
-        backends.add(encoder.backend)
-        return timed(share, lambda piece: b"".join(encoder.encode(piece)), inflate, stop)
-
     found = METHODS[method]
     shown = None if found.levels is None else found.level(level)
-    return figures(method, shown, cores, pieces, one, lambda: " + ".join(sorted(backends)))
+    return figures(method, shown, cores, pieces, lambda: MethodCoder(method, level), stop)
+
+
+class MethodCoder:
+    """A method's encoder and decoder, as a channel of a relay has them."""
+
+    def __init__(self, method: str, level: int | None) -> None:
+        """On the CPU, whatever devices there are."""
+        self._encoder = create_encoder(method, level, accelerator=OFF)
+        self._decoder = create_decoder(method, accelerator=OFF)
+
+    @property
+    def backend(self) -> str:
+        """The encoder's."""
+        return self._encoder.backend
+
+    def pack(self, piece: memoryview) -> bytes:
+        """As ``Coder``; the parts are put together, for they are valid until the next call."""
+        return b"".join(self._encoder.encode(piece))
+
+    def unpack(self, packed: bytes, out: memoryview) -> None:
+        """As ``Coder``."""
+        self._decoder.decode(memoryview(packed), out)
+
+
+class QemuZlib:
+    """The C library as QEMU's method uses it: one stream, fed page by page, flushed per packet."""
+
+    backend = f"zlib {zlib.ZLIB_RUNTIME_VERSION}"
+
+    def __init__(self, level: int) -> None:
+        """:param level: zlib's own."""
+        self._stream = zlib.compressobj(level)
+        self._back = zlib.decompressobj()
+
+    def pack(self, piece: memoryview) -> bytes:
+        """As ``Coder``."""
+        stream = self._stream
+        parts = [stream.compress(piece[at : at + PAGE]) for at in range(0, len(piece), PAGE)]
+        return b"".join([*parts, stream.flush(zlib.Z_SYNC_FLUSH)])
+
+    def unpack(self, packed: bytes, out: memoryview) -> None:
+        """As ``Coder``."""
+        out[:] = self._back.decompress(packed)
 
 
 def zlib_of_qemu(pieces: Pieces, level: int, cores: int, stop: threading.Event) -> CodecFigures:
-    """The C library as QEMU's method uses it: one stream, fed page by page, flushed per packet."""
-
-    def one(share: Pieces) -> Pass:
-        stream, back = zlib.compressobj(level), zlib.decompressobj()
-
-        def pack(piece: memoryview) -> bytes:
-            parts = [stream.compress(piece[at : at + PAGE]) for at in range(0, len(piece), PAGE)]
-            return b"".join([*parts, stream.flush(zlib.Z_SYNC_FLUSH)])
-
-        def inflate(packed: bytes, piece: memoryview) -> None:
-            if back.decompress(packed) != piece:
-                raise HostError("zlib did not give back what was compressed")
-
-        return timed(share, pack, inflate, stop)
-
-    name = f"QEMU's zlib {zlib.ZLIB_RUNTIME_VERSION}"
-    return figures("QEMU's zlib", level, cores, pieces, one, lambda: name)
-
-
-def timed(
-    pieces: Pieces,
-    pack: Callable[[memoryview], bytes],
-    inflate: Callable[[bytes, memoryview], None],
-    stop: threading.Event,
-) -> Pass:
-    """Compress and inflate all pieces; ``inflate`` also compares, which its time includes.
-
-    :raise Cancelled: ``stop`` was set.
-    """
-    packing = inflating = 0.0
-    size = 0
-    for piece in pieces:
-        if stop.is_set():
-            raise Cancelled("interrupted between two packets")
-        begun = time.perf_counter()
-        packed = pack(piece)
-        middle = time.perf_counter()
-        inflate(packed, piece)
-        inflating += time.perf_counter() - middle
-        packing += middle - begun
-        size += len(packed)
-    return packing, inflating, size
+    """``QemuZlib``, measured as ``measure`` does."""
+    return figures("QEMU's zlib", level, cores, pieces, lambda: QemuZlib(level), stop)
 
 
 def figures(
@@ -171,28 +176,67 @@ def figures(
     level: int | None,
     cores: int,
     pieces: Pieces,
-    one: Callable[[Pieces], Pass],
-    backend: Callable[[], str],
+    coder: Callable[[], Coder],
+    stop: threading.Event,
 ) -> CodecFigures:
-    """Run ``one`` in as many threads as cores, each with a share of the pieces, ``REPEATS`` times.
+    """Compress all pieces, then inflate all, in as many threads as cores, ``REPEATS`` times.
 
-    On several cores the rates of the threads, which work at the same time, are added up.
+    :raise Cancelled: ``stop`` was set.
+    :raise HostError: what was inflated is not what was compressed.
     """
     total = sum(map(len, pieces))
     shares = [pieces[index::cores] for index in range(cores)]
-    compress, decompress, sizes = [], [], []
+    compress, decompress = [], []
     with ThreadPoolExecutor(cores) as pool:
         for _ in range(REPEATS):
-            passes = list(pool.map(one, shares))
-            bytes_of = [sum(map(len, share)) for share in shares]
-            pairs = list(zip(bytes_of, passes, strict=True))
-            compress.append(sum(size / took[0] for size, took in pairs if took[0]))
-            decompress.append(sum(size / took[1] for size, took in pairs if took[1]))
-            sizes.append(sum(took[2] for took in passes))
+            work = [_Share(coder(), share, stop) for share in shares]
+            begun = time.perf_counter()
+            list(pool.map(_Share.pack, work))
+            middle = time.perf_counter()
+            list(pool.map(_Share.unpack, work))
+            decompress.append(total / (time.perf_counter() - middle))
+            compress.append(total / (middle - begun))
+            if not all(share.same() for share in work):
+                raise HostError(f"{name} did not give back what was compressed: check this memory")
     fast, back = spread(compress), spread(decompress)
     assert fast is not None
     assert back is not None
-    return CodecFigures(name, level, cores, fast, back, total / min(sizes), backend())
+    ratio = total / sum(share.packed_bytes for share in work)
+    return CodecFigures(name, level, cores, fast, back, ratio, work[0].coder.backend)
+
+
+class _Share:
+    """One thread's part of the pieces, and what became of it."""
+
+    def __init__(self, coder: Coder, pieces: Pieces, stop: threading.Event) -> None:
+        self.coder = coder
+        self._pieces = pieces
+        self._stop = stop
+        self._packed: list[bytes] = []
+        # touched beforehand: the first touch of a page is no codec's doing
+        self._back = [np.full(len(piece), 1, np.uint8) for piece in pieces]
+
+    @property
+    def packed_bytes(self) -> int:
+        return sum(map(len, self._packed))
+
+    def pack(self) -> None:
+        for piece in self._pieces:
+            self._heed_stop()
+            self._packed.append(self.coder.pack(piece))
+
+    def unpack(self) -> None:
+        for packed, out in zip(self._packed, self._back, strict=True):
+            self._heed_stop()
+            self.coder.unpack(packed, out.data)
+
+    def same(self) -> bool:
+        pairs = zip(self._pieces, self._back, strict=True)
+        return all(np.array_equal(np.asarray(piece), back) for piece, back in pairs)
+
+    def _heed_stop(self) -> None:
+        if self._stop.is_set():
+            raise Cancelled("interrupted between two packets")
 
 
 def find_qzip(environ: Mapping[str, str] = os.environ) -> Path | None:

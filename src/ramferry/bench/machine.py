@@ -63,7 +63,7 @@ def _full(binary: QemuBinary) -> str:
 
 
 def _governor(sysfs: Path) -> str:
-    """Of all CPUs; where the kernel does not choose the frequency, as in most guests, it says so."""
+    """Of all CPUs; or that the kernel does not choose the frequency, as in most guests."""
     found = sorted({path.read_text().strip() for path in sysfs.glob(_GOVERNORS)})
     return ", ".join(found) or "none: no cpufreq here"
 

@@ -88,11 +88,11 @@ def _measured(
     yield from codecs.measure(pieces, wanted, cores, begun, stop)
     for level in wanted.get("zlib", ()):
         for count in cores:
-            begun(f"QEMU's zlib {level}, {count} of the cores")
+            begun(codecs.step("QEMU's zlib", level, count))
             yield codecs.zlib_of_qemu(pieces, 1 if level is None else level, count, stop)
     qzip = codecs.find_qzip()
     for level in wanted.get("qatzip", ()) if qzip else ():
-        begun(f"libqatzip (qzip) {level}")
+        begun(codecs.step("libqatzip (qzip)", level, 1))
         try:
             yield codecs.libqatzip(pieces, 1 if level is None else level, qzip or Path())
         except HostError as error:

@@ -1,4 +1,4 @@
-"""The JSON file of a benchmark: whole at any time, so that an end of any kind leaves what was done."""
+"""The JSON file of a benchmark: whole at any time, so that any end leaves what was done."""
 
 from __future__ import annotations
 
