@@ -15,7 +15,7 @@ from ramferry.bench import guest
 from ramferry.bench.fill import LOW_MEMORY, fill
 from ramferry.bench.qemu import RAM_ID, Qemu
 from ramferry.errors import HostError, RamferryError
-from ramferry.flows.pages import MainStream, Pages, StreamHead
+from ramferry.flows.pages import ChannelSink, MainStream, Pages, StreamHead
 from ramferry.flows.receiving.memory_sink import MemorySink
 from ramferry.flows.receiving.receiver import Receiver
 from ramferry.flows.receiving.reception import ReceiveSettings
@@ -45,6 +45,19 @@ class Quiet:
         self.notes.append(text)
 
 
+class Breaking:
+    """A channel that breaks where its guest wants it to."""
+
+    def __init__(self, sink: ChannelSink, broken: Callable[[str], None]) -> None:
+        self._sink = sink
+        self._broken = broken
+        self.room = sink.room
+
+    def pages(self, pages: Pages) -> None:
+        self._broken("pages")
+        self._sink.pages(pages)
+
+
 class AnyGuest:
     """Memory made for whatever guest comes; ``fault`` raises where a test wants it to."""
 
@@ -63,16 +76,14 @@ class AnyGuest:
         self._sink = MemorySink(self.ram, self._load)
         self._sink.begin(head)
 
-    def channel(self, channel_id: int) -> AnyGuest:
-        assert channel_id >= 0
-        return self
+    def channel(self, channel_id: int) -> ChannelSink:
+        assert self._sink is not None
+        return Breaking(self._sink.channel(channel_id), self._break)
 
-    def pages(self, pages: Pages) -> None:
+    def main_pages(self, pages: Pages) -> None:
         self._break("pages")
         assert self._sink is not None
-        self._sink.pages(pages)
-
-    main_pages = pages
+        self._sink.main_pages(pages)
 
     def mark(self, index: int) -> None:
         self.marks.append(index)

@@ -84,7 +84,7 @@ def attempt(case: Case, label: str, carry: Carry, hooks: Hooks) -> Run:
             raise Cancelled("stopped") from error
         return Run(None, timeline=tuple(timeline), error=str(error))
     return Run(
-        replace(result, name=label),
+        replace(result, name=label, route=case.route),
         _seconds(result.send_cpu_percent, result),
         _seconds(result.recv_cpu_percent, result),
         tuple(timeline),

@@ -1,4 +1,4 @@
-"""The demonstration: one guest, one link, each method once; without a QEMU, the codec alone.
+"""The demonstration: one guest, one link, each method once; without a QEMU, the built-in guest.
 
 There is no second way to migrate: it is the rig and the orchestrator of ``ramferry bench`` and
 ``ramferry migrate``, with a relay pair for every method, so that all of them meet the same link.
@@ -7,25 +7,22 @@ There is no second way to migrate: it is the rig and the orchestrator of ``ramfe
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import psutil
 
-from ramferry import qatzip
-from ramferry.bench.fill import fill
-from ramferry.bench.machine import machine_facts
+from ramferry.bench.builtin import BuiltInRig
+from ramferry.bench.machine import host_facts
 from ramferry.bench.qemu import QemuBinary, accelerator
 from ramferry.bench.rig import Rig
 from ramferry.control.hooks import Hooks
 from ramferry.control.plan import RelayMode, Wish
 from ramferry.errors import Cancelled, HostError
 from ramferry.metrics import MigrationResult
-from ramferry.report.units import memory, rate
+from ramferry.report.units import memory
 
 DEFAULT_MEMORY: Final = {"kvm": 1 << 30, "tcg": 512 << 20}
 """Guest RAM by accelerator; it is held twice, at the source and at the destination."""
@@ -35,9 +32,6 @@ LEAST_MEMORY: Final = 64 << 20
 
 SPARE: Final = 512 << 20
 """What is left to the rest of the machine."""
-
-PIECE: Final = 512 * 1024
-"""The codec alone works on pieces of a full multifd packet."""
 
 PACKAGES: Final = {
     "apt-get": "apt-get install qemu-system-x86",
@@ -52,7 +46,8 @@ PACKAGES: Final = {
 class Demo:
     """What is demonstrated."""
 
-    binary: QemuBinary
+    binary: QemuBinary | None
+    """None: the built-in guest runs."""
     memory: int
     """Guest RAM in bytes."""
     methods: tuple[str, ...]
@@ -72,7 +67,7 @@ def run(demo: Demo, hooks_of: Callable[[str], Hooks]) -> list[MigrationResult]:
     """
     check_memory(demo.memory, psutil.virtual_memory().available)
     results = []
-    with Rig(demo.binary, demo.binary, demo.memory, demo.files) as rig:
+    with _rig(demo) as rig:
         for method in demo.methods:
             hooks = hooks_of(method)
             if hooks.stop.is_set():
@@ -87,6 +82,12 @@ def run(demo: Demo, hooks_of: Callable[[str], Hooks]) -> list[MigrationResult]:
     return results
 
 
+def _rig(demo: Demo) -> Rig | BuiltInRig:
+    if demo.binary is None:
+        return BuiltInRig(demo.memory, demo.files)
+    return Rig(demo.binary, demo.binary, demo.memory, demo.files)
+
+
 def check_memory(wanted: int, available: int) -> None:
     """:raise HostError: two guests of ``wanted`` bytes do not fit into ``available`` ones."""
     if 2 * wanted + SPARE > available:
@@ -99,63 +100,23 @@ def check_memory(wanted: int, available: int) -> None:
 
 def headline(demo: Demo) -> str:
     """The sentence above the table: machine, guest, link, and who compressed."""
-    facts = machine_facts(demo.binary, demo.binary)
+    facts = host_facts()
     link = "an unlimited link"
     if demo.max_bandwidth:
         link = f"a link of {demo.max_bandwidth * 8 / 1e9:g} Gbit/s"
     data = "the files of RAMFERRY_DATA" if demo.files else "generated text, records and zero pages"
-    version = ".".join(map(str, demo.binary.version))
     return (
-        f"{facts['cores']} cores ({facts['cpu']}), QEMU {version} with {accelerator().upper()}:"
+        f"{facts['cores']} cores ({facts['cpu']}), {_guest_of(demo)}:"
         f" an idle guest of {memory(demo.memory)}, full of {data}, carried by a relay pair with"
         f" {demo.channels} channels over {link}; all compression in software."
     )
 
 
-@dataclass(frozen=True, slots=True)
-class CodecResult:
-    """What QATzip made of a piece of guest memory, without a guest."""
-
-    size: int
-    compressed: int
-    compress_seconds: float
-    decompress_seconds: float
-    backend: str
-
-    def __str__(self) -> str:
-        return (
-            f"{memory(self.size)} of generated guest memory: compressed to"
-            f" {memory(self.compressed)} ({self.size / self.compressed:.2f} to 1) at"
-            f" {rate(self.size / self.compress_seconds)} and back at"
-            f" {rate(self.size / self.decompress_seconds)}, on one core, in software"
-            f" ({self.backend}), every byte compared."
-        )
-
-
-def codec_alone(size: int = 256 << 20) -> CodecResult:
-    """Compress and decompress generated memory as the relays do, packet by packet.
-
-    :raise HostError: a byte came back changed.
-    """
-    ram = np.zeros(size, np.uint8)
-    fill(ram, low=0)
-    pieces = [ram.data[at : at + PIECE] for at in range(0, size, PIECE)]
-    session = qatzip.Session()
-    begun = time.perf_counter()
-    packed = [session.compress(piece) for piece in pieces]
-    middle = time.perf_counter()
-    unpacked = [session.decompress(pack.data) for pack in packed]
-    ended = time.perf_counter()
-    same = all(memoryview(back.data) == piece for back, piece in zip(unpacked, pieces, strict=True))
-    if not same:
-        raise HostError("decompression did not give back what was compressed: check this memory")
-    return CodecResult(
-        size,
-        sum(len(pack.data) for pack in packed),
-        middle - begun,
-        ended - middle,
-        packed[0].backend,
-    )
+def _guest_of(demo: Demo) -> str:
+    if demo.binary is None:
+        return "Ramferry's built-in guest in place of a QEMU"
+    version = ".".join(map(str, demo.binary.version))
+    return f"QEMU {version} with {accelerator().upper()}"
 
 
 def how_to_get_qemu(managers: Sequence[str] | None = None) -> str:

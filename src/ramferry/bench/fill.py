@@ -67,16 +67,17 @@ def fill(ram: Bytes, *, seed: int = 1, files: Sequence[Path] = (), low: int = LO
         _fill_chunk(ram[begin : begin + CHUNK], seed, begin)
 
 
-def data_files(value: str) -> tuple[Path, ...]:
+def data_files(value: str, whose: str = "RAMFERRY_DATA") -> tuple[Path, ...]:
     """Read ``RAMFERRY_DATA``: paths separated by colons; a folder stands for the files in it.
 
+    :param whose: what the value belongs to, for the sentence.
     :raise UsageError: a path does not exist, or a folder holds no file.
     """
     found: list[Path] = []
     for path in (Path(part).expanduser() for part in value.split(os.pathsep) if part):
         inside = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
         if not inside or not inside[0].exists():
-            raise UsageError(f"RAMFERRY_DATA names {path}, but there is no file")
+            raise UsageError(f"{whose} names {path}, but there is no file")
         found += inside
     return tuple(found)
 

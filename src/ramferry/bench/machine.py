@@ -29,12 +29,11 @@ def machine_facts(source: QemuBinary, destination: QemuBinary) -> dict[str, obje
         **host_facts(),
         "accelerator": accelerator(),
         "qemu": {"source": _full(source), "destination": _full(destination)},
-        "load_before": os.getloadavg()[0],
     }
 
 
 def host_facts(sysfs: Path = Path("/sys")) -> dict[str, object]:
-    """What does not depend on a QEMU."""
+    """What holds whatever guest runs."""
     return {
         "cpu": _cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
@@ -47,6 +46,7 @@ def host_facts(sysfs: Path = Path("/sys")) -> dict[str, object]:
             "libzstd": ".".join(map(str, zstandard.ZSTD_VERSION)),
             "zlib": zlib.ZLIB_RUNTIME_VERSION,
         },
+        "load_before": os.getloadavg()[0],
     }
 
 

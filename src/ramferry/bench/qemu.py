@@ -222,7 +222,7 @@ class Qemu:
     def _start(self, ram_file: Path) -> subprocess.Popen[bytes]:
         with (self.folder / "stderr").open("wb") as stderr:
             return subprocess.Popen(
-                [*self._launcher, *_dies_with_us(), *self._command(ram_file)],
+                [*self._launcher, *dies_with_us(), *self._command(ram_file)],
                 stdin=subprocess.DEVNULL,
                 stdout=stderr,
                 stderr=stderr,
@@ -267,7 +267,7 @@ class Qemu:
         return (own or lines)[-1].removeprefix(f"{COMMAND}: ")
 
 
-def _dies_with_us() -> list[str]:
+def dies_with_us() -> list[str]:
     """A prefix under which a program ends with the thread that started it (util-linux)."""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []

@@ -9,19 +9,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from ramferry.bench.builtin import BuiltInRig
 from ramferry.bench.course import Reports, course
 from ramferry.bench.link import ShapedLink, why_not
 from ramferry.bench.link_probe import probe
-from ramferry.bench.machine import difference, machine_facts
+from ramferry.bench.machine import difference, host_facts, machine_facts
 from ramferry.bench.qemu import QemuBinary
 from ramferry.bench.rig import Load, Rig
-from ramferry.bench.scenario import DATA, GENERATOR, QEMU, Case, Scenario, labels
+from ramferry.bench.scenario import BUILT_IN_GUEST, DATA, GENERATOR, Case, Scenario, labels
 from ramferry.control.hooks import Hooks
 from ramferry.control.namespaces import HERE, Namespaces
 from ramferry.errors import Cancelled, HostError, MethodUnavailable, RamferryError, UsageError
 from ramferry.metrics import MigrationResult
 from ramferry.report import comparison as records
-from ramferry.report.comparison import BUILT_IN, RELAY_PACING, TC, UNSHAPED, CaseRuns, Comparison
+from ramferry.report.comparison import RELAY_PACING, RELAY_PAIR, TC, UNSHAPED, CaseRuns, Comparison
 from ramferry.report.units import memory, rate
 
 AUTO: Final = "auto"
@@ -43,7 +44,8 @@ class Bench:
     """What was scaled, as a sentence."""
     documented_memory: int | None
     """The guest's memory in the scenario's file, where it has another one here."""
-    binary: QemuBinary
+    binary: QemuBinary | None
+    """None where the guest is the built-in one."""
     files: tuple[Path, ...]
     """What fills the guest; the generator where there are none."""
     shape: str
@@ -58,37 +60,35 @@ class Bench:
 
         :raise UsageError: ``before`` is of another scenario or machine.
         :raise HostError: the guest, or the link that was asked for, cannot be had here.
-        :raise MethodUnavailable: no such guest can be run.
         """
         scenario = self.scenario
-        if scenario.guest.kind != QEMU:
-            raise MethodUnavailable(
-                f'scenario {scenario.name}: guest.kind "{scenario.guest.kind}" cannot be run by'
-                f' ramferry bench: set it to "{QEMU}"'
-            )
         with ExitStack() as stack:
             link, namespaces = self._link(stack)
             comparison = self._comparison(link)
-            load = Load(scenario.guest.dirty_rate, scenario.guest.hot)
             self.note(f"booting a guest of {memory(scenario.guest.memory)} and filling it")
-            rig = stack.enter_context(
-                Rig(
-                    self.binary,
-                    self.binary,
-                    scenario.guest.memory,
-                    self.files,
-                    load=load,
-                    namespaces=namespaces,
-                )
-            )
+            rig = stack.enter_context(self._rig(namespaces))
 
             def carry(case: Case, hooks: Hooks) -> MigrationResult:
                 return self._carry(rig, case, hooks, link, namespaces)
 
             return course(comparison, scenario.cases, scenario.repeats, carry, reports)
 
+    def _rig(self, namespaces: Namespaces) -> Rig | BuiltInRig:
+        guest, binary = self.scenario.guest, self.binary
+        if binary is None:
+            work = ["--workload", "hot-set", "--rate", f"{guest.dirty_rate:.0f}"]
+            options = work if guest.dirty_rate else []
+            return BuiltInRig(guest.memory, self.files, options, namespaces)
+        load = Load(guest.dirty_rate, guest.hot)
+        return Rig(binary, binary, guest.memory, self.files, load=load, namespaces=namespaces)
+
     def _carry(
-        self, rig: Rig, case: Case, hooks: Hooks, link: records.Link, namespaces: Namespaces
+        self,
+        rig: Rig | BuiltInRig,
+        case: Case,
+        hooks: Hooks,
+        link: records.Link,
+        namespaces: Namespaces,
     ) -> MigrationResult:
         wish = replace(
             case.wish(),
@@ -96,7 +96,7 @@ class Bench:
             namespaces=namespaces,
         )
         if link.how == RELAY_PACING:
-            if case.route == BUILT_IN:
+            if case.route != RELAY_PAIR:
                 raise MethodUnavailable(
                     f"only tc can limit a link without relays: {why_not() or 'use --shape tc'}"
                 )
@@ -140,7 +140,7 @@ class Bench:
         return records.Link(wanted, TC, found), namespaces
 
     def _comparison(self, link: records.Link) -> Comparison:
-        facts = machine_facts(self.binary, self.binary)
+        facts = machine_facts(self.binary, self.binary) if self.binary else host_facts()
         fresh = Comparison(
             scenario=self._described(link),
             machine=facts,
@@ -161,7 +161,7 @@ class Bench:
             name=scenario.name,
             title=scenario.title,
             description=scenario.description,
-            guest=f"QEMU {self.binary.name}",
+            guest=f"QEMU {self.binary.name}" if self.binary else BUILT_IN_GUEST,
             memory_bytes=scenario.guest.memory,
             fill=fill_in_words(self.files),
             workload=scenario.guest.workload,

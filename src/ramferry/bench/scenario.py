@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from ramferry.control.plan import RelayMode, Wish
-from ramferry.errors import HostError, MethodUnavailable, UsageError
-from ramferry.report.comparison import NATIVE, RELAY_PAIR
+from ramferry.errors import HostError, UsageError
+from ramferry.report.comparison import BUILT_IN, NATIVE, RELAY_PAIR
 from ramferry.report.units import memory, rate
 
 QEMU: Final = "QEMU"
@@ -22,6 +22,10 @@ DATA: Final = "data"
 """The files of RAMFERRY_DATA; the generator where it names none."""
 
 IDLE: Final = "idle"
+
+NOT_BY: Final = {QEMU: NATIVE, BUILT_IN_GUEST: BUILT_IN}
+"""Kind of guest → the route that its ends cannot make: native is Ramferry's own sender and receiver,
+which the built-in guest has and a QEMU has not."""
 
 LEAST_MEMORY: Final = 64 << 20
 """The smallest guest, in bytes, whose figures are more than those of its firmware."""
@@ -48,13 +52,15 @@ class Guest:
     dirty_rate: float
     """Bytes of pages a second that the guest writes; 0: it is idle."""
     hot: int
-    """Bytes of RAM that it writes over and over; 0 where it is idle."""
+    """Bytes of RAM that a QEMU's guest writes over and over; 0 for any other."""
 
     @property
     def workload(self) -> str:
         """In words, for the document."""
         if not self.dirty_rate:
             return IDLE
+        if self.kind == BUILT_IN_GUEST:
+            return f"dirties {rate(self.dirty_rate)} of pages, nine in ten of a tenth of them"
         return f"dirties {rate(self.dirty_rate)} of pages in {memory(self.hot)}, over and over"
 
 
@@ -70,14 +76,7 @@ class Case:
     """One of ``report.comparison.ROUTES``."""
 
     def wish(self) -> Wish:
-        """What to ask of the orchestrator over a link that something else limits.
-
-        :raise MethodUnavailable: there is no such route.
-        """
-        if self.route == NATIVE:
-            raise MethodUnavailable(
-                f"route {NATIVE!r} is reserved: no sender of Ramferry's own takes part in bench"
-            )
+        """What to ask of the orchestrator over a link that something else limits."""
         relay = RelayMode.BOTH if self.route == RELAY_PAIR else RelayMode.NONE
         return Wish(method=self.method, level=self.level, channels=self.channels, relay=relay)
 

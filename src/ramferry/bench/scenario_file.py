@@ -15,7 +15,7 @@
     fill = "data"                    # RAMFERRY_DATA's files, else generator;  ["data"]
                                      # "generator"; or a list of paths, from the file's folder
     dirty-rate = "80M"               # bytes of pages written a second         [idle]
-    hot = "256M"                     # memory it writes, with dirty-rate       [an eighth]
+    hot = "256M"                     # memory that QEMU's guest writes         [an eighth]
 
     [link]
     rate = "1Gbit"                   # bytes a second, or bits                 [not limited]
@@ -24,7 +24,7 @@
     methods = ["none", "qatzip"]
     levels = [1]                     # left out for methods without levels     [the default]
     channels = [8]                   #                                         [[8]]
-    routes = ["QEMU built-in", "relay pair"]
+    routes = ["QEMU built-in", "relay pair"]        # or "native" with the built-in guest
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from ramferry.bench.scenario import (
     LEAST_HOT,
     LEAST_MEMORY,
     LEAST_REPEATS,
+    NOT_BY,
     QEMU,
     Case,
     Guest,
@@ -107,13 +108,14 @@ def parse(raw: bytes, name: str, folder: Path) -> Scenario:
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{name} is no TOML: {error}") from error
     top = TomlTable(content, name, "")
+    guest = _guest(top.table("guest"), folder)
     scenario = Scenario(
         name=Path(name).name.removesuffix(SUFFIX),
         title=top.text("title"),
         description=top.text("description", "").strip(),
-        guest=_guest(top.table("guest"), folder),
+        guest=guest,
         rate=_link_rate(top.table("link", {})),
-        cases=_cases(top.tables("cases"), name),
+        cases=_cases(top.tables("cases"), name, guest.kind),
         repeats=top.whole("repeats", 3, LEAST_REPEATS, 100),
         downtime_limit_ms=top.whole("downtime-limit", 300, 1, 2_000_000),
         timeout=float(top.whole("timeout", 600, 1, 86_400)),
@@ -125,15 +127,19 @@ def parse(raw: bytes, name: str, folder: Path) -> Scenario:
 def _guest(table: TomlTable, folder: Path) -> Guest:
     memory = table.size("memory")
     dirty = table.rate("dirty-rate", 0.0)
-    hot = table.size("hot", max(LEAST_HOT, memory // 8 >> 20 << 20) if dirty else 0)
+    kind = table.one_of("kind", GUESTS, QEMU)
+    eighth = max(LEAST_HOT, memory // 8 >> 20 << 20) if dirty and kind == QEMU else 0
+    hot = table.size("hot", eighth)
     if memory < LEAST_MEMORY:
         raise table.wrong("memory", f"{LEAST_MEMORY >> 20}M or more")
     if dirty > 100e9:
         raise table.wrong("dirty-rate", "100G or less")
-    if bool(dirty) != bool(hot) or (hot and not LEAST_HOT <= hot <= memory // 2):
-        raise table.wrong("hot", f"{LEAST_HOT >> 20}M to half of memory, with a dirty-rate")
+    if bool(eighth) != bool(hot) or (hot and not LEAST_HOT <= hot <= memory // 2):
+        raise table.wrong(
+            "hot", f"{LEAST_HOT >> 20}M to half of memory, of a QEMU's guest with a dirty-rate"
+        )
     guest = Guest(
-        kind=table.one_of("kind", GUESTS, QEMU),
+        kind=kind,
         memory=memory,
         scalable=table.flag("scalable", False),
         fill=table.word_or_paths("fill", (DATA, GENERATOR), folder),
@@ -150,8 +156,8 @@ def _link_rate(table: TomlTable) -> float:
     return rate
 
 
-def _cases(tables: Sequence[TomlTable], name: str) -> tuple[Case, ...]:
-    cases = [case for table in tables for case in _product(table)]
+def _cases(tables: Sequence[TomlTable], name: str, kind: str) -> tuple[Case, ...]:
+    cases = [case for table in tables for case in _product(table, kind)]
     if not cases or len(cases) > MOST_CASES:
         raise UsageError(f"{name}: cases make {len(cases)} cases, not 1 to {MOST_CASES}")
     seen: set[str] = set()
@@ -162,7 +168,7 @@ def _cases(tables: Sequence[TomlTable], name: str) -> tuple[Case, ...]:
     return tuple(cases)
 
 
-def _product(table: TomlTable) -> list[Case]:
+def _product(table: TomlTable, kind: str) -> list[Case]:
     methods = table.items("methods", str)
     routes = table.items("routes", str)
     channels = table.items("channels", int, [8])
@@ -170,8 +176,9 @@ def _product(table: TomlTable) -> list[Case]:
     table.nothing_else()
     if not all(1 <= count <= MOST_CHANNELS for count in channels):
         raise table.wrong("channels", f"a list of numbers from 1 to {MOST_CHANNELS}")
-    if not set(routes) <= set(ROUTES):
-        raise table.wrong("routes", f"a list of {', '.join(ROUTES)}")
+    possible = [route for route in ROUTES if route != NOT_BY[kind]]
+    if not set(routes) <= set(possible):
+        raise table.wrong("routes", f"a list of {', '.join(possible)} with a {kind} guest")
     combinations = product(routes, methods, levels, channels)
     return [Case(m, _level(table, m, n), count, r) for r, m, n, count in combinations]
 

@@ -25,6 +25,7 @@ COMMANDS = {
     "inspect": "what is in a save file or a recorded migration",
     "compress": "compress files in QATzip formats",
     "decompress": "decompress files in QATzip formats",
+    "guest": "a guest with QEMU's monitor, where there is no QEMU",
     "demo": "migrate a real guest with none, zstd and qatzip, and print the table",
     "bench": "compare methods and routes side by side on this machine",
     "doctor": "QAT, IAA and QEMUs of this host: what is wrong, and what mends it",

@@ -108,7 +108,8 @@ def run(
     chosen = [_changed(find_scenario(name), channels, repeat, max_bandwidth) for name in names]
     results = [ResultFile(json_file or resume, one.name, len(chosen)) for one in chosen]
     data = data_files(os.environ.get("RAMFERRY_DATA", ""))
-    binary = _choose(qemu)
+    qemus = any(one.guest.kind == scenarios.QEMU for one in chosen)
+    binary = _choose(qemu) if qemus else None
     screen = Console(stderr=True, highlight=False)
     stop = threading.Event()
     with stop_on_signals(stop):
@@ -120,7 +121,7 @@ def _bench(
     scenario: Scenario,
     memory: int | None,
     before: Comparison | None,
-    binary: QemuBinary,
+    binary: QemuBinary | None,
     data: tuple[Path, ...],
     shape: str,
     screen: Console,
@@ -146,7 +147,7 @@ def _bench(
         scenario,
         said,
         wanted if wanted != scenario.guest.memory else None,
-        binary,
+        binary if scenario.guest.kind == scenarios.QEMU else None,
         files_of(scenario.guest.fill, data),
         held if held in SHAPES.values() else SHAPES[shape],
         note,

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from ramferry.bench import demo
 from ramferry.bench.fill import data_files
-from ramferry.bench.machine import machine_facts
+from ramferry.bench.machine import host_facts, machine_facts
 from ramferry.bench.qemu import accelerator, find_qemus
 from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.live import live_hooks
@@ -57,6 +57,7 @@ DOWNTIME_LIMIT_MS = 300
     show_default=True,
     help="multifd channels.",
 )
+@click.option("--built-in", is_flag=True, help="Ramferry's own guest, also where there is a QEMU.")
 @click.option(
     "--json",
     "json_file",
@@ -69,28 +70,26 @@ def command(
     max_bandwidth: float,
     methods: str,
     channels: int,
+    built_in: bool,
     json_file: IO[str] | None,
 ) -> None:
     """Migrate a real guest with each method over the same capped link, and print the table.
 
     Boots two QEMUs on this machine and carries an idle guest from one to the other through a
     pair of relays. The guest's RAM is filled with the files that RAMFERRY_DATA names (paths
-    separated by colons), or with generated text, binary records and zero pages. Without a QEMU
-    it shows the compression alone.
+    separated by colons), or with generated text, binary records and zero pages. Where there is
+    no QEMU, or with --built-in, Ramferry's own guest takes its place.
     """
     names = tuple(find_method(name.strip()).name for name in methods.split(","))
     files = data_files(os.environ.get("RAMFERRY_DATA", ""))
     binaries = find_qemus()
-    if not binaries:
-        click.echo(demo.how_to_get_qemu())
-        click.echo(str(demo.codec_alone()))
-        return
+    binary = None if built_in or not binaries else binaries[0]
+    if not binaries and not built_in:
+        click.echo(demo.how_to_get_qemu(), err=True)
     if memory is not None and memory < demo.LEAST_MEMORY:
         raise UsageError("--memory must be 64M or more")
-    memory = memory or demo.DEFAULT_MEMORY[accelerator()]
-    _run(
-        demo.Demo(binaries[0], memory, names, channels, math.ceil(max_bandwidth), files), json_file
-    )
+    memory = memory or demo.DEFAULT_MEMORY[accelerator() if binary else "tcg"]
+    _run(demo.Demo(binary, memory, names, channels, math.ceil(max_bandwidth), files), json_file)
 
 
 def _run(what: demo.Demo, json_file: IO[str] | None) -> None:
@@ -102,10 +101,11 @@ def _run(what: demo.Demo, json_file: IO[str] | None) -> None:
             screen.print(f"migrating with {method}")
             return live_hooks(progress, screen, method, what.channels, stop)
 
-        screen.print("booting a guest and filling its memory")
+        screen.print("starting a guest and filling its memory")
         try:
             results = demo.run(what, hooks_of)
         except Cancelled as error:
             raise Cancelled("interrupted; nothing is left behind") from error
-    about = {"machine": machine_facts(what.binary, what.binary), "memory": what.memory}
+    facts = machine_facts(what.binary, what.binary) if what.binary else host_facts()
+    about = {"machine": facts, "memory": what.memory}
     show(results, json_file, about, demo.headline(what))

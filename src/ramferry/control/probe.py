@@ -39,10 +39,14 @@ class QemuFacts:
     listening: str | None
     """Where a destination that already listens does so, as a migration URI."""
     vcpu_threads: tuple[int, ...]
+    package: str = ""
+    """Whose build it is, in ``query-version``'s words."""
 
     @property
     def name(self) -> str:
-        """ "QEMU 7.2.22"."""
+        """ "QEMU 7.2.22"; "Ramferry 0.1 built-in guest"."""
+        if self.package.startswith("Ramferry"):
+            return self.package
         return "QEMU " + ".".join(str(part) for part in self.version)
 
     @property
@@ -66,8 +70,10 @@ def probe(qmp: Asks) -> QemuFacts:
     :raise PeerUnreachable: it speaks QMP but not QEMU's.
     """
     try:
+        version = qmp.execute("query-version")
         return QemuFacts(
-            version=version_of(qmp.execute("query-version")),
+            version=version_of(version),
+            package=str(version.get("package", "")),
             methods=methods_of(qmp.execute("query-qmp-schema")),
             capabilities=capabilities_of(qmp.execute("query-migrate-capabilities")),
             parameters=dict(qmp.execute("query-migrate-parameters")),

@@ -84,6 +84,15 @@ class MainStream:
 class ChannelSink(Protocol):
     """Takes one multifd channel's pages, in that channel's thread."""
 
+    def room(self, block: str, normal: Offsets) -> memoryview | None:
+        """Where these pages may be received or inflated, so that nobody has to copy them.
+
+        What is written there counts only with the call of ``pages`` that has it as its ``data``; a
+        migration that fails in between leaves it half written.
+
+        :return: None where the channel is to use memory of its own.
+        """
+
     def pages(self, pages: Pages) -> None:
         """Take pages; ``pages.data`` is the channel's again on return.
 

@@ -7,11 +7,12 @@ import pytest
 from ramferry.bench.demo import (
     Demo,
     check_memory,
-    codec_alone,
     headline,
     how_to_get_qemu,
+    run,
 )
 from ramferry.bench.qemu import QemuBinary
+from ramferry.control.hooks import Hooks
 from ramferry.errors import HostError
 
 GIB = 1 << 30
@@ -42,12 +43,16 @@ def test_memory_for_two_guests_and_the_rest() -> None:
         check_memory(GIB, 3 * GIB // 2)
 
 
-def test_without_a_qemu_the_codec_shows_itself() -> None:
-    result = codec_alone(4 << 20)
-    assert result.size == 4 << 20
-    assert result.compressed * 2 < result.size
-    assert str(result).startswith("4 MiB of generated guest memory: compressed to 1 MiB")
-    assert "in software (isa-l), every byte compared" in str(result)
+def test_without_a_qemu_the_built_in_guest_runs_and_is_named() -> None:
+    demo = Demo(None, 64 << 20, ("none", "qatzip"), 2, 0)
+    assert ", Ramferry's built-in guest in place of a QEMU: an idle guest of 64 MiB" in headline(
+        demo
+    )
+    plain, packed = run(demo, lambda _: Hooks())
+    assert (plain.name, packed.name) == ("none", "qatzip")
+    assert plain.guest_bytes == packed.guest_bytes > 20 << 20
+    assert packed.ratio > 2 * plain.ratio > 1.9
+    assert packed.route == "relay pair"
 
 
 def test_the_line_that_brings_a_qemu() -> None:

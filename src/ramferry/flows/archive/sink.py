@@ -25,7 +25,7 @@ from ramferry.flows.archive.format import (
     pack_directory,
     pack_footer,
 )
-from ramferry.flows.pages import MainStream, Pages, StreamHead
+from ramferry.flows.pages import MainStream, Offsets, Pages, StreamHead
 from ramferry.transport.safefile import SafeFile
 
 _ZERO: Final = 0xFFFFFFFF
@@ -194,6 +194,9 @@ class _Channel:
     def __init__(self, sink: ArchiveSink, encoder: ChunkEncoder) -> None:
         self._sink = sink
         self._encoder = encoder
+
+    def room(self, block: str, normal: Offsets) -> None:
+        """None: what goes into a file is compressed from the channel's own memory."""
 
     def pages(self, pages: Pages) -> None:
         """Compress and write the pages of one packet."""

@@ -48,11 +48,13 @@ class ReceivingChannel(IncomingChannel):
             self._decoder = self._choose(packet.method)
         if self._sink is None:
             self._sink = self._session.sink.channel(self.initial.channel_id)
-        data = self._pages[: packet.normal * self._session.settings.page_size]
         # the parser's next header overwrites this one's
         offsets = np.frombuffer(packet.header, ">u8", packet.normal + packet.zero, OFFSETS_AT)
         offsets = offsets.astype(np.uint64)
+        data = self._pages[: packet.normal * self._session.settings.page_size]
         if packet.normal:
+            if not isinstance(self._decoder, Accelerated):  # a device wants memory of its own
+                data = self._sink.room(packet.block, offsets[: packet.normal]) or data
             self._receive_payload(self._decoder, packet, data)
         self._sink.pages(
             Pages(packet.block, offsets[: packet.normal], offsets[packet.normal :], data)

@@ -5,12 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ramferry.errors import MigrationFailed, RamferryError
-from ramferry.flows.pages import MainStream, Pages, StreamHead
+from ramferry.flows.pages import MainStream, Offsets, Pages, StreamHead
 from ramferry.memory.ram import Ram
 
 
+class _Channel:
+    """One channel's way into memory."""
+
+    def __init__(self, ram: Ram) -> None:
+        self._ram = ram
+        self._room: memoryview | None = None
+
+    def room(self, block: str, normal: Offsets) -> memoryview | None:
+        """Guest memory itself, where the pages lie side by side."""
+        self._room = self._ram.blocks[block].window(normal)
+        return self._room
+
+    def pages(self, pages: Pages) -> None:
+        """Write pages with content, unless they are there already, and fill those without."""
+        block = self._ram.blocks[pages.block]
+        if len(pages.normal) and pages.data is not self._room:
+            block.scatter(pages.normal, pages.data)
+        if len(pages.zero):
+            block.clear(pages.zero)
+        self._room = None
+
+
 class MemorySink:
-    """Puts pages where they belong; a :class:`~ramferry.flows.pages.Sink` and its own channels'.
+    """Puts pages where they belong; a :class:`~ramferry.flows.pages.Sink`.
 
     Zero pages are filled explicitly: nothing is assumed about what the memory held before.
     """
@@ -22,6 +44,7 @@ class MemorySink:
         """
         self._ram = ram
         self._load_state = load_state
+        self._main = _Channel(ram)
 
     def begin(self, head: StreamHead) -> None:
         """See that this is the guest for which there is memory.
@@ -42,19 +65,13 @@ class MemorySink:
                     f"{here.get(name, 'no')} here"
                 )
 
-    def channel(self, channel_id: int) -> MemorySink:  # noqa: ARG002
+    def channel(self, channel_id: int) -> _Channel:  # noqa: ARG002
         """Channels write to pages of their own: there is nothing to keep apart."""
-        return self
+        return _Channel(self._ram)
 
-    def pages(self, pages: Pages) -> None:
-        """Write pages with content, and fill those without."""
-        block = self._ram.blocks[pages.block]
-        if len(pages.normal):
-            block.scatter(pages.normal, pages.data)
-        if len(pages.zero):
-            block.clear(pages.zero)
-
-    main_pages = pages
+    def main_pages(self, pages: Pages) -> None:
+        """Write them."""
+        self._main.pages(pages)
 
     def mark(self, index: int) -> None:
         """Nothing waits for a mark here."""

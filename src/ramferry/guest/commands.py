@@ -1,0 +1,205 @@
+"""The QMP commands of the built-in guest: QEMU's names, arguments and refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from ramferry import __version__
+from ramferry.guest import human
+from ramferry.guest.errors import MonitorError
+from ramferry.guest.parameters import PARAMETERS
+from ramferry.guest.uri import parse
+from ramferry.guest.vm import Vm
+
+VERSION: Final = {
+    # the QEMU whose wire format, statuses and counters these are
+    "qemu": {"major": 10, "minor": 0, "micro": 0},
+    "package": f"Ramferry {__version__} built-in guest",
+}
+Arguments = Mapping[str, Any]
+_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
+    "string": (str,),
+    "array": (list,),
+    "boolean": (bool,),
+    "any": (object,),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command."""
+
+    run: Callable[[Vm, Arguments], Any]
+    needs: Mapping[str, str] = field(default_factory=dict)
+    """Arguments that must be there, and their types."""
+    takes: Mapping[str, str] = field(default_factory=dict)
+    """Arguments that may be there."""
+    free: bool = False
+    """Whether ``run`` looks at the names of its arguments itself."""
+
+
+def execute(vm: Vm, name: str, arguments: Arguments) -> Any:
+    """Run a command and return its ``return`` member.
+
+    :raise MonitorError: there is no such command, or it refuses.
+    """
+    command = COMMANDS.get(name)
+    if command is None:
+        raise MonitorError(f"The command {name} has not been found", "CommandNotFound")
+    allowed = {**command.needs, **command.takes}
+    for key, value in arguments.items():
+        if command.free:
+            break
+        if key not in allowed:
+            raise MonitorError(f"Parameter '{key}' is unexpected")
+        _check_type(key, value, allowed[key])
+    for key in command.needs:
+        if key not in arguments:
+            raise MonitorError(f"Parameter '{key}' is missing")
+    return command.run(vm, arguments)
+
+
+def _check_type(key: str, value: object, wanted: str) -> None:
+    if not isinstance(value, _TYPES[wanted]):
+        raise MonitorError(f"Invalid parameter type for '{key}', expected: {wanted}")
+
+
+def _nothing(do: Callable[[Vm], None]) -> Command:
+    def run(vm: Vm, _: Arguments) -> dict[str, Any]:
+        do(vm)
+        return {}
+
+    return Command(run)
+
+
+def _query_status(vm: Vm, _: Arguments) -> dict[str, Any]:
+    return {"status": vm.state, "running": vm.state == "running"}
+
+
+def _query_cpus(vm: Vm, _: Arguments) -> list[dict[str, Any]]:
+    return [{"cpu-index": 0, "thread-id": vm.vcpu.thread_id, "target": "ramferry"}]
+
+
+def _query_capabilities(vm: Vm, _: Arguments) -> list[dict[str, Any]]:
+    states = vm.migration.capabilities
+    return [{"capability": name, "state": state} for name, state in states.items()]
+
+
+def _set_capabilities(vm: Vm, arguments: Arguments) -> dict[str, Any]:
+    vm.refuse_while_migrating()
+    wanted: list[tuple[str, bool]] = []
+    for index, item in enumerate(arguments["capabilities"]):
+        place = f"capabilities[{index}]"
+        if not isinstance(item, dict):
+            raise MonitorError(f"Invalid parameter type for '{place}', expected: object")
+        for key, kind in (("capability", "string"), ("state", "boolean")):
+            if key not in item:
+                raise MonitorError(f"Parameter '{place}.{key}' is missing")
+            _check_type(f"{place}.{key}", item[key], kind)
+        vm.migration.check_capability(item["capability"], item["state"])
+        wanted.append((item["capability"], item["state"]))
+    for name, state in wanted:
+        vm.migration.set_capability(name, state)
+    return {}
+
+
+def _set_parameters(vm: Vm, arguments: Arguments) -> dict[str, Any]:
+    vm.set_parameters(arguments)
+    return {}
+
+
+def _migrate(vm: Vm, arguments: Arguments) -> dict[str, Any]:
+    if "uri" not in arguments:
+        raise MonitorError("need either 'uri' or 'channels' argument")
+    vm.migrate(parse(arguments["uri"]))
+    return {}
+
+
+def _migrate_incoming(vm: Vm, arguments: Arguments) -> dict[str, Any]:
+    vm.migrate_incoming(parse(arguments["uri"]))
+    return {}
+
+
+def _migrate_continue(vm: Vm, arguments: Arguments) -> dict[str, Any]:
+    if arguments["state"] != "pre-switchover":
+        raise MonitorError(f"Parameter 'state' does not accept value '{arguments['state']}'")
+    vm.proceed()
+    return {}
+
+
+def _human(vm: Vm, arguments: Arguments) -> str:
+    return human.run(vm, arguments["command-line"])
+
+
+def _query_guest(vm: Vm, _: Arguments) -> dict[str, Any]:
+    """What only this guest has to tell; its memory is file ``ram-fd`` of process ``pid``."""
+    work = vm.vcpu.workload
+    return {
+        "counter": vm.vcpu.counter,
+        "beats": vm.vcpu.beats,
+        "rate": work.rate,
+        "pattern": work.pattern,
+        "changed": work.changed,
+        "memory": vm.ram.total,
+        "ram-fd": vm.ram.fd,
+        "tracker": vm.tracker,
+        "failure": vm.failure,
+    }
+
+
+def _schema(vm: Vm, _: Arguments) -> list[dict[str, Any]]:  # noqa: ARG001
+    """The commands and their arguments, as far as they have any."""
+    entries: list[dict[str, Any]] = [
+        {"name": "int", "meta-type": "builtin", "json-type": "int"},
+        {"name": "str", "meta-type": "builtin", "json-type": "string"},
+        {"name": "any", "meta-type": "builtin", "json-type": "value"},
+    ]
+    for name, command in COMMANDS.items():
+        arg_type = f"{name}-arg"
+        members: list[dict[str, Any]] = [{"name": key, "type": "any"} for key in command.needs]
+        members += [{"name": key, "type": "any", "default": None} for key in command.takes]
+        if name == "migrate-set-parameters":
+            members = [_member(key, entries) for key in PARAMETERS]
+        entries.append({"name": arg_type, "meta-type": "object", "members": members})
+        entries.append(
+            {"name": name, "meta-type": "command", "arg-type": arg_type, "ret-type": "any"}
+        )
+    return entries
+
+
+def _member(name: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
+    choices = PARAMETERS[name].choices
+    if not choices:
+        return {"name": name, "type": "int", "default": None}
+    kind = f"{name}-enum"
+    entries.append({"name": kind, "meta-type": "enum", "values": list(choices)})
+    return {"name": name, "type": kind, "default": None}
+
+
+COMMANDS: Final[Mapping[str, Command]] = {
+    "query-status": Command(_query_status),
+    "query-version": Command(lambda vm, _: VERSION),  # noqa: ARG005
+    "query-name": Command(lambda vm, _: {"name": "ramferry"}),  # noqa: ARG005
+    "query-commands": Command(lambda vm, _: [{"name": name} for name in COMMANDS]),  # noqa: ARG005
+    "query-qmp-schema": Command(_schema),
+    "query-cpus-fast": Command(_query_cpus),
+    "query-block": Command(lambda vm, _: []),  # noqa: ARG005
+    "query-migrate": Command(lambda vm, _: vm.query_migrate()),
+    "query-migrate-capabilities": Command(_query_capabilities),
+    "query-migrate-parameters": Command(lambda vm, _: dict(vm.migration.parameters)),
+    "migrate-set-capabilities": Command(_set_capabilities, needs={"capabilities": "array"}),
+    "migrate-set-parameters": Command(_set_parameters, free=True),
+    "migrate": Command(_migrate, takes={"uri": "string", "detach": "boolean", "resume": "boolean"}),
+    "migrate_cancel": _nothing(Vm.cancel),
+    "migrate-continue": Command(_migrate_continue, needs={"state": "string"}),
+    "migrate-incoming": Command(_migrate_incoming, needs={"uri": "string"}),
+    "stop": _nothing(Vm.stop),
+    "cont": _nothing(Vm.cont),
+    "quit": _nothing(Vm.quit),
+    "human-monitor-command": Command(
+        _human, needs={"command-line": "string"}, takes={"cpu-index": "any"}
+    ),
+    "x-query-guest": Command(_query_guest),
+}

@@ -1,0 +1,71 @@
+"""``query-migrate`` of the built-in guest: QEMU's members, from what sender and receiver count."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ramferry.metrics import SendProgress
+from ramferry.transport.address import Address, TcpAddress
+
+
+def of_source(progress: SendProgress, error: str) -> dict[str, Any]:
+    """For a guest that leaves or has left.
+
+    :param error: why it failed; empty where it did not.
+    """
+    info: dict[str, Any] = {"status": progress.status}
+    if error and progress.status == "failed":
+        return info | {"error-desc": error}
+    if progress.status == "setup":
+        return info
+    info |= {
+        "total-time": progress.total_ms,
+        "setup-time": progress.setup_ms,
+        "ram": _ram(progress),
+    }
+    if progress.downtime_ms is not None:
+        info["downtime"] = progress.downtime_ms
+    elif progress.status == "active":
+        info["expected-downtime"] = progress.expected_downtime_ms
+    return info
+
+
+def _ram(progress: SendProgress) -> dict[str, int | float]:
+    counters = progress.counters
+    main = sum(one.bytes_out for one in counters.channels if one.name == "main")
+    seconds = max(progress.total_ms - progress.setup_ms, 1) / 1000
+    pages = counters.pages + counters.zero_pages
+    page_size = counters.guest_bytes // counters.pages if counters.pages else 4096
+    return {
+        "total": progress.total_bytes,
+        "remaining": progress.remaining_bytes,
+        "transferred": counters.bytes_out,
+        "mbps": counters.bytes_out * 8 / 1e6 / seconds,
+        "pages-per-second": round(pages / seconds),
+        "normal": counters.pages,
+        "normal-bytes": counters.guest_bytes,
+        "duplicate": counters.zero_pages,
+        "page-size": page_size,
+        "dirty-sync-count": progress.dirty_syncs,
+        "dirty-pages-rate": progress.dirty_pages_per_second,
+        "multifd-bytes": counters.bytes_out - main,
+        "precopy-bytes": main,
+    }
+
+
+def of_destination(status: str, error: str, address: Address | None) -> dict[str, Any]:
+    """For a guest that is awaited or has come."""
+    if status == "none":
+        return {}
+    info: dict[str, Any] = {"status": status}
+    if error:
+        info["error-desc"] = error
+    if address is not None and status in ("setup", "active"):
+        info["socket-address"] = [_socket_address(address)]
+    return info
+
+
+def _socket_address(address: Address) -> dict[str, str]:
+    if isinstance(address, TcpAddress):
+        return {"type": "inet", "host": address.host, "port": str(address.port)}
+    return {"type": "unix", "path": address.path}

@@ -1,0 +1,180 @@
+"""The built-in guest's QMP server: connections, greeting, commands in, replies and events out.
+
+More than one client may be connected; each has a thread of its own, and hears every event.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+from ramferry.guest.commands import VERSION, execute
+from ramferry.guest.errors import MonitorError
+from ramferry.guest.vm import Vm
+from ramferry.transport import sockets
+from ramferry.transport.address import Address
+
+MAX_REQUEST: Final = 1 << 20
+"""Bytes of a request; whoever sends more is no monitor's client."""
+_PATIENCE: Final = struct.pack("ll", 5, 0)
+"""Seconds for a client to take what it is sent: events come from the guest's own threads."""
+_NEGOTIATE: Final = "qmp_capabilities"
+_MEMBERS: Final = ("execute", "arguments", "id")
+_DECODER: Final = json.JSONDecoder()
+
+
+class Monitor:
+    """Listens until it is closed; a context manager that does so."""
+
+    def __init__(self, vm: Vm, address: Address) -> None:
+        """:raise HostError: the address is in use or not ours to take."""
+        self._vm = vm
+        self._address = address
+        self._listener = sockets.listen(address)
+        self._listener.setblocking(True)
+        self.address = sockets.local_address(self._listener)
+        """Where it listens, port included."""
+        self._clients: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []
+        self._start(self._accept)
+
+    def close(self) -> None:
+        """End every connection."""
+        sockets.cut(self._listener)
+        for sock in list(self._clients):
+            sockets.cut(sock)
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(5.0)
+        sockets.end_listening(self._listener, self._address)
+
+    def __enter__(self) -> Monitor:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _start(self, run: Any, *arguments: object) -> None:
+        thread = threading.Thread(target=run, args=arguments, name="monitor", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return  # closed
+            sock.setblocking(True)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _PATIENCE)
+            self._clients.add(sock)
+            self._start(self._serve, sock)
+
+    def _serve(self, sock: socket.socket) -> None:
+        client = _Client(self._vm, sock)
+        try:
+            with suppress(OSError):  # it went away; what it had asked for is done
+                client.run()
+        finally:
+            client.end()
+            self._clients.discard(sock)
+            sock.close()
+
+
+class _Client:
+    """One connection."""
+
+    def __init__(self, vm: Vm, sock: socket.socket) -> None:
+        self._vm = vm
+        self._sock = sock
+        self._ready = False
+        self._sending = threading.Lock()
+        self.end = vm.listen(self._tell)
+
+    def run(self) -> None:
+        """Serve it to its end."""
+        self._send({"QMP": {"version": VERSION, "capabilities": []}})
+        text = ""
+        while data := self._sock.recv(65536):
+            text += data.decode("utf-8", "replace")
+            text = self._requests(text.lstrip())
+            if len(text) > MAX_REQUEST:
+                self._send(_error(MonitorError(f"a request of more than {MAX_REQUEST} bytes")))
+                return
+
+    def _requests(self, text: str) -> str:
+        """Answer what is whole; what is left."""
+        while text:
+            try:
+                request, end = _DECODER.raw_decode(text)
+            except json.JSONDecodeError as error:
+                line, newline, rest = text.partition("\n")
+                if not newline or error.pos >= len(line):
+                    return text  # more is to come
+                self._send(_error(MonitorError(f"JSON parse error, {error.msg}")))
+                text = rest.lstrip()
+                continue
+            self._send(self._answer(request))
+            text = text[end:].lstrip()
+        return text
+
+    def _answer(self, request: object) -> dict[str, Any]:
+        reply: dict[str, Any] = {}
+        try:
+            if not isinstance(request, dict):
+                raise MonitorError("QMP input must be a JSON object")
+            if "id" in request:
+                reply["id"] = request["id"]
+            return reply | {"return": self._execute(request)}
+        except MonitorError as error:
+            return reply | _error(error)
+
+    def _execute(self, request: Mapping[str, Any]) -> Any:
+        for member in request:
+            if member not in _MEMBERS:
+                raise MonitorError(f"QMP input member '{member}' is unexpected")
+        if "execute" not in request:
+            raise MonitorError("QMP input lacks member 'execute'")
+        name, arguments = request["execute"], request.get("arguments", {})
+        if not isinstance(name, str):
+            raise MonitorError("QMP input member 'execute' must be a string")
+        if not isinstance(arguments, dict):
+            raise MonitorError("QMP input member 'arguments' must be an object")
+        if name == _NEGOTIATE:
+            return self._negotiate()
+        if not self._ready:
+            raise MonitorError(
+                f"Expecting capabilities negotiation with '{_NEGOTIATE}'", "CommandNotFound"
+            )
+        return execute(self._vm, name, arguments)
+
+    def _negotiate(self) -> dict[str, Any]:
+        if self._ready:
+            raise MonitorError(
+                "Capabilities negotiation is already complete, command ignored", "CommandNotFound"
+            )
+        self._ready = True
+        return {}
+
+    def _tell(self, event: str, data: Mapping[str, object]) -> None:
+        if not self._ready:
+            return
+        seconds, fraction = divmod(time.time(), 1)
+        stamp = {"seconds": int(seconds), "microseconds": int(fraction * 1e6)}
+        message = {"event": event, "timestamp": stamp} | ({"data": data} if data else {})
+        with suppress(OSError):  # its own thread notices
+            self._send(message)
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        with self._sending:
+            self._sock.sendall(json.dumps(message).encode() + b"\r\n")
+
+
+def _error(error: MonitorError) -> dict[str, Any]:
+    return {"error": {"class": error.kind, "desc": str(error)}}
