@@ -2,10 +2,10 @@
 # Gets the programs Ramferry is tested against; does nothing where they are there already.
 #
 #   tools/peers.sh qemu   a qemu-system-x86_64 on the PATH
-#   tools/peers.sh        that, a C compiler, and under build/peers: Debian 13's QEMU 10.0, the
-#                         real qzip and libqatzip
+#   tools/peers.sh        that, a C compiler, Chromium, and under build/peers: Debian 13's QEMU 10.0,
+#                         the real qzip and libqatzip
 #
-# Only QEMU and cc on the PATH are installed on the system, and only with root's rights. Everything
+# Only QEMU, cc and chromium on the PATH are installed on the system, and only with root's rights. Everything
 # else is fetched with a private apt configuration and unpacked under build/peers/trixie, which
 # takes no rights. The commands in build/peers/bin run those programs with their own dynamic loader and
 # libraries: they see the caller's files, sockets and devices, and keep the caller's process id.
@@ -52,6 +52,19 @@ compiler() {
     fi
     miss "there is no cc on the PATH: install it (Debian and Ubuntu, as root: apt-get install gcc" \
         "libc6-dev); until then what needs a stand-in for a device is skipped."
+}
+
+# The pages of `ramferry report` are looked at in it; Ubuntu has no such package.
+browser() {
+    command -v chromium >/dev/null && return 0
+    if may_install; then
+        say "installing chromium with apt-get"
+        apt_install chromium && return 0
+        miss "apt-get could not install chromium (its words are above): what needs a browser is skipped."
+        return 0
+    fi
+    miss "there is no chromium on the PATH: install it (Debian, as root: apt-get install chromium);" \
+        "until then what needs a browser is skipped."
 }
 
 # Prints the address of this host's own Debian archive, as apt knows it from whatever file and
@@ -210,6 +223,7 @@ case ${1:-all} in
     all)
         qemu_on_path
         compiler
+        browser
         trixie_peers
         ;;
     *) fail "the argument is qemu or all, not $1." ;;

@@ -28,6 +28,7 @@ COMMANDS = {
     "guest": "a guest with QEMU's monitor, where there is no QEMU",
     "demo": "migrate a real guest with none, zstd and qatzip, and print the table",
     "bench": "compare methods and routes side by side on this machine",
+    "report": "what bench measured, as a page with plots, text, Markdown or CSV",
     "doctor": "QAT, IAA and QEMUs of this host: what is wrong, and what mends it",
     "plan": "memory to reserve, and QATzip, QPL or software",
 }

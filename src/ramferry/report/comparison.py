@@ -194,17 +194,18 @@ def _counted_run(run: object) -> object:
 def _check(comparison: Comparison, name: str) -> None:
     """What types cannot say."""
     where = f"{name}:"
-    _one_of(HOW, comparison.scenario.link.how, joined(where, "scenario.link.how"))
+    _one_of(HOW, comparison.scenario.link.how, f"{where} scenario.link.how")
     labels: set[str] = set()
     for index, case in enumerate(comparison.cases):
-        place = joined(where, f"cases[{index}]")
+        place = f"{where} cases[{index}]"
         _one_of(ROUTES, case.route, joined(place, "route"))
         if case.label in labels:
             raise Damaged(f"{place}.label is the label of another case, too")
         labels.add(case.label)
         for number, run in enumerate(case.runs):
             if (run.result is None) != bool(run.error):
-                raise Damaged(f"{place}.runs[{number}] has not either a result or an error")
+                said = "both a result and an" if run.error else "neither a result nor an"
+                raise Damaged(f"{place}.runs[{number}] has {said} error")
 
 
 def _one_of(allowed: tuple[str, ...], value: str, where: str) -> None:

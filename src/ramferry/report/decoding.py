@@ -24,6 +24,8 @@ MOST_BYTES: Final = 256 << 20
 """Of a file: a thousand runs of an hour each, sampled ten times a second, take less."""
 MOST_DEPTH: Final = 16
 """Of free-form facts."""
+LONGEST_NAME: Final = 40
+"""Characters that a sentence shows of a name that the document chose."""
 
 _SAID: Final = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
 
@@ -80,7 +82,8 @@ def record(kind: type[Record], value: object, where: str) -> Record:
 
 def joined(where: str, name: str) -> str:
     """The place of a field inside a place."""
-    return f"{where}{' ' if where.endswith(':') else '.'}{name}"
+    shown = name if name.isidentifier() else repr(name[:LONGEST_NAME])
+    return f"{where}{' ' if where.endswith(':') else '.'}{shown}"
 
 
 @cache

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ramferry.report.comparison import CaseRuns, Comparison
-from ramferry.report.grids import NOT_SIGNIFICANT, Cell, Column, Grid, facts
-from ramferry.report.measures import MEASURES, Measure, Spread, significant, spread_of
+from ramferry.report.grids import Cell, Column, Grid, facts
+from ramferry.report.measures import MEASURES, Measure, Spread, doubt, spread_of
 from ramferry.report.table import NOT_KNOWN
 
 
@@ -51,9 +51,8 @@ def _verdict(measure: Measure, old: Spread, new: Spread) -> Cell:
         text = f"{(new.middle / old.middle - 1) * 100:+.1f} %"
     else:
         text = f"{measure.text(old.middle)} → {measure.text(new.middle)}"
-    if not significant(old, new):
-        return Cell(text, NOT_SIGNIFICANT, faint=True)
-    return Cell(text, f"{measure.text(old.middle)} → {measure.text(new.middle)}")
+    why = doubt(old, new)
+    return Cell(text, why or f"{measure.text(old.middle)} → {measure.text(new.middle)}", bool(why))
 
 
 def _notes(before: Named, after: Named) -> tuple[str, ...]:

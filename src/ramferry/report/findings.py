@@ -13,16 +13,15 @@ from ramferry.report.measures import (
     WIRE,
     Measure,
     Spread,
-    significant,
+    doubt,
     spread_of,
 )
-from ramferry.report.units import memory
 
 _ASKED: Final[tuple[tuple[str, Measure, Callable[[float], str]], ...]] = (
     ("Fastest", TOTAL, lambda value: f"{value / 1000:.2f} s"),
     ("Shortest downtime", DOWNTIME, lambda value: f"{value:.0f} ms"),
     ("Least CPU", CPU_PER_GIB, lambda value: f"{value:.2f} s per GiB of guest"),
-    ("Fewest bytes sent", WIRE, lambda value: memory(round(value))),
+    ("Fewest bytes sent", WIRE, lambda value: f"{value / 2**20:.0f} MiB"),
 )
 
 
@@ -39,9 +38,7 @@ def warnings(comparison: Comparison) -> tuple[str, ...]:
         said.append("The benchmark was interrupted: runs are missing.")
     failed = sum(bool(run.error) for case in comparison.cases for run in case.runs)
     if failed:
-        said.append(
-            f"{failed} run{' failed' if failed == 1 else 's failed'}: they are listed below."
-        )
+        said.append(f"{failed} run{'' if failed == 1 else 's'} failed: listed below.")
     if comparison.scenario.scaling:
         said.append(comparison.scenario.scaling)
     return tuple(said)
@@ -63,6 +60,6 @@ def _least(
 
 
 def _next(second: str, spreads: dict[str, Spread], first: str, say: Callable[[float], str]) -> str:
-    if significant(spreads[first], spreads[second]):
-        return f"next is {second}, {say(spreads[second].middle)}"
-    return f"its difference from {second}, {say(spreads[second].middle)}, is not significant"
+    why = doubt(spreads[first], spreads[second])
+    after = f"next is {second}, {say(spreads[second].middle)}"
+    return f"{after} ({why})" if why else after

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from ramferry.report.comparison import UNSHAPED, CaseRuns, Comparison
 from ramferry.report.measures import (
@@ -16,14 +15,12 @@ from ramferry.report.measures import (
     Spread,
     base_of,
     documented_ratios,
+    doubt,
     quotient,
-    significant,
     spread_of,
 )
 from ramferry.report.table import NOT_KNOWN
 from ramferry.report.units import memory, rate
-
-NOT_SIGNIFICANT: Final = "not significant"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +74,16 @@ def _result_row(case: CaseRuns, guest_memory: int) -> tuple[Cell, ...]:
     figures = [figure(measure, spread_of(case, measure, guest_memory)) for measure in MEASURES]
     backends = dict.fromkeys(result.backend for result in case.results)
     done, begun = len(case.results), len(case.runs)
-    runs = Cell(str(done)) if done == begun else Cell(f"{done} of {begun}", "failed: see below")
+    runs = Cell(str(done)) if done == begun else Cell(str(done), f"{begun - done} failed")
     return (Cell(case.label), *figures, runs, Cell("; ".join(backends) or NOT_KNOWN))
 
 
 def figure(measure: Measure, found: Spread | None) -> Cell:
-    """A median above its spread; of one run, the figure alone."""
+    """A median above its spread; where the runs do not differ, the figure alone."""
     if found is None:
         return Cell(NOT_KNOWN, faint=True)
-    text = measure.text(found.middle)
-    if found.count < 2:
-        return Cell(text)
-    return Cell(text, f"{measure.text(found.low)} – {measure.text(found.high)}")
+    text, low, high = (measure.text(one) for one in (found.middle, found.low, found.high))
+    return Cell(text, "" if low == high else f"{low} – {high}")
 
 
 def ratios(comparison: Comparison) -> Grid:
@@ -129,9 +124,8 @@ def _ratio_cell(over: Spread | None, under: Spread | None) -> Cell:
     found = quotient(over, under) if over and under else None
     if over is None or under is None or found is None:
         return Cell(NOT_KNOWN, faint=True)
-    if not significant(over, under):
-        return Cell(f"{found.middle:.2f}", NOT_SIGNIFICANT, faint=True)
-    return Cell(f"{found.middle:.2f}", f"{found.low:.2f} – {found.high:.2f}")
+    why = doubt(over, under)
+    return Cell(f"{found.middle:.2f}", why or f"{found.low:.2f} – {found.high:.2f}", bool(why))
 
 
 def failures(comparison: Comparison) -> Grid | None:

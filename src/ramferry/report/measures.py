@@ -21,6 +21,10 @@ one lie beyond all of the other in a third of all attempts with two runs each, i
 three, in 1 of 35 with four."""
 
 
+NOT_SIGNIFICANT: Final = "not significant"
+TOO_FEW: Final = "too few runs"
+
+
 @dataclass(frozen=True, slots=True)
 class Spread:
     """A figure over the runs of a case."""
@@ -65,11 +69,25 @@ def _of_result(
     return of_run
 
 
-def _cpu_per_gib(run: Run, memory: int) -> float | None:
-    """CPU seconds of both sides per GiB of the guest's memory."""
-    if run.send_cpu_seconds is None or run.recv_cpu_seconds is None or not memory:
+def send_cpu_per_gib(run: Run, memory: int) -> float | None:
+    """CPU seconds of the sending side per GiB of the guest's memory; None for a failed run."""
+    return _per_gib(run, run.send_cpu_seconds, memory)
+
+
+def recv_cpu_per_gib(run: Run, memory: int) -> float | None:
+    """The same of the receiving side."""
+    return _per_gib(run, run.recv_cpu_seconds, memory)
+
+
+def _per_gib(run: Run, seconds: float | None, memory: int) -> float | None:
+    if run.result is None or seconds is None or not memory:
         return None
-    return (run.send_cpu_seconds + run.recv_cpu_seconds) / (memory / GIB)
+    return seconds / (memory / GIB)
+
+
+def _cpu_per_gib(run: Run, memory: int) -> float | None:
+    send, recv = send_cpu_per_gib(run, memory), recv_cpu_per_gib(run, memory)
+    return None if send is None or recv is None else send + recv
 
 
 TOTAL: Final = Measure("total_ms", "total time", "ms", 0, _of_result(lambda r: r.total_ms))
@@ -125,6 +143,13 @@ def significant(a: Spread, b: Spread) -> bool:
     Never with fewer runs than ``FEWEST``.
     """
     return min(a.count, b.count) >= FEWEST and (a.high < b.low or b.high < a.low)
+
+
+def doubt(a: Spread, b: Spread) -> str:
+    """Why a difference between two cases proves nothing; empty where it is significant."""
+    if significant(a, b):
+        return ""
+    return NOT_SIGNIFICANT if min(a.count, b.count) >= FEWEST else TOO_FEW
 
 
 def quotient(over: Spread, under: Spread) -> Spread | None:

@@ -6,7 +6,7 @@ import html
 import re
 
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|&~])")
-_BLOCK = re.compile(r"^(?=[#+=-])|^(\d+)(?=[.)])")
+_BLOCK = re.compile(r"^(?=[#+=-])|^(\d+)(?=[.)](?:\s|$))")
 _FORMULA = ("=", "+", "-", "@", "\t")
 
 

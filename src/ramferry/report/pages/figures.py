@@ -69,5 +69,11 @@ def layout(height: int, **more: Any) -> dict[str, Any]:
 
 
 def legend() -> dict[str, Any]:
-    """Below the plot, in as many lines as it takes."""
-    return {"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top", "font": {"size": 12}}
+    """Layout for a legend above the plot, in as many lines as it takes."""
+    place = {"orientation": "h", "x": 0, "y": 1.03, "yanchor": "bottom"}
+    return {"showlegend": True, "legend": {**place, "font": {"size": 12}}}
+
+
+def with_legend(cases: int) -> int:
+    """Height in pixels that leaves room for the plot where each case has a line of legend."""
+    return 330 + 22 * cases

@@ -6,17 +6,18 @@
   const coarse = matchMedia("(pointer: coarse)");
   const config = { responsive: true, displayModeBar: false, displaylogo: false };
 
-  // "@zstd" → the value of --zstd in page.css
-  function coloured(value, styles) {
-    if (typeof value === "string" && value.startsWith("@")) {
-      return styles.getPropertyValue(`--${value.slice(1)}`).trim();
+  // under a name that ends in "color": "@zstd" → the value of --zstd in page.css
+  function coloured(value, styles, name = "") {
+    if (typeof value === "string") {
+      const found = name.endsWith("color") && value.startsWith("@");
+      return found ? styles.getPropertyValue(`--${value.slice(1)}`).trim() : value;
     }
     if (Array.isArray(value)) {
-      return value.map((one) => coloured(one, styles));
+      return value.map((one) => coloured(one, styles, name));
     }
     if (value !== null && typeof value === "object") {
       return Object.fromEntries(
-        Object.entries(value).map(([name, one]) => [name, coloured(one, styles)]),
+        Object.entries(value).map(([key, one]) => [key, coloured(one, styles, key)]),
       );
     }
     return value;
@@ -24,8 +25,7 @@
 
   function draw(place) {
     const figure = figures[place.dataset.figure];
-    const layout = coloured(figure.layout, getComputedStyle(document.documentElement));
-    const data = coloured(figure.data, getComputedStyle(document.documentElement));
+    const { data, layout } = coloured(figure, getComputedStyle(document.documentElement));
     // a finger that scrolls the page must not zoom a plot
     layout.dragmode = coarse.matches ? false : "zoom";
     return Plotly.react(place, data, layout, config);

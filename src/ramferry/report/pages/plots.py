@@ -8,9 +8,16 @@ from typing import Any, Final
 
 from ramferry.report.comparison import CaseRuns, Comparison, Run
 from ramferry.report.differences import Named, shared
-from ramferry.report.measures import CPU_PER_GIB, GIB, RATIO, Spread, spread
+from ramferry.report.measures import (
+    CPU_PER_GIB,
+    RATIO,
+    Spread,
+    recv_cpu_per_gib,
+    send_cpu_per_gib,
+    spread,
+)
 from ramferry.report.pages.escaping import in_plot
-from ramferry.report.pages.figures import Figure, axis, layout, legend, styles
+from ramferry.report.pages.figures import Figure, axis, layout, legend, styles, with_legend
 
 BAR: Final = 14
 """Height of a bar in pixels; the y axis of bars is in pixels, so that labels keep their place."""
@@ -55,8 +62,8 @@ def downtime(comparison: Comparison) -> Figure:
 def cpu(comparison: Comparison) -> Figure:
     """CPU seconds of each side per GiB of the guest's memory, with their spreads."""
     memory = comparison.scenario.memory_bytes
-    send = _over(comparison.cases, lambda run: _per_gib(run.send_cpu_seconds, memory))
-    recv = _over(comparison.cases, lambda run: _per_gib(run.recv_cpu_seconds, memory))
+    send = _over(comparison.cases, lambda run: send_cpu_per_gib(run, memory))
+    recv = _over(comparison.cases, lambda run: recv_cpu_per_gib(run, memory))
     series = [Series("send", send), Series("receive", recv, _PALE)]
     return _bars(_rows(comparison), series, "s per GiB", 2)
 
@@ -96,7 +103,7 @@ def ratio_against_cpu(comparison: Comparison) -> Figure:
         "xaxis": axis("CPU seconds of both sides per GiB of guest"),
         "yaxis": axis("ratio"),
     }
-    return {"data": data, "layout": layout(460, showlegend=True, legend=legend(), **axes)}
+    return {"data": data, "layout": layout(with_legend(len(comparison.cases)), **axes, **legend())}
 
 
 def _seconds(run: Run) -> float | None:
@@ -105,10 +112,6 @@ def _seconds(run: Run) -> float | None:
 
 def _still(run: Run) -> float | None:
     return None if run.result is None else run.result.downtime_ms
-
-
-def _per_gib(seconds: float | None, memory: int) -> float | None:
-    return None if seconds is None or not memory else seconds / (memory / GIB)
 
 
 def _over(cases: Sequence[CaseRuns], quantity: Quantity) -> list[Spread | None]:

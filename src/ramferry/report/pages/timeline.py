@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from ramferry.report.comparison import CaseRuns, Comparison, Run, TimelinePoint
 from ramferry.report.pages.escaping import in_plot
-from ramferry.report.pages.figures import Figure, axis, layout, legend, styles
+from ramferry.report.pages.figures import Figure, axis, layout, legend, styles, with_legend
 
 MOVING: Final = frozenset({"none", "setup", "wait-unplug", "active"})
 """QEMU's statuses in which the guest runs at the source; the others belong to the switchover."""
@@ -34,7 +34,7 @@ def median_run(case: CaseRuns) -> int | None:
 
 
 def left_over_time(comparison: Comparison) -> Figure | None:
-    """Guest memory left over time, the median run of each case; None where no run has a timeline."""
+    """Guest memory left over time, each case's median run; None where no run has a timeline."""
     look = styles(comparison)
     data = []
     for case in comparison.cases:
@@ -47,8 +47,8 @@ def left_over_time(comparison: Comparison) -> Figure | None:
     if not data:
         return None
     axes = {"xaxis": axis("seconds"), "yaxis": axis("GiB left")}
-    more = {"showlegend": True, "legend": legend(), "hovermode": "closest", **axes}
-    return {"data": data, "layout": layout(420, **more)}
+    height = with_legend(len(data))
+    return {"data": data, "layout": layout(height, hovermode="closest", **axes, **legend())}
 
 
 def one_run(run: Run, colour: str) -> Figure:
@@ -58,7 +58,12 @@ def one_run(run: Run, colour: str) -> Figure:
     guest = _rate(points, lambda one: one.guest_bytes)
     left = _line("left", points, lambda one: one.remaining_bytes / _GIB)
     data = [
-        {**guest, "name": "guest memory", "line": {"color": "@faint", "width": 1.5, "shape": "vh"}},
+        {
+            **guest,
+            "name": "guest memory",
+            "line": {"color": "@ink", "width": 1, "shape": "vh"},
+            "opacity": 0.55,
+        },
         {**wire, "name": "wire", "line": {"color": colour, "width": 2, "shape": "vh"}},
         {**left, "line": {"color": colour, "width": 2}, "yaxis": "y2", "showlegend": False},
     ]
@@ -70,7 +75,8 @@ def one_run(run: Run, colour: str) -> Figure:
         "yaxis2": axis("GiB left", domain=[0, 0.42]),
     }
     more: Figure = {"shapes": shapes, "annotations": texts, "hovermode": "x unified", **axes}
-    plain = layout(480, showlegend=True, legend=legend() | {"y": -0.13}, **more)
+    more["legend"] = {"orientation": "h", "x": 0, "y": -0.13, "font": {"size": 12}}
+    plain = layout(480, showlegend=True, **more)
     return {"data": data, "layout": plain | {"margin": {"l": 52, "r": 14, "t": 34, "b": 46}}}
 
 
