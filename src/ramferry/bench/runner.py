@@ -66,7 +66,8 @@ class Bench:
             link, namespaces = self._link(stack)
             comparison = self._comparison(link)
             self.note(f"booting a guest of {memory(scenario.guest.memory)} and filling it")
-            rig = stack.enter_context(self._rig(namespaces))
+            rig = self._rig(namespaces)
+            stack.enter_context(rig)
 
             def carry(case: Case, hooks: Hooks) -> MigrationResult:
                 return self._carry(rig, case, hooks, link, namespaces)

@@ -24,8 +24,8 @@ DATA: Final = "data"
 IDLE: Final = "idle"
 
 NOT_BY: Final = {QEMU: NATIVE, BUILT_IN_GUEST: BUILT_IN}
-"""Kind of guest → the route that its ends cannot make: native is Ramferry's own sender and receiver,
-which the built-in guest has and a QEMU has not."""
+"""Kind of guest → the route that its ends cannot make: native is Ramferry's own sender and
+receiver, which the built-in guest has and a QEMU has not."""
 
 LEAST_MEMORY: Final = 64 << 20
 """The smallest guest, in bytes, whose figures are more than those of its firmware."""
