@@ -178,9 +178,11 @@ def resumed(before: Comparison, fresh: Comparison) -> Comparison:
     :raise UsageError: it is not; names what differs.
     """
     old, new = before.scenario, fresh.scenario
-    new = replace(new, link=replace(new.link, probed=old.link.probed))
+    if (old.link.rate, old.link.how) != (new.link.rate, new.link.how):
+        here = f"{rate(new.link.rate)} by {new.link.how}"
+        raise _another("scenario", f"link: {rate(old.link.rate)} by {old.link.how}, here {here}")
     for name in records.Scenario.__dataclass_fields__:
-        if getattr(old, name) != getattr(new, name):
+        if name != "link" and getattr(old, name) != getattr(new, name):
             raise _another("scenario", f"{name}: {getattr(old, name)}, here {getattr(new, name)}")
     if [replace(case, runs=()) for case in before.cases] != list(fresh.cases):
         said = ", ".join(case.label for case in before.cases)

@@ -1,4 +1,4 @@
-"""bench.compare: interleaved runs, medians by column, quotients that admit their spread."""
+"""bench.verdicts: quotients that admit their spread, and what relays cost."""
 
 from __future__ import annotations
 
@@ -6,17 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from ramferry.bench.compare import (
-    CASES,
-    Case,
-    compare,
-    medians,
-    quotient,
-    relay_lines,
-    send_cpu_seconds,
-)
-from ramferry.control.plan import RelayMode
+from ramferry.bench.verdicts import quotient, relay_lines, send_cpu_seconds
 from ramferry.metrics import MigrationResult, RelayCounters, RelayResult
+from ramferry.report.comparison import BUILT_IN, RELAY_PAIR, CaseRuns, Run
 
 RUN = MigrationResult(
     name="qatzip",
@@ -38,40 +30,24 @@ RUN = MigrationResult(
 )
 
 
-def test_runs_are_interleaved_after_one_warm_up() -> None:
-    order: list[tuple[int, str]] = []
-    cases = CASES[:3]
-    runs = compare(cases, 2, lambda _: RUN, lambda number, case: order.append((number, case.name)))
-    names = [case.name for case in cases]
-    assert order == [(0, names[0]), *((1, name) for name in names), *((2, name) for name in names)]
-    assert [len(runs[case]) for case in cases] == [2, 2, 2]
-    assert [runs[case][0].name for case in cases] == names
-
-
-def test_a_cases_name_says_who_compresses() -> None:
-    assert Case("zlib", RelayMode.NONE).name == "zlib (QEMU)"
-    assert Case("zlib", RelayMode.BOTH).name == "zlib (relay pair)"
-
-
-def test_a_case_becomes_a_wish() -> None:
-    wish = Case("zstd", RelayMode.BOTH, 3).wish(4, 1_000)
-    assert (wish.method, wish.level, wish.channels) == ("zstd", 3, 4)
-    assert (wish.max_bandwidth, wish.relay) == (1_000, RelayMode.BOTH)
-
-
-def test_every_column_has_its_own_median() -> None:
-    runs = [
-        replace(RUN, total_ms=total, downtime_ms=down, send_cpu_percent=cpu)
-        for total, down, cpu in ((900, 50, 100.0), (1000, 20, 300.0), (5000, 30, 200.0))
-    ]
-    middle = medians(runs)
-    assert (middle.total_ms, middle.downtime_ms, middle.send_cpu_percent) == (1000, 30, 200.0)
-    assert middle.recv_cpu_percent is None
+def case(route: str, *results: MigrationResult | None, method: str = "qatzip") -> CaseRuns:
+    runs = tuple(Run(one, error="" if one else "failed") for one in results)
+    return CaseRuns(f"{method} ({route})", method, 1, 8, route, runs)
 
 
 def test_cpu_seconds_are_percent_of_the_total_time() -> None:
     assert send_cpu_seconds(RUN) == pytest.approx(1.5)
-    assert send_cpu_seconds(replace(RUN, send_cpu_percent=None)) == 0
+    assert send_cpu_seconds(replace(RUN, send_cpu_percent=None)) is None
+
+
+def test_quotients_leave_out_failed_runs_and_admit_that_they_are_few() -> None:
+    over = case(RELAY_PAIR, replace(RUN, total_ms=500), None, replace(RUN, total_ms=700))
+    found = quotient("q", over, case(BUILT_IN, RUN, RUN, RUN), lambda one: one.total_ms)
+    assert found is not None
+    assert (found.low, found.high, found.count) == (0.5, 0.7, 2)
+    assert str(found) == "q: 0.60 (0.50 to 0.70), not significant"
+    unknown = quotient("q", over, over, lambda one: one.recv_cpu_percent)
+    assert unknown is None
 
 
 @pytest.mark.parametrize(
@@ -81,8 +57,10 @@ def test_cpu_seconds_are_percent_of_the_total_time() -> None:
 def test_a_quotient_is_significant_where_all_runs_agree(
     ours: tuple[int, ...], significant: bool
 ) -> None:
-    over = [replace(RUN, total_ms=total) for total in ours]
-    found = quotient("ours over theirs", over, [RUN] * 3, lambda one: one.total_ms)
+    over = case(RELAY_PAIR, *(replace(RUN, total_ms=total) for total in ours))
+    theirs = case(BUILT_IN, *[RUN] * 3)
+    found = quotient("ours over theirs", over, theirs, lambda one: one.total_ms)
+    assert found is not None
     assert found.significant is significant
     assert ("not significant" in str(found)) is not significant
     assert found.low == min(ours) / 1000
