@@ -19,7 +19,7 @@ from ramferry.bench.rig import Load, Rig
 from ramferry.bench.scenario import BUILT_IN_GUEST, DATA, GENERATOR, Case, Scenario, labels
 from ramferry.control.hooks import Hooks
 from ramferry.control.namespaces import HERE, Namespaces
-from ramferry.errors import Cancelled, HostError, MethodUnavailable, RamferryError, UsageError
+from ramferry.errors import HostError, MethodUnavailable, RamferryError, UsageError
 from ramferry.metrics import MigrationResult
 from ramferry.report import comparison as records
 from ramferry.report.comparison import RELAY_PACING, RELAY_PAIR, TC, UNSHAPED, CaseRuns, Comparison
@@ -104,9 +104,6 @@ class Bench:
             wish = replace(wish, max_bandwidth=int(link.rate))
         try:
             return rig.carry(wish, hooks, self.scenario.timeout)
-        except Cancelled as error:
-            rig.revive()
-            raise Cancelled(f"given up after {self.scenario.timeout:.0f} s: {error}") from error
         except RamferryError:
             rig.revive()
             raise

@@ -112,7 +112,7 @@ def parse(raw: bytes, name: str, folder: Path) -> Scenario:
     scenario = Scenario(
         name=Path(name).name.removesuffix(SUFFIX),
         title=top.text("title"),
-        description=top.text("description", "").strip(),
+        description=" ".join(top.text("description", "").split()),
         guest=guest,
         rate=_link_rate(top.table("link", {})),
         cases=_cases(top.tables("cases"), name, guest.kind),
