@@ -30,7 +30,7 @@ check: venv ## format, lint, types, layers, unit and property tests; under a min
 
 bench: venv peers ## compare methods and routes, and saving and restoring, on this machine
 	@$(BIN)/ramferry bench $(ARGS)
-	@$(BIN)/ramferry bench --archives
+	@$(BIN)/ramferry bench archives
 
 venv: ## .venv with pinned versions
 	@tools/venv.sh

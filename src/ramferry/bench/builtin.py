@@ -18,9 +18,10 @@ import numpy as np
 from ramferry.bench.qemu import dies_with_us
 from ramferry.control.hooks import Hooks
 from ramferry.control.migration import migrate
+from ramferry.control.namespaces import HERE, Namespaces, launcher
 from ramferry.control.plan import Wish
 from ramferry.control.qmp import Qmp
-from ramferry.errors import HostError, MigrationFailed, PeerUnreachable
+from ramferry.errors import HostError, MigrationFailed, PeerUnreachable, RamferryError
 from ramferry.guest.workload import Workload
 from ramferry.metrics import MigrationResult
 
@@ -37,13 +38,17 @@ class BuiltIn:
     view of it longer than the guest.
     """
 
-    def __init__(self, memory: int, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self, memory: int, options: Sequence[str] = (), launcher: Sequence[str] = ()
+    ) -> None:
         """
         :param memory: bytes of RAM, whole MiB.
         :param options: more of the command's.
+        :param launcher: what stands before the command, as ``control.namespaces.launcher`` has it.
         """
         self.memory = memory
         self._options = options
+        self._launcher = launcher
 
     def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory(prefix="ramferry-")
@@ -51,10 +56,23 @@ class BuiltIn:
         """For sockets; goes with the guest."""
         self.uri = f"qmp:{self.folder}/qmp"
         self._stderr = (self.folder / "stderr").open("wb")
-        command = [*dies_with_us(), sys.executable, "-m", "ramferry", "guest", "--qmp", self.uri]
+        command = [
+            *self._launcher,
+            *dies_with_us(),
+            sys.executable,
+            "-m",
+            "ramferry",
+            "guest",
+            "--qmp",
+            self.uri,
+        ]
         command += ["--memory", f"{self.memory >> 20}M", *self._options]
         self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=self._stderr, stderr=self._stderr
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=self._stderr,
+            stderr=self._stderr,
+            process_group=0,  # a Ctrl-C is for us
         )
         try:
             self.qmp = self._connect()
@@ -120,15 +138,23 @@ class BuiltIn:
 class BuiltInRig:
     """One built-in guest, and migrations from it to fresh ones: ``rig.Rig`` without a QEMU."""
 
-    def __init__(self, memory: int, files: tuple[Path, ...] = (), options: Sequence[str] = ()):
+    def __init__(
+        self,
+        memory: int,
+        files: tuple[Path, ...] = (),
+        options: Sequence[str] = (),
+        namespaces: Namespaces = HERE,
+    ):
         """
         :param memory: bytes of RAM.
         :param files: what fills it; the generator where there are none.
         :param options: more of ``ramferry guest``'s: its workload.
+        :param namespaces: where the two guests run.
         """
         fill = ["--fill", os.pathsep.join(map(str, files)) if files else "generator"]
         self._memory = memory
-        self.source = BuiltIn(memory, [*fill, *options])
+        self._far = launcher(namespaces.destination)
+        self.source = BuiltIn(memory, [*fill, *options], launcher(namespaces.source))
 
     def __enter__(self) -> Self:
         self.source.__enter__()
@@ -142,20 +168,34 @@ class BuiltInRig:
     ) -> None:
         self.source.__exit__(kind, error, trace)
 
-    def carry(self, wish: Wish, hooks: Hooks) -> MigrationResult:
+    def carry(
+        self, wish: Wish, hooks: Hooks, timeout: float = MIGRATION_SECONDS
+    ) -> MigrationResult:
         """Migrate once, check the guest that arrived, and let the source run on as before.
 
+        :param timeout: seconds until the migration is cancelled.
         :raise RamferryError: as ``control.migration.migrate``; MigrationFailed, too, where RAM or
             counter are not the source's.
         """
-        with BuiltIn(self._memory, ["--incoming", "defer"]) as destination:
+        with BuiltIn(self._memory, ["--incoming", "defer"], self._far) as destination:
             # as with QEMU's prealloc: the first touch of memory is not what is compared
             destination.ram[:] = 0
-            result = migrate(self.source.uri, destination.uri, wish, hooks, MIGRATION_SECONDS)
+            result = migrate(self.source.uri, destination.uri, wish, hooks, timeout)
             destination.qmp.execute("stop")
             self._compare(destination)
         self.source.qmp.execute("cont")
         return result
+
+    def revive(self) -> None:
+        """After a failed ``carry``: let the source's guest run, in a new one where it is gone.
+
+        :raise RamferryError: a new one cannot be started.
+        """
+        try:
+            self.source.qmp.execute("cont")
+        except RamferryError:
+            self.source.__exit__(None, None, None)
+            self.source.__enter__()
 
     def _compare(self, destination: BuiltIn) -> None:
         left, come = self.source.state()["counter"], destination.state()["counter"]

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import os
 import platform
+import zlib
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import psutil
+import zstandard
 
 from ramferry.bench.qemu import QemuBinary, accelerator
 
 _LIBRARIES: Final = ("isal", "deflate", "zlib-ng", "zstandard", "numpy")
+
+PASSING: Final = frozenset({"load_before"})
+"""Facts of a moment; all others are the machine's own."""
+
+_GOVERNORS: Final = "devices/system/cpu/cpufreq/policy*/scaling_governor"
 
 
 def machine_facts(source: QemuBinary, destination: QemuBinary) -> dict[str, object]:
@@ -18,20 +28,44 @@ def machine_facts(source: QemuBinary, destination: QemuBinary) -> dict[str, obje
     return {
         **host_facts(),
         "accelerator": accelerator(),
-        "qemu": {"source": source.name, "destination": destination.name},
+        "qemu": {"source": _full(source), "destination": _full(destination)},
     }
 
 
-def host_facts() -> dict[str, object]:
+def host_facts(sysfs: Path = Path("/sys")) -> dict[str, object]:
     """What holds whatever guest runs."""
     return {
         "cpu": _cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
+        "memory_bytes": psutil.virtual_memory().total,
+        "governor": _governor(sysfs),
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "libraries": {name: version(name) for name in _LIBRARIES},
+        "libraries": {name: version(name) for name in _LIBRARIES}
+        | {
+            "libzstd": ".".join(map(str, zstandard.ZSTD_VERSION)),
+            "zlib": zlib.ZLIB_RUNTIME_VERSION,
+        },
         "load_before": os.getloadavg()[0],
     }
+
+
+def difference(before: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """The first fact in which two machines differ: "kernel: 6.1, here 6.18"; empty where none."""
+    for name in dict.fromkeys([*before, *here]):
+        if name not in PASSING and before.get(name) != here.get(name):
+            return f"{name}: {before.get(name)}, here {here.get(name)}"
+    return ""
+
+
+def _full(binary: QemuBinary) -> str:
+    return ".".join(map(str, binary.version))
+
+
+def _governor(sysfs: Path) -> str:
+    """Of all CPUs; or that the kernel does not choose the frequency, as in most guests."""
+    found = sorted({path.read_text().strip() for path in sysfs.glob(_GOVERNORS)})
+    return ", ".join(found) or "none: no cpufreq here"
 
 
 def _cpu_model() -> str:

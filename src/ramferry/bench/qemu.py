@@ -66,7 +66,7 @@ def find_qemus(environ: Mapping[str, str] = os.environ) -> list[QemuBinary]:
     """
     on_path = shutil.which(COMMAND, path=environ.get("PATH"))
     candidates = [Path(on_path)] if on_path else []
-    for folder in _peer_folders(environ):
+    for folder in peer_folders(environ):
         candidates += sorted(folder.glob(f"{COMMAND}*"))
     found: dict[tuple[int, int, int], QemuBinary] = {}
     for path in candidates:
@@ -132,6 +132,7 @@ class Qemu:
         accel: str | None = None,
         ram_folder: Path = Path("/dev/shm"),
         options: Sequence[str] = (),
+        launcher: Sequence[str] = (),
     ) -> None:
         """Describe a QEMU; entering the context starts it.
 
@@ -145,6 +146,7 @@ class Qemu:
         :param ram_folder: where the RAM's file is made; a folder in memory, or a guest's every
             write goes to a disk.
         :param options: more of QEMU's own options.
+        :param launcher: what stands before the command, as ``control.namespaces.launcher`` has it.
         """
         self.binary = binary
         self.memory = memory
@@ -154,6 +156,7 @@ class Qemu:
         self._flags = [*(["-S"] if paused else []), *(["-incoming", "defer"] if incoming else [])]
         self._ram_folder = ram_folder
         self._options = options
+        self._launcher = launcher
 
     def __enter__(self) -> Self:
         self._check_room()
@@ -219,7 +222,7 @@ class Qemu:
     def _start(self, ram_file: Path) -> subprocess.Popen[bytes]:
         with (self.folder / "stderr").open("wb") as stderr:
             return subprocess.Popen(
-                [*dies_with_us(), *self._command(ram_file)],
+                [*self._launcher, *dies_with_us(), *self._command(ram_file)],
                 stdin=subprocess.DEVNULL,
                 stdout=stderr,
                 stderr=stderr,
@@ -270,7 +273,8 @@ def dies_with_us() -> list[str]:
     return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
 
 
-def _peer_folders(environ: Mapping[str, str]) -> list[Path]:
+def peer_folders(environ: Mapping[str, str]) -> list[Path]:
+    """Where peers are looked for beside the PATH."""
     if named := environ.get("RAMFERRY_PEERS"):
         return [Path(part) for part in named.split(os.pathsep) if part]
     here = Path.cwd()

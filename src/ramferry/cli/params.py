@@ -8,8 +8,7 @@ from typing import Any, Final
 import click
 
 from ramferry.qatzip.accelerator import ACCELERATORS
-
-_UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
+from ramferry.report.units import parse_rate, parse_size
 
 
 class Rate(click.ParamType):  # type: ignore[type-arg] # generic in newer click only
@@ -23,17 +22,9 @@ class Rate(click.ParamType):  # type: ignore[type-arg] # generic in newer click 
         """Read a number and a unit; bytes unless it says ``bit``."""
         if isinstance(value, int | float):
             return float(value)
-        text = str(value).strip().lower().removesuffix("/s")
-        divisor = 8 if text.endswith("bit") else 1
-        text = text.removesuffix("bit").removesuffix("b")
-        number = text.rstrip("kmgi")
-        unit = text[len(number) :].upper()
-        try:
-            rate = float(number) * _UNITS[unit] / divisor
-        except (ValueError, KeyError):
+        rate = parse_rate(str(value))
+        if rate is None:
             self.fail(f"{value!r} is no rate: write bytes per second as 125M or 1Gbit", param, ctx)
-        if not 0 <= rate < float("inf"):
-            self.fail(f"{value!r} is no rate: it must not be negative", param, ctx)
         return rate
 
 
@@ -69,16 +60,10 @@ class Size(click.ParamType):  # type: ignore[type-arg] # generic in newer click 
         """Read a number and a unit; MiB where there is none."""
         if isinstance(value, int):
             return value
-        text = str(value).strip().upper().removesuffix("IB").removesuffix("B")
-        number = text.rstrip("MG")
-        shift = {"": 20, "M": 20, "G": 30}.get(text[len(number) :])
-        try:
-            size = float(number) * (1 << shift) if shift else 0.0
-        except ValueError:
-            size = 0.0
-        if not (1 << 20) <= size < float("inf") or size % (1 << 20):
+        size = parse_size(str(value))
+        if size is None:
             self.fail(f"{value!r} is no memory size: write whole MiB as 512M or 2G", param, ctx)
-        return int(size)
+        return size
 
 
 SIZE: Final = Size()

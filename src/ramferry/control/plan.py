@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ramferry.control.address import connectable, is_here_only, port_is_open, qmp_host
+from ramferry.control.namespaces import HERE, Namespaces
 from ramferry.control.probe import QemuFacts
 from ramferry.errors import MethodUnavailable, UsageError
 from ramferry.qatzip.accelerator import AUTO, REQUIRE
@@ -55,6 +56,8 @@ class Wish:
     """Migration URI of a relay that runs on the far host."""
     incoming: str | None = None
     """Migration URI where the destination QEMU is to listen."""
+    namespaces: Namespaces = HERE
+    """Where relays run, and the address that the far side listens at on this host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,8 @@ class RelayStep:
     max_bandwidth: int = 0
     page_size: int = PAGE_SIZE
     accelerator: str = AUTO
+    namespace: str = ""
+    """Network namespace to run in; empty: ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +151,8 @@ def _relays(wish: Wish, sockets: str, *, near: bool, far: bool) -> tuple[RelaySt
     steps = []
     if far:
         # Towards another relay tcp, as on a real link; towards the source QEMU unix.
-        listen = "tcp:127.0.0.1:0" if near else f"unix:{sockets}/destination-relay"
+        tcp = f"tcp:{wish.namespaces.address}:0"
+        listen = tcp if near else f"unix:{sockets}/destination-relay"
         steps.append(
             RelayStep(
                 "destination",
@@ -154,13 +160,14 @@ def _relays(wish: Wish, sockets: str, *, near: bool, far: bool) -> tuple[RelaySt
                 "none",
                 page_size=wish.page_size,
                 accelerator=wish.accelerator,
+                namespace=wish.namespaces.destination,
             )
         )
     if near:
         listen = f"unix:{sockets}/source-relay"
-        cap, size = wish.max_bandwidth, wish.page_size
+        cap, size, where = wish.max_bandwidth, wish.page_size, wish.namespaces.source
         steps.append(
-            RelayStep("source", listen, wish.method, wish.level, cap, size, wish.accelerator)
+            RelayStep("source", listen, wish.method, wish.level, cap, size, wish.accelerator, where)
         )
     return tuple(steps)
 
@@ -260,7 +267,7 @@ def _incoming(destination: Party, wish: Wish, sockets: str, *, relayed: bool) ->
             " --incoming tcp:HOST:PORT or --incoming unix:PATH"
         )
     if destination.local:
-        return f"unix:{sockets}/destination" if relayed else "tcp:127.0.0.1:0"
+        return f"unix:{sockets}/destination" if relayed else f"tcp:{wish.namespaces.address}:0"
     host = qmp_host(destination.uri)
     if host is None:
         raise UsageError(

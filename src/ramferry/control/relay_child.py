@@ -16,6 +16,7 @@ from dataclasses import fields
 from typing import IO, Any
 
 from ramferry.control.blame import Complaint, Rank
+from ramferry.control.namespaces import launcher
 from ramferry.control.plan import PAGE_SIZE, RelayStep
 from ramferry.errors import (
     HostError,
@@ -51,7 +52,15 @@ KEPT_LINES = 20
 
 def command_line(step: RelayStep, connect: str, channels: int) -> list[str]:
     """What starts the relay of ``step``, which connects to the migration URI ``connect``."""
-    line = [sys.executable, "-m", "ramferry", "relay", step.listen, connect]
+    line = [
+        *launcher(step.namespace),
+        sys.executable,
+        "-m",
+        "ramferry",
+        "relay",
+        step.listen,
+        connect,
+    ]
     line += ["--method", step.method, "--channels", str(channels), "--once", "--events"]
     if step.level is not None:
         line += ["--level", str(step.level)]

@@ -1,6 +1,42 @@
-"""Numbers for people."""
+"""Numbers as people read and write them."""
 
 from __future__ import annotations
+
+from typing import Final
+
+_UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
+
+
+def parse_rate(text: str) -> float | None:
+    """Bytes a second: ``125M`` is 125 000 000, ``64Mi`` 67 108 864, ``1Gbit`` 125 000 000.
+
+    None for what is no rate; a rate is finite and not negative.
+    """
+    text = text.strip().lower().removesuffix("/s")
+    divisor = 8 if text.endswith("bit") else 1
+    text = text.removesuffix("bit").removesuffix("b")
+    number = text.rstrip("kmgi")
+    try:
+        found = float(number) * _UNITS[text[len(number) :].upper()] / divisor
+    except (ValueError, KeyError):
+        return None
+    return found if 0 <= found < float("inf") else None
+
+
+def parse_size(text: str) -> int | None:
+    """Bytes of memory in whole MiB, by the binary units of QEMU's ``-m``: ``512M``, ``2G``.
+
+    MiB where there is no unit. None for what is no size.
+    """
+    text = text.strip().upper().removesuffix("IB").removesuffix("B")
+    number = text.rstrip("MG")
+    shift = {"": 20, "M": 20, "G": 30}.get(text[len(number) :])
+    try:
+        size = float(number) * (1 << shift) if shift else 0.0
+    except ValueError:
+        return None
+    whole = (1 << 20) <= size < float("inf") and not size % (1 << 20)
+    return int(size) if whole else None
 
 
 def rate(bytes_per_second: float) -> str:

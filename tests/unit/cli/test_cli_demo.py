@@ -14,7 +14,11 @@ from ramferry.cli import main
         (("demo", "--memory", "1M"), "--memory must be 64M or more"),
         (("demo", "--json", "/nonexistent/r.json"), "No such file"),
         (("bench", "--json", "/nonexistent/r.json"), "No such file"),
-        (("bench", "--memory", "63"), "64<=x<=3072"),
+        (("bench", "--memory", "63"), "--memory must be 64M or more"),
+        (("bench", "nothing"), "there is no scenario 'nothing'"),
+        (("bench", "seed", "thin-link", "--json", "x.json"), "must name a folder for 2 scenarios"),
+        (("bench", "seed", "--resume", "/dev/null"), "is no JSON document"),
+        (("bench", "codec", "--levels", "x"), "--levels takes numbers"),
     ],
 )
 def test_refused_at_once(
@@ -24,7 +28,7 @@ def test_refused_at_once(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     no_qemu = Path("/nonexistent/qemu")
-    for module in ("demo", "bench"):
+    for module in ("demo", "bench_run"):
         monkeypatch.setattr(f"ramferry.cli.{module}.find_qemus", lambda: [no_qemu])
     monkeypatch.setattr(sys, "argv", ["ramferry", *arguments])
     with pytest.raises(SystemExit) as stop:

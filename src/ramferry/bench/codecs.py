@@ -1,0 +1,290 @@
+"""The codecs alone: speed and ratio of each method and level, packet by packet as relays work.
+
+On one core, and on all with an encoder and a decoder for each, as channels have them. Beside them
+stand QEMU's zlib (the C library itself, page by page, as QEMU calls it) and the software path of
+the real libqatzip (its own ``qzip``), where they are here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ramferry.bench.fill import fill
+from ramferry.bench.qemu import peer_folders
+from ramferry.codec import METHODS, create_decoder, create_encoder
+from ramferry.codec.base import PACKET_BYTES
+from ramferry.errors import Cancelled, HostError
+from ramferry.qatzip.accelerator import OFF
+from ramferry.report.measures import Spread, spread
+
+PAGE: Final = 4096
+REPEATS: Final = 3
+LEVELS: Final[Mapping[str, tuple[int | None, ...]]] = {
+    "none": (None,),
+    "zlib": (1, 2, 3, 6, 9),
+    "zstd": (1, 3, 6, 9, 19),
+    "qpl": (None,),
+    "uadk": (None,),
+    "qatzip": (1, 2, 3, 6, 9),
+}
+"""What is measured where nobody asks: ends and middle of what each method has."""
+QZIP_TIMES: Final = re.compile(rb"Throughput:\s+([\d.]+) Mbit/s")
+QZIP_SECONDS: Final = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class CodecFigures:
+    """One method at one level on so many cores. Rates are bytes of pages a second."""
+
+    name: str
+    """ "qatzip", "QEMU's zlib", "libqatzip (qzip)"."""
+    level: int | None
+    cores: int
+    compress: Spread
+    decompress: Spread
+    ratio: float
+    backend: str
+
+
+Pieces = Sequence[memoryview]
+
+
+class Coder(Protocol):
+    """One thread's encoder and decoder, fresh for each pass."""
+
+    @property
+    def backend(self) -> str:
+        """What does the work."""
+
+    def pack(self, piece: memoryview) -> bytes:
+        """Compress one packet's pages."""
+
+    def unpack(self, packed: bytes, out: memoryview) -> None:
+        """Inflate one packet into ``out``, which is as long as its pages."""
+
+
+def pieces_of(size: int, files: Sequence[Path]) -> list[memoryview]:
+    """Packets of pages with content: of the generator's memory, or of files.
+
+    :param size: bytes of memory, zero pages included.
+    """
+    ram: NDArray[np.uint8] = np.zeros(size, np.uint8)
+    fill(ram, files=files, low=0)
+    pages = ram.reshape(-1, PAGE)
+    flat = np.ascontiguousarray(pages[pages.any(axis=1)]).reshape(-1)
+    return [flat[at : at + PACKET_BYTES].data for at in range(0, len(flat), PACKET_BYTES)]
+
+
+def measure(
+    pieces: Pieces,
+    levels: Mapping[str, Sequence[int | None]],
+    cores: Iterable[int],
+    begun: Callable[[str], None],
+    stop: threading.Event,
+) -> Iterator[CodecFigures]:
+    """Measure one after another; each on each number of cores.
+
+    :param begun: told the name before each.
+    :raise Cancelled: ``stop`` was set.
+    :raise HostError: what was inflated is not what was compressed.
+    """
+    for method, wanted in levels.items():
+        for level in wanted:
+            for count in cores:
+                begun(step(method, level, count))
+                yield _method(pieces, method, level, count, stop)
+
+
+def step(name: str, level: int | None, cores: int) -> str:
+    """What is measured, in words."""
+    return f"{name if level is None else f'{name} {level}'}, {cores} core{'s' * (cores > 1)}"
+
+
+def _method(
+    pieces: Pieces, method: str, level: int | None, cores: int, stop: threading.Event
+) -> CodecFigures:
+    found = METHODS[method]
+    shown = None if found.levels is None else found.level(level)
+    return figures(method, shown, cores, pieces, lambda: MethodCoder(method, level), stop)
+
+
+class MethodCoder:
+    """A method's encoder and decoder, as a channel of a relay has them."""
+
+    def __init__(self, method: str, level: int | None) -> None:
+        """On the CPU, whatever devices there are."""
+        self._encoder = create_encoder(method, level, accelerator=OFF)
+        self._decoder = create_decoder(method, accelerator=OFF)
+
+    @property
+    def backend(self) -> str:
+        """The encoder's."""
+        return self._encoder.backend
+
+    def pack(self, piece: memoryview) -> bytes:
+        """As ``Coder``; the parts are put together, for they are valid until the next call."""
+        return b"".join(self._encoder.encode(piece))
+
+    def unpack(self, packed: bytes, out: memoryview) -> None:
+        """As ``Coder``."""
+        self._decoder.decode(memoryview(packed), out)
+
+
+class QemuZlib:
+    """The C library as QEMU's method uses it: one stream, fed page by page, flushed per packet."""
+
+    backend = f"zlib {zlib.ZLIB_RUNTIME_VERSION}"
+
+    def __init__(self, level: int) -> None:
+        """:param level: zlib's own."""
+        self._stream = zlib.compressobj(level)
+        self._back = zlib.decompressobj()
+
+    def pack(self, piece: memoryview) -> bytes:
+        """As ``Coder``."""
+        stream = self._stream
+        parts = [stream.compress(piece[at : at + PAGE]) for at in range(0, len(piece), PAGE)]
+        return b"".join([*parts, stream.flush(zlib.Z_SYNC_FLUSH)])
+
+    def unpack(self, packed: bytes, out: memoryview) -> None:
+        """As ``Coder``."""
+        out[:] = self._back.decompress(packed)
+
+
+def zlib_of_qemu(pieces: Pieces, level: int, cores: int, stop: threading.Event) -> CodecFigures:
+    """``QemuZlib``, measured as ``measure`` does."""
+    return figures("QEMU's zlib", level, cores, pieces, lambda: QemuZlib(level), stop)
+
+
+def figures(
+    name: str,
+    level: int | None,
+    cores: int,
+    pieces: Pieces,
+    coder: Callable[[], Coder],
+    stop: threading.Event,
+) -> CodecFigures:
+    """Compress all pieces, then inflate all, in as many threads as cores, ``REPEATS`` times.
+
+    :raise Cancelled: ``stop`` was set.
+    :raise HostError: what was inflated is not what was compressed.
+    """
+    total = sum(map(len, pieces))
+    shares = [pieces[index::cores] for index in range(cores)]
+    compress, decompress = [], []
+    with ThreadPoolExecutor(cores) as pool:
+        for _ in range(REPEATS):
+            work = [_Share(coder(), share, stop) for share in shares]
+            begun = time.perf_counter()
+            list(pool.map(_Share.pack, work))
+            middle = time.perf_counter()
+            list(pool.map(_Share.unpack, work))
+            decompress.append(total / (time.perf_counter() - middle))
+            compress.append(total / (middle - begun))
+            if not all(share.same() for share in work):
+                raise HostError(f"{name} did not give back what was compressed: check this memory")
+    fast, back = spread(compress), spread(decompress)
+    assert fast is not None
+    assert back is not None
+    ratio = total / sum(share.packed_bytes for share in work)
+    return CodecFigures(name, level, cores, fast, back, ratio, work[0].coder.backend)
+
+
+class _Share:
+    """One thread's part of the pieces, and what became of it."""
+
+    def __init__(self, coder: Coder, pieces: Pieces, stop: threading.Event) -> None:
+        self.coder = coder
+        self._pieces = pieces
+        self._stop = stop
+        self._packed: list[bytes] = []
+        # touched beforehand: the first touch of a page is no codec's doing
+        self._back = [np.full(len(piece), 1, np.uint8) for piece in pieces]
+
+    @property
+    def packed_bytes(self) -> int:
+        return sum(map(len, self._packed))
+
+    def pack(self) -> None:
+        for piece in self._pieces:
+            self._heed_stop()
+            self._packed.append(self.coder.pack(piece))
+
+    def unpack(self) -> None:
+        for packed, out in zip(self._packed, self._back, strict=True):
+            self._heed_stop()
+            self.coder.unpack(packed, out.data)
+
+    def same(self) -> bool:
+        pairs = zip(self._pieces, self._back, strict=True)
+        return all(np.array_equal(np.asarray(piece), back) for piece, back in pairs)
+
+    def _heed_stop(self) -> None:
+        if self._stop.is_set():
+            raise Cancelled("interrupted between two packets")
+
+
+def find_qzip(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """The real ``qzip``: in the folders of the peers, else on the PATH."""
+    own = os.pathsep.join(map(str, peer_folders(environ)))
+    found = shutil.which("qzip", path=own) or shutil.which("qzip", path=environ.get("PATH"))
+    return Path(found) if found else None
+
+
+def libqatzip(pieces: Pieces, level: int, qzip: Path) -> CodecFigures:
+    """What libqatzip does in software, by its own program's own clock, on one core.
+
+    :raise HostError: it does not run, or does not give back what it compressed.
+    """
+    compress, decompress = [], []
+    with tempfile.TemporaryDirectory(prefix="ramferry-") as folder:
+        original, packed = Path(folder) / "pages", Path(folder) / "packed.gz"
+        original.write_bytes(b"".join(pieces))
+        for _ in range(REPEATS):
+            compress.append(
+                _qzip(qzip, "-k", "-f", "-L", level, "-O", "gzipext", original, "-o", packed.stem)
+            )
+            decompress.append(_qzip(qzip, "-d", "-k", "-f", packed, "-o", "back"))
+        if (Path(folder) / "back").read_bytes() != original.read_bytes():
+            raise HostError(f"{qzip} did not give back what it compressed")
+        ratio = original.stat().st_size / packed.stat().st_size
+    fast, back = spread(compress), spread(decompress)
+    assert fast is not None
+    assert back is not None
+    return CodecFigures("libqatzip (qzip)", level, 1, fast, back, ratio, "libqatzip in software")
+
+
+def _qzip(command: Path, *arguments: object) -> float:
+    """Bytes a second that ``qzip`` says it did; it writes where its first file is."""
+    files = [one for one in arguments if isinstance(one, Path)]
+    try:
+        done = subprocess.run(
+            [str(command), *map(str, arguments)],
+            cwd=files[0].parent,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=QZIP_SECONDS,
+            check=True,
+            process_group=0,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise HostError(f"{command} does not run: {error}") from error
+    said = QZIP_TIMES.search(done.stdout + done.stderr)
+    if said is None:
+        raise HostError(f"{command} does not tell its throughput")
+    return float(said[1]) * 1e6 / 8

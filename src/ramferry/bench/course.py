@@ -1,0 +1,114 @@
+"""The order of a scenario's runs, and what is kept of each: pure but for what it is given to call.
+
+A machine's speed drifts, so repetitions go A B C A B C, never A A B B, after one uncounted run of
+the first case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from ramferry.bench.scenario import Case
+from ramferry.control.hooks import Hooks
+from ramferry.errors import Cancelled, RamferryError
+from ramferry.metrics import MigrationResult
+from ramferry.report.comparison import CaseRuns, Comparison, Run, TimelinePoint
+from ramferry.report.forecast import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """What a course tells its caller."""
+
+    begun: Callable[[int, CaseRuns], Hooks]
+    """Before each run: its repetition, 0 for the warm-up, and its case; returns the run's hooks."""
+    failed: Callable[[CaseRuns, str], None]
+    """After one that failed, with its sentence."""
+    kept: Callable[[Comparison], None]
+    """After each run that counts: all that is known so far."""
+
+
+Carry = Callable[[Case, Hooks], MigrationResult]
+
+
+def course(
+    comparison: Comparison, cases: Sequence[Case], repeats: int, carry: Carry, reports: Reports
+) -> Comparison:
+    """Do the runs that ``comparison`` lacks; returns it with them.
+
+    A run that fails is kept as that, and the others go on. ``finished`` is False where the wish to
+    stop of a run's hooks came true; what was finished by then is there.
+
+    :param cases: in the order of ``comparison.cases``.
+    """
+    wanted = [
+        (number, index)
+        for number in range(1, repeats + 1)
+        for index, case in enumerate(comparison.cases)
+        if len(case.runs) < number
+    ]
+    warm_up = [(0, wanted[0][1])] if wanted else []
+    for number, index in warm_up + wanted:
+        entry = comparison.cases[index]
+        hooks = reports.begun(number, entry)
+        try:
+            run = attempt(cases[index], entry.label, carry, hooks)
+        except Cancelled:
+            return comparison
+        if run.error:
+            reports.failed(entry, run.error)
+        if number:
+            comparison = _with_run(comparison, index, run)
+            reports.kept(comparison)
+    return replace(comparison, finished=True)
+
+
+def attempt(case: Case, label: str, carry: Carry, hooks: Hooks) -> Run:
+    """One run, or the sentence of one that failed.
+
+    :raise Cancelled: ``hooks.stop`` was set; a run that took too long is one that failed.
+    """
+    timeline: list[TimelinePoint] = []
+
+    def on_sample(sample: Sample) -> None:
+        timeline.append(_point(sample))
+        hooks.on_sample(sample)
+
+    try:
+        if hooks.stop.is_set():
+            raise Cancelled("stopped between two runs")
+        result = carry(case, replace(hooks, on_sample=on_sample))
+    except RamferryError as error:
+        if hooks.stop.is_set():
+            raise Cancelled("stopped") from error
+        return Run(None, timeline=tuple(timeline), error=str(error))
+    return Run(
+        replace(result, name=label, route=case.route),
+        _seconds(result.send_cpu_percent, result),
+        _seconds(result.recv_cpu_percent, result),
+        tuple(timeline),
+    )
+
+
+def _point(sample: Sample) -> TimelinePoint:
+    return TimelinePoint(
+        seconds=round(sample.seconds, 3),
+        iteration=sample.iteration,
+        status=sample.status,
+        wire_bytes=sample.wire_bytes,
+        remaining_bytes=sample.remaining_bytes,
+        guest_bytes=sample.carried_bytes,
+    )
+
+
+def _seconds(percent: float | None, result: MigrationResult) -> float | None:
+    """CPU time out of its share of the total time."""
+    return None if percent is None else percent / 100 * result.total_ms / 1000
+
+
+def _with_run(comparison: Comparison, index: int, run: Run) -> Comparison:
+    case = comparison.cases[index]
+    cases = list(comparison.cases)
+    cases[index] = replace(case, runs=(*case.runs, run))
+    return replace(comparison, cases=tuple(cases))

@@ -1,0 +1,149 @@
+"""A link of a given rate between two network namespaces: veth, held back by tc's token bucket.
+
+Two namespaces stand for two hosts; whatever a process in one sends to the other passes the qdisc
+``tbf`` of its end. It takes root, ``ip``, ``tc`` and ``nsenter``. A namespace takes its end of the
+link and its qdisc with it, so that deleting the two by name is all there is to undo; their names
+hold our process id, by which the next run finds what a killed one left behind.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from contextlib import suppress
+from types import TracebackType
+from typing import Final, Self
+
+from ramferry.control.namespaces import FOLDER, Namespaces
+from ramferry.errors import HostError
+
+COMMANDS: Final = ("ip", "tc", "nsenter")
+PREFIX: Final = "ramferry-bench"
+NAME: Final = re.compile(rf"{PREFIX}-(\d+)-(?:source|destination)")
+DEVICE: Final = "link0"
+ADDRESSES: Final = ("192.0.2.1", "192.0.2.2")
+"""Source's and destination's, of the block that documents use (RFC 5737): no route leads there but
+the link."""
+QUEUE: Final = "20ms"
+"""What may wait at an end of the link; a switch's buffer at these rates."""
+LEAST_BURST: Final = 128 << 10
+"""Bytes: a packet of 64 KiB, as veth carries them unsegmented, and one more."""
+BURST_SECONDS: Final = 0.002
+"""Of the rate that may pass at once: one timer's tick."""
+COMMAND_SECONDS: Final = 20.0
+
+
+def why_not() -> str:
+    """Why no link can be shaped here; empty where one can be tried."""
+    missing = [command for command in COMMANDS if _path(command) is None]
+    if missing:
+        return f"{' and '.join(missing)} of iproute2 and util-linux are not here"
+    if os.geteuid() != 0:
+        return "network namespaces and tc take root"
+    return ""
+
+
+class ShapedLink:
+    """A context manager that makes the link and, whatever happens, takes it away."""
+
+    def __init__(self, rate: float) -> None:
+        """:param rate: bytes a second, in each direction, headers included."""
+        self._rate = rate
+        ours = f"{PREFIX}-{os.getpid()}"
+        self.namespaces = Namespaces(f"{ours}-source", f"{ours}-destination", ADDRESSES[1])
+
+    def __enter__(self) -> Self:
+        """:raise HostError: this host cannot; the sentence says what it is that fails."""
+        if reason := why_not():
+            raise HostError(f"the link cannot be shaped: {reason}")
+        sweep()
+        try:
+            self._make()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        del kind, error, trace
+        for name in (self.namespaces.source, self.namespaces.destination):
+            _delete(name)
+
+    def _make(self) -> None:
+        source, destination = self.namespaces.source, self.namespaces.destination
+        for name in (source, destination):
+            _run("ip", "netns", "add", name)
+        _run(
+            *("ip", "link", "add", DEVICE, "netns", source, "type", "veth"),
+            *("peer", "name", DEVICE, "netns", destination),
+        )
+        for name, address in zip((source, destination), ADDRESSES, strict=True):
+            _run("ip", "-n", name, "address", "add", f"{address}/30", "dev", DEVICE)
+            for device in ("lo", DEVICE):
+                _run("ip", "-n", name, "link", "set", device, "up")
+            self._shape(name)
+
+    def _shape(self, namespace: str) -> None:
+        burst = max(LEAST_BURST, int(self._rate * BURST_SECONDS))
+        _run(
+            *("tc", "-n", namespace, "qdisc", "add", "dev", DEVICE, "root", "tbf"),
+            *("rate", f"{round(self._rate * 8)}bit", "burst", f"{burst}b", "latency", QUEUE),
+        )
+
+
+def sweep() -> list[str]:
+    """Delete the namespaces of runs that were killed; their names."""
+    if not FOLDER.is_dir():
+        return []
+    found = {path.name: NAME.fullmatch(path.name) for path in FOLDER.iterdir()}
+    dead = sorted(name for name, match in found.items() if match and not _lives(int(match[1])))
+    for name in dead:
+        _delete(name)
+    return dead
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return pid != os.getpid()  # ours are not made yet: an earlier process had our number
+
+
+def _delete(name: str) -> None:
+    if (FOLDER / name).exists():
+        with suppress(HostError):  # of a run that ends for another reason: the next one sweeps
+            _run("ip", "netns", "delete", name)
+
+
+def _path(command: str) -> str | None:
+    """Root's commands may lie beside a user's PATH."""
+    return shutil.which(command) or shutil.which(command, path="/usr/sbin:/sbin")
+
+
+def _run(command: str, *arguments: str) -> None:
+    try:
+        subprocess.run(
+            [_path(command) or command, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=True,
+            process_group=0,  # a Ctrl-C is for us: half a link would be left
+        )
+    except subprocess.CalledProcessError as error:
+        said = (error.stderr.strip().splitlines() or [f"exit code {error.returncode}"])[-1]
+        line = " ".join([command, *arguments[:4]])
+        raise HostError(f"the link cannot be shaped: `{line} …` says {said}") from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise HostError(f"the link cannot be shaped: {command}: {error}") from error

@@ -1,0 +1,222 @@
+"""One scenario on this machine: its guest, its link, its runs, and the document of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from ramferry.bench.builtin import BuiltInRig
+from ramferry.bench.course import Reports, course
+from ramferry.bench.link import ShapedLink, why_not
+from ramferry.bench.link_probe import probe
+from ramferry.bench.machine import difference, host_facts, machine_facts
+from ramferry.bench.qemu import QemuBinary
+from ramferry.bench.rig import Load, Rig
+from ramferry.bench.scenario import BUILT_IN_GUEST, DATA, GENERATOR, Case, Scenario, labels
+from ramferry.control.hooks import Hooks
+from ramferry.control.namespaces import HERE, Namespaces
+from ramferry.errors import HostError, MethodUnavailable, RamferryError, UsageError
+from ramferry.metrics import MigrationResult
+from ramferry.report import comparison as records
+from ramferry.report.comparison import RELAY_PACING, RELAY_PAIR, TC, UNSHAPED, CaseRuns, Comparison
+from ramferry.report.units import memory, rate
+
+AUTO: Final = "auto"
+SHAPES: Final = {AUTO: AUTO, "tc": TC, "relay": RELAY_PACING}
+"""What ``--shape`` takes → what holds the link's rate."""
+
+TOO_FAST: Final = 1.1
+"""Times the rate: a probe that finds more has found a link that nothing shapes."""
+TOO_SLOW: Final = 0.85
+"""Times the rate: TCP's and IP's headers take 0.044 of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What is run where."""
+
+    scenario: Scenario
+    scaling: str
+    """What was scaled, as a sentence."""
+    documented_memory: int | None
+    """The guest's memory in the scenario's file, where it has another one here."""
+    binary: QemuBinary | None
+    """None where the guest is the built-in one."""
+    files: tuple[Path, ...]
+    """What fills the guest; the generator where there are none."""
+    shape: str
+    """``AUTO``, ``TC`` or ``RELAY_PACING``."""
+    note: Callable[[str], None]
+    """For sentences that a person should see."""
+    before: Comparison | None = field(default=None)
+    """An interrupted one to go on with."""
+
+    def run(self, reports: Reports) -> Comparison:
+        """Do all runs, or those that ``before`` lacks.
+
+        :raise UsageError: ``before`` is of another scenario or machine.
+        :raise HostError: the guest, or the link that was asked for, cannot be had here.
+        """
+        scenario = self.scenario
+        with ExitStack() as stack:
+            link, namespaces = self._link(stack)
+            comparison = self._comparison(link)
+            self.note(f"booting a guest of {memory(scenario.guest.memory)} and filling it")
+            rig = self._rig(namespaces)
+            stack.enter_context(rig)
+
+            def carry(case: Case, hooks: Hooks) -> MigrationResult:
+                return self._carry(rig, case, hooks, link, namespaces)
+
+            return course(comparison, scenario.cases, scenario.repeats, carry, reports)
+
+    def _rig(self, namespaces: Namespaces) -> Rig | BuiltInRig:
+        guest, binary = self.scenario.guest, self.binary
+        if binary is None:
+            work = ["--workload", "hot-set", "--rate", f"{guest.dirty_rate:.0f}"]
+            options = work if guest.dirty_rate else []
+            return BuiltInRig(guest.memory, self.files, options, namespaces)
+        load = Load(guest.dirty_rate, guest.hot)
+        return Rig(binary, binary, guest.memory, self.files, load=load, namespaces=namespaces)
+
+    def _carry(
+        self,
+        rig: Rig | BuiltInRig,
+        case: Case,
+        hooks: Hooks,
+        link: records.Link,
+        namespaces: Namespaces,
+    ) -> MigrationResult:
+        wish = replace(
+            case.wish(),
+            downtime_limit_ms=self.scenario.downtime_limit_ms,
+            namespaces=namespaces,
+        )
+        if link.how == RELAY_PACING:
+            if case.route != RELAY_PAIR:
+                raise MethodUnavailable(
+                    f"only tc can limit a link without relays: {why_not() or 'use --shape tc'}"
+                )
+            wish = replace(wish, max_bandwidth=int(link.rate))
+        try:
+            return rig.carry(wish, hooks, self.scenario.timeout)
+        except RamferryError:
+            rig.revive()
+            raise
+
+    def _link(self, stack: ExitStack) -> tuple[records.Link, Namespaces]:
+        """The link, made and probed; it ends with ``stack``."""
+        wanted = self.scenario.rate
+        if not wanted:
+            return records.Link(0.0, UNSHAPED, probe(HERE)), HERE
+        if self.shape != RELAY_PACING:
+            try:
+                return self._shaped(stack, wanted)
+            except HostError as error:
+                if self.shape == TC:
+                    raise
+                self.note(f"{error}; the relays hold the link to {rate(wanted)} instead")
+        return records.Link(wanted, RELAY_PACING), HERE
+
+    def _shaped(self, stack: ExitStack, wanted: float) -> tuple[records.Link, Namespaces]:
+        with ExitStack() as made:
+            namespaces = made.enter_context(ShapedLink(wanted)).namespaces
+            found = probe(namespaces)
+            if found > TOO_FAST * wanted:
+                raise HostError(
+                    f"the link cannot be shaped: it carries {rate(found)} where tc was told"
+                    f" {rate(wanted)}"
+                )
+            if found < TOO_SLOW * wanted:
+                self.note(f"this machine carries {rate(found)} over a link of {rate(wanted)}")
+            stack.push(made.pop_all())
+        self.note(f"a link of {rate(wanted)}, held by tc; a probe carries {rate(found)}")
+        return records.Link(wanted, TC, found), namespaces
+
+    def _comparison(self, link: records.Link) -> Comparison:
+        facts = machine_facts(self.binary, self.binary) if self.binary else host_facts()
+        fresh = Comparison(
+            scenario=self._described(link),
+            machine=facts,
+            cases=tuple(
+                CaseRuns(label, case.method, case.level, case.channels, case.route)
+                for label, case in zip(
+                    labels(self.scenario.cases), self.scenario.cases, strict=True
+                )
+            ),
+            started=datetime.now().astimezone().isoformat(timespec="seconds"),
+            finished=False,
+        )
+        return fresh if self.before is None else resumed(self.before, fresh)
+
+    def _described(self, link: records.Link) -> records.Scenario:
+        scenario = self.scenario
+        return records.Scenario(
+            name=scenario.name,
+            title=scenario.title,
+            description=scenario.description,
+            guest=f"QEMU {self.binary.name}" if self.binary else BUILT_IN_GUEST,
+            memory_bytes=scenario.guest.memory,
+            fill=fill_in_words(self.files),
+            workload=scenario.guest.workload,
+            link=link,
+            documented_memory_bytes=self.documented_memory,
+            scaling=self.scaling,
+        )
+
+
+def resumed(before: Comparison, fresh: Comparison) -> Comparison:
+    """``before``, to go on with, if it is of the same scenario and machine as ``fresh``.
+
+    :raise UsageError: it is not; names what differs.
+    """
+    old, new = before.scenario, fresh.scenario
+    if (old.link.rate, old.link.how) != (new.link.rate, new.link.how):
+        here = f"{rate(new.link.rate)} by {new.link.how}"
+        raise _another("scenario", f"link: {rate(old.link.rate)} by {old.link.how}, here {here}")
+    for name in records.Scenario.__dataclass_fields__:
+        if name != "link" and getattr(old, name) != getattr(new, name):
+            raise _another("scenario", f"{name}: {getattr(old, name)}, here {getattr(new, name)}")
+    if [replace(case, runs=()) for case in before.cases] != list(fresh.cases):
+        said = ", ".join(case.label for case in before.cases)
+        raise _another("scenario", f"its cases are {said}")
+    if before.ramferry != fresh.ramferry:
+        raise _another("Ramferry", f"{before.ramferry}, here {fresh.ramferry}")
+    if other := difference(before.machine, fresh.machine):
+        raise _another("machine", other)
+    return replace(before, finished=False)
+
+
+def _another(what: str, how: str) -> UsageError:
+    return UsageError(f"--resume: the result is of another {what} ({how}): start anew")
+
+
+def fill_in_words(files: Sequence[Path]) -> str:
+    """What the guest's memory holds."""
+    if not files:
+        return "generated text, records and zero pages"
+    size = memory(sum(path.stat().st_size for path in files))
+    names = ", ".join(path.name for path in files[:3])
+    more = f" and {len(files) - 3} more" if len(files) > 3 else ""
+    return f"files: {names}{more} ({size} together)"
+
+
+def files_of(fill: tuple[str, ...], data: tuple[Path, ...]) -> tuple[Path, ...]:
+    """What a scenario's ``fill`` names.
+
+    :param data: the files of RAMFERRY_DATA.
+    :raise UsageError: a path is not there, or is no file.
+    """
+    if fill == (DATA,):
+        return data
+    if fill == (GENERATOR,):
+        return ()
+    paths = tuple(Path(one) for one in fill)
+    for path in paths:
+        if not path.is_file():
+            raise UsageError(f"guest.fill names {path}, but there is no such file")
+    return paths

@@ -1,0 +1,159 @@
+"""What ``ramferry bench`` runs: a guest, a link, and the cases to compare over it. Pure.
+
+A scenario is a TOML file, shipped in ``scenarios`` or a person's own; ``scenario_file`` reads it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from ramferry.control.plan import RelayMode, Wish
+from ramferry.errors import HostError, UsageError
+from ramferry.report.comparison import BUILT_IN, NATIVE, RELAY_PAIR
+from ramferry.report.units import memory, rate
+
+QEMU: Final = "QEMU"
+BUILT_IN_GUEST: Final = "built-in"
+GUESTS: Final = (QEMU, BUILT_IN_GUEST)
+
+GENERATOR: Final = "generator"
+DATA: Final = "data"
+"""The files of RAMFERRY_DATA; the generator where it names none."""
+
+IDLE: Final = "idle"
+
+NOT_BY: Final = {QEMU: NATIVE, BUILT_IN_GUEST: BUILT_IN}
+"""Kind of guest → the route that its ends cannot make: native is Ramferry's own sender and
+receiver, which the built-in guest has and a QEMU has not."""
+
+LEAST_MEMORY: Final = 64 << 20
+"""The smallest guest, in bytes, whose figures are more than those of its firmware."""
+LEAST_HOT: Final = 4 << 20
+"""The least memory, in bytes, that a guest keeps dirtying."""
+SPARE: Final = 512 << 20
+"""What is left to the rest of the machine, in bytes."""
+LEAST_REPEATS: Final = 3
+"""Fewer runs of each case show no spread to judge a difference by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """Whose memory moves."""
+
+    kind: str
+    """One of ``GUESTS``."""
+    memory: int
+    """RAM in bytes, whole MiB."""
+    scalable: bool
+    """Whether a machine with too little memory may run it with less."""
+    fill: tuple[str, ...]
+    """Paths of files, or ``GENERATOR`` or ``DATA`` alone."""
+    dirty_rate: float
+    """Bytes of pages a second that the guest writes; 0: it is idle."""
+    hot: int
+    """Bytes of RAM that a QEMU's guest writes over and over; 0 for any other."""
+
+    @property
+    def workload(self) -> str:
+        """In words, for the document."""
+        if not self.dirty_rate:
+            return IDLE
+        if self.kind == BUILT_IN_GUEST:
+            return f"dirties {rate(self.dirty_rate)} of pages, nine in ten of a tenth of them"
+        return f"dirties {rate(self.dirty_rate)} of pages in {memory(self.hot)}, over and over"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One row of the comparison."""
+
+    method: str
+    level: int | None
+    """None: the method's default, or none."""
+    channels: int
+    route: str
+    """One of ``report.comparison.ROUTES``."""
+
+    def wish(self) -> Wish:
+        """What to ask of the orchestrator over a link that something else limits."""
+        relay = RelayMode.BOTH if self.route == RELAY_PAIR else RelayMode.NONE
+        return Wish(method=self.method, level=self.level, channels=self.channels, relay=relay)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A whole file."""
+
+    name: str
+    title: str
+    description: str
+    guest: Guest
+    rate: float
+    """Of the link, in bytes a second; 0 where nothing limits it."""
+    cases: tuple[Case, ...]
+    repeats: int
+    downtime_limit_ms: int
+    timeout: float
+    """Seconds after which a run is given up and counted as failed."""
+
+
+def labels(cases: tuple[Case, ...]) -> tuple[str, ...]:
+    """A label for each case, unique: "qatzip 1 (relay pair)"; channels only where they differ."""
+    several = len({case.channels for case in cases}) > 1
+    return tuple(_label(case, several) for case in cases)
+
+
+def _label(case: Case, several: bool) -> str:
+    name = case.method if case.level is None else f"{case.method} {case.level}"
+    channels = f", {case.channels} channels" if several else ""
+    return f"{name} ({case.route}{channels})"
+
+
+def fitted(scenario: Scenario, available: int) -> tuple[Scenario, str]:
+    """The scenario as this machine can run it, and a sentence about what was scaled.
+
+    A scaled guest gets the largest power of two of which two guests take half of the free memory.
+
+    :param available: bytes of memory that are free.
+    :raise HostError: two guests do not fit, and the scenario does not allow to scale them.
+    """
+    guest = scenario.guest
+    room = f"two guests are held at once, and {memory(available)} of memory are free here"
+    if not guest.scalable:
+        if 2 * guest.memory + SPARE > available:
+            raise HostError(
+                f"scenario {scenario.name}: a guest of {memory(guest.memory)} is too big for this"
+                f" machine: {room}; give a smaller --memory"
+            )
+        return scenario, ""
+    largest = 1 << max(0, (available // 4).bit_length() - 1)
+    if largest < LEAST_MEMORY:
+        raise HostError(
+            f"scenario {scenario.name}: no guest of {memory(LEAST_MEMORY)} fits: {room}"
+        )
+    if guest.memory <= largest:
+        return scenario, ""
+    hot = guest.hot * largest // guest.memory >> 20 << 20
+    smaller = replace(guest, memory=largest, hot=max(hot, LEAST_HOT) if guest.hot else 0)
+    said = (
+        f"The guest has {memory(largest)} where the scenario says {memory(guest.memory)}:"
+        f" {room}, of which they may take half."
+    )
+    return replace(scenario, guest=smaller), said
+
+
+def with_memory(scenario: Scenario, size: int) -> tuple[Scenario, str]:
+    """The scenario with a guest of ``size`` bytes, as a person asked, and a sentence about it.
+
+    :raise UsageError: it is too small, or does not hold the memory that the guest dirties.
+    """
+    guest = scenario.guest
+    if size < LEAST_MEMORY:
+        raise UsageError(f"--memory must be {LEAST_MEMORY >> 20}M or more")
+    if size == guest.memory:
+        return replace(scenario, guest=replace(guest, scalable=False)), ""
+    hot = max(LEAST_HOT, guest.hot * size // guest.memory >> 20 << 20) if guest.hot else 0
+    changed = replace(guest, memory=size, hot=hot, scalable=False)
+    said = f"The guest has {memory(size)} where the scenario says {memory(guest.memory)}, as asked."
+    return replace(scenario, guest=changed), said

@@ -1,0 +1,127 @@
+"""``ramferry bench codec``: the methods' speed and ratio, without a guest."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO
+
+import click
+from rich.console import Console
+
+from ramferry import __version__
+from ramferry.bench import codecs
+from ramferry.bench.codecs import CodecFigures
+from ramferry.bench.fill import data_files
+from ramferry.bench.machine import host_facts
+from ramferry.bench.runner import fill_in_words
+from ramferry.cli.interrupt import stop_on_signals
+from ramferry.cli.params import SIZE, json_option
+from ramferry.codec import find_method
+from ramferry.errors import HostError, UsageError
+from ramferry.report.codecs import codec_lines
+from ramferry.report.document import FORMAT, write_document
+
+
+@click.command()
+@click.argument("files", nargs=-1, type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--methods",
+    default="none,zlib,zstd,qatzip",
+    show_default=True,
+    metavar="M,M,…",
+    help="What to measure, in this order.",
+)
+@click.option(
+    "--levels", metavar="N,N,…", help="Levels of each method.  [default: a few of each method's]"
+)
+@click.option(
+    "--size",
+    type=SIZE,
+    default=64 << 20,
+    metavar="SIZE",
+    help="Bytes of memory to work on: 64M, 1G.  [default: 64M]",
+)
+@json_option
+def codec(
+    files: tuple[Path, ...], methods: str, levels: str | None, size: int, json_file: IO[str] | None
+) -> None:
+    """Measure each method and level on FILES, on one core and on all of them.
+
+    Without FILES it works on those that RAMFERRY_DATA names, or on generated text and records.
+    Beside them stand QEMU's zlib, and libqatzip in software where qzip is here. All work is done
+    in software, packet by packet as relays do it, and every byte is compared.
+    """
+    wanted = _levels(methods, levels)
+    paths = os.pathsep.join(map(str, files)) if files else os.environ.get("RAMFERRY_DATA", "")
+    data = data_files(paths)
+    pieces = codecs.pieces_of(size, data)
+    if not pieces:
+        raise UsageError("there are only zero pages in these files, and they are not compressed")
+    screen = Console(stderr=True, highlight=False)
+    stop = threading.Event()
+    cores = sorted({1, len(os.sched_getaffinity(0))})
+    with stop_on_signals(stop):
+        rows = list(_measured(pieces, wanted, cores, screen, stop))
+    total = sum(map(len, pieces))
+    words = fill_in_words(data)
+    if json_file is not None:
+        write_document(_document(rows, total, words), json_file)
+    to_stderr = json_file is not None and json_file.name == "<stdout>"
+    for line in codec_lines([asdict(row) for row in rows], total, words):
+        click.echo(line, err=to_stderr)
+
+
+def _measured(
+    pieces: Sequence[memoryview],
+    wanted: Mapping[str, Sequence[int | None]],
+    cores: Sequence[int],
+    screen: Console,
+    stop: threading.Event,
+) -> Iterator[CodecFigures]:
+    def begun(name: str) -> None:
+        screen.print(name, markup=False)
+
+    yield from codecs.measure(pieces, wanted, cores, begun, stop)
+    for level in wanted.get("zlib", ()):
+        for count in cores:
+            begun(codecs.step("QEMU's zlib", level, count))
+            yield codecs.zlib_of_qemu(pieces, 1 if level is None else level, count, stop)
+    qzip = codecs.find_qzip()
+    for level in wanted.get("qatzip", ()) if qzip else ():
+        begun(codecs.step("libqatzip (qzip)", level, 1))
+        try:
+            yield codecs.libqatzip(pieces, 1 if level is None else level, qzip or Path())
+        except HostError as error:
+            screen.print(f"left out: {error}", soft_wrap=True, markup=False)
+    if qzip is None and "qatzip" in wanted:
+        screen.print("left out: libqatzip in software, as there is no qzip here")
+
+
+def _levels(methods: str, levels: str | None) -> dict[str, tuple[int | None, ...]]:
+    """What to measure, checked."""
+    names = [find_method(name.strip()).name for name in methods.split(",")]
+    if levels is None:
+        return {name: codecs.LEVELS[name] for name in names}
+    try:
+        numbers = tuple(int(part) for part in levels.split(","))
+    except ValueError:
+        raise UsageError(f"--levels takes numbers as 1,3,9, not {levels!r}") from None
+    wanted: dict[str, tuple[int | None, ...]] = {}
+    for name in names:
+        method = find_method(name)
+        wanted[name] = (None,) if method.levels is None else tuple(map(method.level, numbers))
+    return wanted
+
+
+def _document(rows: Sequence[CodecFigures], size: int, words: str) -> dict[str, object]:
+    return {
+        "format": FORMAT,
+        "ramferry": __version__,
+        "machine": host_facts(),
+        "data": {"bytes": size, "what": words},
+        "codecs": [asdict(row) for row in rows],
+    }

@@ -1,0 +1,231 @@
+"""``ramferry bench run``: scenarios on this machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import psutil
+from rich.console import Console
+
+from ramferry.bench import scenario as scenarios
+from ramferry.bench.course import Reports
+from ramferry.bench.fill import data_files
+from ramferry.bench.qemu import QemuBinary, find_qemus
+from ramferry.bench.runner import SHAPES, Bench, files_of
+from ramferry.bench.scenario import Scenario
+from ramferry.bench.scenario_file import find_scenario, shipped
+from ramferry.bench.verdicts import verdicts
+from ramferry.cli.interrupt import stop_on_signals
+from ramferry.cli.live import live_hooks
+from ramferry.cli.params import RATE, SIZE
+from ramferry.cli.results_file import ResultFile
+from ramferry.control.hooks import Hooks
+from ramferry.errors import Cancelled, HostError, UsageError
+from ramferry.report.chapters import report
+from ramferry.report.comparison import CaseRuns, Comparison, read
+from ramferry.report.differences import Named
+from ramferry.report.pages.text import draw
+from ramferry.report.progress import Progress
+
+
+@click.command()
+@click.argument("scenario", nargs=-1)
+@click.option(
+    "--memory",
+    type=SIZE,
+    metavar="SIZE",
+    help="The guest's RAM, held twice: 512M, 2G.  [default: the scenario's]",
+)
+@click.option(
+    "--channels",
+    type=click.IntRange(1, 255),
+    metavar="N",
+    help="multifd channels of every case.  [default: the scenario's]",
+)
+@click.option(
+    "--repeat",
+    type=click.IntRange(1, 100),
+    metavar="N",
+    help="Runs of each case, interleaved.  [default: the scenario's, 3 or more]",
+)
+@click.option(
+    "--qemu",
+    metavar="VERSION",
+    help="Which QEMU, as 7.2 or 10.0.  [default: the oldest that is found]",
+)
+@click.option(
+    "--max-bandwidth",
+    type=RATE,
+    metavar="RATE",
+    help="The link's rate in bytes per second: 30M, 1Gbit; 0 for none.  [default: the scenario's]",
+)
+@click.option(
+    "--shape",
+    type=click.Choice(list(SHAPES)),
+    default="auto",
+    show_default=True,
+    help="What holds that rate: tc between network namespaces (root), or the relays' pacing;"
+    " auto tries tc first.",
+)
+@click.option(
+    "--json",
+    "json_file",
+    metavar="FILE",
+    help="Write every run as JSON, after each; - for standard output at the end; a folder for"
+    " several scenarios.",
+)
+@click.option(
+    "--resume",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Go on with the interrupted runs of this JSON file, and write to it.",
+)
+def run(
+    scenario: tuple[str, ...],
+    memory: int | None,
+    channels: int | None,
+    repeat: int | None,
+    qemu: str | None,
+    max_bandwidth: float | None,
+    shape: str,
+    json_file: str | None,
+    resume: str | None,
+) -> None:
+    """Run SCENARIOs, by default `default`: their cases in turn, medians and spread in a table.
+
+    A guest, filled with the files that RAMFERRY_DATA names (paths separated by colons) or with
+    generated text, binary records and zero pages, is migrated by every case in turn. Every
+    destination's RAM is compared with the source's. Ctrl-C keeps the runs that are finished.
+    """
+    before = _to_resume(scenario, resume, changed=any(v is not None for v in (memory, channels)))
+    names = scenario or ((before.scenario.name,) if before else ("default",))
+    chosen = [_changed(find_scenario(name), channels, repeat, max_bandwidth) for name in names]
+    results = [ResultFile(json_file or resume, one.name, len(chosen)) for one in chosen]
+    data = data_files(os.environ.get("RAMFERRY_DATA", ""))
+    qemus = any(one.guest.kind == scenarios.QEMU for one in chosen)
+    binary = _choose(qemu) if qemus else None
+    screen = Console(stderr=True, highlight=False)
+    stop = threading.Event()
+    with stop_on_signals(stop):
+        for one, result in zip(chosen, results, strict=True):
+            _run(_bench(one, memory, before, binary, data, shape, screen), result, screen, stop)
+
+
+def _bench(
+    scenario: Scenario,
+    memory: int | None,
+    before: Comparison | None,
+    binary: QemuBinary | None,
+    data: tuple[Path, ...],
+    shape: str,
+    screen: Console,
+) -> Bench:
+    wanted = scenario.guest.memory
+    if before is not None:
+        scenario, _ = scenarios.with_memory(scenario, before.scenario.memory_bytes)
+        said = before.scenario.scaling
+    elif memory is not None:
+        scenario, said = scenarios.with_memory(scenario, memory)
+    else:
+        said = ""
+    scenario, scaled = scenarios.fitted(scenario, psutil.virtual_memory().available)
+    said = said or scaled
+
+    def note(sentence: str) -> None:
+        screen.print(sentence, soft_wrap=True, markup=False)
+
+    if said:
+        note(said)
+    held = before.scenario.link.how if before is not None else ""
+    return Bench(
+        scenario,
+        said,
+        wanted if wanted != scenario.guest.memory else None,
+        binary if scenario.guest.kind == scenarios.QEMU else None,
+        files_of(scenario.guest.fill, data),
+        held if held in SHAPES.values() else SHAPES[shape],
+        note,
+        before,
+    )
+
+
+def _run(bench: Bench, result: ResultFile, screen: Console, stop: threading.Event) -> None:
+    scenario = bench.scenario
+    with Progress(screen, scenario.downtime_limit_ms) as progress:
+
+        def begun(number: int, case: CaseRuns) -> Hooks:
+            which = f"run {number} of {scenario.repeats}" if number else "warm-up"
+            screen.print(f"{which}: {case.label}", markup=False)
+            return live_hooks(progress, screen, case.label, case.channels, stop)
+
+        def failed(case: CaseRuns, sentence: str) -> None:
+            screen.print(f"failed: {case.label}: {sentence}", soft_wrap=True, markup=False)
+
+        comparison = bench.run(Reports(begun, failed, result.keep))
+    result.end(comparison)
+    _show(comparison, result)
+    if not comparison.finished:
+        kept = f"; `--resume {result.path}` goes on" if result.path else ""
+        raise Cancelled(f"interrupted; the finished runs are kept{kept}")
+    if not any(case.results for case in comparison.cases):
+        raise HostError(f"scenario {scenario.name}: every run failed: {_first_error(comparison)}")
+
+
+def _first_error(comparison: Comparison) -> str:
+    return next(run.error for case in comparison.cases for run in case.runs if run.error)
+
+
+def _show(comparison: Comparison, result: ResultFile) -> None:
+    """The report as text; on standard error where the document went to standard output."""
+    try:
+        stream = sys.stderr if result.to_stdout else sys.stdout
+        if stream is None:
+            return
+        stream.write(draw(report([Named(result.name, comparison)])))
+        stream.writelines(f"{line}\n" for line in verdicts(comparison))
+        stream.flush()
+    except OSError as error:
+        # what is left in its buffer would fail again at the end and become the exit code
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - lives as long as the process
+        raise HostError(f"completed, but cannot print the table: {error.strerror}") from error
+
+
+def _to_resume(names: tuple[str, ...], resume: str | None, *, changed: bool) -> Comparison | None:
+    if resume is None:
+        return None
+    if len(names) > 1:
+        raise UsageError("--resume goes on with one scenario, not several")
+    if changed:
+        raise UsageError("--resume takes memory and channels from the file: leave the options out")
+    before = read(Path(resume))
+    if not names and before.scenario.name not in shipped():
+        raise UsageError(f"--resume: name the scenario file of {before.scenario.name}, too")
+    return before
+
+
+def _changed(
+    scenario: Scenario, channels: int | None, repeat: int | None, rate: float | None
+) -> Scenario:
+    """The scenario with what the options ask for."""
+    if channels is not None:
+        cases = dict.fromkeys(replace(case, channels=channels) for case in scenario.cases)
+        scenario = replace(scenario, cases=tuple(cases))
+    if repeat is not None:
+        scenario = replace(scenario, repeats=repeat)
+    return scenario if rate is None else replace(scenario, rate=rate)
+
+
+def _choose(wanted: str | None) -> QemuBinary:
+    found = find_qemus()
+    with suppress(StopIteration):
+        return next(binary for binary in found if wanted in (None, binary.name))
+    names = ", ".join(binary.name for binary in found) or "none"
+    raise HostError(
+        f"no QEMU{f' {wanted}' if wanted else ''} here (found: {names}): install qemu-system-x86"
+    )

@@ -1,0 +1,128 @@
+"""Scenario files: what they may say, and the sentence for everything else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ramferry.bench.scenario import Case, labels
+from ramferry.bench.scenario_file import find_scenario, parse, shipped
+from ramferry.errors import HostError, UsageError
+
+LEAST = """
+title = "t"
+description = "d"
+[guest]
+memory = "128M"
+[[cases]]
+methods = ["none"]
+routes = ["relay pair"]
+"""
+
+
+def read(text: str) -> object:
+    return parse(text.encode(), "own.toml", Path("/folder"))
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_shipped_scenarios_are_whole(name: str) -> None:
+    scenario = find_scenario(name)
+    assert scenario.name == name
+    assert scenario.title
+    assert scenario.description
+    assert scenario.repeats >= 3
+    assert any(case.method == "none" for case in scenario.cases)
+
+
+def test_the_seed_is_what_qemu_documents() -> None:
+    seed = find_scenario("seed")
+    assert (seed.guest.memory, seed.rate, seed.guest.workload) == (64 << 30, 1.25e9, "idle")
+    assert [(c.method, c.level, c.channels) for c in seed.cases] == [
+        ("qatzip", 1, 8),
+        ("zstd", 1, 8),
+        ("none", None, 8),
+    ]
+    assert set(shipped()) == {"default", "dirtying", "seed", "thin-link"}
+
+
+def test_defaults() -> None:
+    scenario = parse(LEAST.encode(), "own.toml", Path())
+    guest = scenario.guest
+    assert (guest.kind, guest.scalable, guest.fill, guest.workload) == (
+        "QEMU",
+        False,
+        ("data",),
+        "idle",
+    )
+    assert (scenario.name, scenario.rate, scenario.repeats) == ("own", 0.0, 3)
+    assert scenario.cases == (Case("none", None, 8, "relay pair"),)
+
+
+def test_cases_are_a_product() -> None:
+    text = LEAST.replace('["none"]', '["zstd", "qatzip"]\nlevels = [1, 3]\nchannels = [2, 8]')
+    cases = parse(text.encode(), "own.toml", Path()).cases
+    assert len(cases) == 8
+    names = labels(cases)
+    assert names[0] == "zstd 1 (relay pair, 2 channels)"
+    assert len(set(names)) == 8
+
+
+def test_files_are_found_from_the_scenarios_folder() -> None:
+    text = LEAST.replace('"128M"', '"128M"\nfill = ["a", "/b"]')
+    assert parse(text.encode(), "own.toml", Path("/folder")).guest.fill == ("/folder/a", "/b")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "sentence"),
+    [
+        ('title = "t"', "", "own.toml: title is missing"),
+        ('title = "t"', "title = 1", "own.toml: title must be a text, and is 1"),
+        ('title = "t"', 'title = "t"\ncolour = 1', "own.toml: colour is unknown"),
+        ('"128M"', '"12M"', "own.toml: guest.memory must be 64M or more"),
+        ('"128M"', "128", "own.toml: guest.memory must be whole MiB"),
+        ('"128M"', '"128M"\nkind = "Xen"', 'guest.kind must be "QEMU" or "built-in"'),
+        ('"128M"', '"128M"\nscalable = 1', "guest.scalable must be true or false"),
+        ('"128M"', '"128M"\nhot = "8M"', "guest.hot must be"),
+        ('"128M"', '"128M"\ndirty-rate = 5', "guest.dirty-rate must be a rate"),
+        ('"128M"', '"128M"\ndirty-rate = "1M"\nhot = "100M"', "guest.hot must be"),
+        ('"128M"', '"128M"\nfill = 3', "guest.fill must be data or generator, or a list"),
+        ('"128M"', '"128M"\nsize = 3', "guest.size is unknown: known here are"),
+        ('["none"]', '["lz4"]', "cases[0].methods: method 'lz4' is not one of"),
+        ('["none"]', '"none"', "cases[0].methods must be a list of texts"),
+        ('["none"]', '["none"]\nlevels = [1]', "method none has no levels"),
+        ('["none"]', '["none"]\nchannels = [0]', "cases[0].channels must be a list of numbers"),
+        ('["none"]', '["none"]\nchannels = [true]', "cases[0].channels must be a list of whole"),
+        ('["none"]', '["none", "none"]', "cases have none (relay pair) twice"),
+        ('["relay pair"]', '["pigeon"]', "cases[0].routes must be a list of"),
+        ('["relay pair"]', '["native"]', "cases[0].routes must be a list of"),
+        ("[[cases]]", "[cases]", "cases must be an array of tables"),
+        ("[guest]", "repeats = 2\n[guest]", "repeats must be a whole number from 3 to 100"),
+        ("[guest]", "link = 3\n[guest]", "link must be a table"),
+        ("[guest]", '[link]\nrate = "0"\n[guest]', "link.rate must be a rate"),
+        ("[guest]", "[guest", "own.toml is no TOML"),
+    ],
+)
+def test_refused_with_file_and_key(before: str, after: str, sentence: str) -> None:
+    assert before in LEAST
+    with pytest.raises(UsageError) as refusal:
+        read(LEAST.replace(before, after))
+    assert sentence in str(refusal.value)
+
+
+def test_the_built_in_guest_is_sent_natively() -> None:
+    text = LEAST.replace('"128M"', '"128M"\nkind = "built-in"\ndirty-rate = "8M"')
+    scenario = parse(text.replace("relay pair", "native").encode(), "own.toml", Path())
+    assert scenario.cases[0].route == "native"
+    assert "a tenth" in scenario.guest.workload
+    with pytest.raises(UsageError, match="with a built-in guest"):
+        read(text.replace("relay pair", "QEMU built-in"))
+
+
+def test_a_path_that_is_not_there_and_a_name_that_nobody_knows(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no scenario 'sead': name one of default"):
+        find_scenario("sead")
+    with pytest.raises(HostError, match="cannot read"):
+        find_scenario(str(tmp_path / "own.toml"))
+    (tmp_path / "own.toml").write_text(LEAST)
+    assert find_scenario(str(tmp_path / "own.toml")).name == "own"
