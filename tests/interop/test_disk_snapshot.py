@@ -311,7 +311,7 @@ KILLED = """
 import os, signal, sys
 from ramferry.control.overlays import DiskSnapshot
 from ramferry.cli import main
-DiskSnapshot.take = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+DiskSnapshot.take = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 main()
 """
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -26,10 +27,10 @@ _OWN_SUFFIX: Final = re.compile(r"\.overlay-[0-9]+\.qcow2$")
 class DiskSnapshot:
     """The overlays of one save."""
 
-    def __init__(self, source: QemuEnd, disks: tuple[Disk, ...]) -> None:
-        """:param disks: what ``take`` is to snapshot; with none it does nothing."""
+    def __init__(self, source: QemuEnd, *, needed: bool) -> None:
+        """:param needed: whether there is a disk to snapshot."""
         self._source = source
-        self._disks = disks
+        self._needed = needed
         self._claims: list[Path] = []
         self._certain = True
         self.overlays: tuple[DiskOverlay, ...] = ()
@@ -39,27 +40,28 @@ class DiskSnapshot:
 
     def __bool__(self) -> bool:
         """Whether there is a disk to snapshot."""
-        return bool(self._disks)
+        return self._needed
 
     @property
     def due(self) -> bool:
         """Whether there is a snapshot that is still to be taken."""
-        return bool(self) and not self.overlays and self.failure is None
+        return self._needed and not self.overlays and self.failure is None
 
-    def take(self) -> None:
+    def take(self, disks: tuple[Disk, ...]) -> None:
         """Give every disk its overlay; the guest must stand still, with its disks active.
 
-        Where QEMU refuses, it has undone what it had begun, and no file is left.
-
-        :raise MethodUnavailable: QEMU refuses.
+        :param disks: as they are at this moment: a job of somebody else may have put another node
+            in a disk's place since the save began.
+        :raise MethodUnavailable: QEMU refuses; it has undone what it had begun, and no file is
+            left.
         :raise HostError: no overlay can be made beside an image.
         :raise PeerTimeout: QEMU does not answer; the disks may be on the overlays.
         """
         try:
-            overlays = tuple(self._claim(disk) for disk in self._disks)
-        except OSError as error:
+            overlays = tuple(self._overlay(disk) for disk in disks)
+        except HostError:
             self._discard()
-            raise HostError(f"cannot make {error.filename}: {error.strerror}") from error
+            raise
         self.overlays, self._certain = overlays, False
         try:
             self._source.execute("transaction", {"actions": [_action(one) for one in overlays]})
@@ -76,28 +78,13 @@ class DiskSnapshot:
         clause = overlays_clause(self.overlays, certain=self._certain)
         return type(error)(f"{error}; {clause}")
 
-    def _claim(self, disk: Disk) -> DiskOverlay:
-        """Make an empty file under a name that nothing has, for those who may use the image.
-
-        QEMU itself would write over whatever has the name, and give anybody leave to read it.
-        """
-        image = disk.seen.stat()
-        stem = _OWN_SUFFIX.sub("", disk.image.name)
-        for number in count(1):
-            name = f"{stem}.overlay-{number}.qcow2"
-            path = disk.seen.with_name(name)
-            try:
-                descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-            except FileExistsError:
-                continue
-            self._claims.append(path)
-            try:
-                if os.geteuid() == 0:
-                    os.fchown(descriptor, image.st_uid, image.st_gid)
-                os.fchmod(descriptor, image.st_mode & 0o777)
-            finally:
-                os.close(descriptor)
-            break
+    def _overlay(self, disk: Disk) -> DiskOverlay:
+        """:raise HostError: no file can be made beside the image."""
+        try:
+            name = self._claim(disk)
+        except OSError as error:
+            why = error.strerror
+            raise HostError(f"cannot make an overlay beside {disk.image}: {why}") from error
         return DiskOverlay(
             disk=disk.name,
             image=str(disk.image),
@@ -105,6 +92,27 @@ class DiskSnapshot:
             overlay=str(disk.image.with_name(name)),
             overlay_node=f"ramferry-{secrets.token_hex(6)}",
         )
+
+    def _claim(self, disk: Disk) -> str:
+        """Make an empty file under a name that nothing has, for those who may use the image.
+
+        QEMU itself would write over whatever has the name, and give anybody leave to read it.
+        """
+        image = disk.seen.stat()
+        stem = _OWN_SUFFIX.sub("", disk.image.name)
+        for number in count(1):
+            path = disk.seen.with_name(f"{stem}.overlay-{number}.qcow2")
+            with suppress(FileExistsError):
+                descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+                break
+        self._claims.append(path)
+        try:
+            if os.geteuid() == 0:
+                os.fchown(descriptor, image.st_uid, image.st_gid)
+            os.fchmod(descriptor, image.st_mode & 0o777)
+        finally:
+            os.close(descriptor)
+        return path.name
 
     def _discard(self) -> None:
         """Remove the empty files."""

@@ -91,7 +91,8 @@ def save(uri: str, wish: SaveWish, hooks: ArchiveHooks) -> ArchiveResult:
         refuse_tls(source)
         if wish.resume and not wish.disk_snapshot:
             refuse_writable_disks(source)
-        snapshot = DiskSnapshot(source, disks_for_overlays(source) if wish.disk_snapshot else ())
+        needed = wish.disk_snapshot and bool(disks_for_overlays(source))
+        snapshot = DiskSnapshot(source, needed=needed)
         file = stack.enter_context(SafeFile(wish.path, replace=wish.replace, like=None))
         if note := room_note(source, wish.path):
             hooks.note(note)
@@ -179,7 +180,7 @@ class _Course:
     def _switch_over(self, receiver: Receiver, status: str) -> None:
         """The guest stands still, and its disks are still its own: snapshot them, and go on."""
         try:
-            self.snapshot.take()
+            self.snapshot.take(disks_for_overlays(self.source))
             self.source.execute("migrate-continue", {"state": status})
         except RamferryError as error:
             self.snapshot.failure = error

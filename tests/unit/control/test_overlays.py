@@ -27,9 +27,12 @@ class Answers:
             raise self.error
 
 
-def snapshot(answers: Answers, *images: Path) -> DiskSnapshot:
-    disks = (Disk(f"d{n}", f"node{n}", image, image) for n, image in enumerate(images))
-    return DiskSnapshot(cast(QemuEnd, answers), tuple(disks))
+def snapshot(answers: Answers) -> DiskSnapshot:
+    return DiskSnapshot(cast(QemuEnd, answers), needed=True)
+
+
+def disks(*images: Path) -> tuple[Disk, ...]:
+    return tuple(Disk(f"d{n}", f"node{n}", image, image) for n, image in enumerate(images))
 
 
 @pytest.fixture
@@ -44,9 +47,9 @@ def test_one_transaction_for_all(image: Path) -> None:
     other = image.with_name("other")
     other.touch()
     answers = Answers()
-    taken = snapshot(answers, image, other)
+    taken = snapshot(answers)
     assert taken.due
-    taken.take()
+    taken.take(disks(image, other))
     assert not taken.due
     first, second = taken.overlays
     ((command, arguments),) = answers.told
@@ -70,8 +73,8 @@ def test_one_transaction_for_all(image: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 def test_the_overlay_has_the_owner_of_the_image(image: Path) -> None:
     os.chown(image, 12345, 54321)
-    taken = snapshot(Answers(), image)
-    taken.take()
+    taken = snapshot(Answers())
+    taken.take(disks(image))
     status = Path(taken.overlays[0].overlay).stat()
     assert (status.st_uid, status.st_gid) == (12345, 54321)
 
@@ -79,8 +82,8 @@ def test_the_overlay_has_the_owner_of_the_image(image: Path) -> None:
 def test_a_name_that_is_taken_stays(image: Path) -> None:
     image.with_name("disk.raw.overlay-1.qcow2").write_text("precious")
     image.with_name("disk.raw.overlay-2.qcow2").symlink_to("nowhere")
-    taken = snapshot(Answers(), image)
-    taken.take()
+    taken = snapshot(Answers())
+    taken.take(disks(image))
     assert taken.overlays[0].overlay == str(image.with_name("disk.raw.overlay-3.qcow2"))
     assert image.with_name("disk.raw.overlay-1.qcow2").read_text() == "precious"
     assert not image.with_name("nowhere").exists()
@@ -89,32 +92,44 @@ def test_a_name_that_is_taken_stays(image: Path) -> None:
 def test_an_overlay_on_an_overlay_does_not_grow_its_name(image: Path) -> None:
     lower = image.with_name("disk.raw.overlay-7.qcow2")
     lower.touch()
-    taken = snapshot(Answers(), lower)
-    taken.take()
+    taken = snapshot(Answers())
+    taken.take(disks(lower))
     assert taken.overlays[0].overlay == str(image.with_name("disk.raw.overlay-1.qcow2"))
 
 
 def test_a_refusal_leaves_no_file(image: Path) -> None:
-    taken = snapshot(Answers(MethodUnavailable("busy")), image)
+    taken = snapshot(Answers(MethodUnavailable("busy")))
     with pytest.raises(MethodUnavailable):
-        taken.take()
+        taken.take(disks(image))
     assert taken.overlays == ()
     assert list(image.parent.iterdir()) == [image]
 
 
 def test_silence_leaves_what_the_guest_may_need(image: Path) -> None:
-    taken = snapshot(Answers(PeerTimeout("silent")), image)
+    taken = snapshot(Answers(PeerTimeout("silent")))
     with pytest.raises(PeerTimeout):
-        taken.take()
+        taken.take(disks(image))
     assert Path(taken.overlays[0].overlay).exists()
     assert "the guest's disks may be" in str(taken.told(HostError("why")))
+
+
+def test_an_owner_that_cannot_be_given_leaves_no_file(
+    image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchmod", refuse)
+    with pytest.raises(HostError, match=r"beside .*disk\.raw: Operation not permitted"):
+        snapshot(Answers()).take(disks(image))
+    assert list(image.parent.iterdir()) == [image]
 
 
 def test_a_disk_that_gets_none_takes_the_others_with_it(image: Path) -> None:
     long = image.with_name("x" * 250)
     long.touch()
     answers = Answers()
-    with pytest.raises(HostError, match=r"cannot make .*x\.overlay-1\.qcow2: File name too long"):
-        snapshot(answers, image, long).take()
+    with pytest.raises(HostError, match=r"an overlay beside .*x: File name too long"):
+        snapshot(answers).take(disks(image, long))
     assert answers.told == []
     assert sorted(image.parent.iterdir()) == sorted([image, long])

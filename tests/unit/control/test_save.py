@@ -129,12 +129,26 @@ def test_a_refused_snapshot_fails_the_save_and_leaves_no_overlay(make: Make) -> 
     assert "migrate_cancel" in stage.qemu.commands()
 
 
+def test_a_disk_that_has_another_node_by_now(make: Make) -> None:
+    """As a block job of somebody else leaves it."""
+    stage = make("a")
+    other = stage.folder / "other"
+    other.touch()
+
+    def pivot() -> None:
+        stage.qemu.files = {"node7": str(other)}
+
+    stage.qemu.at_pause = pivot
+    (overlay,) = stage.save(disk_snapshot=True).overlays
+    assert (overlay.image, overlay.image_node) == (str(other), "node7")
+
+
 def test_an_overlay_without_room_fails_the_save(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage = make("a")
 
-    def take(_: object) -> None:
+    def take(*_: object) -> None:
         raise HostError("cannot make a.overlay-1.qcow2: No space left on device")
 
     monkeypatch.setattr(DiskSnapshot, "take", take)
@@ -196,7 +210,7 @@ def test_cancelled_while_the_qemu_waits(make: Make, monkeypatch: pytest.MonkeyPa
 def test_an_unforeseen_end_leaves_no_qemu_waiting(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def take(_: object) -> None:
+    def take(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(DiskSnapshot, "take", take)
@@ -237,7 +251,7 @@ def test_every_error_can_be_told_with_overlays(make: Make) -> None:
     """``told`` makes another of the same class from one sentence."""
     stage = make("a")
     (overlay,) = stage.save(disk_snapshot=True).overlays
-    snapshot = DiskSnapshot(None, ())  # type: ignore[arg-type]
+    snapshot = DiskSnapshot(None, needed=False)  # type: ignore[arg-type]
     plain = PeerTimeout("silent")
     assert snapshot.told(plain) is plain
     snapshot.overlays = (overlay,)
