@@ -1,7 +1,8 @@
 """``ramferry save``: a QEMU's guest into one file, over as many channels as are asked for.
 
 The QEMU migrates to a receiver in this process. The file has its name before the QEMU is told that
-its guest was taken, so whatever goes wrong earlier leaves no file and the guest as it was.
+its guest was taken, so whatever goes wrong earlier leaves no file and the guest as it was; where
+its disks were snapshotted by then, they stay on their overlays, and every sentence says so.
 """
 
 from __future__ import annotations
