@@ -49,7 +49,7 @@ def plan(where: object, *arguments: object, code: int = 0) -> Any:
 @BOTH
 def test_the_forecast_comes_true_where_the_link_decides(pair: Pair, tmp_path: Path) -> None:
     with Rig(pair.source, pair.destination, MOVED) as rig:
-        uri = rig._source.uri
+        uri = rig.source.uri
         said = {one["method"]: one for one in plan(uri, "--scratch", tmp_path)["methods"]}
         assert list(said) == ["none", "zlib", "zstd", "qpl", "uadk", "qatzip"]
         assert not list(tmp_path.iterdir())

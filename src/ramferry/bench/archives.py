@@ -15,20 +15,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from types import TracebackType
 from typing import Final, Self
 
-import numpy as np
 import psutil
 
-from ramferry.bench import guest
-from ramferry.bench.fill import LOW_MEMORY, fill
 from ramferry.bench.qemu import Qemu, QemuBinary
+from ramferry.bench.rig import Rig
 from ramferry.control.hooks import ArchiveHooks
 from ramferry.control.restore import restore
 from ramferry.control.save import SaveWish, save
 from ramferry.control.status import ENDED
 from ramferry.errors import Cancelled, MigrationFailed, PeerTimeout
+from ramferry.report.columns import aligned
 
 SECONDS: Final = 600.0
 """For one save or restore."""
@@ -92,32 +90,23 @@ class ArchiveRig:
         :param folder: where the files go, one at a time.
         :param files: what fills the RAM; the generator where there are none.
         """
-        self._binary = binary
-        self._memory = memory
-        self._files = files
-        self._boot = guest.boot_sector(memory, first=LOW_MEMORY, rate=0.0)
-        self._source = Qemu(binary, memory, boot=self._boot)
+        self._rig = Rig(binary, binary, memory, files)
+        self._source = self._rig.source
         self._path = folder / "guest"
 
     def __enter__(self) -> Self:
-        self._source.__enter__()
+        self._rig.__enter__()
         try:
-            fill(self._source.ram, files=self._files)
             self._source.qmp.execute("migrate-set-parameters", {"max-bandwidth": 0})
-            self._stand_still()
+            self._source.qmp.execute("stop")
         except BaseException:
-            self._source.__exit__(None, None, None)
+            self.__exit__(None, None, None)
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self._path.unlink(missing_ok=True)
-        self._source.__exit__(kind, error, trace)
+        self._rig.__exit__(*exc)
 
     def course(self, way: Way, channels: int, stop: threading.Event) -> Course:
         """Save, restore, compare.
@@ -129,30 +118,14 @@ class ArchiveRig:
         hooks = ArchiveHooks(lambda *_: None, lambda _: None, stop)
         saved = self._timed(self._source, lambda: self._save(way, channels, hooks))
         size = self._path.stat().st_size
-        self._stand_still()
-        target = Qemu(
-            self._binary,
-            self._memory,
-            boot=self._boot,
-            incoming=True,
-            machine=self._binary.machine,
-        )
-        with target:
+        # out of postmigrate; this guest writes only below what is compared
+        self._source.qmp.execute("cont")
+        self._source.qmp.execute("stop")
+        with self._rig.fresh(paused=True) as target:
             target.ram[:] = 0
             back = self._timed(target, lambda: self._restore(way, target, channels, hooks))
-            if not np.array_equal(self._source.ram[LOW_MEMORY:], target.ram[LOW_MEMORY:]):
-                raise MigrationFailed(f"{way.name}: another RAM came back")
+            self._rig.compare(target)
         return Course(*saved, size, *back)
-
-    def _stand_still(self) -> None:
-        """From prelaunch or postmigrate to a stopped guest.
-
-        Once it has booted it writes only below what is compared.
-        """
-        self._source.qmp.execute("cont")
-        never = threading.Event()
-        self._wait(never, lambda: guest.state(self._source.ram).beats > 0)
-        self._source.qmp.execute("stop")
 
     def _save(self, way: Way, channels: int, hooks: ArchiveHooks) -> None:
         if way.method:
@@ -212,15 +185,7 @@ def table(courses: dict[Way, list[Course]]) -> str:
                 _spread([one.restore_cpu_seconds for one in done]),
             )
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "".join(
-        "  ".join(
-            cell.rjust(width) if index else cell.ljust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        + "\n"
-        for row in rows
-    )
+    return "".join(f"{line}\n" for line in aligned(rows, left=(0,)))
 
 
 def _spread(values: Sequence[float]) -> str:

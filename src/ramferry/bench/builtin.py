@@ -10,24 +10,20 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ramferry.bench.moving import MovingRig, same
 from ramferry.bench.qemu import dies_with_us
-from ramferry.control.hooks import Hooks
-from ramferry.control.migration import migrate
 from ramferry.control.namespaces import HERE, Namespaces, launcher
-from ramferry.control.plan import Wish
 from ramferry.control.qmp import Qmp
-from ramferry.errors import HostError, MigrationFailed, PeerUnreachable, RamferryError
+from ramferry.errors import HostError, MigrationFailed, PeerUnreachable
 from ramferry.guest.workload import Workload
-from ramferry.metrics import MigrationResult
 
 START_SECONDS: Final = 60.0
 """Filling its memory included: 1 GiB takes 2 s here."""
-MIGRATION_SECONDS: Final = 600.0
 _POLL: Final = 0.02
 
 
@@ -82,12 +78,7 @@ class BuiltIn:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.ram = np.empty(0, np.uint8)
         self.qmp.close()
         self._end()
@@ -121,7 +112,7 @@ class BuiltIn:
                 time.sleep(_POLL)
         raise HostError(f"the built-in guest did not start: {self.stderr().strip()}")
 
-    def _map(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    def _map(self) -> NDArray[np.uint8]:
         memory = os.open(f"/proc/{self.process.pid}/fd/{self.state()['ram-fd']}", os.O_RDWR)
         try:
             return np.frombuffer(mmap.mmap(memory, self.memory), np.uint8)
@@ -135,8 +126,8 @@ class BuiltIn:
         self._folder.cleanup()
 
 
-class BuiltInRig:
-    """One built-in guest, and migrations from it to fresh ones: ``rig.Rig`` without a QEMU."""
+class BuiltInRig(MovingRig[BuiltIn]):
+    """One built-in guest, and migrations from it to fresh ones."""
 
     def __init__(
         self,
@@ -154,54 +145,18 @@ class BuiltInRig:
         fill = ["--fill", os.pathsep.join(map(str, files)) if files else "generator"]
         self._memory = memory
         self._far = launcher(namespaces.destination)
-        self.source = BuiltIn(memory, [*fill, *options], launcher(namespaces.source))
+        super().__init__(BuiltIn(memory, [*fill, *options], launcher(namespaces.source)))
 
-    def __enter__(self) -> Self:
-        self.source.__enter__()
-        return self
+    def fresh(self) -> BuiltIn:
+        """See ``MovingRig``."""
+        return BuiltIn(self._memory, ["--incoming", "defer"], self._far)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.source.__exit__(kind, error, trace)
-
-    def carry(
-        self, wish: Wish, hooks: Hooks, timeout: float = MIGRATION_SECONDS
-    ) -> MigrationResult:
-        """Migrate once, check the guest that arrived, and let the source run on as before.
-
-        :param timeout: seconds until the migration is cancelled.
-        :raise RamferryError: as ``control.migration.migrate``; MigrationFailed, too, where RAM or
-            counter are not the source's.
-        """
-        with BuiltIn(self._memory, ["--incoming", "defer"], self._far) as destination:
-            # as with QEMU's prealloc: the first touch of memory is not what is compared
-            destination.ram[:] = 0
-            result = migrate(self.source.uri, destination.uri, wish, hooks, timeout)
-            destination.qmp.execute("stop")
-            self._compare(destination)
-        self.source.qmp.execute("cont")
-        return result
-
-    def revive(self) -> None:
-        """After a failed ``carry``: let the source's guest run, in a new one where it is gone.
-
-        :raise RamferryError: a new one cannot be started.
-        """
-        try:
-            self.source.qmp.execute("cont")
-        except RamferryError:
-            self.source.__exit__(None, None, None)
-            self.source.__enter__()
-
-    def _compare(self, destination: BuiltIn) -> None:
+    def compare(self, destination: BuiltIn) -> None:
+        """See ``MovingRig``: RAM, counter, and every page that the guest wrote."""
         left, come = self.source.state()["counter"], destination.state()["counter"]
         if come < left:
             raise MigrationFailed(f"the guest's counter went back from {left} to {come}")
-        if come == left and not np.array_equal(self.source.ram, destination.ram):
+        if come == left and not same(self.source.ram, destination.ram):
             raise MigrationFailed("the destination's RAM differs from the source's")
         if bad := destination.bad_pages():
             raise MigrationFailed(f"{bad} pages of the destination are not as the guest wrote them")

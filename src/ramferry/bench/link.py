@@ -13,7 +13,6 @@ import re
 import shutil
 import subprocess
 from contextlib import suppress
-from types import TracebackType
 from typing import Final, Self
 
 from ramferry.control.namespaces import FOLDER, Namespaces
@@ -66,13 +65,7 @@ class ShapedLink:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        del kind, error, trace
+    def __exit__(self, *exc: object) -> None:
         for name in (self.namespaces.source, self.namespaces.destination):
             _delete(name)
 

@@ -18,7 +18,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -74,6 +73,21 @@ def find_qemus(environ: Mapping[str, str] = os.environ) -> list[QemuBinary]:
             binary = qemu_at(path)
             found.setdefault(binary.version, binary)
     return [found[version] for version in sorted(found)]
+
+
+def choose_qemu(wanted: str | None, *, newest: bool = False) -> QemuBinary:
+    """One of ``find_qemus``.
+
+    :param wanted: its version, as 7.2 or 10.0; None takes the oldest, or the newest if asked for.
+    :raise HostError: there is none.
+    """
+    found = find_qemus()
+    fitting = [binary for binary in found if wanted in (None, binary.name)]
+    if not fitting:
+        names = ", ".join(binary.name for binary in found) or "none"
+        which = f" {wanted}" if wanted else ""
+        raise HostError(f"no QEMU{which} here (found: {names}): install qemu-system-x86")
+    return fitting[-1 if newest else 0]
 
 
 def qemu_at(path: Path) -> QemuBinary:
@@ -174,13 +188,7 @@ class Qemu:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        del kind, error, trace
+    def __exit__(self, *exc: object) -> None:
         if hasattr(self, "_process"):
             self._process.kill()
             self._process.wait()

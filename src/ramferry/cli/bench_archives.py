@@ -10,10 +10,9 @@ from rich.console import Console
 
 from ramferry.bench.archives import ArchiveRig, Course, Way, folder_for, table, ways
 from ramferry.bench.fill import data_files
-from ramferry.bench.qemu import QemuBinary, find_qemus
+from ramferry.bench.qemu import choose_qemu
 from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.params import SIZE
-from ramferry.errors import HostError
 from ramferry.report.units import memory as of_memory
 
 
@@ -50,7 +49,7 @@ def archives(memory: int, channels: int, repeat: int, qemu: str | None) -> None:
     A stopped guest, filled with the files that RAMFERRY_DATA names (or generated data), is saved
     every way in turn, and every file restored into a fresh QEMU whose RAM is compared.
     """
-    binary = _choose(qemu)
+    binary = choose_qemu(qemu, newest=True)
     screen = Console(stderr=True, highlight=False)
     stop = threading.Event()
     files = data_files(os.environ.get("RAMFERRY_DATA", ""))
@@ -69,10 +68,3 @@ def archives(memory: int, channels: int, repeat: int, qemu: str | None) -> None:
         f" {repeat} (least-greatest), files in {folder}; ours are checked and synced"
     )
     click.echo(table(courses), nl=False)
-
-
-def _choose(wanted: str | None) -> QemuBinary:
-    found = [one for one in find_qemus() if wanted in (None, one.name)]
-    if not found:
-        raise HostError(f"no QEMU {wanted or ''} here: install qemu-system-x86")
-    return found[-1]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from rich.console import Console
 from ramferry.bench import scenario as scenarios
 from ramferry.bench.course import Reports
 from ramferry.bench.fill import data_files
-from ramferry.bench.qemu import QemuBinary, find_qemus
+from ramferry.bench.qemu import QemuBinary, choose_qemu
 from ramferry.bench.runner import SHAPES, Bench, files_of
 from ramferry.bench.scenario import Scenario
 from ramferry.bench.scenario_file import find_scenario, shipped
@@ -24,6 +23,7 @@ from ramferry.bench.verdicts import verdicts
 from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.live import live_hooks
 from ramferry.cli.params import RATE, SIZE
+from ramferry.cli.results import done_all_the_same
 from ramferry.cli.results_file import ResultFile
 from ramferry.control.hooks import Hooks
 from ramferry.errors import Cancelled, HostError, UsageError
@@ -109,7 +109,7 @@ def run(
     results = [ResultFile(json_file or resume, one.name, len(chosen)) for one in chosen]
     data = data_files(os.environ.get("RAMFERRY_DATA", ""))
     qemus = any(one.guest.kind == scenarios.QEMU for one in chosen)
-    binary = _choose(qemu) if qemus else None
+    binary = choose_qemu(qemu) if qemus else None
     screen = Console(stderr=True, highlight=False)
     stop = threading.Event()
     with stop_on_signals(stop):
@@ -183,17 +183,13 @@ def _first_error(comparison: Comparison) -> str:
 
 def _show(comparison: Comparison, result: ResultFile) -> None:
     """The report as text; on standard error where the document went to standard output."""
-    try:
+    with done_all_the_same():
         stream = sys.stderr if result.to_stdout else sys.stdout
         if stream is None:
             return
         stream.write(draw(report([Named(result.name, comparison)])))
         stream.writelines(f"{line}\n" for line in verdicts(comparison))
         stream.flush()
-    except OSError as error:
-        # what is left in its buffer would fail again at the end and become the exit code
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - lives as long as the process
-        raise HostError(f"completed, but cannot print the table: {error.strerror}") from error
 
 
 def _to_resume(names: tuple[str, ...], resume: str | None, *, changed: bool) -> Comparison | None:
@@ -219,13 +215,3 @@ def _changed(
     if repeat is not None:
         scenario = replace(scenario, repeats=repeat)
     return scenario if rate is None else replace(scenario, rate=rate)
-
-
-def _choose(wanted: str | None) -> QemuBinary:
-    found = find_qemus()
-    with suppress(StopIteration):
-        return next(binary for binary in found if wanted in (None, binary.name))
-    names = ", ".join(binary.name for binary in found) or "none"
-    raise HostError(
-        f"no QEMU{f' {wanted}' if wanted else ''} here (found: {names}): install qemu-system-x86"
-    )

@@ -10,7 +10,7 @@ import click
 
 from ramferry.bench.fill import data_files, fill
 from ramferry.cli.interrupt import stop_on_signals
-from ramferry.cli.params import RATE, SIZE
+from ramferry.cli.params import RATE, SIZE, accelerator_option
 from ramferry.control.qmp import parse_uri
 from ramferry.errors import MigrationFailed, UsageError
 from ramferry.guest.errors import MonitorError
@@ -19,11 +19,9 @@ from ramferry.guest.uri import parse
 from ramferry.guest.vm import GuestSettings, Vm
 from ramferry.guest.workload import PATTERNS, Workload
 from ramferry.memory.dirty import TRACKERS, Wanted
-from ramferry.qatzip.accelerator import ACCELERATORS, AUTO
 from ramferry.transport.address import Address, TcpAddress, UnixAddress
 
 PAGE = 4096
-FILLS = ("generator", "zero")
 
 
 @click.command()
@@ -76,13 +74,7 @@ FILLS = ("generator", "zero")
     show_default=True,
     help="How written pages are found: by the kernel (Linux 6.7 or newer), or by comparison.",
 )
-@click.option(
-    "--accelerator",
-    type=click.Choice(ACCELERATORS),
-    default=AUTO,
-    show_default=True,
-    help="Whether a QAT device works for method qatzip.",
-)
+@accelerator_option
 def command(
     memory: int,
     fills: str,

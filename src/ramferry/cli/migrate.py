@@ -15,6 +15,7 @@ from ramferry.cli.params import (
     RATE,
     Seconds,
     accelerator_option,
+    downtime_limit_option,
     json_option,
     level_option,
     page_size_option,
@@ -58,14 +59,7 @@ available; 5 migration failed, 6 cancelled: the guest runs on at the source;
     metavar="RATE",
     help="Cap in wire bytes per second, after compression: 125M, 1Gbit.  [default: no cap]",
 )
-@click.option(
-    "--downtime-limit",
-    type=click.IntRange(1, 2_000_000),
-    default=300,
-    show_default=True,
-    metavar="MS",
-    help="Milliseconds the guest may stand still at the switchover.",
-)
+@downtime_limit_option
 @click.option(
     "--timeout",
     type=Seconds(min=0, min_open=True),

@@ -81,6 +81,15 @@ json_option = click.option(
     help="Write the result as JSON; - for standard output.",
 )
 
+downtime_limit_option = click.option(
+    "--downtime-limit",
+    type=click.IntRange(1, 2_000_000),
+    default=300,
+    show_default=True,
+    metavar="MS",
+    help="Milliseconds the guest may stand still at the switchover.",
+)
+
 accelerator_option = click.option(
     "--accelerator",
     type=click.Choice(ACCELERATORS),

@@ -16,6 +16,7 @@ from ramferry.cli.params import (
     RATE,
     SIZE,
     accelerator_option,
+    downtime_limit_option,
     json_option,
     page_size_option,
 )
@@ -80,14 +81,7 @@ answers; 4 it lacks a command; 6 interrupted; 8 it, or this user, may not."""
     metavar="SECONDS",
     help="Have QEMU measure that for so many seconds.  [default: not]",
 )
-@click.option(
-    "--downtime-limit",
-    type=click.IntRange(1, 2_000_000),
-    default=300,
-    show_default=True,
-    metavar="MS",
-    help="Milliseconds the guest may stand still at the switchover.",
-)
+@downtime_limit_option
 @click.option(
     "--sample",
     type=SIZE,

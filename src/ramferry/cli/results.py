@@ -30,7 +30,7 @@ def show(
     :raise HostError: one of them cannot be written; the sentence says that the work is done.
     """
     taken = json_file is not None and json_file.name == "<stdout>"
-    with _done_all_the_same():
+    with done_all_the_same():
         try:
             if json_file is not None:
                 write_document(document(results, about), json_file)
@@ -45,7 +45,7 @@ def show_archive(result: ArchiveResult, json_file: IO[str] | None) -> None:
     """
     taken = json_file is not None and json_file.name == "<stdout>"
     overlays = result.overlays
-    with _done_all_the_same(f"; {archive.overlays_clause(overlays)}" if overlays else ""):
+    with done_all_the_same(f"; {archive.overlays_clause(overlays)}" if overlays else ""):
         try:
             if json_file is not None:
                 write_document(archive.document(result), json_file)
@@ -66,7 +66,7 @@ def _print(results: Sequence[MigrationResult], headline: str, console: Console) 
 
 
 @contextmanager
-def _done_all_the_same(more: str = "") -> Iterator[None]:
+def done_all_the_same(more: str = "") -> Iterator[None]:
     """What cannot be told has happened: no exit code or sentence may read as if it had not.
 
     :param more: what an operator must know all the same.

@@ -108,24 +108,14 @@ def _help(vm: Vm, words: list[str]) -> str:  # noqa: ARG001 - as every command
     return "\n".join(f"{name} {_HELP[name]}" for name in names)
 
 
-def _cancel(vm: Vm, words: list[str]) -> str:  # noqa: ARG001
-    vm.cancel()
-    return ""
+def _plain(do: Callable[[Vm], None]) -> Callable[[Vm, list[str]], str]:
+    """A command that takes no argument and prints nothing."""
 
+    def run(vm: Vm, words: list[str]) -> str:  # noqa: ARG001 - as every command
+        do(vm)
+        return ""
 
-def _cont(vm: Vm, words: list[str]) -> str:  # noqa: ARG001
-    vm.cont()
-    return ""
-
-
-def _stop(vm: Vm, words: list[str]) -> str:  # noqa: ARG001
-    vm.stop()
-    return ""
-
-
-def _quit(vm: Vm, words: list[str]) -> str:  # noqa: ARG001
-    vm.quit()
-    return ""
+    return run
 
 
 def _about_parameters(vm: Vm) -> str:
@@ -186,14 +176,14 @@ _ABOUT: Final[Mapping[str, Callable[[Vm], str]]] = {
 }
 _COMMANDS: Final[Mapping[str, Callable[[Vm, list[str]], str]]] = {
     "migrate": _migrate,
-    "migrate_cancel": _cancel,
+    "migrate_cancel": _plain(Vm.cancel),
     "migrate_incoming": _incoming,
     "migrate_set_capability": _set_capability,
     "migrate_set_parameter": _set_parameter,
     "info": _info,
-    "cont": _cont,
-    "stop": _stop,
-    "quit": _quit,
+    "cont": _plain(Vm.cont),
+    "stop": _plain(Vm.stop),
+    "quit": _plain(Vm.quit),
     "help": _help,
 }
 _ALIASES: Final = {"c": "cont", "s": "stop", "q": "quit", "?": "help"}

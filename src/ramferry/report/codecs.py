@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from ramferry.report.columns import aligned
 from ramferry.report.units import memory
 
 HEADINGS: Final = (
@@ -21,12 +22,11 @@ def codec_lines(figures: Sequence[Mapping[str, Any]], size: int, words: str) -> 
     :param size: bytes of pages with content.
     """
     rows = [list(heading) for heading in HEADINGS] + [_row(one) for one in figures]
-    widths = [max(len(row[index]) for row in rows) for index in range(len(HEADINGS[0]))]
     head = (
         f"{memory(size)} of pages with content, {words}; medians of"
         f" {figures[0]['compress']['count'] if figures else 0}, all in software"
     )
-    return [head, *(_line(row, widths) for row in rows)]
+    return [head, *aligned(rows, left=_LEFT)]
 
 
 def _row(one: Mapping[str, Any]) -> list[str]:
@@ -36,11 +36,3 @@ def _row(one: Mapping[str, Any]) -> list[str]:
         found = {name: value / 1e6 for name, value in one[key].items()}
         cells += [f"{found['middle']:.0f}", f"{found['low']:.0f} – {found['high']:.0f}"]
     return [*cells, f"{one['ratio']:.3f}", one["backend"]]
-
-
-def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    cells = (
-        cell.ljust(width) if index in _LEFT else cell.rjust(width)
-        for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-    )
-    return "  ".join(cells).rstrip()

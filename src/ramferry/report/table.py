@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ramferry.metrics import MigrationResult
+from ramferry.report.columns import aligned
 
 NOT_KNOWN = "n/a"
 """A remote side's CPU; wire bytes that nobody counted."""
@@ -79,13 +80,5 @@ def plain_table(results: Sequence[MigrationResult]) -> str:
     """Three lines of headings, then a line a result; columns aligned by spaces."""
     rows = [[column.heading[line] for column in COLUMNS] for line in range(3)]
     rows += [[column.cell(result) for column in COLUMNS] for result in results]
-    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
-    return "".join(_line(cells, widths) for cells in rows)
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    aligned = (
-        cell.ljust(width) if column.left else cell.rjust(width)
-        for cell, width, column in zip(cells, widths, COLUMNS, strict=True)
-    )
-    return "  ".join(aligned).rstrip() + "\n"
+    left = {index for index, column in enumerate(COLUMNS) if column.left}
+    return "".join(f"{line}\n" for line in aligned(rows, left))

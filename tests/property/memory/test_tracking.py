@@ -13,30 +13,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ramferry.errors import HostError
 from ramferry.memory.dirty import DirtyTracker, Wanted, track
 from ramferry.memory.ram import Ram
+from trackers import KERNEL, PAGE, REASON
 
-PAGE = 4096
 HUGE = 2 << 20
 MADV_COLLAPSE = 25  # not in Python's mmap
 SIZES = [("a", 7 * PAGE), ("b", PAGE), ("c", 12 * PAGE)]
 BLOCKS = dict(SIZES)
 
 
-def kernel_reason() -> str:
-    """Why this host's kernel tracks nothing; empty where it does."""
-    with Ram.create([("a", PAGE)]) as ram:
-        try:
-            track(ram, "uffd-wp").close()
-        except HostError as error:
-            return str(error)
-        return ""
-
-
-REASON = kernel_reason()
 TRACKERS = [
-    pytest.param("uffd-wp", marks=pytest.mark.skipif(bool(REASON), reason=REASON)),
+    KERNEL,
     "digest",
 ]
 

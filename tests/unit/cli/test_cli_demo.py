@@ -28,8 +28,8 @@ def test_refused_at_once(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     no_qemu = Path("/nonexistent/qemu")
-    for module in ("demo", "bench_run"):
-        monkeypatch.setattr(f"ramferry.cli.{module}.find_qemus", lambda: [no_qemu])
+    for module in ("cli.demo", "bench.qemu"):
+        monkeypatch.setattr(f"ramferry.{module}.find_qemus", lambda: [no_qemu])
     monkeypatch.setattr(sys, "argv", ["ramferry", *arguments])
     with pytest.raises(SystemExit) as stop:
         main()

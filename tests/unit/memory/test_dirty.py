@@ -18,24 +18,10 @@ from ramferry.memory.digest import DigestTracker
 from ramferry.memory.dirty import DirtyTracker, track
 from ramferry.memory.ram import Ram
 from ramferry.memory.write_protect import rows_in
+from trackers import KERNEL, PAGE, REASON
 
-PAGE = 4096
 HUGE = 2 << 20
 SIZES = [("pc.ram", HUGE + 5 * PAGE), ("vga.vram", 3 * PAGE), ("rom", 2 * PAGE)]
-
-
-def kernel_reason() -> str:
-    """Why this host's kernel tracks nothing; empty where it does."""
-    with Ram.create([("a", PAGE)]) as ram:
-        try:
-            track(ram, "uffd-wp").close()
-        except HostError as error:
-            return str(error)
-        return ""
-
-
-REASON = kernel_reason()
-KERNEL = pytest.param("uffd-wp", marks=pytest.mark.skipif(bool(REASON), reason=REASON))
 
 
 @pytest.fixture

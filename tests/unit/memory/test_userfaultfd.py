@@ -12,12 +12,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_dirty import REASON
 
 from ramferry.errors import HostError
 from ramferry.memory import userfaultfd
 from ramferry.memory.dirty import track
 from ramferry.memory.ram import Ram
+from trackers import REASON
 
 pytestmark = pytest.mark.skipif(bool(REASON), reason=REASON)
 
@@ -33,6 +33,7 @@ START = """
 import ctypes, os, struct, sys
 from ramferry.memory import userfaultfd
 from ramferry.memory.ram import Ram
+from trackers import REASON
 libc = ctypes.CDLL(None, use_errno=True)
 """
 FILTER = """

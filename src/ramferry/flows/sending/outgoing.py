@@ -44,24 +44,15 @@ class Outgoing:
         self._answered = threading.Event()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
-        self._before_round = 0
 
     def counters(self) -> RelayCounters:
         """What was sent so far."""
         return self.tally.snapshot(self.rounds)
 
     @property
-    def backend(self) -> str:
-        """What compresses; empty before anything was."""
-        return self._channels[0].encoder.backend
-
-    def begin_round(self) -> None:
-        """For ``pages_of_round``."""
-        self._before_round = self._pages()
-
-    def pages_of_round(self) -> int:
-        """Pages that were sent since ``begin_round``, zero pages included."""
-        return self._pages() - self._before_round
+    def pages(self) -> int:
+        """Pages sent so far, zero pages included."""
+        return sum(one.pages + one.zero_pages for one in self.tally.channels)
 
     def set_bandwidth(self, rate: float) -> None:
         """Change the cap, in wire bytes per second; 0: none."""
@@ -182,9 +173,6 @@ class Outgoing:
         self._pacer.wait(size)
         self.check()
         sockets.send_all(sock, parts)
-
-    def _pages(self) -> int:
-        return sum(one.pages + one.zero_pages for one in self.tally.channels)
 
     def _sockets(self) -> list[socket.socket]:
         channels = [one.sock for one in self._channels if one.sock is not None]

@@ -31,30 +31,40 @@ class Rounds:
         self._page_size = page_size
         self.syncs = 0
         """How often the dirty pages were collected, the start included: QEMU's dirty-sync-count."""
-        self.left = 0
-        """Pages of this round that are not on the wire; at its end those that are dirty."""
         self.bandwidth = 0.0
         """Bytes of guest memory carried a second; 0 before the first round's end."""
         self.dirty_rate = 0.0
         """Pages written a second, over the last round."""
         self._began = time.monotonic()
-        self._pages = 0
+        self.pages = 0
+        """Pages that this round began with."""
+        self._before = 0
+        """Pages sent before this round."""
 
-    def begin(self, pages: int) -> None:
-        """A round of so many pages begins, which were collected right now."""
+    def begin(self, pages: int, sent: int) -> None:
+        """A round of so many pages begins, which were collected right now.
+
+        :param sent: pages sent before.
+        """
         now = time.monotonic()
         if self.syncs:
             self.dirty_rate = pages / max(now - self._began, 1e-3)
         self.syncs += 1
-        self.left = self._pages = pages
+        self.pages, self._before = pages, sent
         self._began = now
 
     def end(self) -> None:
         """Everything of it was sent."""
         seconds = time.monotonic() - self._began
         if seconds >= _SHORTEST or not self.bandwidth:
-            self.bandwidth = self._pages * self._page_size / max(seconds, 1e-6)
-        self.left = 0
+            self.bandwidth = self.pages * self._page_size / max(seconds, 1e-6)
+
+    def left(self, sent: int) -> int:
+        """Pages of this round that are not on the wire.
+
+        :param sent: pages sent so far.
+        """
+        return max(0, self._before + self.pages - sent)
 
     def downtime_ms(self, pages: int) -> float:
         """How long it would take to send so many pages."""

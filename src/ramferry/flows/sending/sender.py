@@ -124,24 +124,18 @@ class Sender:
         """Change the cap, in wire bytes per second; 0: none."""
         self._outgoing.set_bandwidth(rate)
 
-    @property
-    def backend(self) -> str:
-        """What compresses."""
-        return self._outgoing.backend
-
     def progress(self) -> SendProgress:
         """Where it stands."""
         rounds, counters = self._rounds, self._outgoing.counters()
-        done = self._outgoing.pages_of_round()
         ended = self._ended or time.monotonic()
         return SendProgress(
             status=self._status,
             setup_ms=round((self._setup - self._began) * 1000) if self._setup else 0,
             total_ms=round((ended - self._began) * 1000),
             downtime_ms=self._downtime_ms,
-            expected_downtime_ms=round(rounds.downtime_ms(rounds.left)),
+            expected_downtime_ms=round(rounds.downtime_ms(rounds.pages)),
             total_bytes=self._guest.ram.total,
-            remaining_bytes=max(0, rounds.left - done) * self._settings.page_size,
+            remaining_bytes=rounds.left(self._outgoing.pages) * self._settings.page_size,
             dirty_syncs=rounds.syncs,
             dirty_pages_per_second=round(rounds.dirty_rate),
             counters=counters,
@@ -223,8 +217,7 @@ class Sender:
         copied = tracker.needs_copies or (
             kind is SectionType.PART and self._settings.method != "none"
         )
-        self._outgoing.begin_round()
-        self._rounds.begin(count(dirty))
+        self._rounds.begin(count(dirty), self._outgoing.pages)
         self._outgoing.main(section(kind, RAM_SECTION))
         for batch in ram_batches(self._guest.ram, dirty, tracker, copied=copied):
             self._outgoing.put(batch)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ramferry.report.chapters import Chapter, Report
+from ramferry.report.columns import aligned
 from ramferry.report.grids import Grid
 from ramferry.report.pages.escaping import printable
 
@@ -36,18 +35,10 @@ def _aligned(grid: Grid) -> list[str]:
         table.append([printable(cell.text) for cell in row])
         if any(cell.below for cell in row):
             table.append([printable(cell.below) for cell in row])
-    widths = [max((len(row[i]) for row in table), default=0) for i in range(len(grid.columns))]
-    return [_line(grid, row, widths) for row in table]
+    words = {index for index, column in enumerate(grid.columns) if column.words}
+    return [f"  {line}".rstrip() for line in aligned(table, left=words)]
 
 
 def _headings(grid: Grid) -> list[list[str]]:
     both = [[one.heading for one in grid.columns], [one.unit for one in grid.columns]]
     return [line for line in both if any(line)]
-
-
-def _line(grid: Grid, row: Sequence[str], widths: Sequence[int]) -> str:
-    cells = (
-        text.ljust(width) if column.words else text.rjust(width)
-        for text, width, column in zip(row, widths, grid.columns, strict=True)
-    )
-    return ("  " + "  ".join(cells)).rstrip()

@@ -1,0 +1,99 @@
+"""One guest, and migrations from it to fresh ones: what QEMUs and built-in guests have in common.
+
+The source keeps its RAM: after a migration its guest is continued, so that the next one carries
+the same pages. A destination's RAM is touched before its guest comes, as with QEMU's ``prealloc``:
+otherwise the first touch of every page, which no method can change, blurs what is compared.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Final, Generic, Protocol, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ramferry.control.hooks import Hooks
+from ramferry.control.migration import migrate
+from ramferry.control.plan import Wish
+from ramferry.control.qmp import Qmp
+from ramferry.errors import RamferryError
+from ramferry.metrics import MigrationResult
+
+MIGRATION_SECONDS: Final = 600.0
+COMPARED: Final = 64 << 20
+"""Bytes of RAM that are compared at a time: a whole guest's would take as much again."""
+
+
+class Station(Protocol):
+    """A process with a guest's RAM and a monitor: a QEMU, or a built-in guest."""
+
+    uri: str
+    qmp: Qmp
+    ram: NDArray[np.uint8]
+
+    def __enter__(self) -> Self:
+        """Start it."""
+
+    def __exit__(self, *exc: object) -> None:
+        """End it."""
+
+
+One = TypeVar("One", bound=Station)
+
+
+class MovingRig(ABC, Generic[One]):
+    """A context manager: the source, its guest, and ``carry``."""
+
+    def __init__(self, source: One) -> None:
+        """:param source: not yet started; entering the context does."""
+        self.source = source
+
+    def __enter__(self) -> Self:
+        self.source.__enter__()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.source.__exit__(*exc)
+
+    @abstractmethod
+    def fresh(self) -> One:
+        """A destination that waits for the guest, not yet started."""
+
+    @abstractmethod
+    def compare(self, destination: One) -> None:
+        """:raise MigrationFailed: the destination's stopped guest is not the source's."""
+
+    def carry(
+        self, wish: Wish, hooks: Hooks, timeout: float = MIGRATION_SECONDS
+    ) -> MigrationResult:
+        """Migrate once, check the guest that arrived, and let the source run on as before.
+
+        :param timeout: seconds until the migration is cancelled.
+        :raise RamferryError: as ``control.migration.migrate``, or as ``compare``. The source can be
+            used again where ``revive`` says so.
+        """
+        with self.fresh() as destination:
+            destination.ram[:] = 0
+            result = migrate(self.source.uri, destination.uri, wish, hooks, timeout=timeout)
+            destination.qmp.execute("stop")
+            self.compare(destination)
+        self.source.qmp.execute("cont")
+        return result
+
+    def revive(self) -> None:
+        """After a failed ``carry``: let the source's guest run, in a new process where it is gone.
+
+        :raise RamferryError: a new one cannot be started.
+        """
+        try:
+            self.source.qmp.execute("cont")
+        except RamferryError:  # it ended, or does not answer, or has given its guest away
+            self.source.__exit__(None, None, None)
+            self.__enter__()
+
+
+def same(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
+    """Whether two RAMs of one size have the same bytes."""
+    places = range(0, len(one), COMPARED)
+    return all(np.array_equal(one[at : at + COMPARED], other[at : at + COMPARED]) for at in places)
