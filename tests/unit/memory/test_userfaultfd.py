@@ -33,7 +33,6 @@ START = """
 import ctypes, os, struct, sys
 from ramferry.memory import userfaultfd
 from ramferry.memory.ram import Ram
-from trackers import REASON
 libc = ctypes.CDLL(None, use_errno=True)
 """
 FILTER = """
