@@ -70,6 +70,10 @@ class Accelerated(Protocol):
     """An encoder or decoder that a device may serve, and the CPU where the device does not."""
 
     @property
+    def accelerated(self) -> bool:
+        """Whether a device was chosen, lost or not."""
+
+    @property
     def why(self) -> str:
         """One sentence: which of the two was chosen, and why."""
 

@@ -21,6 +21,11 @@ class _Sessioned:
         self.why = self._session.why
 
     @property
+    def accelerated(self) -> bool:
+        """Whether a device was chosen."""
+        return self._session.accelerated
+
+    @property
     def backend(self) -> str:
         """What the session works with; a device and the CPU with their shares."""
         return self._session.backend

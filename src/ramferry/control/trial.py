@@ -57,9 +57,8 @@ def try_method(sample: Sample, method: str, *, accelerator: str = AUTO) -> Trial
     for _ in range(RUNS):
         encoder = create_encoder(method, None, page_size=page, accelerator=accelerator)
         decoder = create_decoder(method, page_size=page, accelerator=accelerator)
-        logs.append(
-            log := _Log(by_device=isinstance(encoder, Accelerated) and bool(encoder.shares))
-        )
+        by_device = isinstance(encoder, Accelerated) and encoder.accelerated
+        logs.append(log := _Log(by_device=by_device))
         for at in range(0, len(flat), PACKET_BYTES):
             pages = flat[at : at + PACKET_BYTES]
             back = _try_packet(log, encoder, decoder, pages)

@@ -16,6 +16,7 @@ from typing import Final
 
 from ramferry.errors import RemoteProtocolError
 from ramferry.flows.loop import HUNG_UP, READABLE, Loop
+from ramferry.transport import budget, sockets
 from ramferry.wire.multifd import parse_initial
 from ramferry.wire.packets import INITIAL_SIZE, Initial
 
@@ -89,6 +90,11 @@ class Lobby:
                 oldest = min(self._callers, key=lambda one: one.since)
                 self._refuse(oldest, f"was silent while {MOST_CALLERS} others came")
             sock.setblocking(False)
+            if sock.family != socket.AF_UNIX:
+                # before anything is read, since a window cannot shrink later; and not on the
+                # listener, whose buffer would settle the window's scale: it never passed 128 KiB a
+                # round trip then, however large the buffer became (rcv_wscale 1 in place of 10)
+                sockets.set_buffers(sock, receive=budget.INITIAL)
             caller = Caller(sock)
             self._callers.add(caller)
             self._loop.add(sock.fileno(), READABLE | HUNG_UP, partial(self._read, caller))

@@ -30,11 +30,10 @@ from ramferry.flows.multifd_channel import MultifdChannel
 from ramferry.flows.roster import Roster
 from ramferry.flows.session import RelaySettings, Session
 from ramferry.flows.stall import StallWatch
-from ramferry.flows.throttle import BufferGovernor
 from ramferry.flows.waiting import WaitingChannels
 from ramferry.metrics import RelayResult
 from ramferry.qatzip.accelerator import REQUIRE
-from ramferry.transport import budget, sockets
+from ramferry.transport import sockets
 
 _STEP: Final = 0.25
 """Seconds between two looks at what no event reports; also the pace of progress."""
@@ -73,9 +72,6 @@ class Relay:
         self._roster = Roster(settings.channels)
         self._stopping = False
         self._pss = 0
-        if self._listener.family != socket.AF_UNIX:
-            # inherited by what is accepted; a window cannot shrink later
-            sockets.set_buffers(self._listener, receive=budget.INITIAL)
         self._waiting = WaitingChannels(self._loop, observer.note)
         self._lobby = Lobby(self._loop, self._listener, self._arrived, observer.note)
 
@@ -196,7 +192,7 @@ class Relay:
 
     def _carry(self, session: Session) -> RelayResult:
         """Watch over a migration until it has ended and nothing of it is left."""
-        governor = BufferGovernor(session)
+        governor = session.governor()
         confirmed = 0.0
         next_look = time.monotonic() + _STEP
         watch = StallWatch(session)

@@ -20,8 +20,9 @@ from ramferry.flows.gate import Unwind
 from ramferry.flows.loop import hung_up
 from ramferry.flows.migration import Migration, Phase
 from ramferry.flows.outbox import Outbox
+from ramferry.flows.throttle import BufferGovernor
 from ramferry.qatzip.accelerator import AUTO
-from ramferry.transport import sockets
+from ramferry.transport import budget, sockets
 from ramferry.transport.address import Address
 from ramferry.transport.pacing import Pacer
 
@@ -85,6 +86,18 @@ class Session(Migration):
         if late:
             destination.close()
             raise Unwind
+
+    def governor(self) -> BufferGovernor:
+        """What sizes buffers, the outbox included, by the rate at which the destination drains."""
+        cap = self.settings.max_bandwidth
+        if cap:
+            self.outbox.limit(budget.outbox(cap))
+        return BufferGovernor(
+            lambda: self.tally.bytes_out,
+            sending=lambda: self.destinations,
+            receiving=lambda: self.sources[1:],
+            told=lambda rate: self.outbox.limit(budget.outbox(rate)),
+        )
 
     def _unblock(self) -> None:
         self.pacer.end()

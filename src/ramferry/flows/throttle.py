@@ -6,9 +6,9 @@ import contextlib
 import socket
 import time
 from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from ramferry.flows.session import Session
 from ramferry.transport import budget, sockets
 
 _WINDOW: Final = 12
@@ -18,39 +18,52 @@ _CHANGE: Final = 1.25
 
 
 class BufferGovernor:
-    """Follows the drain rate and sizes the kernel's buffers of every channel by it."""
+    """Follows the rate of a migration and sizes the kernel's buffers of its channels by it."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(
+        self,
+        moved: Callable[[], int],
+        sending: Callable[[], Sequence[socket.socket]] = tuple,
+        receiving: Callable[[], Sequence[socket.socket]] = tuple,
+        told: Callable[[float], None] = lambda _rate: None,
+    ) -> None:
+        """
+        :param moved: bytes so far, of what the far side drained or the source sent.
+        :param sending: multifd channels that are sent on; empty before there are any.
+        :param receiving: those that are received on; UNIX sockets have no window to size.
+        :param told: called with each new rate, in bytes per second.
+        """
+        self._moved = moved
+        self._sending = sending
+        self._receiving = receiving
+        self._told = told
         self._rates: deque[float] = deque(maxlen=_WINDOW)
         self._size = budget.INITIAL
         self._last = (time.monotonic(), 0)
-        if session.settings.max_bandwidth:
-            session.outbox.limit(budget.outbox(session.settings.max_bandwidth))
 
     def adjust(self) -> None:
         """Measure since the last call, and set what differs."""
-        session = self._session
-        now, sent = time.monotonic(), session.tally.bytes_out
+        now, moved = time.monotonic(), self._moved()
         then, before = self._last
-        self._last = (now, sent)
-        self._rates.append((sent - before) / max(now - then, 1e-3))
-        destinations = list(session.destinations)
-        if not destinations or not sent:
+        self._last = (now, moved)
+        self._rates.append((moved - before) / max(now - then, 1e-3))
+        sending = list(self._sending())
+        receiving = [one for one in self._receiving() if one.family != socket.AF_UNIX]
+        sized = [*sending, *receiving]
+        if not sized or not moved:
             return
         rate = max(self._rates)
-        session.outbox.limit(budget.outbox(rate))
-        rtt = max(map(self._rtt, destinations))
-        segment = max(map(self._segment, [*destinations, *session.sources[1:]]))
-        size = budget.socket_buffer(rate, len(destinations), rtt, segment)
+        self._told(rate)
+        rtt = max(map(self._rtt, sending or receiving))
+        segment = max(map(self._segment, sized))
+        size = budget.socket_buffer(rate, len(sending or receiving), rtt, segment)
         if self._size / _CHANGE < size < self._size * _CHANGE:
             return
         self._size = size
-        for sock in destinations:
+        for sock in sending:
             self._set(sock, send=size)
-        for sock in session.sources[1:]:
-            if sock.family != socket.AF_UNIX:
-                self._set(sock, receive=size)
+        for sock in receiving:
+            self._set(sock, receive=size)
 
     @staticmethod
     def _rtt(sock: socket.socket) -> float:

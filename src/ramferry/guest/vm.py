@@ -82,6 +82,17 @@ class Vm:
         self._heard = threading.Event()
         self._told: list[Told] = []
         self._lock = threading.RLock()
+        self._populating = threading.Thread(target=self._populate, name="memory")
+        if incoming:
+            self._populating.start()
+
+    def _populate(self) -> None:
+        """Have the memory before the guest comes, as with QEMU's ``prealloc``."""
+        try:
+            self.ram.populate(self.ended)
+        except RamferryError as error:
+            self.failure = str(error)
+            self.ended.set()
 
     # --- run states
 
@@ -313,5 +324,8 @@ class Vm:
     def close(self) -> None:
         """End it and free its memory."""
         self.cancel()
+        self.ended.set()
+        if self._incoming:
+            self._populating.join()
         self.vcpu.close()
         self.ram.close()

@@ -23,6 +23,8 @@ def zero_pages(pages: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """
     words = pages.view(np.uint64)
     zero: NDArray[np.bool_] = words[:, 0] == 0
+    if not zero.any():
+        return zero
     for start in range(0, len(words), _CHUNK):
         chunk, found = words[start : start + _CHUNK], zero[start : start + _CHUNK]
         candidates = np.flatnonzero(found)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from ramferry.flows import lobby as lobby_module
 from ramferry.flows.lobby import Lobby, MainArrival, MultifdArrival
 from ramferry.flows.loop import Loop
-from ramferry.transport import sockets
-from ramferry.transport.address import UnixAddress
+from ramferry.transport import budget, sockets
+from ramferry.transport.address import TcpAddress, UnixAddress
 from ramferry.wire.packets import Initial
 
 SETTLE = 5.0
@@ -163,3 +163,23 @@ def test_the_end_turns_everybody_out(room: Room) -> None:
     room.lobby.close()
     for caller in callers:
         assert caller.recv(1) == b""
+
+
+def test_the_window_of_a_tcp_caller_starts_small_and_can_grow_on_a_long_link() -> None:
+    loop, arrivals = Loop(), list[MainArrival | MultifdArrival]()
+    listener = sockets.listen(TcpAddress("127.0.0.1", 0))
+    lobby = Lobby(loop, listener, arrivals.append, pytest.fail)
+    with socket.create_connection(listener.getsockname()) as caller:
+        caller.sendall(INITIAL.encode())
+        deadline = time.monotonic() + SETTLE
+        while not arrivals:
+            assert time.monotonic() < deadline
+            loop.step(0.01)
+        with arrivals[0].sock as taken:
+            assert taken.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == budget.INITIAL
+            info = taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)
+            most_in_flight = 0xFFFF << (info[6] >> 4)  # tcpi_rcv_wscale
+            assert most_in_flight >= budget.LARGEST
+    lobby.close()
+    loop.close()
+    listener.close()

@@ -9,7 +9,6 @@ import pytest
 
 from ramferry.flows import throttle
 from ramferry.flows.session import RelaySettings, Session
-from ramferry.flows.throttle import BufferGovernor
 from ramferry.transport import budget, sockets
 from ramferry.transport.address import UnixAddress
 
@@ -42,7 +41,7 @@ class Governed:
         for end, _ in pairs:
             self.session.adopt(end)
         self.session.sources += [pairs[0][1], near]
-        self.governor = BufferGovernor(self.session)
+        self.governor = self.session.governor()
 
     def drain(self, rate: float, seconds: float = 0.25) -> None:
         self.clock.now += seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -164,3 +165,29 @@ def test_zero_pages_of_many_chunks(share: float) -> None:
     full = np.flatnonzero(chance.random(2500) < share)
     pages[full, chance.integers(0, 512, len(full))] = 1
     assert np.array_equal(np.flatnonzero(~zero_pages(pages)), full)
+
+
+def test_populated_memory_is_resident_and_unchanged() -> None:
+    size = 40 << 20  # more than one piece
+    with Ram.create([("a", size)]) as ram:
+        ram.memory[size - 1] = 7
+        ram.populate(threading.Event())
+        assert os.fstat(ram.fd).st_blocks * 512 == size
+        assert ram.memory[size - 1] == 7
+        assert int(ram.memory.sum()) == 7
+
+
+def test_populating_ends_when_it_is_given_up() -> None:
+    given_up = threading.Event()
+    given_up.set()
+    with Ram.create([("a", 1 << 20)]) as ram:
+        ram.populate(given_up)
+        assert os.fstat(ram.fd).st_blocks == 0
+
+
+def test_memory_that_cannot_be_had_is_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "ram"
+    with Ram.open(path, [("a", 1 << 20)]) as ram:
+        os.truncate(path, 4096)  # as a tmpfs without room: a touch would be a SIGBUS
+        with pytest.raises(HostError, match="cannot have 1 MiB of guest memory"):
+            ram.populate(threading.Event())

@@ -38,9 +38,7 @@ def replay(archive: Archive, outgoing: Outgoing, progress: Callable[[], None]) -
         _end_section(outgoing, ram, mode)
         outgoing.main(section(SectionType.PART, ram))
         _send_zeros(archive, outgoing, progress)
-        for batch in archive.batches():
-            outgoing.put(batch)
-            progress()
+        outgoing.carry(archive.batches(), progress)
         _end_section(outgoing, ram, mode)
         outgoing.main(archive.stream.between + section(SectionType.END, ram))
         _end_section(outgoing, ram, mode, synced=False)

@@ -24,6 +24,8 @@ class ReceivingChannel(IncomingChannel):
         super().__init__(reception, source, initial)
         self._decoder: Decoder | None = None
         self._sink: ChannelSink | None = None
+        self._in_place = True
+        """Whether pages may be received or inflated where they belong."""
 
     def take(self, packet: RamPacket | DeviceState) -> None:
         """Hand the packet's pages to the sink; meet main where it is a SYNC."""
@@ -53,7 +55,7 @@ class ReceivingChannel(IncomingChannel):
         offsets = offsets.astype(np.uint64)
         data = self._pages[: packet.normal * self._session.settings.page_size]
         if packet.normal:
-            if not isinstance(self._decoder, Accelerated):  # a device wants memory of its own
+            if self._in_place:
                 data = self._sink.room(packet.block, offsets[: packet.normal]) or data
             self._receive_payload(self._decoder, packet, data)
         self._sink.pages(
@@ -65,7 +67,8 @@ class ReceivingChannel(IncomingChannel):
         decoder = create_decoder(
             method, page_size=settings.page_size, accelerator=settings.accelerator
         )
-        if isinstance(decoder, Accelerated):
+        if isinstance(decoder, Accelerated) and decoder.accelerated:
+            self._in_place = False  # a device wants memory of its own
             self._payload = decoder.buffer(MAX_PAYLOAD)
             self._pages = decoder.buffer(PACKET_BYTES)
         self._session.note_codecs(method, decoder, None)

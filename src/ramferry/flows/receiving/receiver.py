@@ -24,7 +24,7 @@ from ramferry.flows.roster import Roster
 from ramferry.flows.stall import StallWatch
 from ramferry.flows.waiting import WaitingChannels
 from ramferry.metrics import ReceiveResult
-from ramferry.transport import budget, sockets
+from ramferry.transport import sockets
 
 _STEP: Final = 0.25
 """Seconds between two looks at what no event reports; also the pace of progress."""
@@ -44,7 +44,6 @@ class Receiver:
         self._observer = observer
         self._loop = Loop()
         self._listener = sockets.listen(settings.listen)
-        sockets.set_buffers(self._listener, receive=budget.INITIAL)
         self._roster = Roster(settings.channels)
         self._session = Reception(settings, sink, observer.note, self._loop.wake)
         self._begun = False
@@ -111,7 +110,7 @@ class Receiver:
     def _carry(self) -> None:
         """Watch until the migration has ended, and the source has heard of a good end."""
         session = self._session
-        watch = StallWatch(session)
+        watch, governor = StallWatch(session), session.governor()
         confirmed, next_look = 0.0, 0.0
         while session.running() and not session.over.is_set():
             gathering = session.phase is Phase.GATHERING
@@ -124,6 +123,7 @@ class Receiver:
             if time.monotonic() >= next_look:
                 next_look = time.monotonic() + _STEP
                 watch.look()
+                governor.adjust()
                 self._observer.progress(session.tally.snapshot(session.gate.passed))
 
     def _close(self) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ramferry.errors import MigrationFailed
 from ramferry.flows.migration import Migration
 from ramferry.flows.pages import Sink
+from ramferry.flows.throttle import BufferGovernor
 from ramferry.qatzip.accelerator import AUTO
 from ramferry.transport.address import Address
 
@@ -47,6 +48,13 @@ class Reception(Migration):
         self.machine = ""
         self.searching = False
         """Main is behind ram's END, and the end of the stream has not come."""
+
+    def governor(self) -> BufferGovernor:
+        """What sizes the channels' buffers by the rate at which the source sends."""
+        return BufferGovernor(
+            lambda: sum(one.bytes_in for one in self.tally.channels),
+            receiving=lambda: self.sources[1:],
+        )
 
     def waiting(self) -> str:
         """What the migration waits for, where somebody has to do something."""

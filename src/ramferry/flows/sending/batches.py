@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ramferry.codec.base import PACKET_BYTES
 from ramferry.flows.pages import Offsets, Pages
@@ -27,6 +28,8 @@ class RamBatch:
     block: RamBlock
     offsets: Offsets
     """Ascending."""
+    side_by_side: bool
+    """Whether they follow each other without a gap."""
     tracker: DirtyTracker
     copied: bool
     """Whether the bytes must hold still once they were looked at: for methods that read them more
@@ -34,29 +37,39 @@ class RamBatch:
 
     def load(self, buffer: memoryview) -> Pages:
         """Tell zero pages from the others, and fetch those."""
-        window = self.block.window(self.offsets)
-        pages = self._scattered(buffer) if window is None else self._side_by_side(window, buffer)
+        pages = self._in_place(buffer) if self.side_by_side else self._scattered(buffer)
         if self.tracker.needs_copies:
             self.tracker.sent(self.block.name, pages.zero, None)
             if len(pages.normal):
                 self.tracker.sent(self.block.name, pages.normal, pages.data)
         return pages
 
-    def _side_by_side(self, window: memoryview, buffer: memoryview) -> Pages:
-        zero = zero_pages(np.frombuffer(window, np.uint8).reshape(-1, self.block.page_size))
-        normal = self.offsets[~zero]
-        data = self.block.gather(normal, buffer, copy=self.copied) if len(normal) else _NOTHING
-        return Pages(self.block.name, normal, self.offsets[zero], data)
+    def _in_place(self, buffer: memoryview) -> Pages:
+        first, size = int(self.offsets[0]), len(self.offsets) * self.block.page_size
+        row = first // self.block.page_size
+        zero = zero_pages(self.block.pages[row : row + len(self.offsets)])
+        normal, empty = self._divide(zero)
+        if len(empty) or self.copied:
+            data = self.block.gather(normal, buffer, copy=self.copied) if len(normal) else _NOTHING
+        else:
+            data = self.block.view[first : first + size]
+        return Pages(self.block.name, normal, empty, data)
 
     def _scattered(self, buffer: memoryview) -> Pages:
         data = self.block.gather(self.offsets, buffer)
         matrix = np.frombuffer(data, np.uint8).reshape(-1, self.block.page_size)
         zero = zero_pages(matrix)
-        if zero.any():
-            kept = len(zero) - int(zero.sum())
-            matrix[:kept] = matrix[~zero]
-            data = data[: kept * self.block.page_size]
-        return Pages(self.block.name, self.offsets[~zero], self.offsets[zero], data)
+        normal, empty = self._divide(zero)
+        if len(empty):
+            matrix[: len(normal)] = matrix[~zero]
+            data = data[: len(normal) * self.block.page_size]
+        return Pages(self.block.name, normal, empty, data)
+
+    def _divide(self, zero: NDArray[np.bool_]) -> tuple[Offsets, Offsets]:
+        """Offsets of pages with content, and of those without."""
+        if not zero.any():
+            return self.offsets, self.offsets[:0]
+        return self.offsets[~zero], self.offsets[zero]
 
 
 def ram_batches(
@@ -65,8 +78,13 @@ def ram_batches(
     """Cut what is dirty into packets, block by block, in ascending order."""
     step = PACKET_BYTES // ram.page_size
     for name, offsets in dirty.items():
-        for first in range(0, len(offsets), step):
-            yield RamBatch(ram.blocks[name], offsets[first : first + step], tracker, copied)
+        block, firsts = ram.blocks[name], range(0, len(offsets), step)
+        lasts = np.minimum(np.arange(step, len(offsets) + step, step), len(offsets)) - 1
+        # ascending offsets have no gap where the last is as far from the first as that takes
+        spans = (offsets[lasts] - offsets[::step]) // np.uint64(ram.page_size)
+        whole = (spans == lasts - np.arange(0, len(offsets), step)).tolist()
+        for first, side_by_side in zip(firsts, whole, strict=True):
+            yield RamBatch(block, offsets[first : first + step], side_by_side, tracker, copied)
 
 
 def all_pages(ram: Ram) -> dict[str, Offsets]:

@@ -42,10 +42,7 @@ class Feed(Protocol):
     tally: Tally
 
     def next(self) -> Batch | None:
-        """What to send next; None at the end."""
-
-    def sent(self) -> None:
-        """What was taken is on the wire, or given up."""
+        """What to send next, as what was taken before is sent or given up; None at the end."""
 
     def send(self, sock: socket.socket, parts: list[sockets.Buffer], size: int) -> None:
         """Send a packet when its slot comes."""
@@ -83,19 +80,26 @@ class SendingChannel:
 
     def run(self) -> None:
         """Load, compress and send batches until there are no more."""
-        while (batch := self._outgoing.next()) is not None:
+        more = True
+        while more:
             try:
-                if self._outgoing.error is None:
-                    self._carry(batch.load(self._buffer))
+                more = self._next()
             except (OSError, PeerTimeout) as error:
-                broken = MigrationFailed(f"{self.name}: the destination takes no more: {error}")
-                self._outgoing.abort(broken)
+                self._outgoing.abort(self._refused(error))
             except RamferryError as error:
                 self._outgoing.abort(error)
             except Exception as error:
                 self._outgoing.abort(RamferryError(f"internal error in {self.name}: {error!r}"))
-            finally:
-                self._outgoing.sent()
+
+    def _next(self) -> bool:
+        """Take and send one batch; False at the end."""
+        batch = self._outgoing.next()
+        if batch is not None and self._outgoing.error is None:
+            self._carry(batch.load(self._buffer))
+        return batch is not None
+
+    def _refused(self, error: OSError | PeerTimeout) -> MigrationFailed:
+        return MigrationFailed(f"{self.name}: the destination takes no more: {error}")
 
     def sync(self) -> None:
         """End the round on this channel; called while its thread has nothing to send."""
@@ -104,8 +108,7 @@ class SendingChannel:
         try:
             self._tally.bytes_out += sockets.send_all(self.sock, [header])
         except (OSError, PeerTimeout) as error:
-            broken = MigrationFailed(f"{self.name}: the destination takes no more: {error}")
-            self._outgoing.abort(broken)
+            self._outgoing.abort(self._refused(error))
         self._tally.syncs += 1
 
     def _carry(self, pages: Pages) -> None:

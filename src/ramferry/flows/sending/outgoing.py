@@ -6,21 +6,25 @@ before its SYNCs, and those before its mark on main (``docs/wire-format.md``).
 
 from __future__ import annotations
 
-import queue
 import socket
 import threading
 import time
-from collections.abc import Callable
-from typing import Self
+from collections.abc import Callable, Iterable
+from typing import Final, Self
 
 from ramferry.errors import MigrationFailed, PeerTimeout, RamferryError, RemoteProtocolError
 from ramferry.flows.pages import Batch
 from ramferry.flows.sending.channel import SendingChannel, SendSettings
+from ramferry.flows.sending.handout import Handout
 from ramferry.flows.tally import Tally
+from ramferry.flows.throttle import BufferGovernor
 from ramferry.metrics import RelayCounters
 from ramferry.transport import budget, sockets
 from ramferry.transport.pacing import Pacer
 from ramferry.wire.return_path import ReturnPathParser, Shut
+
+_LOOK: Final = 0.1
+"""Seconds between two looks at the rate while batches are sent."""
 
 
 class Outgoing:
@@ -35,9 +39,9 @@ class Outgoing:
         self.rounds = 0
         """Marks sent."""
         self._pacer = Pacer(settings.max_bandwidth)
-        self._batches: queue.Queue[Batch | None] = queue.Queue(settings.channels)
-        """What waits: one a channel, loaded only when it is sent."""
+        self._handout = Handout()
         self._channels = [SendingChannel(self, settings, id) for id in range(settings.channels)]
+        self._governor = BufferGovernor(lambda: self.tally.bytes_out, sending=self._multifd)
         self._main: socket.socket | None = None
         self._main_tally = self.tally.channel("main")
         self._shut: Shut | None = None
@@ -83,25 +87,25 @@ class Outgoing:
             self.abort(MigrationFailed(f"main: the destination takes no more: {error}"))
             self.check()
 
-    def put(self, batch: Batch) -> None:
-        """Have a channel load, compress and send a batch; waits while all of them are busy.
+    def carry(self, batches: Iterable[Batch], waiting: Callable[[], None] = lambda: None) -> None:
+        """Have the channels load, compress and send every batch; returns when all are sent.
 
+        :param batches: drawn from in the channels' threads, one at a time.
+        :param waiting: called now and then in this thread; what it raises ends the wait.
         :raise RamferryError: the migration has failed.
         """
-        while True:
-            self.check()
-            try:
-                self._batches.put(batch, timeout=0.5)
-                return
-            except queue.Full:
-                continue
+        self.check()
+        self._handout.give(batches)
+        while not self._handout.done(_LOOK):
+            self._governor.adjust()
+            waiting()
+        self.check()
 
     def sync(self, mark: bytes) -> None:
-        """End a round: all that was put is sent, then a SYNC on every channel, then ``mark``.
+        """End a round: a SYNC on every channel, then ``mark``.
 
         :raise RamferryError: the migration has failed.
         """
-        self._batches.join()
         self.check()
         for channel in self._channels:
             channel.sync()
@@ -138,6 +142,7 @@ class Outgoing:
         with self._lock:
             self.error = self.error or error
         self._pacer.end()
+        self._handout.drop()
         for sock in self._sockets():
             sockets.cut(sock)
 
@@ -145,8 +150,7 @@ class Outgoing:
         """Wait for the threads and free the sockets; without a good end the migration fails."""
         if self._shut is None:
             self.abort(MigrationFailed("the migration was given up"))
-        for _ in self._channels:
-            self._batches.put(None)
+        self._handout.end()
         for sock in self._sockets():
             sockets.cut(sock)
         for thread in self._threads:
@@ -161,12 +165,8 @@ class Outgoing:
         self.close()
 
     def next(self) -> Batch | None:
-        """For a channel: what to send next; None at the end."""
-        return self._batches.get()
-
-    def sent(self) -> None:
-        """For a channel: what it took is on the wire, or given up."""
-        self._batches.task_done()
+        """For a channel: what to send next, as what it took before is sent; None at the end."""
+        return self._handout.next()
 
     def send(self, sock: socket.socket, parts: list[sockets.Buffer], size: int) -> None:
         """For a channel: send a packet when its slot comes."""
@@ -174,9 +174,11 @@ class Outgoing:
         self.check()
         sockets.send_all(sock, parts)
 
+    def _multifd(self) -> list[socket.socket]:
+        return [one.sock for one in self._channels if one.sock is not None]
+
     def _sockets(self) -> list[socket.socket]:
-        channels = [one.sock for one in self._channels if one.sock is not None]
-        return [*([self._main] if self._main is not None else []), *channels]
+        return [*([self._main] if self._main is not None else []), *self._multifd()]
 
     def _connect(self) -> socket.socket:
         sock = sockets.connect(self._settings.connect)

@@ -219,8 +219,7 @@ class Sender:
         )
         self._rounds.begin(count(dirty), self._outgoing.pages)
         self._outgoing.main(section(kind, RAM_SECTION))
-        for batch in ram_batches(self._guest.ram, dirty, tracker, copied=copied):
-            self._outgoing.put(batch)
+        self._outgoing.carry(ram_batches(self._guest.ram, dirty, tracker, copied=copied))
         self._end_section()
         self._rounds.end()
 
