@@ -234,6 +234,9 @@ def test_what_is_there_is_not_replaced_unasked(pair: Pair, tmp_path: Path) -> No
         assert again.returncode == 2
         assert "is postmigrate: its guest was saved before" in again.stderr
     with waiting(pair) as destination:
+        early = run("save", destination.uri, tmp_path / "early")
+        assert early.returncode == 2
+        assert "waits for a guest (it is inmigrate): there is none to save yet" in early.stderr
         assert run("restore", file, destination.uri).returncode == 0
 
 

@@ -108,7 +108,12 @@ def save(uri: str, wish: SaveWish, hooks: ArchiveHooks) -> ArchiveResult:
 
 
 def check_here(source: QemuEnd) -> None:
-    """:raise UsageError: the guest was saved, or has moved, before."""
+    """:raise UsageError: there is no guest yet, or it was saved or has moved before."""
+    if source.facts.run_state == "inmigrate":
+        raise UsageError(
+            f"the QEMU at {source.party.uri} waits for a guest (it is inmigrate): there is none to "
+            "save yet"
+        )
     if source.facts.run_state == "postmigrate":
         raise UsageError(
             f"the QEMU at {source.party.uri} is postmigrate: its guest was saved before, or has "
