@@ -9,12 +9,13 @@ from typing import Final
 UINT64_MAX: Final = (1 << 64) - 1
 _SUFFIXES: Final = {"b": 0, "k": 10, "m": 20, "g": 30, "t": 40, "p": 50, "e": 60}
 _SIZE: Final = re.compile(
-    r"\+?(?:0x(?P<hex>[0-9a-f]+)|(?P<number>\d+\.?\d*|\.\d+)(?P<suffix>[bkmgtpe]?))", re.IGNORECASE
+    r"\+?(?:0x(?P<hex>[0-9a-f]+)|(?P<number>\d+\.?\d*|\.\d+)(?P<suffix>[bkmgtpe]?))",
+    re.IGNORECASE | re.ASCII,
 )
 _INTEGER: Final = re.compile(
     r"(?P<sign>[+-]?)(?:0x(?P<hex>[0-9a-f]+)|0b(?P<bits>[01]+)|0(?P<octal>[0-7]*)"
     r"|(?P<decimal>[1-9]\d*))",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 
 
