@@ -7,6 +7,7 @@ end, and notes what a real one would hang or die of.
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import struct
 import threading
@@ -83,6 +84,8 @@ class FakeDestination:
         self.released = threading.Event()
         self._changed = threading.Condition()
         self._over = threading.Event()
+        self._taking = threading.Lock()
+        """Held while a connection is taken from the backlog, so that none is between two places."""
         self._socks: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         if isinstance(address, UnixAddress):
@@ -95,17 +98,18 @@ class FakeDestination:
         self._accepting.start()
 
     def _accept(self) -> None:
-        while True:
-            try:
-                sock, _ = self.listener.accept()
-            except OSError:
-                return
-            self._socks.append(sock)
-            run = self._main if self.connections == 0 else self._channel
-            self.connections += 1
-            thread = threading.Thread(target=self._guard, args=(run, sock), name="fake dest")
-            self._threads.append(thread)
-            thread.start()
+        while select.select([self.listener], [], []):
+            with self._taking:
+                try:
+                    sock, _ = self.listener.accept()
+                except OSError:
+                    return
+                self._socks.append(sock)
+                run = self._main if self.connections == 0 else self._channel
+                self.connections += 1
+                thread = threading.Thread(target=self._guard, args=(run, sock), name="fake dest")
+                self._threads.append(thread)
+                thread.start()
 
     def _guard(self, run: Callable[[socket.socket], None], sock: socket.socket) -> None:
         try:
@@ -307,8 +311,13 @@ class FakeDestination:
                 sock.shutdown(socket.SHUT_RDWR)
 
     def all_ended(self) -> bool:
-        """True where every connection has ended."""
-        return all(not thread.is_alive() for thread in self._threads)
+        """True where every connection has ended, those that wait to be accepted included.
+
+        A TCP peer may come, send all it has and go before this process takes it in.
+        """
+        with self._taking:
+            waits, _, _ = select.select([self.listener], [], [], 0)
+            return not waits and all(not thread.is_alive() for thread in self._threads)
 
     def close(self) -> None:
         self.released.set()

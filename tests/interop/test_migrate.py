@@ -125,6 +125,24 @@ def test_qatzip_arrives_on_every_version_and_settings_are_as_before(pair: Pair) 
     assert 2.0 < float(row[-2]) < 4.0  # the generator's data
 
 
+@pytest.mark.parametrize("pair", ["10.0"], indirect=True)
+@pytest.mark.parametrize("route", ["none", "both"])
+def test_a_source_that_waits_for_an_ack_gets_one(pair: Pair, route: str) -> None:
+    """From a destination whose switchover-ack was off: it would wait for good."""
+    ack = [
+        {"capability": "return-path", "state": True},
+        {"capability": "switchover-ack", "state": True},
+    ]
+    with filled(pair) as (source, destination):
+        source.qmp.execute("migrate-set-capabilities", {"capabilities": ack})
+        before = settings(source), settings(destination)
+        options = ("--method", "zstd", "--relay", route, "--timeout", 30)
+        ended = migrate(source.uri, destination.uri, *options)
+        assert ended.returncode == 0, ended.stderr
+        assert_same_ram(source, destination)
+        assert (settings(source), settings(destination)) == before
+
+
 @BOTH
 def test_a_running_guest_goes_on_at_the_destination(pair: Pair) -> None:
     boot = guest.boot_sector(MEMORY, rate=20.0)

@@ -109,6 +109,24 @@ def test_a_source_that_would_pause_before_the_switchover_does_not(
     assert run("inspect", tmp_path / "state").returncode == 0
 
 
+@pytest.mark.parametrize("pair", ["10.0"], indirect=True)
+def test_a_source_that_would_wait_for_an_ack_does_not(pair: Pair, tmp_path: Path) -> None:
+    """Nobody agrees to the switchover into a file; into a QEMU that would, it is no harm."""
+    ack = [
+        {"capability": "return-path", "state": True},
+        {"capability": "switchover-ack", "state": True},
+    ]
+    with Qemu(pair.source, MEMORY) as source:
+        source.qmp.execute("migrate-set-capabilities", {"capabilities": ack})
+        saved(source, tmp_path / "state")
+        assert run_state(source) == "postmigrate"
+        assert all(one in source.qmp.execute("query-migrate-capabilities") for one in ack)
+    with Qemu(pair.destination, MEMORY, incoming=True) as destination:
+        destination.qmp.execute("migrate-set-capabilities", {"capabilities": ack})
+        assert run("restore", tmp_path / "state", destination.uri).returncode == 0
+        assert run_state(destination) == "prelaunch", "as it was saved"
+
+
 @BOTH
 def test_resume_lets_the_guest_run_on(pair: Pair, tmp_path: Path) -> None:
     boot = guest.boot_sector(MEMORY, first=LOW_MEMORY, rate=0.0)

@@ -87,8 +87,9 @@ class _Course:
 
     def run(self) -> MigrationResult:
         """Set up, move, hand over, measure."""
-        self.source.apply(source_settings(self.source.facts, self.route, self.wish))
-        self.destination.apply(destination_settings(self.destination.facts, self.route, self.wish))
+        here, there = self.source.facts, self.destination.facts
+        self.source.apply(source_settings(here, self.route, self.wish, there))
+        self.destination.apply(destination_settings(there, self.route, self.wish, here))
         address = self._connect_stations()
         self._heed_stop()
         watch = Watch(self.source, self.destination, self.relays, self.wish.method, self.hooks)
@@ -185,7 +186,7 @@ class _Course:
             self.relays.counters("source"),
             self.relays.counters("destination"),
         )
-        level = source_settings(facts, self.route, self.wish).parameters
+        level = source_settings(facts, self.route, self.wish, self.destination.facts).parameters
         compressor = compressor_of(
             self.relays.result("source"), facts, {**facts.parameters, **level}, self.wish.method
         )

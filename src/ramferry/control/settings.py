@@ -32,6 +32,10 @@ IN_THE_WAY = (
 PAUSE = "pause-before-switchover"
 """With it on, a source waits for ``migrate-continue`` once its guest stands still."""
 
+ACK = "switchover-ack"
+"""With it on, a source goes round and round until the destination agrees to the switchover, which
+only a destination with it on does."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -46,20 +50,32 @@ class Settings:
         return not self.capabilities and not self.parameters
 
 
-def source_settings(facts: QemuFacts, route: Route, wish: Wish) -> Settings:
+def source_settings(facts: QemuFacts, route: Route, wish: Wish, destination: QemuFacts) -> Settings:
     """What the source needs; its max-bandwidth counts guest bytes, so that a relay's cap, not
-    QEMU's default of 1 Gbit/s, is what holds."""
+    QEMU's default of 1 Gbit/s, is what holds.
+
+    :param destination: an old one, which has no switchover-ack, never agrees to a switchover.
+    """
     parameters = _multifd(route.source_method, wish.channels)
     parameters["downtime-limit"] = wish.downtime_limit_ms
     parameters["max-bandwidth"] = route.source_bandwidth
     if wish.level is not None and route.source_method in LEVEL_PARAMETER:
         parameters[LEVEL_PARAMETER[route.source_method]] = wish.level
-    return Settings(_capabilities(facts) | _announcing(facts), parameters)
+    capabilities = _capabilities(facts) | _announcing(facts)
+    if ACK in facts.capabilities and ACK not in destination.capabilities:
+        capabilities[ACK] = False
+    return Settings(capabilities, parameters)
 
 
-def destination_settings(facts: QemuFacts, route: Route, wish: Wish) -> Settings:
-    """What the destination needs, before it listens."""
-    return Settings(_capabilities(facts), _multifd(route.destination_method, wish.channels))
+def destination_settings(facts: QemuFacts, route: Route, wish: Wish, source: QemuFacts) -> Settings:
+    """What the destination needs, before it listens.
+
+    :param source: whether the destination is to agree to the switchover is for it to say.
+    """
+    capabilities = _capabilities(facts)
+    if ACK in facts.capabilities:
+        capabilities[ACK] = source.capabilities.get(ACK, False)
+    return Settings(capabilities, _multifd(route.destination_method, wish.channels))
 
 
 def save_settings(facts: QemuFacts, channels: int, *, pause: bool) -> Settings:
@@ -71,6 +87,8 @@ def save_settings(facts: QemuFacts, channels: int, *, pause: bool) -> Settings:
     capabilities = _capabilities(facts) | _announcing(facts)
     if pause or PAUSE in facts.capabilities:
         capabilities[PAUSE] = pause
+    if ACK in facts.capabilities:
+        capabilities[ACK] = False  # no device waits in a file
     return Settings(capabilities, parameters)
 
 

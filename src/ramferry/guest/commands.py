@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from ramferry import __version__
-from ramferry.guest import human
+from ramferry.guest import human, looking
 from ramferry.guest.errors import MonitorError
-from ramferry.guest.parameters import PARAMETERS
+from ramferry.guest.numbers import UINT64_MAX
+from ramferry.guest.parameters import PARAMETERS, STATUSES
 from ramferry.guest.uri import parse
 from ramferry.guest.vm import Vm
 
@@ -23,6 +24,8 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
     "string": (str,),
     "array": (list,),
     "boolean": (bool,),
+    "integer": (int,),
+    "uint64": (int,),
     "any": (object,),
 }
 
@@ -62,7 +65,12 @@ def execute(vm: Vm, name: str, arguments: Arguments) -> Any:
 
 
 def _check_type(key: str, value: object, wanted: str) -> None:
-    if not isinstance(value, _TYPES[wanted]):
+    right = isinstance(value, _TYPES[wanted])
+    if wanted in ("integer", "uint64"):
+        right = right and not isinstance(value, bool)
+    if wanted == "uint64" and not (right and abs(cast("int", value)) <= UINT64_MAX):
+        raise MonitorError(f"Parameter '{key}' expects uint64")
+    if not right:
         raise MonitorError(f"Invalid parameter type for '{key}', expected: {wanted}")
 
 
@@ -98,6 +106,9 @@ def _set_capabilities(vm: Vm, arguments: Arguments) -> dict[str, Any]:
             if key not in item:
                 raise MonitorError(f"Parameter '{place}.{key}' is missing")
             _check_type(f"{place}.{key}", item[key], kind)
+        for key in item:
+            if key not in ("capability", "state"):
+                raise MonitorError(f"Parameter '{place}.{key}' is unexpected")
         vm.migration.check_capability(item["capability"], item["state"])
         wanted.append((item["capability"], item["state"]))
     for name, state in wanted:
@@ -113,23 +124,42 @@ def _set_parameters(vm: Vm, arguments: Arguments) -> dict[str, Any]:
 def _migrate(vm: Vm, arguments: Arguments) -> dict[str, Any]:
     if "uri" not in arguments:
         raise MonitorError("need either 'uri' or 'channels' argument")
-    vm.migrate(parse(arguments["uri"]))
+    address = parse(arguments["uri"])
+    if arguments.get("resume"):
+        raise MonitorError("Cannot resume if there is no paused migration")
+    vm.migrate(address)
     return {}
 
 
 def _migrate_incoming(vm: Vm, arguments: Arguments) -> dict[str, Any]:
+    vm.refuse_unless_incoming()
+    if "uri" not in arguments:
+        raise MonitorError("need either 'uri' or 'channels' argument")
     vm.migrate_incoming(parse(arguments["uri"]))
     return {}
 
 
 def _migrate_continue(vm: Vm, arguments: Arguments) -> dict[str, Any]:
-    if arguments["state"] != "pre-switchover":
+    if arguments["state"] not in STATUSES:
         raise MonitorError(f"Parameter 'state' does not accept value '{arguments['state']}'")
-    vm.proceed()
+    vm.proceed(arguments["state"])
+    return {}
+
+
+def _pmemsave(vm: Vm, arguments: Arguments) -> dict[str, Any]:
+    start, size = arguments["val"] & UINT64_MAX, arguments["size"] & UINT64_MAX
+    looking.save(vm.ram, start, size, arguments["filename"])
+    return {}
+
+
+def _calc_dirty_rate(vm: Vm, arguments: Arguments) -> dict[str, Any]:
+    vm.dirty_rate.begin(arguments)
     return {}
 
 
 def _human(vm: Vm, arguments: Arguments) -> str:
+    if arguments.get("cpu-index", 0) != 0:
+        raise MonitorError("Parameter 'cpu-index' expects a CPU number")
     return human.run(vm, arguments["command-line"])
 
 
@@ -194,12 +224,19 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "migrate": Command(_migrate, takes={"uri": "string", "detach": "boolean", "resume": "boolean"}),
     "migrate_cancel": _nothing(Vm.cancel),
     "migrate-continue": Command(_migrate_continue, needs={"state": "string"}),
-    "migrate-incoming": Command(_migrate_incoming, needs={"uri": "string"}),
+    "migrate-incoming": Command(_migrate_incoming, takes={"uri": "string"}),
     "stop": _nothing(Vm.stop),
     "cont": _nothing(Vm.cont),
     "quit": _nothing(Vm.quit),
     "human-monitor-command": Command(
-        _human, needs={"command-line": "string"}, takes={"cpu-index": "any"}
+        _human, needs={"command-line": "string"}, takes={"cpu-index": "integer"}
     ),
+    "pmemsave": Command(_pmemsave, needs={"val": "uint64", "size": "uint64", "filename": "string"}),
+    "calc-dirty-rate": Command(
+        _calc_dirty_rate,
+        needs={"calc-time": "integer"},
+        takes={"calc-time-unit": "string", "sample-pages": "integer", "mode": "string"},
+    ),
+    "query-dirty-rate": Command(lambda vm, _: vm.dirty_rate.answer()),
     "x-query-guest": Command(_query_guest),
 }

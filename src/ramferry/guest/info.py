@@ -11,10 +11,10 @@ from ramferry.transport.address import Address, TcpAddress
 def of_source(progress: SendProgress, error: str) -> dict[str, Any]:
     """For a guest that leaves or has left.
 
-    :param error: why it failed; empty where it did not.
+    :param error: why it failed, where it did.
     """
     info: dict[str, Any] = {"status": progress.status}
-    if error and progress.status == "failed":
+    if progress.status in ("failed", "cancelled"):
         return info | {"error-desc": error}
     if progress.status == "setup":
         return info
@@ -25,7 +25,7 @@ def of_source(progress: SendProgress, error: str) -> dict[str, Any]:
     }
     if progress.downtime_ms is not None:
         info["downtime"] = progress.downtime_ms
-    elif progress.status == "active":
+    elif progress.status != "completed":
         info["expected-downtime"] = progress.expected_downtime_ms
     return info
 
@@ -50,6 +50,9 @@ def _ram(progress: SendProgress) -> dict[str, int | float]:
         "dirty-pages-rate": progress.dirty_pages_per_second,
         "multifd-bytes": counters.bytes_out - main,
         "precopy-bytes": main,
+        "postcopy-bytes": 0,
+        "postcopy-requests": 0,
+        "dirty-sync-missed-zero-copy": 0,
     }
 
 
@@ -65,7 +68,8 @@ def of_destination(status: str, error: str, address: Address | None) -> dict[str
     return info
 
 
-def _socket_address(address: Address) -> dict[str, str]:
+def _socket_address(address: Address) -> dict[str, str | bool]:
     if isinstance(address, TcpAddress):
-        return {"type": "inet", "host": address.host, "port": str(address.port)}
+        family = "ipv6" if ":" in address.host else "ipv4"
+        return {"type": "inet", "host": address.host, "port": str(address.port), family: True}
     return {"type": "unix", "path": address.path}

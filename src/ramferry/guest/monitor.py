@@ -95,7 +95,7 @@ class _Client:
         self._sock = sock
         self._ready = False
         self._sending = threading.Lock()
-        self.end = vm.listen(self._tell)
+        self.end = vm.events.listen(self._tell)
 
     def run(self) -> None:
         """Serve it to its end."""

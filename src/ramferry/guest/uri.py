@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ramferry.errors import UsageError
 from ramferry.guest.errors import MonitorError
 from ramferry.transport.address import Address, parse_address
+
+_ONE_CHANNEL: Final = ("exec", "fd", "file", "rdma")
+"""What QEMU refuses with ``multifd``, which is always on here."""
 
 
 def parse(uri: str) -> Address:
     """``tcp:HOST:PORT`` or ``unix:PATH``.
 
-    :raise MonitorError: it is neither.
+    :raise MonitorError: it is neither; in QEMU's words where QEMU, too, refuses at once.
     """
-    if uri.partition(":")[0] not in ("tcp", "unix"):
+    scheme, colon, rest = uri.partition(":")
+    if colon and scheme in _ONE_CHANNEL:
+        raise MonitorError("Migration requires multi-channel URIs (e.g. tcp)")
+    if not colon or scheme not in ("tcp", "unix"):
         raise MonitorError(f"unknown migration protocol: {uri}")
+    if scheme == "unix" and not rest:
+        raise MonitorError("invalid Unix socket address")
+    if scheme == "tcp" and not (":" in rest and rest.rpartition(":")[2]):
+        raise MonitorError(f"error parsing address '{rest}'")
     try:
         return parse_address(uri)
     except UsageError as error:

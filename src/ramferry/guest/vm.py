@@ -7,36 +7,34 @@ its source was told so (SHUT), and one that left stays here, stopped, so that `c
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 from ramferry.errors import RamferryError
-from ramferry.flows.pages import MainStream
-from ramferry.flows.receiving.memory_sink import MemorySink
-from ramferry.flows.receiving.receiver import Receiver
-from ramferry.flows.receiving.reception import ReceiveSettings
 from ramferry.flows.sending.channel import SendSettings
 from ramferry.flows.sending.precopy import Precopy
 from ramferry.flows.sending.sender import Sender, Status
 from ramferry.guest import info
+from ramferry.guest.arrival import Arrival
 from ramferry.guest.errors import MonitorError
+from ramferry.guest.events import Events
+from ramferry.guest.looking import DirtyRate
 from ramferry.guest.parameters import Settings
-from ramferry.guest.state import GuestState, decode, encode
+from ramferry.guest.state import GuestState, encode
 from ramferry.guest.vcpu import Vcpu
 from ramferry.guest.workload import Workload
 from ramferry.memory.dirty import DirtyTracker, Wanted, track
 from ramferry.memory.ram import Ram
-from ramferry.metrics import RelayCounters
 from ramferry.qatzip.accelerator import AUTO
 from ramferry.transport.address import Address
 
 MACHINE: Final = "ramferry-1"
 BLOCK: Final = "ramferry.ram"
 ENDED: Final = ("none", "completed", "failed", "cancelled")
-
-Told = Callable[[str, Mapping[str, object]], None]
-"""Takes an event's name and data."""
+_PATIENCE: Final = 10.0
+"""Seconds for a sender that was cancelled to leave the memory alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,28 +69,17 @@ class Vm:
         """Set by ``quit``, and where an incoming migration failed."""
         self.failure = ""
         """Why the process is to end as failed."""
-        self._incoming = incoming
+        self._arrival = Arrival(self) if incoming else None
         self._autostart = True
         self._before = self.state
         self._sender: Sender | None = None
-        self._receiver: Receiver | None = None
-        self._arrival = "none"
-        self._address: Address | None = None
-        self._error = ""
-        self._heard = threading.Event()
-        self._told: list[Told] = []
+        self._leaving: threading.Thread | None = None
+        self._closing = False
+        self.dirty_rate = DirtyRate(self.ram)
+        self.events = Events()
         self._lock = threading.RLock()
-        self._populating = threading.Thread(target=self._populate, name="memory")
-        if incoming:
-            self._populating.start()
-
-    def _populate(self) -> None:
-        """Have the memory before the guest comes, as with QEMU's ``prealloc``."""
-        try:
-            self.ram.populate(self.ended)
-        except RamferryError as error:
-            self.failure = str(error)
-            self.ended.set()
+        if self._arrival is not None:
+            self._arrival.prepare()
 
     # --- run states
 
@@ -102,7 +89,7 @@ class Vm:
             if self.state == "inmigrate":
                 self._autostart = True
             elif self.state == "finish-migrate":
-                raise MonitorError("the guest is on its way to the destination: wait, or cancel")
+                raise MonitorError("Migration is not finalized yet")
             elif self.state != "running":
                 self.vcpu.start()
                 self._to("running", "RESUME")
@@ -118,14 +105,14 @@ class Vm:
 
     def quit(self) -> None:
         """End the process that this guest is."""
+        self.events.tell("SHUTDOWN", {"guest": False, "reason": "host-qmp-quit"})
         self.cancel()
-        self.tell("SHUTDOWN", {"guest": False, "reason": "host-qmp-quit"})
         self.ended.set()
 
     def _to(self, state: str, event: str = "") -> None:
         self.state = state
         if event:
-            self.tell(event, {})
+            self.events.tell(event)
 
     # --- what a sender needs
 
@@ -158,10 +145,10 @@ class Vm:
 
     @property
     def status(self) -> str:
-        """The migration's."""
+        """The migration's: that which leaves or left, else that which comes or came."""
         if self._sender is not None:
             return self._sender.progress().status
-        return self._arrival
+        return "none" if self._arrival is None else self._arrival.status
 
     def migrate(self, address: Address) -> None:
         """Begin to leave for a destination.
@@ -172,9 +159,14 @@ class Vm:
             self.refuse_while_migrating()
             if self.state == "inmigrate":
                 raise MonitorError("Guest is waiting for an incoming migration")
-            sender = self._new_sender(address)
-            self._sender, self._error = sender, ""
-            threading.Thread(target=self._leave, args=(sender,), name="migration").start()
+            if self.state == "postmigrate":
+                # a second copy of it would run
+                raise MonitorError("Can't migrate the vm that was paused due to previous migration")
+            self._sender = self._new_sender(address)
+            self._leaving = threading.Thread(
+                target=self._leave, args=(self._sender,), name="migration"
+            )
+            self._leaving.start()
 
     def _new_sender(self, address: Address) -> Sender:
         wanted = self.migration
@@ -190,41 +182,40 @@ class Vm:
             wanted.number("downtime-limit"), wanted.capabilities["pause-before-switchover"]
         )
         try:
-            return Sender(settings, precopy, self, self._status_changed)
+            return Sender(settings, precopy, self, self._status_changed, self._pass_began)
         except RamferryError as error:
             raise MonitorError(str(error)) from error
 
     def _leave(self, sender: Sender) -> None:
-        try:
+        with suppress(RamferryError):  # query-migrate tells it
             sender.run()
-        except RamferryError as error:
-            self._error = str(error)
 
     def _status_changed(self, status: Status) -> None:
         if status == "completed":
             with self._lock:
                 self._to("postmigrate")
-        self._tell_status(status)
+        self._tell_migration("MIGRATION", {"status": status})
+
+    def _pass_began(self, number: int) -> None:
+        self._tell_migration("MIGRATION_PASS", {"pass": number})
 
     def cancel(self) -> None:
         """Cancel a migration that leaves, if there is one and it is not too late."""
         if self._sender is not None and self.status not in ENDED:
             self._sender.cancel("the migration was cancelled")
-        elif self._receiver is not None:
-            self._receiver.stop("the migration was cancelled")
 
-    def proceed(self) -> None:
+    def proceed(self, state: str) -> None:
         """Go on from "pre-switchover".
 
-        :raise MonitorError: it does not wait there.
+        :raise MonitorError: it is not in ``state``, or does not wait there.
         """
-        if self._sender is None or self.status != "pre-switchover":
+        if self._sender is None or not state == self.status == "pre-switchover":
             raise MonitorError(f"Migration not in expected state: {self.status}")
         self._sender.proceed()
 
     def refuse_while_migrating(self) -> None:
-        """:raise MonitorError: a migration is under way."""
-        if self.status not in ENDED:
+        """:raise MonitorError: the guest is on its way out."""
+        if self._sender is not None and self.status not in ENDED:
             raise MonitorError("There's a migration process in progress")
 
     def set_parameters(self, wanted: Mapping[str, object]) -> None:
@@ -241,91 +232,65 @@ class Vm:
 
         :raise MonitorError: it is not one that waits, or cannot listen there.
         """
-        with self._lock:
-            if not self._incoming:
-                raise MonitorError("'-incoming' was not specified on the command line")
-            if self._receiver is not None:
-                raise MonitorError("The incoming migration has already been started")
-            channels = self.migration.number("multifd-channels")
-            settings = ReceiveSettings(
-                address, channels=channels, accelerator=self.settings.accelerator
-            )
-            try:
-                self._receiver = Receiver(settings, MemorySink(self.ram, self._load), self)
-            except RamferryError as error:
-                raise MonitorError(str(error)) from error
-            self._arrival = "setup"
-            run = threading.Thread(target=self._arrive, args=(self._receiver,), name="incoming")
-            run.start()
-        self._heard.wait(5.0)
+        self.refuse_unless_incoming()
+        assert self._arrival is not None
+        channels = self.migration.number("multifd-channels")
+        self._arrival.listen(address, channels, self.settings.accelerator)
 
-    def _load(self, stream: MainStream) -> None:
-        state = decode(stream.tail)
-        self.vcpu.load(state.workload, state.counter)
-        self._before = "running" if state.running else "paused"
-
-    def _arrive(self, receiver: Receiver) -> None:
-        try:
-            result = receiver.run()
-            error = result.error
-        except RamferryError as failure:
-            error = str(failure)
-        with self._lock:
-            if error:
-                self._arrival, self.failure = "failed", error
-            else:
-                self._arrival = "completed"
-                runs = self._autostart and self._before == "running"
-                self._to("paused")
-                if runs:
-                    self.cont()
-        self._tell_status(self._arrival)
-        if error:
-            self.ended.set()
-
-    def listening(self, address: Address) -> None:
-        """See ``flows.gathering.Observer``."""
-        self._address = address
-        self._heard.set()
-
-    def progress(self, counters: RelayCounters) -> None:
-        """See ``flows.gathering.Observer``."""
-        if self._arrival == "setup" and counters.bytes_in:
-            self._arrival = "active"
-            self._tell_status("active")
-
-    def note(self, text: str) -> None:
-        """See ``flows.gathering.Observer``."""
-        self.tell("X_RAMFERRY_NOTE", {"text": text})
+    def refuse_unless_incoming(self) -> None:
+        """:raise MonitorError: it was not begun to take a guest in."""
+        if self._arrival is None:
+            raise MonitorError("'-incoming' was not specified on the command line")
 
     def query_migrate(self) -> dict[str, Any]:
         """What ``query-migrate`` returns."""
         if self._sender is not None:
-            return info.of_source(self._sender.progress(), self._error)
-        return info.of_destination(self._arrival, self.failure, self._address)
+            return info.of_source(self._sender.progress(), self._sender.error)
+        return {} if self._arrival is None else self._arrival.info()
 
-    # --- events
+    # --- what an arrival needs
 
-    def listen(self, told: Told) -> Callable[[], None]:
-        """Have events told to ``told``; what is returned ends that."""
+    def load(self, state: GuestState) -> None:
+        """See ``arrival.Host``."""
+        self.vcpu.load(state.workload, state.counter)
+        self._before = "running" if state.running else "paused"
+
+    def arrived(self, error: str) -> None:
+        """See ``arrival.Host``."""
         with self._lock:
-            self._told.append(told)
-        return lambda: self._told.remove(told)
+            if self._closing:
+                return
+            self.failure = error
+            if not error:
+                runs = self._autostart and self._before == "running"
+                self._to("paused")
+                if runs:
+                    self.cont()
+        self.arriving("failed" if error else "completed")
+        if error:
+            self.ended.set()
 
-    def tell(self, event: str, data: Mapping[str, object]) -> None:
-        """Tell everyone who listens."""
-        for told in list(self._told):
-            told(event, data)
+    def arriving(self, status: str) -> None:
+        """See ``arrival.Host``."""
+        self._tell_migration("MIGRATION", {"status": status})
 
-    def _tell_status(self, status: str) -> None:
+    def note(self, text: str) -> None:
+        """See ``arrival.Host``."""
+        self.events.tell("X_RAMFERRY_NOTE", {"text": text})
+
+    def _tell_migration(self, event: str, data: Mapping[str, object]) -> None:
         if self.migration.capabilities["events"]:
-            self.tell("MIGRATION", {"status": status})
+            self.events.tell(event, data)
 
     def close(self) -> None:
         """End it and free its memory."""
+        with self._lock:
+            self._closing = True
         self.cancel()
-        self.ended.set()
-        if self._incoming:
-            self._populating.join()
+        if self._leaving is not None:
+            self._leaving.join(_PATIENCE)
+        if self._arrival is not None:
+            self._arrival.end()
+        self.dirty_rate.close()
         self.vcpu.close()
         self.ram.close()

@@ -65,7 +65,7 @@ def read_gzip_head(source: Source) -> Hint:
     if flags & _FEXTRA:
         start = length + 2
         length = start + int.from_bytes(source.need(start, "a gzip header")[10:12], "little")
-        hint = _find_sizes(source.need(length, "a gzip header")[start:length])
+        hint = _find_sizes(source, source.need(length, "a gzip header")[start:length])
     for field, name in ((_FNAME, "file name"), (_FCOMMENT, "comment")):
         if flags & field:
             length = _end_of_text(source, length, name)
@@ -91,15 +91,24 @@ def _end_of_text(source: Source, start: int, name: str) -> int:
     raise source.corrupt(f"a {name} of at most {_MAX_TEXT} bytes", "a longer one")
 
 
-def _find_sizes(extra: memoryview) -> Hint:
-    """Find the ``QZ`` subfield among the subfields of a gzip extra field."""
-    at = 0
+def _find_sizes(source: Source, extra: memoryview) -> Hint:
+    """Find the ``QZ`` subfield among the subfields of a gzip extra field.
+
+    Their lengths must add up to the field's (RFC 1952, 2.3.1.1): an XLEN damaged so that the field
+    swallows exactly one of several members would lose it, with every CRC right.
+    """
+    at, hint = 0, None
     while at + 4 <= len(extra):
         size = int.from_bytes(extra[at + 2 : at + 4], "little")
-        if extra[at : at + 2] == _QZ and size >= 8 and at + 12 <= len(extra):
-            return Hint(*GZIP_TRAILER.unpack_from(extra, at + 4))
+        if hint is None and extra[at : at + 2] == _QZ and 8 <= size <= len(extra) - at - 4:
+            hint = Hint(*GZIP_TRAILER.unpack_from(extra, at + 4))
         at += 4 + size
-    return Hint()
+    if at != len(extra):
+        raise source.corrupt(
+            f"subfields that fill the extra field of {len(extra)} bytes",
+            f"{at} bytes of them" if at > len(extra) else f"{len(extra) - at} bytes left over",
+        )
+    return hint or Hint()
 
 
 def read_zlib_head(source: Source) -> Hint:

@@ -240,7 +240,7 @@ def test_a_guest_that_writes_faster_than_the_link_is_cancelled(tmp_path: Path) -
         assert run.sender.cancel("by the test")
         run.join()
         assert isinstance(run.error, Cancelled)
-        assert run.statuses == ["setup", "active", "cancelled"]
+        assert run.statuses == ["setup", "active", "cancelling", "cancelled"]
         counter = here.vcpu.counter
         until(lambda: here.vcpu.counter > counter)
         assert not there.result().completed

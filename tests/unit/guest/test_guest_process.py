@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -166,3 +167,21 @@ def test_a_guest_ends_by_signal_without_a_trace(tmp_path: Path) -> None:
         assert not (guest.folder / "qmp").exists()
         assert len(guest.stderr().splitlines()) == 1
     assert tmp_path.exists()
+
+
+def test_a_migration_is_forecast_from_its_own_pages(tmp_path: Path) -> None:
+    """By the way that asks QEMUs: pmemsave, info mtree, calc-dirty-rate."""
+    with BuiltIn(MEMORY, BUSY) as guest:
+        command = [sys.executable, "-m", "ramferry", "plan", "time", guest.uri, "--link", "1Gbit"]
+        command += ["--measure-dirty", "1", "--scratch", str(tmp_path), "--json", "-"]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=DEADLINE, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        plan = json.loads(done.stdout)
+        assert plan["sample"]["total_bytes"] == MEMORY
+        assert plan["sample"]["sampled_bytes"] == MEMORY
+        assert [one["method"] for one in plan["methods"]] == list(METHODS)
+        assert plan["dirty_rate"] > 0
+        assert guest.qmp.execute("query-status")["running"]
+    assert not list(tmp_path.iterdir())

@@ -29,7 +29,16 @@ from ramferry.wire.events import RamBlock
 from ramferry.wire.layout import SectionType
 from ramferry.wire.writer import command, ram_start, round_end, section, stream_start
 
-Status = Literal["setup", "active", "pre-switchover", "device", "completed", "failed", "cancelled"]
+Status = Literal[
+    "setup",
+    "active",
+    "pre-switchover",
+    "device",
+    "completed",
+    "failed",
+    "cancelling",
+    "cancelled",
+]
 """QEMU's migration statuses, those that a sender sees."""
 
 RAM_SECTION: Final = 2
@@ -71,15 +80,20 @@ class Sender:
         precopy: Precopy,
         guest: SendingGuest,
         on_status: Callable[[Status], None],
+        on_pass: Callable[[int], None] = lambda _: None,
     ) -> None:
         """
         :param on_status: told each status in the thread of ``run``.
+        :param on_pass: told the number of each pass over the dirty pages, likewise, from 1.
         :raise UsageError: there is no such method, or it has no such level.
         """
         self._settings = settings
         self._precopy = precopy
         self._guest = guest
         self._on_status = on_status
+        self._on_pass = on_pass
+        self.error = ""
+        """Why it failed or was cancelled."""
         self._outgoing = Outgoing(settings)
         self._rounds = Rounds(settings.page_size)
         self._status: Status = "setup"
@@ -152,6 +166,7 @@ class Sender:
             outgoing.main(self._head())
             self._end_section()
             self._setup = time.monotonic()
+            self._on_pass(1)  # QEMU collects, and says so, before it is active
             self._to("active")
             dirty = self._precopy_rounds(tracker)
             self._stop_guest()
@@ -218,6 +233,8 @@ class Sender:
             kind is SectionType.PART and self._settings.method != "none"
         )
         self._rounds.begin(count(dirty), self._outgoing.pages)
+        if self._rounds.syncs > 1:
+            self._on_pass(self._rounds.syncs)
         self._outgoing.main(section(kind, RAM_SECTION))
         self._outgoing.carry(ram_batches(self._guest.ram, dirty, tracker, copied=copied))
         self._end_section()
@@ -229,10 +246,14 @@ class Sender:
         self._outgoing.main(rest)
 
     def _fail(self, error: RamferryError) -> None:
+        self.error = str(error)
+        cancelled = isinstance(error, Cancelled)
+        if cancelled:
+            self._to("cancelling")
         self._outgoing.abort(error)
         if self._stopped:
             self._guest.resume()
-        self._to("cancelled" if isinstance(error, Cancelled) else "failed")
+        self._to("cancelled" if cancelled else "failed")
 
     def _to(self, status: Status) -> None:
         if status in ("completed", "failed", "cancelled"):

@@ -1,0 +1,140 @@
+"""A guest's way into this process: from ``migrate-incoming`` to the moment it may run."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, Protocol
+
+from ramferry.errors import RamferryError
+from ramferry.flows.pages import MainStream
+from ramferry.flows.receiving.memory_sink import MemorySink
+from ramferry.flows.receiving.receiver import Receiver
+from ramferry.flows.receiving.reception import ReceiveSettings
+from ramferry.guest import info
+from ramferry.guest.errors import MonitorError
+from ramferry.guest.state import GuestState, decode
+from ramferry.memory.ram import Ram
+from ramferry.metrics import RelayCounters
+from ramferry.transport.address import Address
+
+_PATIENCE: Final = 10.0
+"""Seconds for its threads to end: those of a receiver have 5."""
+
+
+class Host(Protocol):
+    """What takes the guest in; all is called in threads of the arrival's."""
+
+    ram: Ram
+
+    def load(self, state: GuestState) -> None:
+        """Its memory is here: take over what else it is."""
+
+    def arrived(self, error: str) -> None:
+        """It is here and may run, or why it is not."""
+
+    def arriving(self, status: str) -> None:
+        """The migration has another status."""
+
+    def note(self, text: str) -> None:
+        """Something a person should know."""
+
+
+class Arrival:
+    """One incoming migration; begun once, by ``listen``."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self.status = "none"
+        """The migration's."""
+        self.error = ""
+        """Why it failed."""
+        self._receiver: Receiver | None = None
+        self._address: Address | None = None
+        self._heard = threading.Event()
+        self._given_up = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def prepare(self) -> None:
+        """Have the memory before the guest comes, as with QEMU's ``prealloc``.
+
+        Where it cannot be had, the guest is known not to arrive before it has left.
+        """
+        self._start("memory", self._populate)
+
+    def _populate(self) -> None:
+        try:
+            self._host.ram.populate(self._given_up)
+        except RamferryError as error:
+            if self._receiver is not None:  # which knows whether it is too late
+                self._receiver.stop(str(error))
+                return
+            self.status, self.error = "failed", str(error)
+            self._host.arrived(self.error)
+
+    def listen(self, address: Address, channels: int, accelerator: str) -> None:
+        """Listen for a guest; when this returns it may come.
+
+        :raise MonitorError: something listens already, or it cannot listen there.
+        """
+        if self._receiver is not None:
+            raise MonitorError("The incoming migration has already been started")
+        settings = ReceiveSettings(address, channels=channels, accelerator=accelerator)
+        try:
+            self._receiver = Receiver(settings, MemorySink(self._host.ram, self._load), self)
+        except RamferryError as error:
+            raise MonitorError(str(error)) from error
+        self._to("setup")
+        self._start("incoming", partial(self._run, self._receiver))
+        self._heard.wait(_PATIENCE)
+
+    def end(self) -> None:
+        """The process ends: when this returns, nothing writes to the memory any more."""
+        self._given_up.set()
+        if self._receiver is not None:
+            self._receiver.stop("the guest that it was for has ended")
+        for thread in self._threads:
+            thread.join(_PATIENCE)
+
+    def info(self) -> dict[str, Any]:
+        """What ``query-migrate`` returns."""
+        return info.of_destination(self.status, self.error, self._address)
+
+    def _start(self, name: str, run: Callable[[], None]) -> None:
+        thread = threading.Thread(target=run, name=name)
+        self._threads.append(thread)
+        thread.start()
+
+    def _load(self, stream: MainStream) -> None:
+        self._host.load(decode(stream.tail))
+
+    def _run(self, receiver: Receiver) -> None:
+        try:
+            self.error = receiver.run().error
+        except RamferryError as failure:
+            self.error = str(failure)
+        except Exception as failure:
+            self.error = f"internal error in the receiver: {failure!r}"
+        self.status = "failed" if self.error else "completed"
+        self._host.arrived(self.error)
+
+    def _to(self, status: str) -> None:
+        self.status = status
+        self._host.arriving(status)
+
+    # --- told by the receiver
+
+    def listening(self, address: Address) -> None:
+        """See ``flows.gathering.Observer``."""
+        self._address = address
+        self._heard.set()
+
+    def progress(self, counters: RelayCounters) -> None:
+        """See ``flows.gathering.Observer``."""
+        if self.status == "setup" and counters.bytes_in:
+            self._to("active")
+
+    def note(self, text: str) -> None:
+        """See ``flows.gathering.Observer``."""
+        self._host.note(text)

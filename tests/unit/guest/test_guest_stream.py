@@ -1,0 +1,63 @@
+"""What the built-in guest puts on the wire, read whole by ``ramferry inspect``'s parser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic, sleep
+
+import numpy as np
+import pytest
+
+from fakes_tee import Tee
+from ramferry.codec import METHODS
+from ramferry.flows.inspection import inspect_folder
+from ramferry.guest.vm import BLOCK, GuestSettings, Vm
+from ramferry.guest.workload import Workload
+from ramferry.transport.address import UnixAddress
+
+MEMORY = 8 << 20
+DEADLINE = 30.0
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = monotonic() + DEADLINE
+    while not true():
+        assert monotonic() < deadline
+        sleep(0.01)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_busy_guests_stream_is_read_whole(tmp_path: Path, method: str) -> None:
+    here = Vm(GuestSettings(MEMORY, Workload(20e6, "random", 256)))
+    there = Vm(GuestSettings(MEMORY, Workload()), incoming=True)
+    rng = np.random.default_rng(3)
+    pages = here.ram.blocks[BLOCK].pages
+    pages[:1500] = rng.integers(0, 64, (1500, 4096), dtype=np.uint8)
+    here.set_parameters({"multifd-compression": method, "multifd-channels": 3})
+    there.set_parameters({"multifd-channels": 3})
+    there.migrate_incoming(UnixAddress(str(tmp_path / "in")))
+    with Tee(tmp_path / "kept", tmp_path / "in") as tee:
+        here.cont()
+        # slow enough for the guest to write between the rounds
+        here.set_parameters({"max-bandwidth": 20_000_000})
+        here.migrate(tee.address)
+        until(lambda: here.status == "completed" and there.state == "running")
+    here.close()
+    there.close()
+    found = inspect_folder(tmp_path / "kept")
+    assert found.fault == ""
+    assert found.machine == "ramferry-1"
+    assert found.method == method
+    assert found.rounds > 2
+    (block,) = found.blocks
+    assert (block.name, block.size) == (BLOCK, MEMORY)
+    assert block.pages + block.zero_pages - block.repeated == MEMORY // 4096
+    assert block.repeated > 0
+    assert [device.name for device in found.devices] == ["ramferry/workload"]
+    assert sorted(channel.name for channel in found.channels) == [
+        "main",
+        "multifd 0",
+        "multifd 1",
+        "multifd 2",
+    ]
