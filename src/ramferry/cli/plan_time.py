@@ -142,7 +142,9 @@ def command(
             dirty_rate=dirty_rate or 0.0,
             downtime_limit_ms=downtime_limit,
         ),
-        methods=tuple(dict.fromkeys(find_method(name.strip()).name for name in methods.split(","))),
+        methods=tuple(
+            dict.fromkeys((find_method(name.strip()).name, None) for name in methods.split(","))
+        ),
         dirty_from="measured" if measure_dirty else "given",
         measure_dirty=measure_dirty or 0,
         size=sample,

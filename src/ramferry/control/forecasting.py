@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,13 +13,14 @@ from typing import Any, Final
 import psutil
 
 from ramferry.codec.base import PACKET_BYTES
+from ramferry.control.calibration import host_costs
 from ramferry.control.end import QemuEnd, open_end
 from ramferry.control.pages import file_memory, qemu_memory
 from ramferry.control.sampling import SAMPLE, Read, Sample, draw
 from ramferry.control.status import IDLE
 from ramferry.control.trial import try_method
 from ramferry.errors import Cancelled, MethodUnavailable, PeerTimeout, UsageError
-from ramferry.metrics.times import TimePlan, Trial
+from ramferry.metrics.times import MethodTime, TimePlan, Trial
 from ramferry.qatzip.accelerator import AUTO
 from ramferry.report.choice import choose
 from ramferry.report.estimate import Conditions, estimate
@@ -41,6 +42,12 @@ NOTABLE: Final = 0.3
 migrations that the cores limit took up to 2.1 times what was forecast for two free ones."""
 
 
+Attempt = tuple[str, int | None]
+"""A method and a level; None is its default."""
+
+PLAIN: Final[Attempt] = ("none", None)
+
+
 @dataclass(frozen=True, slots=True)
 class TimeQuestion:
     """What is to be forecast."""
@@ -48,7 +55,7 @@ class TimeQuestion:
     guest: str
     """A QMP address, or a file with a guest's RAM."""
     conditions: Conditions
-    methods: tuple[str, ...]
+    methods: tuple[Attempt, ...]
     link_from: str = "--link"
     dirty_from: str = "given"
     measure_dirty: int = 0
@@ -60,6 +67,17 @@ class TimeQuestion:
     accelerator: str = AUTO
 
 
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was found out about a guest and this host, before anything follows from it."""
+
+    sample: Sample
+    conditions: Conditions
+    trials: Mapping[Attempt, Trial]
+    """In the order of the question, ``none`` first; ``none`` alone where all pages are zero."""
+    notes: tuple[str, ...]
+
+
 def plan_time(
     question: TimeQuestion, begun: Callable[[str], None], stop: threading.Event
 ) -> TimePlan:
@@ -69,53 +87,12 @@ def plan_time(
     :param stop: set from outside, it ends the work.
     :raise RamferryError: one of its classes, in one sentence.
     """
-
-    def heed(what: str) -> None:
-        if stop.is_set():
-            raise Cancelled("interrupted; the guest was not touched")
-        if what:
-            begun(what)
-
-    with _memory(question) as (end, total, read):
-
-        def piece(at: int, size: int) -> bytes:
-            heed("")
-            return read(at, size)
-
-        heed("drawing a sample")
-        sample = draw(
-            question.guest,
-            total,
-            piece,
-            size=question.size,
-            page_size=question.page_size,
-            seed=question.seed,
-        )
-        conditions, notes = question.conditions, tuple(_notes(sample, end))
-        if end is not None:
-            conditions = replace(conditions, waits_busy=end.facts.version < (10, 0, 0))
-            if question.measure_dirty:
-                heed(f"measuring the dirty rate for {question.measure_dirty} s")
-                rate = measure_dirty(end, question.measure_dirty, lambda: heed(""))
-                conditions = replace(conditions, dirty_rate=rate)
-    trials, meter = [], Others()
-    for method in _worthwhile(question.methods, sample):
-        heed(f"trying {method}")
-        trials.append(try_method(sample, method, accelerator=question.accelerator))
-    return _plan(question, conditions, sample, trials, (*notes, *_busy(meter.cores())))
-
-
-def _plan(
-    question: TimeQuestion,
-    conditions: Conditions,
-    sample: Sample,
-    trials: Sequence[Trial],
-    notes: tuple[str, ...],
-) -> TimePlan:
-    methods = [estimate(trial, sample.summary, conditions) for trial in trials]
+    found = look(question, begun, stop)
+    conditions = found.conditions
+    methods = [estimate(one, found.sample.summary, conditions) for one in found.trials.values()]
     choice, reason = choose(methods, conditions.dirty_rate)
     return TimePlan(
-        sample=sample.summary,
+        sample=found.sample.summary,
         link_rate=conditions.link_rate,
         link_from=question.link_from,
         cores=conditions.cores,
@@ -127,7 +104,50 @@ def _plan(
         methods=tuple(methods),
         choice=choice,
         reason=reason,
-        notes=notes,
+        notes=(*found.notes, *_scaled(conditions, methods)),
+    )
+
+
+def look(question: TimeQuestion, begun: Callable[[str], None], stop: threading.Event) -> Findings:
+    """Draw a sample, try the methods on it, and measure this host. As ``plan_time``."""
+
+    def heed(what: str) -> None:
+        if stop.is_set():
+            raise Cancelled("interrupted; the guest was not touched")
+        if what:
+            begun(what)
+
+    with _memory(question) as (end, total, read):
+        sample = _drawn(question, total, read, heed)
+        conditions, notes = question.conditions, tuple(_notes(sample, end))
+        if end is not None:
+            conditions = replace(conditions, waits_busy=end.facts.version < (10, 0, 0))
+            if question.measure_dirty:
+                heed(f"measuring the dirty rate for {question.measure_dirty} s")
+                rate = measure_dirty(end, question.measure_dirty, lambda: heed(""))
+                conditions = replace(conditions, dirty_rate=rate)
+    trials, meter = {}, Others()
+    for method, level in _worthwhile(question.methods, sample):
+        heed(f"trying {method}" if level is None else f"trying {method} {level}")
+        accelerator = question.accelerator
+        trials[method, level] = try_method(sample, method, level, accelerator=accelerator)
+    conditions = replace(conditions, costs=host_costs())
+    return Findings(sample, conditions, trials, (*notes, *_busy(meter.cores())))
+
+
+def _drawn(question: TimeQuestion, total: int, read: Read, heed: Callable[[str], None]) -> Sample:
+    def piece(at: int, size: int) -> bytes:
+        heed("")
+        return read(at, size)
+
+    heed("drawing a sample")
+    return draw(
+        question.guest,
+        total,
+        piece,
+        size=question.size,
+        page_size=question.page_size,
+        seed=question.seed,
     )
 
 
@@ -156,10 +176,10 @@ def _check(end: QemuEnd) -> None:
         raise UsageError(f"the QEMU at {end.party.uri} is migrating already")
 
 
-def _worthwhile(methods: Sequence[str], sample: Sample) -> list[str]:
+def _worthwhile(wanted: Sequence[Attempt], sample: Sample) -> list[Attempt]:
     """``none`` first, since all others are compared with it; alone where all pages are zero."""
-    rest = [method for method in methods if method != "none"]
-    return ["none", *rest] if len(sample.content) else ["none"]
+    rest = [one for one in wanted if one != PLAIN]
+    return [PLAIN, *rest] if len(sample.content) else [PLAIN]
 
 
 def _notes(sample: Sample, end: QemuEnd | None) -> Iterator[str]:
@@ -205,6 +225,16 @@ def _busy(cores: float) -> Iterator[str]:
         yield (
             f"others keep {cores:.1f} cores of this host busy at this moment: the times are for"
             " cores that the migration has to itself, so leave those out of --cores"
+        )
+
+
+def _scaled(conditions: Conditions, methods: Sequence[MethodTime]) -> Iterator[str]:
+    """Where the cores decide, what the times stand on."""
+    if any(one.limited_by != "link" for one in methods):
+        yield (
+            "where the link does not limit, times count on what QEMUs and relays spend besides"
+            " compressing; that was measured on another host, an AMD EPYC with Linux 6.18, and"
+            f" counts {conditions.costs.factor:.2f} times here, by what sockets take on this host"
         )
 
 
