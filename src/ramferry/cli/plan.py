@@ -12,6 +12,7 @@ from rich.console import Console
 from ramferry import __version__
 from ramferry.cli.doctor import facts_of
 from ramferry.cli.params import RATE
+from ramferry.cli.plan_link import command as link
 from ramferry.cli.plan_time import command as time
 from ramferry.errors import UsageError
 from ramferry.hardware.diagnosis import diagnose
@@ -32,6 +33,7 @@ def command() -> None:
 
 
 command.add_command(time)
+command.add_command(link)
 
 
 @command.command(short_help="DMA memory that QATzip in hardware takes, and its limits")

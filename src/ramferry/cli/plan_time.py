@@ -13,6 +13,7 @@ from rich.console import Console
 
 from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.params import (
+    LINK,
     RATE,
     SIZE,
     accelerator_option,
@@ -29,6 +30,7 @@ from ramferry.report.document import write_document
 from ramferry.report.estimate import Conditions
 from ramferry.report.lines import Lines
 from ramferry.report.times import document, print_times
+from ramferry.transport.address import TcpAddress
 
 EPILOG = """\b
 Exit codes: 0 forecast, also where no method converges; 2 usage; 3 no QEMU
@@ -39,10 +41,11 @@ answers; 4 it lacks a command; 6 interrupted; 8 it, or this user, may not."""
 @click.argument("guest", metavar="qmp:PATH|RAMFILE")
 @click.option(
     "--link",
-    type=RATE,
+    type=LINK,
     required=True,
-    metavar="RATE",
-    help="What the link carries in bytes a second: 117M, 1Gbit; 0 where it limits nothing.",
+    metavar="RATE|probe:HOST:PORT",
+    help="What the link carries in bytes a second: 117M, 1Gbit; 0 where it limits nothing. Or where"
+    " `ramferry plan link` waits for a probe, which fills the link for a second.",
 )
 @click.option(
     "--cores",
@@ -108,7 +111,7 @@ answers; 4 it lacks a command; 6 interrupted; 8 it, or this user, may not."""
 @json_option
 def command(
     guest: str,
-    link: float,
+    link: float | TcpAddress,
     cores: int | None,
     one_host: bool,
     channels: int,
@@ -135,7 +138,7 @@ def command(
     question = TimeQuestion(
         guest=guest,
         conditions=Conditions(
-            link_rate=link,
+            link_rate=link if isinstance(link, float) else 0.0,
             cores=cores or len(os.sched_getaffinity(0)),
             channels=channels,
             one_host=one_host,
@@ -145,6 +148,7 @@ def command(
         methods=tuple(
             dict.fromkeys((find_method(name.strip()).name, None) for name in methods.split(","))
         ),
+        probe=link if isinstance(link, TcpAddress) else None,
         dirty_from="measured" if measure_dirty else "given",
         measure_dirty=measure_dirty or 0,
         size=sample,

@@ -15,6 +15,7 @@ import psutil
 from ramferry.codec.base import PACKET_BYTES
 from ramferry.control.calibration import host_costs
 from ramferry.control.end import QemuEnd, open_end
+from ramferry.control.link_probe import probe_link
 from ramferry.control.pages import file_memory, qemu_memory
 from ramferry.control.sampling import SAMPLE, Read, Sample, draw
 from ramferry.control.status import IDLE
@@ -24,6 +25,7 @@ from ramferry.metrics.times import MethodTime, TimePlan, Trial
 from ramferry.qatzip.accelerator import AUTO
 from ramferry.report.choice import choose
 from ramferry.report.estimate import Conditions, estimate
+from ramferry.transport.address import TcpAddress
 
 QMP: Final = "qmp:"
 
@@ -56,7 +58,8 @@ class TimeQuestion:
     """A QMP address, or a file with a guest's RAM."""
     conditions: Conditions
     methods: tuple[Attempt, ...]
-    link_from: str = "--link"
+    probe: TcpAddress | None = None
+    """Where a probe of the link waits; None: the conditions' rate holds."""
     dirty_from: str = "given"
     measure_dirty: int = 0
     """Seconds; 0: the conditions' dirty rate holds."""
@@ -76,6 +79,9 @@ class Findings:
     trials: Mapping[Attempt, Trial]
     """In the order of the question, ``none`` first; ``none`` alone where all pages are zero."""
     notes: tuple[str, ...]
+    """About sample and host."""
+    of_guest: tuple[str, ...]
+    """About the guest, for whoever is going to move it."""
 
 
 def plan_time(
@@ -87,6 +93,7 @@ def plan_time(
     :param stop: set from outside, it ends the work.
     :raise RamferryError: one of its classes, in one sentence.
     """
+    question, probed = _probed(question, begun, stop)
     found = look(question, begun, stop)
     conditions = found.conditions
     methods = [estimate(one, found.sample.summary, conditions) for one in found.trials.values()]
@@ -94,7 +101,7 @@ def plan_time(
     return TimePlan(
         sample=found.sample.summary,
         link_rate=conditions.link_rate,
-        link_from=question.link_from,
+        link_from="probed" if probed else "--link",
         cores=conditions.cores,
         one_host=conditions.one_host,
         channels=conditions.channels,
@@ -104,8 +111,20 @@ def plan_time(
         methods=tuple(methods),
         choice=choice,
         reason=reason,
-        notes=(*found.notes, *_scaled(conditions, methods)),
+        notes=(*probed, *found.of_guest, *found.notes, *stands_on(conditions, methods)),
     )
+
+
+def _probed(
+    question: TimeQuestion, begun: Callable[[str], None], stop: threading.Event
+) -> tuple[TimeQuestion, tuple[str, ...]]:
+    """The question with the link's rate, and a sentence about a probe that told it."""
+    if question.probe is None:
+        return question, ()
+    begun(f"probing the link to {question.probe}")
+    figures = probe_link(question.probe, question.conditions.channels, stop)
+    conditions = replace(question.conditions, link_rate=figures.rate)
+    return replace(question, conditions=conditions), (str(figures),)
 
 
 def look(question: TimeQuestion, begun: Callable[[str], None], stop: threading.Event) -> Findings:
@@ -119,7 +138,7 @@ def look(question: TimeQuestion, begun: Callable[[str], None], stop: threading.E
 
     with _memory(question) as (end, total, read):
         sample = _drawn(question, total, read, heed)
-        conditions, notes = question.conditions, tuple(_notes(sample, end))
+        conditions, of_guest = question.conditions, tuple(_of_guest(end))
         if end is not None:
             conditions = replace(conditions, waits_busy=end.facts.version < (10, 0, 0))
             if question.measure_dirty:
@@ -132,7 +151,8 @@ def look(question: TimeQuestion, begun: Callable[[str], None], stop: threading.E
         accelerator = question.accelerator
         trials[method, level] = try_method(sample, method, level, accelerator=accelerator)
     conditions = replace(conditions, costs=host_costs())
-    return Findings(sample, conditions, trials, (*notes, *_busy(meter.cores())))
+    notes = (*_of_sample(sample), *_busy(meter.cores()))
+    return Findings(sample, conditions, trials, notes, of_guest)
 
 
 def _drawn(question: TimeQuestion, total: int, read: Read, heed: Callable[[str], None]) -> Sample:
@@ -182,7 +202,7 @@ def _worthwhile(wanted: Sequence[Attempt], sample: Sample) -> list[Attempt]:
     return [PLAIN, *rest] if len(sample.content) else [PLAIN]
 
 
-def _notes(sample: Sample, end: QemuEnd | None) -> Iterator[str]:
+def _of_sample(sample: Sample) -> Iterator[str]:
     packets = sample.content.nbytes / PACKET_BYTES
     if not packets:
         yield "the sample holds nothing but zeros: there is nothing to compress"
@@ -191,6 +211,9 @@ def _notes(sample: Sample, end: QemuEnd | None) -> Iterator[str]:
             f"only {sample.content.nbytes >> 10} KiB of content in the sample: ratios and speeds"
             " are rough"
         )
+
+
+def _of_guest(end: QemuEnd | None) -> Iterator[str]:
     if end is None:
         return
     if end.facts.run_state != "running":
@@ -228,8 +251,8 @@ def _busy(cores: float) -> Iterator[str]:
         )
 
 
-def _scaled(conditions: Conditions, methods: Sequence[MethodTime]) -> Iterator[str]:
-    """Where the cores decide, what the times stand on."""
+def stands_on(conditions: Conditions, methods: Sequence[MethodTime]) -> Iterator[str]:
+    """A sentence about what the times stand on where the cores decide."""
     if any(one.limited_by != "link" for one in methods):
         yield (
             "where the link does not limit, times count on what QEMUs and relays spend besides"
