@@ -37,8 +37,8 @@ def course(
 ) -> Comparison:
     """Do the runs that ``comparison`` lacks; returns it with them.
 
-    A run that fails is kept as that, and the others go on. ``finished`` is False where the wish to
-    stop of a run's hooks came true; what was finished by then is there.
+    A run that fails is kept as that, and the others go on; cases to skip are skipped. ``finished``
+    is False where the wish to stop of a run's hooks came true; what was finished by then is there.
 
     :param cases: in the order of ``comparison.cases``.
     """
@@ -46,7 +46,7 @@ def course(
         (number, index)
         for number in range(1, repeats + 1)
         for index, case in enumerate(comparison.cases)
-        if len(case.runs) < number
+        if len(case.runs) < number and not case.skipped
     ]
     warm_up = [(0, wanted[0][1])] if wanted else []
     for number, index in warm_up + wanted:

@@ -114,7 +114,8 @@ def run(
     stop = threading.Event()
     with stop_on_signals(stop):
         for one, result in zip(chosen, results, strict=True):
-            _run(_bench(one, memory, before, binary, data, shape, screen), result, screen, stop)
+            bench = _bench(one, memory, before, binary, data, shape, screen, stop)
+            _run(bench, result, screen)
 
 
 def _bench(
@@ -125,6 +126,7 @@ def _bench(
     data: tuple[Path, ...],
     shape: str,
     screen: Console,
+    stop: threading.Event,
 ) -> Bench:
     wanted = scenario.guest.memory
     if before is not None:
@@ -151,18 +153,19 @@ def _bench(
         files_of(scenario.guest.fill, data),
         held if held in SHAPES.values() else SHAPES[shape],
         note,
+        stop,
         before,
     )
 
 
-def _run(bench: Bench, result: ResultFile, screen: Console, stop: threading.Event) -> None:
+def _run(bench: Bench, result: ResultFile, screen: Console) -> None:
     scenario = bench.scenario
     with Progress(screen, scenario.downtime_limit_ms) as progress:
 
         def begun(number: int, case: CaseRuns) -> Hooks:
             which = f"run {number} of {scenario.repeats}" if number else "warm-up"
             screen.print(f"{which}: {case.label}", markup=False)
-            return live_hooks(progress, screen, case.label, case.channels, stop)
+            return live_hooks(progress, screen, case.label, case.channels, bench.stop)
 
         def failed(case: CaseRuns, sentence: str) -> None:
             screen.print(f"failed: {case.label}: {sentence}", soft_wrap=True, markup=False)
@@ -174,11 +177,13 @@ def _run(bench: Bench, result: ResultFile, screen: Console, stop: threading.Even
         kept = f"; `--resume {result.path}` goes on" if result.path else ""
         raise Cancelled(f"interrupted; the finished runs are kept{kept}")
     if not any(case.results for case in comparison.cases):
-        raise HostError(f"scenario {scenario.name}: every run failed: {_first_error(comparison)}")
+        raise HostError(f"scenario {scenario.name}: no run came through: {_reason(comparison)}")
 
 
-def _first_error(comparison: Comparison) -> str:
-    return next(run.error for case in comparison.cases for run in case.runs if run.error)
+def _reason(comparison: Comparison) -> str:
+    """The first run's that failed, or the first case's that was left out."""
+    failed = [run.error for case in comparison.cases for run in case.runs if run.error]
+    return next(iter(failed or [case.skipped for case in comparison.cases if case.skipped]))
 
 
 def _show(comparison: Comparison, result: ResultFile) -> None:

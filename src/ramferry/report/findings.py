@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ramferry.report.comparison import Comparison
+from ramferry.report.foretold import ALLOWED, missed
 from ramferry.report.measures import (
     CPU_PER_GIB,
     DOWNTIME,
@@ -39,6 +40,11 @@ def warnings(comparison: Comparison) -> tuple[str, ...]:
     failed = sum(bool(run.error) for case in comparison.cases for run in case.runs)
     if failed:
         said.append(f"{failed} run{'' if failed == 1 else 's'} failed: listed below.")
+    skipped = sum(bool(case.skipped) for case in comparison.cases)
+    if skipped:
+        said.append(f"{skipped} case{' was' if skipped == 1 else 's were'} not run: listed below.")
+    if wrong := missed(comparison):
+        said.append(f"Forecasts were off by more than {ALLOWED:.0%}: {', '.join(wrong)}.")
     if comparison.scenario.scaling:
         said.append(comparison.scenario.scaling)
     return tuple(said)

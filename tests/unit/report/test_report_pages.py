@@ -14,7 +14,7 @@ import pytest
 
 from comparisons import comparison, failed
 from ramferry.report.chapters import report
-from ramferry.report.comparison import Comparison
+from ramferry.report.comparison import Comparison, Link
 from ramferry.report.differences import Named, differences
 from ramferry.report.findings import headlines
 from ramferry.report.pages import markdown, page, plots, spreadsheet, text, timeline
@@ -51,12 +51,15 @@ def test_plots_are_in_plotlys_schema(found: Comparison) -> None:
 
 def test_bars_have_the_medians_and_the_spread() -> None:
     found = comparison()
-    (bars,) = plots.total_time(found)["data"]
+    bars, forecasts = plots.total_time(found)["data"]
     times = sorted(result.total_ms / 1000 for result in found.cases[0].results)
     assert bars["x"][0] == times[1]
     assert bars["error_x"]["array"][0] == pytest.approx(times[2] - times[1])
     assert bars["error_x"]["arrayminus"][0] == pytest.approx(times[1] - times[0])
     assert len(bars["x"]) == len(found.cases)
+    pairs = [case.forecast.expected_ms for case in found.cases if case.forecast]
+    assert forecasts["x"] == [(one or 0) / 1000 for one in pairs]
+    assert forecasts["y"] == bars["y"][3:6]
 
 
 def test_a_run_over_time() -> None:
@@ -106,6 +109,26 @@ def test_text() -> None:
     assert "multifd 3 was reset" in drawn
     assert "qatzip, documented" in drawn
     assert max(map(len, drawn.splitlines())) < 220
+
+
+def test_what_was_not_run_is_told_everywhere() -> None:
+    found = comparison()
+    left_out = replace(found.cases[1], runs=(), skipped="nothing holds the link")
+    found = replace(found, cases=(found.cases[0], left_out))
+    drawn = text.draw(report([Named("r.json", found)]))
+    assert "1 case was not run: listed below." in drawn
+    assert "not run: nothing holds the link" in drawn
+    rows = list(csv.DictReader(io.StringIO(spreadsheet.draw([Named("r.json", found)]))))
+    assert (rows[-1]["run"], rows[-1]["error"]) == ("0", "not run: nothing holds the link")
+    assert "not run: nothing holds the link" in markdown.draw(report([Named("r.json", found)]))
+
+
+def test_who_holds_the_link_is_said_for_each_route() -> None:
+    found = comparison()
+    paced = replace(found, scenario=replace(found.scenario, link=Link(1e8, "relay pacing")))
+    said = "by relay pacing (QEMU built-in and native: by the source's max-bandwidth)"
+    assert said in text.draw(report([Named("r.json", paced)]))
+    assert "max-bandwidth" not in text.draw(report([Named("r.json", found)]))
 
 
 def test_changes_between_two_files() -> None:
