@@ -20,10 +20,11 @@ from ramferry.bench.machine import host_facts
 from ramferry.bench.runner import fill_in_words
 from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.params import SIZE, json_option
+from ramferry.cli.results import tell
 from ramferry.codec import find_method
-from ramferry.errors import HostError, UsageError
+from ramferry.errors import Cancelled, HostError, UsageError
 from ramferry.report.codecs import codec_lines
-from ramferry.report.document import FORMAT, write_document
+from ramferry.report.document import FORMAT
 
 
 @click.command()
@@ -46,7 +47,7 @@ from ramferry.report.document import FORMAT, write_document
     help="Bytes of memory to work on: 64M, 1G.  [default: 64M]",
 )
 @json_option
-def codec(
+def command(
     files: tuple[Path, ...], methods: str, levels: str | None, size: int, json_file: IO[str] | None
 ) -> None:
     """Measure each method and level on FILES, on one core and on all of them.
@@ -64,15 +65,29 @@ def codec(
     screen = Console(stderr=True, highlight=False)
     stop = threading.Event()
     cores = sorted({1, len(os.sched_getaffinity(0))})
+    rows: list[CodecFigures] = []
+    interrupted: Cancelled | None = None
     with stop_on_signals(stop):
-        rows = list(_measured(pieces, wanted, cores, screen, stop))
-    total = sum(map(len, pieces))
+        try:
+            for row in _measured(pieces, wanted, cores, screen, stop):
+                rows.append(row)
+        except Cancelled as error:
+            interrupted = error
+    _show(rows, data, sum(map(len, pieces)), json_file)
+    if interrupted:
+        raise Cancelled("interrupted; above is what was finished") from interrupted
+
+
+def _show(
+    rows: Sequence[CodecFigures], data: tuple[Path, ...], total: int, json_file: IO[str] | None
+) -> None:
     words = fill_in_words(data)
-    if json_file is not None:
-        write_document(_document(rows, total, words), json_file)
-    to_stderr = json_file is not None and json_file.name == "<stdout>"
-    for line in codec_lines([asdict(row) for row in rows], total, words):
-        click.echo(line, err=to_stderr)
+    lines = codec_lines([asdict(row) for row in rows], total, words)
+
+    def draw(out: IO[str]) -> None:
+        out.writelines(f"{line}\n" for line in lines)
+
+    tell(_document(rows, total, words), json_file, draw)
 
 
 def _measured(

@@ -86,7 +86,7 @@ from ramferry.report.progress import Progress
     metavar="FILE",
     help="Go on with the interrupted runs of this JSON file, and write to it.",
 )
-def run(
+def command(
     scenario: tuple[str, ...],
     memory: int | None,
     channels: int | None,

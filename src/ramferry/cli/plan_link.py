@@ -19,7 +19,7 @@ Exit codes: 0 probed; 2 usage; 3 no probe came, or it broke off; 6 ended
 before one came; 8 the address is in use, or not ours."""
 
 
-@click.command("link", epilog=EPILOG, short_help="Wait at the far end for a probe of the link")
+@click.command(epilog=EPILOG)
 @click.argument("listen", metavar="tcp:HOST:PORT")
 @click.option(
     "--wait",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from pathlib import Path
 from typing import IO
@@ -21,12 +20,11 @@ from ramferry.cli.params import (
     json_option,
     page_size_option,
 )
+from ramferry.cli.results import tell
 from ramferry.codec import METHODS, find_method
 from ramferry.control.forecasting import TimeQuestion, plan_time
 from ramferry.control.sampling import SAMPLE
 from ramferry.errors import UsageError
-from ramferry.metrics.times import TimePlan
-from ramferry.report.document import write_document
 from ramferry.report.estimate import Conditions
 from ramferry.report.lines import Lines
 from ramferry.report.times import document, print_times
@@ -37,7 +35,7 @@ Exit codes: 0 forecast, also where no method converges; 2 usage; 3 no QEMU
 answers; 4 it lacks a command; 6 interrupted; 8 it, or this user, may not."""
 
 
-@click.command("time", epilog=EPILOG, short_help="How long each method would take, by a sample")
+@click.command(epilog=EPILOG)
 @click.argument("guest", metavar="qmp:PATH|RAMFILE")
 @click.option(
     "--link",
@@ -161,13 +159,8 @@ def command(
     screen = Console(stderr=True, highlight=False)
     with stop_on_signals(stop), screen.status("") as status:
         plan = plan_time(question, status.update, stop)
-    _show(plan, json_file)
-
-
-def _show(plan: TimePlan, json_file: IO[str] | None) -> None:
-    """The document where it was asked for; the table beside it, on the other stream if need be."""
-    taken = json_file is not None and json_file.name == "<stdout>"
-    if json_file is not None:
-        write_document(document(plan), json_file)
-    console = Console(file=sys.stderr if taken else sys.stdout, highlight=False)
-    print_times(plan, Lines(console))
+    tell(
+        document(plan),
+        json_file,
+        lambda out: print_times(plan, Lines(Console(file=out, highlight=False))),
+    )
