@@ -83,7 +83,8 @@ class Bench:
             def carry(case: Case, hooks: Hooks) -> MigrationResult:
                 return self._carry(rig, case, hooks, link, namespaces)
 
-            return course(comparison, scenario.cases, scenario.repeats, carry, reports)
+            cases, repeats = scenario.cases, scenario.repeats
+            return course(comparison, cases, repeats, carry, reports, lambda: rig.source.pid)
 
     def _rig(self, namespaces: Namespaces) -> Rig | BuiltInRig:
         guest, binary = self.scenario.guest, self.binary
@@ -92,7 +93,15 @@ class Bench:
             options = work if guest.dirty_rate else []
             return BuiltInRig(guest.memory, self.files, options, namespaces)
         load = Load(guest.dirty_rate, guest.hot)
-        return Rig(binary, binary, guest.memory, self.files, load=load, namespaces=namespaces)
+        return Rig(
+            binary,
+            binary,
+            guest.memory,
+            self.files,
+            load=load,
+            namespaces=namespaces,
+            stop=self.stop,
+        )
 
     def _carry(
         self,

@@ -10,12 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import psutil
-
 from ramferry.codec.base import PACKET_BYTES
 from ramferry.control.calibration import host_costs
 from ramferry.control.end import QemuEnd, open_end
 from ramferry.control.link_probe import probe_link
+from ramferry.control.others import Others
 from ramferry.control.pages import file_memory, qemu_memory
 from ramferry.control.sampling import SAMPLE, Read, Sample, draw
 from ramferry.control.status import IDLE
@@ -25,6 +24,7 @@ from ramferry.metrics.times import MethodTime, TimePlan, Trial
 from ramferry.qatzip.accelerator import AUTO
 from ramferry.report.choice import choose
 from ramferry.report.estimate import Conditions, estimate
+from ramferry.report.measures import NOTABLE_OTHERS
 from ramferry.transport.address import TcpAddress
 
 QMP: Final = "qmp:"
@@ -38,11 +38,6 @@ DIRTY_SPARE: Final = 10.0
 
 LITTLE: Final = 16
 """Packets of 512 KiB below which speeds and ratios are rough."""
-
-NOTABLE: Final = 0.3
-"""Cores that others keep busy from which on it is said: with 0.4 to 1.6 of two cores taken,
-migrations that the cores limit took up to 2.1 times what was forecast for two free ones."""
-
 
 Attempt = tuple[str, int | None]
 """A method and a level; None is its default."""
@@ -225,26 +220,8 @@ def _of_guest(end: QemuEnd | None) -> Iterator[str]:
         )
 
 
-class Others:
-    """How many of this host's cores others keep busy, since the object was made."""
-
-    def __init__(self) -> None:
-        self._begun = self._now()
-
-    def cores(self) -> float:
-        """On average; this process is not counted."""
-        clock, busy = (now - then for now, then in zip(self._now(), self._begun, strict=True))
-        return max(0.0, busy / clock) if clock > 0 else 0.0
-
-    @staticmethod
-    def _now() -> tuple[float, float]:
-        times = psutil.cpu_times()
-        idle = times.idle + getattr(times, "iowait", 0.0)
-        return time.monotonic(), sum(times[:8]) - idle - time.process_time()
-
-
 def _busy(cores: float) -> Iterator[str]:
-    if cores >= NOTABLE:
+    if cores >= NOTABLE_OTHERS:
         yield (
             f"others keep {cores:.1f} cores of this host busy at this moment: the times are for"
             " cores that the migration has to itself, so leave those out of --cores"

@@ -93,6 +93,8 @@ class Run:
     timeline: tuple[TimelinePoint, ...] = ()
     error: str = ""
     """The sentence of a run that failed; empty for one that did not."""
+    others_cores: float | None = None
+    """Cores of the host that processes of others kept busy meanwhile; None where not known."""
 
 
 @dataclass(frozen=True, slots=True)

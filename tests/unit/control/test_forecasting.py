@@ -176,14 +176,6 @@ def test_a_busy_host_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert plan.notes[-1].startswith("others keep 1.0 cores of this host busy at this moment")
 
 
-def test_others_are_what_the_host_does_and_this_process_does_not(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    readings = iter([(10.0, 5.0), (12.0, 8.0)])
-    monkeypatch.setattr(forecasting.Others, "_now", staticmethod(lambda: next(readings)))
-    assert forecasting.Others().cores() == 1.5
-
-
 def question(file: Path, **more: Any) -> TimeQuestion:
     return TimeQuestion(str(file), Conditions(1e6, 2), (("zstd", None), ("none", None)), **more)
 

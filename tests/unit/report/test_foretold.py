@@ -97,6 +97,21 @@ def test_without_forecasts_there_is_no_table() -> None:
     assert forecasts(replace(found, cases=found.cases[:PAIR])) is None
 
 
+def test_what_others_took_is_said_where_it_matters() -> None:
+    found = told(1.0)
+    runs = [[replace(run, others_cores=0.1) for run in case.runs] for case in found.cases]
+    runs[0][0] = replace(runs[0][0], others_cores=1.9)
+    cases = zip(found.cases, runs, strict=True)
+    calm = replace(found, cases=tuple(replace(case, runs=tuple(mine)) for case, mine in cases))
+    assert not [said for said in warnings(calm) if "Others" in said]
+    busy = replace(calm, cases=calm.cases[:1])
+    busy = replace(busy, cases=(replace(busy.cases[0], runs=busy.cases[0].runs[:2]),))
+    assert (
+        "Others kept 1.0 cores of this host busy during the runs (0.1 to 1.9): times are longer"
+        " than on a quiet host, for which the forecasts are."
+    ) in warnings(busy)
+
+
 def test_every_format_says_it() -> None:
     measured = [Named("r.json", told(1.5))]
     sentence = "off by more than 25%: none (relay pair) (+50%)"

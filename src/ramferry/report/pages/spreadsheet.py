@@ -12,7 +12,15 @@ from ramferry.report.measures import MEASURES
 from ramferry.report.pages.escaping import in_csv
 
 _FIRST = ("file", "scenario", "label", "method", "level", "channels", "route", "run")
-_LAST = ("send_cpu_seconds", "recv_cpu_seconds", "backend", "forecast_ms", "off_by", "error")
+_LAST = (
+    "send_cpu_seconds",
+    "recv_cpu_seconds",
+    "others_cores",
+    "backend",
+    "forecast_ms",
+    "off_by",
+    "error",
+)
 
 
 def draw(measured: Sequence[Named]) -> str:
@@ -43,5 +51,5 @@ def _rest(run: Run, forecast: Forecast | None) -> list[object]:
     backend = "" if run.result is None else in_csv(run.result.backend)
     expected = forecast.expected_ms if forecast else None
     off = expected / run.result.total_ms - 1 if expected and run.result else None
-    seconds = [run.send_cpu_seconds, run.recv_cpu_seconds]
-    return [*seconds, backend, expected, off, in_csv(run.error)]
+    used = [run.send_cpu_seconds, run.recv_cpu_seconds, run.others_cores]
+    return [*used, backend, expected, off, in_csv(run.error)]
