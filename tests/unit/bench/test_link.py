@@ -63,8 +63,8 @@ def test_a_failing_command_is_quoted() -> None:
 
 
 def test_probe_of_the_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ramferry.bench.link_probe.SETTLE_SECONDS", 0.02)
-    monkeypatch.setattr("ramferry.bench.link_probe.PROBE_SECONDS", 0.05)
+    monkeypatch.setattr("ramferry.transport.throughput.SETTLE_SECONDS", 0.02)
+    monkeypatch.setattr("ramferry.transport.throughput.COUNTED_SECONDS", 0.05)
     assert probe(HERE) > 10e6
 
 
