@@ -53,7 +53,7 @@ def forecasts(comparison: Comparison) -> Grid | None:
     notes = (
         "What ramferry plan time said before the runs, by a sample of this guest's pages, for a"
         f" relay pair; off by: forecast over measured, less 1. {_verdict(comparison)}",
-        *comparison.forecast_notes,
+        *(f"{note[:1].upper()}{note[1:]}." for note in comparison.forecast_notes),
     )
     return Grid("Forecast", _COLUMNS, tuple(rows), notes)
 

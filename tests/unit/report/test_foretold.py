@@ -49,7 +49,7 @@ def test_what_is_off_by_more_than_a_quarter_is_said(factor: float | None, said: 
     assert (sentence in warnings(found)) is bool(said)
     grid = forecasts(found)
     assert grid is not None
-    assert grid.notes[-1] == "the host was busy"
+    assert grid.notes[-1] == "The host was busy."
     assert ("All that was measured is within 25%." in grid.notes[0]) is not bool(said)
     assert [row[0].text for row in grid.rows] == [
         "none (relay pair)",
