@@ -17,6 +17,7 @@ from ramferry.bench import codecs
 from ramferry.bench.codecs import CodecFigures
 from ramferry.bench.fill import data_files
 from ramferry.bench.machine import host_facts
+from ramferry.bench.qzip import find_qzip, libqatzip
 from ramferry.bench.runner import fill_in_words
 from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.params import SIZE, json_option
@@ -105,15 +106,18 @@ def _measured(
         for count in cores:
             begun(codecs.step("QEMU's zlib", level, count))
             yield codecs.zlib_of_qemu(pieces, 1 if level is None else level, count, stop)
-    qzip = codecs.find_qzip()
-    for level in wanted.get("qatzip", ()) if qzip else ():
-        begun(codecs.step("libqatzip (qzip)", level, 1))
-        try:
-            yield codecs.libqatzip(pieces, 1 if level is None else level, qzip or Path())
-        except HostError as error:
-            screen.print(f"left out: {error}", soft_wrap=True, markup=False)
+    qzip = find_qzip()
     if qzip is None and "qatzip" in wanted:
         screen.print("left out: libqatzip in software, as there is no qzip here")
+    for level in wanted.get("qatzip", ()) if qzip else ():
+        for count in cores:
+            if stop.is_set():
+                raise Cancelled("interrupted between two levels")
+            begun(codecs.step("libqatzip (qzip)", level, count))
+            try:
+                yield libqatzip(pieces, 1 if level is None else level, count, qzip or Path())
+            except HostError as error:
+                screen.print(f"left out: {error}", soft_wrap=True, markup=False)
 
 
 def _levels(methods: str, levels: str | None) -> dict[str, tuple[int | None, ...]]:
