@@ -23,9 +23,11 @@ from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.params import SIZE, json_option
 from ramferry.cli.results import tell
 from ramferry.codec import find_method
+from ramferry.control.others import Others
 from ramferry.errors import Cancelled, HostError, UsageError
 from ramferry.report.codecs import codec_lines
 from ramferry.report.document import FORMAT
+from ramferry.report.measures import NOTABLE_OTHERS
 
 
 @click.command()
@@ -67,6 +69,7 @@ def command(
     stop = threading.Event()
     cores = sorted({1, len(os.sched_getaffinity(0))})
     rows: list[CodecFigures] = []
+    others = Others()
     interrupted: Cancelled | None = None
     with stop_on_signals(stop):
         try:
@@ -74,6 +77,8 @@ def command(
                 rows.append(row)
         except Cancelled as error:
             interrupted = error
+    if (busy := others.cores()) >= NOTABLE_OTHERS:
+        screen.print(f"others kept {busy:.1f} cores of this host busy: it is faster than this")
     _show(rows, data, sum(map(len, pieces)), json_file)
     if interrupted:
         raise Cancelled("interrupted; above is what was finished") from interrupted

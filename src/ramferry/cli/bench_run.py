@@ -19,6 +19,7 @@ from ramferry.bench.qemu import QemuBinary, choose_qemu
 from ramferry.bench.runner import SHAPES, Bench, files_of
 from ramferry.bench.scenario import Scenario
 from ramferry.bench.scenario_file import find_scenario, shipped
+from ramferry.bench.toml_table import LEAST_RATE
 from ramferry.bench.verdicts import verdicts
 from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.live import live_hooks
@@ -159,6 +160,21 @@ def _bench(
 
 
 def _run(bench: Bench, result: ResultFile, screen: Console) -> None:
+    comparison = _measured(bench, result, screen)
+    try:
+        result.end(comparison)
+    finally:
+        _show(comparison, result)
+    if not comparison.finished:
+        kept = f"; `--resume {result.path}` goes on" if result.path else ""
+        raise Cancelled(f"interrupted; the finished runs are kept{kept}")
+    if not any(case.results for case in comparison.cases):
+        name, reason = bench.scenario.name, _reason(comparison)
+        raise HostError(f"scenario {name}: no run came through: {reason}")
+
+
+def _measured(bench: Bench, result: ResultFile, screen: Console) -> Comparison:
+    """The runs, with their progress on ``screen``, and the file kept after each."""
     scenario = bench.scenario
     with Progress(screen, scenario.downtime_limit_ms) as progress:
 
@@ -170,14 +186,11 @@ def _run(bench: Bench, result: ResultFile, screen: Console) -> None:
         def failed(case: CaseRuns, sentence: str) -> None:
             screen.print(f"failed: {case.label}: {sentence}", soft_wrap=True, markup=False)
 
-        comparison = bench.run(Reports(begun, failed, result.keep))
-    result.end(comparison)
-    _show(comparison, result)
-    if not comparison.finished:
-        kept = f"; `--resume {result.path}` goes on" if result.path else ""
-        raise Cancelled(f"interrupted; the finished runs are kept{kept}")
-    if not any(case.results for case in comparison.cases):
-        raise HostError(f"scenario {scenario.name}: no run came through: {_reason(comparison)}")
+        def kept(comparison: Comparison) -> None:
+            if trouble := result.keep(comparison):
+                screen.print(f"{trouble}; the runs go on", soft_wrap=True, markup=False)
+
+        return bench.run(Reports(begun, failed, kept))
 
 
 def _reason(comparison: Comparison) -> str:
@@ -219,4 +232,6 @@ def _changed(
         scenario = replace(scenario, cases=tuple(cases))
     if repeat is not None:
         scenario = replace(scenario, repeats=repeat)
+    if rate and rate < LEAST_RATE:
+        raise UsageError(f"--max-bandwidth must be {LEAST_RATE:.0f} bytes a second or more, or 0")
     return scenario if rate is None else replace(scenario, rate=rate)
