@@ -182,4 +182,8 @@ def test_codec_beside_the_real_libqatzip(require_peer: Peer, tmp_path: Path) -> 
     ours, theirs = rows["qatzip", 1], rows["libqatzip (qzip)", 1]
     assert 0.9 < ours["ratio"] / theirs["ratio"] < 1.2
     assert ours["compress"]["middle"] > theirs["compress"]["middle"]
+    cores = max(count for _, count in rows)
+    for name in ("qatzip", "libqatzip (qzip)", "QEMU's zlib", "zlib"):
+        assert {count for found, count in rows if found == name} == {1, cores}
+    assert rows["libqatzip (qzip)", cores]["ratio"] == pytest.approx(theirs["ratio"], rel=0.02)
     assert rows["QEMU's zlib", 1]["backend"].startswith("zlib 1.")

@@ -31,9 +31,9 @@ BOTH = pytest.mark.parametrize("pair", ["stock", "10.0"], indirect=True)
 STOCK = pytest.mark.parametrize("pair", ["stock"], indirect=True)
 
 
-def plan(where: object, *arguments: object, code: int = 0) -> Any:
+def plan(where: object, *arguments: object, code: int = 0, link: object = LINK) -> Any:
     """Run the command; its document, or its sentence where it is to fail."""
-    command = [sys.executable, "-m", "ramferry", "plan", "time", str(where), "--link", LINK]
+    command = [sys.executable, "-m", "ramferry", "plan", "time", str(where), "--link", link]
     ended = subprocess.run(
         [*map(str, command), "--one-host", "--json", "-", *map(str, arguments)],
         capture_output=True,
@@ -127,3 +127,33 @@ def test_a_destination_has_no_guest_to_sample(pair: Pair) -> None:
         sentence = plan(destination.uri, code=2)
         assert "waits for a guest (it is inmigrate): ask the source" in sentence
         assert status(source) == ""
+
+
+@BOTH
+def test_a_probe_of_the_link_leaves_a_qemu_that_waits_alone(pair: Pair, tmp_path: Path) -> None:
+    """A TCP connection that comes and goes ends such a QEMU, so nobody may connect to try."""
+    (tmp_path / "ram").write_bytes(bytes(MIB))
+    with Qemu(pair.source, MEMORY, incoming=True) as qemu:
+        qemu.qmp.execute("migrate-incoming", {"uri": "tcp:127.0.0.1:0"})
+        (place,) = qemu.qmp.execute("query-migrate")["socket-address"]
+        sentence = plan(tmp_path / "ram", code=3, link=f"probe:127.0.0.1:{place['port']}")
+        assert "no probe answers" in sentence
+        assert "a TCP connection would end a QEMU that waits there" in sentence
+        assert qemu.alive
+        assert run_state(qemu) == "inmigrate"
+
+
+def test_the_link_is_probed_between_two_commands(tmp_path: Path) -> None:
+    (tmp_path / "ram").write_bytes(bytes(MIB))
+    command = [sys.executable, "-m", "ramferry", "plan", "link", "tcp:127.0.0.1:0"]
+    far = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert far.stderr
+    waiting = far.stderr.readline()
+    link = waiting.rpartition("--link ")[2].rstrip("`\n")
+    document = plan(tmp_path / "ram", link=link)
+    said, _ = far.communicate(timeout=30)
+    assert far.returncode == 0
+    assert document["link_from"] == "probed"
+    assert document["link_rate"] > 1e6
+    assert f"{document['link_rate'] / 1e6:.0f} MB/s once it flowed" in said
+    assert "8 connections from 127.0.0.1 to 127.0.0.1" in document["notes"][0]

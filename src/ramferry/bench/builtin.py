@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
-import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Self
@@ -15,23 +12,20 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ramferry.bench.monitored import Monitored
 from ramferry.bench.moving import MovingRig, same
-from ramferry.bench.qemu import dies_with_us
 from ramferry.control.namespaces import HERE, Namespaces, launcher
-from ramferry.control.qmp import Qmp
-from ramferry.errors import HostError, MigrationFailed, PeerUnreachable
+from ramferry.errors import MigrationFailed
 from ramferry.guest.workload import Workload
 
 START_SECONDS: Final = 60.0
 """Filling its memory included: 1 GiB takes 2 s here."""
-_POLL: Final = 0.02
 
 
-class BuiltIn:
+class BuiltIn(Monitored):
     """One ``ramferry guest``; a context manager that starts and ends it.
 
-    ``qmp`` is this process's connection to its monitor, ``ram`` its RAM, shared with it; keep no
-    view of it longer than the guest.
+    ``ram`` is its RAM, shared with it; keep no view of it longer than the guest.
     """
 
     def __init__(
@@ -42,36 +36,15 @@ class BuiltIn:
         :param options: more of the command's.
         :param launcher: what stands before the command, as ``control.namespaces.launcher`` has it.
         """
+        super().__init__("the built-in guest", "ramferry", START_SECONDS, launcher)
         self.memory = memory
         self._options = options
-        self._launcher = launcher
 
     def __enter__(self) -> Self:
-        self._folder = tempfile.TemporaryDirectory(prefix="ramferry-")
-        self.folder = Path(self._folder.name)
-        """For sockets; goes with the guest."""
-        self.uri = f"qmp:{self.folder}/qmp"
-        self._stderr = (self.folder / "stderr").open("wb")
-        command = [
-            *self._launcher,
-            *dies_with_us(),
-            sys.executable,
-            "-m",
-            "ramferry",
-            "guest",
-            "--qmp",
-            self.uri,
-        ]
-        command += ["--memory", f"{self.memory >> 20}M", *self._options]
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=self._stderr,
-            stderr=self._stderr,
-            process_group=0,  # a Ctrl-C is for us
-        )
+        self._make_folder()
+        command = [sys.executable, "-m", "ramferry", "guest", "--qmp", self.uri]
         try:
-            self.qmp = self._connect()
+            self._start([*command, "--memory", f"{self.memory >> 20}M", *self._options], "qmp")
             self.ram = self._map()
         except BaseException:
             self._end()
@@ -80,17 +53,7 @@ class BuiltIn:
 
     def __exit__(self, *exc: object) -> None:
         self.ram = np.empty(0, np.uint8)
-        self.qmp.close()
         self._end()
-
-    @property
-    def alive(self) -> bool:
-        """Whether its process runs."""
-        return self.process.poll() is None
-
-    def stderr(self) -> str:
-        """What it said."""
-        return (self.folder / "stderr").read_text(errors="replace")
 
     def state(self) -> dict[str, Any]:
         """What ``x-query-guest`` tells: its counter, its workload, its tracker."""
@@ -103,27 +66,12 @@ class BuiltIn:
         work = Workload(state["rate"], state["pattern"], state["changed"])
         return len(work.bad_pages(self.ram.reshape(-1, 4096), state["counter"]))
 
-    def _connect(self) -> Qmp:
-        deadline = time.monotonic() + START_SECONDS
-        while self.alive and time.monotonic() < deadline:
-            try:
-                return Qmp.connect(self.uri, deadline - time.monotonic())
-            except PeerUnreachable:
-                time.sleep(_POLL)
-        raise HostError(f"the built-in guest did not start: {self.stderr().strip()}")
-
     def _map(self) -> NDArray[np.uint8]:
         memory = os.open(f"/proc/{self.process.pid}/fd/{self.state()['ram-fd']}", os.O_RDWR)
         try:
             return np.frombuffer(mmap.mmap(memory, self.memory), np.uint8)
         finally:
             os.close(memory)
-
-    def _end(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        self._stderr.close()
-        self._folder.cleanup()
 
 
 class BuiltInRig(MovingRig[BuiltIn]):

@@ -1,17 +1,12 @@
 """The codecs alone: speed and ratio of each method and level, packet by packet as relays work.
 
 On one core, and on all with an encoder and a decoder for each, as channels have them. Beside them
-stand QEMU's zlib (the C library itself, page by page, as QEMU calls it) and the software path of
-the real libqatzip (its own ``qzip``), where they are here.
+stands QEMU's zlib: the C library itself, page by page, as QEMU calls it; ``bench.qzip`` has the
+software path of the real libqatzip.
 """
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-import subprocess
-import tempfile
 import threading
 import time
 import zlib
@@ -25,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ramferry.bench.fill import fill
-from ramferry.bench.qemu import peer_folders
 from ramferry.codec import METHODS, create_decoder, create_encoder
 from ramferry.codec.base import PACKET_BYTES
 from ramferry.errors import Cancelled, HostError
@@ -43,8 +37,6 @@ LEVELS: Final[Mapping[str, tuple[int | None, ...]]] = {
     "qatzip": (1, 2, 3, 6, 9),
 }
 """What is measured where nobody asks: ends and middle of what each method has."""
-QZIP_TIMES: Final = re.compile(rb"Throughput:\s+([\d.]+) Mbit/s")
-QZIP_SECONDS: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,54 +229,3 @@ class _Share:
     def _heed_stop(self) -> None:
         if self._stop.is_set():
             raise Cancelled("interrupted between two packets")
-
-
-def find_qzip(environ: Mapping[str, str] = os.environ) -> Path | None:
-    """The real ``qzip``: in the folders of the peers, else on the PATH."""
-    own = os.pathsep.join(map(str, peer_folders(environ)))
-    found = shutil.which("qzip", path=own) or shutil.which("qzip", path=environ.get("PATH"))
-    return Path(found) if found else None
-
-
-def libqatzip(pieces: Pieces, level: int, qzip: Path) -> CodecFigures:
-    """What libqatzip does in software, by its own program's own clock, on one core.
-
-    :raise HostError: it does not run, or does not give back what it compressed.
-    """
-    compress, decompress = [], []
-    with tempfile.TemporaryDirectory(prefix="ramferry-") as folder:
-        original, packed = Path(folder) / "pages", Path(folder) / "packed.gz"
-        original.write_bytes(b"".join(pieces))
-        for _ in range(REPEATS):
-            compress.append(
-                _qzip(qzip, "-k", "-f", "-L", level, "-O", "gzipext", original, "-o", packed.stem)
-            )
-            decompress.append(_qzip(qzip, "-d", "-k", "-f", packed, "-o", "back"))
-        if (Path(folder) / "back").read_bytes() != original.read_bytes():
-            raise HostError(f"{qzip} did not give back what it compressed")
-        ratio = original.stat().st_size / packed.stat().st_size
-    fast, back = spread(compress), spread(decompress)
-    assert fast is not None
-    assert back is not None
-    return CodecFigures("libqatzip (qzip)", level, 1, fast, back, ratio, "libqatzip in software")
-
-
-def _qzip(command: Path, *arguments: object) -> float:
-    """Bytes a second that ``qzip`` says it did; it writes where its first file is."""
-    files = [one for one in arguments if isinstance(one, Path)]
-    try:
-        done = subprocess.run(
-            [str(command), *map(str, arguments)],
-            cwd=files[0].parent,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=QZIP_SECONDS,
-            check=True,
-            process_group=0,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise HostError(f"{command} does not run: {error}") from error
-    said = QZIP_TIMES.search(done.stdout + done.stderr)
-    if said is None:
-        raise HostError(f"{command} does not tell its throughput")
-    return float(said[1]) * 1e6 / 8

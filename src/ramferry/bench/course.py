@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from ramferry.bench.scenario import Case
 from ramferry.control.hooks import Hooks
+from ramferry.control.others import Others
 from ramferry.errors import Cancelled, RamferryError
 from ramferry.metrics import MigrationResult
 from ramferry.report.comparison import CaseRuns, Comparison, Run, TimelinePoint
@@ -33,27 +34,33 @@ Carry = Callable[[Case, Hooks], MigrationResult]
 
 
 def course(
-    comparison: Comparison, cases: Sequence[Case], repeats: int, carry: Carry, reports: Reports
+    comparison: Comparison,
+    cases: Sequence[Case],
+    repeats: int,
+    carry: Carry,
+    reports: Reports,
+    source: Callable[[], int | None] = lambda: None,
 ) -> Comparison:
     """Do the runs that ``comparison`` lacks; returns it with them.
 
-    A run that fails is kept as that, and the others go on. ``finished`` is False where the wish to
-    stop of a run's hooks came true; what was finished by then is there.
+    A run that fails is kept as that, and the others go on; cases to skip are skipped. ``finished``
+    is False where the wish to stop of a run's hooks came true; what was finished by then is there.
 
     :param cases: in the order of ``comparison.cases``.
+    :param source: tells the source's process, which is none of those that disturb a run.
     """
     wanted = [
         (number, index)
         for number in range(1, repeats + 1)
         for index, case in enumerate(comparison.cases)
-        if len(case.runs) < number
+        if len(case.runs) < number and not case.skipped
     ]
     warm_up = [(0, wanted[0][1])] if wanted else []
     for number, index in warm_up + wanted:
         entry = comparison.cases[index]
         hooks = reports.begun(number, entry)
         try:
-            run = attempt(cases[index], entry.label, carry, hooks)
+            run = attempt(cases[index], entry.label, carry, hooks, Others(source()))
         except Cancelled:
             return comparison
         if run.error:
@@ -64,7 +71,7 @@ def course(
     return replace(comparison, finished=True)
 
 
-def attempt(case: Case, label: str, carry: Carry, hooks: Hooks) -> Run:
+def attempt(case: Case, label: str, carry: Carry, hooks: Hooks, others: Others) -> Run:
     """One run, or the sentence of one that failed.
 
     :raise Cancelled: ``hooks.stop`` was set; a run that took too long is one that failed.
@@ -88,6 +95,7 @@ def attempt(case: Case, label: str, carry: Carry, hooks: Hooks) -> Run:
         _seconds(result.send_cpu_percent, result),
         _seconds(result.recv_cpu_percent, result),
         tuple(timeline),
+        others_cores=round(others.cores(), 2),
     )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import mmap
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -51,19 +51,32 @@ SHIFT = 1013
 page of the first 4096 repetitions is cut where one before it was."""
 
 
-def fill(ram: Bytes, *, seed: int = 1, files: Sequence[Path] = (), low: int = LOW_MEMORY) -> None:
+def _never() -> None:
+    """What nobody interrupts."""
+
+
+def fill(
+    ram: Bytes,
+    *,
+    seed: int = 1,
+    files: Sequence[Path] = (),
+    low: int = LOW_MEMORY,
+    heed: Callable[[], None] = _never,
+) -> None:
     """Write ``ram`` from ``low`` (bytes, a multiple of 1 MiB) to its end; below nothing changes.
 
     ``ram`` is a guest's whole RAM as a flat array, the caller's. Without ``files`` the generator
     fills it, the same for the same seed; the length does not change what stands at an address.
 
+    :param heed: called after every few MiB; what it raises ends the work.
     :raise UsageError: the files hold less than ``LEAST_DATA`` together.
     :raise HostError: a file cannot be read.
     """
     if files:
-        _fill_from_files(ram[low:], files)
+        _fill_from_files(ram[low:], files, heed)
         return
     for begin in range(low, len(ram), CHUNK):
+        heed()
         _fill_chunk(ram[begin : begin + CHUNK], seed, begin)
 
 
@@ -154,7 +167,7 @@ def _records(rng: np.random.Generator, place: int) -> Bytes:
     return record.reshape(-1).view(np.uint8)
 
 
-def _fill_from_files(ram: Bytes, files: Sequence[Path]) -> None:
+def _fill_from_files(ram: Bytes, files: Sequence[Path], heed: Callable[[], None]) -> None:
     total = sum(_size(path) for path in files)
     if total < LEAST_DATA:
         raise UsageError(
@@ -166,6 +179,7 @@ def _fill_from_files(ram: Bytes, files: Sequence[Path]) -> None:
         repetition = ram[begin : begin + period]
         at = 0
         for path in files:
+            heed()
             at += _copy(path, repetition[at:])
 
 

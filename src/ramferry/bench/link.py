@@ -18,7 +18,8 @@ from typing import Final, Self
 from ramferry.control.namespaces import FOLDER, Namespaces
 from ramferry.errors import HostError
 
-COMMANDS: Final = ("ip", "tc", "nsenter")
+COMMANDS: Final = {"ip": "iproute2", "tc": "iproute2", "nsenter": "util-linux"}
+"""Command → the package that brings it."""
 PREFIX: Final = "ramferry-bench"
 NAME: Final = re.compile(rf"{PREFIX}-(\d+)-(?:source|destination)")
 DEVICE: Final = "link0"
@@ -36,9 +37,9 @@ COMMAND_SECONDS: Final = 20.0
 
 def why_not() -> str:
     """Why no link can be shaped here; empty where one can be tried."""
-    missing = [command for command in COMMANDS if _path(command) is None]
+    missing = [f"{one} ({of})" for one, of in COMMANDS.items() if _path(one) is None]
     if missing:
-        return f"{' and '.join(missing)} of iproute2 and util-linux are not here"
+        return f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not here"
     if os.geteuid() != 0:
         return "network namespaces and tc take root"
     return ""

@@ -10,18 +10,13 @@ import ctypes
 import os
 import socket
 import threading
-import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
 from ramferry.control.namespaces import FOLDER, Namespaces
 from ramferry.errors import HostError
+from ramferry.transport.throughput import SILENCE_SECONDS, drain, pour
 
-SETTLE_SECONDS: Final = 0.3
-"""Until the bucket's burst is spent and TCP has found its window."""
-PROBE_SECONDS: Final = 1.0
-PIECE: Final = 1 << 20
-TIMEOUT_SECONDS: Final = 5.0
 CLONE_NEWNET: Final = 0x40000000
 
 T = TypeVar("T")
@@ -39,44 +34,16 @@ def probe(namespaces: Namespaces) -> float:
         with listener:
             address = listener.getsockname()[:2]
             sender = _within(
-                namespaces.source, lambda: socket.create_connection(address, TIMEOUT_SECONDS)
+                namespaces.source, lambda: socket.create_connection(address, SILENCE_SECONDS)
             )
             with sender, listener.accept()[0] as receiver:
-                receiver.settimeout(TIMEOUT_SECONDS)
-                return _measure(sender, receiver)
+                pump = threading.Thread(target=pour, args=([sender],), daemon=True)
+                pump.start()
+                found = drain([receiver])
+                pump.join()
+                return found.rate
     except OSError as error:
         raise HostError(f"the probe of the link failed: {error}") from error
-
-
-def _measure(sender: socket.socket, receiver: socket.socket) -> float:
-    pump = threading.Thread(target=_pump, args=(sender,), daemon=True)
-    pump.start()
-    buffer = bytearray(PIECE)
-    _take(receiver, buffer, SETTLE_SECONDS)
-    taken, seconds = _take(receiver, buffer, PROBE_SECONDS)
-    sender.shutdown(socket.SHUT_RDWR)
-    receiver.shutdown(socket.SHUT_RDWR)
-    pump.join(TIMEOUT_SECONDS)
-    return taken / seconds
-
-
-def _take(receiver: socket.socket, buffer: bytearray, seconds: float) -> tuple[int, float]:
-    begun, taken = time.monotonic(), 0
-    while (now := time.monotonic()) - begun < seconds:
-        got = receiver.recv_into(buffer)
-        if not got:
-            raise ConnectionError("the sending side ended")
-        taken += got
-    return taken, now - begun
-
-
-def _pump(sender: socket.socket) -> None:
-    piece = bytes(PIECE)
-    try:
-        while True:
-            sender.sendall(piece)
-    except OSError:
-        return  # shut down: the probe has what it wants; the receiving side tells of the rest
 
 
 def _within(namespace: str, make: Callable[[], T]) -> T:

@@ -13,7 +13,6 @@ import re
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,14 +22,13 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ramferry.control.qmp import Qmp
-from ramferry.errors import HostError, PeerUnreachable
+from ramferry.bench.monitored import Monitored
+from ramferry.errors import HostError
 
 COMMAND = "qemu-system-x86_64"
 START_SECONDS = 20.0
 """How long a QEMU may take from its start to its QMP greeting: 0.2 s here, seconds under load."""
 
-POLL_SECONDS = 0.01
 FLOPPY_BYTES = 1440 * 1024
 """A size that the firmware knows; a boot image is padded to it."""
 
@@ -126,12 +124,12 @@ def accelerator(*, runs: bool = True) -> str:
     )
 
 
-class Qemu:
+class Qemu(Monitored):
     """One running QEMU of the ``pc`` machine; a context manager that starts and ends it.
 
-    ``qmp`` is this process's connection; ``uri`` is a second QMP address, for ``ramferry migrate``.
-    ``ram`` is the guest's RAM as a flat array that shares its memory with the guest; keep no
-    view of it longer than the QEMU. ``folder`` is a folder for sockets that goes with the QEMU.
+    ``uri`` is a second QMP address beside our own connection, for ``ramferry migrate``. ``ram`` is
+    the guest's RAM as a flat array that shares its memory with the guest; keep no view of it longer
+    than the QEMU. ``folder`` is a folder for sockets that goes with the QEMU.
     """
 
     def __init__(
@@ -162,6 +160,7 @@ class Qemu:
         :param options: more of QEMU's own options.
         :param launcher: what stands before the command, as ``control.namespaces.launcher`` has it.
         """
+        super().__init__(f"QEMU {binary.name}", COMMAND, START_SECONDS, launcher)
         self.binary = binary
         self.memory = memory
         self._machine = machine or binary.machine
@@ -170,17 +169,14 @@ class Qemu:
         self._flags = [*(["-S"] if paused else []), *(["-incoming", "defer"] if incoming else [])]
         self._ram_folder = ram_folder
         self._options = options
-        self._launcher = launcher
 
     def __enter__(self) -> Self:
         self._check_room()
-        self.folder = Path(tempfile.mkdtemp(prefix="ramferry-"))
-        self.uri = f"qmp:{self.folder}/qmp"
+        self._make_folder()
         try:
             ram_file = self._make_ram()
             try:
-                self._process = self._start(ram_file)
-                self.qmp = self._connect()
+                self._start(self._command(ram_file), "own")
             finally:
                 ram_file.unlink()
         except BaseException:
@@ -189,28 +185,9 @@ class Qemu:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if hasattr(self, "_process"):
-            self._process.kill()
-            self._process.wait()
-        if hasattr(self, "qmp"):
-            self.qmp.close()
+        self._end()
         if hasattr(self, "ram"):
             del self.ram
-        shutil.rmtree(self.folder)
-
-    @property
-    def pid(self) -> int:
-        """The QEMU process."""
-        return self._process.pid
-
-    @property
-    def alive(self) -> bool:
-        """Whether the QEMU process still runs."""
-        return self._process.poll() is None
-
-    def stderr(self) -> str:
-        """What QEMU has complained about so far."""
-        return (self.folder / "stderr").read_text(errors="replace").strip()
 
     def _check_room(self) -> None:
         room = os.statvfs(self._ram_folder)
@@ -227,18 +204,6 @@ class Qemu:
             self.ram: NDArray[np.uint8] = np.memmap(file, np.uint8, "r+", shape=(self.memory,))
         return Path(name)
 
-    def _start(self, ram_file: Path) -> subprocess.Popen[bytes]:
-        with (self.folder / "stderr").open("wb") as stderr:
-            return subprocess.Popen(
-                [*self._launcher, *dies_with_us(), *self._command(ram_file)],
-                stdin=subprocess.DEVNULL,
-                stdout=stderr,
-                stderr=stderr,
-                # a Ctrl-C is for us, and QEMU would take it as "quit"; not a session of its own:
-                # control.relay_child says what that costs
-                process_group=0,
-            )
-
     def _command(self, ram_file: Path) -> list[str]:
         command = [str(self.binary.path), "-nodefaults", "-display", "none", "-nic", "none"]
         command += ["-machine", f"{self._machine},accel={self._accel},memory-backend={RAM_ID}"]
@@ -253,32 +218,6 @@ class Qemu:
             image.write_bytes(self._boot.ljust(FLOPPY_BYTES, b"\0"))
             command += ["-drive", f"if=floppy,format=raw,readonly=on,file={image}"]
         return [*command, *self._flags, *self._options]
-
-    def _connect(self) -> Qmp:
-        deadline = time.monotonic() + START_SECONDS
-        socket = self.folder / "own"
-        while self.alive and time.monotonic() < deadline:
-            if not socket.exists():
-                time.sleep(POLL_SECONDS)
-                continue
-            try:
-                return Qmp.connect(f"qmp:{socket}", deadline - time.monotonic())
-            except PeerUnreachable:
-                # Between bind and listen, or on its way out: the next look at it tells.
-                time.sleep(POLL_SECONDS)
-        raise HostError(f"QEMU {self.binary.name} did not start: {self._complaint()}")
-
-    def _complaint(self) -> str:
-        """The line of stderr that tells most: QEMU's own last one, before its hints."""
-        lines = self.stderr().splitlines() or ["it does not answer"]
-        own = [line for line in lines if line.startswith(COMMAND)]
-        return (own or lines)[-1].removeprefix(f"{COMMAND}: ")
-
-
-def dies_with_us() -> list[str]:
-    """A prefix under which a program ends with the thread that started it (util-linux)."""
-    setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
 
 
 def peer_folders(environ: Mapping[str, str]) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from ramferry.bench.fill import LOW_MEMORY, fill
 from ramferry.bench.moving import MovingRig, same
 from ramferry.bench.qemu import Qemu, QemuBinary
 from ramferry.control.namespaces import HERE, Namespaces, launcher
-from ramferry.errors import MigrationFailed, PeerTimeout
+from ramferry.errors import Cancelled, MigrationFailed, PeerTimeout
 
 BOOT_SECONDS: Final = 30.0
 """How long the guest may take to its first timer tick: 1 s under KVM, more without."""
@@ -46,13 +47,16 @@ class Rig(MovingRig[Qemu]):
         *,
         load: Load = Load(),
         namespaces: Namespaces = HERE,
+        stop: threading.Event | None = None,
     ) -> None:
         """Describe it; entering the context boots and fills the source.
 
         :param memory: the guest's RAM in bytes.
         :param files: what fills it; the generator where there are none.
         :param namespaces: where the two QEMUs run.
+        :param stop: set, it ends the filling.
         """
+        self._stop = stop
         self._destination = destination
         self._machine = source.machine
         self._memory = memory
@@ -68,13 +72,17 @@ class Rig(MovingRig[Qemu]):
     def __enter__(self) -> Self:
         super().__enter__()
         try:
-            fill(self.source.ram, files=self._files)
+            fill(self.source.ram, files=self._files, heed=self._heed)
             self.source.qmp.execute("cont")
             self._wait(lambda: guest.state(self.source.ram).beats > 0)
         except BaseException:
             self.__exit__(None, None, None)
             raise
         return self
+
+    def _heed(self) -> None:
+        if self._stop is not None and self._stop.is_set():
+            raise Cancelled("interrupted before the first run")
 
     def fresh(self, *, paused: bool = False) -> Qemu:
         """See ``MovingRig``.

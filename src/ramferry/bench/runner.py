@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,7 @@ from typing import Final
 
 from ramferry.bench.builtin import BuiltInRig
 from ramferry.bench.course import Reports, course
+from ramferry.bench.forecasts import with_forecasts
 from ramferry.bench.link import ShapedLink, why_not
 from ramferry.bench.link_probe import probe
 from ramferry.bench.machine import difference, host_facts, machine_facts
@@ -19,10 +21,11 @@ from ramferry.bench.rig import Load, Rig
 from ramferry.bench.scenario import BUILT_IN_GUEST, DATA, GENERATOR, Case, Scenario, labels
 from ramferry.control.hooks import Hooks
 from ramferry.control.namespaces import HERE, Namespaces
-from ramferry.errors import HostError, MethodUnavailable, RamferryError, UsageError
+from ramferry.control.probe import COUNTS_WIRE_BYTES
+from ramferry.errors import HostError, RamferryError, UsageError
 from ramferry.metrics import MigrationResult
 from ramferry.report import comparison as records
-from ramferry.report.comparison import RELAY_PACING, RELAY_PAIR, TC, UNSHAPED, CaseRuns, Comparison
+from ramferry.report.comparison import BUILT_IN, RELAY_PACING, TC, UNSHAPED, CaseRuns, Comparison
 from ramferry.report.units import memory, rate
 
 AUTO: Final = "auto"
@@ -52,6 +55,8 @@ class Bench:
     """``AUTO``, ``TC`` or ``RELAY_PACING``."""
     note: Callable[[str], None]
     """For sentences that a person should see."""
+    stop: threading.Event
+    """Set, it ends the runs; what is finished is kept."""
     before: Comparison | None = field(default=None)
     """An interrupted one to go on with."""
 
@@ -65,14 +70,21 @@ class Bench:
         with ExitStack() as stack:
             link, namespaces = self._link(stack)
             comparison = self._comparison(link)
+            for left_out in (case for case in comparison.cases if case.skipped):
+                self.note(f"not run: {left_out.label}: {left_out.skipped}")
             self.note(f"booting a guest of {memory(scenario.guest.memory)} and filling it")
             rig = self._rig(namespaces)
             stack.enter_context(rig)
+            if self.binary is not None:  # the forecast's costs are those of QEMUs
+                comparison = with_forecasts(
+                    comparison, scenario, rig.source.uri, self.note, self.stop
+                )
 
             def carry(case: Case, hooks: Hooks) -> MigrationResult:
                 return self._carry(rig, case, hooks, link, namespaces)
 
-            return course(comparison, scenario.cases, scenario.repeats, carry, reports)
+            cases, repeats = scenario.cases, scenario.repeats
+            return course(comparison, cases, repeats, carry, reports, lambda: rig.source.pid)
 
     def _rig(self, namespaces: Namespaces) -> Rig | BuiltInRig:
         guest, binary = self.scenario.guest, self.binary
@@ -81,7 +93,15 @@ class Bench:
             options = work if guest.dirty_rate else []
             return BuiltInRig(guest.memory, self.files, options, namespaces)
         load = Load(guest.dirty_rate, guest.hot)
-        return Rig(binary, binary, guest.memory, self.files, load=load, namespaces=namespaces)
+        return Rig(
+            binary,
+            binary,
+            guest.memory,
+            self.files,
+            load=load,
+            namespaces=namespaces,
+            stop=self.stop,
+        )
 
     def _carry(
         self,
@@ -97,10 +117,7 @@ class Bench:
             namespaces=namespaces,
         )
         if link.how == RELAY_PACING:
-            if case.route != RELAY_PAIR:
-                raise MethodUnavailable(
-                    f"only tc can limit a link without relays: {why_not() or 'use --shape tc'}"
-                )
+            # of the relay, or of a source without one: see not_run
             wish = replace(wish, max_bandwidth=int(link.rate))
         try:
             return rig.carry(wish, hooks, self.scenario.timeout)
@@ -143,7 +160,14 @@ class Bench:
             scenario=self._described(link),
             machine=facts,
             cases=tuple(
-                CaseRuns(label, case.method, case.level, case.channels, case.route)
+                CaseRuns(
+                    label,
+                    case.method,
+                    case.level,
+                    case.channels,
+                    case.route,
+                    skipped=not_run(case, link, self.binary),
+                )
                 for label, case in zip(
                     labels(self.scenario.cases), self.scenario.cases, strict=True
                 )
@@ -169,6 +193,22 @@ class Bench:
         )
 
 
+def not_run(case: Case, link: records.Link, binary: QemuBinary | None) -> str:
+    """Why a case cannot be compared over a link that nothing but the sending side holds back.
+
+    A relay paces what it sends, as Ramferry's own sender does. A QEMU's max-bandwidth holds back
+    the wire where it sends pages as they are, or counts what it has compressed.
+    """
+    if link.how != RELAY_PACING or case.route != BUILT_IN or case.method == "none":
+        return ""
+    if binary is None or binary.version >= COUNTS_WIRE_BYTES:
+        return ""
+    return (
+        f"QEMU {binary.name} caps memory before compression, not the link's bytes, and tc is not"
+        f" there to hold the link: {why_not() or 'leave out --shape relay'}"
+    )
+
+
 def resumed(before: Comparison, fresh: Comparison) -> Comparison:
     """``before``, to go on with, if it is of the same scenario and machine as ``fresh``.
 
@@ -181,7 +221,7 @@ def resumed(before: Comparison, fresh: Comparison) -> Comparison:
     for name in records.Scenario.__dataclass_fields__:
         if name != "link" and getattr(old, name) != getattr(new, name):
             raise _another("scenario", f"{name}: {getattr(old, name)}, here {getattr(new, name)}")
-    if [replace(case, runs=()) for case in before.cases] != list(fresh.cases):
+    if [replace(case, runs=(), forecast=None) for case in before.cases] != list(fresh.cases):
         said = ", ".join(case.label for case in before.cases)
         raise _another("scenario", f"its cases are {said}")
     if before.ramferry != fresh.ramferry:

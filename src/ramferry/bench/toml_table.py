@@ -12,6 +12,9 @@ from ramferry.report.units import parse_rate, parse_size
 
 REQUIRED: Final = object()
 
+LEAST_RATE: Final = 1000.0
+"""Bytes a second below which nothing would ever arrive."""
+
 
 class TomlTable:
     """One table of the file; every key is asked for once, and what is left is unknown."""
@@ -90,7 +93,7 @@ class TomlTable:
         if value is default:
             return float(value)
         found = parse_rate(value) if isinstance(value, str) else None
-        if not found or not math.isfinite(found) or found < 1000:
+        if not found or not math.isfinite(found) or found < LEAST_RATE:
             raise self.wrong(key, 'a rate as "125M" or "1Gbit", or left out')
         return found
 

@@ -1,56 +1,32 @@
-"""What the table of a comparison does not say: case over case, run by run, and the relays' cost."""
+"""What the table of a comparison does not say: our cases over QEMU's own, and the relays' cost."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from statistics import median
+from typing import Final
 
 from ramferry.metrics import MigrationResult, RelayResult
-from ramferry.report.comparison import BUILT_IN, RELAY_PAIR, CaseRuns, Comparison
-from ramferry.report.measures import FEWEST
+from ramferry.report.comparison import BUILT_IN, RELAY_PAIR, CaseRuns, Comparison, Run
+from ramferry.report.measures import TOTAL, doubt, quotient, spread
+
+FIGURES: Final[tuple[tuple[str, Callable[[Run], float | None]], ...]] = (
+    ("total time", lambda run: TOTAL.figure(run, 0)),
+    ("send CPU seconds", lambda run: run.send_cpu_seconds),
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Quotient:
-    """How one case compares with another in one figure: median and extremes over repetitions."""
-
-    what: str
-    middle: float
-    low: float
-    high: float
-    count: int
-
-    @property
-    def significant(self) -> bool:
-        """Whether enough repetitions agree, all of them, on which of the two is smaller."""
-        return self.count >= FEWEST and (self.high < 1 or self.low > 1)
-
-    def __str__(self) -> str:
-        text = f"{self.what}: {self.middle:.2f} ({self.low:.2f} to {self.high:.2f})"
-        return text if self.significant else f"{text}, not significant"
-
-
-def quotient(
-    what: str, over: CaseRuns, under: CaseRuns, figure: Callable[[MigrationResult], float | None]
-) -> Quotient | None:
-    """Divide run by run: neighbours in time share the machine's mood. None where nothing is known.
-
-    Repetitions in which one of the two failed are left out.
-    """
-    parts = []
-    for one, other in zip(over.runs, under.runs, strict=False):
-        if one.result is not None and other.result is not None:
-            above, below = figure(one.result), figure(other.result)
-            if above is not None and below:
-                parts.append(above / below)
-    return Quotient(what, median(parts), min(parts), max(parts), len(parts)) if parts else None
-
-
-def send_cpu_seconds(result: MigrationResult) -> float | None:
-    """CPU that the sending side spent on one migration; None where it is not known."""
-    percent = result.send_cpu_percent
-    return None if percent is None else percent / 100 * result.total_ms / 1000
+def over(case: CaseRuns, other: CaseRuns) -> list[str]:
+    """One case over another, by what the spreads of both allow; nothing where one has no runs."""
+    lines = []
+    for what, figure in FIGURES:
+        ours, theirs = (spread(figure(run) for run in one.runs) for one in (case, other))
+        found = quotient(ours, theirs) if ours and theirs else None
+        if ours and theirs and found:
+            text = f"{found.middle:.2f} ({found.low:.2f} to {found.high:.2f})"
+            said = ", ".join(filter(None, (text, doubt(ours, theirs))))
+            lines.append(f"{case.label} over {other.label}, {what}: {said}")
+    return lines
 
 
 def relay_lines(results: Sequence[MigrationResult]) -> list[str]:
@@ -75,11 +51,6 @@ def verdicts(comparison: Comparison) -> list[str]:
     for case in ours:
         for other in comparison.cases:
             if other.route == BUILT_IN:
-                label = f"{case.label} over {other.label}"
-                found = (
-                    quotient(f"{label}, total time", case, other, lambda one: one.total_ms),
-                    quotient(f"{label}, send CPU seconds", case, other, send_cpu_seconds),
-                )
-                lines += [str(one) for one in found if one is not None]
+                lines += over(case, other)
         lines += [f"{case.label}, {line}" for line in relay_lines(case.results)]
     return lines

@@ -1,13 +1,8 @@
-"""The command table: which module holds which command, and how errors become exit codes.
-
-Command modules load when they are called, so that ``ramferry relay``, started once per
-migration, carries no import that only the orchestrator needs.
-"""
+"""The command table: which module holds which command, and how errors become exit codes."""
 
 from __future__ import annotations
 
 import errno
-import importlib
 import os
 import sys
 from typing import NoReturn
@@ -15,6 +10,7 @@ from typing import NoReturn
 import click
 
 from ramferry import __version__
+from ramferry.cli.lazy import LazyGroup
 from ramferry.errors import HostError, RamferryError, UsageError
 
 COMMANDS = {
@@ -38,27 +34,12 @@ NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 """Where a disk, and not the program, is at fault; of other OSErrors the traceback is wanted."""
 
 
-class _Table(click.Group):
-    """Shows every command, imports only the one that is called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        del ctx
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        del ctx
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = importlib.import_module(f"ramferry.cli.{cmd_name}").command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        del ctx
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-
-@click.group(cls=_Table, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    modules="ramferry.cli.",
+    parts=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, "-V", "--version", message="ramferry %(version)s")
 def table() -> None:
     """Carry a running VM's memory between hosts through a thin pipe."""

@@ -2,46 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
 
-from ramferry.bench.scenario import labels
-from ramferry.bench.scenario_file import find_scenario, shipped
-from ramferry.cli.bench_archives import archives
-from ramferry.cli.bench_codec import codec
-from ramferry.cli.bench_run import run
-from ramferry.report.units import memory, rate
+from ramferry.cli.lazy import LazyGroup
+
+PARTS: Final = {
+    "run": "run scenarios: their cases in turn, medians and spread in a table",
+    "list": "the scenarios that come with Ramferry",
+    "codec": "each method and level alone, on one core and on all of them",
+    "archives": "`ramferry save` and `restore` against QEMU's exec:zstd and file:",
+}
 
 
-class _Bench(click.Group):
+class _Bench(LazyGroup):
     """``ramferry bench SCENARIO`` stands for ``ramferry bench run SCENARIO``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args or args[0] not in {*self.commands, *ctx.help_option_names}:
+        if not args or args[0] not in {*self.parts, *ctx.help_option_names}:
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
 
-@click.group(cls=_Bench)
+@click.group(cls=_Bench, modules="ramferry.cli.bench_", parts=PARTS)
 def command() -> None:
     """Compare methods and routes side by side on this machine.
 
     `ramferry bench SCENARIO` is short for `ramferry bench run SCENARIO`, and without a scenario
     it runs `default`. A SCENARIO is one that `ramferry bench list` names, or a TOML file.
     """
-
-
-@command.command(name="list")
-def list_command() -> None:
-    """List the scenarios that come with Ramferry."""
-    for name in shipped():
-        found = find_scenario(name)
-        guest, link = found.guest, f"over {rate(found.rate)}" if found.rate else "no link limit"
-        click.echo(f"{name:10}  {found.title}")
-        scaled = ", scaled to the machine's" if guest.scalable else ""
-        click.echo(f"{'':10}  {memory(guest.memory)} of memory{scaled}; {guest.workload}; {link}")
-        click.echo(f"{'':10}  {', '.join(labels(found.cases))}")
-
-
-command.add_command(run)
-command.add_command(codec)
-command.add_command(archives)

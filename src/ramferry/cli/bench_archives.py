@@ -43,7 +43,7 @@ from ramferry.report.units import memory as of_memory
     metavar="VERSION",
     help="Which QEMU, as 7.2 or 10.0.  [default: the newest that is found]",
 )
-def archives(memory: int, channels: int, repeat: int, qemu: str | None) -> None:
+def command(memory: int, channels: int, repeat: int, qemu: str | None) -> None:
     """Compare `ramferry save` and `restore` with QEMU's own `exec:zstd -1` and `file:`.
 
     A stopped guest, filled with the files that RAMFERRY_DATA names (or generated data), is saved

@@ -17,13 +17,17 @@ from ramferry.bench import codecs
 from ramferry.bench.codecs import CodecFigures
 from ramferry.bench.fill import data_files
 from ramferry.bench.machine import host_facts
+from ramferry.bench.qzip import find_qzip, libqatzip
 from ramferry.bench.runner import fill_in_words
 from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.params import SIZE, json_option
+from ramferry.cli.results import tell
 from ramferry.codec import find_method
-from ramferry.errors import HostError, UsageError
+from ramferry.control.others import Others
+from ramferry.errors import Cancelled, HostError, UsageError
 from ramferry.report.codecs import codec_lines
-from ramferry.report.document import FORMAT, write_document
+from ramferry.report.document import FORMAT
+from ramferry.report.measures import NOTABLE_OTHERS
 
 
 @click.command()
@@ -46,7 +50,7 @@ from ramferry.report.document import FORMAT, write_document
     help="Bytes of memory to work on: 64M, 1G.  [default: 64M]",
 )
 @json_option
-def codec(
+def command(
     files: tuple[Path, ...], methods: str, levels: str | None, size: int, json_file: IO[str] | None
 ) -> None:
     """Measure each method and level on FILES, on one core and on all of them.
@@ -64,15 +68,32 @@ def codec(
     screen = Console(stderr=True, highlight=False)
     stop = threading.Event()
     cores = sorted({1, len(os.sched_getaffinity(0))})
+    rows: list[CodecFigures] = []
+    others = Others()
+    interrupted: Cancelled | None = None
     with stop_on_signals(stop):
-        rows = list(_measured(pieces, wanted, cores, screen, stop))
-    total = sum(map(len, pieces))
+        try:
+            for row in _measured(pieces, wanted, cores, screen, stop):
+                rows.append(row)
+        except Cancelled as error:
+            interrupted = error
+    if (busy := others.cores()) >= NOTABLE_OTHERS:
+        screen.print(f"others kept {busy:.1f} cores of this host busy: it is faster than this")
+    _show(rows, data, sum(map(len, pieces)), json_file)
+    if interrupted:
+        raise Cancelled("interrupted; above is what was finished") from interrupted
+
+
+def _show(
+    rows: Sequence[CodecFigures], data: tuple[Path, ...], total: int, json_file: IO[str] | None
+) -> None:
     words = fill_in_words(data)
-    if json_file is not None:
-        write_document(_document(rows, total, words), json_file)
-    to_stderr = json_file is not None and json_file.name == "<stdout>"
-    for line in codec_lines([asdict(row) for row in rows], total, words):
-        click.echo(line, err=to_stderr)
+    lines = codec_lines([asdict(row) for row in rows], total, words)
+
+    def draw(out: IO[str]) -> None:
+        out.writelines(f"{line}\n" for line in lines)
+
+    tell(_document(rows, total, words), json_file, draw)
 
 
 def _measured(
@@ -90,15 +111,18 @@ def _measured(
         for count in cores:
             begun(codecs.step("QEMU's zlib", level, count))
             yield codecs.zlib_of_qemu(pieces, 1 if level is None else level, count, stop)
-    qzip = codecs.find_qzip()
-    for level in wanted.get("qatzip", ()) if qzip else ():
-        begun(codecs.step("libqatzip (qzip)", level, 1))
-        try:
-            yield codecs.libqatzip(pieces, 1 if level is None else level, qzip or Path())
-        except HostError as error:
-            screen.print(f"left out: {error}", soft_wrap=True, markup=False)
+    qzip = find_qzip()
     if qzip is None and "qatzip" in wanted:
         screen.print("left out: libqatzip in software, as there is no qzip here")
+    for level in wanted.get("qatzip", ()) if qzip else ():
+        for count in cores:
+            if stop.is_set():
+                raise Cancelled("interrupted between two levels")
+            begun(codecs.step("libqatzip (qzip)", level, count))
+            try:
+                yield libqatzip(pieces, 1 if level is None else level, count, qzip or Path())
+            except HostError as error:
+                screen.print(f"left out: {error}", soft_wrap=True, markup=False)
 
 
 def _levels(methods: str, levels: str | None) -> dict[str, tuple[int | None, ...]]:

@@ -19,6 +19,7 @@ from ramferry.bench.qemu import QemuBinary, choose_qemu
 from ramferry.bench.runner import SHAPES, Bench, files_of
 from ramferry.bench.scenario import Scenario
 from ramferry.bench.scenario_file import find_scenario, shipped
+from ramferry.bench.toml_table import LEAST_RATE
 from ramferry.bench.verdicts import verdicts
 from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.live import live_hooks
@@ -86,7 +87,7 @@ from ramferry.report.progress import Progress
     metavar="FILE",
     help="Go on with the interrupted runs of this JSON file, and write to it.",
 )
-def run(
+def command(
     scenario: tuple[str, ...],
     memory: int | None,
     channels: int | None,
@@ -114,7 +115,8 @@ def run(
     stop = threading.Event()
     with stop_on_signals(stop):
         for one, result in zip(chosen, results, strict=True):
-            _run(_bench(one, memory, before, binary, data, shape, screen), result, screen, stop)
+            bench = _bench(one, memory, before, binary, data, shape, screen, stop)
+            _run(bench, result, screen)
 
 
 def _bench(
@@ -125,6 +127,7 @@ def _bench(
     data: tuple[Path, ...],
     shape: str,
     screen: Console,
+    stop: threading.Event,
 ) -> Bench:
     wanted = scenario.guest.memory
     if before is not None:
@@ -151,34 +154,49 @@ def _bench(
         files_of(scenario.guest.fill, data),
         held if held in SHAPES.values() else SHAPES[shape],
         note,
+        stop,
         before,
     )
 
 
-def _run(bench: Bench, result: ResultFile, screen: Console, stop: threading.Event) -> None:
+def _run(bench: Bench, result: ResultFile, screen: Console) -> None:
+    comparison = _measured(bench, result, screen)
+    try:
+        result.end(comparison)
+    finally:
+        _show(comparison, result)
+    if not comparison.finished:
+        kept = f"; `--resume {result.path}` goes on" if result.path else ""
+        raise Cancelled(f"interrupted; the finished runs are kept{kept}")
+    if not any(case.results for case in comparison.cases):
+        name, reason = bench.scenario.name, _reason(comparison)
+        raise HostError(f"scenario {name}: no run came through: {reason}")
+
+
+def _measured(bench: Bench, result: ResultFile, screen: Console) -> Comparison:
+    """The runs, with their progress on ``screen``, and the file kept after each."""
     scenario = bench.scenario
     with Progress(screen, scenario.downtime_limit_ms) as progress:
 
         def begun(number: int, case: CaseRuns) -> Hooks:
             which = f"run {number} of {scenario.repeats}" if number else "warm-up"
             screen.print(f"{which}: {case.label}", markup=False)
-            return live_hooks(progress, screen, case.label, case.channels, stop)
+            return live_hooks(progress, screen, case.label, case.channels, bench.stop)
 
         def failed(case: CaseRuns, sentence: str) -> None:
             screen.print(f"failed: {case.label}: {sentence}", soft_wrap=True, markup=False)
 
-        comparison = bench.run(Reports(begun, failed, result.keep))
-    result.end(comparison)
-    _show(comparison, result)
-    if not comparison.finished:
-        kept = f"; `--resume {result.path}` goes on" if result.path else ""
-        raise Cancelled(f"interrupted; the finished runs are kept{kept}")
-    if not any(case.results for case in comparison.cases):
-        raise HostError(f"scenario {scenario.name}: every run failed: {_first_error(comparison)}")
+        def kept(comparison: Comparison) -> None:
+            if trouble := result.keep(comparison):
+                screen.print(f"{trouble}; the runs go on", soft_wrap=True, markup=False)
+
+        return bench.run(Reports(begun, failed, kept))
 
 
-def _first_error(comparison: Comparison) -> str:
-    return next(run.error for case in comparison.cases for run in case.runs if run.error)
+def _reason(comparison: Comparison) -> str:
+    """The first run's that failed, or the first case's that was left out."""
+    failed = [run.error for case in comparison.cases for run in case.runs if run.error]
+    return next(iter(failed or [case.skipped for case in comparison.cases if case.skipped]))
 
 
 def _show(comparison: Comparison, result: ResultFile) -> None:
@@ -214,4 +232,6 @@ def _changed(
         scenario = replace(scenario, cases=tuple(cases))
     if repeat is not None:
         scenario = replace(scenario, repeats=repeat)
+    if rate and rate < LEAST_RATE:
+        raise UsageError(f"--max-bandwidth must be {LEAST_RATE:.0f} bytes a second or more, or 0")
     return scenario if rate is None else replace(scenario, rate=rate)

@@ -7,8 +7,10 @@ from typing import Any, Final
 
 import click
 
+from ramferry.errors import UsageError
 from ramferry.qatzip.accelerator import ACCELERATORS
 from ramferry.report.units import parse_rate, parse_size
+from ramferry.transport.address import WILDCARDS, TcpAddress, parse_address
 
 
 class Rate(click.ParamType):  # type: ignore[type-arg] # generic in newer click only
@@ -29,6 +31,30 @@ class Rate(click.ParamType):  # type: ignore[type-arg] # generic in newer click 
 
 
 RATE: Final = Rate()
+
+
+class Link(Rate):
+    """A rate, or ``probe:HOST:PORT``: where a probe of the link waits."""
+
+    name = "link"
+
+    def convert(  # type: ignore[override] # a rate, or where to find one out
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | TcpAddress:
+        """Read either."""
+        if not isinstance(value, str) or not value.startswith(PROBE):
+            return super().convert(value, param, ctx)
+        try:
+            address = parse_address(f"tcp:{value.removeprefix(PROBE)}")
+        except UsageError:
+            address = None
+        if not isinstance(address, TcpAddress) or not address.port or address.host in WILDCARDS:
+            self.fail(f"{value!r} names no host and port: write probe:HOST:PORT", param, ctx)
+        return address
+
+
+PROBE: Final = "probe:"
+LINK: Final = Link()
 
 
 class Seconds(click.FloatRange):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from pathlib import Path
 from typing import IO
@@ -13,6 +12,7 @@ from rich.console import Console
 
 from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.params import (
+    LINK,
     RATE,
     SIZE,
     accelerator_option,
@@ -20,29 +20,30 @@ from ramferry.cli.params import (
     json_option,
     page_size_option,
 )
+from ramferry.cli.results import tell
 from ramferry.codec import METHODS, find_method
 from ramferry.control.forecasting import TimeQuestion, plan_time
 from ramferry.control.sampling import SAMPLE
 from ramferry.errors import UsageError
-from ramferry.metrics.times import TimePlan
-from ramferry.report.document import write_document
 from ramferry.report.estimate import Conditions
 from ramferry.report.lines import Lines
 from ramferry.report.times import document, print_times
+from ramferry.transport.address import TcpAddress
 
 EPILOG = """\b
 Exit codes: 0 forecast, also where no method converges; 2 usage; 3 no QEMU
 answers; 4 it lacks a command; 6 interrupted; 8 it, or this user, may not."""
 
 
-@click.command("time", epilog=EPILOG, short_help="How long each method would take, by a sample")
+@click.command(epilog=EPILOG)
 @click.argument("guest", metavar="qmp:PATH|RAMFILE")
 @click.option(
     "--link",
-    type=RATE,
+    type=LINK,
     required=True,
-    metavar="RATE",
-    help="What the link carries in bytes a second: 117M, 1Gbit; 0 where it limits nothing.",
+    metavar="RATE|probe:HOST:PORT",
+    help="What the link carries in bytes a second: 117M, 1Gbit; 0 where it limits nothing. Or where"
+    " `ramferry plan link` waits for a probe, which fills the link for a second.",
 )
 @click.option(
     "--cores",
@@ -108,7 +109,7 @@ answers; 4 it lacks a command; 6 interrupted; 8 it, or this user, may not."""
 @json_option
 def command(
     guest: str,
-    link: float,
+    link: float | TcpAddress,
     cores: int | None,
     one_host: bool,
     channels: int,
@@ -135,14 +136,17 @@ def command(
     question = TimeQuestion(
         guest=guest,
         conditions=Conditions(
-            link_rate=link,
+            link_rate=link if isinstance(link, float) else 0.0,
             cores=cores or len(os.sched_getaffinity(0)),
             channels=channels,
             one_host=one_host,
             dirty_rate=dirty_rate or 0.0,
             downtime_limit_ms=downtime_limit,
         ),
-        methods=tuple(dict.fromkeys(find_method(name.strip()).name for name in methods.split(","))),
+        methods=tuple(
+            dict.fromkeys((find_method(name.strip()).name, None) for name in methods.split(","))
+        ),
+        probe=link if isinstance(link, TcpAddress) else None,
         dirty_from="measured" if measure_dirty else "given",
         measure_dirty=measure_dirty or 0,
         size=sample,
@@ -155,13 +159,8 @@ def command(
     screen = Console(stderr=True, highlight=False)
     with stop_on_signals(stop), screen.status("") as status:
         plan = plan_time(question, status.update, stop)
-    _show(plan, json_file)
-
-
-def _show(plan: TimePlan, json_file: IO[str] | None) -> None:
-    """The document where it was asked for; the table beside it, on the other stream if need be."""
-    taken = json_file is not None and json_file.name == "<stdout>"
-    if json_file is not None:
-        write_document(document(plan), json_file)
-    console = Console(file=sys.stderr if taken else sys.stdout, highlight=False)
-    print_times(plan, Lines(console))
+    tell(
+        document(plan),
+        json_file,
+        lambda out: print_times(plan, Lines(Console(file=out, highlight=False))),
+    )

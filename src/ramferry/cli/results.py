@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO
 
 from rich.console import Console
 
+from ramferry import __version__
 from ramferry.errors import HostError
 from ramferry.metrics import ArchiveResult, MigrationResult
 from ramferry.report import archive
-from ramferry.report.document import document, write_document
+from ramferry.report.document import FORMAT, document, write_document
 from ramferry.report.table import print_table
 
 
@@ -23,46 +24,59 @@ def show(
     about: Mapping[str, object] | None = None,
     headline: str = "",
 ) -> None:
-    """Write the document, then print ``headline`` and the table: neither takes the other with it.
+    """``tell`` of migrations: ``headline`` and the table."""
 
-    Where the document goes to standard output, the other two go to standard error.
+    def draw(out: IO[str]) -> None:
+        console = Console(file=out, highlight=False)
+        if headline and console.is_terminal:
+            console.print(headline, markup=False)
+        elif headline:
+            out.write(f"{headline}\n")
+        print_table(results, console)
 
-    :raise HostError: one of them cannot be written; the sentence says that the work is done.
-    """
-    taken = json_file is not None and json_file.name == "<stdout>"
-    with done_all_the_same():
-        try:
-            if json_file is not None:
-                write_document(document(results, about), json_file)
-        finally:
-            _print(results, headline, Console(stderr=taken, highlight=False))
+    tell(document(results, about), json_file, draw)
 
 
 def show_archive(result: ArchiveResult, json_file: IO[str] | None) -> None:
-    """``show`` for what was saved or restored, in sentences.
+    """``tell`` of what was saved or restored, in sentences."""
+    overlays = result.overlays
+    more = f"; {archive.overlays_clause(overlays)}" if overlays else ""
 
-    :raise HostError: as ``show``.
+    def draw(out: IO[str]) -> None:
+        for line in archive.sentences(result):
+            print(line, file=out)
+
+    tell(archive.document(result), json_file, draw, more)
+
+
+def tell(
+    content: Mapping[str, object],
+    json_file: IO[str] | None,
+    draw: Callable[[IO[str]], None],
+    more: str = "",
+) -> None:
+    """Write the document, then draw for a person: neither takes the other with it.
+
+    Where the document goes to standard output, the drawing goes to standard error.
+
+    :param more: what an operator must know where one of them cannot be written.
+    :raise HostError: one of them cannot be written; the sentence says that the work is done.
     """
     taken = json_file is not None and json_file.name == "<stdout>"
-    overlays = result.overlays
-    with done_all_the_same(f"; {archive.overlays_clause(overlays)}" if overlays else ""):
+    with done_all_the_same(more):
         try:
             if json_file is not None:
-                write_document(archive.document(result), json_file)
+                write_document(content, json_file)
         finally:
             # standard output is None where the caller closed it
             out = sys.stderr if taken else sys.stdout or sys.stderr
-            for line in archive.sentences(result):
-                print(line, file=out, flush=True)
+            draw(out)
+            out.flush()
 
 
-def _print(results: Sequence[MigrationResult], headline: str, console: Console) -> None:
-    if headline and console.is_terminal:
-        console.print(headline, markup=False)
-    elif headline:
-        console.file.write(f"{headline}\n")
-    print_table(results, console)
-    console.file.flush()
+def print_json(content: Mapping[str, object]) -> None:
+    """A document on standard output, with the format's number and the version."""
+    write_document({"format": FORMAT, "ramferry": __version__, **content}, sys.stdout)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -46,23 +47,38 @@ class ResultFile:
         except HostError as error:
             raise UsageError(f"--json: {error}") from error
 
-    def keep(self, comparison: Comparison) -> None:
-        """Replace the file's content.
+    def keep(self, comparison: Comparison) -> str:
+        """Replace the file's content; a sentence where it cannot be, and its content is the former.
 
-        :raise HostError: the disk is full, or the like; the former content is still there.
+        What cannot be written now may be after the next run, and no run is given up for it.
         """
-        if self.path is None:
-            return
-        with SafeFile(self.path, replace=True, like=None) as file:
-            with open(os.dup(file.fd), "w") as stream:
-                write_document(document(comparison), stream)
-            file.commit()
+        try:
+            self._write(comparison)
+        except HostError as error:
+            return str(error)
+        return ""
 
     def end(self, comparison: Comparison) -> None:
         """Write what is final.
 
-        :raise HostError: as ``keep``.
+        :raise HostError: the disk is full, or the like.
         """
-        self.keep(comparison)
+        self._write(comparison)
         if self.to_stdout:
             write_document(document(comparison), sys.stdout)
+
+    def _write(self, comparison: Comparison) -> None:
+        if self.path is None:
+            return
+        text = io.StringIO()
+        write_document(document(comparison), text)
+        rest = memoryview(text.getvalue().encode())
+        with SafeFile(self.path, replace=True, like=None) as file:
+            try:
+                while rest:
+                    rest = rest[os.write(file.fd, rest) :]
+            except OSError as error:
+                raise HostError(
+                    f"cannot write {self.path}: {error.strerror}; it holds what it held before"
+                ) from error
+            file.commit()

@@ -6,10 +6,9 @@ from dataclasses import replace
 
 from ramferry.control.qmp import parse_uri
 from ramferry.errors import UsageError
-from ramferry.transport.address import TcpAddress, UnixAddress, parse_address
+from ramferry.transport.address import WILDCARDS, TcpAddress, UnixAddress, parse_address
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-WILDCARDS = frozenset({"", "0.0.0.0", "::"})
 
 
 def relay_uri(text: str) -> str:

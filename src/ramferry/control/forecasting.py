@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import psutil
-
 from ramferry.codec.base import PACKET_BYTES
+from ramferry.control.calibration import host_costs
 from ramferry.control.end import QemuEnd, open_end
+from ramferry.control.link_probe import probe_link
+from ramferry.control.others import Others
 from ramferry.control.pages import file_memory, qemu_memory
 from ramferry.control.sampling import SAMPLE, Read, Sample, draw
 from ramferry.control.status import IDLE
 from ramferry.control.trial import try_method
 from ramferry.errors import Cancelled, MethodUnavailable, PeerTimeout, UsageError
-from ramferry.metrics.times import TimePlan, Trial
+from ramferry.metrics.times import MethodTime, TimePlan, Trial
 from ramferry.qatzip.accelerator import AUTO
 from ramferry.report.choice import choose
 from ramferry.report.estimate import Conditions, estimate
+from ramferry.report.measures import NOTABLE_OTHERS
+from ramferry.transport.address import TcpAddress
 
 QMP: Final = "qmp:"
 
@@ -36,9 +39,10 @@ DIRTY_SPARE: Final = 10.0
 LITTLE: Final = 16
 """Packets of 512 KiB below which speeds and ratios are rough."""
 
-NOTABLE: Final = 0.3
-"""Cores that others keep busy from which on it is said: with 0.4 to 1.6 of two cores taken,
-migrations that the cores limit took up to 2.1 times what was forecast for two free ones."""
+Attempt = tuple[str, int | None]
+"""A method and a level; None is its default."""
+
+PLAIN: Final[Attempt] = ("none", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,9 @@ class TimeQuestion:
     guest: str
     """A QMP address, or a file with a guest's RAM."""
     conditions: Conditions
-    methods: tuple[str, ...]
-    link_from: str = "--link"
+    methods: tuple[Attempt, ...]
+    probe: TcpAddress | None = None
+    """Where a probe of the link waits; None: the conditions' rate holds."""
     dirty_from: str = "given"
     measure_dirty: int = 0
     """Seconds; 0: the conditions' dirty rate holds."""
@@ -58,6 +63,20 @@ class TimeQuestion:
     scratch: Path | None = None
     page_size: int = 4096
     accelerator: str = AUTO
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was found out about a guest and this host, before anything follows from it."""
+
+    sample: Sample
+    conditions: Conditions
+    trials: Mapping[Attempt, Trial]
+    """In the order of the question, ``none`` first; ``none`` alone where all pages are zero."""
+    notes: tuple[str, ...]
+    """About sample and host."""
+    of_guest: tuple[str, ...]
+    """About the guest, for whoever is going to move it."""
 
 
 def plan_time(
@@ -69,55 +88,15 @@ def plan_time(
     :param stop: set from outside, it ends the work.
     :raise RamferryError: one of its classes, in one sentence.
     """
-
-    def heed(what: str) -> None:
-        if stop.is_set():
-            raise Cancelled("interrupted; the guest was not touched")
-        if what:
-            begun(what)
-
-    with _memory(question) as (end, total, read):
-
-        def piece(at: int, size: int) -> bytes:
-            heed("")
-            return read(at, size)
-
-        heed("drawing a sample")
-        sample = draw(
-            question.guest,
-            total,
-            piece,
-            size=question.size,
-            page_size=question.page_size,
-            seed=question.seed,
-        )
-        conditions, notes = question.conditions, tuple(_notes(sample, end))
-        if end is not None:
-            conditions = replace(conditions, waits_busy=end.facts.version < (10, 0, 0))
-            if question.measure_dirty:
-                heed(f"measuring the dirty rate for {question.measure_dirty} s")
-                rate = measure_dirty(end, question.measure_dirty, lambda: heed(""))
-                conditions = replace(conditions, dirty_rate=rate)
-    trials, meter = [], Others()
-    for method in _worthwhile(question.methods, sample):
-        heed(f"trying {method}")
-        trials.append(try_method(sample, method, accelerator=question.accelerator))
-    return _plan(question, conditions, sample, trials, (*notes, *_busy(meter.cores())))
-
-
-def _plan(
-    question: TimeQuestion,
-    conditions: Conditions,
-    sample: Sample,
-    trials: Sequence[Trial],
-    notes: tuple[str, ...],
-) -> TimePlan:
-    methods = [estimate(trial, sample.summary, conditions) for trial in trials]
+    question, probed = _probed(question, begun, stop)
+    found = look(question, begun, stop)
+    conditions = found.conditions
+    methods = [estimate(one, found.sample.summary, conditions) for one in found.trials.values()]
     choice, reason = choose(methods, conditions.dirty_rate)
     return TimePlan(
-        sample=sample.summary,
+        sample=found.sample.summary,
         link_rate=conditions.link_rate,
-        link_from=question.link_from,
+        link_from="probed" if probed else "--link",
         cores=conditions.cores,
         one_host=conditions.one_host,
         channels=conditions.channels,
@@ -127,7 +106,63 @@ def _plan(
         methods=tuple(methods),
         choice=choice,
         reason=reason,
-        notes=notes,
+        notes=(*probed, *found.of_guest, *found.notes, *stands_on(conditions, methods)),
+    )
+
+
+def _probed(
+    question: TimeQuestion, begun: Callable[[str], None], stop: threading.Event
+) -> tuple[TimeQuestion, tuple[str, ...]]:
+    """The question with the link's rate, and a sentence about a probe that told it."""
+    if question.probe is None:
+        return question, ()
+    begun(f"probing the link to {question.probe}")
+    figures = probe_link(question.probe, question.conditions.channels, stop)
+    conditions = replace(question.conditions, link_rate=figures.rate)
+    return replace(question, conditions=conditions), (str(figures),)
+
+
+def look(question: TimeQuestion, begun: Callable[[str], None], stop: threading.Event) -> Findings:
+    """Draw a sample, try the methods on it, and measure this host. As ``plan_time``."""
+
+    def heed(what: str) -> None:
+        if stop.is_set():
+            raise Cancelled("interrupted; the guest was not touched")
+        if what:
+            begun(what)
+
+    with _memory(question) as (end, total, read):
+        sample = _drawn(question, total, read, heed)
+        conditions, of_guest = question.conditions, tuple(_of_guest(end))
+        if end is not None:
+            conditions = replace(conditions, waits_busy=end.facts.version < (10, 0, 0))
+            if question.measure_dirty:
+                heed(f"measuring the dirty rate for {question.measure_dirty} s")
+                rate = measure_dirty(end, question.measure_dirty, lambda: heed(""))
+                conditions = replace(conditions, dirty_rate=rate)
+    trials, meter = {}, Others()
+    for method, level in _worthwhile(question.methods, sample):
+        heed(f"trying {method}" if level is None else f"trying {method} {level}")
+        accelerator = question.accelerator
+        trials[method, level] = try_method(sample, method, level, accelerator=accelerator)
+    conditions = replace(conditions, costs=host_costs())
+    notes = (*_of_sample(sample), *_busy(meter.cores()))
+    return Findings(sample, conditions, trials, notes, of_guest)
+
+
+def _drawn(question: TimeQuestion, total: int, read: Read, heed: Callable[[str], None]) -> Sample:
+    def piece(at: int, size: int) -> bytes:
+        heed("")
+        return read(at, size)
+
+    heed("drawing a sample")
+    return draw(
+        question.guest,
+        total,
+        piece,
+        size=question.size,
+        page_size=question.page_size,
+        seed=question.seed,
     )
 
 
@@ -156,13 +191,13 @@ def _check(end: QemuEnd) -> None:
         raise UsageError(f"the QEMU at {end.party.uri} is migrating already")
 
 
-def _worthwhile(methods: Sequence[str], sample: Sample) -> list[str]:
+def _worthwhile(wanted: Sequence[Attempt], sample: Sample) -> list[Attempt]:
     """``none`` first, since all others are compared with it; alone where all pages are zero."""
-    rest = [method for method in methods if method != "none"]
-    return ["none", *rest] if len(sample.content) else ["none"]
+    rest = [one for one in wanted if one != PLAIN]
+    return [PLAIN, *rest] if len(sample.content) else [PLAIN]
 
 
-def _notes(sample: Sample, end: QemuEnd | None) -> Iterator[str]:
+def _of_sample(sample: Sample) -> Iterator[str]:
     packets = sample.content.nbytes / PACKET_BYTES
     if not packets:
         yield "the sample holds nothing but zeros: there is nothing to compress"
@@ -171,6 +206,9 @@ def _notes(sample: Sample, end: QemuEnd | None) -> Iterator[str]:
             f"only {sample.content.nbytes >> 10} KiB of content in the sample: ratios and speeds"
             " are rough"
         )
+
+
+def _of_guest(end: QemuEnd | None) -> Iterator[str]:
     if end is None:
         return
     if end.facts.run_state != "running":
@@ -182,29 +220,21 @@ def _notes(sample: Sample, end: QemuEnd | None) -> Iterator[str]:
         )
 
 
-class Others:
-    """How many of this host's cores others keep busy, since the object was made."""
-
-    def __init__(self) -> None:
-        self._begun = self._now()
-
-    def cores(self) -> float:
-        """On average; this process is not counted."""
-        clock, busy = (now - then for now, then in zip(self._now(), self._begun, strict=True))
-        return max(0.0, busy / clock) if clock > 0 else 0.0
-
-    @staticmethod
-    def _now() -> tuple[float, float]:
-        times = psutil.cpu_times()
-        idle = times.idle + getattr(times, "iowait", 0.0)
-        return time.monotonic(), sum(times[:8]) - idle - time.process_time()
-
-
 def _busy(cores: float) -> Iterator[str]:
-    if cores >= NOTABLE:
+    if cores >= NOTABLE_OTHERS:
         yield (
             f"others keep {cores:.1f} cores of this host busy at this moment: the times are for"
             " cores that the migration has to itself, so leave those out of --cores"
+        )
+
+
+def stands_on(conditions: Conditions, methods: Sequence[MethodTime]) -> Iterator[str]:
+    """A sentence about what the times stand on where the cores decide."""
+    if any(one.limited_by != "link" for one in methods):
+        yield (
+            "where the link does not limit, times count on what QEMUs and relays spend besides"
+            " compressing; that was measured on another host, an AMD EPYC with Linux 6.18, and"
+            f" counts {conditions.costs.factor:.2f} times here, by what sockets take on this host"
         )
 
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from ramferry.errors import PeerUnreachable
 from ramferry.transport.address import TcpAddress, UnixAddress
 
 Reply = Mapping[str, Any]
+
+COUNTS_WIRE_BYTES: Final = (10, 0, 0)
+"""QEMU's first version that is known to count, and cap, multifd bytes after compression."""
 
 
 class Asks(Protocol):
@@ -61,7 +64,7 @@ class QemuFacts:
         7.2.22 does so. 10.0.13, told to send at most 20 MB/s, sent 37 MB/s of pages as 14 MB/s of
         zlib, and reported those; versions between the two were not measured.
         """
-        return self.version >= (10, 0, 0)
+        return self.version >= COUNTS_WIRE_BYTES
 
 
 def probe(qmp: Asks) -> QemuFacts:

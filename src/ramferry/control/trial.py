@@ -42,11 +42,14 @@ class _Log:
     decompress_cpu: list[float] = field(default_factory=list)
 
 
-def try_method(sample: Sample, method: str, *, accelerator: str = AUTO) -> Trial:
-    """Compress and decompress the sample's pages at the method's default level.
+def try_method(
+    sample: Sample, method: str, level: int | None = None, *, accelerator: str = AUTO
+) -> Trial:
+    """Compress and decompress the sample's pages.
 
     :param sample: with pages that are not zero, unless ``method`` is ``none``.
-    :raise UsageError: there is no such method.
+    :param level: None is the method's default.
+    :raise UsageError: there is no such method, or it has no such level.
     :raise HostError: a byte came back changed.
     """
     found, page = find_method(method), sample.summary.page_size
@@ -55,7 +58,7 @@ def try_method(sample: Sample, method: str, *, accelerator: str = AUTO) -> Trial
     flat = sample.content.reshape(-1).data
     logs = []
     for _ in range(RUNS):
-        encoder = create_encoder(method, None, page_size=page, accelerator=accelerator)
+        encoder = create_encoder(method, level, page_size=page, accelerator=accelerator)
         decoder = create_decoder(method, page_size=page, accelerator=accelerator)
         by_device = isinstance(encoder, Accelerated) and encoder.accelerated
         logs.append(log := _Log(by_device=by_device))
@@ -64,8 +67,8 @@ def try_method(sample: Sample, method: str, *, accelerator: str = AUTO) -> Trial
             back = _try_packet(log, encoder, decoder, pages)
             if not np.array_equal(back, np.frombuffer(pages, np.uint8)):
                 raise HostError(f"{method} did not give back the pages it got: check this memory")
-    level = found.default_level if found.levels is not None else None
-    return _summary(logs, method, level, encoder.backend, sample.unseen_share)
+    ran = found.level(level) if found.levels is not None else None
+    return _summary(logs, method, ran, encoder.backend, sample.unseen_share)
 
 
 def _try_packet(

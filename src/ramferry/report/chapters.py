@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ramferry.report import grids
 from ramferry.report.differences import Named, differences, pairs
 from ramferry.report.findings import headlines, warnings
+from ramferry.report.foretold import forecasts
 from ramferry.report.grids import Grid
 
 
@@ -21,7 +22,7 @@ class Chapter:
     warnings: tuple[str, ...]
     headlines: tuple[tuple[str, str, str], ...]
     tables: tuple[Grid, ...]
-    """Results, ratios, and the failed runs where there are any."""
+    """Results, ratios; forecasts and failed runs where there are any."""
     facts: tuple[Grid, ...]
     """Scenario and machine."""
 
@@ -45,14 +46,14 @@ def report(measured: Sequence[Named]) -> Report:
 
 def _chapter(measured: Named) -> Chapter:
     found = measured.comparison
-    failed = grids.failures(found)
-    tables = [grids.results(found), grids.ratios(found), *([failed] if failed else [])]
+    more = [table for table in (forecasts(found), grids.failures(found)) if table is not None]
+    tables = (grids.results(found), grids.ratios(found), *more)
     return Chapter(
         measured,
         found.scenario.title,
         found.scenario.description,
         warnings(found),
         headlines(found),
-        tuple(tables),
+        tables,
         grids.facts(found),
     )

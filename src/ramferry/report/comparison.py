@@ -93,6 +93,25 @@ class Run:
     timeline: tuple[TimelinePoint, ...] = ()
     error: str = ""
     """The sentence of a run that failed; empty for one that did not."""
+    others_cores: float | None = None
+    """Cores of the host that processes of others kept busy meanwhile; None where not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What ``ramferry plan time`` said of a case before its runs."""
+
+    expected_ms: float | None
+    """Total time; None where it was not to converge."""
+    low_ms: float | None
+    high_ms: float | None
+    """None where there is no bound."""
+    downtime_ms: float | None
+    wire_bytes: int
+    send_cpu_seconds: float
+    recv_cpu_seconds: float
+    limited_by: str
+    """ "link", "cores" …"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +126,10 @@ class CaseRuns:
     route: str
     """One of ``ROUTES``."""
     runs: tuple[Run, ...] = ()
+    forecast: Forecast | None = None
+    """None where none can be made: of other routes than a relay pair."""
+    skipped: str = ""
+    """Why it is not run here, a sentence; empty where it is."""
 
     @property
     def results(self) -> tuple[MigrationResult, ...]:
@@ -128,6 +151,8 @@ class Comparison:
     """False where it was interrupted: runs may be missing."""
     ramferry: str = field(default=__version__)
     """The version that measured."""
+    forecast_notes: tuple[str, ...] = ()
+    """What was said with the forecasts."""
 
 
 def document(comparison: Comparison) -> dict[str, Any]:
@@ -202,6 +227,11 @@ def _check(comparison: Comparison, name: str) -> None:
         if case.label in labels:
             raise Damaged(f"{place}.label is the label of another case, too")
         labels.add(case.label)
+        forecast = case.forecast
+        if forecast and forecast.expected_ms is not None and forecast.expected_ms <= 0:
+            raise Damaged(f"{joined(place, 'forecast')}.expected_ms is not more than 0")
+        if case.skipped and case.runs:
+            raise Damaged(f"{joined(place, 'skipped')} is given, and there are runs")
         for number, run in enumerate(case.runs):
             if (run.result is None) != bool(run.error):
                 said = "both a result and an" if run.error else "neither a result nor an"

@@ -21,24 +21,14 @@ the same side at once, and the error of this model itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Final
 
 from ramferry.codec.base import PACKET_BYTES
 from ramferry.metrics.times import UNTOUCHED, MethodTime, Range, SampleSummary, Trial
+from ramferry.report.costs import REFERENCE, Costs
 from ramferry.wire.packets import header_size
-
-GIB: Final = 1 << 30
-
-QEMU_SEND: Final = 0.40 / GIB
-RELAY_SEND: Final = 0.58 / GIB
-RELAY_RECEIVE: Final = 0.48 / GIB
-QEMU_RECEIVE: Final = 0.50 / GIB
-"""CPU seconds for each byte of pages that a station spends besides codecs. Measured at two cores of
-an AMD EPYC 9004 guest, Linux 6.18: 512 MiB, 8 channels, QEMU 7.2.22 and 10.0.13, methods none,
-zlib, zstd, qatzip, qpl: 0.35 to 0.48, 0.53 to 0.64, 0.44 to 0.53, 0.40 to 0.56 s/GiB."""
 
 CROWDED: Final = 1.10
 """A codec among four busy processes against the same codec alone on a core: there, 1.02 to 1.19
@@ -52,16 +42,6 @@ WAITING_BUSY: Final = 0.24
 one is free. QEMU 10.0.13 sleeps. Versions between the two were not measured."""
 WAITING_FREE: Final = 0.67
 
-INTERPRETER: Final = 0.20 / GIB
-"""Seconds for each byte that a relay spends outside codecs and kernel, as above: 0.1 to 0.25."""
-PAGEWISE: Final[Mapping[str, float]] = MappingProxyType({"qpl": 0.92 / GIB, "uadk": 0.92 / GIB})
-"""What a method adds that makes one call a page: 3.5 µs each (``codec.paged``)."""
-
-ZERO_SEND: Final = 0.09 / GIB
-ZERO_RECEIVE: Final = 0.15 / GIB
-ZERO_SECONDS: Final = 0.14 / GIB
-"""CPU of both sides and the time for each byte of zero pages: an empty guest of 1 GiB took 153 ms,
-where its memory had been touched before."""
 ZERO_RECORD: Final = 9
 """Wire bytes of a zero page: a record of main, or 8 in a packet's header (QEMU ≥ 9.0)."""
 
@@ -98,6 +78,10 @@ class Conditions:
     downtime_limit_ms: int = 300
     waits_busy: bool = False
     """The source is a QEMU that polls while it waits."""
+    dirty_bytes: int = 0
+    """Guest memory that is dirtied over and over; 0: any of it."""
+    costs: Costs = REFERENCE
+    """Of this host."""
 
 
 Pair = tuple[float, float]
@@ -138,7 +122,8 @@ def estimate(trial: Trial, sample: SampleSummary, conditions: Conditions) -> Met
     _, again, rounds = passes[1] or (0.0, 0.0, 1)
     zero = sample.total_bytes * sample.zero_share.expected
     content = sample.total_bytes - zero + again
-    send, receive = _cpu_per_byte(trial)
+    send, receive = _cpu_per_byte(trial, conditions.costs)
+    costs = conditions.costs
     waiting = _waiting(trial, middle, conditions) * (total.expected if total else middle.seconds)
     return MethodTime(
         method=trial.method,
@@ -152,8 +137,8 @@ def estimate(trial: Trial, sample: SampleSummary, conditions: Conditions) -> Met
         converges=total is not None,
         total_seconds=total,
         downtime_ms=_downtime(middle, total.expected, conditions) if total else None,
-        send_cpu_seconds=content * send + zero * ZERO_SEND + waiting,
-        recv_cpu_seconds=content * receive + zero * ZERO_RECEIVE,
+        send_cpu_seconds=content * send + zero * costs.zero_send + waiting,
+        recv_cpu_seconds=content * receive + zero * costs.zero_receive,
         wire_bytes=round(middle.wire_bytes + again * middle.wire_per_byte),
         rounds=rounds,
         break_even_rate=break_even(trial, sample, conditions),
@@ -168,11 +153,13 @@ def _total(passes: Sequence[_Course | None]) -> Range | None:
     return Range(low, expected, high)
 
 
-def _cpu_per_byte(trial: Trial, compress: float = 1.0, decompress: float = 1.0) -> Pair:
+def _cpu_per_byte(
+    trial: Trial, costs: Costs, compress: float = 1.0, decompress: float = 1.0
+) -> Pair:
     """CPU seconds of the source's side and of the destination's, codecs scaled by so much."""
     return (
-        QEMU_SEND + RELAY_SEND + CROWDED * trial.compress_cpu * compress,
-        QEMU_RECEIVE + RELAY_RECEIVE + CROWDED * trial.decompress_cpu * decompress,
+        costs.qemu_send + costs.relay_send + CROWDED * trial.compress_cpu * compress,
+        costs.qemu_receive + costs.relay_receive + CROWDED * trial.decompress_cpu * decompress,
     )
 
 
@@ -212,7 +199,7 @@ def _pass(trial: Trial, sample: SampleSummary, conditions: Conditions, side: int
     wire_bytes = content * wire + zero / sample.page_size * ZERO_RECORD
     bounds = work_bounds(trial, figures.compress, figures.decompress, conditions)
     worker = min(bounds, key=lambda name: bounds[name])
-    working = content / bounds[worker] + zero * ZERO_SECONDS
+    working = content / bounds[worker] + zero * conditions.costs.zero_seconds
     sending = wire_bytes / conditions.link_rate if conditions.link_rate else 0.0
     by_link = sending > working
     per_byte = max(1 / bounds[worker], wire / conditions.link_rate if conditions.link_rate else 0.0)
@@ -242,14 +229,14 @@ def work_bounds(
     back = (
         decompress / trial.decompress_seconds.expected if trial.decompress_seconds.expected else 1
     )
-    send = QEMU_SEND + RELAY_SEND + CROWDED * trial.compress_cpu * scale
-    receive = QEMU_RECEIVE + RELAY_RECEIVE + CROWDED * trial.decompress_cpu * back
+    costs = conditions.costs
+    send, receive = _cpu_per_byte(trial, costs, scale, back)
     spinning = WAITING_BUSY if conditions.waits_busy and trial.method != "none" else 0.0
     spend = conditions.cores * BUSY
-    slowest = max(RELAY_SEND + CROWDED * compress, RELAY_RECEIVE + CROWDED * decompress)
+    slowest = max(costs.relay_send + CROWDED * compress, costs.relay_receive + CROWDED * decompress)
     bounds = {
         "channels": conditions.channels / slowest,
-        "interpreter": 1 / (INTERPRETER + PAGEWISE.get(trial.method, 0.0)),
+        "interpreter": 1 / costs.of_interpreter(trial.method),
     }
     if conditions.one_host:
         return bounds | {"cores": (spend - spinning) / (send + receive)}
@@ -261,8 +248,9 @@ def _rounds(case: _Pass, total: int, conditions: Conditions) -> _Course | None:
     """None where it does not converge."""
     fits = conditions.downtime_limit_ms / 1000 / case.seconds_per_byte
     seconds, again, last = case.seconds, 0.0, case.seconds
+    most = min(conditions.dirty_bytes or total, total)
     for rounds in range(1, MOST_ROUNDS):
-        left = min(conditions.dirty_rate * last, total)
+        left = min(conditions.dirty_rate * last, most)
         if left <= fits:
             return seconds + left * case.seconds_per_byte, again + left, rounds + (left > 0)
         if conditions.dirty_rate * case.seconds_per_byte >= 1:

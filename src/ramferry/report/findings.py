@@ -6,14 +6,17 @@ from collections.abc import Callable
 from typing import Final
 
 from ramferry.report.comparison import Comparison
+from ramferry.report.foretold import ALLOWED, missed
 from ramferry.report.measures import (
     CPU_PER_GIB,
     DOWNTIME,
+    NOTABLE_OTHERS,
     TOTAL,
     WIRE,
     Measure,
     Spread,
     doubt,
+    spread,
     spread_of,
 )
 
@@ -39,6 +42,18 @@ def warnings(comparison: Comparison) -> tuple[str, ...]:
     failed = sum(bool(run.error) for case in comparison.cases for run in case.runs)
     if failed:
         said.append(f"{failed} run{'' if failed == 1 else 's'} failed: listed below.")
+    skipped = sum(bool(case.skipped) for case in comparison.cases)
+    if skipped:
+        said.append(f"{skipped} case{' was' if skipped == 1 else 's were'} not run: listed below.")
+    if wrong := missed(comparison):
+        said.append(f"Forecasts were off by more than {ALLOWED:.0%}: {', '.join(wrong)}.")
+    others = spread(run.others_cores for case in comparison.cases for run in case.runs)
+    if others and others.middle >= NOTABLE_OTHERS:
+        said.append(
+            f"Others kept {others.middle:.1f} cores of this host busy during the runs"
+            f" ({others.low:.1f} to {others.high:.1f}): times are longer than on a quiet host, for"
+            " which the forecasts are."
+        )
     if comparison.scenario.scaling:
         said.append(comparison.scenario.scaling)
     return tuple(said)

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ramferry.report.comparison import UNSHAPED, CaseRuns, Comparison
+from ramferry.report.comparison import (
+    RELAY_PACING,
+    RELAY_PAIR,
+    UNSHAPED,
+    CaseRuns,
+    Comparison,
+)
 from ramferry.report.measures import (
     BASE,
     DOCUMENTED,
@@ -129,15 +135,20 @@ def _ratio_cell(over: Spread | None, under: Spread | None) -> Cell:
 
 
 def failures(comparison: Comparison) -> Grid | None:
-    """The runs that failed, each with its sentence; None where none did."""
-    rows = tuple(
+    """The runs that failed or were left out, each with its sentence; None where none was."""
+    skipped = [
+        (Cell(case.label), Cell("all"), Cell(f"not run: {case.skipped}"))
+        for case in comparison.cases
+        if case.skipped
+    ]
+    failed = [
         (Cell(case.label), Cell(str(number)), Cell(run.error))
         for case in comparison.cases
         for number, run in enumerate(case.runs, 1)
         if run.error
-    )
+    ]
     columns = (Column("method", words=True), Column("run"), Column("what went wrong", words=True))
-    return Grid("Failed runs", columns, rows) if rows else None
+    return Grid("Failed runs", columns, (*skipped, *failed)) if skipped or failed else None
 
 
 def facts(comparison: Comparison) -> tuple[Grid, Grid]:
@@ -178,6 +189,9 @@ def link(comparison: Comparison) -> str:
     found = comparison.scenario.link
     said = f"{rate(found.rate)}" if found.rate else "not limited"
     held = f", by {found.how}" if found.how != UNSHAPED else ""
+    own = [case.route for case in comparison.cases if case.route != RELAY_PAIR and not case.skipped]
+    if found.how == RELAY_PACING and own:
+        held += f" ({' and '.join(dict.fromkeys(own))}: by the source's max-bandwidth)"
     probed = "" if found.probed is None else f", {rate(found.probed)} by a probe"
     return said + held + probed
 

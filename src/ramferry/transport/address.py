@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from ramferry.errors import UsageError
+
+WILDCARDS: Final = frozenset({"", "0.0.0.0", "::"})
+"""Hosts to listen at, on all addresses; none to connect to."""
 
 _MAX_UNIX_PATH = 107
 """``sun_path`` holds 108 bytes with its final NUL (unix(7))."""

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 
 import pytest
 
-from ramferry.bench import codecs
-from ramferry.bench.codecs import QemuZlib, figures, find_qzip, measure, pieces_of
+from ramferry.bench.codecs import QemuZlib, figures, measure, pieces_of
 from ramferry.errors import Cancelled, HostError
 from ramferry.report.codecs import codec_lines
 
@@ -71,21 +69,6 @@ def test_it_can_be_stopped() -> None:
     stop.set()
     with pytest.raises(Cancelled):
         next(measure(PIECES, {"none": (None,)}, [1], lambda _: None, stop))
-
-
-def test_qzip_tells_its_throughput(tmp_path: Path) -> None:
-    qzip = tmp_path / "qzip"
-    qzip.write_text(
-        '#!/bin/sh\ncase "$1" in\n -d) cp packed.gz back ;;\n *) cp pages packed.gz ;;\nesac\n'
-        "echo 'Throughput: 800.000 Mbit/s'\n"
-    )
-    qzip.chmod(0o755)
-    row = codecs.libqatzip(PIECES, 1, qzip)
-    assert (row.compress.middle, row.ratio, row.cores) == (1e8, 1.0, 1)
-    assert find_qzip({"RAMFERRY_PEERS": str(tmp_path), "PATH": ""}) == qzip
-    qzip.write_text("#!/bin/sh\nexit 3\n")
-    with pytest.raises(HostError, match="does not run"):
-        codecs.libqatzip(PIECES, 1, qzip)
 
 
 def test_lines() -> None:

@@ -94,6 +94,16 @@ def test_a_run_that_fails_is_kept_and_the_others_go_on() -> None:
     assert machine.failed == ["the link broke"] * 2
 
 
+def test_a_case_to_skip_is_skipped() -> None:
+    cases = list(BLANK.cases)
+    cases[0] = replace(cases[0], skipped="tc is not here")
+    machine = Machine()
+    found = machine.run(replace(BLANK, cases=tuple(cases)))
+    assert found.finished
+    assert counts(found) == [0, 2, 2]
+    assert machine.begun[0] == (0, "zstd")
+
+
 def test_a_warm_up_that_fails_ends_nothing() -> None:
     machine = Machine(failing="none")
     assert counts(machine.run()) == [2, 2, 2]

@@ -94,6 +94,22 @@ def test_repeated_files_make_no_page_twice(files: tuple[Path, ...]) -> None:
     assert len({page.tobytes() for page in pages}) == len(pages)
 
 
+@pytest.mark.parametrize("from_files", [True, False])
+def test_filling_can_be_ended(files: tuple[Path, ...], from_files: bool) -> None:
+    """A guest of 64 GiB takes half a minute."""
+    ram = np.zeros(40 * MIB, np.uint8)
+    looks = iter(range(3))
+
+    def heed() -> None:
+        if next(looks) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fill(ram, files=files if from_files else (), heed=heed)
+    assert ram[LOW_MEMORY : 2 * LOW_MEMORY].any()
+    assert not ram[-MIB:].any()
+
+
 def test_too_little_data_is_refused(tmp_path: Path) -> None:
     (tmp_path / "small").write_bytes(b"x" * 1024)
     with pytest.raises(UsageError, match=r"hold 0\.0 MiB together: give at least 16 MiB"):

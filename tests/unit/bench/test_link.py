@@ -16,7 +16,7 @@ from ramferry.errors import HostError
 
 def test_a_missing_command_or_right_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link, "_path", lambda command: None if command == "tc" else command)
-    assert link.why_not() == "tc of iproute2 and util-linux are not here"
+    assert link.why_not() == "tc (iproute2) is not here"
     monkeypatch.setattr(link, "_path", lambda command: command)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert link.why_not() == "network namespaces and tc take root"
@@ -63,8 +63,8 @@ def test_a_failing_command_is_quoted() -> None:
 
 
 def test_probe_of_the_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ramferry.bench.link_probe.SETTLE_SECONDS", 0.02)
-    monkeypatch.setattr("ramferry.bench.link_probe.PROBE_SECONDS", 0.05)
+    monkeypatch.setattr("ramferry.transport.throughput.SETTLE_SECONDS", 0.02)
+    monkeypatch.setattr("ramferry.transport.throughput.COUNTED_SECONDS", 0.05)
     assert probe(HERE) > 10e6
 
 

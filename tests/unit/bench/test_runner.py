@@ -9,9 +9,19 @@ import pytest
 from test_course import BLANK
 
 from ramferry.bench.machine import difference, host_facts
-from ramferry.bench.runner import files_of, fill_in_words, resumed
+from ramferry.bench.qemu import QemuBinary
+from ramferry.bench.runner import files_of, fill_in_words, not_run, resumed
+from ramferry.bench.scenario import Case
 from ramferry.errors import UsageError
-from ramferry.report.comparison import Comparison, Link, Run
+from ramferry.report.comparison import (
+    BUILT_IN,
+    NATIVE,
+    RELAY_PAIR,
+    Comparison,
+    Forecast,
+    Link,
+    Run,
+)
 
 BEFORE = replace(
     BLANK,
@@ -47,6 +57,35 @@ def test_another_scenario_or_machine_is_refused(fresh: Comparison, sentence: str
     with pytest.raises(UsageError) as refusal:
         resumed(BEFORE, fresh)
     assert sentence in str(refusal.value)
+
+
+def test_forecasts_are_kept() -> None:
+    forecast = Forecast(1.0, 1.0, 1.0, 1.0, 1, 1.0, 1.0, "link")
+    before = replace(BEFORE, cases=tuple(replace(c, forecast=forecast) for c in BEFORE.cases))
+    assert resumed(before, replace(BLANK, machine=BEFORE.machine)).cases == before.cases
+
+
+PACED, SHAPED = Link(1e8, "relay pacing"), Link(1e8, "tc")
+OLD, NEW = (QemuBinary(Path("q"), version) for version in ((9, 2, 0), (10, 0, 0)))
+
+
+@pytest.mark.parametrize(
+    ("method", "route", "link", "binary", "runs"),
+    [
+        ("zstd", BUILT_IN, PACED, OLD, False),
+        ("zstd", BUILT_IN, PACED, NEW, True),
+        ("none", BUILT_IN, PACED, OLD, True),
+        ("zstd", BUILT_IN, SHAPED, OLD, True),
+        ("zstd", RELAY_PAIR, PACED, OLD, True),
+        ("zstd", NATIVE, PACED, None, True),
+    ],
+)
+def test_what_nothing_can_hold_to_the_links_rate_is_not_run(
+    method: str, route: str, link: Link, binary: QemuBinary | None, runs: bool
+) -> None:
+    said = not_run(Case(method, None, 8, route), link, binary)
+    assert (said == "") is runs
+    assert runs or said.startswith("QEMU 9.2 caps memory before compression, not the link's bytes")
 
 
 def test_facts_of_this_machine_do_not_differ_from_themselves() -> None:

@@ -1,4 +1,4 @@
-"""bench.verdicts: quotients that admit their spread, and what relays cost."""
+"""bench.verdicts: cases over others, with their spread, and what relays cost."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from ramferry.bench.verdicts import quotient, relay_lines, send_cpu_seconds
+from ramferry.bench.verdicts import over, relay_lines
 from ramferry.metrics import MigrationResult, RelayCounters, RelayResult
 from ramferry.report.comparison import BUILT_IN, RELAY_PAIR, CaseRuns, Run
 
@@ -35,36 +35,32 @@ def case(route: str, *results: MigrationResult | None, method: str = "qatzip") -
     return CaseRuns(f"{method} ({route})", method, 1, 8, route, runs)
 
 
-def test_cpu_seconds_are_percent_of_the_total_time() -> None:
-    assert send_cpu_seconds(RUN) == pytest.approx(1.5)
-    assert send_cpu_seconds(replace(RUN, send_cpu_percent=None)) is None
-
-
-def test_quotients_leave_out_failed_runs_and_admit_that_they_are_few() -> None:
-    over = case(RELAY_PAIR, replace(RUN, total_ms=500), None, replace(RUN, total_ms=700))
-    found = quotient("q", over, case(BUILT_IN, RUN, RUN, RUN), lambda one: one.total_ms)
-    assert found is not None
-    assert (found.low, found.high, found.count) == (0.5, 0.7, 2)
-    assert str(found) == "q: 0.60 (0.50 to 0.70), not significant"
-    unknown = quotient("q", over, over, lambda one: one.recv_cpu_percent)
-    assert unknown is None
-
-
 @pytest.mark.parametrize(
-    ("ours", "significant"),
-    [((400, 500, 600), True), ((900, 1000, 1200), False), ((1100, 1500, 1300), True)],
+    ("totals", "said"),
+    [
+        ((400, 500, 600), "0.50 (0.40 to 0.60)"),
+        ((900, 1000, 1200), "1.00 (0.90 to 1.20), not significant"),
+        ((1100, 1500, 1300), "1.30 (1.10 to 1.50)"),
+        ((500, None, 700), "0.60 (0.50 to 0.70), too few runs"),
+    ],
 )
-def test_a_quotient_is_significant_where_all_runs_agree(
-    ours: tuple[int, ...], significant: bool
+def test_one_case_over_another_by_the_rule_of_every_table(
+    totals: tuple[int | None, ...], said: str
 ) -> None:
-    over = case(RELAY_PAIR, *(replace(RUN, total_ms=total) for total in ours))
+    ours = case(RELAY_PAIR, *(total and replace(RUN, total_ms=total) for total in totals))
+    assert over(ours, case(BUILT_IN, RUN, RUN, RUN)) == [
+        f"qatzip (relay pair) over qatzip (QEMU built-in), total time: {said}"
+    ]
+
+
+def test_cpu_of_the_sending_side_is_compared_where_it_is_known() -> None:
+    ours = case(RELAY_PAIR, *[RUN] * 3)
+    ours = replace(ours, runs=tuple(replace(run, send_cpu_seconds=1.5) for run in ours.runs))
     theirs = case(BUILT_IN, *[RUN] * 3)
-    found = quotient("ours over theirs", over, theirs, lambda one: one.total_ms)
-    assert found is not None
-    assert found.significant is significant
-    assert ("not significant" in str(found)) is not significant
-    assert found.low == min(ours) / 1000
-    assert found.high == max(ours) / 1000
+    assert len(over(ours, theirs)) == 1
+    theirs = replace(theirs, runs=tuple(replace(run, send_cpu_seconds=3.0) for run in theirs.runs))
+    assert over(ours, theirs)[1].endswith(", send CPU seconds: 0.50 (0.50 to 0.50)")
+    assert over(ours, case(BUILT_IN, None)) == []
 
 
 def test_relay_lines_show_pythons_share_and_the_most_memory() -> None:

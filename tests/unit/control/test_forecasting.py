@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,7 +14,7 @@ import pytest
 
 from ramferry.control import forecasting, pages
 from ramferry.control.end import QemuEnd
-from ramferry.control.forecasting import TimeQuestion, measure_dirty, plan_time
+from ramferry.control.forecasting import TimeQuestion, look, measure_dirty, plan_time
 from ramferry.control.pages import qemu_memory
 from ramferry.errors import (
     Cancelled,
@@ -23,6 +24,7 @@ from ramferry.errors import (
     PeerUnreachable,
     UsageError,
 )
+from ramferry.report.costs import REFERENCE
 from ramferry.report.estimate import Conditions
 
 FLAT = """FlatView #0
@@ -174,16 +176,8 @@ def test_a_busy_host_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert plan.notes[-1].startswith("others keep 1.0 cores of this host busy at this moment")
 
 
-def test_others_are_what_the_host_does_and_this_process_does_not(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    readings = iter([(10.0, 5.0), (12.0, 8.0)])
-    monkeypatch.setattr(forecasting.Others, "_now", staticmethod(lambda: next(readings)))
-    assert forecasting.Others().cores() == 1.5
-
-
 def question(file: Path, **more: Any) -> TimeQuestion:
-    return TimeQuestion(str(file), Conditions(125e6, 2), ("zstd", "none"), **more)
+    return TimeQuestion(str(file), Conditions(1e6, 2), (("zstd", None), ("none", None)), **more)
 
 
 @pytest.mark.usefixtures("quiet")
@@ -202,8 +196,31 @@ def test_little_content_is_said(tmp_path: Path) -> None:
     (tmp_path / "ram").write_bytes(os.urandom(1 << 16))
     plan = plan_time(question(tmp_path / "ram"), lambda _: None, threading.Event())
     assert plan.notes[0].startswith("only 64 KiB of content in the sample")
+    assert len(plan.notes) == 1
     assert [one.method for one in plan.methods] == ["none", "zstd"]
     assert plan.choice == "none"
+
+
+@pytest.mark.usefixtures("quiet")
+def test_where_the_cores_decide_it_says_on_what_the_times_stand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ram").write_bytes(os.urandom(1 << 16))
+    monkeypatch.setattr(forecasting, "host_costs", lambda: REFERENCE.times(1.5))
+    asked = replace(question(tmp_path / "ram"), conditions=Conditions(0.0, 2))
+    plan = plan_time(asked, lambda _: None, threading.Event())
+    assert plan.notes[-1].startswith("where the link does not limit, times count on what QEMUs")
+    assert "counts 1.50 times here" in plan.notes[-1]
+
+
+def test_each_level_that_is_asked_for_is_tried(tmp_path: Path) -> None:
+    (tmp_path / "ram").write_bytes(b"".join(b"%07d " % number for number in range(1 << 16)))
+    wanted = (("zstd", 9), ("zstd", None), ("qatzip", 6))
+    asked = replace(question(tmp_path / "ram"), methods=wanted)
+    found = look(asked, lambda _: None, threading.Event())
+    assert list(found.trials) == [("none", None), *wanted]
+    assert [one.level for one in found.trials.values()] == [None, 9, 1, 6]
+    assert found.trials["zstd", 9].ratio != found.trials["zstd", None].ratio
 
 
 def test_a_file_dirties_nothing(tmp_path: Path) -> None:

@@ -39,6 +39,16 @@ def test_the_document_has_the_names_of_every_other_one(content: dict[str, Any]) 
     }
 
 
+def test_a_document_from_before_there_were_forecasts(content: dict[str, Any]) -> None:
+    for case in content["cases"]:
+        del case["forecast"], case["skipped"]
+    del content["forecast_notes"]
+    found = from_document(content, "r.json")
+    assert found == replace(
+        comparison(), cases=tuple(replace(case, forecast=None) for case in comparison().cases)
+    )
+
+
 def test_wire_bytes_that_nobody_counted_are_null_in_the_file() -> None:
     found = comparison()
     case = found.cases[0]
@@ -87,6 +97,11 @@ Change = Callable[[dict[str, Any]], object]
         (lambda c: c["cases"][2]["runs"][1].pop("result"), "cases[2].runs[1].result is missing"),
         (lambda c: c["cases"][2]["runs"][1].update(result=None), "runs[1] has neither a result"),
         (lambda c: c["cases"][2]["runs"][1].update(error="oh"), "runs[1] has both a result and"),
+        (lambda c: c["cases"][3].update(forecast=1), "cases[3].forecast is not an object"),
+        (lambda c: c["cases"][3]["forecast"].pop("wire_bytes"), "forecast.wire_bytes is missing"),
+        (lambda c: c["cases"][3]["forecast"].update(expected_ms=0), "expected_ms is not more than"),
+        (lambda c: c["cases"][3].update(skipped="oh"), "skipped is given, and there are runs"),
+        (lambda c: c.update(forecast_notes=[1]), "forecast_notes[0] is not a text"),
         (lambda c: c["machine"].update(n=1e300), "machine.n is out of range"),
         (lambda c: c["machine"].update(n=[float("nan")]), "machine.n[0] is out of range"),
         (lambda c: c["machine"].update({"a\x1b\n": [1 << 70]}), r"machine.'a\x1b\n'[0] is out"),

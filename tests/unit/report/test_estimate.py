@@ -9,7 +9,8 @@ import pytest
 from ramferry.metrics.times import UNTOUCHED, MethodTime, Range, SampleSummary, Trial
 from ramferry.report import estimate as model
 from ramferry.report.choice import choose
-from ramferry.report.estimate import GIB, Conditions, break_even, estimate
+from ramferry.report.costs import GIB, REFERENCE
+from ramferry.report.estimate import Conditions, break_even, estimate
 
 MB = 1e6
 
@@ -104,6 +105,29 @@ def test_a_guest_that_dirties_faster_than_it_is_carried_never_leaves(rate: float
     assert not stuck.converges
     assert stuck.total_seconds is stuck.downtime_ms is None
     assert estimate(FAST, sample(), replace(ROOMY, dirty_rate=50 * MB)).converges
+
+
+def test_a_guest_that_writes_the_same_memory_leaves_no_more_than_that_behind() -> None:
+    hot = 100 * 2**20
+    busy = estimate(UNTOUCHED, sample(), replace(ROOMY, dirty_rate=25 * MB, dirty_bytes=hot))
+    everywhere = estimate(UNTOUCHED, sample(), replace(ROOMY, dirty_rate=25 * MB))
+    idle = estimate(UNTOUCHED, sample(), ROOMY)
+    # 100 MiB, which take 2.1 s, in which 50 MiB are written again, and so on
+    assert seconds(busy) - seconds(idle) == pytest.approx(2 * hot / (50 * MB), rel=0.1)
+    assert seconds(busy) < seconds(everywhere)
+
+
+def test_a_slower_host_takes_longer_where_it_is_the_limit() -> None:
+    twice = REFERENCE.times(2)
+    assert twice.qemu_receive == 2 * REFERENCE.qemu_receive
+    narrow = Conditions(link_rate=0, cores=1)
+    one, two = (
+        estimate(UNTOUCHED, sample(), replace(narrow, costs=costs)) for costs in (REFERENCE, twice)
+    )
+    assert seconds(two) - 0.03 == pytest.approx(2 * (seconds(one) - 0.03))
+    assert two.send_cpu_seconds == pytest.approx(2 * one.send_cpu_seconds)
+    slow_link = estimate(UNTOUCHED, sample(), replace(ROOMY, costs=twice))
+    assert seconds(slow_link) == seconds(estimate(UNTOUCHED, sample(), ROOMY))
 
 
 def test_what_fits_the_downtime_limit_converges_at_any_rate() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from comparisons import comparison, failed
 from ramferry.report.chapters import report
-from ramferry.report.comparison import Comparison
+from ramferry.report.comparison import Comparison, Link
 from ramferry.report.differences import Named, differences
 from ramferry.report.findings import headlines
 from ramferry.report.pages import markdown, page, plots, spreadsheet, text, timeline
@@ -51,27 +51,61 @@ def test_plots_are_in_plotlys_schema(found: Comparison) -> None:
 
 def test_bars_have_the_medians_and_the_spread() -> None:
     found = comparison()
-    (bars,) = plots.total_time(found)["data"]
+    bars, forecasts = plots.total_time(found)["data"]
     times = sorted(result.total_ms / 1000 for result in found.cases[0].results)
     assert bars["x"][0] == times[1]
     assert bars["error_x"]["array"][0] == pytest.approx(times[2] - times[1])
     assert bars["error_x"]["arrayminus"][0] == pytest.approx(times[1] - times[0])
     assert len(bars["x"]) == len(found.cases)
+    pairs = [case.forecast.expected_ms for case in found.cases if case.forecast]
+    assert forecasts["x"] == [(one or 0) / 1000 for one in pairs]
+    assert forecasts["y"] == bars["y"][3:6]
 
 
 def test_a_run_over_time() -> None:
     run = comparison().cases[0].runs[0]
     points = run.timeline
     assert [number for _, number in timeline.iterations(points)] == [1, 2, 3, 4]
-    assert timeline.switchover(points) == points[39].seconds
-    guest, wire, left = timeline.one_run(run, "@none")["data"]
-    carried = points[5].wire_bytes, points[4].wire_bytes
+    assert run.result is not None
+    stopped = (run.result.total_ms - run.result.downtime_ms) / 1000
+    assert timeline.switchover(run) == stopped
+    assert timeline.switchover(replace(run, result=None)) == points[39].seconds
+    figure = timeline.one_run(run, "@none")
+    assert figure["layout"]["shapes"][-1]["x0"] == stopped
+    guest, wire, left = figure["data"]
+    # points are 0.35 s apart, and rates are taken over 0.4 s at least: over every other one
+    carried = points[4].wire_bytes, points[2].wire_bytes
     assert carried[0] is not None
     assert carried[1] is not None
-    took = points[5].seconds - points[4].seconds
-    assert wire["y"][4] == pytest.approx((carried[0] - carried[1]) / took / 1e6)
-    assert len(guest["y"]) == 40
+    took = points[4].seconds - points[2].seconds
+    assert wire["y"][1] == pytest.approx((carried[0] - carried[1]) / took / 1e6)
+    assert len(guest["y"]) == 20
     assert left["y"][0] == 4.0
+
+
+def test_rates_are_of_steps_that_mean_something() -> None:
+    """The first answers of a QEMU are milliseconds apart; a step of 5 ms made a peak of 1 GB/s."""
+    run = comparison().cases[0].runs[0]
+    zero = replace(run.timeline[0], seconds=0.0, guest_bytes=0, wire_bytes=0)
+    spots = ((0.005, 5), (0.2, 10), (0.45, 45), (0.6, 60), (0.9, 90), (1.0, 100))
+    points = [replace(zero, seconds=at, guest_bytes=mega * 10**6) for at, mega in spots]
+    guest, _, _ = timeline.one_run(replace(run, timeline=(zero, *points)), "@none")["data"]
+    assert guest["x"] == [0.45, 1.0]
+    assert guest["y"] == pytest.approx([100, 100])
+    short = replace(run, timeline=(zero, points[1]))
+    assert timeline.one_run(short, "@none")["data"][0]["y"] == pytest.approx([50])
+
+
+def test_before_the_first_iteration_nothing_is_known_to_be_left() -> None:
+    found = comparison()
+    run = found.cases[0].runs[0]
+    early = replace(run.timeline[0], iteration=0, remaining_bytes=0, status="setup")
+    run = replace(run, timeline=(early, *run.timeline))
+    assert timeline.one_run(run, "@none")["data"][2]["y"][0] == 4.0
+    case = replace(found.cases[0], runs=(run,))
+    overview = timeline.left_over_time(replace(found, cases=(case,)))
+    assert overview is not None
+    assert overview["data"][0]["y"][0] == 4.0
 
 
 def test_a_run_whose_bytes_nobody_counted_and_whose_clock_stood_still() -> None:
@@ -106,6 +140,26 @@ def test_text() -> None:
     assert "multifd 3 was reset" in drawn
     assert "qatzip, documented" in drawn
     assert max(map(len, drawn.splitlines())) < 220
+
+
+def test_what_was_not_run_is_told_everywhere() -> None:
+    found = comparison()
+    left_out = replace(found.cases[1], runs=(), skipped="nothing holds the link")
+    found = replace(found, cases=(found.cases[0], left_out))
+    drawn = text.draw(report([Named("r.json", found)]))
+    assert "1 case was not run: listed below." in drawn
+    assert "not run: nothing holds the link" in drawn
+    rows = list(csv.DictReader(io.StringIO(spreadsheet.draw([Named("r.json", found)]))))
+    assert (rows[-1]["run"], rows[-1]["error"]) == ("0", "not run: nothing holds the link")
+    assert "not run: nothing holds the link" in markdown.draw(report([Named("r.json", found)]))
+
+
+def test_who_holds_the_link_is_said_for_each_route() -> None:
+    found = comparison()
+    paced = replace(found, scenario=replace(found.scenario, link=Link(1e8, "relay pacing")))
+    said = "by relay pacing (QEMU built-in and native: by the source's max-bandwidth)"
+    assert said in text.draw(report([Named("r.json", paced)]))
+    assert "max-bandwidth" not in text.draw(report([Named("r.json", found)]))
 
 
 def test_changes_between_two_files() -> None:

@@ -63,10 +63,12 @@ class Body:
             return ""
         still = "How long the guest stood still."
         median = "Medians; the line spans all runs."
+        told = any(case.forecast for case in found.cases)
+        forecast = " Diamonds: the forecast of ramferry plan time." if told else ""
         sides = "Full: the sending side; pale: the receiving side. Per GiB of the guest's memory."
         better = "Up and to the left is better. Small marks are runs, large ones medians."
         drawn = (
-            ("time", "Total time", plots.total_time(found), median),
+            ("time", "Total time", plots.total_time(found), median + forecast),
             ("downtime", "Downtime", plots.downtime(found), f"{still} {median}"),
             ("cpu", "CPU", plots.cpu(found), f"{sides} {median}"),
             ("ratio", "Ratio against CPU", plots.ratio_against_cpu(found), better),

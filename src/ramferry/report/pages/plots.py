@@ -50,8 +50,24 @@ class Rows:
 
 
 def total_time(comparison: Comparison) -> Figure:
-    """Total time of each case in seconds, with its spread."""
-    return _bars(_rows(comparison), [Series("", _over(comparison.cases, _seconds))], "s", 2)
+    """Total time of each case in seconds, with its spread and what was forecast."""
+    series = Series("", _over(comparison.cases, _seconds))
+    bars = _bars(_rows(comparison), [series], "s", 2)
+    told = [(row, case.forecast) for row, case in enumerate(comparison.cases) if case.forecast]
+    known = [(row, one.expected_ms / 1000) for row, one in told if one.expected_ms is not None]
+    if known:
+        bars["data"].append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": "forecast",
+                "x": [seconds for _, seconds in known],
+                "y": [row * (LABEL + BAR + GAP) + LABEL + BAR / 2 for row, _ in known],
+                "marker": {"symbol": "diamond-open", "size": 11, "color": "@ink"},
+                "hovertemplate": "%{x:.2f} s forecast",
+            }
+        )
+    return bars
 
 
 def downtime(comparison: Comparison) -> Figure:

@@ -6,17 +6,28 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 
-from ramferry.report.comparison import CaseRuns, Run
+from ramferry.report.comparison import CaseRuns, Forecast, Run
 from ramferry.report.differences import Named
 from ramferry.report.measures import MEASURES
 from ramferry.report.pages.escaping import in_csv
 
 _FIRST = ("file", "scenario", "label", "method", "level", "channels", "route", "run")
-_LAST = ("send_cpu_seconds", "recv_cpu_seconds", "backend", "error")
+_LAST = (
+    "send_cpu_seconds",
+    "recv_cpu_seconds",
+    "others_cores",
+    "backend",
+    "forecast_ms",
+    "off_by",
+    "error",
+)
 
 
 def draw(measured: Sequence[Named]) -> str:
-    """A heading, then the runs of each comparison, case by case; empty where nothing is known."""
+    """A heading, then the runs of each comparison, case by case; empty where nothing is known.
+
+    A case that was not run has a line without figures.
+    """
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow([*_FIRST, *(measure.key for measure in MEASURES), *_LAST])
@@ -28,13 +39,17 @@ def draw(measured: Sequence[Named]) -> str:
 
 def _lines(measured: Named, case: CaseRuns) -> Iterator[list[object]]:
     scenario = measured.comparison.scenario
-    for number, run in enumerate(case.runs, 1):
+    left_out = [(0, Run(None, error=f"not run: {case.skipped}"))] if case.skipped else []
+    for number, run in left_out or enumerate(case.runs, 1):
         figures = [measure.figure(run, scenario.memory_bytes) for measure in MEASURES]
         named = [in_csv(text) for text in (measured.name, scenario.name, case.label, case.method)]
         setting = [case.level, case.channels, in_csv(case.route), number]
-        yield [*named, *setting, *figures, *_rest(run)]
+        yield [*named, *setting, *figures, *_rest(run, case.forecast)]
 
 
-def _rest(run: Run) -> list[object]:
+def _rest(run: Run, forecast: Forecast | None) -> list[object]:
     backend = "" if run.result is None else in_csv(run.result.backend)
-    return [run.send_cpu_seconds, run.recv_cpu_seconds, backend, in_csv(run.error)]
+    expected = forecast.expected_ms if forecast else None
+    off = expected / run.result.total_ms - 1 if expected and run.result else None
+    used = [run.send_cpu_seconds, run.recv_cpu_seconds, run.others_cores]
+    return [*used, backend, expected, off, in_csv(run.error)]

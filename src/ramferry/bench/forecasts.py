@@ -1,0 +1,92 @@
+"""Forecasts of a scenario's cases, made as ``ramferry plan time`` makes them, before the runs."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from math import isfinite
+
+from ramferry.bench.scenario import Case, Scenario
+from ramferry.control.forecasting import Findings, TimeQuestion, look, stands_on
+from ramferry.errors import Cancelled, RamferryError
+from ramferry.metrics.times import MethodTime
+from ramferry.qatzip.accelerator import AUTO
+from ramferry.report.comparison import RELAY_PACING, RELAY_PAIR, TC, Comparison, Forecast, Link
+from ramferry.report.estimate import Conditions, estimate
+
+
+def with_forecasts(
+    comparison: Comparison,
+    scenario: Scenario,
+    guest: str,
+    note: Callable[[str], None],
+    stop: threading.Event,
+) -> Comparison:
+    """``comparison`` with a forecast of each case whose route is a relay pair.
+
+    What has forecasts already keeps them; without one, since a sample cannot be had, the runs go
+    on all the same.
+
+    :param scenario: whose cases ``comparison`` has, in the same order.
+    :param guest: the QMP address of the QEMU that is to be sampled.
+    """
+    paired = [case for case in scenario.cases if case.route == RELAY_PAIR]
+    if not paired or any(case.forecast for case in comparison.cases):
+        return comparison
+    question = _question(scenario, paired, comparison.scenario.link, guest)
+    try:
+        found = look(question, lambda _: None, stop)
+    except Cancelled:
+        return comparison
+    except RamferryError as error:
+        note(f"no forecast: {error}")
+        return comparison
+    said = [_forecast(case, found) for case in scenario.cases]
+    cases = [
+        entry if one is None else replace(entry, forecast=_record(one))
+        for entry, one in zip(comparison.cases, said, strict=True)
+    ]
+    notes = (*found.notes, *stands_on(found.conditions, [one for one in said if one]))
+    return replace(comparison, cases=tuple(cases), forecast_notes=notes)
+
+
+def _forecast(case: Case, found: Findings) -> MethodTime | None:
+    trial = found.trials.get((case.method, case.level))
+    if case.route != RELAY_PAIR or trial is None:
+        return None
+    conditions = replace(found.conditions, channels=case.channels)
+    return estimate(trial, found.sample.summary, conditions)
+
+
+def _question(scenario: Scenario, cases: Sequence[Case], link: Link, guest: str) -> TimeQuestion:
+    held = {TC: link.probed or link.rate, RELAY_PACING: link.rate}
+    return TimeQuestion(
+        guest,
+        Conditions(
+            link_rate=held.get(link.how, 0.0),
+            cores=len(os.sched_getaffinity(0)),
+            one_host=True,
+            dirty_rate=scenario.guest.dirty_rate,
+            dirty_bytes=scenario.guest.hot,
+            downtime_limit_ms=scenario.downtime_limit_ms,
+        ),
+        tuple(dict.fromkeys((case.method, case.level) for case in cases)),
+        accelerator=AUTO,
+    )
+
+
+def _record(one: MethodTime) -> Forecast:
+    total, still = one.total_seconds, one.downtime_ms
+    high = total.high if total and isfinite(total.high) else None
+    return Forecast(
+        expected_ms=total.expected * 1000 if total else None,
+        low_ms=total.low * 1000 if total else None,
+        high_ms=None if high is None else high * 1000,
+        downtime_ms=still.expected if still else None,
+        wire_bytes=one.wire_bytes,
+        send_cpu_seconds=one.send_cpu_seconds,
+        recv_cpu_seconds=one.recv_cpu_seconds,
+        limited_by=one.limited_by,
+    )

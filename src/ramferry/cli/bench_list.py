@@ -1,0 +1,21 @@
+"""``ramferry bench list``: the scenarios that come with Ramferry."""
+
+from __future__ import annotations
+
+import click
+
+from ramferry.bench.scenario import labels
+from ramferry.bench.scenario_file import find_scenario, shipped
+from ramferry.report.units import memory, rate
+
+
+@click.command()
+def command() -> None:
+    """List the scenarios that come with Ramferry."""
+    for name in shipped():
+        found = find_scenario(name)
+        guest, link = found.guest, f"over {rate(found.rate)}" if found.rate else "no link limit"
+        click.echo(f"{name:10}  {found.title}")
+        scaled = ", scaled to the machine's" if guest.scalable else ""
+        click.echo(f"{'':10}  {memory(guest.memory)} of memory{scaled}; {guest.workload}; {link}")
+        click.echo(f"{'':10}  {', '.join(labels(found.cases))}")

@@ -1,0 +1,46 @@
+"""A group of commands that shows all of them and imports only the one that is called.
+
+``ramferry relay``, started once per migration, so carries no import that only the orchestrator
+needs.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+
+class LazyGroup(click.Group):
+    """Each command is ``command`` of a module of its own."""
+
+    def __init__(self, *args: Any, modules: str, parts: Mapping[str, str], **more: Any) -> None:
+        """
+        :param modules: what stands before a command's name in the name of its module.
+        :param parts: command name → one line for ``--help``, in the order that is shown.
+        """
+        super().__init__(*args, **more)
+        self._modules = modules
+        self.parts = parts
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """See ``click.Group``."""
+        del ctx
+        return list(self.parts)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """See ``click.Group``; here the module is imported."""
+        del ctx
+        if cmd_name not in self.parts:
+            return None
+        module = importlib.import_module(f"{self._modules}{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """See ``click.Group``; the lines are known without an import."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self.parts.items()))

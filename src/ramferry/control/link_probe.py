@@ -1,0 +1,167 @@
+"""A probe of the link between two hosts, before anything moves over it: the near end.
+
+``ramferry plan link`` waits at the far end (``control.link_answer``). A TCP connection to a wrong
+port would do harm: a QEMU that waits for its guest takes it for its source, and ends when it
+closes. So the near end asks by UDP first, at the same address, and connects only where a waiting
+probe has answered with the number that it was sent. Then it opens one connection to talk, and as
+many as the migration has channels to fill; the far end counts for about a second, and says what
+came.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+import threading
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from ramferry.errors import Cancelled, PeerUnreachable
+from ramferry.transport.address import TcpAddress
+from ramferry.transport.throughput import SILENCE_SECONDS, pour
+
+MOST_CONNECTIONS: Final = 16
+"""That are filled; more channels share a link no better."""
+TRIES: Final = 4
+"""Datagrams to each address of the far host without an answer, after which nobody is there."""
+ANSWER_SECONDS: Final = 0.5
+MOST_REPLY: Final = 4096
+"""Bytes of what the far end may say."""
+
+ASKS: Final = b"RFProbe1"
+ANSWERS: Final = b"RFReady1"
+GO: Final = b"!"
+_FORMAT: Final = struct.Struct(">8sBB16s")
+
+
+class Header(NamedTuple):
+    """A datagram, and what each connection begins with."""
+
+    magic: bytes
+    number: int
+    """0 talks, 1 and up are filled."""
+    filled: int
+    """Connections that are filled."""
+    nonce: bytes
+
+    def packed(self) -> bytes:
+        """On the wire."""
+        return _FORMAT.pack(*self)
+
+
+HEADER_SIZE: Final = _FORMAT.size
+
+
+def parse_header(raw: bytes) -> Header | None:
+    """The inverse of ``packed``; None for what is no header of a near end."""
+    if len(raw) != HEADER_SIZE or not raw.startswith(ASKS):
+        return None
+    return Header(*_FORMAT.unpack(raw))
+
+
+@dataclass(frozen=True, slots=True)
+class LinkFigures:
+    """What a probe found."""
+
+    rate: float
+    """Bytes a second."""
+    connections: int
+    all_bytes: int
+    near: str
+    """Address from which it was sent."""
+    far: str
+    far_host: str
+    """What the far end calls itself."""
+
+    def __str__(self) -> str:
+        return (
+            f"the link was probed: {self.connections} connections from {self.near} to {self.far}"
+            f" ({self.far_host}) carried {self.rate / 1e6:.1f} MB/s for a second,"
+            f" {self.all_bytes / 1e6:.0f} MB in all"
+        )
+
+
+def probe_link(address: TcpAddress, channels: int, stop: threading.Event) -> LinkFigures:
+    """Fill the link to a waiting probe for about a second.
+
+    :param channels: of the migration; up to ``MOST_CONNECTIONS`` connections are filled.
+    :raise PeerUnreachable: no probe waits there, or it went away. Nothing else was connected to.
+    :raise Cancelled: ``stop`` was set before one answered.
+    """
+    header = Header(ASKS, 0, min(channels, MOST_CONNECTIONS), os.urandom(16))
+    place = _ask(address, header, stop)
+    try:
+        with ExitStack() as stack:
+            talk, *filled = (
+                stack.enter_context(_connected(place, header._replace(number=number)))
+                for number in range(header.filled + 1)
+            )
+            if talk.recv(len(GO)) != GO:
+                raise ConnectionError("it does not take the probe")
+            pour(filled)
+            return _figures(json.loads(_all_of(talk)), talk, header.filled)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        raise PeerUnreachable(f"the probe of the link to {address} failed: {error}") from error
+
+
+def _ask(address: TcpAddress, header: Header, stop: threading.Event) -> tuple[Any, ...]:
+    """The socket address at which a probe answered.
+
+    :raise PeerUnreachable: none does.
+    """
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_DGRAM)
+    except OSError as error:
+        raise PeerUnreachable(f"{address.host} has no address: {error.strerror}") from error
+    for _ in range(TRIES):
+        for family, _, _, _, place in found:
+            if stop.is_set():
+                raise Cancelled("interrupted; the guest was not touched")
+            with suppress(OSError):  # unreachable, refused or silent: asked again
+                if _answered(family, place, header):
+                    return place
+        stop.wait(0.05)
+    raise PeerUnreachable(
+        f"no probe answers at {address}, asked by UDP since a TCP connection would end a QEMU that"
+        f" waits there: run `ramferry plan link tcp:0.0.0.0:{address.port}` on that host and let"
+        " UDP and TCP to that port through, or give the rate itself"
+    )
+
+
+def _answered(family: int, place: tuple[Any, ...], header: Header) -> bool:
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(ANSWER_SECONDS)
+        sock.connect(place)
+        sock.send(header.packed())
+        return sock.recv(HEADER_SIZE + 1) == header._replace(magic=ANSWERS).packed()
+
+
+def _connected(place: tuple[Any, ...], header: Header) -> socket.socket:
+    sock = socket.create_connection(place[:2], SILENCE_SECONDS)
+    sock.sendall(header.packed())
+    return sock
+
+
+def _all_of(sock: socket.socket) -> bytes:
+    """What the far end says until it closes."""
+    said = b""
+    while len(said) < MOST_REPLY and (got := sock.recv(MOST_REPLY)):
+        said += got
+    return said
+
+
+def _figures(said: Any, talk: socket.socket, count: int) -> LinkFigures:
+    rate, taken = float(said["rate"]), int(said["bytes"])
+    if not 0 < rate < 1e15 or not 0 < taken < 1 << 62:
+        raise ValueError("what the far end says makes no sense")
+    host = "".join(one for one in str(said["host"])[:64] if one.isprintable())
+    near, far = (host_of(name) for name in (talk.getsockname(), talk.getpeername()))
+    return LinkFigures(rate, count, taken, near, far, host)
+
+
+def host_of(name: tuple[Any, ...]) -> str:
+    """The address without its port; an IPv4 one as such."""
+    return str(name[0]).removeprefix("::ffff:")
