@@ -39,7 +39,7 @@ def course(
     repeats: int,
     carry: Carry,
     reports: Reports,
-    source: Callable[[], int | None] = lambda: None,
+    source: Callable[[Case], int | None] = lambda _case: None,
 ) -> Comparison:
     """Do the runs that ``comparison`` lacks; returns it with them.
 
@@ -47,7 +47,7 @@ def course(
     is False where the wish to stop of a run's hooks came true; what was finished by then is there.
 
     :param cases: in the order of ``comparison.cases``.
-    :param source: tells the source's process, which is none of those that disturb a run.
+    :param source: tells a case's source process, which is none of those that disturb its run.
     """
     wanted = [
         (number, index)
@@ -60,7 +60,8 @@ def course(
         entry = comparison.cases[index]
         hooks = reports.begun(number, entry)
         try:
-            run = attempt(cases[index], entry.label, carry, hooks, Others(source()))
+            case = cases[index]
+            run = attempt(case, entry.label, carry, hooks, Others(source(case)))
         except Cancelled:
             return comparison
         if run.error:

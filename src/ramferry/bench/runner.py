@@ -17,7 +17,8 @@ from ramferry.bench.link import ShapedLink, why_not
 from ramferry.bench.link_probe import probe
 from ramferry.bench.machine import difference, host_facts, machine_facts
 from ramferry.bench.qemu import QemuBinary
-from ramferry.bench.rig import Load, Rig
+from ramferry.bench.rig import Rig
+from ramferry.bench.rigs import Rigs
 from ramferry.bench.scenario import BUILT_IN_GUEST, DATA, GENERATOR, Case, Scenario, labels
 from ramferry.control.hooks import Hooks
 from ramferry.control.namespaces import HERE, Namespaces
@@ -73,35 +74,17 @@ class Bench:
             for left_out in (case for case in comparison.cases if case.skipped):
                 self.note(f"not run: {left_out.label}: {left_out.skipped}")
             self.note(f"booting a guest of {memory(scenario.guest.memory)} and filling it")
-            rig = self._rig(namespaces)
-            stack.enter_context(rig)
-            if self.binary is not None:  # the forecast's costs are those of QEMUs
-                comparison = with_forecasts(
-                    comparison, scenario, rig.source.uri, self.note, self.stop
-                )
+            rigs = Rigs(scenario, self.binary, self.files, namespaces, self.stop)
+            stack.enter_context(rigs)
+            if rigs.qemu is not None:  # the forecast's costs are those of QEMUs
+                guest = rigs.qemu.source.uri
+                comparison = with_forecasts(comparison, scenario, guest, self.note, self.stop)
 
             def carry(case: Case, hooks: Hooks) -> MigrationResult:
-                return self._carry(rig, case, hooks, link, namespaces)
+                return self._carry(rigs.of(case), case, hooks, link, namespaces)
 
             cases, repeats = scenario.cases, scenario.repeats
-            return course(comparison, cases, repeats, carry, reports, lambda: rig.source.pid)
-
-    def _rig(self, namespaces: Namespaces) -> Rig | BuiltInRig:
-        guest, binary = self.scenario.guest, self.binary
-        if binary is None:
-            work = ["--workload", "hot-set", "--rate", f"{guest.dirty_rate:.0f}"]
-            options = work if guest.dirty_rate else []
-            return BuiltInRig(guest.memory, self.files, options, namespaces)
-        load = Load(guest.dirty_rate, guest.hot)
-        return Rig(
-            binary,
-            binary,
-            guest.memory,
-            self.files,
-            load=load,
-            namespaces=namespaces,
-            stop=self.stop,
-        )
+            return course(comparison, cases, repeats, carry, reports, rigs.pid)
 
     def _carry(
         self,

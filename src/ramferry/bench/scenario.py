@@ -10,7 +10,7 @@ from typing import Final
 
 from ramferry.control.plan import RelayMode, Wish
 from ramferry.errors import HostError, UsageError
-from ramferry.report.comparison import BUILT_IN, NATIVE, RELAY_PAIR
+from ramferry.report.comparison import NATIVE, RELAY_PAIR, ROUTES
 from ramferry.report.units import memory, rate
 
 QEMU: Final = "QEMU"
@@ -23,9 +23,10 @@ DATA: Final = "data"
 
 IDLE: Final = "idle"
 
-NOT_BY: Final = {QEMU: NATIVE, BUILT_IN_GUEST: BUILT_IN}
-"""Kind of guest → the route that its ends cannot make: native is Ramferry's own sender and
-receiver, which the built-in guest has and a QEMU has not."""
+POSSIBLE: Final = {QEMU: ROUTES, BUILT_IN_GUEST: (RELAY_PAIR, NATIVE)}
+"""Kind of guest → the routes of its cases. Native is Ramferry's own sender and receiver, which the
+built-in guest has and a QEMU has not: beside a QEMU's guest a built-in one of the same memory and
+fill takes it."""
 
 LEAST_MEMORY: Final = 64 << 20
 """The smallest guest, in bytes, whose figures are more than those of its firmware."""
@@ -97,6 +98,12 @@ class Scenario:
     timeout: float
     """Seconds after which a run is given up and counted as failed."""
 
+    @property
+    def held(self) -> int:
+        """Guests whose memory is held at once: every source, and a destination."""
+        native = {case.route == NATIVE for case in self.cases}
+        return 3 if self.guest.kind == QEMU and len(native) > 1 else 2
+
 
 def labels(cases: tuple[Case, ...]) -> tuple[str, ...]:
     """A label for each case, unique: "qatzip 1 (relay pair)"; channels only where they differ."""
@@ -113,21 +120,23 @@ def _label(case: Case, several: bool) -> str:
 def fitted(scenario: Scenario, available: int) -> tuple[Scenario, str]:
     """The scenario as this machine can run it, and a sentence about what was scaled.
 
-    A scaled guest gets the largest power of two of which two guests take half of the free memory.
+    A scaled guest gets the largest power of two of which all guests take half of the free memory.
 
     :param available: bytes of memory that are free.
-    :raise HostError: two guests do not fit, and the scenario does not allow to scale them.
+    :raise HostError: they do not fit, and the scenario does not allow to scale them.
     """
     guest = scenario.guest
-    room = f"two guests are held at once, and {memory(available)} of memory are free here"
+    held = scenario.held
+    number = {2: "two", 3: "three"}[held]
+    room = f"{number} guests are held at once, and {memory(available)} of memory are free here"
     if not guest.scalable:
-        if 2 * guest.memory + SPARE > available:
+        if held * guest.memory + SPARE > available:
             raise HostError(
                 f"scenario {scenario.name}: a guest of {memory(guest.memory)} is too big for this"
                 f" machine: {room}; give a smaller --memory"
             )
         return scenario, ""
-    largest = 1 << max(0, (available // 4).bit_length() - 1)
+    largest = 1 << max(0, (available // (2 * held)).bit_length() - 1)
     if largest < LEAST_MEMORY:
         raise HostError(
             f"scenario {scenario.name}: no guest of {memory(LEAST_MEMORY)} fits: {room}"

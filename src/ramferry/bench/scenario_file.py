@@ -24,7 +24,7 @@
     methods = ["none", "qatzip"]
     levels = [1]                     # left out for methods without levels     [the default]
     channels = [8]                   #                                         [[8]]
-    routes = ["QEMU built-in", "relay pair"]        # or "native" with the built-in guest
+    routes = ["QEMU built-in", "relay pair"]        # or "native": the built-in guest moves itself
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from ramferry.bench.scenario import (
     LEAST_HOT,
     LEAST_MEMORY,
     LEAST_REPEATS,
-    NOT_BY,
+    POSSIBLE,
     QEMU,
     Case,
     Guest,
@@ -53,7 +53,6 @@ from ramferry.bench.scenario import (
 from ramferry.bench.toml_table import TomlTable
 from ramferry.codec import find_method
 from ramferry.errors import HostError, UsageError
-from ramferry.report.comparison import ROUTES
 
 SUFFIX: Final = ".toml"
 MOST_BYTES: Final = 1 << 20
@@ -121,6 +120,8 @@ def parse(raw: bytes, name: str, folder: Path) -> Scenario:
         timeout=float(top.whole("timeout", 600, 1, 86_400)),
     )
     top.nothing_else()
+    if scenario.held > 2 and guest.dirty_rate:
+        raise UsageError(f"{name}: native stands beside a QEMU's guest without a dirty-rate only")
     return scenario
 
 
@@ -176,7 +177,7 @@ def _product(table: TomlTable, kind: str) -> list[Case]:
     table.nothing_else()
     if not all(1 <= count <= MOST_CHANNELS for count in channels):
         raise table.wrong("channels", f"a list of numbers from 1 to {MOST_CHANNELS}")
-    possible = [route for route in ROUTES if route != NOT_BY[kind]]
+    possible = POSSIBLE[kind]
     if not set(routes) <= set(possible):
         raise table.wrong("routes", f"a list of {', '.join(possible)} with a {kind} guest")
     combinations = product(routes, methods, levels, channels)

@@ -7,7 +7,7 @@ from statistics import median
 from typing import Final
 
 from ramferry.metrics import MigrationResult, RelayResult
-from ramferry.report.comparison import BUILT_IN, RELAY_PAIR, CaseRuns, Comparison, Run
+from ramferry.report.comparison import BUILT_IN, NATIVE, RELAY_PAIR, CaseRuns, Comparison, Run
 from ramferry.report.measures import TOTAL, doubt, quotient, spread
 
 FIGURES: Final[tuple[tuple[str, Callable[[Run], float | None]], ...]] = (
@@ -45,7 +45,8 @@ def relay_lines(results: Sequence[MigrationResult]) -> list[str]:
 
 
 def verdicts(comparison: Comparison) -> list[str]:
-    """How qatzip through relays compares with what QEMU has built in; what its relays cost."""
+    """How qatzip through relays, and our own sender and receiver, compare with what QEMU has built
+    in; what the relays cost."""
     ours = [c for c in comparison.cases if (c.method, c.route) == ("qatzip", RELAY_PAIR)]
     lines: list[str] = []
     for case in ours:
@@ -53,4 +54,8 @@ def verdicts(comparison: Comparison) -> list[str]:
             if other.route == BUILT_IN:
                 lines += over(case, other)
         lines += [f"{case.label}, {line}" for line in relay_lines(case.results)]
+    for case in (one for one in comparison.cases if one.route == NATIVE):
+        for other in comparison.cases:
+            if (other.method, other.route) == (case.method, BUILT_IN):
+                lines += over(case, other)
     return lines

@@ -27,6 +27,17 @@ def test_a_scalable_guest_takes_half_of_the_free_memory_at_most(
     assert "where the scenario says 64.0 GiB" in said
 
 
+def test_a_guest_beside_another_takes_room() -> None:
+    native = find_scenario("native")
+    assert fitted(native, 16 * GIB)[0].guest.memory == 2 * GIB
+    scenario, said = fitted(native, 8 * GIB)
+    assert scenario.guest.memory == GIB
+    assert "three guests are held at once" in said
+    fixed, _ = with_memory(native, 4 * GIB)
+    with pytest.raises(HostError, match=r"a guest of 4.0 GiB is too big for this machine: three"):
+        fitted(fixed, 12 * GIB)
+
+
 def test_what_fits_is_left_alone() -> None:
     assert fitted(SEED, 1024 * GIB) == (SEED, "")
 

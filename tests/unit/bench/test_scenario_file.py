@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def test_the_seed_is_what_qemu_documents() -> None:
         ("zstd", 1, 8),
         ("none", None, 8),
     ]
-    assert set(shipped()) == {"default", "dirtying", "seed", "thin-link"}
+    assert set(shipped()) == {"default", "dirtying", "native", "seed", "thin-link"}
 
 
 def test_defaults() -> None:
@@ -95,7 +96,7 @@ def test_files_are_found_from_the_scenarios_folder() -> None:
         ('["none"]', '["none"]\nchannels = [true]', "cases[0].channels must be a list of whole"),
         ('["none"]', '["none", "none"]', "cases have none (relay pair) twice"),
         ('["relay pair"]', '["pigeon"]', "cases[0].routes must be a list of"),
-        ('["relay pair"]', '["native"]', "cases[0].routes must be a list of"),
+        ('["relay pair"]', '["nativ"]', "cases[0].routes must be a list of"),
         ("[[cases]]", "[cases]", "cases must be an array of tables"),
         ("[guest]", "repeats = 2\n[guest]", "repeats must be a whole number from 3 to 100"),
         ("[guest]", "link = 3\n[guest]", "link must be a table"),
@@ -126,3 +127,13 @@ def test_a_path_that_is_not_there_and_a_name_that_nobody_knows(tmp_path: Path) -
         find_scenario(str(tmp_path / "own.toml"))
     (tmp_path / "own.toml").write_text(LEAST)
     assert find_scenario(str(tmp_path / "own.toml")).name == "own"
+
+
+def test_native_stands_beside_an_idle_guest_of_a_qemu() -> None:
+    scenario = find_scenario("native")
+    assert {case.route for case in scenario.cases} == {"QEMU built-in", "native"}
+    assert scenario.held == 3
+    raw = (files("ramferry.bench") / "scenarios" / "native.toml").read_text()
+    dirty = raw.replace("scalable = true", 'dirty-rate = "10M"')
+    with pytest.raises(UsageError, match="without a dirty-rate only"):
+        parse(dirty.encode(), "own.toml", Path())
