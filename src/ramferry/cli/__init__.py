@@ -64,6 +64,9 @@ def main() -> NoReturn:
         # what is left in its buffer would fail again at the end and become the exit code
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - lives as long as the process
         sys.exit(HostError.exit_code)
+    except MemoryError as error:
+        print(f"ramferry: not enough memory: {error or 'none is left'}", file=sys.stderr)
+        sys.exit(HostError.exit_code)
     except RamferryError as error:
         print(f"ramferry: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -7,12 +7,13 @@ import threading
 from pathlib import Path
 
 import click
+import psutil
 
 from ramferry.bench.fill import data_files, fill
 from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.params import RATE, SIZE, accelerator_option
 from ramferry.control.qmp import parse_uri
-from ramferry.errors import MigrationFailed, UsageError
+from ramferry.errors import HostError, MigrationFailed, UsageError
 from ramferry.guest.errors import MonitorError
 from ramferry.guest.monitor import Monitor
 from ramferry.guest.uri import parse
@@ -100,6 +101,7 @@ def command(
     address = None if qmp is None else _monitor_address(qmp)
     if address is None and incoming in (None, "defer"):
         raise UsageError("nobody could reach this guest: name a monitor with --qmp qmp:PATH")
+    _check_room(memory)
     vm = Vm(GuestSettings(memory, work, tracker, accelerator), incoming=incoming is not None)
     try:
         if incoming is None:
@@ -109,6 +111,16 @@ def command(
         vm.close()
     if vm.failure:
         raise MigrationFailed(f"the guest did not arrive: {vm.failure}")
+
+
+def _check_room(memory: int) -> None:
+    """:raise HostError: a guest that fills its memory would be killed, or others for it."""
+    left = psutil.virtual_memory().available
+    if memory > left:
+        raise HostError(
+            f"this host has {left >> 20} MiB of memory left, and the guest's RAM takes"
+            f" {memory >> 20} MiB"
+        )
 
 
 def _workload(pattern: str, rate: float, changed: int) -> Workload:
@@ -124,6 +136,8 @@ def _fill(vm: Vm, fills: str) -> None:
     if fills == "zero":
         return
     files: tuple[Path, ...] = () if fills == "generator" else data_files(fills, "--fill")
+    if not files and fills != "generator":
+        raise UsageError("--fill names no file: leave it out for generated data")
     for block in vm.ram.blocks.values():
         fill(block.pages.reshape(-1), files=files, low=0)
 
@@ -150,4 +164,5 @@ def _listen(vm: Vm, uri: str) -> None:
     try:
         vm.migrate_incoming(parse(uri))
     except MonitorError as error:
-        raise UsageError(str(error)) from error
+        kind = HostError if isinstance(error.__cause__, HostError) else UsageError
+        raise kind(str(error)) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -145,6 +146,9 @@ def test_other_memory_is_refused() -> None:
         (["--incoming", "foo:1"], "unknown migration protocol: foo:1"),
         (["--qmp", "qmp:/nowhere/x"], "/nowhere/x"),
         (["--qmp", "qmp:/tmp/x", "--fill", "/nowhere/x"], "--fill names /nowhere/x"),
+        (["--qmp", "qmp:/tmp/x", "--fill", ":"], "--fill names no file"),
+        (["--qmp", "qmp:/tmp/x", "--memory", "65536G"], "and the guest's RAM takes 67108864 MiB"),
+        (["--incoming", "unix:/nowhere/x"], "cannot listen on unix:/nowhere/x"),
     ],
 )
 def test_a_command_line_that_makes_no_sense(options: list[str], sentence: str) -> None:
@@ -158,6 +162,26 @@ def test_a_command_line_that_makes_no_sense(options: list[str], sentence: str) -
     assert done.returncode in (2, 8)
     assert sentence in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_memory_that_is_limited_is_a_sentence() -> None:
+    """Some of numpy's memory was not there: no traceback, and the host's exit code."""
+    limit = 600 << 20
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "ramferry", "guest", "--memory", "480M", "--qmp", "qmp:/nowhere/x"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        preexec_fn=limited,
+    )
+    assert done.returncode == 8, done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "memory" in done.stderr
 
 
 def test_a_guest_ends_by_signal_without_a_trace(tmp_path: Path) -> None:
