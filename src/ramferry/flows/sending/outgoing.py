@@ -6,6 +6,7 @@ before its SYNCs, and those before its mark on main (``docs/wire-format.md``).
 
 from __future__ import annotations
 
+import errno
 import socket
 import threading
 import time
@@ -25,6 +26,10 @@ from ramferry.wire.return_path import ReturnPathParser, Shut
 
 _LOOK: Final = 0.1
 """Seconds between two looks at the rate while batches are sent."""
+
+_UNREACHABLE: Final = frozenset(
+    {errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN}
+)
 
 
 class Outgoing:
@@ -214,5 +219,8 @@ class Outgoing:
             except BlockingIOError:  # nothing to say is no fault
                 if self.error is not None:
                     return b""
-            except OSError:
+            except OSError as error:
+                if error.errno in _UNREACHABLE:
+                    # not the destination's doing: its log would say nothing
+                    self.abort(MigrationFailed(f"main: the network failed: {error.strerror}"))
                 return b""
