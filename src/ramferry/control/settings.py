@@ -92,9 +92,9 @@ def save_settings(facts: QemuFacts, channels: int, *, pause: bool) -> Settings:
     return Settings(capabilities, parameters)
 
 
-def restore_settings(facts: QemuFacts, channels: int) -> Settings:
+def restore_settings(facts: QemuFacts, method: str, channels: int) -> Settings:
     """What a destination needs whose guest comes out of a file."""
-    return Settings(_capabilities(facts), _multifd("none", channels))
+    return Settings(_capabilities(facts), _multifd(method, channels))
 
 
 def _multifd(method: str, channels: int) -> dict[str, int | str]:

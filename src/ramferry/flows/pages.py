@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ramferry.codec.base import Buffer
 from ramferry.errors import RamferryError
 from ramferry.wire.events import RamBlock
 from ramferry.wire.ram import Mode
@@ -34,6 +35,9 @@ class Pages:
     data: memoryview
     """The normal pages' bytes one after another, of format ``B``; valid until the next call of
     whoever handed them out."""
+    payload: Sequence[Buffer] = ()
+    """Their payload by the channel's method, where whoever handed them out has it; ``data`` is
+    empty then."""
 
 
 class Batch(Protocol):

@@ -24,6 +24,7 @@ from ramferry.flows.archive.format import (
     crc32,
     pack_directory,
     pack_footer,
+    pack_numbers,
 )
 from ramferry.flows.pages import MainStream, Offsets, Pages, StreamHead
 from ramferry.transport.safefile import SafeFile
@@ -118,7 +119,7 @@ class ArchiveSink:
             "between": self._part(stream.between),
             "tail": self._part(stream.tail),
             "chunks": self._part(np.array(self._chunks, CHUNK).tobytes()),
-            "pages": self._part(b"".join(numbers.tobytes() for numbers in self._pages)),
+            "pages": self._part(pack_numbers(self._pages)),
             "newest": self._part(self._newest_copies()),
             "zero": self._part(self._zero_pages()),
         }
