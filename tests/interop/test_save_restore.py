@@ -57,11 +57,12 @@ def saved(qemu: Qemu, file: Path, *options: object) -> None:
 )
 def test_a_paused_guest_comes_back(pair: Pair, tmp_path: Path, method: str, channels: int) -> None:
     file = tmp_path / "state"
-    with Qemu(pair.source, MEMORY) as source:
+    uuid = ("-uuid", "00112233-4455-6677-8899-aabbccddeeff")  # both ends compare it
+    with Qemu(pair.source, MEMORY, options=uuid) as source:
         fill(source.ram)
         saved(source, file, "--method", method, "--channels", channels)
         assert run_state(source) == "postmigrate"
-        with waiting(pair) as destination:
+        with waiting(pair, options=uuid) as destination:
             destination.ram[LOW_MEMORY:] = 0x5A  # zero pages are restored, not assumed
             ended = run("restore", file, destination.uri, "--channels", channels, "--json", "-")
             assert ended.returncode == 0, ended.stderr

@@ -122,7 +122,10 @@ class Sink(Protocol):
         """Take pages that came on main: zero pages of QEMU before 9.0, and small blocks."""
 
     def mark(self, index: int) -> None:
-        """Sync mark ``index``: all that came before it has been taken, and every channel waits."""
+        """Sync mark ``index``: all that came before it has been taken, and every channel waits.
+
+        Not called for a source without multifd channels.
+        """
 
     def finish(self, stream: MainStream) -> None:
         """The stream was read to its end: load the device state, make a file durable.

@@ -126,3 +126,14 @@ def test_a_destination_is_told_in_which_method_a_file_comes() -> None:
     wanted = restore_settings(FACTS, "zstd", 3)
     assert wanted.parameters == {"multifd-channels": 3, "multifd-compression": "zstd"}
     assert wanted.capabilities["return-path"] is True
+
+
+def test_a_save_without_channels_sends_its_pages_on_main() -> None:
+    facts = replace(FACTS, capabilities={**FACTS.capabilities, "multifd": True})
+    wanted = save_settings(facts, 0, pause=False)
+    assert wanted.parameters == {"max-bandwidth": 0}
+    assert wanted.capabilities["multifd"] is False
+    assert wanted.capabilities["return-path"] is True
+    wanted = save_settings(facts, 3, pause=False)
+    assert wanted.parameters["multifd-channels"] == 3
+    assert wanted.capabilities["multifd"] is True

@@ -59,10 +59,10 @@ def receive(folder: Path, script: Script, sink: Sink, **settings: object) -> Rec
     return results[0]
 
 
-def saved(folder: Path, script: Script, method: str = "qatzip") -> Path:
+def saved(folder: Path, script: Script, method: str = "qatzip", **settings: object) -> Path:
     path = folder / "state"
     with SafeFile(path, replace=True, like=None) as file:
-        result = receive(folder, script, ArchiveSink(file, method, None))
+        result = receive(folder, script, ArchiveSink(file, method, None), **settings)
         assert result.completed, result.error
     return path
 
@@ -103,6 +103,25 @@ def test_what_was_saved_is_restored(tmp_path: Path, method: str, mode: str) -> N
     assert destination.faults == []
     assert destination.memory == script.memory
     assert destination.uuids == {bytes(range(16))}
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(("pages", "zeros", "packets"), [(60, 0, 4), (3, 20, 5), (1, 1, 100)])
+def test_pages_that_come_on_main_are_saved_by_several_threads(
+    tmp_path: Path, threads: int, pages: int, zeros: int, packets: int
+) -> None:
+    # most pages come in several rounds, with and without content
+    plain = Guest(channels=0, mode="section", rounds=6, packets=packets, pages=pages, zeros=zeros)
+    script = Script(plain)
+    uuid = bytes(range(16))
+    path = saved(tmp_path, script, "zstd", channels=0, threads=threads, uuid=uuid)
+    with Archive(path) as archive:
+        assert archive.directory.uuid == uuid.hex()
+        assert int(archive.chunks["pages"].sum()) == 6 * packets * pages
+    restored = Script(Guest(method="none", uuid=uuid))
+    destination = replayed(tmp_path, path, restored, method="zstd")
+    assert destination.complete
+    assert destination.memory == script.memory
 
 
 @pytest.mark.parametrize("rounds", [1, 5])

@@ -105,7 +105,8 @@ class Archive:
     def framed_for(self, methods: Collection[str]) -> bool:
         """Whether a QEMU with these methods inflates the chunks itself.
 
-        On 2 cores the whole restore takes TODO of the time that it takes to inflate them here.
+        2 GiB of Silesia data take 4.9 s of CPU at both ends so, and 5.5 s where they are inflated
+        here and sent as pages (QEMU 10.0, 2 cores; ``exec:zstd -dc``: 8.0 s).
         """
         return self.directory.method == FRAMES and FRAMES in methods
 

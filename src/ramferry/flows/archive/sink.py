@@ -154,13 +154,15 @@ class ArchiveSink:
 
     def _newest_copies(self) -> bytes:
         """A bit for each page of each chunk, in their order: whether there is no newer copy."""
-        bits = [
-            self._newest[chunk[3]][numbers] == index
-            for index, (chunk, numbers) in enumerate(
-                zip(self._chunks, self._pages, strict=True), start=1
-            )
-        ]
-        return np.packbits(np.concatenate(bits)).tobytes() if bits else b""
+        chunks = np.array(self._chunks, CHUNK)
+        numbers = np.concatenate([np.empty(0, PAGE_NUMBER), *self._pages])
+        index = np.repeat(np.arange(1, len(chunks) + 1, dtype=np.uint32), chunks["pages"])
+        block = np.repeat(chunks["block"], chunks["pages"])
+        bits = np.zeros(len(numbers), np.bool_)
+        for number, newest in enumerate(self._newest):
+            here = block == number
+            bits[here] = newest[numbers[here]] == index[here]
+        return np.packbits(bits).tobytes()
 
     def _zero_pages(self) -> bytes:
         """A bit for each page of each block: whether it is zero."""
