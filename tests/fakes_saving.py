@@ -13,6 +13,7 @@ from fakes_wire import Do, Guest, Script
 from ramferry.transport.address import UnixAddress
 
 PAUSE = "pause-before-switchover"
+UUID = "00112233-4455-6677-8899-aabbccddeeff"
 
 
 class SavingQemu(FakeQemu):
@@ -29,6 +30,7 @@ class SavingQemu(FakeQemu):
         self._channels = channels
         self._stream: FakeSource | None = None
         self._waits, self._let_go, self._cancelled = (threading.Event() for _ in range(3))
+        options.setdefault("version", (10, 0, 13))
         super().__init__(path, capabilities=capabilities, **options)
 
     def close(self) -> None:
@@ -49,12 +51,20 @@ class SavingQemu(FakeQemu):
             raise OSError
 
     def _do_migrate(self, **arguments: Any) -> dict[str, Any]:
-        script = Script(Guest(method="none", channels=self._channels))
+        multifd = self.capabilities["multifd"]
+        script = Script(
+            Guest(method="none", channels=self._channels)
+            if multifd
+            else Guest(channels=0, mode="section", zeros=3)
+        )
         script.insert(script.find("end"), Do(self._pause))
         address = UnixAddress(arguments["uri"].removeprefix("unix:"))
         self._let_go.clear()
         self._stream = FakeSource(address, script)
         return {}
+
+    def _do_query_uuid(self) -> dict[str, Any]:
+        return {"UUID": UUID}
 
     def _do_migrate_continue(self, **_: Any) -> dict[str, Any]:
         self._let_go.set()

@@ -127,6 +127,7 @@ class Guest:
     method: str = "zlib"
     level: int | None = None
     channels: int = 2
+    """0: all pages come on main, as of a source without multifd."""
     mode: Mode = "round"
     page_size: int = 4096
     rounds: int = 3
@@ -165,6 +166,10 @@ def page(chance: random.Random, size: int) -> bytes:
     return (word * (size // len(word) + 1))[:size]
 
 
+ZERO_RECORD, PAGE_RECORD, CONTINUE_RECORD = 0x02, 0x08, 0x20
+"""Flags of ram's records on main."""
+
+
 class Script:
     """The steps of one whole migration, and the memory that it must produce."""
 
@@ -193,9 +198,9 @@ class Script:
         self._main(ram_start(block_list(guest.blocks) + self._mark()), "start")
         for _ in range(guest.rounds - 1):
             self._round(data=True)
-            self._main(ram_part(self._mark()), "part")
+            self._main(ram_part(self._records() + self._mark()), "part")
         self._round(data=True)
-        self._main(ram_end(self._mark()), "end")
+        self._main(ram_end(self._records() + self._mark()), "end")
         self._device_state()
         self._main(device(7) + device(8, b"cpu", 3000) + end_of_stream(), "tail")
 
@@ -216,6 +221,23 @@ class Script:
             stale = 4711 if guest.stale_size else 0
             raw = ram_header(page_size=guest.page_size, flags=flags, payload_size=stale)
             self.steps.append(Step(channel, bytes(raw), "sync" if flags else "empty"))
+
+    def _records(self) -> bytes:
+        """A round's pages on main; none where there are channels."""
+        guest, places, raw, rest = self.guest, self._places(), b"", 0
+        for _ in range(0 if guest.channels else guest.packets):
+            for flags, count in ((PAGE_RECORD, guest.pages), (ZERO_RECORD, guest.zeros)):
+                for name, at in (next(places) for _ in range(count)):
+                    zero = flags == ZERO_RECORD
+                    content = (
+                        bytes(guest.page_size) if zero else page(self._chance, guest.page_size)
+                    )
+                    self.memory[name][at : at + guest.page_size] = content
+                    raw += (at | flags | rest).to_bytes(8, "big")
+                    raw += b"" if rest else bytes([len(name)]) + name.encode()
+                    raw += b"\0" if zero else content
+                    rest = CONTINUE_RECORD
+        return raw
 
     def _places(self) -> Iterator[tuple[str, int]]:
         """Pages in some order, none twice: between two marks a page occurs once."""

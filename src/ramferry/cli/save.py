@@ -43,7 +43,8 @@ was; 8 this host refuses (disk full); 9 the QEMU stopped answering."""
     type=click.IntRange(1, 255),
     default=4,
     show_default=True,
-    help="multifd-channels from the QEMU, each with a thread that compresses.",
+    help="Threads that compress, each with a multifd channel from QEMU 8.1 on; older ones send "
+    "one stream.",
 )
 @click.option(
     "--resume",

@@ -6,6 +6,7 @@ from typing import Final
 
 import zstandard
 
+from ramferry.codec.base import Buffer
 from ramferry.errors import CorruptDataError
 
 MAX_BLOCKS: Final = 4096
@@ -15,8 +16,23 @@ _BLOCK_HEADER_BYTES: Final = 3
 _CHECKSUM_BYTES: Final = 4
 _RLE_BLOCK: Final = 1
 
+_SINGLE_SEGMENT: Final = bytes.fromhex("28 b5 2f fd a0")
+"""Magic number, and a descriptor that announces a content size of 4 bytes and no window."""
+_BLOCK_BYTES: Final = 128 * 1024
+"""The most that a block may hold."""
+
 _EMPTY_RAW_BLOCK: Final = b"\0\0\0"
 _EMPTY_SKIPPABLE_FRAME: Final = bytes.fromhex("50 2a 4d 18 00 00 00 00")
+
+
+def raw_frame(content: memoryview) -> list[Buffer]:
+    """A complete frame that holds ``content`` (not empty, of format ``B``) as it is, uncopied."""
+    parts: list[Buffer] = [_SINGLE_SEGMENT + len(content).to_bytes(4, "little")]
+    for first in range(0, len(content), _BLOCK_BYTES):
+        block = content[first : first + _BLOCK_BYTES]
+        last = first + len(block) == len(content)
+        parts += [(len(block) << 3 | last).to_bytes(_BLOCK_HEADER_BYTES, "little"), block]
+    return parts
 
 
 class BlockWalk:

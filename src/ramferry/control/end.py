@@ -71,9 +71,9 @@ class QemuEnd:
         """Run one QMP command, as ``Qmp.execute``."""
         return self._qmp.execute(command, arguments)
 
-    def wait_for_event(self, seconds: float) -> None:
-        """Return when QEMU announces something, or after ``seconds``."""
-        self._qmp.events(seconds)
+    def wait_for_event(self, seconds: float) -> bool:
+        """Return when QEMU announces something, or after ``seconds``; whether it did."""
+        return bool(self._qmp.events(seconds))
 
     def apply(self, wanted: Settings) -> None:
         """Set what differs from ``wanted``; ``restore`` sets it back.

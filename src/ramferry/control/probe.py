@@ -1,7 +1,8 @@
 """What a QEMU can do and where it stands, asked of it instead of guessed from its version.
 
-The version decides two things only: 7.2 takes the zlib and zstd levels and does not use them, and
-it counts multifd bytes before compression. No reply shows that.
+The version decides three things only: 7.2 takes the zlib and zstd levels and does not use them, it
+counts multifd bytes before compression, and it spins while its channels are busy. No reply shows
+that.
 """
 
 from __future__ import annotations
@@ -56,6 +57,14 @@ class QemuFacts:
     def heeds_levels(self) -> bool:
         """False where the zlib and zstd levels are accepted and ignored (before 9.0)."""
         return self.version >= (9, 0, 0)
+
+    @property
+    def spins(self) -> bool:
+        """True where the migration thread keeps a core busy while every channel is (before 8.1).
+
+        Each sync leaves it as many turns as there are channels that it need not wait for.
+        """
+        return self.version < (8, 1, 0)
 
     @property
     def counts_wire_bytes(self) -> bool:

@@ -81,10 +81,13 @@ def destination_settings(facts: QemuFacts, route: Route, wish: Wish, source: Qem
 def save_settings(facts: QemuFacts, channels: int, *, pause: bool) -> Settings:
     """What a source needs whose guest goes into a file on its own host, at full speed.
 
+    :param channels: multifd channels; 0: the pages come on main.
     :param pause: whether it is to wait before the switchover, for somebody who lets it go on.
     """
-    parameters = _multifd("none", channels) | {"max-bandwidth": 0}
-    capabilities = _capabilities(facts) | _announcing(facts)
+    parameters: dict[str, int | str] = {"max-bandwidth": 0}
+    if channels:
+        parameters |= _multifd("none", channels)
+    capabilities = _capabilities(facts) | {"multifd": channels > 0} | _announcing(facts)
     if pause or PAUSE in facts.capabilities:
         capabilities[PAUSE] = pause
     if ACK in facts.capabilities:
@@ -92,9 +95,9 @@ def save_settings(facts: QemuFacts, channels: int, *, pause: bool) -> Settings:
     return Settings(capabilities, parameters)
 
 
-def restore_settings(facts: QemuFacts, channels: int) -> Settings:
+def restore_settings(facts: QemuFacts, method: str, channels: int) -> Settings:
     """What a destination needs whose guest comes out of a file."""
-    return Settings(_capabilities(facts), _multifd("none", channels))
+    return Settings(_capabilities(facts), _multifd(method, channels))
 
 
 def _multifd(method: str, channels: int) -> dict[str, int | str]:

@@ -39,6 +39,6 @@ def gather(session: Migration, lobby: Lobby, roster: Roster) -> None:
     except MigrationFailed as error:
         session.fail(error)
         return
-    session.uuid = roster.uuid
+    session.uuid = roster.uuid or session.uuid
     session.gate.expect(roster.ids)
     session.gathered.set()

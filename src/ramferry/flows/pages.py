@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ramferry.codec.base import Buffer
 from ramferry.errors import RamferryError
 from ramferry.wire.events import RamBlock
 from ramferry.wire.ram import Mode
@@ -34,6 +35,9 @@ class Pages:
     data: memoryview
     """The normal pages' bytes one after another, of format ``B``; valid until the next call of
     whoever handed them out."""
+    payload: Sequence[Buffer] = ()
+    """Their payload by the channel's method, where whoever handed them out has it; ``data`` is
+    empty then."""
 
 
 class Batch(Protocol):
@@ -118,7 +122,10 @@ class Sink(Protocol):
         """Take pages that came on main: zero pages of QEMU before 9.0, and small blocks."""
 
     def mark(self, index: int) -> None:
-        """Sync mark ``index``: all that came before it has been taken, and every channel waits."""
+        """Sync mark ``index``: all that came before it has been taken, and every channel waits.
+
+        Not called for a source without multifd channels.
+        """
 
     def finish(self, stream: MainStream) -> None:
         """The stream was read to its end: load the device state, make a file durable.

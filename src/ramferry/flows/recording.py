@@ -16,7 +16,7 @@ from ramferry.wire.events import (
     Configuration,
     EndOfStream,
     MainEvent,
-    Page,
+    PageRun,
     SyncMark,
     ZeroPages,
 )
@@ -125,9 +125,8 @@ class Recording:
                 self.rounds += 1
             case ZeroPages():
                 self.blocks[event.block].take(none, event.offsets, 0)
-            case Page():
-                place = np.array([event.offset], np.uint64)
-                self.blocks[event.block].take(place, none, len(event.data))
+            case PageRun():
+                self.blocks[event.block].take(event.offsets, none, event.content.size)
             case EndOfStream() if event.vmdesc_length:
                 end = len(tail) - (size - event.end)
                 self.devices = devices_of(bytes(tail[end - event.vmdesc_length : end]))

@@ -11,7 +11,7 @@ class Roster:
 
     def __init__(self, wanted: int | None) -> None:
         self.wanted = wanted
-        """multifd-channels where the caller knows it."""
+        """multifd-channels where the caller knows it; 0: a source without multifd."""
         self.ids: set[int] = set()
         self.uuid = b""
         """Of the channels' initial packets, which all have the same; empty before the first."""
@@ -21,7 +21,7 @@ class Roster:
 
         :raise RemoteProtocolError: it cannot belong to this migration.
         """
-        limit = self.wanted or MAX_CHANNELS
+        limit = MAX_CHANNELS if self.wanted is None else self.wanted
         try:
             if initial.channel_id >= limit:
                 raise RemoteProtocolError(f"a channel id below {limit}", f"id {initial.channel_id}")
@@ -50,11 +50,11 @@ class Roster:
 
         :raise MigrationFailed: there is none, or one is missing.
         """
-        if not self.ids:
+        if not self.ids and self.wanted != 0:
             raise MigrationFailed(
                 "the source opened no multifd channel: set the multifd capability on both QEMUs "
                 "and migrate again"
             )
-        missing = sorted(set(range(max(self.ids))) - self.ids)
+        missing = sorted(set(range(max(self.ids, default=0))) - self.ids)
         if missing:
             raise MigrationFailed(f"multifd channels {missing} never came, though later ones did")

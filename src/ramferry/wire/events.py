@@ -116,12 +116,15 @@ class ZeroPages(MainEvent):
 
 
 @dataclass(frozen=True, slots=True)
-class Page(MainEvent):
-    """One page with content; only from a parser that was asked for pages."""
+class PageRun(MainEvent):
+    """Pages with content, of one block; only from a parser that was asked for pages."""
 
     block: str
-    offset: int
-    data: bytes
+    offsets: NDArray[np.uint64]
+    """In the order of the stream."""
+    content: NDArray[np.uint8]
+    """A row for each page. The rows do not lie side by side, and are valid as long as the bytes
+    that were fed."""
 
 
 @dataclass(frozen=True, slots=True)

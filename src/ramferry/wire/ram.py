@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from ramferry.wire.events import BlockList, MainEvent, Page, RamBlock, SyncMark, ZeroPages
+from ramferry.wire.events import BlockList, MainEvent, PageRun, RamBlock, SyncMark, ZeroPages
 from ramferry.wire.layout import MAX_BLOCKS, RECORD_SIZE, RamFlag
 from ramferry.wire.source import ByteSource, Parse
 
@@ -17,6 +17,7 @@ Mode = Literal["section", "round"]
 _ZERO_RECORD: Final = RECORD_SIZE + 1
 """Bytes of a zero page's record whose block is the one before: the word and a fill byte of 0."""
 _ZERO_FLAGS: Final = RamFlag.ZERO | RamFlag.CONTINUE
+_PAGE_FLAGS: Final = RamFlag.PAGE | RamFlag.CONTINUE
 _FIRST_WINDOW: Final = 128
 """Records looked at first; the window doubles while all of them match, so that streams that mix
 zero pages with others never look at the same byte more than a few times."""
@@ -46,6 +47,19 @@ def zero_run(view: memoryview, at: int, page_size: int, used_length: int) -> int
         at += count * _ZERO_RECORD
         window *= 2
     return found
+
+
+def page_run(view: memoryview, at: int, page_size: int, used_length: int) -> int:
+    """Count the records of pages with content, as ``zero_run`` those of zero pages."""
+    stride = RECORD_SIZE + page_size
+    count = (len(view) - at) // stride
+    if count <= 0:
+        return 0
+    words = np.ndarray(count, ">u8", view, at, (stride,)).astype(np.uint64)
+    wrong = (words & np.uint64(page_size - 1)) != _PAGE_FLAGS
+    wrong |= words >= used_length
+    first = int(wrong.argmax())
+    return first if wrong[first] else count
 
 
 class RamReader:
@@ -146,12 +160,31 @@ class RamReader:
         self.zero_pages += run
 
     def _page(self, block: RamBlock, start: int, offset: int) -> Parse[None]:
-        if self._give_pages:
-            data = yield from self._source.take(self.page_size)
-            self._emit(Page(start, self._source.offset, block.name, offset, data))
-        else:
+        if not self._give_pages:
             yield from self._source.skip(self.page_size)
-        self.pages += 1
+            self.pages += 1
+        elif self._source.available >= self.page_size:
+            self._pages_at_hand(block, start, offset)
+        else:
+            data = yield from self._source.take(self.page_size)
+            content = np.frombuffer(data, np.uint8).reshape(1, -1)
+            offsets = np.array([offset], np.uint64)
+            self._emit(PageRun(start, self._source.offset, block.name, offsets, content))
+            self.pages += 1
+
+    def _pages_at_hand(self, block: RamBlock, start: int, offset: int) -> None:
+        """Read a page whose record's word was read, and all whole ones that follow it."""
+        source, page = self._source, self.page_size
+        stride, behind = RECORD_SIZE + page, source.pos + page
+        run = page_run(source.view, behind, page, block.used_length)
+        offsets = np.empty(1 + run, np.uint64)
+        offsets[0] = offset
+        words = np.ndarray(run, ">u8", source.view, behind, (stride,))
+        np.bitwise_and(words, np.uint64(-page & (1 << 64) - 1), out=offsets[1:])
+        content = np.ndarray((1 + run, page), np.uint8, source.view, source.pos, (stride, 1))
+        source.pos = behind + run * stride
+        self._emit(PageRun(start, source.offset, block.name, offsets, content))
+        self.pages += 1 + run
 
     def _xbzrle(self, _block: RamBlock, _start: int, _offset: int) -> Parse[None]:
         if self._give_pages:

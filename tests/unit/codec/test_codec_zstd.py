@@ -7,7 +7,7 @@ import zstandard
 
 from codec_samples import PAGE, decoded, encoded, packets, sample_pages
 from ramferry.codec.base import PACKET_BYTES
-from ramferry.codec.zstd import ZstdDecoder, ZstdEncoder
+from ramferry.codec.zstd import ZstdDecoder, ZstdEncoder, ZstdFrameEncoder
 from ramferry.errors import CorruptDataError
 
 MAGIC = bytes.fromhex("28 b5 2f fd")
@@ -143,3 +143,12 @@ def test_the_callers_buffers_are_free_afterwards(payload: bytes) -> None:
             assert payload != FIRST
     received.clear()  # BufferError while anything still points into it
     out.clear()
+
+
+@pytest.mark.parametrize("level", [0, 1, 3, 20])
+def test_a_frame_for_each_packet_needs_nothing_before_it(level: int) -> None:
+    encoder, decoder = ZstdFrameEncoder(level), ZstdDecoder()
+    frames = [(encoded(encoder, pages), pages) for pages in packets(4)]
+    for frame, pages in reversed(frames):
+        assert zstandard.decompress(frame) == pages
+        assert decoded(decoder, frame, len(pages)) == pages

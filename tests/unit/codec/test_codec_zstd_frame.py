@@ -4,7 +4,8 @@ import pytest
 import zstandard
 
 from codec_samples import sample_pages
-from ramferry.codec.zstd_frame import MAX_BLOCKS, BlockWalk
+from ramferry.codec.base import PACKET_BYTES
+from ramferry.codec.zstd_frame import MAX_BLOCKS, BlockWalk, raw_frame
 from ramferry.errors import CorruptDataError
 
 HEADER = bytes.fromhex("28 b5 2f fd 00 48")
@@ -69,3 +70,22 @@ def test_every_cut_of_a_real_frame_is_noticed() -> None:
             continue
         whole.append(end)
     assert whole == [zstandard.frame_header_size(frame), len(frame)]
+
+
+def test_a_frame_of_uncompressed_blocks_literally() -> None:
+    content = memoryview(b"abc")
+    parts = raw_frame(content)
+    assert b"".join(parts) == bytes.fromhex("28 b5 2f fd a0 03 00 00 00 19 00 00") + b"abc"
+    assert isinstance(parts[-1], memoryview)
+    assert parts[-1].obj is content.obj
+
+
+@pytest.mark.parametrize("size", [1024, 4096, 131072, 131073, PACKET_BYTES])
+def test_a_frame_of_uncompressed_blocks_is_read_by_the_library(size: int) -> None:
+    content = sample_pages(size // 1024 + 1, 1024, 3)[:size]
+    frame = b"".join(raw_frame(memoryview(content)))
+    assert len(frame) <= size + 9 + 3 * (size // 131072 + 1)
+    assert zstandard.decompress(frame) == content
+    walk = BlockWalk()
+    walk.check(memoryview(frame))
+    walk.check(memoryview(frame))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fakes_saving import PAUSE, SavingQemu
+from fakes_saving import PAUSE, UUID, SavingQemu
 from ramferry.control import save as save_module
 from ramferry.control.hooks import ArchiveHooks
 from ramferry.control.overlays import DiskSnapshot
@@ -66,6 +66,7 @@ Make = Callable[..., Stage]
 @pytest.fixture
 def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     monkeypatch.setattr(save_module, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(save_module, "LOOK_SECONDS", 0.01)
     made: list[SavingQemu] = []
 
     def build(*disks: str, **options: Any) -> Stage:
@@ -259,3 +260,23 @@ def test_every_error_can_be_told_with_overlays(make: Make) -> None:
         told: RamferryError = snapshot.told(kind("why"))
         assert type(told) is kind
         assert re.match(r"why; the guest's disks are on overlays, ", str(told))
+
+
+@pytest.mark.parametrize("version", [(7, 2, 22), (8, 0, 5), (8, 1, 0), (10, 0, 13)])
+def test_a_qemu_that_spins_on_its_channels_gets_none(
+    make: Make, version: tuple[int, int, int]
+) -> None:
+    spins = version < (8, 1)
+    stage = make(version=version, capabilities={"multifd": spins})
+    result = stage.save()
+    assert result.channels == 2
+    assert result.guest_bytes > 0
+    set_ = [
+        asked for command, asked in stage.qemu.executed if command == "migrate-set-capabilities"
+    ]
+    assert {"capability": "multifd", "state": not spins} in set_[0]["capabilities"]
+    assert stage.qemu.capabilities["multifd"] is spins, "set back as it was"
+    with Archive(stage.file) as archive:
+        # no channel tells the guest's UUID where there is none
+        assert archive.directory.uuid == (UUID.replace("-", "") if spins else bytes(16).hex())
+        assert archive.live > 0

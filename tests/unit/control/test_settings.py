@@ -9,6 +9,7 @@ from ramferry.control.settings import (
     capability_list,
     destination_settings,
     difference,
+    restore_settings,
     save_settings,
     source_settings,
 )
@@ -119,3 +120,20 @@ def test_what_a_qemu_lacks_is_set_for_it_to_refuse_and_never_set_back() -> None:
 
 def test_capabilities_as_qmp_takes_them() -> None:
     assert capability_list({"multifd": True}) == [{"capability": "multifd", "state": True}]
+
+
+def test_a_destination_is_told_in_which_method_a_file_comes() -> None:
+    wanted = restore_settings(FACTS, "zstd", 3)
+    assert wanted.parameters == {"multifd-channels": 3, "multifd-compression": "zstd"}
+    assert wanted.capabilities["return-path"] is True
+
+
+def test_a_save_without_channels_sends_its_pages_on_main() -> None:
+    facts = replace(FACTS, capabilities={**FACTS.capabilities, "multifd": True})
+    wanted = save_settings(facts, 0, pause=False)
+    assert wanted.parameters == {"max-bandwidth": 0}
+    assert wanted.capabilities["multifd"] is False
+    assert wanted.capabilities["return-path"] is True
+    wanted = save_settings(facts, 3, pause=False)
+    assert wanted.parameters["multifd-channels"] == 3
+    assert wanted.capabilities["multifd"] is True

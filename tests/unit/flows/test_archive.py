@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fakes_destination import FakeDestination, Habits
@@ -18,8 +20,10 @@ from ramferry.flows.archive.format import (
     Part,
     crc32,
     pack_footer,
+    pack_numbers,
     unpack_directory,
     unpack_footer,
+    unpack_numbers,
 )
 from ramferry.flows.archive.reader import Archive
 from ramferry.flows.archive.replay import replay
@@ -55,25 +59,26 @@ def receive(folder: Path, script: Script, sink: Sink, **settings: object) -> Rec
     return results[0]
 
 
-def saved(folder: Path, script: Script, method: str = "qatzip") -> Path:
+def saved(folder: Path, script: Script, method: str = "qatzip", **settings: object) -> Path:
     path = folder / "state"
     with SafeFile(path, replace=True, like=None) as file:
-        result = receive(folder, script, ArchiveSink(file, method, None))
+        result = receive(folder, script, ArchiveSink(file, method, None), **settings)
         assert result.completed, result.error
     return path
 
 
-def replayed(folder: Path, path: Path, script: Script, habits: Habits | None = None) -> (
-    FakeDestination
-):  # fmt: skip
+def replayed(
+    folder: Path, path: Path, script: Script, habits: Habits | None = None, method: str = "none"
+) -> FakeDestination:
     """Replay a file to a destination that is given back closed."""
     address = UnixAddress(str(folder / "out"))
-    destination = FakeDestination(address, script.guest, "none", habits)
+    destination = FakeDestination(address, script.guest, method, habits)
     uuid = script.guest.uuid
-    settings = SendSettings(address, "none", channels=script.guest.channels, uuid=uuid)
+    settings = SendSettings(address, method, channels=script.guest.channels, uuid=uuid)
     try:
         with Archive(path) as archive, Outgoing(settings) as outgoing:
-            replay(archive, outgoing, lambda: None)
+            assert archive.framed_for({"none", method}) == (method == "zstd")
+            replay(archive, outgoing, lambda: None, framed=method == "zstd")
     finally:
         destination.released.set()
         destination.close()
@@ -100,10 +105,81 @@ def test_what_was_saved_is_restored(tmp_path: Path, method: str, mode: str) -> N
     assert destination.uuids == {bytes(range(16))}
 
 
-def test_every_single_byte_that_is_flipped_is_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(("pages", "zeros", "packets"), [(60, 0, 4), (3, 20, 5), (1, 1, 100)])
+def test_pages_that_come_on_main_are_saved_by_several_threads(
+    tmp_path: Path, threads: int, pages: int, zeros: int, packets: int
+) -> None:
+    # most pages come in several rounds, with and without content
+    plain = Guest(channels=0, mode="section", rounds=6, packets=packets, pages=pages, zeros=zeros)
+    script = Script(plain)
+    uuid = bytes(range(16))
+    path = saved(tmp_path, script, "zstd", channels=0, threads=threads, uuid=uuid)
+    with Archive(path) as archive:
+        assert archive.directory.uuid == uuid.hex()
+        assert int(archive.chunks["pages"].sum()) == 6 * packets * pages
+    restored = Script(Guest(method="none", uuid=uuid))
+    destination = replayed(tmp_path, path, restored, method="zstd")
+    assert destination.complete
+    assert destination.memory == script.memory
+
+
+@pytest.mark.parametrize("rounds", [1, 5])
+def test_zstd_chunks_are_sent_as_they_are(tmp_path: Path, rounds: int) -> None:
+    # with several rounds some chunks hold older copies, which must not be sent
+    script = Script(Guest(method="none", rounds=rounds, pages=40, zeros=9))
+    path = saved(tmp_path, script, "zstd")
+    raw = path.read_bytes()
+    with Archive(path) as archive:
+        chunks = {
+            raw[int(row["offset"]) : int(row["offset"]) + int(row["size"])]
+            for row in archive.chunks
+        }
+        older = any(map(archive.superseded, range(len(archive.directory.blocks))))
+    destination = replayed(tmp_path, path, script, method="zstd")
+    assert destination.complete
+    assert destination.faults == []
+    assert destination.memory == script.memory
+    sent = set(destination.payloads)
+    assert sent & chunks
+    assert older == (rounds > 1) == bool(sent - chunks)
+
+
+def test_only_zstd_goes_to_a_qemu_as_it_is(tmp_path: Path) -> None:
+    for method in METHODS:
+        with Archive(saved(tmp_path, Script(Guest()), method)) as archive:
+            assert archive.framed_for(METHODS) == (method == "zstd")
+            assert not archive.framed_for({"none", "zlib"})
+
+
+def test_page_numbers_are_packed_as_differences() -> None:
+    numbers = [np.array([3, 4, 5], "<u4"), np.array([2, 0xFFFFFFFF], "<u4")]
+    raw = pack_numbers(numbers)
+    literal = bytes.fromhex("03000000 01000000 01000000 fdffffff fdffffff")
+    assert zlib.decompress(raw) == literal
+    assert unpack_numbers(raw, 5).tolist() == [3, 4, 5, 2, 0xFFFFFFFF]
+    assert unpack_numbers(zlib.compress(literal), 5).tolist() == [3, 4, 5, 2, 0xFFFFFFFF]
+    assert len(unpack_numbers(pack_numbers([]), 0)) == 0
+
+
+@pytest.mark.parametrize("count", [0, 4, 6])
+def test_other_page_numbers_than_the_chunks_have_are_refused(count: int) -> None:
+    raw = pack_numbers([np.arange(5, dtype="<u4")])
+    with pytest.raises(CorruptDataError, match=f"{count} page numbers"):
+        unpack_numbers(raw, count)
+    with pytest.raises(CorruptDataError, match="page numbers"):
+        unpack_numbers(raw[:-1], 5)
+    with pytest.raises(CorruptDataError, match="damaged data"):
+        unpack_numbers(b"no zlib data", 5)
+
+
+@pytest.mark.parametrize(("method", "framed"), [("qatzip", False), ("zstd", False), ("zstd", True)])
+def test_every_single_byte_that_is_flipped_is_found(
+    tmp_path: Path, method: str, framed: bool
+) -> None:
     guest = Guest(method="none", page_size=1024, rounds=2, packets=1, pages=2, zeros=1)
     with SafeFile(tmp_path / "state", replace=True, like=None) as file:
-        sink = ArchiveSink(file, "qatzip", None)
+        sink = ArchiveSink(file, method, None)
         assert receive(tmp_path, Script(guest), sink, page_size=1024).completed
     sound = (tmp_path / "state").read_bytes()
     damaged = tmp_path / "damaged"
@@ -111,7 +187,7 @@ def test_every_single_byte_that_is_flipped_is_found(tmp_path: Path) -> None:
 
     def read_all() -> None:
         with Archive(damaged) as archive:
-            for batch in archive.batches():
+            for batch in archive.batches(framed=framed):
                 batch.load(buffer)
 
     damaged.write_bytes(sound)
@@ -154,7 +230,7 @@ def test_a_file_of_somebody_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is no file of ramferry save"):
         Archive(other)
     other.write_bytes(OPENING[:8] + bytes([9]) + bytes(100))
-    with pytest.raises(CorruptDataError, match="a save file of version 1"):
+    with pytest.raises(CorruptDataError, match="a save file of version 2"):
         Archive(other)
 
 

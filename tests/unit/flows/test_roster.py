@@ -71,3 +71,11 @@ def test_a_late_channel_may_be_ours_only_where_its_id_is_new_and_the_number_unkn
     wanted: int | None, late: Initial, ours: bool
 ) -> None:
     assert full(wanted, 0, 1).may_lack(late) is ours
+
+
+def test_a_source_without_multifd_has_no_channel() -> None:
+    roster = full(0)
+    assert roster.full()
+    roster.close()
+    with pytest.raises(RemoteProtocolError, match="expected a channel id below 0"):
+        roster.admit(Initial(OURS, 0))

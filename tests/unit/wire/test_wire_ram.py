@@ -8,10 +8,10 @@ import pytest
 
 from ramferry.errors import RemoteProtocolError
 from ramferry.wire import ram
-from ramferry.wire.events import BlockList, RamBlock
+from ramferry.wire.events import BlockList, PageRun, RamBlock
 from ramferry.wire.layout import MAX_BLOCKS
 from ramferry.wire.main import MainParser
-from ramferry.wire.ram import zero_run
+from ramferry.wire.ram import page_run, zero_run
 from wire_streams import (
     CONFIGURATION,
     CONTINUE,
@@ -316,3 +316,68 @@ def test_a_bad_record_inside_a_run_is_named_where_it_stands() -> None:
     stream.add(record(8000 * PAGE, ZERO | CONTINUE, b"\0"), run_of(100))
     _, error = feed(bytes(stream.data))
     assert error.endswith(f"received {8000 * PAGE:#x} (up to byte {at + 8})")
+
+
+def content(number: int) -> bytes:
+    return number.to_bytes(2, "big") * (PAGE // 2)
+
+
+def pages_of(count: int, first: int = 0) -> bytes:
+    return b"".join(
+        record((first + k) * PAGE, PAGE_FLAG | CONTINUE, content(first + k)) for k in range(count)
+    )
+
+
+@pytest.mark.parametrize("count", [0, 1, 63, 128])
+@pytest.mark.parametrize(
+    "behind",
+    [
+        b"",
+        record(0, PAGE_FLAG | CONTINUE, content(1)[:-1]),
+        record(0, EOS) + bytes(PAGE),
+        record(0, ZERO | CONTINUE, bytes(PAGE)),
+        record(0, PAGE_FLAG, RAM + content(1)),
+        record(0x1000 * PAGE, PAGE_FLAG | CONTINUE, content(1)),
+        record(0, PAGE_FLAG | CONTINUE | 0x800, content(1)),
+    ],
+    ids=["nothing", "a cut", "EOS", "ZERO", "another block", "outside", "unaligned"],
+)
+def test_page_run_stops_before_what_is_no_page_of_the_block(count: int, behind: bytes) -> None:
+    raw = b"abc" + pages_of(count) + behind
+    assert page_run(memoryview(raw), 3, PAGE, 0x1000 * PAGE) == count
+    assert page_run(memoryview(raw), len(raw) + 5, PAGE, 0x1000 * PAGE) == 0
+
+
+@pytest.mark.parametrize("size", [1, 4097, 65536, 1 << 20])
+def test_pages_come_whole_and_in_order_whatever_the_pieces(size: int) -> None:
+    stream = begun(blocks=[(b"pc.ram", 300 * PAGE), (b"rom", 8 * PAGE)])
+    stream.ram(
+        record(0, PAGE_FLAG, RAM + content(0)),
+        pages_of(40, first=1),
+        record(41 * PAGE, ZERO | CONTINUE, b"\0"),
+        pages_of(2, first=42),
+        record(3 * PAGE, PAGE_FLAG, b"\3rom" + content(3)),
+        pages_of(4, first=4),
+        record(50 * PAGE, PAGE_FLAG, RAM + content(50)),
+    )
+    parser, found = MainParser(give_pages=True), []
+    for at in range(0, len(stream.data), size):
+        for event in parser.feed(bytes(stream.data[at : at + size])):
+            if isinstance(event, PageRun):
+                rows = [row.tobytes() for row in event.content]
+                found += [
+                    (event.block, at // PAGE, row)
+                    for at, row in zip(event.offsets.tolist(), rows, strict=True)
+                ]
+    expected = [("pc.ram", k) for k in [*range(41), 42, 43]]
+    expected += [("rom", k) for k in range(3, 8)] + [("pc.ram", 50)]
+    assert found == [(block, k, content(k)) for block, k in expected]
+    assert parser.pages == len(expected)
+
+
+def test_pages_are_not_read_one_by_one() -> None:
+    stream = begun(blocks=[(b"pc.ram", 300 * PAGE)])
+    stream.ram(record(0, PAGE_FLAG, RAM + content(0)), pages_of(200, first=1))
+    events = MainParser(give_pages=True).feed(bytes(stream.data))
+    (run,) = (event for event in events if isinstance(event, PageRun))
+    assert run.content.shape == (201, PAGE)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fakes_wire import block_list, configuration, header, ram_start
-from ramferry.wire.events import Page, SyncMark, ZeroPages
+from ramferry.wire.events import PageRun, SyncMark, ZeroPages
 from ramferry.wire.layout import SectionType
 from ramferry.wire.main import MainParser
 from ramferry.wire.ram import Mode
@@ -47,9 +47,10 @@ def test_the_parser_gives_back_what_was_written(mode: Mode, step: int) -> None:
     zero = [event for event in events if isinstance(event, ZeroPages)]
     assert np.concatenate([event.offsets for event in zero]).tolist() == offsets.tolist()
     assert {event.block for event in zero} == {"pc.ram"}
-    (content,) = (event for event in events if isinstance(event, Page))
-    assert (content.block, content.offset, content.data) == ("pc.ram", 0x2000, page)
-    kinds = [type(event) for event in events if isinstance(event, ZeroPages | Page | SyncMark)]
+    (content,) = (event for event in events if isinstance(event, PageRun))
+    assert (content.block, content.offsets.tolist()) == ("pc.ram", [0x2000])
+    assert content.content.tobytes() == page
+    kinds = [type(event) for event in events if isinstance(event, ZeroPages | PageRun | SyncMark)]
     assert kinds[0] is kinds[-1] is SyncMark, "pages stand among the marks where they came"
     assert parser.mode == mode
 

@@ -1,7 +1,7 @@
 """Compression of one chunk by itself: the multifd methods, of which some keep a stream.
 
 zlib and zstd go on from packet to packet on a channel; a chunk of a file must be readable alone, so
-those get a new encoder or decoder for each.
+zlib gets a new encoder and decoder for each, and zstd writes a complete frame.
 """
 
 from __future__ import annotations
@@ -9,10 +9,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from ramferry.codec import Decoder, Encoder, create_decoder, create_encoder
+from ramferry.codec import Decoder, Encoder, create_decoder, create_encoder, find_method
 from ramferry.codec.base import Buffer
+from ramferry.codec.zstd import ZstdFrameEncoder
 
-_STREAMING: Final = ("zlib", "zstd")
+FRAMES: Final = "zstd"
+"""The method whose chunks are packets of a QEMU's as they are."""
+_STREAMING: Final = "zlib"
 
 
 class ChunkEncoder:
@@ -21,8 +24,10 @@ class ChunkEncoder:
     def __init__(self, method: str, level: int | None, page_size: int) -> None:
         """:raise UsageError: there is no such method, or it has no such level."""
         self._make = partial(create_encoder, method, level, page_size=page_size)
-        self._fresh = method in _STREAMING
-        self.encoder: Encoder = self._make()
+        self._fresh = method == _STREAMING
+        self.encoder: Encoder = (
+            ZstdFrameEncoder(find_method(method).level(level)) if method == FRAMES else self._make()
+        )
 
     def encode(self, pages: memoryview) -> list[Buffer]:
         """As :meth:`codec.base.Encoder.encode`."""
@@ -37,7 +42,7 @@ class ChunkDecoder:
     def __init__(self, method: str, page_size: int) -> None:
         """:raise UsageError: there is no such method."""
         self._make = partial(create_decoder, method, page_size=page_size)
-        self._fresh = method in _STREAMING
+        self._fresh = method == _STREAMING
         self.decoder: Decoder = self._make()
 
     def decode(self, payload: memoryview, out: memoryview) -> None:

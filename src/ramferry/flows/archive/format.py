@@ -6,7 +6,7 @@ Little-endian throughout::
     opening   = "RAMFERRY" u32 version, u32 0                                        16 bytes
     chunk     = one packet's pages, compressed so that nothing else is needed to inflate them
     part      = bytes that the directory names: main's head, between and tail; the chunk table;
-                page numbers; which of them are the newest copies; zero pages
+                page numbers as zlib data; which of them are the newest copies; zero pages
     directory = JSON: the guest, the method, and offset, size and CRC-32 of every part
     footer    = "RAMFERRY" u64 offset, u32 size, u32 CRC-32 of the directory,
                 u64 size of the file, u32 CRC-32 of the footer so far                 36 bytes
@@ -19,16 +19,19 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 import numpy as np
 from isal import isal_zlib
+from numpy.typing import NDArray
 
+from ramferry.codec.zlib import INFLATE_ERROR
 from ramferry.errors import CorruptDataError
 
 MAGIC: Final = b"RAMFERRY"
-VERSION: Final = 1
+VERSION: Final = 2
 OPENING: Final = struct.pack("<8sII", MAGIC, VERSION, 0)
 _FOOTER: Final = struct.Struct("<8sQIIQ")
 FOOTER_SIZE: Final = _FOOTER.size + 4
@@ -80,6 +83,31 @@ class Directory:
     blocks: tuple[Block, ...]
     parts: dict[str, Part] = field(default_factory=dict)
     """"head", "between", "tail", "chunks", "pages", "newest", "zero"."""
+
+
+def pack_numbers(numbers: Sequence[NDArray[np.uint32]]) -> bytes:
+    """Page numbers of all chunks as the differences from one to the next, which compress.
+
+    A guest that was saved while it stood still has chunks of ascending pages: 2 GiB of them take
+    2 kB so, and 2 MiB as they are.
+    """
+    flat = np.concatenate([np.zeros(1, PAGE_NUMBER), *numbers])
+    return bytes(isal_zlib.compress(np.diff(flat).astype(PAGE_NUMBER)))
+
+
+def unpack_numbers(raw: bytes, count: int) -> NDArray[np.uint32]:
+    """What ``pack_numbers`` packed.
+
+    :raise CorruptDataError: they are not ``count`` numbers.
+    """
+    try:
+        stream = isal_zlib.decompressobj()
+        differences = stream.decompress(raw, count * PAGE_NUMBER.itemsize + 1)
+    except INFLATE_ERROR as error:
+        raise CorruptDataError("page numbers", f"damaged data ({error})") from None
+    if not stream.eof or len(differences) != count * PAGE_NUMBER.itemsize:
+        raise CorruptDataError(f"{count} page numbers", "others")
+    return np.cumsum(np.frombuffer(differences, PAGE_NUMBER), dtype=PAGE_NUMBER)
 
 
 def crc32(data: bytes | bytearray | memoryview, start: int = 0) -> int:

@@ -22,11 +22,14 @@ _ZERO_RUN = 1 << 16
 """Zero records sent at once: 590 kB of main."""
 
 
-def replay(archive: Archive, outgoing: Outgoing, progress: Callable[[], None]) -> None:
+def replay(
+    archive: Archive, outgoing: Outgoing, progress: Callable[[], None], *, framed: bool = False
+) -> None:
     """Send everything; returns when the destination has taken the guest over.
 
     :param outgoing: not yet open.
     :param progress: called now and then, in this thread; what it raises ends the migration.
+    :param framed: send the chunks as they are, by method zstd; else inflate them for ``none``.
     :raise CorruptDataError: the file is damaged; nothing was started.
     :raise MigrationFailed: the destination refused the guest.
     """
@@ -38,7 +41,7 @@ def replay(archive: Archive, outgoing: Outgoing, progress: Callable[[], None]) -
         _end_section(outgoing, ram, mode)
         outgoing.main(section(SectionType.PART, ram))
         _send_zeros(archive, outgoing, progress)
-        outgoing.carry(archive.batches(), progress)
+        outgoing.carry(archive.batches(framed=framed), progress)
         _end_section(outgoing, ram, mode)
         outgoing.main(archive.stream.between + section(SectionType.END, ram))
         _end_section(outgoing, ram, mode, synced=False)

@@ -24,6 +24,7 @@ from ramferry.flows.archive.format import (
     crc32,
     pack_directory,
     pack_footer,
+    pack_numbers,
 )
 from ramferry.flows.pages import MainStream, Offsets, Pages, StreamHead
 from ramferry.transport.safefile import SafeFile
@@ -118,7 +119,7 @@ class ArchiveSink:
             "between": self._part(stream.between),
             "tail": self._part(stream.tail),
             "chunks": self._part(np.array(self._chunks, CHUNK).tobytes()),
-            "pages": self._part(b"".join(numbers.tobytes() for numbers in self._pages)),
+            "pages": self._part(pack_numbers(self._pages)),
             "newest": self._part(self._newest_copies()),
             "zero": self._part(self._zero_pages()),
         }
@@ -153,13 +154,15 @@ class ArchiveSink:
 
     def _newest_copies(self) -> bytes:
         """A bit for each page of each chunk, in their order: whether there is no newer copy."""
-        bits = [
-            self._newest[chunk[3]][numbers] == index
-            for index, (chunk, numbers) in enumerate(
-                zip(self._chunks, self._pages, strict=True), start=1
-            )
-        ]
-        return np.packbits(np.concatenate(bits)).tobytes() if bits else b""
+        chunks = np.array(self._chunks, CHUNK)
+        numbers = np.concatenate([np.empty(0, PAGE_NUMBER), *self._pages])
+        index = np.repeat(np.arange(1, len(chunks) + 1, dtype=np.uint32), chunks["pages"])
+        block = np.repeat(chunks["block"], chunks["pages"])
+        bits = np.zeros(len(numbers), np.bool_)
+        for number, newest in enumerate(self._newest):
+            here = block == number
+            bits[here] = newest[numbers[here]] == index[here]
+        return np.packbits(bits).tobytes()
 
     def _zero_pages(self) -> bytes:
         """A bit for each page of each block: whether it is zero."""

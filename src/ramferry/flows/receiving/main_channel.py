@@ -5,11 +5,10 @@ from __future__ import annotations
 import socket
 from typing import Final
 
-import numpy as np
-
 from ramferry.errors import MigrationFailed, PeerTimeout, RemoteProtocolError
 from ramferry.flows.migration import Phase
-from ramferry.flows.pages import Pages, StreamHead
+from ramferry.flows.pages import StreamHead
+from ramferry.flows.receiving.main_pages import Direct, MainPages, Spread
 from ramferry.flows.receiving.reception import Reception
 from ramferry.flows.receiving.verbatim import Verbatim
 from ramferry.transport import sockets
@@ -22,7 +21,7 @@ from ramferry.wire.events import (
     EndOfStream,
     MainEvent,
     NotParsed,
-    Page,
+    PageRun,
     RamEnd,
     Resynchronised,
     SyncMark,
@@ -32,14 +31,18 @@ from ramferry.wire.main import MainParser
 from ramferry.wire.return_path import pong, shut, switchover_ack
 
 _CHUNK: Final = 64 * 1024
+_LARGE_CHUNK: Final = 512 * 1024
+"""Where all pages come on main: a source's socket holds 208 KiB, and each piece costs some 80 µs of
+Python."""
+PATIENCE: Final = 0.01
+"""Seconds that a piece may take to fill where all pages come on main; it delays what a source waits
+for: its answers, and the end."""
 _REFUSED: Final = {
     "POSTCOPY_ADVISE": "this migration may switch to postcopy, which needs a QEMU at its end: "
     "unset the postcopy-ram capability",
     "ENABLE_COLO": "this is a COLO migration, which needs a QEMU at its end: unset x-colo",
     "PACKAGED": "the source switched to postcopy, which needs a QEMU at its end",
 }
-_NONE: Final = np.empty(0, np.uint64)
-_EMPTY: Final = memoryview(b"")
 
 
 class ReceivingMain:
@@ -56,21 +59,34 @@ class ReceivingMain:
         self._blocks: BlockList | None = None
         self._end: int | None = None
         """Where the stream may end."""
+        self._pages: MainPages | None = None
+        """Where they go, from the first mark on."""
 
     def run(self) -> None:
         """Take the stream to its end, have the sink finish, and tell the source."""
-        self._take(memoryview(self._first))
-        buffer = memoryview(bytearray(_CHUNK))
-        while self._end != self._parser.position:
-            count = self._receive(buffer)
-            if not count:
-                raise MigrationFailed("main: the source ended the migration before its end")
-            self._take(buffer[:count])
+        try:
+            self._take_stream()
+        finally:
+            if self._pages is not None:
+                self._pages.close()
         session = self._session
         session.searching = False
         session.sink.finish(self._verbatim.ended())
         if session.advance(Phase.CONFIRMED):
             self._confirm()
+
+    def _take_stream(self) -> None:
+        self._take(memoryview(self._first))
+        large = self._session.settings.threads > 0
+        buffer = memoryview(bytearray(_LARGE_CHUNK if large else _CHUNK))
+        flags = socket.MSG_WAITALL if large else 0
+        while self._end != self._parser.position:
+            count = self._receive(buffer, flags)
+            if not count:
+                raise MigrationFailed("main: the source ended the migration before its end")
+            self._take(buffer[:count])
+        if self._pages is not None:
+            self._pages.settle()
 
     def _confirm(self) -> None:
         try:
@@ -84,12 +100,15 @@ class ReceivingMain:
         # the end of a good migration: the source closes when it has heard
         sockets.finish_sending(self._source)
 
-    def _receive(self, buffer: memoryview) -> int:
-        """The next bytes of the stream, as many as there are; 0 at its end."""
+    def _receive(self, buffer: memoryview, flags: int) -> int:
+        """The next bytes of the stream, as many as there are; 0 at its end.
+
+        :param flags: with ``MSG_WAITALL`` those of up to ``PATIENCE`` seconds.
+        """
         while True:
             self._session.check()
             try:
-                return self._source.recv_into(buffer)
+                return self._source.recv_into(buffer, 0, flags)
             except BlockingIOError:  # silence is no fault on main: the loop judges stalls
                 continue
             except OSError as error:
@@ -116,11 +135,8 @@ class ReceivingMain:
                 self._take_blocks(event)
             case SyncMark():
                 self._meet(event)
-            case ZeroPages():
-                self._pages(Pages(event.block, _NONE, event.offsets, _EMPTY))
-            case Page():
-                offset = np.array([event.offset], np.uint64)
-                self._pages(Pages(event.block, offset, _NONE, memoryview(event.data)))
+            case ZeroPages() | PageRun():
+                self._take_pages(event)
             case NotParsed():
                 session.lost_sight(event.idstr, event.why)
             case Resynchronised():
@@ -161,7 +177,8 @@ class ReceivingMain:
             self._begin()
         session.gate.hold(mark.index)
         session.check()
-        session.sink.mark(mark.index)
+        if self._pages is not None:
+            self._pages.mark(mark.index)
         session.gate.release(mark.index)
         self._tally.syncs += 1
         if mark.index == 0 and session.settings.switchover_ack:
@@ -181,13 +198,17 @@ class ReceivingMain:
                 session.uuid,
             )
         )
+        self._pages = Spread(session) if session.settings.threads else Direct(session.sink)
 
-    def _pages(self, pages: Pages) -> None:
-        if not self._tally.syncs:
+    def _take_pages(self, event: ZeroPages | PageRun) -> None:
+        if not self._tally.syncs or self._pages is None:
             raise RemoteProtocolError("a sync mark before the first page", "a page").at("main")
-        self._session.sink.main_pages(pages)
-        self._tally.pages += len(pages.normal)
-        self._tally.zero_pages += len(pages.zero)
+        if isinstance(event, PageRun):
+            self._pages.take(event)
+            self._tally.pages += len(event.offsets)
+        else:
+            self._pages.take_zeros(event)
+            self._tally.zero_pages += len(event.offsets)
 
     def _answer(self, message: bytes) -> None:
         try:

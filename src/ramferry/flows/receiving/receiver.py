@@ -18,7 +18,7 @@ from ramferry.flows.loop import Loop
 from ramferry.flows.migration import Phase
 from ramferry.flows.pages import Sink
 from ramferry.flows.receiving.channel import ReceivingChannel
-from ramferry.flows.receiving.main_channel import ReceivingMain
+from ramferry.flows.receiving.main_channel import PATIENCE, ReceivingMain
 from ramferry.flows.receiving.reception import ReceiveSettings, Reception
 from ramferry.flows.roster import Roster
 from ramferry.flows.stall import StallWatch
@@ -83,7 +83,8 @@ class Receiver:
             return
         self._begun = True
         self._session.sources.append(arrival.sock)
-        sockets.tune(arrival.sock, self._settings.stall_timeout)
+        settings = self._settings
+        sockets.tune(arrival.sock, PATIENCE if settings.threads else settings.stall_timeout)
         main = ReceivingMain(self._session, arrival.sock, arrival.first)
         self._session.start("main", main.run)
         for channel in self._waiting.take():

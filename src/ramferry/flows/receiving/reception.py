@@ -19,7 +19,12 @@ class ReceiveSettings:
 
     listen: Address
     channels: int | None = None
-    """multifd-channels; None: as many as are connected when the first sync mark comes."""
+    """multifd-channels; None: as many as are connected when the first sync mark comes;
+    0: a source without multifd."""
+    threads: int = 0
+    """For main's pages; 0: its own thread takes them, which will do beside multifd channels."""
+    uuid: bytes = bytes(16)
+    """The guest's, where there is no channel to tell it."""
     page_size: int = 4096
     accelerator: str = AUTO
     """One of ``ramferry.qatzip.ACCELERATORS``."""
@@ -45,6 +50,7 @@ class Reception(Migration):
         """:param sink: where pages and the main channel's rest go."""
         super().__init__(settings, note, wake)
         self.sink = sink
+        self.uuid = settings.uuid
         self.machine = ""
         self.searching = False
         """Main is behind ram's END, and the end of the stream has not come."""

@@ -113,8 +113,8 @@ class SendingChannel:
 
     def _carry(self, pages: Pages) -> None:
         assert self.sock is not None
-        payload = []
-        if len(pages.normal):
+        payload = list(pages.payload)
+        if len(pages.normal) and not payload:
             begun = time.thread_time()
             payload = self.encoder.encode(pages.data)
             self._tally.codec_seconds += time.thread_time() - begun
