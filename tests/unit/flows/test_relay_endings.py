@@ -96,7 +96,7 @@ def test_a_channel_ends_in_every_place(
             nth += 1
             result = stage.fail(relay, script.copy().cut(index, size, how), nth=nth)
             if index < script.find("start"):
-                pattern = "nothing moved for 0 s: the source has not opened all its channels"
+                pattern = r"nothing moved for \d+ s: the source has not opened all its channels"
             elif how == "reset":
                 pattern = "multifd 1: the source broke the connection: .*"
             elif size:
