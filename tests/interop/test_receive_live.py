@@ -88,6 +88,9 @@ class AnyGuest:
     def mark(self, index: int) -> None:
         self.marks.append(index)
 
+    def taken_over(self) -> None:
+        """Nothing runs here."""
+
     def finish(self, stream: MainStream) -> None:
         self._break("finish")
         assert self._sink is not None

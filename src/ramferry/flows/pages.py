@@ -135,5 +135,11 @@ class Sink(Protocol):
         :raise RamferryError: the guest was not taken over; the source's guest runs on.
         """
 
+    def taken_over(self) -> None:
+        """The source was told, and has no guest any more: one that is here may run, at once.
+
+        Not called where it could not be told, since it then goes on with its guest.
+        """
+
     def abort(self, error: RamferryError) -> None:
         """The migration failed; nothing is called after this. ``finish`` may have come before."""

@@ -81,8 +81,9 @@ class Arrival:
         if self._receiver is not None:
             raise MonitorError("The incoming migration has already been started")
         settings = ReceiveSettings(address, channels=channels, accelerator=accelerator)
+        sink = MemorySink(self._host.ram, self._load, self._taken_over)
         try:
-            self._receiver = Receiver(settings, MemorySink(self._host.ram, self._load), self)
+            self._receiver = Receiver(settings, sink, self)
         except RamferryError as error:
             raise MonitorError(str(error)) from error
         self._to("setup")
@@ -109,15 +110,23 @@ class Arrival:
     def _load(self, stream: MainStream) -> None:
         self._host.load(decode(stream.tail))
 
+    def _taken_over(self) -> None:
+        """The guest is here alone; it need not wait until the source has closed, too."""
+        self.status = "completed"
+        self._host.arrived("")
+
     def _run(self, receiver: Receiver) -> None:
         try:
-            self.error = receiver.run().error
+            error = receiver.run().error
         except RamferryError as failure:
-            self.error = str(failure)
+            error = str(failure)
         except Exception as failure:
-            self.error = f"internal error in the receiver: {failure!r}"
-        self.status = "failed" if self.error else "completed"
-        self._host.arrived(self.error)
+            error = f"internal error in the receiver: {failure!r}"
+        if self.status != "completed":
+            # without an error the source could not be told
+            self.error = error or "the source was lost before it knew, and goes on with its guest"
+            self.status = "failed"
+            self._host.arrived(self.error)
 
     def _to(self, status: str) -> None:
         self.status = status

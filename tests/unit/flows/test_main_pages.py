@@ -71,6 +71,9 @@ class Watched:
         with self._lock:
             self.order += [("zero", int(at) // 4096) for at in pages.zero]
 
+    def taken_over(self) -> None:
+        """Nothing runs here."""
+
     def finish(self, stream: MainStream) -> None:  # noqa: ARG002
         self.finished = True
 

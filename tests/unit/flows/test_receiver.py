@@ -61,11 +61,15 @@ class Reception:
             block.view[:] = b"\xa5" * block.size
         self.stream: list[MainStream] = []
         self.fault: RamferryError | None = None
+        self.meanwhile: Callable[[], None] = lambda: None
+        """Done between the last page's arrival and SHUT."""
         self.seen = Seen()
         self.address = UnixAddress(str(folder / "in"))
         settings.setdefault("page_size", guest.page_size)
         made = ReceiveSettings(self.address, **settings)  # type: ignore[arg-type]
-        self.receiver = Receiver(made, MemorySink(self.ram, self._load), self.seen)
+        self.taken_over = threading.Event()
+        sink = MemorySink(self.ram, self._load, self.taken_over.set)
+        self.receiver = Receiver(made, sink, self.seen)
         self._results: list[ReceiveResult] = []
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -77,6 +81,7 @@ class Reception:
         if self.fault is not None:
             raise self.fault
         self.stream.append(stream)
+        self.meanwhile()
 
     def result(self) -> ReceiveResult:
         self._thread.join(SETTLE)
@@ -116,6 +121,37 @@ def test_a_guest_arrives(tmp_path: Path, method: str, mode: str, channels: int) 
         for at in range(0, len(memory), guest.page_size):
             expected = memory[at : at + guest.page_size] if (name, at) in sent else b"\xa5" * 4096
             assert block.view[at : at + guest.page_size] == expected
+
+
+def test_a_guest_may_run_before_its_source_has_closed(tmp_path: Path) -> None:
+    reception = Reception(tmp_path, Guest())
+    source = FakeSource(reception.address, Script(Guest()))
+    try:
+        assert reception.taken_over.wait(SETTLE)
+        assert source.ended.wait(SETTLE)
+        assert source.status == "completed"
+        assert all(sock.fileno() >= 0 for sock in source.socks.values())
+    finally:
+        source.close()
+    assert reception.result().completed
+
+
+def test_a_source_that_is_lost_before_it_is_told_keeps_its_guest(tmp_path: Path) -> None:
+    reception = Reception(tmp_path, Guest())
+    source = FakeSource(reception.address, Script(Guest()))
+
+    def lose() -> None:
+        source.done.wait(SETTLE)
+        source.socks[MAIN].shutdown(socket.SHUT_RDWR)
+
+    reception.meanwhile = lose
+    try:
+        reception.result()
+    finally:
+        source.close()
+    assert source.status == "failed"
+    assert not reception.taken_over.is_set()
+    assert any("the source could not be told" in note for note in reception.seen.notes)
 
 
 def touched(script: Script) -> set[tuple[str, int]]:

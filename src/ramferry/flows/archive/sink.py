@@ -128,6 +128,9 @@ class ArchiveSink:
         self._write([directory, pack_footer(offset, directory)])
         self._file.commit()
 
+    def taken_over(self) -> None:
+        """The file is complete already."""
+
     def abort(self, error: RamferryError) -> None:
         """The file has no name; its owner discards it."""
 

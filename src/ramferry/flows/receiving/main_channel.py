@@ -97,6 +97,7 @@ class ReceivingMain:
                 "its guest again"
             )
             return
+        self._session.sink.taken_over()
         # the end of a good migration: the source closes when it has heard
         sockets.finish_sending(self._source)
 

@@ -37,13 +37,20 @@ class MemorySink:
     Zero pages are filled explicitly: nothing is assumed about what the memory held before.
     """
 
-    def __init__(self, ram: Ram, load_state: Callable[[MainStream], None]) -> None:
+    def __init__(
+        self,
+        ram: Ram,
+        load_state: Callable[[MainStream], None],
+        taken_over: Callable[[], None] = lambda: None,
+    ) -> None:
         """:param ram: blocks of the names and sizes that will come.
         :param load_state: called with the whole of main when every page is in place; what it
             raises fails the migration.
+        :param taken_over: called when the source has no guest any more.
         """
         self._ram = ram
         self._load_state = load_state
+        self._taken_over = taken_over
         self._main = _Channel(ram)
 
     def begin(self, head: StreamHead) -> None:
@@ -79,6 +86,10 @@ class MemorySink:
     def finish(self, stream: MainStream) -> None:
         """Load the device state."""
         self._load_state(stream)
+
+    def taken_over(self) -> None:
+        """Whoever waits for that may let the guest run."""
+        self._taken_over()
 
     def abort(self, error: RamferryError) -> None:
         """What the memory holds is of no use; its owner knows from the result."""
