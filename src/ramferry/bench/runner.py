@@ -180,7 +180,8 @@ def not_run(case: Case, link: records.Link, binary: QemuBinary | None) -> str:
     """Why a case cannot be compared over a link that nothing but the sending side holds back.
 
     A relay paces what it sends, as Ramferry's own sender does. A QEMU's max-bandwidth holds back
-    the wire where it sends pages as they are, or counts what it has compressed.
+    the wire where it sends pages as they are, or counts what it has compressed; it lets go at the
+    switchover, so that a guest of 64 MiB came at 1.6 times the rate.
     """
     if link.how != RELAY_PACING or case.route != BUILT_IN or case.method == "none":
         return ""

@@ -191,7 +191,8 @@ def link(comparison: Comparison) -> str:
     held = f", by {found.how}" if found.how != UNSHAPED else ""
     own = [case.route for case in comparison.cases if case.route != RELAY_PAIR and not case.skipped]
     if found.how == RELAY_PACING and own:
-        held += f" ({' and '.join(dict.fromkeys(own))}: by the source's max-bandwidth)"
+        routes = " and ".join(dict.fromkeys(own))
+        held += f" ({routes}: by the source's max-bandwidth, up to the switchover)"
     probed = "" if found.probed is None else f", {rate(found.probed)} by a probe"
     return said + held + probed
 

@@ -157,7 +157,7 @@ def test_what_was_not_run_is_told_everywhere() -> None:
 def test_who_holds_the_link_is_said_for_each_route() -> None:
     found = comparison()
     paced = replace(found, scenario=replace(found.scenario, link=Link(1e8, "relay pacing")))
-    said = "by relay pacing (QEMU built-in and native: by the source's max-bandwidth)"
+    said = "by relay pacing (QEMU built-in and native: by the source's max-bandwidth, up to the"
     assert said in text.draw(report([Named("r.json", paced)]))
     assert "max-bandwidth" not in text.draw(report([Named("r.json", found)]))
 
