@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Final
 
+from ramferry.codec.base import PACKET_BYTES
 from ramferry.errors import MigrationFailed, PeerTimeout, RemoteProtocolError
 from ramferry.flows.migration import Phase
 from ramferry.flows.pages import StreamHead
@@ -27,13 +28,11 @@ from ramferry.wire.events import (
     SyncMark,
     ZeroPages,
 )
+from ramferry.wire.layout import RECORD_SIZE
 from ramferry.wire.main import MainParser
 from ramferry.wire.return_path import pong, shut, switchover_ack
 
 _CHUNK: Final = 64 * 1024
-_LARGE_CHUNK: Final = 512 * 1024
-"""Where all pages come on main: a source's socket holds 208 KiB, and each piece costs some 80 µs of
-Python."""
 PATIENCE: Final = 0.01
 """Seconds that a piece may take to fill where all pages come on main; it delays what a source waits
 for: its answers, and the end."""
@@ -61,6 +60,8 @@ class ReceivingMain:
         """Where the stream may end."""
         self._pages: MainPages | None = None
         """Where they go, from the first mark on."""
+        self._pages_end = 0
+        """Where the last run of them ended in the stream."""
 
     def run(self) -> None:
         """Take the stream to its end, have the sink finish, and tell the source."""
@@ -76,15 +77,23 @@ class ReceivingMain:
             self._confirm()
 
     def _take_stream(self) -> None:
+        """Where all pages come on main, a piece is as long as a packet's records: a source's socket
+        holds 208 KiB, and each piece costs some 80 µs of Python.
+        """
         self._take(memoryview(self._first))
+        record = RECORD_SIZE + self._session.settings.page_size
         large = self._session.settings.threads > 0
-        buffer = memoryview(bytearray(_LARGE_CHUNK if large else _CHUNK))
+        size = PACKET_BYTES // self._session.settings.page_size * record if large else _CHUNK
+        buffer = memoryview(bytearray(size))
         flags = socket.MSG_WAITALL if large else 0
+        begun = 0
         while self._end != self._parser.position:
-            count = self._receive(buffer, flags)
+            # the rest of a record that has begun, so that the pieces behind it begin with one
+            count = self._receive(buffer[: size - begun % record if large else size], flags)
             if not count:
                 raise MigrationFailed("main: the source ended the migration before its end")
             self._take(buffer[:count])
+            begun = self._parser.position - self._pages_end
         if self._pages is not None:
             self._pages.settle()
 
@@ -206,6 +215,7 @@ class ReceivingMain:
             raise RemoteProtocolError("a sync mark before the first page", "a page").at("main")
         if isinstance(event, PageRun):
             self._pages.take(event)
+            self._pages_end = event.end
             self._tally.pages += len(event.offsets)
         else:
             self._pages.take_zeros(event)
