@@ -12,6 +12,7 @@ import mmap
 import os
 import platform
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import numpy as np
@@ -41,6 +42,9 @@ _WP_MATCHING: Final = 1
 _CHECK_WPASYNC: Final = 2
 _IS_WRITTEN: Final = 2
 
+_CORES: Final = len(os.sched_getaffinity(0))
+_PIECE: Final = 128 << 20
+"""Bytes that a thread protects at once."""
 REGIONS: Final = 1 << 15
 """Regions a scan may find before it is called again: 768 KiB."""
 
@@ -134,11 +138,19 @@ class WriteProtected:
             self._pagemap = os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise HostError(f"/proc/self/pagemap cannot be read: {error.strerror}") from error
-        # not by a scan: that would leave huge pages whole, and a write would count for all of one
-        protect = (ctypes.c_uint64 * 3)(self._start, self._end - self._start, _PROTECT)
-        _ioctl(self._uffd, _WRITEPROTECT, protect, "the kernel does not protect this mapping")
+        # 46 ms a GiB in one thread, 25 in two on 2 cores: a migration's first page waits for it
+        with ThreadPoolExecutor(_CORES) as pool:
+            for _ in pool.map(self._protect, range(self._start, self._end, _PIECE)):
+                pass
         for _ in self.written():  # nothing yet, or little: shows that the kernel can tell
             pass
+
+    def _protect(self, start: int) -> None:
+        """Protect one piece of the range."""
+        # not by a scan: that would leave huge pages whole, and a write would count for all of one
+        length = min(_PIECE, self._end - start)
+        protect = (ctypes.c_uint64 * 3)(start, length, _PROTECT)
+        _ioctl(self._uffd, _WRITEPROTECT, protect, "the kernel does not protect this mapping")
 
 
 def _open() -> tuple[int, str]:

@@ -24,7 +24,7 @@ from ramferry.transport import budget, sockets
 from ramferry.transport.pacing import Pacer
 from ramferry.wire.return_path import ReturnPathParser, Shut
 
-_LOOK: Final = 0.1
+_LOOK: Final = 0.05
 """Seconds between two looks at the rate while batches are sent."""
 
 _UNREACHABLE: Final = frozenset(
