@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -144,10 +145,17 @@ def look(question: TimeQuestion, begun: Callable[[str], None], stop: threading.E
     for method, level in _worthwhile(question.methods, sample):
         heed(f"trying {method}" if level is None else f"trying {method} {level}")
         accelerator = question.accelerator
-        trials[method, level] = try_method(sample, method, level, accelerator=accelerator)
+        trials[method, level] = try_method(
+            sample, method, level, accelerator=accelerator, cores=_cores(conditions)
+        )
     conditions = replace(conditions, costs=host_costs())
     notes = (*_of_sample(sample), *_busy(meter.cores()))
     return Findings(sample, conditions, trials, notes, of_guest)
+
+
+def _cores(conditions: Conditions) -> int:
+    """How many of this host's a migration keeps busy."""
+    return max(1, min(conditions.cores, len(os.sched_getaffinity(0))))
 
 
 def _drawn(question: TimeQuestion, total: int, read: Read, heed: Callable[[str], None]) -> Sample:

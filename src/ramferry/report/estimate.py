@@ -31,8 +31,9 @@ from ramferry.report.costs import REFERENCE, Costs
 from ramferry.wire.packets import header_size
 
 CROWDED: Final = 1.10
-"""A codec among four busy processes against the same codec alone on a core: there, 1.02 to 1.19
-(zstd most, zlib and qatzip least): caches and memory are shared."""
+"""A codec among four busy processes against the same codec by itself: caches and memory are shared.
+Alone on a core of a quiet host it was 1.02 to 1.19 (zstd most, zlib and qatzip least); on a shared
+host, tried with company on every core, still 1.0 (zlib) to 1.45 (zstd)."""
 
 BUSY: Final = 0.94
 """Share of two cores that such a migration kept busy when nothing else limited it: 0.93 to 0.95."""

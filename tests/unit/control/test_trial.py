@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
 from ramferry.bench.fill import fill
 from ramferry.codec import METHODS
 from ramferry.control.sampling import Sample, draw
-from ramferry.control.trial import quotient, try_method
+from ramferry.control.trial import company, quotient, try_method
 
 MIB = 1 << 20
 
@@ -29,6 +31,33 @@ def test_ratio_and_speed_are_measured(sample: Sample, method: str) -> None:
     assert 0 < trial.compress_seconds.expected < 1e-6
     assert 0 < trial.decompress_seconds.expected < 1e-6
     assert trial.level == (None if method in ("qpl", "uadk") else 1)
+
+
+@pytest.mark.parametrize("method", ["zstd", "qatzip"])
+def test_others_at_the_same_work_change_no_ratio(sample: Sample, method: str) -> None:
+    before = threading.active_count()
+    alone, among = try_method(sample, method), try_method(sample, method, cores=3)
+    assert (among.packets, among.wire_share) == (alone.packets, alone.wire_share)
+    assert among.compress_cpu > 0
+    assert threading.active_count() == before
+
+
+def test_company_works_meanwhile_and_ends_whatever_happens() -> None:
+    begun = threading.Barrier(4, timeout=10)
+
+    def work(stop: threading.Event) -> None:
+        begun.wait()
+        assert stop.wait(10)
+
+    def interrupted() -> None:
+        with company(work, 3):
+            begun.wait()
+            raise KeyboardInterrupt
+
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert threading.active_count() == before
 
 
 def test_none_is_free(sample: Sample) -> None:
