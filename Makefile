@@ -21,7 +21,7 @@ test: venv peers check ## everything but the slow tests, against real QEMUs
 test-long: venv peers check ## the slow tests as well
 	$(PYTEST) -m "interop or hardware or slow" --slow $(ARGS)
 
-check: venv ## format, lint, types, layers, unit and property tests; under a minute
+check: venv ## format, lint, types, layers, unit and property tests; about 3 minutes
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
