@@ -107,6 +107,15 @@ json_option = click.option(
     help="Write the result as JSON; - for standard output.",
 )
 
+channels_option = click.option(
+    "--channels",
+    type=click.IntRange(1, 255),
+    default=8,
+    show_default=True,
+    help="multifd-channels of the migration.",
+)
+"""For plans; what carries a migration says more."""
+
 downtime_limit_option = click.option(
     "--downtime-limit",
     type=click.IntRange(1, 2_000_000),

@@ -8,6 +8,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from ramferry.cli.params import channels_option
 from ramferry.cli.results import print_json
 from ramferry.errors import UsageError
 from ramferry.hardware.families import FAMILIES, INSTANCES_ALONE
@@ -19,13 +20,7 @@ ROLES = {"sender": ("sender",), "receiver": ("receiver",), "both": ("sender", "r
 
 
 @click.command()
-@click.option(
-    "--channels",
-    type=click.IntRange(1, 255),
-    default=8,
-    show_default=True,
-    help="multifd-channels of the migration.",
-)
+@channels_option
 @click.option(
     "--role",
     type=click.Choice(list(ROLES)),

@@ -16,6 +16,7 @@ from ramferry.cli.params import (
     RATE,
     SIZE,
     accelerator_option,
+    channels_option,
     downtime_limit_option,
     json_option,
     page_size_option,
@@ -56,13 +57,7 @@ answers; 4 it lacks a command; 6 interrupted; 8 it, or this user, may not."""
     is_flag=True,
     help="The destination is on this host: both sides share the cores.",
 )
-@click.option(
-    "--channels",
-    type=click.IntRange(1, 255),
-    default=8,
-    show_default=True,
-    help="multifd-channels of the migration.",
-)
+@channels_option
 @click.option(
     "--methods",
     default=",".join(METHODS),
