@@ -22,12 +22,16 @@ from qemu.qmp import ConnectError, ExecInterruptedError, ExecuteError, QMPClient
 from qemu.qmp.protocol import Runstate, StateError
 
 from ramferry.errors import MethodUnavailable, PeerTimeout, PeerUnreachable, UsageError
+from ramferry.patience import Patience
 
 CONNECT_SECONDS = 5.0
 """How long a QMP server may take to accept, greet and negotiate."""
 
 EXECUTE_SECONDS = 30.0
 """How long one command may take; QEMU answers those of a migration within milliseconds."""
+
+STEP_SECONDS = 0.25
+"""Between two looks at how long an answer has been awaited."""
 
 CLOSE_SECONDS = 2.0
 """How long an unresponsive QEMU may delay ``close``."""
@@ -166,7 +170,7 @@ class Qmp:
         Waits up to ``timeout`` seconds for the first one. An empty list means that none came, also
         where the connection has ended.
         """
-        messages = self._call(self._take_events(timeout), timeout + CLOSE_SECONDS)
+        messages = self._call(self._take_events(timeout), None)
         return [_event(message) for message in messages]
 
     def close(self) -> None:
@@ -201,12 +205,16 @@ class Qmp:
             what = "it closes the connection" if hung_up else "its greeting is not QMP's"
             raise PeerUnreachable(f"what answers at {self.uri} is not a QEMU: {what}") from error
 
-    def _call(self, work: Coroutine[Any, Any, Any], timeout: float) -> Any:
-        """Run ``work`` in the loop's thread; on timeout or interruption it is cancelled."""
+    def _call(self, work: Coroutine[Any, Any, Any], timeout: float | None) -> Any:
+        """Run ``work`` in the loop's thread; on timeout or interruption it is cancelled.
+
+        :param timeout: seconds; None where ``work`` ends by itself.
+        :raise TimeoutError: it did not end in time.
+        """
         if self._loop.is_closed():
             work.close()
             raise UsageError(f"the QMP connection {self.uri} is closed")
-        bounded = asyncio.wait_for(work, timeout)
+        bounded = work if timeout is None else _bounded(work, timeout)
         future: Future[Any] = asyncio.run_coroutine_threadsafe(bounded, self._loop)
         try:
             return future.result()
@@ -233,6 +241,23 @@ class Qmp:
         finally:
             self._loop.run_until_complete(_end_tasks())
             self._loop.close()
+
+
+async def _bounded(work: Coroutine[Any, Any, Any], timeout: float) -> Any:
+    """Await ``work`` for ``timeout`` seconds at most, in short steps: one timer would go off at
+    once in a process that stood still, before an answer that came meanwhile was read.
+    """
+    task, patience = asyncio.ensure_future(work), Patience(timeout)
+    try:
+        while not patience.over:
+            done, _ = await asyncio.wait({task}, timeout=min(patience.left, STEP_SECONDS))
+            if done:
+                return task.result()
+        raise TimeoutError
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
 
 
 async def _end_tasks() -> None:

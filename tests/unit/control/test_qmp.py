@@ -1,7 +1,11 @@
 """Qmp against a scripted server: what QEMU says, what it must never be believed to be."""
 
 import json
+import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -225,6 +229,45 @@ def test_several_threads_may_execute(serve: Callable[[Script], str]) -> None:
         for thread in threads:
             thread.join()
     assert sorted(answers) == list(range(16))
+
+
+CHILD = """
+import sys
+from ramferry.control.qmp import Qmp
+with Qmp.connect(sys.argv[1]) as qmp:
+    print(qmp.execute("stop-me", timeout=1.5)["answer"], flush=True)
+    qmp.execute("stop-me")
+    for _ in range(3):
+        qmp.events(0.2)
+    print("done", flush=True)
+"""
+STOPPED_SECONDS = 2.6
+"""Longer than any limit in CHILD, and than the one that events() once had."""
+
+
+def test_a_process_that_was_stopped_is_not_a_peer_that_was_silent(
+    serve: Callable[[Script], str],
+) -> None:
+    """The answer comes while the process is stopped; an event is awaited by it, too."""
+    child: subprocess.Popen[str]
+    resumes: list[threading.Timer] = []
+
+    def stop_it(_: dict[str, Any]) -> list[dict[str, Any]]:
+        os.kill(child.pid, signal.SIGSTOP)
+        resumes.append(threading.Timer(STOPPED_SECONDS, os.kill, (child.pid, signal.SIGCONT)))
+        resumes[-1].start()
+        return [{"return": {"answer": "here"}}]
+
+    uri = serve(qemu(stop_it))
+    line = [sys.executable, "-c", CHILD, uri]
+    child = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        out, err = child.communicate(timeout=30)
+    finally:
+        child.kill()
+        for timer in resumes:
+            timer.join()
+    assert (out.split(), err) == (["here", "done"], "")
 
 
 def test_close_twice_then_use(serve: Callable[[Script], str]) -> None:
