@@ -29,7 +29,7 @@ from ramferry.control.plan import Route, Wish, plan
 from ramferry.control.probe import uri_of
 from ramferry.control.relays import Relays
 from ramferry.control.settings import destination_settings, source_settings
-from ramferry.control.status import whereabouts
+from ramferry.control.status import GONE, whereabouts
 from ramferry.control.watch import Watch
 from ramferry.errors import (
     Cancelled,
@@ -106,7 +106,7 @@ class _Course:
             self.source.execute("migrate", {"uri": address})
         except MethodUnavailable as error:
             # for example a device that cannot migrate: nothing was sent
-            place = whereabouts(self.source.facts.run_state, self.source.run_state(), None)
+            place = whereabouts(self.source.facts.run_state, self.source.run_state(), GONE)
             raise MigrationFailed(f"{error}; {place}") from error
 
     def _connect_stations(self) -> str:
@@ -126,7 +126,7 @@ class _Course:
     def _heed_stop(self) -> None:
         if self.hooks.stop.is_set():
             before = self.source.facts.run_state
-            place = whereabouts(before, self.source.run_state(), None)
+            place = whereabouts(before, self.source.run_state(), GONE)
             raise Cancelled(f"cancelled before the migration began; {place}")
 
     def _listen(self) -> None:

@@ -23,7 +23,7 @@ from ramferry.control.hooks import ArchiveHooks
 from ramferry.control.overlays import DiskSnapshot
 from ramferry.control.room import room_note
 from ramferry.control.settings import save_settings
-from ramferry.control.status import ENDED, Phase, phase_of, whereabouts
+from ramferry.control.status import ENDED, GONE, Phase, phase_of, whereabouts
 from ramferry.errors import (
     Cancelled,
     HostError,
@@ -236,7 +236,7 @@ class _Course:
         if not self.source.connected:
             return PeerUnreachable("the QEMU ended while its guest was saved; there is no file")
         self._settle()
-        place = whereabouts(self.source.facts.run_state, self.source.run_state(), None)
+        place = whereabouts(self.source.facts.run_state, self.source.run_state(), GONE)
         if self.hooks.stop.is_set():
             return Cancelled(f"cancelled: there is no file, and {place}")
         why, code = self._cause(received)

@@ -47,11 +47,15 @@ ENDED = frozenset({"completed", "failed", "cancelled"})
 IDLE = ENDED | {"none"}
 """Statuses in which a source can begin a migration."""
 
-DEPARTED = frozenset({"postmigrate", "finish-migrate"})
+STANDING = frozenset({"postmigrate", "finish-migrate"})
 """Run states of a source whose guest has been handed over, or stands still for it."""
 
+ARRIVING = "inmigrate"
+"""Run state of a destination that has not all of its guest yet."""
+
 GONE = "gone"
-"""In place of a run state: the QEMU has ended. No run state of QEMU's own has this name."""
+"""In place of a run state: the QEMU has ended, or there is none that could run the guest. No run
+state of QEMU's own has this name."""
 
 
 def phase_of(status: str) -> Phase:
@@ -62,21 +66,43 @@ def phase_of(status: str) -> Phase:
 def whereabouts(before: str, source: str | None, destination: str | None) -> str:
     """One clause that says where the guest is after a migration that did not complete.
 
+    It promises no more than was seen: of a QEMU that does not answer it says so.
+
     :param before: the source's run state when the migration began.
     :param source: its run state at the end; None where it does not answer.
-    :param destination: the destination's, likewise; ``GONE`` where its QEMU has ended.
+    :param destination: the destination's, likewise; ``GONE`` where there is none any more, or no
+        migration had begun.
     """
     if source is None:
-        if destination == "running":
-            return "the source does not answer; the guest runs at the destination"
-        if destination is None:
-            return (
-                "neither QEMU answers: see where the guest is, with `info status` at both, before"
-                " you `cont` it at either"
-            )
-        return "the source does not answer, and the guest does not run at the destination"
+        return _without_source(destination)
     if source == "running":
+        if destination == "running":
+            return "it runs at the source and at the destination: `stop` one of them at once"
         return "the guest runs at the source"
+    if destination == "running":
+        return f"the guest runs at the destination: do not `cont` the source, which is {source}"
     if source == before:
         return f"the guest is at the source, {before} as before"
-    return f"the guest is at the source, which is {source}: `cont` there lets it run on"
+    if destination == GONE:
+        return f"the guest is at the source, which is {source}: `cont` there lets it run on"
+    if destination is None:
+        return (
+            f"the guest stands still at the source, which is {source}, and the destination does "
+            "not answer: see there, with `info status`, that it does not run before you `cont` "
+            "the source"
+        )
+    return (
+        f"the guest stands still: the source is {source}, the destination {destination}; `cont` at "
+        "the source lets it run on there, once the destination's QEMU has ended"
+    )
+
+
+def _without_source(destination: str | None) -> str:
+    if destination == "running":
+        return "the source does not answer; the guest runs at the destination"
+    if destination is None:
+        return (
+            "neither QEMU answers: see where the guest is, with `info status` at both, before"
+            " you `cont` it at either"
+        )
+    return "the source does not answer, and the guest does not run at the destination"

@@ -58,8 +58,35 @@ def test_phase(status: str, phase: Phase) -> None:
         (
             "running",
             "finish-migrate",
-            None,
+            GONE,
             "the guest is at the source, which is finish-migrate: `cont` there lets it run on",
+        ),
+        (
+            "running",
+            "finish-migrate",
+            None,
+            "the guest stands still at the source, which is finish-migrate, and the destination"
+            " does not answer: see there, with `info status`, that it does not run before you"
+            " `cont` the source",
+        ),
+        (
+            "running",
+            "finish-migrate",
+            "inmigrate",
+            "the guest stands still: the source is finish-migrate, the destination inmigrate;"
+            " `cont` at the source lets it run on there, once the destination's QEMU has ended",
+        ),
+        (
+            "running",
+            "finish-migrate",
+            "running",
+            "the guest runs at the destination: do not `cont` the source, which is finish-migrate",
+        ),
+        (
+            "running",
+            "running",
+            "running",
+            "it runs at the source and at the destination: `stop` one of them at once",
         ),
     ],
 )
