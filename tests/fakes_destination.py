@@ -47,6 +47,8 @@ class Habits:
     """(channel, packets): reads no more of it."""
     stop_main_at_mark: int | None = None
     """Reads no more of main once it has this mark."""
+    pause_main_at_mark: int | None = None
+    """Reads no more of main once it has this mark, until it is released."""
     before_sync: Callable[[int, int], None] = field(default=_nothing)
     """Called before a channel's SYNC header is read, with channel and index of the SYNC."""
     before_answer: Callable[[], None] = field(default=_nothing)
@@ -171,6 +173,8 @@ class FakeDestination:
         if habits.stop_main_at_mark == index:
             self.released.wait(SETTLE)
             raise _Given
+        if habits.pause_main_at_mark == index:
+            self.released.wait(SETTLE)
         sock.sendall(pong(index))
 
     def _take_over(self, sock: socket.socket) -> None:

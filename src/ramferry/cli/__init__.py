@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import click
 
-from ramferry import __version__
+from ramferry import __version__, interruption
 from ramferry.cli.lazy import LazyGroup
 from ramferry.errors import HostError, RamferryError, UsageError
 
@@ -48,15 +48,20 @@ def table() -> None:
 def main() -> NoReturn:
     """Run the command line; every error becomes one sentence and its class's exit code."""
     try:
-        table.main(standalone_mode=False)
+        try:
+            table.main(standalone_mode=False)
+        finally:
+            # how it ended is about to be told
+            interruption.too_late()
     except click.UsageError as error:
         error.show()
         sys.exit(UsageError.exit_code)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        print("ramferry: interrupted", file=sys.stderr)
-        sys.exit(130)
+    except (click.Abort, KeyboardInterrupt) as abort:
+        # click has an Abort of its own, raised from what came
+        print(interruption.sentence(abort.__cause__ or abort), file=sys.stderr)
+        sys.exit(interruption.EXIT_CODE)
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish that a loop looks at, so that everything ends in its order."""
+"""Ctrl-C, SIGTERM and SIGHUP as a wish that a loop looks at, so that all ends in its order."""
 
 from __future__ import annotations
 
@@ -7,15 +7,29 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from ramferry import interruption
 
 
 @contextmanager
-def stop_on_signals(stop: threading.Event) -> Iterator[None]:
-    """Set ``stop`` on Ctrl-C, SIGTERM and a closed terminal, for as long as the block runs."""
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in SIGNALS}
+def stop_on_signals(stop: threading.Event, insist: threading.Event | None = None) -> Iterator[None]:
+    """Set ``stop`` on a signal for as long as the block runs, and ``insist`` on a second one.
+
+    Behind the block a signal comes too late: what was under way has ended.
+    """
+
+    def heed(*_: object) -> None:
+        if insist is not None and stop.is_set():
+            insist.set()
+        stop.set()
+
+    before = {number: signal.getsignal(number) for number in interruption.SIGNALS}
+    interruption.handle(heed)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if before[signal.SIGINT] is signal.default_int_handler:
+            # not as a command: the caller goes on, and signals are its own
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        else:
+            interruption.too_late()

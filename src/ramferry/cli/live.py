@@ -13,14 +13,19 @@ from ramferry.report.progress import Progress
 
 
 def live_hooks(
-    progress: Progress, screen: Console, method: str, channels: int, stop: threading.Event
+    progress: Progress,
+    screen: Console,
+    method: str,
+    channels: int,
+    stop: threading.Event,
+    insist: threading.Event | None = None,
 ) -> Hooks:
     """Hooks that draw on ``progress`` and print notes on ``screen``, both the caller's."""
 
     def on_route(route: Route) -> None:
         progress.begin(f"{method}, {route.name}, {channels} channels")
 
-    return Hooks(on_route, progress.show, noting(screen), stop)
+    return Hooks(on_route, progress.show, noting(screen), stop, insist or threading.Event())
 
 
 def noting(screen: Console) -> Callable[[str], None]:

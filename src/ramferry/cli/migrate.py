@@ -30,8 +30,10 @@ from ramferry.transport.address import parse_address
 
 EPILOG = """\b
 Exit codes: 0 migrated; 2 usage; 3 a QEMU does not answer; 4 method not
-available; 5 migration failed, 6 cancelled: the guest runs on at the source;
-8 this host refuses; 9 a QEMU stopped answering."""
+available; 5 migration failed, 6 cancelled: the guest is at the source;
+8 this host refuses; 9 a QEMU stopped answering, or the switchover is not
+decided: the sentence says what was seen at both; 130 interrupted before
+anything began."""
 
 
 @click.command(epilog=EPILOG)
@@ -102,8 +104,10 @@ def command(
 
     Both are QMP addresses, qmp:PATH or qmp:HOST:PORT. The destination waits with
     -incoming defer. Relays are started on this host as needed, beside local QEMUs;
-    everything that is changed in a QEMU is set back at the end. Ctrl-C cancels,
-    and the guest runs on at the source.
+    everything that is changed in a QEMU is set back at the end. Ctrl-C, SIGTERM and
+    a closed terminal cancel, and the guest runs on at the source; once it stands
+    still for the switchover both QEMUs are asked first, and a destination that has
+    it keeps it. A second signal leaves at once what cannot be ended.
     """
     find_method(method).level(level)
     wish = Wish(
@@ -118,9 +122,9 @@ def command(
         via=relay_uri(via) if via else None,
         incoming=str(parse_address(incoming)) if incoming else None,
     )
-    stop = threading.Event()
+    stop, insist = threading.Event(), threading.Event()
     screen = Console(stderr=True, highlight=False)
-    with Progress(screen, downtime_limit) as progress, stop_on_signals(stop):
-        hooks = live_hooks(progress, screen, method, channels, stop)
+    with stop_on_signals(stop, insist), Progress(screen, downtime_limit) as progress:
+        hooks = live_hooks(progress, screen, method, channels, stop, insist)
         result = migrate(source, destination, wish, hooks, timeout)
     show([result], json_file)

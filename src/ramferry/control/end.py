@@ -13,7 +13,7 @@ from ramferry.control.plan import Party
 from ramferry.control.probe import probe
 from ramferry.control.qmp import Qmp
 from ramferry.control.settings import Settings, capability_list, difference
-from ramferry.control.status import ENDED, IDLE
+from ramferry.control.status import ENDED, GONE, IDLE
 from ramferry.errors import (
     HostError,
     MethodUnavailable,
@@ -21,6 +21,7 @@ from ramferry.errors import (
     RamferryError,
     UsageError,
 )
+from ramferry.patience import Patience
 from ramferry.transport.address import parse_address
 from ramferry.transport.sockets import check_free
 
@@ -71,9 +72,13 @@ class QemuEnd:
         """Run one QMP command, as ``Qmp.execute``."""
         return self._qmp.execute(command, arguments)
 
+    def events(self, seconds: float) -> list[str]:
+        """Names of what QEMU announced since the last call; waits ``seconds`` for the first."""
+        return [event.name for event in self._qmp.events(seconds)]
+
     def wait_for_event(self, seconds: float) -> bool:
         """Return when QEMU announces something, or after ``seconds``; whether it did."""
-        return bool(self._qmp.events(seconds))
+        return bool(self.events(seconds))
 
     def apply(self, wanted: Settings) -> None:
         """Set what differs from ``wanted``; ``restore`` sets it back.
@@ -131,8 +136,8 @@ class QemuEnd:
 
     def _is_through(self) -> bool:
         """Wait for a destination to have ended, or to have a guest or a failure of its own."""
-        deadline = time.monotonic() + THROUGH_SECONDS
-        while self.connected and time.monotonic() < deadline:
+        patience = Patience(THROUGH_SECONDS, longest_step=ASIDE_SECONDS)
+        while self.connected and not patience.over:
             if self.run_state() not in (None, "inmigrate") or self._status() in ENDED:
                 return True
             time.sleep(SETTLE_POLL)
@@ -162,6 +167,25 @@ class QemuEnd:
             return str(self._qmp.execute("query-status", timeout=ASIDE_SECONDS)["status"])
         return None
 
+    def look(self) -> str | None:
+        """``query-status``, over a new connection where the old one was lost.
+
+        :return: None where it does not answer; ``GONE`` where nobody listens at its monitor's
+            address any more.
+        """
+        if not self.connected:
+            try:
+                lost, self._qmp = self._qmp, Qmp.connect(self.party.uri, ASIDE_SECONDS)
+            except PeerUnreachable as error:
+                ended = isinstance(error.__cause__, ConnectionRefusedError | FileNotFoundError)
+                return GONE if ended else None
+            lost.close()
+        return self.run_state()
+
+    def receives(self) -> bool:
+        """True where bytes of a guest have come to this destination, so that it may start it."""
+        return self._status() not in ("", "none", "setup")
+
     def error(self) -> str:
         """What this QEMU says went wrong; empty where it says nothing or does not answer."""
         with suppress(RamferryError):
@@ -171,10 +195,10 @@ class QemuEnd:
 
     def settle(self, done: Callable[[str | None], bool], seconds: float) -> str | None:
         """Wait up to ``seconds`` until ``done`` is true of the run state; the last one seen."""
-        deadline = time.monotonic() + seconds
+        patience = Patience(seconds, longest_step=ASIDE_SECONDS)
         while True:
             state = self.run_state()
-            if done(state) or time.monotonic() > deadline:
+            if done(state) or patience.over:
                 return state
             time.sleep(SETTLE_POLL)
 

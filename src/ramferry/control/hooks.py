@@ -27,6 +27,8 @@ class Hooks:
     """A sentence that a person should see, though it is no failure."""
     stop: threading.Event = field(default_factory=threading.Event)
     """Set it, from a signal handler or another thread, to cancel."""
+    insist: threading.Event = field(default_factory=threading.Event)
+    """Set it, likewise, to leave at once a migration that cannot be ended."""
 
 
 @dataclass(frozen=True, slots=True)

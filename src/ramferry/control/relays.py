@@ -14,6 +14,7 @@ class Relays:
     def __init__(self) -> None:
         """None yet; ``start`` starts them."""
         self._children: dict[str, RelayChild] = {}
+        self._let_be = False
 
     def start(self, route: Route, address: str, channels: int) -> str:
         """Start the relays of ``route``; where the source is to connect.
@@ -41,6 +42,18 @@ class Relays:
         for child in self._children.values():
             child.wait_finished(seconds)
 
+    def let_be(self) -> list[str]:
+        """Leave those that run to carry the destination's answer, which alone ends a switchover.
+
+        They end by themselves when it has come, or a connection has closed.
+
+        :return: a clause that says so; nothing where there are none.
+        """
+        self._let_be = True
+        running = [child for child in self._children.values() if child.complaint() is None]
+        pids = " and ".join(str(child.pid) for child in running)
+        return [f"its relays, process {pids}, wait for the destination's answer"] if pids else []
+
     def result(self, side: str) -> RelayResult | None:
         """What a side's relay said at its end; None where it has none or said nothing."""
         child = self._children.get(side)
@@ -61,4 +74,7 @@ class Relays:
 
     def __exit__(self, *exc: object) -> None:
         for child in self._children.values():
-            child.end()
+            if self._let_be:
+                child.leave()
+            else:
+                child.end()

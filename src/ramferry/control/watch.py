@@ -9,10 +9,11 @@ from typing import Any
 
 from ramferry.control.blame import Complaint, Rank, failure_sentence
 from ramferry.control.end import QemuEnd
+from ramferry.control.ending import Ending
 from ramferry.control.hooks import Hooks
 from ramferry.control.measure import sample_of, wire_bytes_of
 from ramferry.control.relays import Relays
-from ramferry.control.status import ENDED, GONE, Phase, phase_of, whereabouts
+from ramferry.control.status import ENDED, GONE, STANDING, Phase, phase_of, whereabouts
 from ramferry.errors import (
     Cancelled,
     MethodUnavailable,
@@ -21,15 +22,19 @@ from ramferry.errors import (
     PeerUnreachable,
     RamferryError,
 )
+from ramferry.patience import Patience
 
 POLL_SECONDS = 0.2
 
 GRACE_SECONDS = 3.0
 """How long the source may take to notice by itself that a relay or the destination is gone
-(within 0.25 s where a relay resets its connection, wire facts §1) before it is told to cancel."""
+(within 0.25 s where a relay resets its connection) before it is told to cancel."""
 
 UNDO_SECONDS = 30.0
-"""How long ``migrate_cancel`` may take."""
+"""How long a migration that is to end may take to do so."""
+
+LOST_SECONDS = 30.0
+"""How long the source's monitor may stay unreachable before the migration is left to itself."""
 
 LAST_WORDS_SECONDS = 1.0
 """How long a relay may take to say why a migration failed; one that nobody reached says nothing."""
@@ -37,8 +42,11 @@ LAST_WORDS_SECONDS = 1.0
 TIMES_SECONDS = 2.0
 """How long a source that has completed may take to tell its total time and downtime."""
 
-RESUME_SECONDS = 10.0
-"""How long the source's guest may take to run again after a failed migration."""
+SWITCH_SECONDS = 2.0
+"""After so long in a switchover, of 0.1 s as a rule, both ends are looked at again and again."""
+
+LONGEST_LOOK = 5.0
+"""Seconds that one turn of the loop may take where a QEMU does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +55,8 @@ class Why:
 
     kind: type[RamferryError]
     sentence: str
-    since: float
-    """``time.monotonic``."""
-
-    @property
-    def grace(self) -> float:
-        """Seconds until the source is told."""
-        return 0.0 if self.kind is Cancelled else GRACE_SECONDS
+    grace: Patience
+    """How long the source may take to see it by itself before it is told."""
 
 
 class Watch:
@@ -73,10 +76,15 @@ class Watch:
         self._relays = relays
         self._method = method
         self._hooks = hooks
+        self._ending = Ending(source, destination, hooks.on_note)
         self._began = time.monotonic()
         self._why: Why | None = None
-        self._told = 0.0
-        """When the source was told to cancel; 0 before."""
+        self._told = False
+        """The source was told to cancel."""
+        self._undo: Patience | None = None
+        """Until the end that is wished for; None before there is a reason to end."""
+        self._standing: Patience | None = None
+        """Since the source's guest stands still for the switchover; None before."""
 
     def until_completed(self, timeout: float | None) -> Mapping[str, Any]:
         """Wait for the source's "completed"; its last ``query-migrate``.
@@ -85,7 +93,8 @@ class Watch:
         :raise MigrationFailed: it failed; the guest's place is in the sentence.
         :raise Cancelled: ``hooks.stop``, the timeout or someone at the source ended it.
         :raise PeerUnreachable: the source vanished.
-        :raise PeerTimeout: the source does not answer.
+        :raise PeerTimeout: the source does not answer, or the switchover is not decided: the
+            sentence says what was seen of both.
         """
         try:
             return self._follow(timeout)
@@ -99,23 +108,42 @@ class Watch:
     def _follow(self, timeout: float | None) -> Mapping[str, Any]:
         while True:
             info = self._ask()
-            phase = phase_of(info.get("status", "none"))
+            status = str(info.get("status", "none"))
+            phase = phase_of(status)
             if phase is Phase.COMPLETED:
+                self._ending.release()
                 if self._why is not None:
                     self._hooks.on_note(f"too late to end the migration ({self._why.sentence})")
                 return self._with_times(info)
             if phase is Phase.FAILED:
                 raise self._ended(info)
-            if phase is Phase.PAUSED:
+            if phase is Phase.PAUSED and self._why is None:
                 self._tell("migrate-continue", {"state": "pre-switchover"})
             self._hooks.on_sample(sample_of(info, self._elapsed(), self._wire_bytes(info)))
-            self._end_if_needed(timeout, str(info.get("status", "none")))
-            self._source.wait_for_event(POLL_SECONDS)
+            self._end_if_needed(timeout, status)
+            self._look_closer(self._source.events(POLL_SECONDS), phase)
+
+    def _look_closer(self, events: list[str], phase: Phase) -> None:
+        """Notice the switchover; where it lasts, see whether the destination has the guest."""
+        if "RESUME" in events:
+            self._standing = None
+        elif ("STOP" in events or phase is Phase.SWITCHING) and self._standing is None:
+            self._standing = Patience(SWITCH_SECONDS, longest_step=LONGEST_LOOK)
+        if self._standing is None or not self._standing.over:
+            return
+        far = self._ending.look()
+        if self._source.look() not in STANDING:
+            self._standing = None
+            return
+        self._ending.say(
+            f"the switchover takes long: the guest stands still at the source, and the destination "
+            f"{f'is {far}' if far else 'does not answer'}"
+        )
 
     def _with_times(self, info: Mapping[str, Any]) -> Mapping[str, Any]:
         """Ask again where "completed" came first: QEMU adds up its times a moment later."""
-        deadline = time.monotonic() + TIMES_SECONDS
-        while not info.get("total-time") and time.monotonic() < deadline:
+        patience = Patience(TIMES_SECONDS)
+        while not info.get("total-time") and not patience.over:
             self._source.wait_for_event(POLL_SECONDS)
             info = self._ask()
         return info
@@ -128,23 +156,37 @@ class Watch:
             self._hooks.on_note(str(error))
 
     def _abandon(self) -> None:
-        """Cancel, and wait until the source is through."""
-        self._tell("migrate_cancel")
-        deadline = time.monotonic() + UNDO_SECONDS
-        while self._ask().get("status") not in ENDED and time.monotonic() < deadline:
+        """Cancel where that is safe, and wait until the source is through."""
+        patience = Patience(UNDO_SECONDS, longest_step=LONGEST_LOOK)
+        told = False
+        while self._ask().get("status") not in ENDED and not patience.over:
+            told = told or self._ending.attempt("the command failed")
             self._source.wait_for_event(POLL_SECONDS)
+        if self._ask().get("status") == "completed":
+            self._ending.release()
+        else:
+            self._ending.settle(switched=self._standing is not None)
 
     def _ask(self) -> Mapping[str, Any]:
-        try:
-            info: Mapping[str, Any] = self._source.execute("query-migrate")
-        except (PeerUnreachable, PeerTimeout) as error:
-            place = whereabouts(self._before, None, self._far_state())
-            raise type(error)(f"{error}; {place}") from error
-        return info
+        """``query-migrate`` of the source, which is looked for where its monitor was lost."""
+        patience = Patience(LOST_SECONDS, longest_step=LONGEST_LOOK)
+        while True:
+            try:
+                info: Mapping[str, Any] = self._source.execute("query-migrate")
+            except (PeerUnreachable, PeerTimeout) as error:
+                state = self._source.look()
+                lost = isinstance(error, PeerTimeout) or state == GONE
+                if lost or patience.over or self._hooks.insist.is_set():
+                    raise self._without_source(error) from error
+                self._ending.say(f"{error}: looking for it")
+                self._hooks.insist.wait(POLL_SECONDS)
+            else:
+                return info
 
-    def _far_state(self) -> str | None:
-        state = self._destination.run_state()
-        return state if state or self._destination.connected else GONE
+    def _without_source(self, error: RamferryError) -> RamferryError:
+        if self._standing is not None:
+            self._relays.let_be()
+        return type(error)(f"{error}; {whereabouts(self._before, None, self._ending.look())}")
 
     @property
     def _before(self) -> str:
@@ -161,34 +203,51 @@ class Watch:
     def _end_if_needed(self, timeout: float | None, status: str) -> None:
         """Find a reason to end the migration; act on it once its grace has passed."""
         self._why = self._why or self._reason(timeout)
-        if self._why is None:
+        if self._why is None or not self._why.grace.over:
             return
-        now = time.monotonic()
-        if not self._told and now - self._why.since >= self._why.grace:
-            self._told = now
-            self._tell("migrate_cancel")
-        elif self._told and now - self._told > UNDO_SECONDS:
-            place = whereabouts(self._before, self._source.run_state(), self._far_state())
-            raise PeerTimeout(
-                f"{self._why.sentence}; {UNDO_SECONDS:g} s after migrate_cancel the source is"
-                f" still {status}; {place}"
-            )
+        self._undo = self._undo or Patience(UNDO_SECONDS, longest_step=LONGEST_LOOK)
+        if not self._told:
+            self._told = self._ending.attempt(self._why.sentence)
+        if self._undo.over or self._hooks.insist.is_set():
+            raise self._left(status)
+
+    def _left(self, status: str) -> PeerTimeout:
+        """The migration does not end, and nothing more can be done about it from here."""
+        assert self._why is not None
+        near, far = self._source.look(), self._ending.look()
+        parts = [
+            self._why.sentence,
+            f"the source is still {status}"
+            + (f" {UNDO_SECONDS:g} s after migrate_cancel" if self._told else ""),
+            whereabouts(self._before, near, far),
+        ]
+        if self._ending.barred:
+            parts.append("once the source is postmigrate, `cont` the guest at the destination")
+        if near is None or near in STANDING:
+            parts += self._relays.let_be()
+        return PeerTimeout("; ".join(parts))
 
     def _reason(self, timeout: float | None) -> Why | None:
-        now = time.monotonic()
+        at_once, soon = Patience(0.0), Patience(GRACE_SECONDS)
         if self._hooks.stop.is_set():
-            return Why(Cancelled, "cancelled", now)
+            return Why(Cancelled, "cancelled", at_once)
         if timeout is not None and self._elapsed() > timeout:
-            return Why(Cancelled, f"cancelled, not finished within {timeout:g} s", now)
+            return Why(Cancelled, f"cancelled, not finished within {timeout:g} s", at_once)
         if complaints := self._relays.complaints():
-            return Why(MigrationFailed, complaints[0].clause, now)
+            return Why(MigrationFailed, complaints[0].clause, soon)
         if not self._destination.connected:
-            return Why(MigrationFailed, "the destination QEMU ended", now)
+            # a monitor that can be had again is no QEMU that ended
+            far = self._ending.look()
+            if far == GONE:
+                return Why(MigrationFailed, "the destination QEMU ended", soon)
+            self._ending.say("the connection to the destination's monitor was lost")
         return None
 
     def _ended(self, info: Mapping[str, Any]) -> RamferryError:
         """The error of a migration whose source keeps the guest."""
-        place = self._settle()
+        place = self._ending.settle(switched=self._standing is not None)
+        if self._ending.moved:
+            return PeerTimeout(failure_sentence(self._complaints(info), place))
         if self._why is not None and self._why.kind is Cancelled:
             return Cancelled(f"{self._why.sentence}; {place}")
         if info.get("status") == "cancelled" and self._why is None:
@@ -206,20 +265,3 @@ class Watch:
         if not self._destination.connected:
             complaints.append(Complaint(Rank.DESTINATION_ENDED, "the destination QEMU ended"))
         return complaints
-
-    def _settle(self) -> str:
-        """Wait until the source's guest is as before; a clause that says where the guest is.
-
-        Where an end was lost at the worst moment, both guests can run (wire facts §1 rule 7):
-        the destination's is stopped, since the source's is the one that goes on.
-        """
-        state = self._source.settle(lambda state: state == self._before, RESUME_SECONDS)
-        far = self._far_state()
-        place = whereabouts(self._before, state, far)
-        if far != "running" or state is None:
-            return place
-        try:
-            self._destination.execute("stop")
-        except RamferryError as error:
-            return f"{place}; a copy of it runs at the destination, end that at once: {error}"
-        return f"{place}; it had begun to run at the destination too, and was stopped there"

@@ -7,6 +7,7 @@ from typing import Final
 
 from ramferry.errors import MigrationFailed, PeerTimeout, RemoteProtocolError
 from ramferry.flows.gate import Unwind
+from ramferry.flows.loop import hung_up
 from ramferry.flows.migration import Phase
 from ramferry.flows.session import Session
 from ramferry.transport import budget, sockets
@@ -53,6 +54,7 @@ class MainChannel:
         self._deaf = False
         """True once the return path cannot be parsed."""
         self._destination: socket.socket
+        session.refuse_the_rest = self._refuse_the_rest
 
     def run(self) -> None:
         """Carry the stream from the source to its end."""
@@ -83,6 +85,8 @@ class MainChannel:
                 continue
             except OSError as error:
                 self._session.check()
+                if self._session.phase is Phase.SWITCHOVER:
+                    self._leave_to_the_destination()
                 raise MigrationFailed(f"main: the source broke the connection: {error}") from error
             self._tally.bytes_in += count
             return count
@@ -182,6 +186,8 @@ class MainChannel:
             return
         first = self._seen - len(data)
         part = data[max(self._sent - first, 0) : offset - first]
+        if self._session.phase is Phase.SWITCHOVER and hung_up(self._source.fileno()):
+            self._refuse_the_rest()
         # main's few bytes do not queue behind packets: a late mark would hold every channel
         self._session.pacer.charge(len(part))
         try:
@@ -196,6 +202,33 @@ class MainChannel:
         """The source closed main: the end of a good migration, a cancel, or its death."""
         if self._session.phase < Phase.SWITCHOVER:
             raise MigrationFailed("main: the source ended the migration before its last round")
+        self._leave_to_the_destination()
+
+    def _leave_to_the_destination(self) -> None:
+        """A source that ends main in the switchover, before the answer, goes on with its guest.
+
+        So the destination must not start it, where that can still be prevented. What it has taken
+        already is its own to judge, as is what lies in a UNIX socket: its answer is waited for.
+        """
+        self._refuse_the_rest()
+        self._session.check()
+        if not self._session.taken_on_main():
+            self._withdraw()
+            self._session.check()
+
+    def _refuse_the_rest(self) -> None:
+        """The same from the loop's thread, where main's is held up in sending."""
+        if self._sent < self._seen:
+            self._withdraw()
+
+    def _withdraw(self) -> None:
+        self._session.fail_in_switchover(
+            MigrationFailed(
+                "main: the source ended the migration in the switchover, before the answer: the "
+                "rest of the stream was withdrawn, so that the destination does not start the "
+                "guest; see with `info status` there that it does not run"
+            )
+        )
 
     def _carry_back(self) -> None:
         """Carry the return path and learn from it how the migration ended."""
@@ -210,13 +243,23 @@ class MainChannel:
             if shut is not None and shut.error:
                 self._refused(shut)
         if shut is None:
-            self._session.fail(
-                MigrationFailed(
-                    "the destination closed the main channel without taking over: "
-                    "see its log for the cause"
-                ),
-                final=True,
-            )
+            self._unanswered()
+
+    def _unanswered(self) -> None:
+        """The destination's main channel ended without a SHUT.
+
+        A QEMU that ends it so has refused the guest or died. In the switchover that may also be a
+        relay between, and only the QEMU behind it knows whether it has the guest.
+        """
+        where = "see its log for the cause"
+        if self._session.phase is Phase.SWITCHOVER:
+            where += "; where another relay is between, see with `info status` that it does not run"
+        self._session.fail(
+            MigrationFailed(
+                f"the destination closed the main channel without taking over: {where}"
+            ),
+            final=True,
+        )
 
     def _hear(self, parser: ReturnPathParser, data: memoryview) -> Shut | None:
         """The destination's last word, if ``data`` completes it."""
@@ -240,7 +283,11 @@ class MainChannel:
                 RemoteProtocolError("no SHUT before ram's END", "SHUT 0", channel="return path")
             )
             session.check()
-        session.advance(Phase.CONFIRMED)
+        if not session.advance(Phase.CONFIRMED):
+            session.note(
+                "the destination took over after the source had given the migration up: the guest "
+                "runs at the destination, stop the source's QEMU"
+            )
 
     def _receive_back(self, buffer: memoryview) -> int:
         while True:

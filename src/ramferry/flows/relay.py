@@ -200,6 +200,7 @@ class Relay:
         while session.running() and not session.over.is_set():
             self._loop.step(0.02 if session.phase != Phase.CARRYING else _STEP)
             gathering.gather(session, self._lobby, self._roster)
+            session.look_back()
             if session.phase == Phase.CONFIRMED:
                 confirmed = confirmed or time.monotonic()
                 if time.monotonic() - confirmed > _FAREWELL:

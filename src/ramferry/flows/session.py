@@ -21,6 +21,7 @@ from ramferry.flows.loop import hung_up
 from ramferry.flows.migration import Migration, Phase
 from ramferry.flows.outbox import Outbox
 from ramferry.flows.throttle import BufferGovernor
+from ramferry.patience import Patience
 from ramferry.qatzip.accelerator import AUTO
 from ramferry.transport import budget, sockets
 from ramferry.transport.address import Address
@@ -29,6 +30,8 @@ from ramferry.transport.pacing import Pacer
 _DRAIN_POLL: Final = (0.0001, 0.001)
 """First and longest pause between two looks at an unsent queue, in seconds: no event tells when
 it is empty."""
+_ACKNOWLEDGE: Final = 0.25
+"""Seconds within which a TCP peer acknowledges what it has: 0.2 at most where it delays it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,15 @@ class Session(Migration):
         self.destinations: list[socket.socket] = []
         """Connections towards the destination; main is ``destination_main``."""
         self.destination_main: socket.socket | None = None
+        self.refuse_the_rest: Callable[[], None] = lambda: None
+        """Main's: to be called where the source has ended main in the switchover."""
+        self._switched = False
+        """Ram's END went on at some time."""
+
+    def advance(self, phase: Phase) -> bool:
+        """See ``Migration``."""
+        self._switched = self._switched or phase is Phase.SWITCHOVER
+        return super().advance(phase)
 
     def adopt(self, destination: socket.socket, *, main: bool = False) -> None:
         """Take in a connection towards the destination, to be ended with the others.
@@ -126,6 +138,33 @@ class Session(Migration):
                 self.check()
                 raise MigrationFailed("a multifd channel broke at the destination") from None
 
+    def look_back(self) -> None:
+        """Notice a source that has ended main in the switchover, before the answer."""
+        if self._phase is Phase.SWITCHOVER and hung_up(self.sources[0].fileno()):
+            self.refuse_the_rest()
+
+    def taken_on_main(self) -> bool:
+        """True where nothing that was sent on main can be kept from the destination any more.
+
+        A TCP peer that has it all may take a moment to say so.
+        """
+        main = self.destination_main
+        if main is None or main.family == socket.AF_UNIX:
+            return True
+        patience = Patience(_ACKNOWLEDGE)
+        while sockets.unsent(main):
+            if patience.over:
+                return False
+            time.sleep(_DRAIN_POLL[1])
+        return True
+
+    def fail_in_switchover(self, error: MigrationFailed) -> None:
+        """The source has given the migration up: so does the relay, where nobody took over yet."""
+        if self._phase is Phase.SWITCHOVER:
+            self.fail(error, final=True)
+            if self.destination_main is not None:
+                sockets.reset(self.destination_main)
+
     def untaken(self) -> int:
         """Bytes that the far side leaves on the fullest multifd channel."""
         return max(map(sockets.unsent, self.destinations), default=0)
@@ -169,7 +208,9 @@ class Session(Migration):
         reset. Threads that wait on any of them wake up.
         """
         if self.destination_main is not None:
-            sockets.cut(self.destination_main)
+            # behind ram's END, what it has not taken yet would start the guest if it were delivered
+            end = sockets.reset if self._switched else sockets.cut
+            end(self.destination_main)
         for sock in list(self.destinations):
             sockets.cut(sock)
         super().tear_down()

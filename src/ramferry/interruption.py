@@ -1,0 +1,61 @@
+"""What a signal does to a command, from its first line to its last.
+
+Three stretches follow one another. Until a command has begun what must be ended in order, SIGINT,
+SIGTERM and SIGHUP raise :class:`Interrupted`, which becomes one sentence and exit code 130. While
+something is under way, ``cli.interrupt`` turns them into a wish that a loop heeds. And once that
+has ended they change nothing: how it ended is about to be told, with its own code.
+
+Imported before anything else, so it imports next to nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import Final
+
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+EXIT_CODE: Final = 130
+"""Interrupted before anything began."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal came while there was nothing to be ended in order; its text is the signal's name."""
+
+
+def sentence(interrupt: BaseException) -> str:
+    """What is printed for an interrupt, whichever signal it was."""
+    name = str(interrupt)
+    by = "" if name in ("", signal.SIGINT.name) else f" by {name}"
+    return f"ramferry: interrupted{by}"
+
+
+def begin() -> None:
+    """From here on the signals raise, save those that are ignored, as SIGHUP under ``nohup``."""
+    handle(_raise)
+
+
+def too_late() -> None:
+    """From here on they change nothing."""
+    handle(_note)
+
+
+def handle(handler: Callable[[int, FrameType | None], None]) -> None:
+    """Have ``handler`` called for each signal that is not ignored."""
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
+def _raise(number: int, _frame: FrameType | None) -> None:
+    raise Interrupted(signal.Signals(number).name)
+
+
+def _note(number: int, _frame: FrameType | None) -> None:
+    text = f"ramferry: {signal.Signals(number).name} came too late: the command had ended\n"
+    try:  # not by print, in the middle of which this may be
+        os.write(2, text.encode())
+    except OSError:
+        return
