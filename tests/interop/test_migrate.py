@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -332,3 +333,29 @@ def test_demo_ends_on_ctrl_c_without_a_trace(
     assert told.endswith("ramferry: interrupted; nothing is left behind\n")
     assert not any(child.is_running() for child in children)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("pair", ["10.0"], indirect=True)
+@pytest.mark.parametrize(
+    "seconds",
+    [
+        3,
+        pytest.param(30, marks=pytest.mark.slow),
+        pytest.param(300, marks=[pytest.mark.slow, pytest.mark.timeout(400)]),
+    ],
+)
+def test_a_command_that_was_stopped_goes_on(pair: Pair, seconds: int) -> None:
+    """Ctrl-Z and fg: nobody was silent, and what happened meanwhile is seen."""
+    options = ("--method", "zstd", "--relay", "both", "--max-bandwidth", "8M")
+    with (
+        filled(pair) as (source, destination),
+        migrating(source, source.uri, destination.uri, *options) as process,
+    ):
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        process.send_signal(signal.SIGCONT)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+        assert "Traceback" not in err
+        until("the guest's arrival", lambda: run_state(destination) != "inmigrate", 10)
+        assert_same_ram(source, destination)

@@ -12,15 +12,13 @@ from typing import IO, Any
 
 import click
 
+from ramferry import interruption
 from ramferry.cli.params import RATE, Seconds, accelerator_option, page_size_option
 from ramferry.errors import Cancelled, UsageError
 from ramferry.flows.relay import Relay
 from ramferry.flows.session import RelaySettings
 from ramferry.metrics import RelayCounters, RelayResult
 from ramferry.transport.address import Address, parse_address
-
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""What ends a relay cleanly."""
 
 
 class _Printer:
@@ -160,8 +158,7 @@ def command(
     # Blocking them instead would not do: a library's thread that does not block them gets them.
     early: list[str] = []
     stop: Callable[[str], None] = early.append
-    for number in _SIGNALS:
-        signal.signal(number, lambda got, _: stop(signal.Signals(got).name))
+    interruption.handle(lambda got, _: stop(signal.Signals(got).name))
     relay = Relay(settings, _Printer(events=events, results=json_file))
     stop = relay.stop
     for reason in early:

@@ -1,6 +1,7 @@
 """A source that ends main in the switchover, before the answer, goes on with its guest.
 
-So the destination must not get the rest of the stream, where it can still be kept from it.
+So the destination must not get the rest of the stream, where it can still be kept from it; where it
+has taken all, its answer is waited for (``test_relay_endings``).
 """
 
 from __future__ import annotations
@@ -83,25 +84,3 @@ def test_a_second_signal_in_the_switchover_resets_too(tmp_path: Path) -> None:
         destination.released.set()
         until(destination.all_ended, NOTICE, "the destination's connections end")
         assert not destination.complete
-
-
-def test_what_the_destination_has_taken_is_its_own_to_judge(tmp_path: Path) -> None:
-    """Its answer is waited for, and told, where the source cannot hear it any more."""
-    script = Script(Guest())
-    read, died = threading.Event(), threading.Event()
-    script.steps += [Do(lambda: read.wait(SETTLE)), Close(MAIN, "reset"), Do(died.set)]
-    stage = Stage(tmp_path)
-    stage.over_tcp()
-
-    def wait() -> None:
-        read.set()
-        assert died.wait(SETTLE)
-
-    with (
-        RelayThread(stage.settings) as relay,
-        stage.destination(script.guest, Habits(before_answer=wait)) as destination,
-        stage.source(relay, script),
-    ):
-        assert relay.finished().completed
-        assert destination.complete
-        assert any("the guest runs at the destination" in note for note in relay.seen.notes)

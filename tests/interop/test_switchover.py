@@ -1,0 +1,260 @@
+"""The table of docs/architecture.md: whoever ends a migration, and when, one guest is left.
+
+A proxy before the destination holds main back at the switchover: on its way there, so that the
+destination has not all of its guest, or on its way back, so that the source does not hear that the
+destination has it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from holding import Holder, Way
+from migrating import MIB, Pair, run_state, two_qemus, until
+
+from ramferry.bench import guest
+from ramferry.bench.builtin import BuiltIn
+from ramferry.bench.qemu import COMMAND, Qemu, qemu_at
+from ramferry.control import watch
+from ramferry.control.ending import Ending
+from ramferry.control.hooks import Hooks
+from ramferry.control.migration import migrate
+from ramferry.control.plan import RelayMode, Wish
+from ramferry.errors import Cancelled, PeerTimeout, RamferryError
+from ramferry.metrics import MigrationResult
+from ramferry.transport.address import TcpAddress, parse_address
+
+pytestmark = pytest.mark.interop
+
+MEMORY = 64 * MIB
+KINDS = ("stock", "10.0", "built-in")
+SOON = 15.0
+
+
+@dataclass
+class Course:
+    """One migration in a thread of its own, and how it ended."""
+
+    source: Qemu | BuiltIn
+    destination: Qemu | BuiltIn
+    holder: Holder
+    stop: threading.Event = field(default_factory=threading.Event)
+    insist: threading.Event = field(default_factory=threading.Event)
+    notes: list[str] = field(default_factory=list)
+    result: MigrationResult | None = None
+    error: RamferryError | None = None
+    thread: threading.Thread | None = None
+
+    def begin(self, timeout: float | None = None) -> None:
+        """Start, and return when main is held back."""
+        self.thread = threading.Thread(target=self._run, args=(timeout,))
+        self.thread.start()
+        until("the switchover", self.holder.holding.is_set, 30)
+
+    def _run(self, timeout: float | None) -> None:
+        hooks = Hooks(on_note=self.notes.append, stop=self.stop, insist=self.insist)
+        incoming = f"unix:{self.destination.folder}/in"
+        wish = Wish(
+            "none",
+            channels=2,
+            relay=RelayMode.NONE,
+            via=str(self.holder.address),
+            incoming=incoming,
+        )
+        try:
+            self.result = migrate(self.source.uri, self.destination.uri, wish, hooks, timeout)
+        except RamferryError as error:
+            self.error = error
+
+    def ended(self) -> bool:
+        assert self.thread is not None
+        return not self.thread.is_alive()
+
+    def wait(self) -> RamferryError | None:
+        until("the command's end", self.ended, SOON)
+        return self.error
+
+    def said(self, what: str) -> bool:
+        return any(what in note for note in self.notes)
+
+
+def lives(end: Qemu | BuiltIn) -> bool:
+    return end.alive and run_state(end) == "running"  # type: ignore[arg-type]
+
+
+def decided(end: Qemu | BuiltIn) -> bool:
+    """Whether all that was to come has come, and was taken or refused."""
+    return not end.alive or run_state(end) != "inmigrate"  # type: ignore[arg-type]
+
+
+def beats(end: Qemu | BuiltIn) -> int:
+    """How far this copy of the guest is, seen in its memory; not what its monitor says."""
+    if isinstance(end, Qemu):
+        return guest.state(end.ram).beats
+    return int(end.state()["counter"])
+
+
+@contextmanager
+def ends(kind: str, require_peer: Callable[[str], Path]) -> Iterator[tuple[Qemu | BuiltIn, ...]]:
+    """A source whose guest runs, and a destination that would run it."""
+    if kind == "built-in":
+        work = ("--workload", "random", "--rate", "1M")
+        with (
+            BuiltIn(MEMORY, work) as source,
+            BuiltIn(MEMORY, ("--incoming", "defer")) as destination,
+        ):
+            yield source, destination
+        return
+    binary = qemu_at(require_peer({"stock": COMMAND, "10.0": f"{COMMAND}-10.0"}[kind]))
+    boot = guest.boot_sector(MEMORY, first=48 * MIB, rate=4)
+    with two_qemus(Pair(binary, binary), MEMORY, boot=boot) as (source, destination):
+        source.qmp.execute("cont")
+        # made for tests that do not want that, it would not run what arrives
+        destination.qmp.execute("cont")
+        until("the guest's first beats", lambda: beats(source) > 5, 20)
+        yield source, destination
+
+
+@pytest.fixture
+def course(
+    require_peer: Callable[[str], Path],
+) -> Iterator[Callable[[str, Way], Course]]:
+    with ExitStack() as stack:
+
+        def make(kind: str, way: Way) -> Course:
+            source, destination = stack.enter_context(ends(kind, require_peer))
+            target = parse_address(f"unix:{destination.folder}/in")
+            holder = Holder(TcpAddress("127.0.0.1", 0), target, way)
+            stack.callback(holder.close)
+            on = Course(source, destination, holder)
+            stack.callback(lambda: on.thread is None or on.thread.join(60))
+            stack.callback(on.insist.set)
+            stack.callback(on.stop.set)
+            return on
+
+        yield make
+
+
+WHO = {
+    "timeout": lambda on: on.begin(timeout=1.5),
+    "operator": lambda on: (on.begin(), on.stop.set()),
+}
+"""Who wishes for the end; a signal is the operator (``test_migrate_signals``)."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("who", WHO)
+def test_a_destination_that_has_not_all_of_it_is_barred(
+    course: Callable[[str, Way], Course],
+    kind: str,
+    who: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heeded = threading.Event()
+    attempt = Ending.attempt
+
+    def attempted(ending: Ending, why: str) -> bool:
+        told = attempt(ending, why)
+        heeded.set()
+        return told
+
+    monkeypatch.setattr(Ending, "attempt", attempted)
+    on = course(kind, "tail")
+    WHO[who](on)
+    if kind == "built-in":
+        # it takes no cancel once its device state is out: the destination's answer decides
+        assert heeded.wait(SOON)
+        on.holder.release()
+        assert on.wait() is None
+        assert on.said("too late to end the migration")
+        until("life at the destination", lambda: lives(on.destination), SOON)
+        assert not lives(on.source)
+        return
+    error = on.wait()
+    assert isinstance(error, Cancelled)
+    assert "; the guest runs at the source" in str(error)
+    before = beats(on.source)
+    until("life at the source", lambda: beats(on.source) > before + 5, SOON)
+    # the worst: all of it arrives after all
+    on.holder.release()
+    until("a destination that has ended or stands still", lambda: decided(on.destination), SOON)
+    assert not lives(on.destination)
+    assert lives(on.source)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("who", WHO)
+def test_a_destination_that_has_the_guest_keeps_it(
+    course: Callable[[str, Way], Course], kind: str, who: str
+) -> None:
+    on = course(kind, "answer")
+    WHO[who](on)
+    until("the truth", lambda: on.said("the destination has the guest, which is running"), SOON)
+    assert lives(on.destination)
+    assert not lives(on.source)
+    on.holder.release()
+    assert on.wait() is None
+    assert on.result is not None
+    assert lives(on.destination)
+    assert not lives(on.source)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_answer_that_is_lost_leaves_the_copy_that_ran(
+    course: Callable[[str, Way], Course], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """QEMU lets its guest go on when main closes before the answer; the other one ran meanwhile."""
+    monkeypatch.setattr(watch, "SWITCH_SECONDS", 0.3)
+    on = course(kind, "answer")
+    on.begin()
+    until("a look at both", lambda: on.said("the switchover takes long"), SOON)
+    assert on.said("the destination is running")
+    on.holder.lose()
+    error = on.wait()
+    assert isinstance(error, PeerTimeout)
+    assert "the guest runs at the destination" in str(error)
+    assert lives(on.destination)
+    assert not lives(on.source)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_second_signal_leaves_what_cannot_be_ended(
+    course: Callable[[str, Way], Course], kind: str
+) -> None:
+    on = course(kind, "answer")
+    on.begin()
+    on.stop.set()
+    until("the truth", lambda: on.said("the destination has the guest, which is running"), SOON)
+    on.insist.set()
+    error = on.wait()
+    assert isinstance(error, PeerTimeout)
+    assert "the guest runs at the destination: do not `cont` the source" in str(error)
+    assert lives(on.destination)
+    assert not lives(on.source)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_cancelled_while_the_destination_does_not_answer(
+    course: Callable[[str, Way], Course], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ramferry.control.end.ASIDE_SECONDS", 0.5)
+    on = course(kind, "answer")
+    on.begin()
+    os.kill(on.destination.process.pid, signal.SIGSTOP)
+    try:
+        on.stop.set()
+        until("a note", lambda: on.said("nothing is cancelled before it was asked"), SOON)
+        assert run_state(on.source) == "finish-migrate"  # type: ignore[arg-type]
+    finally:
+        os.kill(on.destination.process.pid, signal.SIGCONT)
+    on.holder.release()
+    assert on.wait() is None
+    assert lives(on.destination)
+    assert not lives(on.source)

@@ -1,0 +1,85 @@
+"""From the first line to the last, a signal gets a sentence and the documented code."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+INTERRUPTED = 130
+
+AT_IMPORT = """
+import builtins, os, sys
+import ramferry.__main__ as entry
+number, name = int(sys.argv.pop(1)), sys.argv.pop(1)
+plain = builtins.__import__
+def struck(module, *rest, **more):
+    if module == name:
+        os.kill(os.getpid(), number)
+    return plain(module, *rest, **more)
+builtins.__import__ = struck
+entry.main()
+"""
+
+AT_THE_END = """
+import os, sys
+from ramferry import interruption
+import ramferry.__main__ as entry
+number = int(sys.argv.pop(1))
+settled = interruption.too_late
+def struck():
+    settled()
+    os.kill(os.getpid(), number)
+interruption.too_late = struck
+entry.main()
+"""
+
+
+def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", script, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("module", ["ramferry.cli", "ramferry.control.migration"])
+def test_while_it_starts(number: signal.Signals, module: str) -> None:
+    ended = run(AT_IMPORT, int(number), module, "migrate", "qmp:/none/a", "qmp:/none/b")
+    by = "" if number is signal.SIGINT else f" by {number.name}"
+    assert ended.stderr.strip() == f"ramferry: interrupted{by}"
+    assert ended.returncode == INTERRUPTED
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_after_success(number: signal.Signals) -> None:
+    ended = run(AT_THE_END, int(number), "--version")
+    assert ended.stdout.startswith("ramferry ")
+    assert ended.stderr == f"ramferry: {number.name} came too late: the command had ended\n"
+    assert ended.returncode == 0
+
+
+def test_after_a_failure_the_code_is_the_failures() -> None:
+    ended = run(AT_THE_END, int(signal.SIGTERM), "migrate", "qmp:/none/a", "qmp:/none/b")
+    assert "no QEMU answers at qmp:/none/a" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert ended.returncode == 3
+
+
+def test_a_hangup_that_is_ignored_stays_ignored() -> None:
+    """As under nohup."""
+    ended = subprocess.run(
+        [sys.executable, "-c", AT_IMPORT, str(int(signal.SIGHUP)), "ramferry.cli", "--version"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    )
+    assert (ended.stderr, ended.returncode) == ("", 0)
