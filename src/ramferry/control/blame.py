@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 
 class Rank(IntEnum):
@@ -19,10 +20,31 @@ class Rank(IntEnum):
     RELAY_FOUND = 1
     """A relay found damaged data, a silent peer, or this host wanting."""
     DESTINATION_SAYS = 2
-    DESTINATION_ENDED = 3
-    RELAY_SAW = 4
+    FAR_RELAY_LOST = 3
+    """A relay that is not ours closed the connection: a QEMU behind it ends of that, too."""
+    DESTINATION_ENDED = 4
+    RELAY_SAW = 5
     """A relay saw a connection end."""
-    SOURCE_SAYS = 5
+    DESTINATION_SAW = 6
+    """So did the destination."""
+    SOURCE_SAYS = 7
+
+
+_LOST_CONNECTION: Final = (
+    "Input/output error",
+    "Connection reset",
+    "Unable to read",
+    "Failed to receive",
+    "end-of-file",
+    "Broken pipe",
+)
+"""Words of a QEMU whose connection ended: they tell of it, not why it did."""
+
+
+def rank_of_words(words: str) -> Rank:
+    """How near to the cause a destination's own words are."""
+    lost = any(one.lower() in words.lower() for one in _LOST_CONNECTION)
+    return Rank.DESTINATION_SAW if lost else Rank.DESTINATION_SAYS
 
 
 @dataclass(frozen=True, slots=True)

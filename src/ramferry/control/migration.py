@@ -92,7 +92,14 @@ class _Course:
         self.destination.apply(destination_settings(there, self.route, self.wish, here))
         address = self._connect_stations()
         self._heed_stop()
-        watch = Watch(self.source, self.destination, self.relays, self.wish.method, self.hooks)
+        watch = Watch(
+            self.source,
+            self.destination,
+            self.relays,
+            self.wish.method,
+            self.hooks,
+            far_relay=self.wish.via,
+        )
         before = (self.source.meter.seconds(), self.destination.meter.seconds())
         self._begin(address)
         info = watch.until_completed(self.timeout)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ramferry.control.blame import Complaint, Rank, failure_sentence
+from ramferry.control.blame import Complaint, Rank, failure_sentence, rank_of_words
 from ramferry.control.end import QemuEnd
 from ramferry.control.ending import Ending
 from ramferry.control.hooks import Hooks
@@ -69,13 +69,18 @@ class Watch:
         relays: Relays,
         method: str,
         hooks: Hooks,
+        far_relay: str | None = None,
     ) -> None:
-        """All of them are the caller's and outlive this object."""
+        """All of them are the caller's and outlive this object.
+
+        :param far_relay: migration URI of a relay that is none of ``relays``.
+        """
         self._source = source
         self._destination = destination
         self._relays = relays
         self._method = method
         self._hooks = hooks
+        self._far_relay = far_relay
         self._ending = Ending(source, destination, hooks.on_note)
         self._began = time.monotonic()
         self._why: Why | None = None
@@ -258,10 +263,14 @@ class Watch:
         """What each station says went wrong."""
         self._relays.wait_finished(LAST_WORDS_SECONDS)
         complaints = self._relays.complaints()
+        if self._far_relay and any(one.rank is Rank.RELAY_SAW for one in complaints):
+            lost = f"the relay at {self._far_relay} closed the connection, see what it says there"
+            complaints.append(Complaint(Rank.FAR_RELAY_LOST, lost))
         if words := str(info.get("error-desc", "")).rstrip("."):
             complaints.append(Complaint(Rank.SOURCE_SAYS, f"the source says: {words}"))
         if words := self._destination.error():
-            complaints.append(Complaint(Rank.DESTINATION_SAYS, f"the destination says: {words}"))
+            rank = rank_of_words(words)
+            complaints.append(Complaint(rank, f"the destination says: {words}"))
         if not self._destination.connected:
             complaints.append(Complaint(Rank.DESTINATION_ENDED, "the destination QEMU ended"))
         return complaints
