@@ -53,9 +53,9 @@ class SavingQemu(FakeQemu):
     def _do_migrate(self, **arguments: Any) -> dict[str, Any]:
         multifd = self.capabilities["multifd"]
         script = Script(
-            Guest(method="none", channels=self._channels)
+            Guest(method="none", channels=self._channels, whole=True)
             if multifd
-            else Guest(channels=0, mode="section", zeros=3)
+            else Guest(channels=0, mode="section", zeros=3, whole=True)
         )
         script.insert(script.find("end"), Do(self._pause))
         address = UnixAddress(arguments["uri"].removeprefix("unix:"))

@@ -149,6 +149,9 @@ class Guest:
     preamble: tuple[bytes, ...] = (header(), configuration(), OPEN_RETURN_PATH, PING)
     early: bytes = b""
     """Sections before ram's START."""
+    whole: bool = False
+    """As every QEMU: no page is left out. Those that come later are named zero in a round before,
+    which is one mark more."""
 
     @property
     def blocks(self) -> dict[str, int]:
@@ -196,6 +199,9 @@ class Script:
             self._main(guest.early, "early")
         self._round(data=False)
         self._main(ram_start(block_list(guest.blocks) + self._mark()), "start")
+        if guest.whole:
+            self._round(data=False)
+            self._main(ram_part(self._all_zero() + self._mark()), "zeros")
         for _ in range(guest.rounds - 1):
             self._round(data=True)
             self._main(ram_part(self._records() + self._mark()), "part")
@@ -221,6 +227,14 @@ class Script:
             stale = 4711 if guest.stale_size else 0
             raw = ram_header(page_size=guest.page_size, flags=flags, payload_size=stale)
             self.steps.append(Step(channel, bytes(raw), "sync" if flags else "empty"))
+
+    def _all_zero(self) -> bytes:
+        """Records of zero pages for all of the guest's memory."""
+        return b"".join(
+            (at | ZERO_RECORD).to_bytes(8, "big") + bytes([len(name)]) + name.encode() + b"\0"
+            for name, size in self.guest.blocks.items()
+            for at in range(0, size, self.guest.page_size)
+        )
 
     def _records(self) -> bytes:
         """A round's pages on main; none where there are channels."""

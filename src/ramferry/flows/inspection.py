@@ -84,7 +84,7 @@ def inspect_archive(path: Path) -> Inspection:
 
     :raise CorruptDataError: its index is damaged, so that nothing can be told.
     """
-    with Archive(path) as archive:
+    with Archive(path, partial=True) as archive:
         directory = archive.directory
         blocks = []
         for number, block in enumerate(directory.blocks):
@@ -110,10 +110,12 @@ def inspect_archive(path: Path) -> Inspection:
 
 
 def _first_damage(archive: Archive) -> str:
+    """What the file lacks, and the first of its chunks that is not sound."""
+    faults = archive.faults()
     buffer = memoryview(bytearray(512 * 1024))
     try:
         for batch in archive.batches():
             batch.load(buffer)
     except CorruptDataError as error:
-        return str(error)
-    return ""
+        faults.append(error)
+    return "; ".join(map(str, faults))

@@ -7,20 +7,36 @@ guest memory, or a file.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ramferry.codec.base import Buffer
-from ramferry.errors import RamferryError
+from ramferry.errors import RamferryError, RemoteProtocolError
 from ramferry.wire.events import RamBlock
 from ramferry.wire.ram import Mode
 
 Offsets = NDArray[np.uint64]
 """Byte offsets of pages in their RAM block, multiples of the page size."""
+MAX_PAGES: Final = 1 << 32
+"""Of a guest whose pages are counted one by one: their numbers have 32 bits, and what is remembered
+of each takes memory."""
+
+
+def check_ram(sizes: Iterable[int], page_size: int) -> None:
+    """See that a guest's RAM blocks can be counted page by page, before anything is allocated.
+
+    :param sizes: bytes of each block, as a peer or a file names them.
+    :raise RemoteProtocolError: they are more than ``MAX_PAGES``: 16 TiB in pages of 4 KiB.
+    """
+    total, most = sum(sizes), MAX_PAGES * page_size
+    if total > most:
+        raise RemoteProtocolError(
+            f"at most {most >> 40} TiB of RAM in pages of {page_size} bytes", f"{total} bytes"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +82,10 @@ class StreamHead:
     """Which record is the sync mark: "section" or "round"."""
     uuid: bytes
     """16 bytes, from the channels' initial packets: zeros where the guest has none."""
+
+    def __post_init__(self) -> None:
+        """:raise RemoteProtocolError: the guest has more RAM than a sink can take."""
+        check_ram((block.used_length for block in self.blocks), self.page_size)
 
 
 @dataclass(frozen=True, slots=True)

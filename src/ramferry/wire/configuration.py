@@ -12,7 +12,7 @@ from ramferry.wire.source import ByteSource, Parse
 _PREFIX: Final = "configuration/"
 _VERSION: Final = 1
 _UUID_SIZE: Final = 16
-_PAGE_BITS: Final = range(10, 17)
+PAGE_BITS: Final = range(10, 17)
 """1 to 64 KiB: the target page sizes there are."""
 
 CAPABILITIES: Final = "capabilities"
@@ -49,8 +49,8 @@ def read_subsection(source: ByteSource, start: int) -> Parse[ConfigurationSubsec
 
 def _page_bits(source: ByteSource) -> Parse[int]:
     bits = yield from source.uint(4)
-    if bits not in _PAGE_BITS:
-        source.fail(f"{_PAGE_BITS.start} to {_PAGE_BITS.stop - 1} target page bits", str(bits))
+    if bits not in PAGE_BITS:
+        source.fail(f"{PAGE_BITS.start} to {PAGE_BITS.stop - 1} target page bits", str(bits))
     return bits
 
 

@@ -31,6 +31,8 @@ RECORD_SIZE: Final = 8
 """Bytes of a RAM record's first word, and all there is of EOS and MULTIFD_FLUSH."""
 
 MAX_MACHINE_NAME: Final = 256
+MAX_NAME: Final = 255
+"""Of a name behind a length byte: RAM blocks, sections, capabilities."""
 MAX_BLOCKS: Final = 4096
 """Bound of ours; a guest with 256 pluggable DIMMs and their ROMs has fewer than 600 RAM blocks."""
 MAX_SECTIONS: Final = 4096

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +90,8 @@ def replayed(
 @pytest.mark.parametrize("mode", ["section", "round"])
 def test_what_was_saved_is_restored(tmp_path: Path, method: str, mode: str) -> None:
     # rounds send pages again, as content and as zeros: the newest copy counts
-    guest = Guest(method="zstd", mode=mode, rounds=5, pages=40, zeros=9, uuid=bytes(range(16)))  # type: ignore[arg-type]
+    uuid = bytes(range(16))
+    guest = Guest("zstd", mode=mode, rounds=5, pages=40, zeros=9, uuid=uuid, whole=True)  # type: ignore[arg-type]
     script = Script(guest)
     path = saved(tmp_path, script, method)
     with Archive(path) as archive:
@@ -112,7 +114,7 @@ def test_pages_that_come_on_main_are_saved_by_several_threads(
 ) -> None:
     # most pages come in several rounds, with and without content
     plain = Guest(channels=0, mode="section", rounds=6, packets=packets, pages=pages, zeros=zeros)
-    script = Script(plain)
+    script = Script(replace(plain, whole=True))
     uuid = bytes(range(16))
     path = saved(tmp_path, script, "zstd", channels=0, threads=threads, uuid=uuid)
     with Archive(path) as archive:
@@ -127,7 +129,7 @@ def test_pages_that_come_on_main_are_saved_by_several_threads(
 @pytest.mark.parametrize("rounds", [1, 5])
 def test_zstd_chunks_are_sent_as_they_are(tmp_path: Path, rounds: int) -> None:
     # with several rounds some chunks hold older copies, which must not be sent
-    script = Script(Guest(method="none", rounds=rounds, pages=40, zeros=9))
+    script = Script(Guest(method="none", rounds=rounds, pages=40, zeros=9, whole=True))
     path = saved(tmp_path, script, "zstd")
     raw = path.read_bytes()
     with Archive(path) as archive:
@@ -147,7 +149,7 @@ def test_zstd_chunks_are_sent_as_they_are(tmp_path: Path, rounds: int) -> None:
 
 def test_only_zstd_goes_to_a_qemu_as_it_is(tmp_path: Path) -> None:
     for method in METHODS:
-        with Archive(saved(tmp_path, Script(Guest()), method)) as archive:
+        with Archive(saved(tmp_path, Script(Guest(whole=True)), method)) as archive:
             assert archive.framed_for(METHODS) == (method == "zstd")
             assert not archive.framed_for({"none", "zlib"})
 
@@ -177,7 +179,7 @@ def test_other_page_numbers_than_the_chunks_have_are_refused(count: int) -> None
 def test_every_single_byte_that_is_flipped_is_found(
     tmp_path: Path, method: str, framed: bool
 ) -> None:
-    guest = Guest(method="none", page_size=1024, rounds=2, packets=1, pages=2, zeros=1)
+    guest = Guest("none", page_size=1024, rounds=2, packets=1, pages=2, zeros=1, whole=True)
     with SafeFile(tmp_path / "state", replace=True, like=None) as file:
         sink = ArchiveSink(file, method, None)
         assert receive(tmp_path, Script(guest), sink, page_size=1024).completed
@@ -217,7 +219,7 @@ def test_every_single_byte_that_is_flipped_is_found(
 
 @pytest.mark.parametrize("kept", [0, 5, 16, 40, 0.5, 0.99])
 def test_a_file_that_was_cut_is_none(tmp_path: Path, kept: float) -> None:
-    path = saved(tmp_path, Script(Guest()))
+    path = saved(tmp_path, Script(Guest(whole=True)))
     raw = path.read_bytes()
     path.write_bytes(raw[: int(kept if kept >= 1 else kept * len(raw))])
     with pytest.raises((CorruptDataError, UsageError)):
@@ -260,14 +262,14 @@ def test_the_footers_bytes() -> None:
     ],
 )
 def test_a_destination_that_fails_is_told_of(tmp_path: Path, habits: Habits, error: str) -> None:
-    script = Script(Guest(method="none", rounds=2, packets=3, pages=30))
+    script = Script(Guest(method="none", rounds=2, packets=3, pages=30, whole=True))
     path = saved(tmp_path, script)
     with pytest.raises(RamferryError, match=error):
         replayed(tmp_path, path, script, habits)
 
 
 def test_damage_on_the_way_ends_the_migration_before_its_tail(tmp_path: Path) -> None:
-    script = Script(Guest(method="none", rounds=2))
+    script = Script(Guest(method="none", rounds=2, whole=True))
     path = saved(tmp_path, script)
     raw = bytearray(path.read_bytes())
     with Archive(path) as archive:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 GUEST = Guest(method="zstd", mode="section", rounds=4, packets=3, pages=20, zeros=4)
 NORMAL, ZERO = 4 * 2 * 3 * 20, 4 * 2 * 3 * 4
 """Rounds, channels, packets, pages of each."""
+WHOLE = replace(GUEST, whole=True)
 
 
 @pytest.fixture
@@ -103,7 +105,7 @@ def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_save_file_is_told_and_checked(tmp_path: Path) -> None:
-    path = saved(tmp_path, Script(GUEST))
+    path = saved(tmp_path, Script(WHOLE))
     found = inspect_archive(path)
     assert (found.kind, found.method, found.fault) == ("save file", "qatzip", "")
     assert found.blocks[0].pages == NORMAL
@@ -124,7 +126,7 @@ def test_the_devices_of_a_save_file_are_found_whatever_the_descriptions_length(
     tmp_path: Path, size: int
 ) -> None:
     devices = b'{"devices": [{"name": "timer", "version": 2}]}'
-    script = Script(GUEST)
+    script = Script(WHOLE)
     text = devices[:-1].ljust(size - 1) + b"}" if size > len(devices) else devices
     script.edit(script.find("tail"), lambda raw: bytes(raw).replace(
         end_of_stream(), end_of_stream(text)))  # fmt: skip

@@ -17,18 +17,23 @@ bits in a row for certain, and any other but for one in 4·10^9. A file that was
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Annotated, Final
 
+import msgspec
 import numpy as np
 from isal import isal_zlib
+from msgspec import Meta
 from numpy.typing import NDArray
 
+from ramferry.codec import find_method
 from ramferry.codec.zlib import INFLATE_ERROR
-from ramferry.errors import CorruptDataError
+from ramferry.errors import CorruptDataError, RemoteProtocolError, UsageError
+from ramferry.flows.pages import check_ram
+from ramferry.wire.configuration import PAGE_BITS
+from ramferry.wire.layout import MAX_BLOCKS, MAX_MACHINE_NAME, MAX_NAME
+from ramferry.wire.ram import Mode
 
 MAGIC: Final = b"RAMFERRY"
 VERSION: Final = 2
@@ -46,43 +51,54 @@ PAGE_NUMBER: Final = np.dtype("<u4")
 """Offset in its block over page size."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+PARTS: Final = ("head", "between", "tail", "chunks", "pages", "newest", "zero")
+"""Names of the parts."""
+_MOST_INFLATED: Final = 1032
+"""Bytes that deflate makes of one at most."""
+
+_Size = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+"""A sum of two of them, or one with a chunk's size, is still below 2^64."""
+_U32 = Annotated[int, Meta(ge=0, le=(1 << 32) - 1)]
+
+
+class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where a part lies."""
 
-    offset: int
-    size: int
-    crc: int
+    offset: _Size
+    size: _Size
+    crc: _U32
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A RAM block."""
 
-    name: str
-    size: int
+    name: Annotated[str, Meta(min_length=1)]
+    size: _Size
     """Bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Directory:
-    """All that is known about the file, but for the pages."""
+class Directory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All that is known about the file, but for the pages; the types are checked when it is read.
 
-    machine: str
+    Beyond them, ``unpack_directory`` checks what one field says of another.
+    """
+
+    # a name's bytes that are no text are four characters each here
+    machine: Annotated[str, Meta(max_length=4 * MAX_MACHINE_NAME)]
     page_size: int
-    mode: str
+    mode: Mode
     """Which record is the sync mark on main: "section" or "round"."""
-    uuid: str
+    uuid: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
     """Hexadecimal."""
     method: str
     level: int | None
     backend: str
     created: float
     """Seconds since 1970."""
-    ram_section: int
-    blocks: tuple[Block, ...]
-    parts: dict[str, Part] = field(default_factory=dict)
-    """"head", "between", "tail", "chunks", "pages", "newest", "zero"."""
+    ram_section: _U32
+    blocks: Annotated[tuple[Block, ...], Meta(max_length=MAX_BLOCKS)]
+    parts: dict[str, Part]
+    """By the names in ``PARTS``."""
 
 
 def pack_numbers(numbers: Sequence[NDArray[np.uint32]]) -> bytes:
@@ -100,6 +116,8 @@ def unpack_numbers(raw: bytes, count: int) -> NDArray[np.uint32]:
 
     :raise CorruptDataError: they are not ``count`` numbers.
     """
+    if count * PAGE_NUMBER.itemsize > _MOST_INFLATED * len(raw):
+        raise CorruptDataError(f"{count} page numbers", f"{len(raw)} bytes, which hold fewer")
     try:
         stream = isal_zlib.decompressobj()
         differences = stream.decompress(raw, count * PAGE_NUMBER.itemsize + 1)
@@ -117,21 +135,42 @@ def crc32(data: bytes | bytearray | memoryview, start: int = 0) -> int:
 
 def pack_directory(directory: Directory) -> bytes:
     """The directory's bytes."""
-    return json.dumps(asdict(directory), separators=(",", ":")).encode()
+    return msgspec.json.encode(directory)
 
 
 def unpack_directory(raw: bytes) -> Directory:
-    """Read a directory whose CRC was right.
+    """Read a directory whose CRC was right; whoever wrote the CRC may have written anything.
 
-    :raise CorruptDataError: it is none of this version.
+    :raise CorruptDataError: it is none of this version, or says what no guest has.
     """
     try:
-        values: dict[str, Any] = json.loads(raw)
-        blocks = tuple(Block(**block) for block in values.pop("blocks"))
-        parts = {name: Part(**part) for name, part in values.pop("parts").items()}
-        return Directory(**values, blocks=blocks, parts=parts)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise CorruptDataError("a directory of a save file", repr(error)) from None
+        directory = msgspec.json.decode(raw, type=Directory)
+        find_method(directory.method).level(directory.level)
+    except (msgspec.MsgspecError, UsageError) as error:
+        raise _no_directory(str(error)) from None
+    if directory.parts.keys() != set(PARTS):
+        raise _no_directory(f"its parts are {', '.join(sorted(directory.parts)) or 'none'}")
+    _check_ram(directory)
+    return directory
+
+
+def _no_directory(why: str) -> CorruptDataError:
+    return CorruptDataError("a directory of a save file", f"another ({why})")
+
+
+def _check_ram(directory: Directory) -> None:
+    page, sizes = directory.page_size, [block.size for block in directory.blocks]
+    if page.bit_count() != 1 or page.bit_length() - 1 not in PAGE_BITS:
+        raise CorruptDataError("a page size of 1 to 64 KiB, a power of two", f"{page} bytes")
+    try:
+        check_ram(sizes, page)
+    except RemoteProtocolError as error:
+        raise CorruptDataError(error.expected, error.received) from None
+    if any(size % page for size in sizes):
+        raise CorruptDataError(f"RAM blocks of whole {page}-byte pages", "others")
+    names = [block.name.encode() for block in directory.blocks]
+    if len(set(names)) < len(names) or max(map(len, names), default=0) > MAX_NAME:
+        raise CorruptDataError(f"RAM blocks of different names of up to {MAX_NAME} bytes", "others")
 
 
 def pack_footer(offset: int, directory: bytes) -> bytes:

@@ -12,25 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ramferry.codec import name_backends
-from ramferry.codec.base import MAX_PAYLOAD, PACKET_BYTES
 from ramferry.codec.zstd_frame import raw_frame
 from ramferry.errors import CorruptDataError, HostError, UsageError
+from ramferry.flows.archive.claims import check_coverage, check_stream
 from ramferry.flows.archive.coder import FRAMES, ChunkDecoder
 from ramferry.flows.archive.format import (
-    CHUNK,
     FOOTER_SIZE,
     OPENING,
+    PARTS,
     VERSION,
     Directory,
     Part,
     crc32,
     unpack_directory,
     unpack_footer,
-    unpack_numbers,
 )
+from ramferry.flows.archive.index import Index
 from ramferry.flows.pages import MainStream, Offsets, Pages
 
-_PARTS: Final = ("head", "between", "tail", "chunks", "pages", "newest", "zero")
 _NONE: Final = np.empty(0, np.uint64)
 _NOTHING: Final = memoryview(b"")
 
@@ -38,12 +37,13 @@ _NOTHING: Final = memoryview(b"")
 class Archive:
     """An open save file; a context manager."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, partial: bool = False) -> None:
         """Open it, and check everything but the pages.
 
+        :param partial: open one, too, that has not every page of the guest; see ``faults``.
         :raise UsageError: it is no save file.
         :raise HostError: it cannot be read.
-        :raise CorruptDataError: it was cut or damaged.
+        :raise CorruptDataError: it was cut or damaged, or pages are missing.
         """
         self.path = path
         try:
@@ -54,12 +54,12 @@ class Archive:
         self._local = threading.local()
         self._decoders: list[ChunkDecoder] = []
         try:
-            self._open()
+            self._open(partial)
         except BaseException:
             self.close()
             raise
 
-    def _open(self) -> None:
+    def _open(self, partial: bool) -> None:
         opening = self._read(0, len(OPENING))
         if opening != OPENING:
             if opening[:8] == OPENING[:8]:
@@ -68,39 +68,29 @@ class Archive:
         if self.size < len(OPENING) + FOOTER_SIZE:
             raise CorruptDataError("a save file's footer", f"{self.size} bytes")
         footer = self._read(self.size - FOOTER_SIZE, FOOTER_SIZE)
-        self.directory: Directory = unpack_directory(
-            self._part("directory", unpack_footer(footer, self.size))
-        )
-        raw = {name: self._part(name, self._place(name)) for name in _PARTS}
+        place = unpack_footer(footer, self.size)
+        self.directory: Directory = unpack_directory(self._part("directory", place))
+        raw = {name: self._part(name, self._place(name)) for name in PARTS}
         self.stream = MainStream(
             raw["head"], self.directory.ram_section, raw["between"], raw["tail"]
         )
-        self.chunks = _table(raw["chunks"], CHUNK)
-        self._first = np.concatenate([[0], np.cumsum(self.chunks["pages"], dtype=np.int64)])
-        self._numbers = unpack_numbers(raw["pages"], int(self._first[-1]))
-        self._newest = _bits(raw["newest"], int(self._first[-1]))
-        self._zero = raw["zero"]
-        self._check_index()
+        check_stream(self.directory, self.stream)
+        self._index = Index(self.directory, raw)
+        parts = [(part.offset, part.size) for part in self.directory.parts.values()]
+        own = [(0, len(OPENING)), (place.offset, place.size + FOOTER_SIZE)]
+        self._index.check_extents(parts + own, self.size)
+        if not partial and (faults := self.faults()):
+            raise faults[0]
 
     def _place(self, name: str) -> Part:
-        part = self.directory.parts.get(name)
-        if part is None or not 0 <= part.offset <= part.offset + part.size <= self.size:
+        part = self.directory.parts[name]
+        if part.offset + part.size > self.size:
             raise CorruptDataError(f"a part {name!r} inside the file", str(part))
         return part
 
-    def _check_index(self) -> None:
-        """What the sizes promise, before anything is read by it."""
-        page, chunks = self.directory.page_size, self.chunks
-        if not len(chunks):
-            return
-        limits = np.array([block.size // page for block in self.directory.blocks])
-        whole = chunks["offset"].astype(np.uint64) + chunks["size"] <= self.size
-        fits = (chunks["size"] <= MAX_PAYLOAD) & (chunks["pages"] * page <= PACKET_BYTES)
-        known = (chunks["block"] < len(limits)) & (chunks["pages"] > 0)
-        if not (whole & fits & known).all():
-            raise CorruptDataError("chunks inside the file and its blocks", "others")
-        if (self._numbers >= np.repeat(limits[chunks["block"]], chunks["pages"])).any():
-            raise CorruptDataError("pages inside their blocks", "others")
+    def faults(self) -> list[CorruptDataError]:
+        """An error for each RAM block that the file does not have the whole of."""
+        return check_coverage(self.directory, self.stream, self._index.missing)
 
     def framed_for(self, methods: Collection[str]) -> bool:
         """Whether a QEMU with these methods inflates the chunks itself.
@@ -116,32 +106,29 @@ class Archive:
         return name_backends([one.decoder for one in self._decoders])
 
     @property
+    def chunks(self) -> NDArray:  # type: ignore[type-arg]
+        """The chunk table: rows of ``CHUNK``."""
+        return self._index.chunks
+
+    @property
     def live(self) -> int:
         """Pages with content."""
-        return int(np.count_nonzero(self._newest))
+        return self._index.live
 
     def superseded(self, block: int) -> int:
         """Pages of a block that a later round sent again."""
-        of_block = np.repeat(self.chunks["block"] == block, self.chunks["pages"])
-        return int(np.count_nonzero(of_block & (self._newest == 0)))
+        return self._index.superseded(block)
 
     def zero_pages(self, block: int) -> Offsets:
         """Offsets of a block's zero pages."""
-        page = self.directory.page_size
-        sizes = [-(-(one.size // page) // 8) for one in self.directory.blocks]
-        raw = self._zero[sum(sizes[:block]) :][: sizes[block]]
-        bits = _bits(raw, self.directory.blocks[block].size // page)
-        return np.flatnonzero(bits).astype(np.uint64) * np.uint64(page)
+        return self._index.zero_pages(block)
 
     def batches(self, *, framed: bool = False) -> list[StoredBatch]:
         """All chunks with a page that has no newer copy.
 
         :param framed: give their pages as payloads of method zstd, which this file's are.
         """
-        if not len(self.chunks):
-            return []
-        found = np.logical_or.reduceat(self._newest, self._first[:-1])
-        return [StoredBatch(self, int(index), framed) for index in np.flatnonzero(found)]
+        return [StoredBatch(self, index, framed) for index in self._index.wanted()]
 
     def pages(self, index: int, buffer: memoryview, *, framed: bool) -> Pages:
         """Read and check one chunk; its newest pages, inflated into ``buffer``.
@@ -152,9 +139,7 @@ class Archive:
         """
         row = self.chunks[index]
         block = self.directory.blocks[int(row["block"])].name
-        place = slice(int(self._first[index]), int(self._first[index + 1]))
-        offsets = self._numbers[place].astype(np.uint64) * np.uint64(self.directory.page_size)
-        newest = self._newest[place].astype(bool)
+        offsets, newest = self._index.pages(index)
         payload = self._payload(row, block, int(offsets[0]))
         if framed and newest.all():
             return Pages(block, offsets, _NONE, _NOTHING, (payload,))
@@ -230,15 +215,3 @@ class StoredBatch:
     def load(self, buffer: memoryview) -> Pages:
         """See :meth:`~ramferry.flows.pages.Batch.load`."""
         return self._archive.pages(self._index, buffer, framed=self._framed)
-
-
-def _table(raw: bytes, dtype: np.dtype) -> NDArray:  # type: ignore[type-arg]
-    if len(raw) % dtype.itemsize:
-        raise CorruptDataError(f"rows of {dtype.itemsize} bytes", f"{len(raw)} bytes")
-    return np.frombuffer(raw, dtype)
-
-
-def _bits(raw: bytes, count: int) -> NDArray[np.uint8]:
-    if len(raw) != -(-count // 8):
-        raise CorruptDataError(f"{count} bits", f"{len(raw)} bytes")
-    return np.unpackbits(np.frombuffer(raw, np.uint8), count=count)

@@ -1,0 +1,137 @@
+"""Which page of the guest is where in a save file: the chunk table and what goes with it.
+
+Nothing is believed: whoever made the file could make the CRCs, too. Every byte of the file belongs
+to one part or chunk, and every page of every block is in at most one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ramferry.codec.base import MAX_PAYLOAD, PACKET_BYTES
+from ramferry.errors import CorruptDataError
+from ramferry.flows.archive.format import CHUNK, Directory, unpack_numbers
+from ramferry.flows.pages import Offsets
+
+Extent = tuple[int, int]
+"""Offset and size in the file, in bytes."""
+
+
+class Index:
+    """Chunks, their pages, and the zero pages."""
+
+    def __init__(self, directory: Directory, raw: Mapping[str, bytes]) -> None:
+        """:param raw: the parts' bytes by name.
+        :raise CorruptDataError: they contradict each other or the directory.
+        """
+        self._page = directory.page_size
+        self._pages = [block.size // directory.page_size for block in directory.blocks]
+        self._names = [block.name for block in directory.blocks]
+        self.chunks = _table(raw["chunks"], CHUNK)
+        self._check_chunks()
+        self.first = np.concatenate([[0], np.cumsum(self.chunks["pages"], dtype=np.int64)])
+        """Where each chunk's pages begin in ``numbers`` and ``newest``, and where the last's end."""
+        self.numbers = unpack_numbers(raw["pages"], int(self.first[-1]))
+        self.newest = _bits(raw["newest"], int(self.first[-1]))
+        """Whether no later round sent the page again: 0 or 1."""
+        self._zero = list(self._cut(raw["zero"]))
+        self.missing = self._missing()
+        """By block: pages that are neither in a chunk nor zero."""
+
+    def _check_chunks(self) -> None:
+        chunks = self.chunks
+        fits = (chunks["size"] > 0) & (chunks["size"] <= MAX_PAYLOAD)
+        fits &= (chunks["pages"] > 0) & (chunks["pages"] <= PACKET_BYTES // self._page)
+        if not (fits & (chunks["block"] < len(self._pages))).all():
+            raise CorruptDataError("chunks of one packet's pages of a known block", "others")
+
+    def check_extents(self, others: list[Extent], size: int) -> None:
+        """See that every byte of the file is the chunks' or ``others``', and no byte is twice.
+
+        :raise CorruptDataError: one is not.
+        """
+        known = np.array(others, np.uint64)
+        starts = np.concatenate([self.chunks["offset"], known[:, 0]])
+        if (starts > size).any():  # and so no sum below wraps
+            raise CorruptDataError(f"chunks within the {size} bytes of the file", "others")
+        ends = starts + np.concatenate([self.chunks["size"], known[:, 1]])
+        order = np.lexsort((ends, starts))
+        edge = np.zeros(1, np.uint64)
+        begins = np.concatenate([starts[order], edge + np.uint64(size)])
+        wrong = np.flatnonzero(np.concatenate([edge, ends[order]]) != begins)
+        if len(wrong):
+            raise CorruptDataError(
+                "every byte of the file in one part or chunk",
+                f"other places around byte {int(begins[wrong[0]])}",
+            )
+
+    def _cut(self, raw: bytes) -> Iterator[bytes]:
+        sizes = [-(-count // 8) for count in self._pages]
+        if len(raw) != sum(sizes):
+            raise CorruptDataError(f"{sum(sizes)} bytes of zero pages", f"{len(raw)} bytes")
+        at = 0
+        for size in sizes:
+            yield raw[at : at + size]
+            at += size
+
+    def _missing(self) -> list[int]:
+        """Account for every page.
+
+        :raise CorruptDataError: a page is in two places, or outside its block.
+        """
+        ends = np.cumsum([0, *self._pages], dtype=np.int64)
+        blocks = np.repeat(self.chunks["block"], self.chunks["pages"])
+        if (self.numbers >= np.diff(ends)[blocks]).any():
+            raise CorruptDataError("pages inside their blocks", "others")
+        found = np.zeros(ends[-1], np.bool_)
+        for number, (start, end) in enumerate(pairwise(ends)):
+            found[start:end] = _bits(self._zero[number], end - start)
+        places = int(np.count_nonzero(found)) + self.live
+        found[(ends[blocks] + self.numbers)[self.newest == 1]] = True
+        if places != np.count_nonzero(found):
+            raise CorruptDataError("each page in one place", "pages that are in two")
+        return [int(end - start - found[start:end].sum()) for start, end in pairwise(ends)]
+
+    @property
+    def live(self) -> int:
+        """Pages with content."""
+        return int(np.count_nonzero(self.newest))
+
+    def superseded(self, block: int) -> int:
+        """Pages of a block that a later round sent again."""
+        of_block = np.repeat(self.chunks["block"] == block, self.chunks["pages"])
+        return int(np.count_nonzero(of_block & (self.newest == 0)))
+
+    def zero_pages(self, block: int) -> Offsets:
+        """Offsets of a block's zero pages."""
+        bits = _bits(self._zero[block], self._pages[block])
+        return np.flatnonzero(bits).astype(np.uint64) * np.uint64(self._page)
+
+    def wanted(self) -> list[int]:
+        """The chunks with a page that has no newer copy."""
+        if not len(self.chunks):
+            return []
+        found = np.logical_or.reduceat(self.newest, self.first[:-1])
+        return [int(index) for index in np.flatnonzero(found)]
+
+    def pages(self, chunk: int) -> tuple[Offsets, NDArray[np.bool_]]:
+        """A chunk's pages: their offsets in its block, and which of them are the newest copies."""
+        place = slice(int(self.first[chunk]), int(self.first[chunk + 1]))
+        offsets = self.numbers[place].astype(np.uint64) * np.uint64(self._page)
+        return offsets, self.newest[place].astype(bool)
+
+
+def _table(raw: bytes, dtype: np.dtype) -> NDArray:  # type: ignore[type-arg]
+    if len(raw) % dtype.itemsize:
+        raise CorruptDataError(f"rows of {dtype.itemsize} bytes", f"{len(raw)} bytes")
+    return np.frombuffer(raw, dtype)
+
+
+def _bits(raw: bytes, count: int) -> NDArray[np.uint8]:
+    if len(raw) != -(-count // 8):
+        raise CorruptDataError(f"{count} bits", f"{len(raw)} bytes")
+    return np.unpackbits(np.frombuffer(raw, np.uint8), count=count)
