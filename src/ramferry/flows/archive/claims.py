@@ -63,9 +63,7 @@ def check_coverage(
     if _HINTS in stream.tail:
         return []
     names = [device.name for device in devices_of(vm_description(stream.tail))]
-    plugged = tuple(
-        name.removesuffix(_VIRTIO_MEM) for name in names if name.endswith(_VIRTIO_MEM)
-    )
+    plugged = tuple(name.removesuffix(_VIRTIO_MEM) for name in names if name.endswith(_VIRTIO_MEM))
     why = f" (it was saved with {_SHARED})" if _shared(stream.head) else ""
     return [
         CorruptDataError(
