@@ -94,21 +94,25 @@ def _end_of_text(source: Source, start: int, name: str) -> int:
 def _find_sizes(source: Source, extra: memoryview) -> Hint:
     """Find the ``QZ`` subfield among the subfields of a gzip extra field.
 
-    Their lengths must add up to the field's (RFC 1952, 2.3.1.1): an XLEN damaged so that the field
-    swallows exactly one of several members would lose it, with every CRC right.
+    Where there is one, the subfields' lengths must add up to the field's (RFC 1952, 2.3.1.1): an
+    XLEN damaged so that the field swallows exactly one of several members would lose it, with every
+    CRC right. A field of somebody else's may hold anything, as all other readers have it: that of a
+    Helm chart is 41 letters.
     """
-    at, hint = 0, None
+    at, hint, ours = 0, Hint(), False
     while at + 4 <= len(extra):
         size = int.from_bytes(extra[at + 2 : at + 4], "little")
-        if hint is None and extra[at : at + 2] == _QZ and 8 <= size <= len(extra) - at - 4:
-            hint = Hint(*GZIP_TRAILER.unpack_from(extra, at + 4))
+        if extra[at : at + 2] == _QZ and not ours:
+            ours = True
+            if 8 <= size <= len(extra) - at - 4:
+                hint = Hint(*GZIP_TRAILER.unpack_from(extra, at + 4))
         at += 4 + size
-    if at != len(extra):
+    if ours and at != len(extra):
         raise source.corrupt(
             f"subfields that fill the extra field of {len(extra)} bytes",
             f"{at} bytes of them" if at > len(extra) else f"{len(extra) - at} bytes left over",
         )
-    return hint or Hint()
+    return hint
 
 
 def read_zlib_head(source: Source) -> Hint:

@@ -2,8 +2,9 @@
 
 It trusts no header: sizes are hints for buffer sizes below a fixed cap, members end where their
 deflate data ends, and no more is inflated than the caller's ``max_size``. What begins like no
-further member is trailing data, and an error. No member at all is an empty result in the formats
-that are sequences of members, as libqatzip has it.
+further member is trailing data, and an error; but for zeros up to the end behind gzip members, with
+which tapes fill their blocks, where the caller lets them pass. No member at all is an empty result
+in the formats that are sequences of members, as libqatzip has it.
 """
 
 from __future__ import annotations
@@ -60,14 +61,18 @@ _BEGINS: dict[str, Callable[[Source], bool]] = {
 class Inflater:
     """Reads all members of one source; ``produced`` counts the bytes that came out so far."""
 
-    def __init__(self, source: Source, format: str, max_size: int | None = None) -> None:
+    def __init__(
+        self, source: Source, format: str, max_size: int | None = None, *, padded: bool = False
+    ) -> None:
         """Read ``source`` in one of the FORMATS; gzip-ext and gzip read the same data.
 
         :param max_size: most bytes to put out; None where the caller bounds its memory itself.
+        :param padded: whether zeros may follow the last gzip member, as in a file.
         """
         self._source = source
         self._format = format
         self._max_size = max_size
+        self._padded = padded and format in GZIP_FORMATS
         self.produced = 0
 
     def chunks(self) -> Iterator[bytes]:
@@ -92,7 +97,10 @@ class Inflater:
         if source.member == 0 or _BEGINS[self._format](source):
             return True
         expected = f"the end of the data after member {source.member}, at byte {source.offset}"
-        raise CorruptDataError(expected, f"trailing bytes that begin {window[:4].hex(' ')}")
+        first = source.peek(4)[:4].hex(" ")
+        if self._padded and source.skip_zeros():
+            return False
+        raise CorruptDataError(expected, f"trailing bytes that begin {first}")
 
     def _member(self, hint: Hint) -> Iterator[bytes]:
         """Inflate one member's deflate data, then consume and check its trailer."""

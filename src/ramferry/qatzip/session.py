@@ -100,8 +100,9 @@ class Session:
     def decompress(self, data: object, *, max_size: int = MAX_SIZE) -> Result:
         """Decompress all members in ``data``, any contiguous buffer.
 
-        gzip-ext and gzip read the same: any gzip members, with any optional header fields. No
-        member at all gives no bytes, except in raw and zlib, which are one stream at least.
+        gzip-ext and gzip read the same: any gzip members, with any optional header fields; zeros
+        behind the last, with which tapes fill their blocks, are passed over. No member at all gives
+        no bytes, except in raw and zlib, which are one stream at least.
 
         :param max_size: most bytes to put out; the error comes before more is allocated.
         :raise CorruptDataError: damage, truncation, trailing bytes, or more than ``max_size``.

@@ -99,7 +99,7 @@ class SoftwareBackend:
         """See :meth:`base.Backend.decompress`."""
         self._used = {INFLATE_BACKEND: None}
         out = bytearray()
-        for piece in Inflater(Source(data), self._format, max_size).chunks():
+        for piece in Inflater(Source(data), self._format, max_size, padded=True).chunks():
             out += piece
         return out
 

@@ -64,6 +64,15 @@ class Source:
         self._at += size
         self.offset += size
 
+    def skip_zeros(self) -> bool:
+        """Consume bytes as long as they are zero; whether that was all there was."""
+        while window := self.peek(1):
+            rest = bytes(window).lstrip(b"\0")
+            self.skip(len(window) - len(rest))
+            if rest:
+                return False
+        return True
+
     def give_back(self, data: bytes) -> None:
         """Undo the consumption of ``data``, the bytes consumed last."""
         if len(data) > self._at:

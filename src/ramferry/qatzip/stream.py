@@ -118,7 +118,8 @@ def decompress(
     What was written is good only where this returns: a member's checksum stands at its end, and
     members may be of any size.
 
-    :param format: one of FORMATS; gzip-ext and gzip read the same.
+    :param format: one of FORMATS; gzip-ext and gzip read the same, and zeros behind their last
+        member, with which tapes fill their blocks, are passed over.
     :param max_size: most bytes to put out; None sets no bound, as memory does not grow with them.
     :param accelerator: see :class:`ramferry.qatzip.Session`; the CPU takes over for good where
         members come that a device does not take.
@@ -131,7 +132,7 @@ def decompress(
     source = Source(read=lambda size: _blocking(reader.read(size)))
     same = GZIP_EXT if format in GZIP_FORMATS else format
     session = Session(format=same, accelerator=accelerator)
-    inflater = Inflater(source, format, max_size)
+    inflater = Inflater(source, format, max_size, padded=True)
     if session.accelerated:
         for result in _on_device(source, session, max_size):
             inflater.produced += len(result.data)

@@ -264,7 +264,7 @@ def test_a_file_that_took_the_inputs_name_is_not_removed(
     ("damage", "received"),
     [
         (lambda raw: raw[:-1], "the end of the data after"),
-        (lambda raw: raw + b"\0", "trailing bytes that begin 00"),
+        (lambda raw: raw + b"\0x", "trailing bytes that begin 00 78"),
         (lambda raw: raw[:-8] + b"????" + raw[-4:], "data whose CRC is"),
         (lambda _raw: b"", "nothing"),
         (lambda _raw: b"no gzip", "6e 6f 20"),

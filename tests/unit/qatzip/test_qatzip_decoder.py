@@ -68,6 +68,10 @@ READABLE = {
     "QZ longer than its sizes": member(4, extra(b"QZ\x0a\x00" + TRUE[4:] + b"??")),
     "QZ too short": member(4, extra(b"QZ\x04\x00????")),
     "extra field of 65,535 bytes": member(4, extra(b"ab\xfb\xff" + bytes(65531))),
+    "extra field of no subfields": member(4, extra(b"a")),
+    "extra field of a Helm chart": member(
+        0x14, extra(b"+aHR0cHM6Ly9leGFtcGxlLmNvbS9jaGFydHMuLi4K") + b"Helm\0"
+    ),
     "zero sizes": member(4, extra(qz(0, 0))),
     "sizes too small": member(4, extra(qz(1, 1))),
     "sizes too large": member(4, extra(qz(2**32 - 1, 2**32 - 1))),
@@ -85,6 +89,22 @@ def test_gzip_members_of_every_kind(raw: bytes, format: str) -> None:
         out = bytearray(len(TEXT) * count)
         Session(format=format).decompress_into(memoryview(raw * count), memoryview(out))
         assert out == TEXT * count
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 511, 10240, 300_000])
+@pytest.mark.parametrize("format", ["gzip-ext", "gzip"])
+def test_zeros_behind_the_last_member_are_a_tapes(format: str, size: int) -> None:
+    """In data that was a file; a migration's packet is on no tape."""
+    raw = MEMBER * 2 + bytes(size)
+    assert decompress(raw, format=format).data == TEXT * 2
+    with pytest.raises(CorruptDataError, match="trailing bytes that begin 00"):
+        Session(format=format).decompress_into(
+            memoryview(raw), memoryview(bytearray(2 * len(TEXT)))
+        )
+    with pytest.raises(CorruptDataError, match="trailing bytes that begin 00"):
+        decompress(MEMBER + bytes(size) + MEMBER, format=format)
+    with pytest.raises(CorruptDataError, match="a gzip header"):
+        decompress(bytes(size), format=format)
 
 
 def test_members_of_different_kinds_and_empty_ones_mix() -> None:
@@ -166,11 +186,11 @@ DAMAGED = {
         f"subfields that fill the extra field of 15 bytes {IN_1}",
         "3 bytes left over",
     ),
-    "an extra field too small for a subfield": (
+    "QZ, and one that is cut": (
         "gzip",
-        member(4, extra(b"a")),
-        f"subfields that fill the extra field of 1 bytes {IN_1}",
-        "1 bytes left over",
+        member(4, extra(b"QZ\x04\x00????", b"ab\x09\x00")),
+        f"subfields that fill the extra field of 12 bytes {IN_1}",
+        "21 bytes of them",
     ),
     "deflate data": ("gzip", changed(MEMBER, 24), f"deflate data {IN_1}", "an invalid"),
     "cut in the header": (
@@ -209,10 +229,16 @@ DAMAGED = {
         f"the end of the data after member 1, at byte {len(MEMBER)}",
         "trailing bytes that begin 6a 75 6e 6b",
     ),
-    "trailing zero": (
+    "zeros and more": (
         "gzip",
-        MEMBER + b"\0",
+        MEMBER + bytes(600) + b"x",
         f"the end of the data after member 1, at byte {len(MEMBER)}",
+        "trailing bytes that begin 00 00 00 00",
+    ),
+    "zlib and a zero": (
+        "zlib",
+        zlib.compress(TEXT) + b"\0",
+        "the end of the data after member 1, at byte",
         "trailing bytes that begin 00",
     ),
     "raw cut": (

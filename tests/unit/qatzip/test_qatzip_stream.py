@@ -184,6 +184,31 @@ def test_damage_and_trailing_bytes_are_placed_in_the_whole_stream() -> None:
         stream.decompress(Trickle(raw[:-1]), Counter())
 
 
+@pytest.mark.parametrize("size", [1, 9, 300_000, 1_000_000])
+def test_a_tapes_zeros_are_passed_over_wherever_they_are_split(size: int) -> None:
+    raw = bytes(compress(TEXT[:70_000]).data) + bytes(size)
+    whole, drop = Trickle(), Trickle()
+    totals = stream.decompress(Trickle(raw), whole, format="gzip")
+    assert (whole.getvalue(), totals.bytes_in) == (TEXT[:70_000], len(raw))
+    with pytest.raises(CorruptDataError, match="trailing bytes that begin 00"):
+        stream.decompress(Trickle(raw + b"x"), drop)
+
+
+class OneByOne(io.BytesIO):
+    """A pipe that gives a byte at a time."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(min(1, size or 1))
+
+
+def test_a_stream_of_single_bytes() -> None:
+    raw = bytes(compress(b"A" * 99).data) + bytes(5)
+    for format in ("gzip-ext", "gzip"):
+        out = io.BytesIO()
+        assert stream.decompress(OneByOne(raw), out, format=format).bytes_in == len(raw)
+        assert out.getvalue() == b"A" * 99
+
+
 def test_output_is_capped() -> None:
     counter = Counter()
     with pytest.raises(CorruptDataError, match="at most 100000 bytes to come out"):
