@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from ramferry.cli.files import SUFFIXES
+from ramferry.cli.tasks import SUFFIXES
 
 pytestmark = pytest.mark.interop
 

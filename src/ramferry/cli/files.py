@@ -1,6 +1,6 @@
 """Files and pipes through a command: names, terminals, progress, and an input that is never lost.
 
-``compress`` and ``decompress`` bring a :class:`Task` each; everything else is here, once.
+``compress`` and ``decompress`` bring a :class:`Task`; everything else is here, once.
 """
 
 from __future__ import annotations
@@ -10,88 +10,23 @@ import os
 import signal
 import stat
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import NoReturn
 
 import click
 
+from ramferry.cli import listing
+from ramferry.cli.file_options import Options
+from ramferry.cli.pipes import ended_by_closed_pipes
+from ramferry.cli.tasks import Task
 from ramferry.errors import HostError, RamferryError, UsageError
 from ramferry.qatzip import Buffer, Totals
-from ramferry.qatzip.stream import Progress, Reader, Writer
+from ramferry.qatzip.stream import Progress, Writer
 from ramferry.transport.safefile import SafeFile
-
-SUFFIXES = {"gzip-ext": ".gz", "gzip": ".gz", "raw": ".deflate", "4B": ".4b", "zlib": ".zz"}
-"""What ``compress`` appends to a file's name in each format, and ``decompress`` takes away."""
 
 PIPE = "-"
 """The file name that means standard input, or standard output after ``--output``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What a command was asked to do with its files."""
-
-    keep: bool
-    force: bool
-    to_stdout: bool
-    output: str | None
-    verbose: bool
-    discard: bool = False
-    """Read everything, write nothing: ``decompress --test``."""
-
-
-class Task(Protocol):
-    """What one command does with one file."""
-
-    compresses: bool
-
-    def target(self, source: Path, force: bool) -> Path:
-        """Name the output of ``source``; raises UsageError where it has none."""
-
-    def run(self, source: str, reader: Reader, writer: Writer, progress: Progress) -> Totals:
-        """Do the work; ``source`` is the input's name, for errors and for what it tells."""
-
-
-_OPTIONS: list[Callable[..., Any]] = [
-    click.argument("files", nargs=-1, metavar="[FILE]..."),
-    click.option("-k", "--keep", is_flag=True, help="Keep the input files; default: no."),
-    click.option(
-        "-f",
-        "--force",
-        is_flag=True,
-        help="Replace existing files, compress compressed ones, follow links, use a terminal; "
-        "default: no.",
-    ),
-    click.option(
-        "-c",
-        "--stdout",
-        "to_stdout",
-        is_flag=True,
-        help="Write to standard output and keep the input files; default: no, except for "
-        "standard input.",
-    ),
-    click.option(
-        "-o",
-        "--output",
-        metavar="FILE",
-        help="Write the one input's output here; default: the input's name and suffix.",
-    ),
-    click.option(
-        "-v",
-        "--verbose",
-        is_flag=True,
-        help="Tell sizes, ratio and backend of each file on standard error; default: no.",
-    ),
-]
-
-
-def file_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the arguments and options that both commands share."""
-    for decorate in reversed(_OPTIONS):
-        command = decorate(command)
-    return command
 
 
 def run_all(files: Sequence[str], options: Options, task: Task) -> None:
@@ -106,20 +41,26 @@ def run_all(files: Sequence[str], options: Options, task: Task) -> None:
     if options.output is not None and len(files) > 1:
         raise UsageError(f"--output names one file, and there are {len(files)} inputs")
     failed: list[RamferryError] = []
-    with _termination():
+    sizes: list[tuple[int, int]] = []
+    with _termination(), ended_by_closed_pipes():
+        if options.listing:
+            click.echo(listing.HEAD)
         for name in files:
             try:
-                _run_one(name, options, task)
+                totals = _run_one(name, options, task)
+                sizes.append((totals.bytes_in, totals.bytes_out))
             except RamferryError as error:
                 if len(files) == 1:
                     raise
                 failed.append(error)
                 click.echo(f"ramferry: {error}", err=True)
+        if options.listing and len(files) > 1:
+            click.echo(listing.total(sizes))
     if failed:
         sys.exit(failed[0].exit_code)
 
 
-def _run_one(name: str, options: Options, task: Task) -> None:
+def _run_one(name: str, options: Options, task: Task) -> Totals:
     """Take one input to its output, and remove the input if that was asked for."""
     with _input(name, options, task) as (fd, status):
         removable = None if name == PIPE else Path(name)
@@ -133,8 +74,19 @@ def _run_one(name: str, options: Options, task: Task) -> None:
                 safe.commit()
         if options.verbose:
             click.echo(_summary(name, totals), err=True)
+        if options.listing:
+            click.echo(listing.row(_inner(name, task), totals.bytes_in, totals.bytes_out))
         if removable and not options.keep:
             _remove(removable, status)
+    return totals
+
+
+def _inner(name: str, task: Task) -> str:
+    """What is in a compressed file, by its name."""
+    try:
+        return "stdout" if name == PIPE else str(task.target(Path(name), force=False))
+    except UsageError:
+        return name
 
 
 def _target(name: str, options: Options, task: Task) -> Path | None:

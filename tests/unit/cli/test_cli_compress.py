@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from ramferry.cli import table
-from ramferry.cli.files import SUFFIXES
+from ramferry.cli.tasks import SUFFIXES
 from ramferry.errors import CorruptDataError, HostError, RamferryError, UsageError
 from ramferry.qatzip import FORMATS, Totals, compress, decompress, stream
 
@@ -316,21 +316,108 @@ def test_a_full_disk_leaves_nothing() -> None:
     assert Path("noise").read_bytes() == noise
 
 
-def test_a_full_device_and_a_closed_pipe_have_their_sentence() -> None:
+def test_a_full_device_has_its_sentence() -> None:
     with Path("/dev/full").open("wb") as full:
         result = piped("compress", "-c", "pages", stdout=full.fileno())
     assert (result.returncode, result.stderr) == (
         HostError.exit_code,
         b"ramferry: cannot write standard output: No space left on device\n",
     )
+
+
+@pytest.mark.parametrize("command", [["compress", "-c", "pages"], ["decompress", "-c", "pages.gz"]])
+def test_a_closed_pipe_ends_it_quietly_by_its_signal(command: list[str]) -> None:
+    Path("pages.gz").write_bytes(compress(TEXT).data)
     read, write = os.pipe()
     os.close(read)
-    result = piped("compress", "-c", "pages", stdout=write)
+    result = piped(*command, stdout=write)
     os.close(write)
-    assert (result.returncode, result.stderr) == (
-        HostError.exit_code,
-        b"ramferry: cannot write standard output: Broken pipe\n",
+    assert (result.returncode, result.stderr) == (-signal.SIGPIPE, b"")
+    assert names() == ["pages", "pages.gz"]
+
+
+def test_a_reader_that_has_enough_ends_it_quietly() -> None:
+    Path("noise").write_bytes(os.urandom(3_000_000))
+    ramferry("compress", "noise")
+    line = (
+        f"{sys.executable} -m ramferry decompress -c noise.gz | head -c 10; echo ${{PIPESTATUS[0]}}"
     )
+    result = subprocess.run(["bash", "-c", line], capture_output=True, timeout=60, check=False)
+    assert (result.stdout[10:], result.stderr) == (b"141\n", b"")
+
+
+def test_tar_finds_the_options_that_it_hands_over() -> None:
+    Path("folder").mkdir()
+    Path("folder/file").write_bytes(TEXT)
+    own = f"{sys.executable} -m ramferry"
+    subprocess.run(["tar", "-I", f"{own} compress -9", "-cf", "t.tar.gz", "folder"], check=True)
+    for command in ("compress", "decompress"):
+        Path("folder/file").unlink()
+        subprocess.run(["tar", "-I", f"{own} {command}", "-xf", "t.tar.gz"], check=True)
+        assert Path("folder/file").read_bytes() == TEXT
+    subprocess.run(["tar", "-xzf", "t.tar.gz"], check=True)
+
+
+def test_a_tapes_padding_is_no_damage() -> None:
+    Path("pages.gz").write_bytes(bytes(compress(TEXT).data) + bytes(10240))
+    Path("pages").unlink()
+    ramferry("decompress", "pages.gz")
+    assert Path("pages").read_bytes() == TEXT
+
+
+@pytest.mark.parametrize(
+    ("options", "level"),
+    [("-4", 4), ("-L 4", 4), ("-L 9 -4", 4), ("-4 -L 9", 9), ("--best", 9), ("-9k", 9), ("", 1)],
+)
+def test_digits_are_levels_and_the_last_counts(
+    options: str, level: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    original = stream.compress
+
+    def noted(reader: Any, writer: Any, level: int, **options: Any) -> Totals:
+        seen.append(level)
+        return original(reader, writer, level, **options)
+
+    monkeypatch.setattr(stream, "compress", noted)
+    ramferry("compress", *options.split(), "pages")
+    assert seen == [level]
+
+
+@pytest.mark.parametrize("options", ["-d", "-dk", "-d -q", "-dn", "-dN", "--decompress -1"])
+def test_compress_decompresses_where_it_is_asked_to(options: str) -> None:
+    ramferry("compress", "pages")
+    ramferry("compress", *options.split(), "pages.gz")
+    assert Path("pages").read_bytes() == TEXT
+    ramferry("compress", "-f", "pages")
+    ramferry("decompress", *options.split(), "pages.gz")
+    assert Path("pages").read_bytes() == TEXT
+
+
+def test_both_commands_list_and_verify(capfd: pytest.CaptureFixture[str]) -> None:
+    ramferry("compress", "-k", "pages")
+    size, saved = Path("pages.gz").stat().st_size, len(TEXT)
+    for command in ("compress", "decompress"):
+        ramferry(command, "-t", "pages.gz")
+        assert capfd.readouterr() == ("", "")
+        ramferry(command, "-l", "pages.gz", "pages.gz")
+        out, err = capfd.readouterr()
+        lines = [line.split() for line in out.splitlines()]
+        ratio = f"{1 - size / saved:.1%}"
+        assert lines == [
+            ["compressed", "uncompressed", "ratio", "uncompressed_name"],
+            [str(size), str(saved), ratio, "pages"],
+            [str(size), str(saved), ratio, "pages"],
+            [str(2 * size), str(2 * saved), ratio, "(totals)"],
+        ]
+        assert err == ""
+    assert names() == ["pages", "pages.gz"]
+
+
+@pytest.mark.parametrize("command", ["compress", "decompress"])
+def test_the_help_says_what_has_no_checksum(command: str) -> None:
+    text = " ".join(piped(command, "--help").stdout.decode().split())
+    assert "raw and 4B have no checksum" in text
 
 
 @pytest.mark.parametrize(
