@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 
 from ramferry.cli.params import page_size_option
+from ramferry.cli.pipes import ended_by_closed_pipes
 from ramferry.errors import RemoteProtocolError
 from ramferry.flows import inspection
 from ramferry.metrics import Inspection
@@ -27,13 +28,18 @@ is shown all the same; 8 it cannot be read."""
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(what: Path, page_size: str, as_json: bool) -> None:
     """Show what is in WHAT: a file of ramferry save; the recording of a migration's
-    main or multifd channel, as QEMU's exec:cat>FILE or a proxy makes it, or a
-    folder with one file for each connection; - for standard input.
+    main or multifd channel, as QEMU's exec:cat>FILE or a proxy makes it, a
+    mapped-ram file, or a folder with one file for each connection; - for
+    standard input. A recording may be in gzip, zstd or a libvirt save image.
 
     RAM blocks with their pages, zero and repeated pages and ratio; packets by
     channel; devices by the VM description; and where the data is damaged.
     """
-    found = _inspect(what, int(page_size))
+    with ended_by_closed_pipes():
+        _show(_inspect(what, int(page_size)), as_json)
+
+
+def _show(found: Inspection, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(asdict(found), indent=2))
     else:

@@ -1,7 +1,8 @@
 """A look into save files and recorded migrations: everything that can be told without a QEMU.
 
 A recording is what the connections carried from the source to the destination: one file each, told
-apart by their first bytes. What is damaged is named, and what came before it is told all the same.
+apart by their first bytes, as they are or in gzip, zstd or libvirt's image. What is damaged is
+named, and what came before it is told all the same.
 """
 
 from __future__ import annotations
@@ -15,30 +16,38 @@ from ramferry.errors import CorruptDataError, HostError, UsageError
 from ramferry.flows.archive.format import OPENING
 from ramferry.flows.archive.reader import Archive
 from ramferry.flows.lobby import MAIN_MAGIC, MULTIFD_MAGIC
-from ramferry.flows.recording import CHUNK, Recording, devices_of
+from ramferry.flows.recording import Recording, devices_of
+from ramferry.flows.unwrapping import Unwrapped, unwrap
 from ramferry.metrics import InspectedBlock, Inspection
 from ramferry.wire.copying import vm_description
 
 
 def inspect(file: BinaryIO, *, page_size: int = 4096) -> Inspection:
-    """Look into one recording.
+    """Look into one recording, and through what it is wrapped in.
 
     :param file: open for reading, a pipe too.
     :raise UsageError: it is neither a main channel nor a multifd channel.
+    :raise CorruptDataError: it is compressed, and damaged where it begins.
     """
-    recording = Recording(page_size)
-    return recording.told(_inspect(recording, file))
+    recording, found = Recording(page_size), unwrap(file)
+    kind = _inspect(recording, found)
+    return recording.told(kind, found.wrapping)
 
 
-def _inspect(recording: Recording, file: BinaryIO) -> str:
-    first = file.read(CHUNK)
+def _inspect(recording: Recording, found: Unwrapped) -> str:
+    first = found.stream.peek(len(OPENING))
+    if found.fault:
+        recording.faults.append(found.fault)
     if first.startswith(MAIN_MAGIC):
-        recording.main(file, first)
-        return "main stream"
+        recording.main(found.stream)
+        return "mapped-ram file" if recording.mapped else "main stream"
     if first.startswith(MULTIFD_MAGIC):
-        recording.channel(file, first)
+        recording.channel(found.stream)
         return "multifd channel"
-    raise UsageError("this is neither a save file nor a recorded migration channel")
+    if first.startswith(OPENING[:8]):
+        raise UsageError("a save file is read as a file, neither compressed nor through a pipe")
+    inside = f", in {' in '.join(reversed(found.wrapping))}" if found.wrapping else ""
+    raise UsageError(f"this is neither a save file nor a recorded migration channel{inside}")
 
 
 def inspect_folder(folder: Path, *, page_size: int = 4096) -> Inspection:
@@ -48,19 +57,28 @@ def inspect_folder(folder: Path, *, page_size: int = 4096) -> Inspection:
     :raise HostError: a file cannot be read.
     """
     recording = Recording(page_size)
-    found = []
-    for path in sorted(folder.iterdir()):
-        if path.is_file():
-            with _opened(path) as file:
-                magic = file.read(4)
-            if magic in (MAIN_MAGIC, MULTIFD_MAGIC):
-                found.append((magic != MAIN_MAGIC, path))
+    found = sorted(
+        (magic != MAIN_MAGIC, path)
+        for path in folder.iterdir()
+        if path.is_file() and (magic := _magic(path)) in (MAIN_MAGIC, MULTIFD_MAGIC)
+    )
     if not found:
         raise UsageError(f"{folder} holds no recorded migration channel")
-    for _, path in sorted(found):
+    for _, path in found:
         with _opened(path) as file:
-            _inspect(recording, file)
+            _inspect(recording, unwrap(file))
     return recording.told("recording")
+
+
+def _magic(path: Path) -> bytes:
+    """How a recording begins, whatever it is in; nothing of what cannot be read as one."""
+    with _opened(path) as file:
+        try:
+            return unwrap(file).stream.peek(4)
+        except UsageError:
+            return b""
+        except CorruptDataError as error:
+            raise CorruptDataError(error.expected, error.received).at(str(path)) from None
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -13,7 +13,7 @@ from enum import IntEnum
 from typing import Protocol
 
 from ramferry.codec.base import Decoder, Encoder
-from ramferry.errors import RamferryError, RemoteProtocolError
+from ramferry.errors import HostError, RamferryError, RemoteProtocolError
 from ramferry.flows.engines import Engines
 from ramferry.flows.gate import SyncGate, Unwind
 from ramferry.flows.tally import Tally
@@ -178,6 +178,8 @@ class Migration:
                 pass
             except RamferryError as error:
                 self.fail(error)
+            except MemoryError as error:
+                self.fail(HostError(f"not enough memory: {error or 'none is left'}"))
             except Exception as error:
                 self.fail(RamferryError(f"internal error in {name}: {error!r}"))
             if self._phase is not Phase.FAILED:

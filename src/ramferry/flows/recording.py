@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ramferry.errors import RemoteProtocolError
+from ramferry.flows.pages import check_ram
+from ramferry.flows.unwrapping import CHUNK, Stream
 from ramferry.metrics import InspectedBlock, InspectedChannel, InspectedDevice, Inspection
 from ramferry.wire.events import (
     BlockList,
     Configuration,
     EndOfStream,
     MainEvent,
+    MappedBlock,
     PageRun,
     SyncMark,
     ZeroPages,
@@ -24,8 +27,6 @@ from ramferry.wire.main import MainParser
 from ramferry.wire.multifd import MultifdParser, State
 from ramferry.wire.packets import MAX_DEVICE_STATE, OFFSETS_AT, Initial, RamPacket
 
-CHUNK: Final = 1 << 20
-"""Bytes read at once."""
 _LONGEST_VMDESC: Final = 64 << 20
 _ANY: Final = 1 << 62
 """Length of a block of which only a channel tells."""
@@ -49,6 +50,11 @@ class _Block:
         if len(self._seen):
             self.repeated += int(np.count_nonzero(self._seen[rows]))
             self._seen[rows] = True
+
+    def hold(self, present: int) -> None:
+        """Count the pages of a mapped-ram file: those that are there, and zeros."""
+        self.pages, self.payload = present, present * self.page_size
+        self.zero = self.size // self.page_size - present
 
     def told(self, name: str) -> InspectedBlock:
         """The counts as they are."""
@@ -88,23 +94,25 @@ class Recording:
         self.rounds = 0
         self.devices: tuple[InspectedDevice, ...] = ()
         self.faults: list[str] = []
+        self.mapped: dict[str, int] = {}
+        """Pages that a mapped-ram file has, by block."""
         self._main_seen = False
 
-    def main(self, file: BinaryIO, first: bytes) -> None:
+    def main(self, stream: Stream) -> None:
         """Read a main channel's recording to its end, or to its first fault."""
-        parser = MainParser(page_size=self.blocks.page_size, give_pages=True)
+        parser = MainParser(
+            page_size=self.blocks.page_size, give_pages=True, mapped_at=stream.offset
+        )
         self._main_seen = True
         tail = bytearray()
         size = 0
         try:
-            data = first
-            while data:
+            while data := stream.read(CHUNK):
                 size += len(data)
                 tail += data
                 del tail[:-_LONGEST_VMDESC]
                 for event in parser.feed(data):
                     self._main_event(event, tail, size)
-                data = file.read(CHUNK)
             if not parser.eof().certain:
                 self.faults.append(f"main: no end of stream within {size} bytes: was it cut?")
         except RemoteProtocolError as error:
@@ -116,13 +124,12 @@ class Recording:
         match event:
             case Configuration():
                 self.machine = event.machine
+            case MappedBlock():
+                self.mapped[event.block] = event.pages
             case BlockList():
-                for block in event.blocks:
-                    self.blocks.page_size = block.page_size
-                    self.blocks[block.name] = _Block(block.used_length, block.page_size)
-                    self.blocks.lengths[block.name] = block.used_length
+                self._take_blocks(event)
             case SyncMark():
-                self.rounds += 1
+                self.rounds += not self.mapped
             case ZeroPages():
                 self.blocks[event.block].take(none, event.offsets, 0)
             case PageRun():
@@ -131,16 +138,25 @@ class Recording:
                 end = len(tail) - (size - event.end)
                 self.devices = devices_of(bytes(tail[end - event.vmdesc_length : end]))
 
-    def channel(self, file: BinaryIO, first: bytes) -> None:
+    def _take_blocks(self, event: BlockList) -> None:
+        check_ram([block.used_length for block in event.blocks], self.blocks.page_size)
+        for block in event.blocks:
+            self.blocks.page_size = block.page_size
+            self.blocks[block.name] = _Block(block.used_length, block.page_size)
+            self.blocks.lengths[block.name] = block.used_length
+            if block.name in self.mapped:
+                self.blocks[block.name].hold(self.mapped[block.name])
+
+    def channel(self, stream: Stream) -> None:
         """Read a multifd channel's recording likewise."""
+        before = stream.offset
         parser = MultifdParser(page_size=self.blocks.page_size)
         parser.blocks = self.blocks.lengths if self._main_seen else _AnyLength()
-        reader = _Reader(file, first)
         syncs = 0
         try:
             while True:
                 piece = parser.want()
-                count = reader.fill(piece)
+                count = stream.fill(piece)
                 if count < len(piece):
                     parser.ended(count)
                     break
@@ -153,12 +169,13 @@ class Recording:
                     self._count(packet)
                 if parser.state is State.PAYLOAD and packet is not None:
                     wanted = min(packet.payload_size, MAX_DEVICE_STATE)
-                    if reader.skip(wanted) < wanted:
+                    if stream.skip(wanted) < wanted:
                         raise RemoteProtocolError(f"{wanted} bytes of payload", "end of file")
                     parser.payload_done()
         except RemoteProtocolError as error:
             self.faults.append(str(error.at(parser.channel, max(parser.packets - 1, 0))))
-        told = (parser.channel, parser.method or "", reader.size, parser.packets, syncs)
+        size = stream.offset - before
+        told = (parser.channel, parser.method or "", size, parser.packets, syncs)
         self.channels.append(InspectedChannel(*told))
 
     def _count(self, packet: RamPacket) -> None:
@@ -168,7 +185,7 @@ class Recording:
             normal, zero = offsets[: packet.normal], offsets[packet.normal :]
             self.blocks[packet.block].take(normal, zero, packet.payload_size)
 
-    def told(self, kind: str) -> Inspection:
+    def told(self, kind: str, wrapping: tuple[str, ...] = ()) -> Inspection:
         """All that was gathered."""
         methods = dict.fromkeys(one.method for one in self.channels if one.method)
         return Inspection(
@@ -181,43 +198,8 @@ class Recording:
             channels=tuple(self.channels),
             devices=self.devices,
             fault="; ".join(self.faults),
+            wrapping=wrapping,
         )
-
-
-class _Reader:
-    """A file behind bytes that were read of it already."""
-
-    def __init__(self, file: BinaryIO, first: bytes) -> None:
-        self._file = file
-        self._first = memoryview(first)
-        self.size = 0
-
-    def fill(self, piece: memoryview) -> int:
-        """Fill ``piece``; fewer bytes only at the end."""
-        filled = 0
-        while filled < len(piece):
-            data = self._take(len(piece) - filled)
-            if not data:
-                break
-            piece[filled : filled + len(data)] = data
-            filled += len(data)
-        return filled
-
-    def skip(self, count: int) -> int:
-        """Pass over bytes; how many there were."""
-        passed = 0
-        while passed < count and (data := self._take(min(count - passed, CHUNK))):
-            passed += len(data)
-        return passed
-
-    def _take(self, most: int) -> bytes | memoryview:
-        data: bytes | memoryview
-        if len(self._first):
-            data, self._first = self._first[:most], self._first[most:]
-        else:
-            data = self._file.read(most)
-        self.size += len(data)
-        return data
 
 
 def devices_of(text: bytes) -> tuple[InspectedDevice, ...]:

@@ -244,7 +244,7 @@ class Inspection:
     """What is in a save file or in a recorded migration."""
 
     kind: str
-    """ "save file", "main stream", "multifd channel", "recording"."""
+    """ "save file", "main stream", "mapped-ram file", "multifd channel", "recording"."""
     machine: str
     page_size: int
     method: str
@@ -255,3 +255,5 @@ class Inspection:
     devices: tuple[InspectedDevice, ...]
     fault: str = ""
     """Where the data is damaged, and how; empty where it is not."""
+    wrapping: tuple[str, ...] = ()
+    """What the recording is in, the outermost first: "a libvirt save image", "gzip"."""

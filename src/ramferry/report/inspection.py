@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ramferry.metrics import Inspection
 from ramferry.report.units import memory
@@ -11,18 +12,24 @@ from ramferry.report.units import memory
 
 def print_inspection(found: Inspection, console: Console) -> None:
     """Print everything there is, a table for each kind of thing."""
-    about = [found.kind, found.machine, f"pages of {found.page_size} bytes"]
+    kind = " in ".join([found.kind, *reversed(found.wrapping)])
+    about = [kind, found.machine, f"pages of {found.page_size} bytes"]
     if found.method:
         about.append(f"method {found.method}")
     if found.rounds:
         about.append(f"{found.rounds} sync marks")
-    console.print(", ".join(part for part in about if part), soft_wrap=True)
+    console.print(_shown(", ".join(part for part in about if part)), soft_wrap=True)
     if found.blocks:
         _blocks(found, console)
     if found.channels:
         _channels(found, console)
     if found.devices:
         _devices(found, console)
+
+
+def _shown(text: str) -> Text:
+    """Text from a stranger: neither markup nor what a terminal obeys."""
+    return Text("".join(one if one.isprintable() else ascii(one)[1:-1] for one in text))
 
 
 def _table(*columns: str) -> Table:
@@ -36,7 +43,7 @@ def _blocks(found: Inspection, console: Console) -> None:
     table = _table("RAM block", "size", "pages", "zero", "repeated", "payload", "ratio")
     for block in found.blocks:
         table.add_row(
-            block.name,
+            _shown(block.name),
             memory(block.size) if block.size else "?",
             str(block.pages),
             str(block.zero_pages),
@@ -51,7 +58,9 @@ def _blocks(found: Inspection, console: Console) -> None:
 def _channels(found: Inspection, console: Console) -> None:
     table = _table("channel", "method", "bytes", "packets", "syncs")
     for one in found.channels:
-        table.add_row(one.name, one.method or "-", str(one.size), str(one.packets), str(one.syncs))
+        table.add_row(
+            _shown(one.name), one.method or "-", str(one.size), str(one.packets), str(one.syncs)
+        )
     console.print()
     console.print(table)
 
@@ -59,6 +68,6 @@ def _channels(found: Inspection, console: Console) -> None:
 def _devices(found: Inspection, console: Console) -> None:
     table = _table("device", "instance", "version", "bytes")
     for one in found.devices:
-        table.add_row(one.name, str(one.instance), str(one.version), str(one.size))
+        table.add_row(_shown(one.name), str(one.instance), str(one.version), str(one.size))
     console.print()
     console.print(table)

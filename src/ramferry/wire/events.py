@@ -99,6 +99,15 @@ class BlockList(MainEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class MappedBlock(MainEvent):
+    """A RAM block of a mapped-ram file, its pages included; comes before the block list."""
+
+    block: str
+    pages: int
+    """Those that are in the file; all others are zero."""
+
+
+@dataclass(frozen=True, slots=True)
 class SyncMark(MainEvent):
     """The eight bytes at which a destination waits for one SYNC on every multifd channel."""
 

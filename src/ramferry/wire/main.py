@@ -46,9 +46,14 @@ class MainParser(StreamParser[MainEvent]):
     ``page_size`` is the target's, in bytes; the stream's configuration may name another.
     """
 
-    def __init__(self, *, page_size: int = 4096, give_pages: bool = False) -> None:
-        """:param give_pages: pages of main become events, in their place among the marks."""
+    def __init__(
+        self, *, page_size: int = 4096, give_pages: bool = False, mapped_at: int | None = None
+    ) -> None:
+        """:param give_pages: pages of main become events, in their place among the marks.
+        :param mapped_at: read a mapped-ram file, too; at which of its offsets the stream begins.
+        """
         super().__init__(CHANNEL)
+        self._mapped_at = mapped_at
         self._ram = RamReader(self._source, self._emit, page_size, give_pages=give_pages)
         self._sections = SectionReader(self._source, self._emit, self._ram)
         self._state = State.HEADER
@@ -160,7 +165,9 @@ class MainParser(StreamParser[MainEvent]):
         elif subsection.name == CAPABILITIES and isinstance(value, tuple):
             self._ram.ignore_shared = "x-ignore-shared" in value
             if "mapped-ram" in value:
-                self._source.fail("a stream", "a mapped-ram file")
+                self._ram.mapped_at = self._mapped_at
+                if self._mapped_at is None:
+                    self._source.fail("a stream", "a mapped-ram file")
         self._emit(subsection)
 
     def _command(self, _kind: SectionType, start: int) -> Parse[None]:

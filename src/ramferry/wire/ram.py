@@ -9,6 +9,7 @@ import numpy as np
 
 from ramferry.wire.events import BlockList, MainEvent, PageRun, RamBlock, SyncMark, ZeroPages
 from ramferry.wire.layout import MAX_BLOCKS, RECORD_SIZE, RamFlag
+from ramferry.wire.mapped import read_mapped_block
 from ramferry.wire.source import ByteSource, Parse
 
 Mode = Literal["section", "round"]
@@ -82,6 +83,8 @@ class RamReader:
         self.zero_pages = 0
         self.ignore_shared = False
         """The x-ignore-shared capability: entries of the block list carry an address."""
+        self.mapped_at: int | None = None
+        """Of a mapped-ram file: the offset in it at which the stream begins."""
         self._source = source
         self._emit = emit
         self._listed = False
@@ -240,7 +243,10 @@ class RamReader:
             )
         if self.ignore_shared:
             yield from self._source.skip(8)  # the block's guest physical address
-        return RamBlock(name, length, self.page_size)
+        block = RamBlock(name, length, self.page_size)
+        if self.mapped_at is not None:
+            self._emit((yield from read_mapped_block(self._source, block, self.mapped_at)))
+        return block
 
     def _flush(self, start: int) -> None:
         if not self._listed:

@@ -34,7 +34,7 @@ class Index:
         self.chunks = _table(raw["chunks"], CHUNK)
         self._check_chunks()
         self.first = np.concatenate([[0], np.cumsum(self.chunks["pages"], dtype=np.int64)])
-        """Where each chunk's pages begin in ``numbers`` and ``newest``, and where the last's end."""
+        """Where each chunk's pages begin in ``numbers`` and ``newest``, and where the last end."""
         self.numbers = unpack_numbers(raw["pages"], int(self.first[-1]))
         self.newest = _bits(raw["newest"], int(self.first[-1]))
         """Whether no later round sent the page again: 0 or 1."""
