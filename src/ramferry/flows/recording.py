@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,6 +27,7 @@ from ramferry.wire.multifd import MultifdParser, State
 from ramferry.wire.packets import MAX_DEVICE_STATE, OFFSETS_AT, Initial, RamPacket
 
 _LONGEST_VMDESC: Final = 64 << 20
+_Number = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 _ANY: Final = 1 << 62
 """Length of a block of which only a channel tells."""
 
@@ -202,22 +202,34 @@ class Recording:
         )
 
 
+class _Field(msgspec.Struct):
+    size: _Number = 0
+    array_len: _Number = 1
+
+
+class _Device(msgspec.Struct):
+    name: str = ""
+    instance_id: _Number = 0
+    version: _Number = 0
+    fields: list[_Field] = []
+
+
+class _Description(msgspec.Struct):
+    devices: list[_Device] = []
+
+
 def devices_of(text: bytes) -> tuple[InspectedDevice, ...]:
     """The devices of a VM description; none where it is not one."""
     try:
-        listed: Iterable[dict[str, Any]] = json.loads(text).get("devices", ())
-        return tuple(
-            InspectedDevice(
-                str(one.get("name", "")),
-                int(one.get("instance_id", 0)),
-                int(one.get("version", 0)),
-                sum(_size(field) for field in one.get("fields", ())),
-            )
-            for one in listed
-        )
-    except (ValueError, TypeError, AttributeError):
+        listed = msgspec.json.decode(text, type=_Description).devices
+    except (msgspec.MsgspecError, RecursionError):  # the latter of lists in lists in lists …
         return ()
-
-
-def _size(field: dict[str, Any]) -> int:
-    return int(field.get("size", 0)) * int(field.get("array_len", 1))
+    return tuple(
+        InspectedDevice(
+            one.name,
+            one.instance_id,
+            one.version,
+            sum(field.size * field.array_len for field in one.fields),
+        )
+        for one in listed
+    )

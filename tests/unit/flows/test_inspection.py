@@ -116,7 +116,20 @@ def test_a_save_file_is_told_and_checked(tmp_path: Path) -> None:
     assert "expected CRC" in inspect_archive(path).fault
 
 
-@pytest.mark.parametrize("text", [b"", b"{}", b"[]", b'{"devices": 7}', b'{"devices": [3]}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b'{"devices": 7}',
+        b'{"devices": [3]}',
+        b'{"devices": [{"version": 1e999}]}',
+        b'{"devices": [{"fields": [{"size": ' + b"9" * 5000 + b"}]}]}",
+        b'{"more": ' + b"[" * 200_000 + b"]" * 200_000 + b"}",
+    ],
+    ids=range(8),
+)
 def test_a_description_that_is_none_has_no_devices(text: bytes) -> None:
     assert devices_of(text) == ()
 
