@@ -16,7 +16,7 @@ from ramferry.errors import CorruptDataError, RemoteProtocolError
 from ramferry.flows.archive.reader import Archive
 from ramferry.flows.archive.sink import ArchiveSink
 from ramferry.flows.inspection import inspect
-from ramferry.flows.pages import check_ram
+from ramferry.flows.pages import StreamHead, check_ram
 from ramferry.flows.receiving.memory_sink import MemorySink
 from ramferry.memory.ram import Ram
 from ramferry.transport.safefile import SafeFile
@@ -61,6 +61,17 @@ def test_nor_is_it_received(tmp_path: Path, threads: int) -> None:
         result = receive(tmp_path, huge(16 * TIB + 4096), sink, threads=threads)
     assert not result.completed
     assert SENTENCE in result.error
+
+
+def test_memory_that_is_not_there_has_its_sentence(tmp_path: Path) -> None:
+    class Poor(MemorySink):
+        def begin(self, head: StreamHead) -> None:
+            raise MemoryError(f"no room for {len(head.blocks)} blocks")
+
+    with Ram.create([("pc.ram", 4096)]) as ram:
+        result = receive(tmp_path, Script(Guest(method="none")), Poor(ram, lambda _: None))
+    assert result.error == "not enough memory: no room for 2 blocks"
+    assert not result.completed
 
 
 def test_a_recording_of_one_is_told_of() -> None:
