@@ -266,7 +266,10 @@ def test_whoever_runs_this_has_the_groups_of_its_next_login(tmp_path: Path) -> N
     ],
 )
 def test_a_node_that_setfacl_opened_is_open(
-    entries: list[tuple[int, int, int]], opens: bool, tmp_path: Path
+    entries: list[tuple[int, int, int]],
+    opens: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As a user, by entries of a list: user, group and mask; 4321 is alice."""
     root = TREES["e"](tmp_path)
@@ -276,10 +279,14 @@ def test_a_node_that_setfacl_opened_is_open(
     named = [(tag, bits, none if tag == 0x10 else name) for tag, bits, name in entries]
     listed = sorted([(0x01, 6, none), (0x04, 0, none), *named, (0x20, 0, none)])
     raw = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in listed)
-    try:
-        os.setxattr(root.at("/dev/iax/wq1.0"), ACL, raw)
-    except OSError as error:
-        pytest.skip(f"no access control lists on the file system of {tmp_path}: {error}")
+    listed_node = str(root.at("/dev/iax/wq1.0"))
+    real = os.getxattr
+
+    def listing(path: str, name: str) -> bytes:
+        """As a file system with access control lists answers; that of the tests may have none."""
+        return raw if (path, name) == (listed_node, ACL) else real(path, name)
+
+    monkeypatch.setattr(os, "getxattr", listing)
     lines, sentences = said(root)
     assert ("setfacl" not in lines) is opens
     assert ("alice may open /dev/iax/wq1.0" in sentences) is opens
