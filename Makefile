@@ -8,6 +8,14 @@
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
+# What measures time, has a device to itself or is slow runs alone; the other interop tests wait
+# for QEMUs more than they work.
+BY_ITSELF := timed or hardware or slow
+BESIDE_ONE_ANOTHER := $(PYTEST) -n 2 --dist loadfile -m "interop and not ($(BY_ITSELF))"
+ALONE := $(PYTEST) -m "$(BY_ITSELF)"
+# ARGS may choose tests of one group only, of which the other then has none (exit code 5).
+PERHAPS_NONE := $(if $(ARGS),|| [ $$? -eq 5 ])
+
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -16,17 +24,19 @@ demo: venv ## migrate a real guest with none, zstd and qatzip, and print the tab
 	@$(BIN)/ramferry demo $(ARGS)
 
 test: venv peers check ## everything but the slow tests, against real QEMUs
-	$(PYTEST) -m "interop or hardware" $(ARGS)
+	$(BESIDE_ONE_ANOTHER) $(ARGS) $(PERHAPS_NONE)
+	$(ALONE) $(ARGS) $(PERHAPS_NONE)
 
 test-long: venv peers check ## the slow tests as well
-	$(PYTEST) -m "interop or hardware or slow" --slow $(ARGS)
+	$(BESIDE_ONE_ANOTHER) $(ARGS) $(PERHAPS_NONE)
+	$(ALONE) --slow $(ARGS) $(PERHAPS_NONE)
 
 check: venv ## format, lint, types, layers, unit and property tests; about 3 minutes
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(PYTEST) -n 2 -q -m "not interop and not hardware" tests/unit tests/property
+	$(PYTEST) -n 4 -q -m "not interop and not hardware" tests/unit tests/property
 
 bench: venv peers ## compare methods and routes, and saving and restoring, on this machine
 	@$(BIN)/ramferry bench $(ARGS)

@@ -92,6 +92,15 @@ class Sysroot:
             self.link(f"{path}/driver", f"../../../../bus/pci/drivers/{driver}")
         return path
 
+    def module(self, name: str) -> None:
+        """A module that is loaded."""
+        self.folder(f"/sys/module/{name}")
+
+    def firmware(self, name: str, folder: str = "/lib/firmware", end: str = "") -> None:
+        """A device's two firmware files."""
+        for file in (f"{name}.bin", f"{name}_mmp.bin"):
+            self.file(f"{folder}/{file}{end}")
+
     def group(self, address: str, group: str) -> None:
         """An IOMMU group with that function as a member."""
         self.link(f"{PCI}/{address}/iommu_group", f"../../../../kernel/iommu_groups/{group}")
@@ -100,6 +109,8 @@ class Sysroot:
     def pf(self, address: str, services: str = "dc", vfs: int = VFS, group: int = 419) -> None:
         """A gen4 PF of the kernel's driver with its VFs on vfio-pci."""
         path = self.pci(address, 0x4940, "4xxx")
+        self.module("qat_4xxx")
+        self.firmware("qat_4xxx")
         for name, text in (
             ("state", "up"),
             ("cfg_services", services),

@@ -2,13 +2,14 @@
 # Gets the programs Ramferry is tested against; does nothing where they are there already.
 #
 #   tools/peers.sh qemu   a qemu-system-x86_64 on the PATH
-#   tools/peers.sh        that, a C compiler, Chromium, and under build/peers: Debian 13's QEMU 10.0,
-#                         the real qzip and libqatzip
+#   tools/peers.sh        that, a C compiler, Chromium, nasm, and under build/peers: Debian 13's QEMU
+#                         10.0, the real qzip and libqatzip
 #
-# Only QEMU, cc and chromium on the PATH are installed on the system, and only with root's rights. Everything
-# else is fetched with a private apt configuration and unpacked under build/peers/trixie, which
-# takes no rights. The commands in build/peers/bin run those programs with their own dynamic loader and
-# libraries: they see the caller's files, sockets and devices, and keep the caller's process id.
+# Only QEMU, cc, chromium and nasm on the PATH are installed on the system, and only with root's
+# rights. Everything else is fetched with a private apt configuration and unpacked under
+# build/peers/trixie, which takes no rights. The commands in build/peers/bin run those programs with
+# their own dynamic loader and libraries: they see the caller's files, sockets and devices, and keep
+# the caller's process id.
 #
 # A peer that cannot be had costs one sentence and is skipped; with RAMFERRY_REQUIRE_PEERS=1 it is
 # a failure.
@@ -29,43 +30,32 @@ miss() {
     missing=1
 }
 
-qemu_on_path() {
-    command -v qemu-system-x86_64 >/dev/null && return 0
+# on_path COMMAND WHAT PACKAGE...: has apt install the packages where the command is not on the PATH
+# and they may be installed; else says that the tests which need WHAT are skipped.
+on_path() {
+    local command=$1 skipped="what needs $2 is skipped"
+    shift 2
+    command -v "$command" >/dev/null && return 0
     if may_install; then
-        say "installing qemu-system-x86 with apt-get"
-        apt_install qemu-system-x86 && return 0
-        miss "apt-get could not install qemu-system-x86 (its words are above): what needs a QEMU is skipped."
+        say "installing $* with apt-get"
+        apt_install "$@" && return 0
+        miss "apt-get could not install $* (its words are above): $skipped."
         return 0
     fi
-    miss "there is no qemu-system-x86_64 on the PATH: install it (Debian and Ubuntu, as root:" \
-        "apt-get install qemu-system-x86); until then what needs a QEMU is skipped."
+    miss "there is no $command on the PATH: install it (Debian, as root: apt-get install $*);" \
+        "until then $skipped."
 }
+
+qemu_on_path() { on_path qemu-system-x86_64 'a QEMU' qemu-system-x86; }
 
 # The stand-ins for libqatzip and libqat (tests/standin) are compiled when a test asks for them.
-compiler() {
-    command -v cc >/dev/null && return 0
-    if may_install; then
-        say "installing gcc with apt-get"
-        apt_install gcc libc6-dev && return 0
-        miss "apt-get could not install gcc (its words are above): what needs a stand-in is skipped."
-        return 0
-    fi
-    miss "there is no cc on the PATH: install it (Debian and Ubuntu, as root: apt-get install gcc" \
-        "libc6-dev); until then what needs a stand-in for a device is skipped."
-}
+compiler() { on_path cc 'a stand-in for a device' gcc libc6-dev; }
 
 # The pages of `ramferry report` are looked at in it; Ubuntu has no such package.
-browser() {
-    command -v chromium >/dev/null && return 0
-    if may_install; then
-        say "installing chromium with apt-get"
-        apt_install chromium && return 0
-        miss "apt-get could not install chromium (its words are above): what needs a browser is skipped."
-        return 0
-    fi
-    miss "there is no chromium on the PATH: install it (Debian, as root: apt-get install chromium);" \
-        "until then what needs a browser is skipped."
-}
+browser() { on_path chromium 'a browser' chromium; }
+
+# The bytes of the benchmarks' guest are held against their source.
+assembler() { on_path nasm 'an assembler' nasm; }
 
 # Prints the address of this host's own Debian archive, as apt knows it from whatever file and
 # format the sources are written in, also before a first `apt-get update`; nothing where it has none.
@@ -224,6 +214,7 @@ case ${1:-all} in
         qemu_on_path
         compiler
         browser
+        assembler
         trixie_peers
         ;;
     *) fail "the argument is qemu or all, not $1." ;;

@@ -18,7 +18,7 @@ from ramferry.bench.link_probe import probe
 from ramferry.control.namespaces import FOLDER
 from ramferry.report.comparison import Comparison, read
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.timed]
 
 Peer = Callable[[str], Path]
 
@@ -153,10 +153,8 @@ def test_without_tc_each_route_is_held_by_what_can_or_not_run(
     assert "Forecast" in done.stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_interrupted_it_keeps_the_finished_runs_and_goes_on(
-    tmp_path: Path, number: signal.Signals
-) -> None:
+def interrupted(tmp_path: Path, number: signal.Signals) -> tuple[int, Comparison]:
+    """End a benchmark of six runs after the first; its exit code, and what its file has."""
     path = scenario(tmp_path, '"relay pair"', 'kind = "built-in"')
     result = tmp_path / "r.json"
     command = [sys.executable, "-m", "ramferry", "bench", path, "--json", result]
@@ -173,12 +171,22 @@ def test_interrupted_it_keeps_the_finished_runs_and_goes_on(
     assert not before.finished
     done = sum(len(case.runs) for case in before.cases)
     assert 0 < done < 6
-    if number == signal.SIGKILL:
-        sweep()
-    else:
-        assert code == 6
-        assert "the finished runs are kept" in (tmp_path / "said").read_text()
-    again = measured(bench(path, "--resume", result), result)
+    return code, before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_keeps_the_finished_runs(tmp_path: Path, number: signal.Signals) -> None:
+    code, _ = interrupted(tmp_path, number)
+    assert code == 6
+    assert "the finished runs are kept" in (tmp_path / "said").read_text()
+
+
+def test_killed_it_goes_on_with_the_runs_that_are_left(tmp_path: Path) -> None:
+    """From a file like that of any other end, which ``interrupted`` reads."""
+    _, before = interrupted(tmp_path, signal.SIGKILL)
+    sweep()
+    result = tmp_path / "r.json"
+    again = measured(bench(tmp_path / "mini.toml", "--resume", result), result)
     assert [len(case.runs) for case in again.cases] == [3, 3]
     assert again.started == before.started
     assert again.cases[0].runs[0] == before.cases[0].runs[0]

@@ -21,6 +21,7 @@ from meddling import Fault, Meddler
 from migrating import MIB, Pair, listen, prepare, run_state, status, two_qemus, until, wait_arrived
 from relaying import WAIT_SECONDS, Route
 
+from covering import pairs_of
 from ramferry.bench import guest
 from ramferry.bench.fill import fill
 from ramferry.bench.qemu import Qemu
@@ -29,9 +30,10 @@ from ramferry.control.relay_child import RelayChild
 from ramferry.errors import RamferryError
 from ramferry.transport.address import TcpAddress, UnixAddress, parse_address
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.timed]
 
-PAIRS = pytest.mark.parametrize("pair", ["stock", "10.0"], indirect=True)
+BOTH = ("stock", "10.0")
+PAIRS = pytest.mark.parametrize("pair", BOTH, indirect=True)
 MEMORY = 96 * MIB
 BUSY = 16 * MIB
 """The upper part of RAM, which the guest keeps writing; the rest holds mixed data."""
@@ -47,6 +49,8 @@ SAME = Route(("zlib", "zlib"))
 OTHER = Route(("zstd", "none"))
 TWO = Route(("none", "qatzip", "none"))
 TWO_SAME = Route(("none", "none", "none"))
+LAST = {"unix": None, "tcp": "tcp:127.0.0.1:0"}
+"""Where the destination listens."""
 
 
 @dataclass
@@ -145,15 +149,13 @@ def answers(qemu: Qemu) -> bool:
     return True
 
 
-@PAIRS
-@pytest.mark.parametrize("route", [SAME, OTHER], ids=str)
-@pytest.mark.parametrize("fault", ["damage", "cut"])
-@pytest.mark.parametrize("last", [None, "tcp:127.0.0.1:0"], ids=["unix", "tcp"])
-def test_a_fault_before_a_lone_relay(
-    pair: Pair, route: Route, fault: Fault, last: str | None
-) -> None:
+@pairs_of(
+    {"pair": BOTH, "route": (SAME, OTHER), "fault": ("damage", "cut"), "last": ("unix", "tcp")},
+    indirect=["pair"],
+)
+def test_a_fault_before_a_lone_relay(pair: Pair, route: Route, fault: Fault, last: str) -> None:
     """Over TCP nobody knows what the destination has read, only what its host has."""
-    with under_way(pair, route, fault, last=last) as way:
+    with under_way(pair, route, fault, last=LAST[last]) as way:
         assert way.meddler is not None
         assert way.meddler.struck.wait(STRIKE_SECONDS)
         assert_both_survive(way, way.meddler.struck_at)
@@ -162,9 +164,7 @@ def test_a_fault_before_a_lone_relay(
         assert sentence.startswith("multifd 1" if fault == "damage" else ("multifd ", "main: "))
 
 
-@PAIRS
-@pytest.mark.parametrize("route", [TWO, TWO_SAME], ids=str)
-@pytest.mark.parametrize("fault", ["cut", "reset"])
+@pairs_of({"pair": BOTH, "route": (TWO, TWO_SAME), "fault": ("cut", "reset")}, indirect=["pair"])
 def test_a_channel_is_cut_between_two_relays(pair: Pair, route: Route, fault: Fault) -> None:
     with under_way(pair, route, fault, place=1) as way:
         assert way.meddler is not None
@@ -186,10 +186,15 @@ def test_a_payload_is_damaged_between_two_relays(pair: Pair) -> None:
         assert sentences[1].startswith("multifd 1 packet ")
 
 
-@PAIRS
-@pytest.mark.parametrize("route", [TWO, TWO_SAME], ids=str)
-@pytest.mark.parametrize("victim", [0, 1])
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pairs_of(
+    {
+        "pair": BOTH,
+        "route": (TWO, TWO_SAME),
+        "victim": (0, 1),
+        "number": (signal.SIGKILL, signal.SIGTERM),
+    },
+    indirect=["pair"],
+)
 def test_a_relay_is_ended_in_a_round(
     pair: Pair, route: Route, victim: int, number: signal.Signals
 ) -> None:

@@ -21,7 +21,7 @@ from ramferry.control.hooks import Hooks
 from ramferry.control.pages import qemu_memory
 from ramferry.control.plan import RelayMode, Wish
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.timed]
 
 MEMORY = 128 * MIB
 MOVED = 192 * MIB

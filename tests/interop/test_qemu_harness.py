@@ -72,6 +72,7 @@ def test_a_stale_page_of_a_real_guest_is_found(pair: Pair) -> None:
 
 
 @STOCK
+@pytest.mark.timed
 @pytest.mark.parametrize("rate", [4, 100])
 def test_guest_keeps_its_rate(pair: Pair, rate: float) -> None:
     with Qemu(pair.source, MEMORY, boot=guest.boot_sector(MEMORY, rate=rate)) as qemu:

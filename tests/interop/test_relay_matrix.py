@@ -22,7 +22,7 @@ from relaying import Route, carry, check_results, normal_pages
 from ramferry.bench import guest
 from ramferry.bench.fill import Bytes, fill
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.timed]
 
 PAIRS = ("stock", "10.0", "stock-10.0")
 CHANNELS = (1, 2, 8, 16)
@@ -81,8 +81,8 @@ def cases(routes: tuple[Route, ...]) -> pytest.MarkDecorator:
 
 @pytest.fixture(scope="module")
 def mixed_data() -> Bytes:
-    """256 MiB of text, records and zero pages."""
-    data = np.zeros(256 * MIB, np.uint8)
+    """64 MiB of text, records and zero pages: 128 packets, 8 for each of 16 channels."""
+    data = np.zeros(64 * MIB, np.uint8)
     fill(data)
     return data
 
@@ -100,7 +100,7 @@ def test_paused_guest(pair: Pair, route: Route, channels: int, mixed_data: Bytes
 
 @cases(BUSY_ROUTES)
 def test_guest_under_load(pair: Pair, route: Route, channels: int) -> None:
-    memory = 128 * MIB
+    memory = 48 * MIB
     boot = guest.boot_sector(memory, rate=30)
     with two_qemus(pair, memory, boot=boot) as (source, destination):
         start_guest(source)

@@ -27,7 +27,7 @@ from relaying import Route, relays
 from ramferry.bench.fill import fill
 from ramferry.control.relay_child import RelayChild
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.timed]
 
 CHANNELS = 8
 STANDSTILL_SECONDS = 5.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 pytest_plugins = ["pytester"]
 
 CONFTEST = Path(__file__).resolve().parent.parent / "conftest.py"
+MAKEFILE = CONFTEST.parent.parent / "Makefile"
 MARKERS = """
 [pytest]
 addopts = --strict-markers
@@ -16,6 +18,7 @@ markers =
     interop: a real peer
     hardware: a device
     slow: minutes
+    timed: alone
 """
 
 
@@ -36,6 +39,26 @@ import pytest
 def test_needs_qzip(require_peer):
     assert require_peer("qzip").name == "qzip"
 """
+
+
+def test_each_test_runs_in_one_group_of_the_makefile(suite: pytest.Pytester) -> None:
+    """Those of ``make check``, of the interop tests beside one another, and of those alone."""
+    kinds = ("", "interop", "interop timed", "interop slow", "hardware", "interop hardware timed")
+    tests = [
+        "".join(f"@pytest.mark.{marker}\n" for marker in kind.split()) + f"def test_{at}(): pass\n"
+        for at, kind in enumerate(kinds)
+    ]
+    suite.makepyfile("import pytest\n" + "".join(tests))
+    text = MAKEFILE.read_text()
+    (alone,) = re.findall(r"^BY_ITSELF := (.*)$", text, re.MULTILINE)
+    groups = re.findall(r'-m "(.*)"', text)
+    assert len(groups) == 3
+    ran = []
+    for group in groups:
+        result = suite.runpytest_inprocess("--slow", "-m", group.replace("$(BY_ITSELF)", alone))
+        ran.append(result.parseoutcomes()["passed"])
+    assert sum(ran) == len(kinds)
+    assert dict(zip(groups, ran, strict=True))["$(BY_ITSELF)"] == 4
 
 
 def test_slow_tests_wait_for_the_option(suite: pytest.Pytester) -> None:

@@ -34,7 +34,7 @@ CODE = bytes.fromhex(
     "3b05f67d00007605a1f67d000089450cb020e620e962ffffff909090909090900000000000000000ffff0000"
     "009bcf00ffff00000093cf001700287d0000f37c0800008e00000701467c"
 )
-"""guest.asm up to its parameters; tests/unit/bench holds it against nasm's output."""
+"""guest.asm up to its parameters; tests/interop holds it against nasm's output."""
 
 LOADED_AT = 0x7C00
 PARAMETERS = struct.Struct("<490x5I2s")

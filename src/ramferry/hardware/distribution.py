@@ -47,6 +47,40 @@ _ACCEL_CONFIG: Final = {
     FEDORA: "sudo dnf install accel-config",
     SUSE: "sudo zypper install accel-config",
 }
+_QATLIB: Final = {
+    DEBIAN: "sudo apt install libqat4",
+    FEDORA: "sudo dnf install qatlib",
+    SUSE: "sudo zypper install qatlib",
+}
+_SERVICE: Final = {
+    DEBIAN: "sudo apt install qatlib-service",
+    FEDORA: "sudo dnf install qatlib-service",
+    SUSE: "sudo zypper install qatlib",
+}
+_FIRMWARE: Final = {
+    FEDORA: "sudo dnf install linux-firmware",
+    SUSE: "sudo zypper install kernel-firmware-intel",
+}
+_UBUNTU_FIRMWARE: Final = "linux-firmware"
+"""From 26.04 on it pulls in the parts that it was split into."""
+
+_OLD: Final = ("qat_895xcc", "qat_c3xxx", "qat_c62x")
+_NEWER: Final = ("qat_402xx", "qat_420xx")
+_MISC: Final = "firmware-intel-misc"
+_DEBIAN_FIRMWARE: Final = {
+    "12": {
+        **dict.fromkeys(_OLD, "firmware-misc-nonfree"),
+        **dict.fromkeys(_NEWER, f"-t bookworm-backports {_MISC}"),
+    },
+    "13": {
+        **dict.fromkeys((*_OLD, *_NEWER), _MISC),
+        "qat_4xxx": f"-t trixie-backports {_MISC}",
+    },
+}
+"""Debian's VERSION_ID → what a file's name begins with → its package, in non-free-firmware. Read
+off the packages' lists of files: Debian 13's 20250410-2 has no qat_4xxx, 20260916-1 of its
+backports has all; later versions of Debian are taken to be like that one."""
+
 _GRUB: Final = {DEBIAN: "sudo update-grub", SUSE: "sudo grub2-mkconfig -o /boot/grub2/grub.cfg"}
 
 
@@ -63,6 +97,8 @@ class Distribution:
     """PRETTY_NAME."""
     family: str
     """Whose commands apply: "debian", "fedora", "suse", or "" for others."""
+    kin: tuple[str, ...]
+    """ID, and what it is like (ID_LIKE)."""
 
     @property
     def has_qatzip(self) -> bool:
@@ -77,16 +113,48 @@ class Distribution:
         """Lines that install QATzip with qatlib and its service; none where there is no package."""
         return (_QATZIP[self.family],) if self.has_qatzip else ()
 
+    def install_qatlib(self) -> tuple[str, ...]:
+        """Lines that install qatlib beside a QATzip that is there."""
+        return (_QATLIB[self.family],) if self.has_qatzip else ()
+
+    def install_service(self) -> tuple[str, ...]:
+        """Lines that install qat.service."""
+        return (_SERVICE[self.family],) if self.has_qatzip else ()
+
+    def install_firmware(self, stem: str) -> tuple[str, ...]:
+        """Lines that install the firmware files whose names begin so; none where no package is
+        known to have them.
+
+        qat_6xxx is in no package's list of files that was seen.
+        """
+        if stem not in (*_OLD, *_NEWER, "qat_4xxx"):
+            return ()
+        if self.family != DEBIAN:
+            return (_FIRMWARE[self.family],) if self.family else ()
+        if "ubuntu" in self.kin:
+            return (f"sudo apt install {_UBUNTU_FIRMWARE}",)
+        table = _DEBIAN_FIRMWARE.get(self.version if self.identity == "debian" else "")
+        package = table.get(stem) if table else _MISC
+        return (f"sudo apt install {package}   # in non-free-firmware",) if package else ()
+
     def install_accel_config(self) -> tuple[str, ...]:
         """Lines that install the tool that sets up IAA."""
         return (_ACCEL_CONFIG[self.family],) if self.family else ()
 
-    def boot_with(self, words: str) -> tuple[str, ...]:
-        """Lines that add words to the kernel's command line and restart."""
+    def boot_with(self, words: str, *, instead: bool = False) -> tuple[str, ...]:
+        """Lines that add words to the kernel's command line and restart.
+
+        :param instead: it has words with the same keys, which are taken out: of two that
+            contradict each other the later one would hold. grubby does that by itself.
+        """
         if self.family == FEDORA:
             return (f'sudo grubby --update-kernel=ALL --args="{words}"', "sudo reboot")
-        edit = f"sudo sed -i 's/^GRUB_CMDLINE_LINUX=\"/&{words} /' /etc/default/grub"
-        return (edit, _GRUB[self.family], "sudo reboot") if self.family else ()
+        if not self.family:
+            return ()
+        keys = {word.partition("=")[0] for word in words.split()} if instead else ()
+        old = "".join(f"-e '/^GRUB_CMDLINE_LINUX/s/\\b{key}=[^ \"]* *//g' " for key in keys)
+        new = f"{'-e ' if old else ''}'s/^GRUB_CMDLINE_LINUX=\"/&{words} /'"
+        return (f"sudo sed -i {old}{new} /etc/default/grub", _GRUB[self.family], "sudo reboot")
 
 
 def distribution(evidence: Evidence) -> Distribution:
@@ -103,4 +171,5 @@ def distribution(evidence: Evidence) -> Distribution:
         version=fields.get("VERSION_ID", ""),
         name=fields.get("PRETTY_NAME") or fields.get("NAME") or "unknown distribution",
         family=next((family for family in families if family), ""),
+        kin=tuple(words),
     )

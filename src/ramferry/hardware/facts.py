@@ -10,6 +10,7 @@ from ramferry.hardware import pci
 from ramferry.hardware.distribution import Distribution, distribution
 from ramferry.hardware.iaa import IaaFacts, discover_iaa
 from ramferry.hardware.identity import Identity
+from ramferry.hardware.kernel import Kernel, discover_kernel, paging_of
 from ramferry.hardware.libraries import Libraries, discover_libraries
 from ramferry.hardware.qat import QatFunction, discover_qat
 from ramferry.hardware.root import Node, Root, natural, number, only
@@ -18,8 +19,25 @@ from ramferry.metrics.host import Evidence
 OUT_OF_TREE_NODES: Final = ("/dev/usdm_drv", "/dev/qat_adf_ctl", "/dev/qat_dev_processes")
 """Device nodes of Intel's own driver, in the order a process opens them."""
 
+UNIT: Final = "qat.service"
+UNIT_FOLDERS: Final = (
+    "/etc/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+)
+"""Where systemd looks for a unit, in its order (``man 5 systemd.unit``)."""
+
+ENABLED: Final = f"/etc/systemd/system/multi-user.target.wants/{UNIT}"
+"""What ``systemctl enable qat`` makes: the unit says WantedBy=multi-user.target."""
+
+ACCEL_CONFIG: Final = ("/usr/bin/accel-config", "/usr/local/bin/accel-config")
+LOCKED_MEMORY: Final = "/etc/security/limits.d/60-qat.conf"
+"""The file that this program's advice makes."""
+
 HUGE_PAGES: Final = "/sys/kernel/mm/hugepages/hugepages-2048kB"
 CAP_IPC_LOCK: Final = 14
+UNLIMITED: Final = 1 << 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +53,23 @@ class Limits:
     free_huge_pages: Evidence
     usdm_huge_pages: Evidence
     usdm_huge_pages_per_process: Evidence
+    granted: Evidence
+    """/etc/security/limits.d/60-qat.conf, which counts from the next login on."""
 
     @property
     def memlock_bytes(self) -> int | None:
         """The soft limit; None where it is unlimited or not known."""
         found = re.match(r"Max locked memory\s+(\d{1,18})\s", self.memlock.content or "")
         return int(found[1]) if found else None
+
+    @property
+    def granted_bytes(self) -> int:
+        """What group qat may lock after its next login, by that file; 0 where it says nothing."""
+        pattern = r"^@qat\s+(?:-|soft)\s+memlock\s+(\d{1,15}|unlimited)\s*$"
+        said = re.findall(pattern, self.granted.content or "", re.MULTILINE)
+        return max(
+            (UNLIMITED if size == "unlimited" else int(size) << 10 for size in said), default=0
+        )
 
     @property
     def may_lock_all(self) -> bool:
@@ -58,8 +87,9 @@ class HostFacts:
     kernel: Evidence
     build: Evidence
     """/proc/version, where some distributions hide the stable release."""
-    cmdline: Evidence
-    """Only the words about the IOMMU: a command line may hold secrets."""
+    linux: Kernel
+    paging: Evidence
+    """Whether the CPUs use 5-level paging: "la57" or "no la57"."""
     iommu_groups: Evidence
     pci_bus: Evidence
     qat: tuple[QatFunction, ...]
@@ -70,6 +100,12 @@ class HostFacts:
     """qatmgr's socket."""
     settings: Evidence
     """Of qat.service."""
+    unit: Node
+    """qat.service's unit file."""
+    enabled: Evidence
+    """The link that starts qat.service at boot."""
+    accel_config: Node
+    """The tool that sets up IAA."""
     qat_group: Evidence
     usdm_module: Node
     out_of_tree_nodes: tuple[Node, ...]
@@ -81,6 +117,11 @@ class HostFacts:
     cpus: Evidence
     links: tuple[Evidence, ...]
     """Speed in Mbit/s of each network interface that is up and tells one."""
+
+    @property
+    def cmdline(self) -> Evidence:
+        """The kernel's command line: its words about the IOMMU and paging."""
+        return self.linux.cmdline
 
     @property
     def physical(self) -> tuple[QatFunction, ...]:
@@ -118,7 +159,8 @@ def discover(root: Root, identity: Identity) -> HostFacts:
         distribution=distribution(root.read("/etc/os-release")),
         kernel=root.read("/proc/sys/kernel/osrelease"),
         build=root.read("/proc/version"),
-        cmdline=_iommu_words(root.read("/proc/cmdline")),
+        linux=discover_kernel(root),
+        paging=paging_of(root),
         iommu_groups=root.listing("/sys/kernel/iommu_groups")[1],
         pci_bus=root.listing(pci.DEVICES)[1],
         qat=discover_qat(root),
@@ -126,6 +168,9 @@ def discover(root: Root, identity: Identity) -> HostFacts:
         vfio=root.node("/dev/vfio/vfio"),
         manager=root.node("/run/qat/qatmgr.sock"),
         settings=root.read("/etc/sysconfig/qat"),
+        unit=_first(root, *(f"{folder}/{UNIT}" for folder in UNIT_FOLDERS)),
+        enabled=root.link(ENABLED),
+        accel_config=_first(root, *ACCEL_CONFIG),
         qat_group=only(root.read("/etc/group"), "qat:"),
         usdm_module=root.node("/sys/module/usdm_drv"),
         out_of_tree_nodes=tuple(root.node(path) for path in OUT_OF_TREE_NODES),
@@ -159,14 +204,14 @@ def _limits(root: Root) -> Limits:
         free_huge_pages=root.read(f"{HUGE_PAGES}/free_hugepages"),
         usdm_huge_pages=root.read(f"{parameters}/max_huge_pages"),
         usdm_huge_pages_per_process=root.read(f"{parameters}/max_huge_pages_per_process"),
+        granted=root.read(LOCKED_MEMORY),
     )
 
 
-def _iommu_words(cmdline: Evidence) -> Evidence:
-    if cmdline.content is None:
-        return cmdline
-    words = [word for word in cmdline.content.split() if "iommu" in word.partition("=")[0]]
-    return Evidence(cmdline.path, " ".join(words) or "no word about the IOMMU")
+def _first(root: Root, *paths: str) -> Node:
+    """The first that is there, else the first."""
+    nodes = [root.node(path) for path in paths]
+    return next((node for node in nodes if node.exists), nodes[0])
 
 
 def _links(root: Root) -> tuple[Evidence, ...]:

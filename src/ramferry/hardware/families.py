@@ -1,7 +1,8 @@
 """The QAT devices there are, by PCI id.
 
 Sources: DPDK ``doc/guides/cryptodevs/qat.rst``; qatlib ``INSTALL`` and ``README.md``; the kernel's
-``drivers/crypto/intel/qat``; intermediate buffers from qatlib 22.07 ``sal_compression.c``.
+``drivers/crypto/intel/qat`` (ids, modules, firmware: ``ADF_*_FW`` and ``ADF_*_MMP``);
+intermediate buffers from qatlib 22.07 ``sal_compression.c``.
 """
 
 from __future__ import annotations
@@ -26,6 +27,13 @@ class QatFamily:
     module: str
     intermediate: int | None
     """Intermediate buffers of each compression instance; None where nothing is documented."""
+    firmware: str | None
+    """What the names of its two firmware files begin with; None where it is not known."""
+
+    @property
+    def firmware_files(self) -> tuple[str, ...]:
+        """What the module asks the kernel for before it takes a PF; it needs both."""
+        return (f"{self.firmware}.bin", f"{self.firmware}_mmp.bin") if self.firmware else ()
 
     @property
     def in_tree(self) -> bool:
@@ -34,17 +42,17 @@ class QatFamily:
 
 
 FAMILIES: Final = (
-    QatFamily("DH895xCC", 1, 0x0435, 0x0443, "dh895xcc", "qat_dh895xcc", 12),
-    QatFamily("C62x", 2, 0x37C8, 0x37C9, "c6xx", "qat_c62x", 20),
-    QatFamily("C3xxx", 2, 0x19E2, 0x19E3, "c3xxx", "qat_c3xxx", 12),
-    QatFamily("D15xx", 2, 0x6F54, 0x6F55, "d15xx", "qat_d15xx", 20),
-    QatFamily("200xx", 2, 0x18EE, 0x18EF, "200xx", "qat_200xx", 12),
-    QatFamily("C4xxx", 3, 0x18A0, 0x18A1, "c4xxx", "qat_c4xxx", None),
-    QatFamily("4xxx", 4, 0x4940, 0x4941, "4xxx", "qat_4xxx", 0),
-    QatFamily("401xx", 4, 0x4942, 0x4943, "4xxx", "qat_4xxx", 0),
-    QatFamily("402xx", 4, 0x4944, 0x4945, "4xxx", "qat_4xxx", 0),
-    QatFamily("420xx", 5, 0x4946, 0x4947, "420xx", "qat_420xx", 0),
-    QatFamily("6xxx", 6, 0x4948, 0x4949, "6xxx", "qat_6xxx", 0),
+    QatFamily("DH895xCC", 1, 0x0435, 0x0443, "dh895xcc", "qat_dh895xcc", 12, "qat_895xcc"),
+    QatFamily("C62x", 2, 0x37C8, 0x37C9, "c6xx", "qat_c62x", 20, "qat_c62x"),
+    QatFamily("C3xxx", 2, 0x19E2, 0x19E3, "c3xxx", "qat_c3xxx", 12, "qat_c3xxx"),
+    QatFamily("D15xx", 2, 0x6F54, 0x6F55, "d15xx", "qat_d15xx", 20, "qat_d15xx"),
+    QatFamily("200xx", 2, 0x18EE, 0x18EF, "200xx", "qat_200xx", 12, None),
+    QatFamily("C4xxx", 3, 0x18A0, 0x18A1, "c4xxx", "qat_c4xxx", None, None),
+    QatFamily("4xxx", 4, 0x4940, 0x4941, "4xxx", "qat_4xxx", 0, "qat_4xxx"),
+    QatFamily("401xx", 4, 0x4942, 0x4943, "4xxx", "qat_4xxx", 0, "qat_4xxx"),
+    QatFamily("402xx", 4, 0x4944, 0x4945, "4xxx", "qat_4xxx", 0, "qat_402xx"),
+    QatFamily("420xx", 5, 0x4946, 0x4947, "420xx", "qat_420xx", 0, "qat_420xx"),
+    QatFamily("6xxx", 6, 0x4948, 0x4949, "6xxx", "qat_6xxx", 0, "qat_6xxx"),
 )
 
 BY_ID: Final = {identity: family for family in FAMILIES for identity in (family.pf, family.vf)}

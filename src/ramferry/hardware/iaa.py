@@ -73,8 +73,11 @@ class IaaFacts:
 
     functions: tuple[PciFunction, ...]
     devices: tuple[IaaDevice, ...]
+    caps: tuple[Evidence, ...]
     ecaps: tuple[Evidence, ...]
-    """Extended capabilities of the host's IOMMUs, as hexadecimal numbers."""
+    """Capabilities and extended ones of the host's IOMMUs, as hexadecimal numbers."""
+    sva: Evidence
+    """idxd's parameter: "N" where it was loaded with shared virtual addressing off."""
 
 
 def discover_iaa(root: Root) -> IaaFacts:
@@ -84,7 +87,9 @@ def discover_iaa(root: Root) -> IaaFacts:
     return IaaFacts(
         functions=scan(root, frozenset(IAA_IDS)),
         devices=tuple(_device(root, name) for name in names),
+        caps=tuple(root.read(f"/sys/class/iommu/{unit}/intel-iommu/cap") for unit in units),
         ecaps=tuple(root.read(f"/sys/class/iommu/{unit}/intel-iommu/ecap") for unit in units),
+        sva=root.read("/sys/module/idxd/parameters/sva"),
     )
 
 

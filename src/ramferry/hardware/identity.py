@@ -17,12 +17,15 @@ class Identity:
     uid: int
     gids: frozenset[int]
     own: bool
+    enrolled: frozenset[str] = frozenset()
+    """Groups that /etc/group gives the user: those that a session has from its next login on."""
 
 
 def current(root: Root) -> Identity:
     """The user that runs this process."""
     uid = os.geteuid()
-    return Identity(root.user_name(uid), uid, frozenset({os.getegid(), *os.getgroups()}), True)
+    name, gids = root.user_name(uid), frozenset({os.getegid(), *os.getgroups()})
+    return Identity(name, uid, gids, True, frozenset(_enrolled(root, name)))
 
 
 def named(root: Root, name: str) -> Identity:
@@ -34,6 +37,12 @@ def named(root: Root, name: str) -> Identity:
     gid = natural(rows[0][3]) if rows else None
     if gid is None:
         raise UsageError(f"there is no user {name} in /etc/passwd")
-    groups = [row for row in root.table("/etc/group", 4) if name in row[3].split(",")]
-    gids = frozenset({gid, *(int(row[2]) for row in groups)})
-    return Identity(name, int(rows[0][2]), gids, False)
+    groups = _enrolled(root, name)
+    gids = frozenset({gid, *groups.values()})
+    return Identity(name, int(rows[0][2]), gids, False, frozenset(groups))
+
+
+def _enrolled(root: Root, name: str) -> dict[str, int]:
+    """The groups whose line in /etc/group names the user, with their numbers."""
+    rows = (row for row in root.table("/etc/group", 4) if name in row[3].split(","))
+    return {row[0]: int(row[2]) for row in rows}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ramferry.hardware.families import BY_ID, QatFamily
+from ramferry.hardware.kernel import discover_firmware
 from ramferry.hardware.pci import PciFunction, scan
 from ramferry.hardware.root import Node, Root, number
 from ramferry.metrics.host import Evidence
@@ -35,6 +36,8 @@ class QatFunction:
     """A PF's /etc/<driver>_devN.conf of the out-of-tree driver."""
     node: Node
     """A VF's /dev/vfio/<group>."""
+    firmware: tuple[Evidence, ...]
+    """Where the kernel finds each file that a PF's driver loads; without content where not."""
 
     @property
     def address(self) -> str:
@@ -79,6 +82,7 @@ def _function(
         fatal_errors=root.read(f"{pci.path}/qat_ras/errors_fatal"),
         config=root.read(f"/etc/{family.driver}_dev{index}.conf"),
         node=_vfio_node(root, pci),
+        firmware=() if virtual else discover_firmware(root, family.firmware_files),
     )
 
 

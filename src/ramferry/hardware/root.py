@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import struct
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -25,6 +26,12 @@ NAMES_LIMIT: Final = 65536
 LINKS_LIMIT: Final = 40
 """Links followed in one path, as in Linux."""
 
+ACL: Final = "system.posix_acl_access"
+"""The attribute that ``setfacl`` writes (``include/uapi/linux/posix_acl_xattr.h``)."""
+
+_USER, _OWNING, _GROUP, _MASK = 0x02, 0x04, 0x08, 0x10
+"""Tags of its entries: a user, the owning group, another group, the most that any is given."""
+
 UNSAFE: Final = frozenset({"rp2srv", "heartbeat"})
 """Never read: rp2srv fails until a ring number is written, and reading the heartbeat may leave a
 device hung (Intel's programmer's guide, infrastructure_heartbeat)."""
@@ -39,6 +46,8 @@ class Node:
     mode: int = 0
     uid: int = 0
     gid: int = 0
+    acl: tuple[tuple[int, int, int], ...] = ()
+    """Tag, permissions and id of each entry of its access control list, where it has one."""
 
     @property
     def exists(self) -> bool:
@@ -46,16 +55,29 @@ class Node:
         return self.evidence.content is not None
 
     def opens_for(self, uid: int, gids: frozenset[int]) -> bool:
-        """Whether that user may read and write it, by its mode."""
+        """Whether that user may read and write it, by its mode and access control list."""
         if not self.exists:
             return False
         if uid == 0:
             return True
         if uid == self.uid:
             return self.mode & 0o600 == 0o600
+        if self.acl:
+            return self._listed(uid, gids)
         if self.gid in gids:
             return self.mode & 0o060 == 0o060
         return self.mode & 0o006 == 0o006
+
+    def _listed(self, uid: int, gids: frozenset[int]) -> bool:
+        """By ``man 5 acl``: the user's own entry decides, else any of the groups' that fit."""
+        mask = next((bits for tag, bits, _ in self.acl if tag == _MASK), 0o7)
+        users = [bits for tag, bits, name in self.acl if (tag, name) == (_USER, uid)]
+        groups = [bits for tag, bits, name in self.acl if tag == _GROUP and name in gids]
+        owning = [bits for tag, bits, _ in self.acl if tag == _OWNING and self.gid in gids]
+        entries = users or [*owning, *groups]
+        if not entries:
+            return self.mode & 0o006 == 0o006
+        return any(bits & mask & 0o6 == 0o6 for bits in entries)
 
 
 class Root:
@@ -103,13 +125,15 @@ class Root:
     def node(self, path: str) -> Node:
         """Mode and owner of whatever is at ``path``."""
         try:
-            status = os.stat(self._resolve(path))
+            where = self._resolve(path)
+            status = os.stat(where)
+            acl = _acl(where)
         except OSError as error:
             return Node(_unread(path, error))
         owner = f"{self.user_name(status.st_uid)}:{self.group_name(status.st_gid)}"
-        content = f"{stat.filemode(status.st_mode)} {owner}"
+        content = f"{stat.filemode(status.st_mode)}{'+' if acl else ''} {owner}"
         mode = stat.S_IMODE(status.st_mode)
-        return Node(Evidence(path, content), mode, status.st_uid, status.st_gid)
+        return Node(Evidence(path, content), mode, status.st_uid, status.st_gid, acl)
 
     def names(self, path: str) -> tuple[str, ...]:
         """The names in a directory, sorted; empty where it cannot be listed."""
@@ -176,6 +200,15 @@ class Root:
                 done.clear()
             todo += target.split("/")[::-1]
         return "/".join((self.path, *done))
+
+
+def _acl(where: str) -> tuple[tuple[int, int, int], ...]:
+    """The entries of an access control list; none where there is no list."""
+    try:
+        raw = os.getxattr(where, ACL)
+    except OSError:
+        return ()  # none is set, or the file system knows of none
+    return tuple(struct.iter_unpack("<HHI", raw[4:])) if (len(raw) - 4) % 8 == 0 else ()
 
 
 def natural(text: str) -> int | None:

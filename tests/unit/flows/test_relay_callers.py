@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes_relay import NOTICE, RelayThread, Stage, until
+from fakes_relay import RelayThread, Stage, until
 from fakes_source import SETTLE, at_end, dial
 from fakes_wire import MAIN, Do, Guest, Script, Step, header
 from ramferry.flows import lobby, waiting
@@ -23,7 +23,7 @@ def speak(relay: RelayThread, data: bytes) -> None:
     """Say something; the relay must end the connection."""
     with dial(relay.address) as sock:
         sock.sendall(data)
-        until(lambda: at_end(sock), NOTICE, "the relay ends the connection")
+        until(lambda: at_end(sock), what="the relay ends the connection")
 
 
 STRANGERS: dict[str, tuple[bytes, str]] = {

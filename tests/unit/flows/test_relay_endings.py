@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -256,32 +257,34 @@ def test_a_silent_switchover_is_ended_by_the_second_signal_only(tmp_path: Path) 
 # --- slowness
 
 
+SLOWNESS, PAUSE, PIECES = 1.0, 0.15, 8
+"""A limit, pauses far below it, also on a busy machine, and so many that they exceed it."""
+
+
 def pause() -> None:
-    threading.Event().wait(STALL * 0.5)
+    threading.Event().wait(PAUSE)
 
 
 def test_a_slow_source_is_no_silent_one(tmp_path: Path) -> None:
+    assert PAUSE * PIECES > SLOWNESS
     script = Script(Guest(rounds=1, packets=1))
     index = script.find("payload", 1)
     step = script.steps[index]
     assert isinstance(step, Step)
-    third = len(step.data) // 3
+    edges = [len(step.data) * piece // PIECES for piece in range(PIECES + 1)]
     script.steps[index : index + 1] = [
-        Step(1, step.data[:third]),
-        Do(pause),
-        Step(1, step.data[third : 2 * third]),
-        Do(pause),
-        Step(1, step.data[2 * third :]),
-        Do(pause),
+        each
+        for begin, end in pairwise(edges)
+        for each in (Step(1, step.data[begin:end]), Do(pause))
     ]
-    stage = Stage(tmp_path, stall_timeout=STALL)
+    stage = Stage(tmp_path, stall_timeout=SLOWNESS)
     with RelayThread(stage.settings) as relay:
         stage.carry(relay, script)
 
 
 def test_a_slow_destination_is_no_silent_one(tmp_path: Path) -> None:
-    script = Script(Guest(rounds=2, packets=1))
-    stage = Stage(tmp_path, stall_timeout=STALL)
+    script = Script(Guest(rounds=PIECES // 2, packets=1))  # each of two channels pauses
+    stage = Stage(tmp_path, stall_timeout=SLOWNESS)
     slow = Habits(before_sync=lambda channel, _: pause() if channel else None)
     with (
         RelayThread(stage.settings) as relay,

@@ -205,7 +205,10 @@ def test_events_may_go_into_a_file(tmp_path: Path) -> None:
             assert source.status == "completed"
         assert code == 0
     lines = [json.loads(line) for line in (tmp_path / "events").read_text().splitlines()]
-    assert [line["event"] for line in lines] == ["listening", "progress", "finished"]
+    first, *between, last = [line["event"] for line in lines]
+    assert (first, last) == ("listening", "finished")
+    # one each quarter of a second, and the last state: how many is for the machine to say
+    assert set(between) == {"progress"}
     assert lines[-1]["completed"]
 
 

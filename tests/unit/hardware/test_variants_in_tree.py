@@ -46,6 +46,11 @@ def no_driver(root: Sysroot) -> None:
     root.remove(f"{PF_PATH}/driver")
 
 
+def module_not_loaded(root: Sysroot) -> None:
+    no_driver(root)
+    root.remove("/sys/module/qat_4xxx")
+
+
 def pf_lent(root: Sysroot) -> None:
     root.link(f"{PF_PATH}/driver", "../../drivers/vfio-pci")
 
@@ -205,7 +210,8 @@ OF_A: Variants = {
     no_vfs: ([(PF, "qat-vfs", "problem", "no VFs are made (it can have 16)")], 11),
     some_vfs_hidden: ([(PF, "qat-vfs", "warning", "16 VFs announced, 15 visible")], 0),
     no_sriov: ([(PF, "qat-vfs", "problem", "shows no SR-IOV")], 11),
-    no_driver: ([(PF, "qat-driver", "problem", "without a driver: the module qat_4xxx")], 11),
+    no_driver: ([(PF, "qat-driver", "problem", "qat_4xxx is loaded and refused it")], 11),
+    module_not_loaded: ([(PF, "qat-driver", "problem", "the module qat_4xxx is not loaded")], 11),
     pf_lent: ([(PF, "qat-driver", "problem", "bound to vfio-pci: this host cannot use it")], 11),
     no_cfg_services: ([(PF, "qat-services", "warning", NO_SESSION)], 10),
     no_qat_directory: ([(PF, "qat-services", "warning", NO_SESSION)], 10),

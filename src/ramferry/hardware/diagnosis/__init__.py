@@ -75,5 +75,5 @@ def _physical(facts: HostFacts, pf: QatFunction) -> list[Finding]:
     outside = stack_of(facts) in (Stack.OUT_OF_TREE, Stack.BOTH) and not pf.sysfs
     if not outside and pf.family.in_tree:
         return [*judge_physical(facts, pf), *judge_vfs(facts, pf.address, facts.vfs_of(pf))]
-    driver = judge_driver(pf)
+    driver = judge_driver(facts, pf)
     return [driver, judge_config(pf)] if outside else [driver]

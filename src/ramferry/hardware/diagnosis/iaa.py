@@ -1,4 +1,4 @@
-"""Findings about IAA: driver, device, shared virtual memory, work queues, nodes.
+"""Findings about IAA: driver, device, work queues, nodes; ``svm`` has shared virtual memory.
 
 Facts from the kernel's idxd driver and QEMU's ``docs/devel/migration/qpl-compression.rst``.
 """
@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from ramferry.hardware.diagnosis import remedies
 from ramferry.hardware.diagnosis.make import Commands, none_of, ok, problem, several, warning
+from ramferry.hardware.diagnosis.svm import judge_svm
 from ramferry.hardware.facts import HostFacts
 from ramferry.hardware.families import IAA_IDS
 from ramferry.hardware.iaa import IaaDevice, WorkQueue
@@ -16,12 +18,8 @@ from ramferry.hardware.pci import PciFunction
 from ramferry.hardware.root import number
 from ramferry.metrics.host import Evidence, Finding
 
-NO_SVA: Final = 0x80110000
-"""cmd_status after idxd refused a user queue for want of shared virtual addressing."""
-
 ADVISED_KERNEL: Final = (5, 18)
-ECAP_BITS: Final = {40: "PASID", 43: "scalable mode"}
-"""Extended capabilities of the IOMMU that SVM needs; they say what it could, not what is on."""
+LOG: Final = ("sudo dmesg | grep -i idxd",)
 
 
 def judge_iaa(facts: HostFacts) -> list[Finding]:
@@ -29,34 +27,34 @@ def judge_iaa(facts: HostFacts) -> list[Finding]:
     iaa = facts.iaa
     if not iaa.functions and not iaa.devices:
         return [ok("iaa-device", "IAA", "there is no IAA device", none_of("IAA", facts.pci_bus))]
-    findings = [_driver(function) for function in iaa.functions]
+    findings = [_driver(facts, function) for function in iaa.functions]
     if iaa.devices:
         findings += _kernel(facts)
     elif all(function.driver.content == "idxd" for function in iaa.functions):
         sentence = "the driver idxd shows no device of its own"
         bus = Evidence("/sys/bus/dsa/devices")
-        commands = ("sudo dmesg | grep -i idxd",)
-        findings.append(problem("iaa-device", "IAA", sentence, bus, commands=commands))
-    findings += _svm(facts)
+        findings.append(problem("iaa-device", "IAA", sentence, bus, commands=LOG))
+    findings += judge_svm(facts)
     for device in iaa.devices:
         findings += _halted(device) or _queues(facts, device)
     return findings
 
 
-def _driver(function: PciFunction) -> Finding:
+def _driver(facts: HostFacts, function: PciFunction) -> Finding:
     name = IAA_IDS[number(function.device) or 0]
     if function.driver.content == "idxd":
         sentence = f"an {name} device, bound to its driver idxd"
         return ok("iaa-driver", function.address, sentence, function.device, function.driver)
-    bound = function.driver.content or "no driver"
-    return problem(
-        "iaa-driver",
-        function.address,
-        f"an {name} device on {bound} instead of idxd",
-        function.device,
-        function.driver,
-        commands=("sudo modprobe idxd",),
-    )
+    bound = function.driver.content
+    sentence = f"an {name} device on {bound or 'no driver'} instead of idxd"
+    evidence = (function.device, function.driver)
+    commands = remedies.load(facts, "idxd")
+    if bound:
+        commands += remedies.rebind(function.address, bound, "idxd")
+    elif not commands:
+        sentence += ": the module idxd is loaded and refused it; the kernel's log says why"
+        commands = LOG
+    return problem("iaa-driver", function.address, sentence, *evidence, commands=commands)
 
 
 def _kernel(facts: HostFacts) -> list[Finding]:
@@ -68,60 +66,11 @@ def _kernel(facts: HostFacts) -> list[Finding]:
     return [warning("iaa-kernel", "IAA", sentence, facts.kernel)]
 
 
-def _svm(facts: HostFacts) -> list[Finding]:
-    """One finding about the devices that have it, one about those that lack it."""
-    able = [device for device in facts.iaa.devices if device.svm]
-    unable = [device for device in facts.iaa.devices if not device.svm]
-    findings = [_with_svm(able)] if able else []
-    return [*findings, _without_svm(facts, unable)] if unable else findings
-
-
-def _with_svm(able: list[IaaDevice]) -> Finding:
-    """An enabled queue of type user is the strongest proof: idxd refuses it without SVM."""
-    names = ", ".join(device.name for device in able)
-    queues = [queue for device in able for queue in device.queues if queue.enabled_for_user]
-    if not queues:
-        sentence = f"shared virtual memory is on for {names}"
-        return ok("iaa-svm", "IAA", sentence, able[0].pasid_enabled)
-    sentence = f"shared virtual memory works for {names}: {queues[0].name} is enabled for users"
-    return ok("iaa-svm", "IAA", sentence, queues[0].state, queues[0].type, able[0].pasid_enabled)
-
-
-def _without_svm(facts: HostFacts, unable: list[IaaDevice]) -> Finding:
-    first = next((d for d in unable if number(d.cmd_status) == NO_SVA), unable[0])
-    refused = number(first.cmd_status) == NO_SVA
-    sentence = (
-        f"no shared virtual memory (SVM) for {', '.join(device.name for device in unable)}"
-        + (", and the driver refused a queue for want of it" if refused else "")
-        + "; QPL is slow without it: use QATzip, or software"
-    )
-    return problem(
-        "iaa-svm",
-        "IAA",
-        sentence,
-        first.pasid_enabled,
-        first.cmd_status,
-        facts.cmdline,
-        *(_capability(ecap) for ecap in facts.iaa.ecaps[:1]),
-        commands=facts.distribution.boot_with("intel_iommu=on,sm_on"),
-    )
-
-
-def _capability(ecap: Evidence) -> Evidence:
-    """An IOMMU's capabilities, with those that SVM needs spelt out."""
-    try:
-        bits = int(ecap.content or "", 16)
-    except ValueError:
-        return ecap
-    names = [f"{'' if bits >> bit & 1 else 'no '}{name}" for bit, name in ECAP_BITS.items()]
-    return Evidence(ecap.path, f"{ecap.content} ({', '.join(names)})")
-
-
 def _halted(device: IaaDevice) -> list[Finding]:
     """A finding only where an error stopped the device: nothing else of it counts then."""
     if device.state.content != "halted":
         return []
-    commands = ("sudo dmesg | grep -i idxd", "sudo reboot")
+    commands = (*LOG, "sudo reboot")
     sentence = "the device has halted after an error"
     return [problem("iaa-state", device.name, sentence, device.state, commands=commands)]
 
@@ -142,6 +91,8 @@ def _no_queue(facts: HostFacts, device: IaaDevice) -> Finding:
     sentence = "no work queue is enabled, shared and for user space, as QPL needs it"
     if device.state.content != "enabled":
         sentence = f"the device is {device.state.content or 'in no state that can be read'}"
+        if not device.svm:
+            sentence += ": no shared queue can be enabled before SVM is on"
     elif enabled and dedicated:
         sentence = f"{enabled[0].name} is dedicated, and QPL takes only shared queues"
     shown = (enabled or list(device.queues))[:1]
@@ -152,7 +103,7 @@ def _no_queue(facts: HostFacts, device: IaaDevice) -> Finding:
         sentence,
         device.state,
         *evidence,
-        commands=(*facts.distribution.install_accel_config(), *_configure(device)),
+        commands=(*remedies.install_accel_config(facts), *_configure(device)),
     )
 
 

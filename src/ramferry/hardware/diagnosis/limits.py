@@ -6,7 +6,7 @@ from typing import Final
 
 from ramferry.hardware.diagnosis.make import ok, problem, several, warning
 from ramferry.hardware.diagnosis.out_of_tree import configured_instances
-from ramferry.hardware.diagnosis.software import settings_of
+from ramferry.hardware.diagnosis.remedies import lock_memory, settings_of
 from ramferry.hardware.diagnosis.stack import outside
 from ramferry.hardware.facts import HostFacts
 from ramferry.hardware.families import BY_NAME, INSTANCES_ALONE, instances
@@ -90,11 +90,15 @@ def _memlock(facts: HostFacts, question: MemoryQuestion, need: MemoryNeed) -> Fi
         f"locked memory is limited to {limit // KIB} KiB, and {advised} MiB are advised:"
         f" a process takes {takes}"
     )
-    line = f"@qat - memlock {advised * KIB}"
-    file = "/etc/security/limits.d/60-qat.conf"
-    commands = (f"echo '{line}' | sudo tee {file}   # then log in again",)
+    commands = lock_memory(facts, advised)
+    if not commands:
+        sentence += (
+            f"; {limits.granted.path} allows it to group qat from the next login on, and to a"
+            " service of systemd its LimitMEMLOCK does"
+        )
+    evidence = (limits.memlock, limits.granted)
     make = problem if limit < need.low_mib * KIB * KIB else warning
-    return make("qat-memlock", "QAT", sentence, limits.memlock, commands=commands)
+    return make("qat-memlock", "QAT", sentence, *evidence, commands=commands)
 
 
 def _huge_pages(facts: HostFacts, need: MemoryNeed) -> Finding:

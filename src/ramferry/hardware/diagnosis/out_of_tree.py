@@ -5,6 +5,7 @@ Facts from Intel's programmer's guide and QATzip's ``config_file/``.
 
 from __future__ import annotations
 
+from ramferry.hardware.diagnosis import remedies
 from ramferry.hardware.diagnosis.make import Commands, ok, problem, warning
 from ramferry.hardware.facts import HostFacts
 from ramferry.hardware.families import COMPRESSION_SERVICES
@@ -41,10 +42,19 @@ def _nodes(facts: HostFacts) -> Finding:
         evidence = (node.evidence for node in facts.out_of_tree_nodes)
         return ok("qat-node", "QAT", f"{user.name} may open the driver's nodes", *evidence)
     names = ", ".join(node.evidence.path for node in closed)
-    missing = not any(node.exists for node in closed)
-    sentence = f"{names} not there" if missing else f"{user.name} may not open {names}"
-    commands: Commands = (RESTART,) if missing else (f"sudo usermod -aG qat {user.name}",)
-    return problem("qat-node", "QAT", sentence, *(n.evidence for n in closed), commands=commands)
+    shown = [node.evidence for node in closed]
+    there = [node for node in closed if node.exists]
+    if not there:
+        return problem("qat-node", "QAT", f"{names} not there", *shown, commands=(RESTART,))
+    otherwise = tuple(
+        f"sudo chgrp qat {node.evidence.path} && sudo chmod 660 {node.evidence.path}"
+        for node in there
+    )
+    left, commands = remedies.open_node(
+        facts, there[0], (*otherwise, *remedies.enlist(facts, "qat"))
+    )
+    sentence = f"{user.name} may not open {names}{left}"
+    return problem("qat-node", "QAT", sentence, *shown, commands=commands)
 
 
 def _iommu(facts: HostFacts) -> list[Finding]:
@@ -53,7 +63,12 @@ def _iommu(facts: HostFacts) -> list[Finding]:
         return []
     sentence = "the IOMMU is on, and the out-of-tree driver's PFs do not start with it"
     evidence = (facts.cmdline, facts.iommu_groups)
-    commands = facts.distribution.boot_with("intel_iommu=off")
+    commands = remedies.boot_with(facts, "intel_iommu=off")
+    if facts.linux.booted_with("intel_iommu=off"):
+        sentence += (
+            "; intel_iommu=off is on the kernel's command line already: switch VT-d off in the"
+            " firmware's set-up"
+        )
     return [problem("qat-iommu", "QAT", sentence, *evidence, commands=commands)]
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from ramferry.hardware.diagnosis.make import ok, problem, several, warning
+from ramferry.hardware.diagnosis import remedies
+from ramferry.hardware.diagnosis.make import Commands, ok, problem, several, warning
+from ramferry.hardware.diagnosis.remedies import RESTART
+from ramferry.hardware.diagnosis.stack import Stack, stack_of
 from ramferry.hardware.facts import HostFacts, count_list
 from ramferry.hardware.families import instances
 from ramferry.hardware.qat import VFIO_DRIVER, QatFunction
 from ramferry.hardware.root import number
-from ramferry.metrics.host import Finding
-
-RESTART = "sudo systemctl restart qat"
+from ramferry.metrics.host import Evidence, Finding
 
 
 def judge_physical(facts: HostFacts, pf: QatFunction) -> list[Finding]:
     """Driver, NUMA node, state, services, VFs, errors; the driver alone where it is missing."""
-    findings = [judge_driver(pf)]
+    findings = [judge_driver(facts, pf)]
     if pf.pci.driver.content != pf.family.driver:
         return findings
     findings += _numa(facts, pf)
@@ -34,7 +35,7 @@ def judge_physical(facts: HostFacts, pf: QatFunction) -> list[Finding]:
     return [*findings, _vf_count(pf), *_errors(pf)]
 
 
-def judge_driver(pf: QatFunction) -> Finding:
+def judge_driver(facts: HostFacts, pf: QatFunction) -> Finding:
     """Whether the driver that belongs to this PF has it."""
     family, bound = pf.family, pf.pci.driver
     who = f"a {family.name} device (gen{family.generation})"
@@ -42,22 +43,55 @@ def judge_driver(pf: QatFunction) -> Finding:
         sentence = f"{who}, bound to its driver {family.driver}"
         return ok("qat-driver", pf.address, sentence, pf.pci.device, bound)
     if bound.content is None:
-        return problem(
-            "qat-driver",
-            pf.address,
-            f"{who} without a driver: the module {family.module} is not loaded, or refused it",
-            bound,
-            commands=(f"sudo modprobe {family.module}", "sudo dmesg | grep -i qat"),
-        )
+        return _without_driver(facts, pf, f"{who} without a driver")
     sentence = f"{who}, bound to {bound.content}: this host cannot use it"
     if bound.content == VFIO_DRIVER:
         sentence += "; the whole device is lent to a guest or to DPDK"
-    drivers = "/sys/bus/pci/drivers"
     commands = (
-        f"echo {pf.address} | sudo tee {drivers}/{bound.content}/unbind",
-        f"echo {pf.address} | sudo tee {drivers}/{family.driver}/bind",
+        *remedies.load(facts, family.module),
+        *remedies.rebind(pf.address, bound.content, family.driver),
     )
     return problem("qat-driver", pf.address, sentence, bound, commands=commands)
+
+
+def _without_driver(facts: HostFacts, pf: QatFunction, who: str) -> Finding:
+    """The module is not loaded, or it lacks firmware, or it refused the device for another cause.
+
+    A module without its firmware is loaded, and each of its devices stays without a driver.
+    """
+    module = pf.family.module
+    loaded = facts.linux.loaded(module)
+    missing = [file for file in pf.firmware if file.content is None]
+    log: Commands = ("sudo dmesg | grep -i qat",)
+    evidence = (pf.pci.driver, Evidence(f"/sys/module/{module}", "loaded" if loaded else None))
+    if missing:
+        names = ", ".join(file.path.rpartition("/")[2] for file in missing)
+        state = "is loaded, but its" if loaded else "is not loaded, and its"
+        source, install = _firmware(facts, pf)
+        sentence = f"{who}: the module {module} {state} firmware is missing: {names}{source}"
+        again = remedies.reload(module) if loaded else remedies.load(facts, module)
+        commands = (*install, *again, *log)
+        return problem("qat-driver", pf.address, sentence, *evidence, *missing, commands=commands)
+    if loaded:
+        sentence = f"{who}: the module {module} is loaded and refused it; the kernel's log says why"
+        return problem("qat-driver", pf.address, sentence, *evidence, commands=log)
+    sentence = f"{who}: the module {module} is not loaded"
+    commands = (*remedies.load(facts, module), *log)
+    return problem("qat-driver", pf.address, sentence, *evidence, commands=commands)
+
+
+def _firmware(facts: HostFacts, pf: QatFunction) -> tuple[str, Commands]:
+    """The end of a sentence about firmware that is missing, and the lines that install it."""
+    install = facts.distribution.install_firmware(pf.family.firmware or "")
+    intels = not pf.family.in_tree and (not install or stack_of(facts) is Stack.OUT_OF_TREE)
+    if intels:
+        return "; Intel's own package brings them", ()
+    if install:
+        return "", install
+    return (
+        f"; no package of {facts.distribution.name} is known to have them: the kernel's"
+        " linux-firmware repository keeps such files under intel/qat"
+    ), ()
 
 
 def _numa(facts: HostFacts, pf: QatFunction) -> list[Finding]:
@@ -122,12 +156,15 @@ def _no_compression(facts: HostFacts, pf: QatFunction, services: str) -> Finding
             f", while {others[0].address} has it: a process that is given only VFs of this device"
             " finds no compression instance"
         )
-    commands = (
+    commands: Commands = (
         f"echo down | sudo tee {pf.state.path}",
         f"echo dc | sudo tee {pf.services.path}",
         f"echo up | sudo tee {pf.state.path}",
         RESTART,
     )
+    if remedies.undone_by_service(facts):
+        sentence += f"; {facts.settings.path} sets them so whenever qat.service starts"
+        commands = remedies.edit_settings(facts)
     return make("qat-services", pf.address, sentence, pf.services, commands=commands)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from ramferry.hardware.diagnosis import remedies
 from ramferry.hardware.diagnosis.make import ok, problem, several, warning
-from ramferry.hardware.diagnosis.physical import RESTART
 from ramferry.hardware.diagnosis.stack import outside
 from ramferry.hardware.facts import HostFacts
 from ramferry.hardware.libraries import OUT_OF_TREE_QAT, QAT_SONAME, QATZIP_SONAME
@@ -73,7 +73,10 @@ def _qat(facts: HostFacts) -> Finding:
         return ok("qat-libqat", "QAT", f"{name} is installed", *found)
     sentence = f"{name}, which QATzip needs, is not installed"
     missing = Evidence(name, trouble=NOT_FOUND)
-    return problem("qat-libqat", "QAT", sentence, missing, commands=_install(facts))
+    commands = () if intels else facts.distribution.install_qatlib()
+    if not facts.libraries.usable_qatzip:
+        commands = _install(facts)  # which needs qatlib and so brings it
+    return problem("qat-libqat", "QAT", sentence, missing, commands=commands)
 
 
 def _manager(facts: HostFacts) -> list[Finding]:
@@ -87,25 +90,18 @@ def _manager(facts: HostFacts) -> list[Finding]:
         "qatmgr does not run: each process takes free VFs by itself, six at most unless its"
         " environment sets QAT_POLICY"
     )
-    commands = ("sudo systemctl enable --now qat",)
-    return [warning("qat-manager", "QAT", sentence, facts.manager.evidence, commands=commands)]
-
-
-def settings_of(facts: HostFacts) -> dict[str, str]:
-    """The settings of qat.service by name."""
-    pairs = (line.partition("=") for line in (facts.settings.content or "").splitlines())
-    return {
-        key.strip(): value.strip()
-        for key, equals, value in pairs
-        if equals and not key.lstrip().startswith("#")
-    }
+    if facts.unit.exists and facts.enabled.content is not None:
+        sentence += "; qat.service is enabled, and its log says why it has not started"
+    evidence = (facts.manager.evidence, facts.unit.evidence, facts.enabled)
+    commands = remedies.start_service(facts)
+    return [warning("qat-manager", "QAT", sentence, *evidence, commands=commands)]
 
 
 def _settings(facts: HostFacts) -> list[Finding]:
     """qat.service's settings, which hold after its next start."""
     if not facts.physical:
         return []
-    settings = settings_of(facts)
+    settings = remedies.settings_of(facts)
     shown = Evidence(
         facts.settings.path,
         " ".join(f"{key}={value}" for key, value in settings.items()) or facts.settings.content,
@@ -113,24 +109,21 @@ def _settings(facts: HostFacts) -> list[Finding]:
     )
     wanted = settings.get("ServicesEnabled", "")
     found = {pf.services.content for pf in facts.physical if pf.services.content}
+    edit = remedies.edit_settings(facts)
     commented = [key for key, value in settings.items() if "#" in value]
     if commented:
         sentence = f"{commented[0]} has a comment behind its value, which counts as part of it"
-        return [warning("qat-settings", "QAT", sentence, shown, commands=_edit(facts))]
+        return [warning("qat-settings", "QAT", sentence, shown, commands=edit)]
     if wanted and any(_set(wanted) != _set(services) for services in found):
         sentence = (
             f"qat.service sets the services to {wanted}, and a device has"
             f" {', '.join(sorted(found))}: it changes when the service starts again"
         )
-        commands = (RESTART,) if "dc" in _set(wanted) else _edit(facts)
+        commands = (remedies.RESTART,) if "dc" in _set(wanted) else edit
         return [warning("qat-settings", "QAT", sentence, shown, commands=commands)]
     policy = settings.get("POLICY", "0")
     given = "one VF of every PF" if policy == "0" else _vfs(policy)
     return [ok("qat-settings", "QAT", f"POLICY {policy}: a process is given {given}", shown)]
-
-
-def _edit(facts: HostFacts) -> tuple[str, ...]:
-    return (f"sudoedit {facts.settings.path}   # ServicesEnabled=dc", RESTART)
 
 
 def _vfs(policy: str) -> str:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ramferry.hardware.diagnosis.make import ok, problem, several, warning
-from ramferry.hardware.diagnosis.physical import RESTART
+from ramferry.hardware.diagnosis import remedies
+from ramferry.hardware.diagnosis.make import Commands, ok, problem, several, warning
+from ramferry.hardware.diagnosis.remedies import RESTART
 from ramferry.hardware.diagnosis.stack import Stack, stack_of
 from ramferry.hardware.facts import HostFacts
 from ramferry.hardware.qat import VFIO_DRIVER, QatFunction
 from ramferry.hardware.root import Node
 from ramferry.metrics.host import Evidence, Finding
 
+IOMMU_ON = "intel_iommu=on"
 ORPHANS = "VFs"
 """Subject of findings about VFs whose PF this host does not see."""
 
@@ -46,7 +48,7 @@ def judge_vfs(facts: HostFacts, subject: str, vfs: Sequence[QatFunction]) -> lis
     if not vfs:
         return []
     lent = [vf for vf in vfs if vf.on_vfio]
-    findings = [_drivers(subject, vfs, lent)]
+    findings = [_drivers(facts, subject, vfs, lent)]
     if not lent:
         return findings
     grouped = [vf for vf in lent if vf.pci.iommu_group.content]
@@ -72,7 +74,9 @@ def judge_vfio(facts: HostFacts) -> list[Finding]:
     return [problem("qat-vfio", "QAT", sentence, node.evidence, commands=commands)]
 
 
-def _drivers(subject: str, vfs: Sequence[QatFunction], lent: list[QatFunction]) -> Finding:
+def _drivers(
+    facts: HostFacts, subject: str, vfs: Sequence[QatFunction], lent: list[QatFunction]
+) -> Finding:
     total = several(len(vfs), "VF")
     if len(lent) == len(vfs):
         sentence = f"{total} on {VFIO_DRIVER}"
@@ -81,12 +85,13 @@ def _drivers(subject: str, vfs: Sequence[QatFunction], lent: list[QatFunction]) 
     names = sorted({driver.content or "no driver" for driver in others})
     left = f"{len(others)} of {total} on {', '.join(names)} instead of {VFIO_DRIVER}"
     first = vfs[0].pci
+    load = remedies.load(facts, VFIO_DRIVER)
     bind = (
-        "sudo modprobe vfio-pci",
+        *load,
         f"echo {VFIO_DRIVER} | sudo tee {others[0].path.rpartition('/')[0]}/driver_override",
         f"echo {others[0].path.split('/')[-2]} | sudo tee /sys/bus/pci/drivers_probe",
     )
-    commands = bind if first.physfn.content is None else ("sudo modprobe vfio-pci", RESTART)
+    commands = bind if first.physfn.content is None else (*load, RESTART)
     make = warning if lent else problem
     return make("qat-vf-driver", subject, left, others[0], commands=commands)
 
@@ -94,14 +99,16 @@ def _drivers(subject: str, vfs: Sequence[QatFunction], lent: list[QatFunction]) 
 def _groupless(facts: HostFacts, subject: str, lent: list[QatFunction]) -> Finding:
     missing = [vf.pci.iommu_group for vf in lent if not vf.pci.iommu_group.content]
     make = problem if len(missing) == len(lent) else warning
-    return make(
-        "qat-iommu-group",
-        subject,
-        f"{several(len(missing), 'VF')} without an IOMMU group: the IOMMU is off",
-        missing[0],
-        facts.cmdline,
-        commands=facts.distribution.boot_with("intel_iommu=on"),
-    )
+    sentence = f"{several(len(missing), 'VF')} without an IOMMU group: the IOMMU is off"
+    evidence = (missing[0], facts.cmdline)
+    commands = remedies.boot_with(facts, IOMMU_ON)
+    if facts.linux.booted_with(IOMMU_ON):
+        sentence += (
+            f", though the kernel was started with {IOMMU_ON}: switch VT-d on in the firmware's"
+            " set-up"
+        )
+        commands = ("sudo dmesg | grep -i dmar",)
+    return make("qat-iommu-group", subject, sentence, *evidence, commands=commands)
 
 
 def _shared_groups(subject: str, grouped: list[QatFunction]) -> list[Finding]:
@@ -142,7 +149,8 @@ def _nodes(facts: HostFacts, subject: str, grouped: list[QatFunction]) -> Findin
     else:
         sentence = f"{user} may not open {len(closed)} of {total}: they count as busy"
     make = problem if len(closed) == len(there) and facts.identity.uid else warning
-    commands = _open_to(facts, closed[0])
+    left, commands = remedies.open_node(facts, closed[0], _to_group(closed[0]))
+    sentence += left
     return make("qat-vf-node", subject, sentence, *evidence, commands=commands)
 
 
@@ -153,10 +161,7 @@ def _opens(facts: HostFacts, node: Node) -> bool:
     return node.opens_for(facts.identity.uid, facts.identity.gids)
 
 
-def _open_to(facts: HostFacts, node: Node) -> tuple[str, ...]:
-    owner = (node.evidence.content or ":root").rpartition(":")[2]
-    if node.mode & 0o060 == 0o060 and owner != "root":
-        return (f"sudo usermod -aG {owner} {facts.identity.name}   # then log in again",)
+def _to_group(node: Node) -> Commands:
     path = node.evidence.path
     return (f"sudo chgrp qat {path}", f"sudo chmod 660 {path}", RESTART)
 
