@@ -91,6 +91,7 @@ def test_a_libvirt_image_that_was_not_finished_says_so() -> None:
         (gzip.compress(b"RAMFERRY" + bytes(99)), "a save file is read as a file"),
         (b"", "neither a save file nor a recorded migration channel$"),
     ],
+    ids=["xz", "bzip2", "lzop", "lz4", "libvirt xz", "text", "save file", "nothing"],
 )
 def test_what_is_not_looked_through_is_named(raw: bytes, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
