@@ -45,13 +45,16 @@ class Monitor:
         self._start(self._accept)
 
     def close(self) -> None:
-        """End every connection."""
+        """End every connection, once what was asked on it is answered: ``quit`` ends the guest."""
         sockets.cut(self._listener)
         for sock in list(self._clients):
-            sockets.cut(sock)
+            with suppress(OSError):  # its client has gone
+                sock.shutdown(socket.SHUT_RD)
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(5.0)
+        for sock in list(self._clients):
+            sockets.cut(sock)
         sockets.end_listening(self._listener, self._address)
 
     def __enter__(self) -> Monitor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ import pytest
 
 from ramferry.control.qmp import Qmp
 from ramferry.errors import MethodUnavailable
+from ramferry.guest import monitor
 from ramferry.guest.monitor import MAX_REQUEST, Monitor
 from ramferry.guest.vm import GuestSettings, Vm
 from ramferry.guest.workload import Workload
+from ramferry.transport import sockets
 from ramferry.transport.address import UnixAddress
 
 SUFFIX = (
@@ -69,6 +72,37 @@ def raw(place: str) -> Iterator[Raw]:
     raw = Raw(place)
     assert raw.read()["QMP"]["version"]["qemu"]["major"] == 10
     yield raw
+    raw.close()
+
+
+def test_what_was_asked_is_answered_also_where_the_monitor_closes_meanwhile(
+    vm: Vm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ``quit`` does: the process ends in another thread, and its answer still goes out."""
+    asked, closing = threading.Event(), threading.Event()
+
+    def slow(*_: object) -> dict[str, str]:
+        asked.set()
+        assert closing.wait(10)
+        return {"said": "in the end"}
+
+    monkeypatch.setattr(monitor, "execute", slow)
+    server = Monitor(vm, UnixAddress(str(tmp_path / "qmp")))
+    raw = Raw(str(tmp_path / "qmp"))
+    raw.read()
+    raw.say('{"execute":"qmp_capabilities"}\n')
+    raw.sock.sendall(b'{"execute":"quit"}\n')
+    assert asked.wait(10)
+    cut = sockets.cut
+
+    def closes(sock: socket.socket) -> None:
+        cut(sock)
+        threading.Timer(0.1, closing.set).start()
+
+    monkeypatch.setattr(sockets, "cut", closes)
+    server.close()
+    assert raw.read() == {"return": {"said": "in the end"}}
+    assert raw.lines.readline() == ""
     raw.close()
 
 
