@@ -57,8 +57,9 @@ def _with_svm(able: list[IaaDevice]) -> Finding:
 def _without_svm(facts: HostFacts, unable: list[IaaDevice]) -> Finding:
     first = next((device for device in unable if _refused(device)), unable[0])
     left, commands = _left(facts)
+    names = ", ".join(device.name for device in unable)
     sentence = (
-        f"no shared virtual memory (SVM) for {', '.join(device.name for device in unable)}"
+        f"no shared virtual memory (SVM) for {names}"
         + (", and the driver refused a queue for want of it" if _refused(first) else "")
         + left
         + "; QPL is slow without it: use QATzip, or software"
@@ -81,19 +82,19 @@ def _left(facts: HostFacts) -> tuple[str, Commands]:
     """What is left to do, as part of a sentence, and the lines for it."""
     if not facts.linux.booted_with(WORDS):
         return "", remedies.boot_with(facts, WORDS)
-    given = f", though the kernel was started with {WORDS}"
+    given = f", although the kernel was started with {WORDS}"
     if facts.iaa.sva.content == "N":
         return f"{given}: idxd was loaded with sva=N", remedies.reload("idxd", "sva=1")
-    causes = [f"VT-d and its PASID in the firmware's set-up{_hidden(facts)}"]
+    left = f"{given}; left are VT-d and PASID in the firmware's set-up{_hidden(facts)}"
+    said = IDXD_SAID
     lines: Commands = (LOG,)
-    if _too_deep(facts):
-        causes.append(
-            f"5-level paging of the CPUs (la57), which {FOUR_LEVELS} on the command line switches"
-            f" off where the kernel's log has {PAGING_SAID}"
-        )
+    deep = _too_deep(facts)
+    if deep is not False:
+        left += f" and the CPUs' 5-level paging (la57), which {FOUR_LEVELS} switches off"
+        said += f" and {PAGING_SAID}"
+    if deep:
         lines += remedies.boot_with(facts, FOUR_LEVELS)
-    log = f"the log's line of idxd is {IDXD_SAID}, and a line of DMAR above it may say why"
-    return f"{given}: what is left is {', and '.join(causes)}; {log}", lines
+    return f"{left}: look for {said} in the kernel's log", lines
 
 
 def _hidden(facts: HostFacts) -> str:
@@ -110,12 +111,14 @@ def _hidden(facts: HostFacts) -> str:
     return f" (the IOMMU shows no {names})" if names else ""
 
 
-def _too_deep(facts: HostFacts) -> bool:
-    """Whether the CPUs' page tables may be too deep for the IOMMU; True where it is not known."""
+def _too_deep(facts: HostFacts) -> bool | None:
+    """Whether the CPUs' page tables are deeper than an IOMMU can follow; None: not known."""
     if facts.paging.content == "no la57" or facts.linux.booted_with(FOUR_LEVELS):
         return False
     known = [bits for cap in facts.iaa.caps if (bits := _bits(cap)) is not None]
-    return not known or not all(bits >> FIVE_LEVELS_BIT & 1 for bits in known)
+    if known and all(bits >> FIVE_LEVELS_BIT & 1 for bits in known):
+        return False
+    return True if known and facts.paging.content == "la57" else None
 
 
 def _bits(capability: Evidence) -> int | None:
