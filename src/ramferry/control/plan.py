@@ -111,10 +111,18 @@ class Route:
     """The source's max-bandwidth in bytes/s; 0 is unlimited."""
 
 
-def plan(source: Party, destination: Party, wish: Wish, sockets: str) -> Route:
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """Directories for sockets: the two QEMUs may run as two users, and each may enter its own."""
+
+    source: str
+    destination: str
+
+
+def plan(source: Party, destination: Party, wish: Wish, sockets: Sockets) -> Route:
     """Choose the route.
 
-    :param sockets: a directory for the ``unix:`` sockets of relays and local QEMUs.
+    :param sockets: directories for the ``unix:`` sockets of relays and local QEMUs.
     :raise MethodUnavailable: no route carries the method under these conditions.
     :raise UsageError: an address is missing, or options contradict each other.
     """
@@ -147,12 +155,12 @@ _NAMES = {
 }
 
 
-def _relays(wish: Wish, sockets: str, *, near: bool, far: bool) -> tuple[RelayStep, ...]:
+def _relays(wish: Wish, sockets: Sockets, *, near: bool, far: bool) -> tuple[RelayStep, ...]:
     steps = []
     if far:
         # Towards another relay tcp, as on a real link; towards the source QEMU unix.
         tcp = f"tcp:{wish.namespaces.address}:0"
-        listen = tcp if near else f"unix:{sockets}/destination-relay"
+        listen = tcp if near else f"unix:{sockets.source}/destination-relay"
         steps.append(
             RelayStep(
                 "destination",
@@ -164,7 +172,7 @@ def _relays(wish: Wish, sockets: str, *, near: bool, far: bool) -> tuple[RelaySt
             )
         )
     if near:
-        listen = f"unix:{sockets}/source-relay"
+        listen = f"unix:{sockets.source}/source-relay"
         cap, size, where = wish.max_bandwidth, wish.page_size, wish.namespaces.source
         steps.append(
             RelayStep("source", listen, wish.method, wish.level, cap, size, wish.accelerator, where)
@@ -253,7 +261,7 @@ def _refuse_tls(source: Party, destination: Party) -> None:
             )
 
 
-def _incoming(destination: Party, wish: Wish, sockets: str, *, relayed: bool) -> str | None:
+def _incoming(destination: Party, wish: Wish, sockets: Sockets, *, relayed: bool) -> str | None:
     """What ``migrate-incoming`` is to be told; None where the destination listens already."""
     if destination.facts.listening:
         return None
@@ -267,7 +275,11 @@ def _incoming(destination: Party, wish: Wish, sockets: str, *, relayed: bool) ->
             " --incoming tcp:HOST:PORT or --incoming unix:PATH"
         )
     if destination.local:
-        return f"unix:{sockets}/destination" if relayed else f"tcp:{wish.namespaces.address}:0"
+        return (
+            f"unix:{sockets.destination}/destination"
+            if relayed
+            else f"tcp:{wish.namespaces.address}:0"
+        )
     host = qmp_host(destination.uri)
     if host is None:
         raise UsageError(

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 from ramferry.control.end import (
@@ -20,6 +19,7 @@ from ramferry.control.end import (
     open_end,
     refuse_tls,
 )
+from ramferry.control.folders import Folder
 from ramferry.control.hooks import ArchiveHooks
 from ramferry.control.settings import restore_settings
 from ramferry.errors import (
@@ -60,12 +60,14 @@ def restore(path: Path, uri: str, channels: int, hooks: ArchiveHooks) -> Archive
         check_destination(destination)
         refuse_tls(destination)
         check_machine(archive, destination)
-        folder = stack.enter_context(TemporaryDirectory(prefix="ramferry-"))
+        folder = stack.enter_context(Folder(destination.party))
+        folder.require(writes=True)
         stack.callback(destination.restore_or_tell, hooks.note)
         framed = archive.framed_for(destination.facts.methods)
         method = archive.directory.method if framed else "none"
         destination.apply(restore_settings(destination.facts, method, channels))
-        address = f"unix:{folder}/restore"
+        folder.hand_over()
+        address = f"unix:{folder.path}/restore"
         destination.listen(address)
         settings = SendSettings(
             parse_address(address),

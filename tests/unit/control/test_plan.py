@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ramferry.control.plan import Party, RelayMode, RelayStep, Route, Wish, plan
+from ramferry.control.plan import Party, RelayMode, RelayStep, Route, Sockets, Wish, plan
 from ramferry.control.probe import QemuFacts
 from ramferry.errors import MethodUnavailable, RamferryError, UsageError
 
@@ -30,8 +30,9 @@ FAR_ALL = replace(FAR, facts=replace(FACTS, methods=ALL))
 FORWARDED = Party("qmp:/run/far.qmp", FACTS)
 LISTENING = replace(HERE, facts=replace(FACTS, listening="tcp:0.0.0.0:4455"))
 
-S, D = "unix:/t/source-relay", "unix:/t/destination-relay"
-TO_DST = "unix:/t/destination"
+SOCKETS = Sockets("/s", "/d")
+S, D = "unix:/s/source-relay", "unix:/s/destination-relay"
+TO_DST = "unix:/d/destination"
 
 
 def near(method: str, level: int | None = None, cap: int = 0) -> RelayStep:
@@ -217,7 +218,7 @@ FAR_RELAY = RelayStep("destination", "tcp:127.0.0.1:0", "none")
     ],
 )
 def test_route(source: Party, destination: Party, wish: Wish, route: Route) -> None:
-    assert plan(source, destination, wish, "/t") == route
+    assert plan(source, destination, wish, SOCKETS) == route
 
 
 TLS = replace(HERE, facts=replace(FACTS, parameters={"tls-creds": "tls0"}))
@@ -298,19 +299,19 @@ def test_refusals_say_what_to_do(
 ) -> None:
     mode = RelayMode(wish.pop("relay", "auto"))
     with pytest.raises(error) as caught:
-        plan(source, destination, Wish(relay=mode, **wish), "/t")
+        plan(source, destination, Wish(relay=mode, **wish), SOCKETS)
     assert sentence in str(caught.value)
 
 
 def test_tls_is_no_matter_without_a_relay() -> None:
-    assert plan(TLS, TLS, Wish("zstd"), "/t").relays == ()
+    assert plan(TLS, TLS, Wish("zstd"), SOCKETS).relays == ()
 
 
 def test_both_relays_learn_the_page_size() -> None:
     wish = Wish("qatzip", relay=RelayMode.BOTH, page_size=8192)
-    assert [step.page_size for step in plan(HERE, HERE, wish, "/t").relays] == [8192, 8192]
+    assert [step.page_size for step in plan(HERE, HERE, wish, SOCKETS).relays] == [8192, 8192]
 
 
 def test_both_relays_learn_the_accelerator() -> None:
-    steps = plan(HERE, HERE, Wish("qatzip", accelerator="require"), "/t").relays
+    steps = plan(HERE, HERE, Wish("qatzip", accelerator="require"), SOCKETS).relays
     assert [step.accelerator for step in steps] == ["require", "require"]
