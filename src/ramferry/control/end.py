@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 from ramferry.control.address import LOOPBACK, qmp_host
 from ramferry.control.cpu import CpuMeter, owner_of, qemu_pid
 from ramferry.control.plan import Party
-from ramferry.control.probe import probe
+from ramferry.control.probe import EXIT_ON_ERROR, probe
 from ramferry.control.qmp import Qmp
 from ramferry.control.settings import Settings, capability_list, difference
 from ramferry.control.status import ENDED, GONE, IDLE
@@ -37,6 +37,10 @@ SETTLE_POLL = 0.05
 
 HANDOVER_SECONDS = 10.0
 """How long a destination may take from the source's "completed" to its guest's own run state."""
+
+
+_BARE: Final = "load of migration failed"
+"""A destination's words where it has written to its log what of the guest it could not load."""
 
 
 class QemuEnd:
@@ -99,13 +103,16 @@ class QemuEnd:
     def listen(self, uri: str) -> None:
         """Tell a destination to listen at a migration URI.
 
+        Where the migration fails, one that can stays to say why, until ``restore`` ends it.
+
         :raise HostError: it cannot: an address in use, a path it may not write. QEMU itself takes
             away whatever file has the name of its socket; a local one is kept from that.
         """
         if self.party.local:
             check_free(parse_address(uri))
+        stays = {EXIT_ON_ERROR: False} if self.facts.stays_to_tell else {}
         try:
-            self._qmp.execute("migrate-incoming", {"uri": uri})
+            self._qmp.execute("migrate-incoming", {"uri": uri, **stays})
         except MethodUnavailable as error:
             raise HostError(str(error)) from error
         self._listens = True
@@ -114,12 +121,17 @@ class QemuEnd:
         """Set back what ``apply`` changed; a clause that says why not, empty where it worked.
 
         A QEMU that has ended has nothing to set back. One that may still receive is left alone:
-        7.2 dies of an assertion when multifd is switched off under it.
+        7.2 dies of an assertion when multifd is switched off under it. One that stayed to say why
+        its migration failed is ended.
         """
         undo, self._undo = self._undo, Settings({}, {})
+        through = not self._listens or self._is_through()
+        if self._listens and self.facts.stays_to_tell and self._status() == "failed":
+            self._end()
+            return ""
         if undo.empty:
             return ""
-        if self._listens and not self._is_through():
+        if not through:
             return f"the {self.side} still listens, with the settings of this migration"
         try:
             self._set(undo, timeout=ASIDE_SECONDS)
@@ -128,6 +140,11 @@ class QemuEnd:
         except RamferryError as error:
             return f"the {self.side}'s migration settings were not set back: {error}"
         return ""
+
+    def _end(self) -> None:
+        """End a destination whose migration failed, as it would have ended by itself."""
+        with suppress(RamferryError):  # it ends before it answers, or hangs as it would have
+            self._qmp.execute("quit", timeout=ASIDE_SECONDS)
 
     def restore_or_tell(self, note: Callable[[str], None]) -> None:
         """``restore``, and a note where it did not work."""
@@ -190,7 +207,8 @@ class QemuEnd:
         """What this QEMU says went wrong; empty where it says nothing or does not answer."""
         with suppress(RamferryError):
             info = self._qmp.execute("query-migrate", timeout=ASIDE_SECONDS)
-            return str(info.get("error-desc", "")).rstrip(".")
+            said = str(info.get("error-desc", "")).rstrip(".")
+            return f"{said}, see its log" if said.startswith(_BARE) else said
         return ""
 
     def settle(self, done: Callable[[str | None], bool], seconds: float) -> str | None:
@@ -234,8 +252,16 @@ def open_end(side: str, uri: str) -> QemuEnd:
 
 
 def check_source(end: QemuEnd) -> None:
-    """:raise UsageError: it is not a QEMU whose guest can leave."""
+    """Ask beforehand whether the guest can leave.
+
+    :raise UsageError: the QEMU has none, or one that is on its way already.
+    :raise MethodUnavailable: something blocks its migration; QEMU's sentences say what.
+    """
     facts = end.facts
+    if facts.blocked:
+        raise MethodUnavailable(
+            f"the guest of the QEMU at {end.party.uri} cannot leave: {'; '.join(facts.blocked)}"
+        )
     if facts.migration not in IDLE:
         raise UsageError(f"the source at {end.party.uri} is migrating already ({facts.migration})")
     if facts.run_state == "postmigrate" and facts.migration in ("failed", "cancelled"):
@@ -263,6 +289,12 @@ def check_destination(end: QemuEnd) -> None:
         )
     if facts.migration not in IDLE:
         raise UsageError(f"the destination at {end.party.uri} receives one already")
+    if facts.migration == "failed":
+        why = end.error()
+        raise UsageError(
+            f"a migration into the destination at {end.party.uri} has failed"
+            f"{f' ({why})' if why else ''}, and a QEMU takes no second one: start it anew"
+        )
 
 
 def refuse_tls(end: QemuEnd) -> None:

@@ -22,6 +22,7 @@ from ramferry.control.end import (
     check_source,
     open_end,
 )
+from ramferry.control.fit import check_pair
 from ramferry.control.folders import Folders
 from ramferry.control.hooks import Hooks
 from ramferry.control.measure import Cpu, compressor_of, result_of, wire_bytes_of
@@ -64,6 +65,7 @@ def migrate(
         destination = stack.enter_context(open_end("destination", destination_uri))
         check_source(source)
         check_destination(destination)
+        check_pair(source, destination)
         folders = stack.enter_context(Folders(source.party, destination.party))
         route = plan(source.party, destination.party, wish, folders.sockets)
         folders.require(route)

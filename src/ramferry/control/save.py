@@ -121,7 +121,7 @@ def receive_settings(source: QemuEnd, channels: int, address: UnixAddress) -> Re
     """
     if not source.facts.spins:
         return ReceiveSettings(address, channels)
-    uuid = UUID(source.execute("query-uuid")["UUID"])
+    uuid = source.facts.uuid or UUID(int=0)
     return ReceiveSettings(address, channels=0, threads=channels, uuid=uuid.bytes)
 
 

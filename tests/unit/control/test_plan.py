@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -301,6 +302,56 @@ def test_refusals_say_what_to_do(
     with pytest.raises(error) as caught:
         plan(source, destination, Wish(relay=mode, **wish), SOCKETS)
     assert sentence in str(caught.value)
+
+
+A, B = UUID(int=0xA), UUID(int=0xB)
+
+
+def as_(party: Party, uuid: UUID | None) -> Party:
+    return replace(party, facts=replace(party.facts, uuid=uuid))
+
+
+@pytest.mark.parametrize(
+    ("destination", "wish", "stations"),
+    [
+        (HERE, Wish("zstd"), [("source", str(B))]),
+        (HERE, Wish("none"), [("source", str(B))]),
+        (HERE, Wish("qatzip"), [("destination", str(B)), ("source", "")]),
+        (HERE, Wish("zstd", relay=RelayMode.BOTH), [("destination", str(B)), ("source", "")]),
+        (FAR, Wish("zstd"), [("source", str(B))]),
+        (
+            FAR,
+            Wish("qatzip", via="tcp:h:1", incoming="tcp:0.0.0.0:2"),
+            [("source", str(B))],
+        ),
+        (FAR, Wish("none", via="tcp:h:1", incoming="tcp:0.0.0.0:2"), [("source", str(B))]),
+    ],
+)
+def test_a_relay_sends_the_uuid_that_the_destination_expects(
+    destination: Party, wish: Wish, stations: list[tuple[str, str]]
+) -> None:
+    route = plan(as_(HERE, A), as_(destination, B), wish, SOCKETS)
+    assert [(step.side, step.uuid) for step in route.relays] == stations
+
+
+def test_a_destination_relay_alone_does_it() -> None:
+    route = plan(as_(HERE_ALL, A), as_(HERE, B), Wish("qatzip"), SOCKETS)
+    assert [(step.side, step.uuid) for step in route.relays] == [("destination", str(B))]
+
+
+@pytest.mark.parametrize(("one", "other"), [(A, A), (None, B), (A, None), (None, None)])
+def test_no_relay_for_uuids_that_are_not_known_to_differ(
+    one: UUID | None, other: UUID | None
+) -> None:
+    assert plan(as_(HERE, one), as_(HERE, other), Wish("zstd"), SOCKETS).relays == ()
+
+
+def test_without_a_relay_other_uuids_are_refused_by_name() -> None:
+    wish = Wish("zstd", relay=RelayMode.NONE)
+    with pytest.raises(MethodUnavailable, match=f"-uuid is {A} .* is {B}.*leave out --relay none"):
+        plan(as_(HERE, A), as_(HERE, B), wish, SOCKETS)
+    with pytest.raises(UsageError, match=f"-uuid is {A} .* is {B}.*run this command there"):
+        plan(as_(FAR, A), as_(HERE, B), Wish("zstd"), SOCKETS)
 
 
 def test_tls_is_no_matter_without_a_relay() -> None:
