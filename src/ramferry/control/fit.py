@@ -119,8 +119,8 @@ def check_saved(archive: Archive, destination: QemuEnd) -> None:
     for name, size in there.blocks.items():
         if name not in saved:
             raise UsageError(
-                f"{archive.path} has no memory {name!r}, and this QEMU has: start it with the memory"
-                " of the saved guest, under the same ids"
+                f"{archive.path} has no memory {name!r}, and this QEMU has: start it with the"
+                " memory of the saved guest, under the same ids"
             )
         if saved[name] != size:
             raise UsageError(

@@ -14,14 +14,24 @@ def lacks_method(side: str, facts: QemuFacts, method: str) -> str:
     return f"the {side}, {facts.name}, was built without {method} (it has {has})"
 
 
-def why_source_relay(facts: QemuFacts, method: str, level: int | None, max_bandwidth: int) -> str:
-    """Why the source cannot do by itself what is wished; empty where it can."""
+def why_source_relay(
+    facts: QemuFacts, method: str, level: int | None, max_bandwidth: int, uuid: str
+) -> str:
+    """Why the source cannot do by itself what is wished; empty where it can.
+
+    :param uuid: what the destination expects in place of the source's; empty: the same.
+    """
     if lacks := lacks_method("source", facts, method):
         return lacks
     if method in ("zlib", "zstd") and level not in (None, 1) and not facts.heeds_levels:
         return f"the source, {facts.name}, takes a {method} level and ignores it"
     if max_bandwidth and method != "none" and not facts.counts_wire_bytes:
         return f"the source, {facts.name}, caps memory before compression, not wire bytes"
+    if uuid:
+        return (
+            f"the source's -uuid is {facts.uuid} and the destination's is {uuid}, and only a relay"
+            " can send what the destination expects"
+        )
     return ""
 
 
@@ -33,16 +43,6 @@ def uuid_to_send(source: QemuFacts, destination: QemuFacts) -> str:
     """
     here, there = source.uuid, destination.uuid
     return "" if here is None or there is None or here == there else str(there)
-
-
-def why_uuid_relay(source: QemuFacts, uuid: str) -> str:
-    """Why a relay is needed before a destination that expects ``uuid``; empty without one."""
-    if not uuid:
-        return ""
-    return (
-        f"the source's -uuid is {source.uuid} and the destination's is {uuid}, and only a relay can"
-        " send what the destination expects"
-    )
 
 
 def need_multifd(source: QemuFacts, destination: QemuFacts) -> None:

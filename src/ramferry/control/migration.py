@@ -15,19 +15,14 @@ from typing import Any
 
 from ramferry.control.address import port_is_open, with_port_of
 from ramferry.control.cpu import percent
-from ramferry.control.end import (
-    HANDOVER_SECONDS,
-    QemuEnd,
-    check_destination,
-    check_source,
-    open_end,
-)
+from ramferry.control.end import HANDOVER_SECONDS, QemuEnd, open_end
 from ramferry.control.fit import check_pair
 from ramferry.control.folders import Folders
 from ramferry.control.hooks import Hooks
 from ramferry.control.measure import Cpu, compressor_of, result_of, wire_bytes_of
 from ramferry.control.plan import Route, Wish, plan
 from ramferry.control.probe import uri_of
+from ramferry.control.ready import check_destination, check_source
 from ramferry.control.relays import Relays
 from ramferry.control.settings import destination_settings, source_settings
 from ramferry.control.status import GONE, whereabouts

@@ -24,7 +24,6 @@ from ramferry.control.lacks import (
     refuse_hidden,
     uuid_to_send,
     why_source_relay,
-    why_uuid_relay,
 )
 from ramferry.control.namespaces import HERE, Namespaces
 from ramferry.control.probe import QemuFacts
@@ -226,8 +225,7 @@ def _wants_destination_relay(destination: Party, wish: Wish) -> bool:
 
 def _wants_source_relay(source: Party, wish: Wish, uuid: str) -> bool:
     """:param uuid: what it has to send in place of the source's, if anything."""
-    why = why_source_relay(source.facts, wish.method, wish.level, wish.max_bandwidth)
-    why = why or why_uuid_relay(source.facts, uuid)
+    why = why_source_relay(source.facts, wish.method, wish.level, wish.max_bandwidth, uuid)
     if wish.relay is RelayMode.NONE:
         if why:
             raise MethodUnavailable(f"{why}: leave out --relay none")

@@ -12,16 +12,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from ramferry.control.end import (
-    HANDOVER_SECONDS,
-    QemuEnd,
-    check_destination,
-    open_end,
-    refuse_tls,
-)
+from ramferry.control.end import HANDOVER_SECONDS, QemuEnd, open_end
 from ramferry.control.fit import check_saved
 from ramferry.control.folders import Folder
 from ramferry.control.hooks import ArchiveHooks
+from ramferry.control.ready import check_destination, refuse_tls
 from ramferry.control.settings import restore_settings
 from ramferry.errors import (
     Cancelled,

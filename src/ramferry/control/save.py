@@ -16,11 +16,12 @@ from pathlib import Path
 from uuid import UUID
 
 from ramferry.control.disks import disks_for_overlays, refuse_writable_disks
-from ramferry.control.end import QemuEnd, check_source, open_end, refuse_tls
+from ramferry.control.end import QemuEnd, open_end
 from ramferry.control.folders import Folder
 from ramferry.control.guardian import Guardian
 from ramferry.control.hooks import ArchiveHooks
 from ramferry.control.overlays import DiskSnapshot
+from ramferry.control.ready import check_source, refuse_tls
 from ramferry.control.room import room_note
 from ramferry.control.settings import save_settings
 from ramferry.control.status import ENDED, GONE, Phase, phase_of, whereabouts
