@@ -23,6 +23,7 @@ from typing import Final, Self
 
 from ramferry.control.plan import Party, Route, Sockets
 from ramferry.errors import HostError, PeerUnreachable
+from ramferry.hardware.inside import resolve_inside
 from ramferry.transport.address import MAX_UNIX_PATH
 
 IN_MEMORY: Final = Path("/dev/shm")
@@ -129,7 +130,7 @@ class Folder:
         if pid is None:
             return True
         try:
-            there, here = os.stat(f"/proc/{pid}/root{path}"), os.stat(path)
+            there, here = os.stat(resolve_inside(f"/proc/{pid}/root", str(path))), os.stat(path)
         except PermissionError:
             return True  # not ours to look at
         except OSError:

@@ -2,10 +2,9 @@
 
 ``--relay auto`` takes what a QEMU has built in and adds a relay only where one is needed:
 
-- a source relay where the source lacks the method, where it would ignore the level (QEMU before
-  9.0), and where wire bytes are to be capped and its own ``max-bandwidth`` would cap bytes before
-  compression (QEMU before 10.0; for ``none`` the two are the same), and where the destination has
-  another ``-uuid``, which it expects on every channel, and no relay of ours stands before it;
+- a source relay where the source lacks the method, where it would ignore the level (before 9.0),
+  where wire bytes are to be capped and its ``max-bandwidth`` caps bytes before compression (before
+  10.0; for ``none`` the two are the same), and where only it can send the destination its UUID;
 - a destination relay where the destination lacks the method. It runs on this host, or is one that
   runs on the far host already and is named by ``--via``.
 
