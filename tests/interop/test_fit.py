@@ -134,8 +134,6 @@ def test_an_alias_that_means_another_machine_there(pair: Pair) -> None:
     ("pair", "source", "destination", "memory", "sentence"),
     [
         ("stock", (), (), MEMORY // 2, "32 MiB.*16 MiB: start it with -m 32M"),
-        ("10.0", (), (), MEMORY * 2, "32 MiB.*64 MiB: start it with -m 32M"),
-        ("stock", ("-smp", "2"), (), MEMORY, "2 vCPUs.* 1: start it with -smp 2"),
         ("10.0", (), ("-smp", "2"), MEMORY, "1 vCPU, .* 2: start it with -smp 1"),
         ("10.0", SLOTS, (*SLOTS, *DIMM), MEMORY, "m1.*start it with"),
     ],

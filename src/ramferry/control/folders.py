@@ -4,41 +4,20 @@ A QEMU often runs as another user than whoever moves its guest (libvirt's as lib
 its sockets, and connects to ours, where its user may enter: in a folder of mode 0700 that is handed
 to that user, and that root passes into anyway. Our own sockets in it are made first; once the
 folder is another user's, no name in it is followed by us, since that user may replace it.
-
-Whoever is killed leaves its folder behind. Each is locked (flock(2)) for as long as its process
-lives, so that the next start can tell which are nobody's, and removes those.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
-import re
 import stat
-import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
 from ramferry.control.plan import Party, Route, Sockets
 from ramferry.errors import HostError, PeerUnreachable
 from ramferry.hardware.inside import resolve_inside
-from ramferry.transport.address import MAX_UNIX_PATH
-
-IN_MEMORY: Final = Path("/dev/shm")
-"""What is written here reaches no disk."""
-
-_PLACES: Final = (Path("/run"), IN_MEMORY, Path("/tmp"))
-"""Short paths, for sockets where TMPDIR is too long a one."""
-
-LONGEST_NAME: Final = 24
-"""Bytes of the longest name of a socket in such a folder."""
-
-_NAME: Final = re.compile(r"ramferry\.[0-9]+\.[a-z0-9_]{8}")
-"""With the process's id, for a person who looks; what counts is the lock."""
-_WANTED: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_ONLY_OWNER: Final = 0o700
+from ramferry.transport.tempfolder import SHORT_PLACES, TempFolder, places_for_sockets, sweep
 
 
 class Folder:
@@ -55,7 +34,8 @@ class Folder:
         self._party = party
         self._given = False
         self._owner = None if party.pid is None else file_owner(party.pid)
-        self.path, self._lock = self._make(parents or _for_sockets())
+        self._folder = self._make(parents or places_for_sockets())
+        self.path = self._folder.path
 
     def require(self, *, writes: bool) -> None:
         """Ask beforehand whether the QEMU can be given the folder.
@@ -79,12 +59,13 @@ class Folder:
         if self._given or self._is_ours or self._passes:
             return
         assert self._owner is not None
-        with os.scandir(self._lock) as entries:
+        descriptor = self._folder.descriptor
+        with os.scandir(descriptor) as entries:
             for entry in entries:
                 # nobody else can have made it: so far the folder is ours
                 if stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode):
-                    os.chmod(entry.name, 0o666, dir_fd=self._lock)
-        os.fchown(self._lock, self._owner, -1)
+                    os.chmod(entry.name, 0o666, dir_fd=descriptor)
+        os.fchown(descriptor, self._owner, -1)
         self._given = True
 
     @property
@@ -96,27 +77,29 @@ class Folder:
     def _is_ours(self) -> bool:
         return self._owner in (None, os.geteuid())
 
-    def _make(self, parents: tuple[Path, ...]) -> tuple[Path, int]:
-        for place in dict.fromkeys((*parents, *_PLACES)):
+    def _make(self, parents: tuple[Path, ...]) -> TempFolder:
+        for place in dict.fromkeys((*parents, *SHORT_PLACES)):
             sweep(place)
         problems = []
         for parent in parents:
-            if not self._may_reach(parent):
-                problems.append(f"in {parent}: its user ({self._owner}) may not enter that")
-                continue
             try:
-                path, lock = _made(parent)
+                return self._make_in(parent)
             except OSError as error:
-                problems.append(f"in {parent}: {error.strerror}")
-                continue
-            if self._sees(path):
-                return path, lock
-            _remove(path, lock)
-            os.close(lock)
-            problems.append(f"in {parent}: it sees another file system there")
+                problems.append(f"{parent}: {error.strerror}")
         raise HostError(
-            f"no folder for the QEMU at {self._party.uri} can be made ({'; '.join(problems)})"
+            f"cannot make a folder in {'; in '.join(problems)}; the QEMU at {self._party.uri} needs"
+            " one that its user may enter"
         )
+
+    def _make_in(self, parent: Path) -> TempFolder:
+        """:raise OSError: that is no place for it."""
+        if not self._may_reach(parent):
+            raise PermissionError(0, f"the QEMU's user ({self._owner}) may not enter that")
+        made = TempFolder(parent)
+        if not self._sees(made.path):
+            made.close()
+            raise FileNotFoundError(0, "the QEMU sees another file system there")
+        return made
 
     def _may_reach(self, parent: Path) -> bool:
         """Whether the QEMU's user may pass through the folders above, where it is another user."""
@@ -141,8 +124,7 @@ class Folder:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        _remove(self.path, self._lock)
-        os.close(self._lock)
+        self._folder.close()
 
 
 class Folders:
@@ -213,71 +195,3 @@ def file_owner(pid: int) -> int:
     except OSError as error:
         raise PeerUnreachable(f"the QEMU, process {pid}, has ended") from error
     raise PeerUnreachable(f"the QEMU, process {pid}, does not tell its user")
-
-
-def sweep(parent: Path) -> None:
-    """Remove what processes that were killed left in ``parent``: ours, or as root anybody's."""
-    with suppress(OSError):
-        for name in filter(_NAME.fullmatch, os.listdir(parent)):
-            with suppress(OSError), _locked(parent / name) as lock:
-                if _is_left(lock):
-                    _remove(parent / name, lock)
-
-
-def _is_left(lock: int) -> bool:
-    """Whether a folder that nobody holds is one of these: they have no folders inside."""
-    facts = os.fstat(lock)
-    if os.geteuid() not in (0, facts.st_uid) or stat.S_IMODE(facts.st_mode) != _ONLY_OWNER:
-        return False
-    with os.scandir(lock) as entries:
-        return not any(entry.is_dir(follow_symlinks=False) for entry in entries)
-
-
-def _remove(path: Path, lock: int) -> None:
-    """Remove the folder with what is in it; what cannot be removed now, the next start removes."""
-    with suppress(OSError):
-        for name in os.listdir(lock):
-            os.unlink(name, dir_fd=lock)
-        path.rmdir()
-
-
-def _for_sockets() -> tuple[Path, ...]:
-    """Folders for sockets, those first that an operator chose, without those too long."""
-    places = (Path(tempfile.gettempdir()).absolute(), *_PLACES)
-    fits = MAX_UNIX_PATH - LONGEST_NAME - len(f"//ramferry.{os.getpid()}.12345678")
-    return tuple(dict.fromkeys(one for one in places if len(os.fsencode(one)) <= fits))
-
-
-def _made(parent: Path) -> tuple[Path, int]:
-    """A new folder in ``parent``, and what holds its lock."""
-    while True:
-        path = Path(tempfile.mkdtemp(prefix=f"ramferry.{os.getpid()}.", dir=parent)).absolute()
-        try:
-            lock = _lock(path)
-        except (BlockingIOError, FileNotFoundError):
-            continue  # another start took it for one that was left, and removes it
-        except OSError:
-            path.rmdir()
-            raise
-        if os.fstat(lock).st_nlink:
-            return path, lock
-        os.close(lock)
-
-
-def _lock(path: Path) -> int:
-    lock = os.open(path, _WANTED)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(lock)
-        raise
-    return lock
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[int]:
-    lock = _lock(path)
-    try:
-        yield lock
-    finally:
-        os.close(lock)

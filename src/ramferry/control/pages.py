@@ -17,10 +17,11 @@ from itertools import accumulate
 from pathlib import Path
 
 from ramferry.control.end import QemuEnd
-from ramferry.control.folders import IN_MEMORY, Folder
+from ramferry.control.folders import Folder
 from ramferry.control.layout import Extent, layout
 from ramferry.control.sampling import Read
 from ramferry.errors import HostError, MethodUnavailable, PeerUnreachable, UsageError
+from ramferry.transport.tempfolder import IN_MEMORY
 
 
 @contextmanager

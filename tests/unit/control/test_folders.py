@@ -1,12 +1,10 @@
-"""Folders that a QEMU's user may use, and nobody else; what a killed process left goes."""
+"""Folders that a QEMU's user may use, and nobody else."""
 
 from __future__ import annotations
 
 import os
-import signal
 import socket
-import subprocess
-import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,10 +14,11 @@ from typing import Any, cast
 import pytest
 
 from ramferry.control import folders
-from ramferry.control.folders import Folder, Folders, file_owner, sweep
+from ramferry.control.folders import Folder, Folders, file_owner
 from ramferry.control.plan import Party, Route
 from ramferry.errors import HostError, PeerUnreachable
 from ramferry.transport.address import MAX_UNIX_PATH
+from ramferry.transport.tempfolder import IN_MEMORY
 
 OTHER = 65534
 """A user that is not this one."""
@@ -120,7 +119,7 @@ def test_roots_qemu_passes_anyway_but_its_sockets_are_not_ours(
 def test_a_long_tmpdir_is_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     long = tmp_path / ("x" * MAX_UNIX_PATH)
     long.mkdir()
-    monkeypatch.setattr(folders.tempfile, "tempdir", str(long))
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
     with Folder(party()) as folder:
         assert len(f"{folder.path}/destination-relay") <= MAX_UNIX_PATH
         assert not list(long.iterdir())
@@ -132,10 +131,10 @@ def test_a_tmpdir_that_its_user_may_not_enter_is_passed_over(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     tmp_path.chmod(0o700)
-    monkeypatch.setattr(folders.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with Folder(party()) as folder:
         assert folder.path.parent != tmp_path
-    with pytest.raises(HostError, match=r"its user \(65534\) may not enter that"):
+    with pytest.raises(HostError, match=r"the QEMU's user \(65534\) may not enter that"):
         Folder(party(), (tmp_path,))
 
 
@@ -148,76 +147,11 @@ def test_a_place_that_the_qemu_sees_otherwise_is_passed_over(
         return own("/" if str(path).startswith(look) else path, **options)
 
     monkeypatch.setattr(folders.os, "stat", stat)
-    with Folder(party(), (tmp_path, folders.IN_MEMORY)) as folder:
-        assert folder.path.parent == folders.IN_MEMORY
+    with Folder(party(), (tmp_path, IN_MEMORY)) as folder:
+        assert folder.path.parent == IN_MEMORY
     with pytest.raises(HostError, match="sees another file system there"):
         Folder(party(), (tmp_path,))
     assert not list(tmp_path.iterdir())
-
-
-def test_what_a_killed_process_left_goes_and_what_a_living_one_has_stays(tmp_path: Path) -> None:
-    line = (
-        "import sys, pathlib; from ramferry.control.folders import Folder; "
-        "from types import SimpleNamespace as N; "
-        "f = Folder(N(uri='', pid=None), (pathlib.Path(sys.argv[1]),)); "
-        "(f.path / 'piece').touch(); print(f.path, flush=True); sys.stdin.read()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", line, str(tmp_path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        left = Path(process.stdout.readline().strip())
-        try:
-            with Folder(party(), (tmp_path,)) as folder:
-                assert left.exists()
-                assert folder.path != left
-        finally:
-            process.send_signal(signal.SIGKILL)
-    assert left.exists()
-    with Folder(party(), (tmp_path,)) as folder:
-        assert list(tmp_path.iterdir()) == [folder.path]
-
-
-def test_what_is_not_of_this_kind_stays(tmp_path: Path) -> None:
-    for name in ("ramferry.12.abcdefgh", "ramferry.13.abcdefgh", "ramferry-notes"):
-        (tmp_path / name).mkdir(0o700)
-    (tmp_path / "ramferry.12.abcdefgh" / "kept").mkdir()
-    (tmp_path / "ramferry.13.abcdefgh").chmod(0o755)
-    (tmp_path / "ramferry.14.abcdefgh").symlink_to(tmp_path / "ramferry-notes")
-    (tmp_path / "ramferry.15.abcdefgh").touch()
-    sweep(tmp_path)
-    assert len(list(tmp_path.iterdir())) == 5
-
-
-def test_another_users_is_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "ramferry.12.abcdefgh").mkdir(0o700)
-    with monkeypatch.context() as other:
-        other.setattr(os, "geteuid", lambda: os.getuid() + 1)
-        sweep(tmp_path)
-    assert list(tmp_path.iterdir())
-    sweep(tmp_path)
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_folder_that_another_start_takes_for_left_is_made_again(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    own, taken = folders.tempfile.mkdtemp, []
-
-    def stolen(**options: Any) -> str:
-        path = own(**options)
-        if not taken:
-            taken.append(path)
-            sweep(tmp_path)
-        return path
-
-    monkeypatch.setattr(folders.tempfile, "mkdtemp", stolen)
-    with Folder(party(), (tmp_path,)) as folder:
-        assert taken != [str(folder.path)]
-        assert folder.path.is_dir()
 
 
 def test_two_users_have_a_folder_each() -> None:
@@ -228,6 +162,15 @@ def test_two_users_have_a_folder_each() -> None:
         both.require(route)
         both.admit_source()
     assert not any(path.exists() for path in paths)
+
+
+def test_what_a_killed_process_left_in_any_of_the_places_goes(tmp_path: Path) -> None:
+    """For example guest memory of `plan time`, swept by a `save`."""
+    left = IN_MEMORY / "ramferry.0.leftover"
+    left.mkdir(0o700)
+    (left / "piece").touch()
+    with Folder(party(), (tmp_path,)):
+        assert not left.exists()
 
 
 def test_whose_files_a_process_makes() -> None:
