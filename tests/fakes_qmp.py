@@ -13,6 +13,8 @@ from typing import Any
 
 PAGE = 4096
 
+NO_UUID = "00000000-0000-0000-0000-000000000000"
+
 CAPABILITIES = ("events", "multifd", "postcopy-ram", "return-path", "xbzrle")
 
 PARAMETERS = {
@@ -54,8 +56,12 @@ FINISHES = (Step("setup"), Step("active"), Step("active"), COMPLETED)
 CANCELS = (Step("cancelling"), Step("cancelled"))
 
 
-def schema(methods: Sequence[str]) -> list[dict[str, Any]]:
-    """As much of ``query-qmp-schema`` as leads to the methods, with masked type names."""
+def schema(methods: Sequence[str], *, stays: bool = False) -> list[dict[str, Any]]:
+    """As much of ``query-qmp-schema`` as leads to the methods, with masked type names.
+
+    :param stays: as from 9.1 on, which knows exit-on-error.
+    """
+    incoming = [{"name": "uri", "type": "str"}]
     return [
         {"name": "migrate-set-parameters", "meta-type": "command", "arg-type": "143"},
         {
@@ -67,6 +73,12 @@ def schema(methods: Sequence[str]) -> list[dict[str, Any]]:
             ],
         },
         {"name": "408", "meta-type": "enum", "values": list(methods)},
+        {"name": "migrate-incoming", "meta-type": "command", "arg-type": "151"},
+        {
+            "name": "151",
+            "meta-type": "object",
+            "members": incoming + [{"name": "exit-on-error", "type": "bool"}] * stays,
+        },
     ]
 
 
@@ -91,7 +103,17 @@ class FakeQemu:
         capabilities: dict[str, bool] | None = None,
         parameters: dict[str, Any] | None = None,
         listening: dict[str, Any] | None = None,
+        uuid: str = NO_UUID,
+        machine: str = "pc-i440fx-7.2",
+        memory: int = 1024 * PAGE,
+        dimms: dict[str, int] | None = None,
+        cpus: int = 1,
+        blocked: Sequence[str] = (),
     ) -> None:
+        """
+        :param dimms: bytes of each DIMM's memory, by the id of its backend.
+        :param blocked: why its guest cannot leave.
+        """
         self.uri = f"qmp:{path}"
         self.run_state = run_state
         self.capabilities = dict.fromkeys(CAPABILITIES, False) | (capabilities or {})
@@ -99,6 +121,8 @@ class FakeQemu:
         self.executed: list[tuple[str, dict[str, Any]]] = []
         self.migrating = threading.Event()
         """Set by ``migrate``."""
+        self.arrives: Sequence[Step] = ()
+        """What a destination's ``query-migrate`` finds after ``migrate-incoming``."""
         self.peer: FakeQemu | None = None
         """Whose guest starts when this one's migration completes."""
         self._version, self._methods, self._refuses = version, methods, refuses or {}
@@ -106,6 +130,10 @@ class FakeQemu:
         self._steps: Iterator[Step] = iter(())
         self._script, self._on_cancel = steps, on_cancel
         self._last: dict[str, Any] = {"socket-address": [listening]} if listening else {}
+        if blocked:
+            self._last["blocked-reasons"] = list(blocked)
+        self._uuid, self._machine, self._cpus = uuid, machine, cpus
+        self._memory, self._dimms = memory, dimms or {}
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
         self._listener.listen(4)
@@ -115,7 +143,7 @@ class FakeQemu:
 
     def commands(self) -> list[str]:
         """The names of the commands that change something, in their order."""
-        return [name for name, _ in self.executed if not name.startswith("query-")]
+        return [name for name, _ in self.executed if not name.startswith(("query-", "qom-get"))]
 
     def set_to(self, command: str, key: str) -> list[Any]:
         """Every value that ``migrate-set-parameters`` (or -capabilities) gave ``key``."""
@@ -179,7 +207,11 @@ class FakeQemu:
         try:
             if command in self._refuses:
                 raise Refused(self._refuses[command])
-            handler: Callable[..., Any] = getattr(self, "_do_" + command.replace("-", "_"))
+            handler: Callable[..., Any] | None = getattr(
+                self, "_do_" + command.replace("-", "_"), None
+            )
+            if handler is None:
+                raise Refused(f"The command {command} has not been found")
             reply["return"] = handler(**{k.replace("-", "_"): v for k, v in arguments.items()})
         except Refused as error:
             reply["error"] = {"class": "GenericError", "desc": str(error)}
@@ -192,7 +224,7 @@ class FakeQemu:
         return {"qemu": dict(zip(("major", "minor", "micro"), self._version, strict=True))}
 
     def _do_query_qmp_schema(self) -> list[dict[str, Any]]:
-        return schema(self._methods)
+        return schema(self._methods, stays=self._version >= (9, 1))
 
     def _do_query_migrate_capabilities(self) -> list[dict[str, Any]]:
         return [{"capability": name, "state": on} for name, on in self.capabilities.items()]
@@ -204,7 +236,23 @@ class FakeQemu:
         return {"status": self.run_state, "running": self.run_state == "running"}
 
     def _do_query_cpus_fast(self) -> list[dict[str, Any]]:
-        return [{"thread-id": self._thread.native_id}]
+        return [{"thread-id": self._thread.native_id}] * self._cpus
+
+    def _do_query_uuid(self) -> dict[str, Any]:
+        return {"UUID": self._uuid}
+
+    def _do_qom_get(self, path: str, property: str) -> str:
+        assert path == "/machine"
+        return {"type": f"{self._machine}-machine", "memory-backend": "/objects/pc.ram"}[property]
+
+    def _do_query_memory_size_summary(self) -> dict[str, Any]:
+        return {"base-memory": self._memory, "plugged-memory": sum(self._dimms.values())}
+
+    def _do_query_memory_devices(self) -> list[dict[str, Any]]:
+        return [
+            {"type": "dimm", "data": {"memdev": f"/objects/{name}", "size": size}}
+            for name, size in self._dimms.items()
+        ]
 
     def _do_query_migrate(self) -> dict[str, Any]:
         step = next(self._steps, None)
@@ -230,6 +278,7 @@ class FakeQemu:
         return {}
 
     def _do_migrate_incoming(self, **_: Any) -> dict[str, Any]:
+        self._steps = iter(self.arrives)
         self._last = {"socket-address": [{"type": "inet", "host": "127.0.0.1", "port": "4455"}]}
         return {}
 
@@ -244,6 +293,10 @@ class FakeQemu:
 
     def _do_migrate_continue(self, **_: Any) -> dict[str, Any]:
         return {}
+
+    def _do_quit(self) -> dict[str, Any]:
+        self.close()
+        raise OSError
 
     def _do_stop(self) -> dict[str, Any]:
         self.run_state = "paused"

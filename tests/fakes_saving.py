@@ -30,7 +30,7 @@ class SavingQemu(FakeQemu):
         self._channels = channels
         self._stream: FakeSource | None = None
         self._waits, self._let_go, self._cancelled = (threading.Event() for _ in range(3))
-        options.setdefault("version", (10, 0, 13))
+        options = {"version": (10, 0, 13), "uuid": UUID, "memory": 1 << 20} | options
         super().__init__(path, capabilities=capabilities, **options)
 
     def close(self) -> None:
@@ -62,9 +62,6 @@ class SavingQemu(FakeQemu):
         self._let_go.clear()
         self._stream = FakeSource(address, script)
         return {}
-
-    def _do_query_uuid(self) -> dict[str, Any]:
-        return {"UUID": UUID}
 
     def _do_migrate_continue(self, **_: Any) -> dict[str, Any]:
         self._let_go.set()
@@ -120,9 +117,6 @@ class SavingQemu(FakeQemu):
             del self.files[data["node-name"]]
             self.files[data["snapshot-node-name"]] = data["snapshot-file"]
         return {}
-
-    def _do_query_memory_size_summary(self) -> dict[str, Any]:
-        return {"base-memory": 1 << 20}
 
     def _do_query_memdev(self) -> list[dict[str, Any]]:
         return [{"share": True, "size": 1 << 20}]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from ramferry.control.qmp import Qmp
 from ramferry.errors import HostError, PeerUnreachable
+from ramferry.transport.tempfolder import TempFolder
 
 POLL_SECONDS = 0.01
 
@@ -35,7 +35,8 @@ class Monitored:
         self._launcher = launcher
 
     def _make_folder(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="ramferry-"))
+        self._own = TempFolder.for_sockets()
+        self.folder = self._own.path
         """For sockets; goes with the process."""
         self.uri = f"qmp:{self.folder}/qmp"
 
@@ -82,7 +83,7 @@ class Monitored:
             self.process.wait()
         if hasattr(self, "qmp"):
             self.qmp.close()
-        shutil.rmtree(self.folder)
+        self._own.close()
 
     @property
     def pid(self) -> int:

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +15,7 @@ from ramferry.bench.codecs import REPEATS, CodecFigures, Pieces
 from ramferry.bench.qemu import peer_folders
 from ramferry.errors import HostError
 from ramferry.report.measures import spread
+from ramferry.transport.tempfolder import TempFolder
 
 THROUGHPUT: Final = re.compile(rb"Throughput:\s+([\d.]+) Mbit/s")
 SECONDS: Final = 600.0
@@ -36,10 +36,10 @@ def libqatzip(pieces: Pieces, level: int, cores: int, qzip: Path) -> CodecFigure
     :raise HostError: it does not run, or does not give back what it compressed.
     """
     with (
-        tempfile.TemporaryDirectory(prefix="ramferry-") as folder,
+        TempFolder() as folder,
         ThreadPoolExecutor(cores) as pool,
     ):
-        shares = [_Share(qzip, level, Path(folder), n, pieces[n::cores]) for n in range(cores)]
+        shares = [_Share(qzip, level, folder.path, n, pieces[n::cores]) for n in range(cores)]
         compress, decompress = [], []
         for _ in range(REPEATS):
             compress.append(sum(pool.map(_Share.compress, shares)))

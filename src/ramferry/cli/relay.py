@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import IO, Any
+from uuid import UUID
 
 import click
 
@@ -112,6 +113,12 @@ def _sentence(result: RelayResult) -> str:
     show_default=True,
     help="Seconds after which a peer that stopped in the middle of something is given up.",
 )
+@click.option(
+    "--uuid",
+    type=click.UUID,
+    help="The destination's -uuid, sent in place of the source's: a destination with another one "
+    "refuses every channel.",
+)
 @click.option("--once", is_flag=True, help="Carry one migration, then exit with its code.")
 @click.option(
     "--json",
@@ -131,6 +138,7 @@ def command(
     page_size: str,
     accelerator: str,
     stall_timeout: float,
+    uuid: UUID | None,
     once: bool,
     json_file: IO[str] | None,
     events: bool,
@@ -153,6 +161,7 @@ def command(
         page_size=int(page_size),
         stall_timeout=stall_timeout,
         accelerator=accelerator,
+        uuid=uuid.bytes if uuid else None,
     )
     # Handled before anything listens, or a signal between would leave the socket's path behind.
     # Blocking them instead would not do: a library's thread that does not block them gets them.

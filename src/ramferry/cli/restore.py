@@ -19,7 +19,7 @@ from ramferry.metrics import RelayCounters
 from ramferry.report.archive import Activity
 
 EPILOG = """\b
-Exit codes: 0 restored; 2 usage: another machine type, no save file; 3 the
+Exit codes: 0 restored; 2 usage: another machine, no save file; 3 the
 QEMU does not answer, 4 it cannot do what is needed; 5 the QEMU refused the
 guest, 6 cancelled, 7 the file is damaged: the guest was not started; 9 the
 QEMU stopped answering."""

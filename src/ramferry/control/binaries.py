@@ -9,16 +9,15 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import tempfile
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
 from ramferry.control.probe import methods_of, version_of
 from ramferry.control.qmp import Qmp
 from ramferry.errors import PeerUnreachable, RamferryError
 from ramferry.metrics.host import QemuBuilt
+from ramferry.transport.tempfolder import TempFolder
 
 NAME: Final = re.compile(r"qemu-system-[\w.-]+|qemu-kvm")
 ANSWER_SECONDS: Final = 5.0
@@ -57,8 +56,9 @@ def ask_qemus(path: str, seconds: float = ALL_SECONDS) -> list[QemuBuilt]:
 
 def ask_qemu(binary: str, seconds: float = ANSWER_SECONDS) -> QemuBuilt:
     """Start one QEMU with no machine, no devices and no configuration, ask it, end it."""
-    with tempfile.TemporaryDirectory(prefix="ramferry-") as folder:
-        log = Path(folder, "stderr")
+    with TempFolder.for_sockets() as own:
+        folder = own.path
+        log = folder / "stderr"
         with log.open("wb") as stderr:
             try:
                 process = _start(binary, f"{folder}/qmp", stderr.fileno())

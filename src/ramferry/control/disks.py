@@ -11,6 +11,9 @@ from typing import Any, Final
 
 from ramferry.control.end import QemuEnd
 from ramferry.errors import HostError, UsageError
+from ramferry.hardware.inside import resolve_inside
+
+PROC: Final = "/proc"
 
 FORMATS: Final = frozenset(
     {"file", "parallels", "qcow", "qcow2", "qed", "raw", "vdi", "vhdx", "vmdk", "vpc"}
@@ -29,7 +32,9 @@ class Disk:
     image: Path
     """Absolute, as the QEMU sees it."""
     seen: Path
-    """The same file as this process sees it; the two can have different roots."""
+    """The same file as this process sees it, without links; the two can have different roots."""
+    folder: Path
+    """Likewise the folder that the QEMU knows as that of ``image``: overlays are made there."""
 
 
 def refuse_writable_disks(source: QemuEnd) -> None:
@@ -80,26 +85,31 @@ def _disk(source: QemuEnd, node: str, device: Mapping[str, Any], files: set[str]
             f"the QEMU was given its image as {file}, which means another file in the folder "
             "where the overlay would be",
         )
-    image, seen = _seen(source, name, file)
-    if not os.access(seen.parent, os.W_OK | os.X_OK):
+    image, seen, folder = _seen(source, name, file)
+    if not os.access(folder, os.W_OK | os.X_OK):
         raise HostError(f"no overlay can be made beside {image}: its folder may not be written")
-    return Disk(name, node, image, seen)
+    return Disk(name, node, image, seen, folder)
 
 
-def _seen(source: QemuEnd, name: str, file: str) -> tuple[Path, Path]:
-    """The image by its absolute path, and by one that this process can use."""
+def _seen(source: QemuEnd, name: str, file: str) -> tuple[Path, Path, Path]:
+    """The image by its absolute path, by one that this process can use, and so its folder.
+
+    The QEMU's links lead inside its own root, which may be a container's.
+    """
     pid = source.party.pid
     if pid is None:
         raise _cannot(name, f"the QEMU's files cannot be seen from here, {file} among them")
     try:
-        image = Path(os.readlink(f"/proc/{pid}/cwd"), file)
-        seen = Path(f"/proc/{pid}/root{image}")
+        image = Path(os.readlink(f"{PROC}/{pid}/cwd"), file)
+        root = f"{PROC}/{pid}/root"
+        seen = Path(resolve_inside(root, str(image)))
+        folder = Path(resolve_inside(root, str(image.parent)))
         regular = S_ISREG(seen.stat().st_mode)
     except OSError as error:
         raise _cannot(name, f"its image {file} cannot be seen: {error.strerror}") from error
     if not regular:
         raise _cannot(name, f"its image {image} is no regular file")
-    return image, seen
+    return image, seen, folder
 
 
 def _cannot(name: str, why: str) -> UsageError:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 from ramferry.control.address import LOOPBACK, qmp_host
 from ramferry.control.cpu import CpuMeter, owner_of, qemu_pid
 from ramferry.control.plan import Party
-from ramferry.control.probe import probe
+from ramferry.control.probe import EXIT_ON_ERROR, probe
 from ramferry.control.qmp import Qmp
 from ramferry.control.settings import Settings, capability_list, difference
-from ramferry.control.status import ENDED, GONE, IDLE
+from ramferry.control.status import ARRIVING, ENDED, GONE
 from ramferry.errors import (
     HostError,
     MethodUnavailable,
@@ -39,6 +39,10 @@ HANDOVER_SECONDS = 10.0
 """How long a destination may take from the source's "completed" to its guest's own run state."""
 
 
+_BARE: Final = "load of migration failed"
+"""A destination's words where it has written to its log what of the guest it could not load."""
+
+
 class QemuEnd:
     """The source or the destination of a migration, connected and probed.
 
@@ -58,6 +62,10 @@ class QemuEnd:
         self.meter = CpuMeter(self.party.pid, self.facts.vcpu_threads)
         self._undo = Settings({}, {})
         self._listens = False
+        self._gone = False
+        """A destination that failed was told to end."""
+        self._words = ""
+        """Its last."""
 
     def _pid(self) -> int | None:
         threads = self.facts.vcpu_threads
@@ -99,13 +107,16 @@ class QemuEnd:
     def listen(self, uri: str) -> None:
         """Tell a destination to listen at a migration URI.
 
+        Where the migration fails, one that can stays to say why, until ``restore`` ends it.
+
         :raise HostError: it cannot: an address in use, a path it may not write. QEMU itself takes
             away whatever file has the name of its socket; a local one is kept from that.
         """
         if self.party.local:
             check_free(parse_address(uri))
+        stays = {EXIT_ON_ERROR: False} if self.facts.stays_to_tell else {}
         try:
-            self._qmp.execute("migrate-incoming", {"uri": uri})
+            self._qmp.execute("migrate-incoming", {"uri": uri, **stays})
         except MethodUnavailable as error:
             raise HostError(str(error)) from error
         self._listens = True
@@ -114,12 +125,14 @@ class QemuEnd:
         """Set back what ``apply`` changed; a clause that says why not, empty where it worked.
 
         A QEMU that has ended has nothing to set back. One that may still receive is left alone:
-        7.2 dies of an assertion when multifd is switched off under it.
+        7.2 dies of an assertion when multifd is switched off under it. One that stayed to say why
+        its migration failed is ended.
         """
         undo, self._undo = self._undo, Settings({}, {})
-        if undo.empty:
+        through = not self._listens or self._is_through()
+        if self._gave_up() or undo.empty:
             return ""
-        if self._listens and not self._is_through():
+        if not through:
             return f"the {self.side} still listens, with the settings of this migration"
         try:
             self._set(undo, timeout=ASIDE_SECONDS)
@@ -128,6 +141,23 @@ class QemuEnd:
         except RamferryError as error:
             return f"the {self.side}'s migration settings were not set back: {error}"
         return ""
+
+    def _gave_up(self) -> bool:
+        """Whether a destination that stays when its migration fails has failed; then it ends.
+
+        What it says is kept for ``error``. So it goes as it would have gone by itself, and nobody
+        waits for a guest in a QEMU that takes no second one.
+        """
+        if self._gone:
+            return True
+        stays = self._listens and self.facts.stays_to_tell and self.connected
+        if not stays or self._status() != "failed" or self.run_state() != ARRIVING:
+            return False
+        self._words = self.error()
+        self._gone = True
+        with suppress(RamferryError):  # it ends before it answers, or hangs as it would have
+            self._qmp.execute("quit", timeout=ASIDE_SECONDS)
+        return True
 
     def restore_or_tell(self, note: Callable[[str], None]) -> None:
         """``restore``, and a note where it did not work."""
@@ -138,7 +168,7 @@ class QemuEnd:
         """Wait for a destination to have ended, or to have a guest or a failure of its own."""
         patience = Patience(THROUGH_SECONDS, longest_step=ASIDE_SECONDS)
         while self.connected and not patience.over:
-            if self.run_state() not in (None, "inmigrate") or self._status() in ENDED:
+            if self.run_state() not in (None, ARRIVING) or self._status() in ENDED:
                 return True
             time.sleep(SETTLE_POLL)
         return not self.connected
@@ -171,8 +201,10 @@ class QemuEnd:
         """``query-status``, over a new connection where the old one was lost.
 
         :return: None where it does not answer; ``GONE`` where nobody listens at its monitor's
-            address any more.
+            address any more, or it was a destination that failed.
         """
+        if self._gone:
+            return GONE
         if not self.connected:
             try:
                 lost, self._qmp = self._qmp, Qmp.connect(self.party.uri, ASIDE_SECONDS)
@@ -180,7 +212,7 @@ class QemuEnd:
                 ended = isinstance(error.__cause__, ConnectionRefusedError | FileNotFoundError)
                 return GONE if ended else None
             lost.close()
-        return self.run_state()
+        return GONE if self._gave_up() else self.run_state()
 
     def receives(self) -> bool:
         """True where bytes of a guest have come to this destination, so that it may start it."""
@@ -188,9 +220,12 @@ class QemuEnd:
 
     def error(self) -> str:
         """What this QEMU says went wrong; empty where it says nothing or does not answer."""
+        if self._words:
+            return self._words
         with suppress(RamferryError):
             info = self._qmp.execute("query-migrate", timeout=ASIDE_SECONDS)
-            return str(info.get("error-desc", "")).rstrip(".")
+            said = str(info.get("error-desc", "")).rstrip(".")
+            return f"{said}, see its log" if said.startswith(_BARE) else said
         return ""
 
     def settle(self, done: Callable[[str | None], bool], seconds: float) -> str | None:
@@ -205,7 +240,8 @@ class QemuEnd:
     def settle_in(self, seconds: float) -> str | None:
         """Wait up to ``seconds`` until a received guest is this QEMU's own, or the QEMU is gone."""
         return self.settle(
-            lambda state: state not in (None, "inmigrate") or not self.connected, seconds
+            lambda state: state not in (None, ARRIVING) or not self.connected or self._gave_up(),
+            seconds,
         )
 
     def close(self) -> None:
@@ -231,45 +267,3 @@ def open_end(side: str, uri: str) -> QemuEnd:
     except BaseException:
         qmp.close()
         raise
-
-
-def check_source(end: QemuEnd) -> None:
-    """:raise UsageError: it is not a QEMU whose guest can leave."""
-    facts = end.facts
-    if facts.migration not in IDLE:
-        raise UsageError(f"the source at {end.party.uri} is migrating already ({facts.migration})")
-    if facts.run_state == "postmigrate" and facts.migration in ("failed", "cancelled"):
-        raise UsageError(
-            f"the source at {end.party.uri} is postmigrate after a {facts.migration} migration,"
-            " with its guest: `cont` there, `stop` where it is to stand still, and try again"
-        )
-    if facts.run_state in ("inmigrate", "postmigrate"):
-        what = (
-            "waits for a guest itself" if facts.run_state == "inmigrate" else "has lost its guest"
-        )
-        raise UsageError(
-            f"the source at {end.party.uri} {what} (it is {facts.run_state}): are the two"
-            " addresses in the right order?"
-        )
-
-
-def check_destination(end: QemuEnd) -> None:
-    """:raise UsageError: it does not wait for a guest."""
-    facts = end.facts
-    if facts.run_state != "inmigrate":
-        raise UsageError(
-            f"the destination at {end.party.uri} does not wait for a guest (it is"
-            f" {facts.run_state}): start it with -incoming defer"
-        )
-    if facts.migration not in IDLE:
-        raise UsageError(f"the destination at {end.party.uri} receives one already")
-
-
-def refuse_tls(end: QemuEnd) -> None:
-    """:raise MethodUnavailable: what it sends and takes is hidden by TLS."""
-    if end.facts.parameters.get("tls-creds"):
-        raise MethodUnavailable(
-            f"the QEMU at {end.party.uri} has tls-creds set, and a file is written and read "
-            'without TLS: clear it with `migrate_set_parameter tls-creds ""`, and set it again '
-            "afterwards"
-        )

@@ -11,22 +11,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from ramferry.control.address import port_is_open, with_port_of
 from ramferry.control.cpu import percent
-from ramferry.control.end import (
-    HANDOVER_SECONDS,
-    QemuEnd,
-    check_destination,
-    check_source,
-    open_end,
-)
+from ramferry.control.end import HANDOVER_SECONDS, QemuEnd, open_end
+from ramferry.control.fit import check_pair
+from ramferry.control.folders import Folders
 from ramferry.control.hooks import Hooks
 from ramferry.control.measure import Cpu, compressor_of, result_of, wire_bytes_of
 from ramferry.control.plan import Route, Wish, plan
 from ramferry.control.probe import uri_of
+from ramferry.control.ready import check_destination, check_source
 from ramferry.control.relays import Relays
 from ramferry.control.settings import destination_settings, source_settings
 from ramferry.control.status import GONE, whereabouts
@@ -64,13 +60,15 @@ def migrate(
         destination = stack.enter_context(open_end("destination", destination_uri))
         check_source(source)
         check_destination(destination)
-        sockets = stack.enter_context(TemporaryDirectory(prefix="ramferry-"))
-        route = plan(source.party, destination.party, wish, sockets)
+        check_pair(source, destination)
+        folders = stack.enter_context(Folders(source.party, destination.party))
+        route = plan(source.party, destination.party, wish, folders.sockets)
+        folders.require(route)
         hooks.on_route(route)
         for end in (source, destination):
             stack.callback(end.restore_or_tell, hooks.on_note)
         relays = stack.enter_context(Relays())
-        return _Course(source, destination, wish, route, relays, hooks, timeout).run()
+        return _Course(source, destination, wish, route, folders, relays, hooks, timeout).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +79,7 @@ class _Course:
     destination: QemuEnd
     wish: Wish
     route: Route
+    folders: Folders
     relays: Relays
     hooks: Hooks
     timeout: float | None
@@ -124,11 +123,15 @@ class _Course:
         """
         if port_is_open(self.route.address):
             self._listen()
-            address = with_port_of(self.route.address, self._chosen_address())
-            return self.relays.start(self.route, address, self.wish.channels)
-        address = self.relays.start(self.route, self.route.address, self.wish.channels)
+            return self._start_relays(with_port_of(self.route.address, self._chosen_address()))
+        address = self._start_relays(self.route.address)
         self._listen()
         return address
+
+    def _start_relays(self, address: str) -> str:
+        found = self.relays.start(self.route, address, self.wish.channels)
+        self.folders.admit_source()
+        return found
 
     def _heed_stop(self) -> None:
         if self.hooks.stop.is_set():

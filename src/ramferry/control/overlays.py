@@ -101,7 +101,7 @@ class DiskSnapshot:
         image = disk.seen.stat()
         stem = _OWN_SUFFIX.sub("", disk.image.name)
         for number in count(1):
-            path = disk.seen.with_name(f"{stem}.overlay-{number}.qcow2")
+            path = disk.folder / f"{stem}.overlay-{number}.qcow2"
             with suppress(FileExistsError):
                 descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
                 break

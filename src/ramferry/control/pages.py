@@ -1,8 +1,8 @@
 """A guest's memory as something to read from: of a running QEMU, or from a file with its RAM.
 
 A QEMU writes pieces of its guest's memory into a file (QMP ``pmemsave``) while the guest runs on.
-That file stands in a folder that only this user, and the QEMU's, may enter; one piece at a time,
-and it is gone at the end.
+That file stands in a folder that only this user, and the QEMU's, may enter, in memory where that
+can be, so that it reaches no disk; one piece at a time, and it is gone at the end.
 """
 
 from __future__ import annotations
@@ -12,18 +12,16 @@ import stat
 import tempfile
 from bisect import bisect_right
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
-from typing import Final
 
 from ramferry.control.end import QemuEnd
+from ramferry.control.folders import Folder
 from ramferry.control.layout import Extent, layout
 from ramferry.control.sampling import Read
 from ramferry.errors import HostError, MethodUnavailable, PeerUnreachable, UsageError
-
-IN_MEMORY: Final = Path("/dev/shm")
-"""Preferred: guest memory that is written here reaches no disk."""
+from ramferry.transport.tempfolder import IN_MEMORY
 
 
 @contextmanager
@@ -41,8 +39,10 @@ def qemu_memory(end: QemuEnd, scratch: Path | None) -> Iterator[tuple[int, Read]
             " the sample there: run this command beside it"
         )
     extents = layout(end, uri)
-    with _folder(scratch, pid) as folder:
-        yield sum(extent.size for extent in extents), _Pieces(end, extents, folder).read
+    with _folder(end, scratch) as folder:
+        folder.require(writes=True)
+        folder.hand_over()
+        yield sum(extent.size for extent in extents), _Pieces(end, extents, folder.path).read
 
 
 @contextmanager
@@ -115,41 +115,14 @@ class _Pieces:
             os.close(descriptor)
 
 
-@contextmanager
-def _folder(scratch: Path | None, pid: int) -> Iterator[Path]:
-    """A folder of its own, entered by the QEMU's user and this one; gone at the end."""
-    parent = scratch or (IN_MEMORY if os.access(IN_MEMORY, os.W_OK) else None)
+def _folder(end: QemuEnd, scratch: Path | None) -> Folder:
+    """:raise UsageError: none can be made in ``scratch``."""
+    if scratch is None:
+        return Folder(end.party, (IN_MEMORY, Path(tempfile.gettempdir())))
     try:
-        folder = Path(tempfile.mkdtemp(prefix="ramferry-", dir=parent)).absolute()
-    except OSError as error:
-        raise UsageError(f"cannot make a folder in {parent}: {error.strerror}") from error
-    try:
-        _give(folder, pid)
-        yield folder
-    finally:
-        with suppress(FileNotFoundError):
-            (folder / "piece").unlink()
-        folder.rmdir()
-
-
-def _give(folder: Path, pid: int) -> None:
-    """Hand the folder to the QEMU's user where that is another.
-
-    :raise HostError: it is, and this one may not.
-    """
-    try:
-        owner = os.stat(f"/proc/{pid}").st_uid
-    except OSError as error:
-        raise PeerUnreachable(f"the QEMU, process {pid}, has ended") from error
-    if owner == os.geteuid():
-        return
-    try:
-        os.chown(folder, owner, -1)
-    except OSError as error:
-        raise HostError(
-            f"the QEMU runs as another user ({owner}), who cannot write where this one reads: run"
-            " this command as that user or as root, or give a file with the guest's RAM"
-        ) from error
+        return Folder(end.party, (scratch,))
+    except HostError as error:
+        raise UsageError(str(error)) from error
 
 
 def _exactly(descriptor: int, at: int, size: int, path: Path) -> bytes:

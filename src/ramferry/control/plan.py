@@ -2,9 +2,9 @@
 
 ``--relay auto`` takes what a QEMU has built in and adds a relay only where one is needed:
 
-- a source relay where the source lacks the method, where it would ignore the level (QEMU before
-  9.0), and where wire bytes are to be capped and its own ``max-bandwidth`` would cap bytes before
-  compression (QEMU before 10.0; for ``none`` the two are the same);
+- a source relay where the source lacks the method, where it would ignore the level (before 9.0),
+  where wire bytes are to be capped and its ``max-bandwidth`` caps bytes before compression (before
+  10.0; for ``none`` the two are the same), and where only it can send the destination its UUID;
 - a destination relay where the destination lacks the method. It runs on this host, or is one that
   runs on the far host already and is named by ``--via``.
 
@@ -17,6 +17,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ramferry.control.address import connectable, is_here_only, port_is_open, qmp_host
+from ramferry.control.lacks import (
+    lacks_method,
+    need_multifd,
+    refuse_hidden,
+    uuid_to_send,
+    why_source_relay,
+)
 from ramferry.control.namespaces import HERE, Namespaces
 from ramferry.control.probe import QemuFacts
 from ramferry.errors import MethodUnavailable, UsageError
@@ -90,6 +97,8 @@ class RelayStep:
     accelerator: str = AUTO
     namespace: str = ""
     """Network namespace to run in; empty: ours."""
+    uuid: str = ""
+    """What the destination expects in place of the source's UUID; empty: the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,19 +120,28 @@ class Route:
     """The source's max-bandwidth in bytes/s; 0 is unlimited."""
 
 
-def plan(source: Party, destination: Party, wish: Wish, sockets: str) -> Route:
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """Directories for sockets: the two QEMUs may run as two users, and each may enter its own."""
+
+    source: str
+    destination: str
+
+
+def plan(source: Party, destination: Party, wish: Wish, sockets: Sockets) -> Route:
     """Choose the route.
 
-    :param sockets: a directory for the ``unix:`` sockets of relays and local QEMUs.
+    :param sockets: directories for the ``unix:`` sockets of relays and local QEMUs.
     :raise MethodUnavailable: no route carries the method under these conditions.
     :raise UsageError: an address is missing, or options contradict each other.
     """
-    _need_multifd(source, destination)
+    need_multifd(source.facts, destination.facts)
     far = _wants_destination_relay(destination, wish)
-    near = _wants_source_relay(source, wish)
+    uuid = uuid_to_send(source.facts, destination.facts)
+    near = _wants_source_relay(source, wish, "" if far else uuid)
     _need_accelerated(wish, relayed=near or far)
     if near or far or wish.via:
-        _refuse_tls(source, destination)
+        refuse_hidden(source.facts, destination.facts)
     incoming = _incoming(destination, wish, sockets, relayed=near or far)
     address = wish.via or _address(destination, wish, incoming)
     if not source.local:
@@ -132,7 +150,7 @@ def plan(source: Party, destination: Party, wish: Wish, sockets: str) -> Route:
         name=_NAMES[near, far or wish.via is not None],
         address=address,
         incoming=incoming,
-        relays=_relays(wish, sockets, near=near, far=far),
+        relays=_relays(wish, sockets, uuid, near=near, far=far),
         source_method="none" if near else wish.method,
         destination_method="none" if far or wish.via else wish.method,
         source_bandwidth=0 if near else wish.max_bandwidth,
@@ -147,12 +165,14 @@ _NAMES = {
 }
 
 
-def _relays(wish: Wish, sockets: str, *, near: bool, far: bool) -> tuple[RelayStep, ...]:
+def _relays(
+    wish: Wish, sockets: Sockets, uuid: str, *, near: bool, far: bool
+) -> tuple[RelayStep, ...]:
     steps = []
     if far:
         # Towards another relay tcp, as on a real link; towards the source QEMU unix.
         tcp = f"tcp:{wish.namespaces.address}:0"
-        listen = tcp if near else f"unix:{sockets}/destination-relay"
+        listen = tcp if near else f"unix:{sockets.source}/destination-relay"
         steps.append(
             RelayStep(
                 "destination",
@@ -161,20 +181,30 @@ def _relays(wish: Wish, sockets: str, *, near: bool, far: bool) -> tuple[RelaySt
                 page_size=wish.page_size,
                 accelerator=wish.accelerator,
                 namespace=wish.namespaces.destination,
+                uuid=uuid,
             )
         )
     if near:
-        listen = f"unix:{sockets}/source-relay"
-        cap, size, where = wish.max_bandwidth, wish.page_size, wish.namespaces.source
+        listen = f"unix:{sockets.source}/source-relay"
         steps.append(
-            RelayStep("source", listen, wish.method, wish.level, cap, size, wish.accelerator, where)
+            RelayStep(
+                "source",
+                listen,
+                wish.method,
+                wish.level,
+                wish.max_bandwidth,
+                wish.page_size,
+                wish.accelerator,
+                wish.namespaces.source,
+                uuid=uuid if not far else "",
+            )
         )
     return tuple(steps)
 
 
 def _wants_destination_relay(destination: Party, wish: Wish) -> bool:
     """Whether to start one here; with ``--via`` it is there already."""
-    lacks = _lacks_method("destination", destination.facts, wish.method)
+    lacks = lacks_method("destination", destination.facts, wish.method)
     if wish.via:
         return False
     if wish.relay is RelayMode.BOTH or (wish.relay is RelayMode.AUTO and lacks):
@@ -192,8 +222,9 @@ def _wants_destination_relay(destination: Party, wish: Wish) -> bool:
     return False
 
 
-def _wants_source_relay(source: Party, wish: Wish) -> bool:
-    why = _why_source_relay(source.facts, wish)
+def _wants_source_relay(source: Party, wish: Wish, uuid: str) -> bool:
+    """:param uuid: what it has to send in place of the source's, if anything."""
+    why = why_source_relay(source.facts, wish.method, wish.level, wish.max_bandwidth, uuid)
     if wish.relay is RelayMode.NONE:
         if why:
             raise MethodUnavailable(f"{why}: leave out --relay none")
@@ -205,30 +236,6 @@ def _wants_source_relay(source: Party, wish: Wish) -> bool:
             f" {source.uri} is not on this host: run this command there"
         )
     return near
-
-
-def _why_source_relay(facts: QemuFacts, wish: Wish) -> str:
-    """Why the source cannot do by itself what is wished; empty where it can."""
-    if lacks := _lacks_method("source", facts, wish.method):
-        return lacks
-    if wish.method in ("zlib", "zstd") and wish.level not in (None, 1) and not facts.heeds_levels:
-        return f"the source, {facts.name}, takes a {wish.method} level and ignores it"
-    if wish.max_bandwidth and wish.method != "none" and not facts.counts_wire_bytes:
-        return f"the source, {facts.name}, caps memory before compression, not wire bytes"
-    return ""
-
-
-def _lacks_method(side: str, facts: QemuFacts, method: str) -> str:
-    if method in facts.methods:
-        return ""
-    has = ", ".join(sorted(facts.methods))
-    return f"the {side}, {facts.name}, was built without {method} (it has {has})"
-
-
-def _need_multifd(source: Party, destination: Party) -> None:
-    for side, party in (("source", source), ("destination", destination)):
-        if not party.facts.methods:
-            raise MethodUnavailable(f"the {side}, {party.facts.name}, has no multifd")
 
 
 def _need_accelerated(wish: Wish, *, relayed: bool) -> None:
@@ -244,16 +251,7 @@ def _need_accelerated(wish: Wish, *, relayed: bool) -> None:
         )
 
 
-def _refuse_tls(source: Party, destination: Party) -> None:
-    for side, party in (("source", source), ("destination", destination)):
-        if party.facts.parameters.get("tls-creds"):
-            raise MethodUnavailable(
-                f"the {side} has tls-creds set, and a relay cannot read what TLS hides: clear"
-                " tls-creds, or use a method both QEMUs have with --relay none"
-            )
-
-
-def _incoming(destination: Party, wish: Wish, sockets: str, *, relayed: bool) -> str | None:
+def _incoming(destination: Party, wish: Wish, sockets: Sockets, *, relayed: bool) -> str | None:
     """What ``migrate-incoming`` is to be told; None where the destination listens already."""
     if destination.facts.listening:
         return None
@@ -267,7 +265,11 @@ def _incoming(destination: Party, wish: Wish, sockets: str, *, relayed: bool) ->
             " --incoming tcp:HOST:PORT or --incoming unix:PATH"
         )
     if destination.local:
-        return f"unix:{sockets}/destination" if relayed else f"tcp:{wish.namespaces.address}:0"
+        return (
+            f"unix:{sockets.destination}/destination"
+            if relayed
+            else f"tcp:{wish.namespaces.address}:0"
+        )
     host = qmp_host(destination.uri)
     if host is None:
         raise UsageError(

@@ -7,17 +7,23 @@ that.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
+from uuid import UUID
 
-from ramferry.errors import PeerUnreachable
+from ramferry.errors import MethodUnavailable, PeerUnreachable
 from ramferry.transport.address import TcpAddress, UnixAddress
 
 Reply = Mapping[str, Any]
 
 COUNTS_WIRE_BYTES: Final = (10, 0, 0)
 """QEMU's first version that is known to count, and cap, multifd bytes after compression."""
+
+
+EXIT_ON_ERROR: Final = "exit-on-error"
+"""The argument of ``migrate-incoming`` with which a destination that fails stays and says why."""
 
 
 class Asks(Protocol):
@@ -45,6 +51,13 @@ class QemuFacts:
     vcpu_threads: tuple[int, ...]
     package: str = ""
     """Whose build it is, in ``query-version``'s words."""
+    uuid: UUID | None = None
+    """Its ``-uuid``, all zeros where it has none: what it sends and expects in the first packet of
+    each multifd channel. None where it does not tell."""
+    blocked: tuple[str, ...] = ()
+    """Why its guest cannot leave at present, in QEMU's sentences (``blocked-reasons``)."""
+    stays_to_tell: bool = False
+    """Whether it can stay after a failed incoming migration and say why (QEMU ≥ 9.1)."""
 
     @property
     def name(self) -> str:
@@ -83,14 +96,17 @@ def probe(qmp: Asks) -> QemuFacts:
     """
     try:
         version = qmp.execute("query-version")
+        schema = qmp.execute("query-qmp-schema")
         return QemuFacts(
             version=version_of(version),
             package=str(version.get("package", "")),
-            methods=methods_of(qmp.execute("query-qmp-schema")),
+            methods=methods_of(schema),
             capabilities=capabilities_of(qmp.execute("query-migrate-capabilities")),
             parameters=dict(qmp.execute("query-migrate-parameters")),
             run_state=str(qmp.execute("query-status")["status"]),
             vcpu_threads=threads_of(qmp.execute("query-cpus-fast")),
+            uuid=uuid_of(qmp),
+            stays_to_tell=EXIT_ON_ERROR in arguments_of(schema, "migrate-incoming"),
             **migration_of(qmp.execute("query-migrate")),
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -105,18 +121,34 @@ def version_of(reply: Reply) -> tuple[int, int, int]:
     return int(qemu["major"]), int(qemu["minor"]), int(qemu["micro"])
 
 
-def methods_of(schema: Iterable[Reply]) -> frozenset[str]:
+def methods_of(schema: Sequence[Reply]) -> frozenset[str]:
     """The values that ``migrate-set-parameters`` takes for ``multifd-compression``.
 
     Names of types are masked in the schema, so the enumeration is reached from the command.
     Empty where this QEMU has no multifd.
     """
-    entries = {str(entry["name"]): entry for entry in schema}
-    command = entries["migrate-set-parameters"]
-    for member in entries[command["arg-type"]]["members"]:
-        if member["name"] == "multifd-compression":
-            return frozenset(str(value) for value in entries[member["type"]]["values"])
+    kind = arguments_of(schema, "migrate-set-parameters").get("multifd-compression")
+    for entry in schema:
+        if kind is not None and entry["name"] == kind:
+            return frozenset(str(value) for value in entry["values"])
     return frozenset()
+
+
+def arguments_of(schema: Sequence[Reply], command: str) -> dict[str, str]:
+    """A command's arguments in ``query-qmp-schema`` and their (masked) types.
+
+    :raise KeyError: there is no such command.
+    """
+    entries = {str(entry["name"]): entry for entry in schema}
+    members = entries[entries[command]["arg-type"]]["members"]
+    return {str(member["name"]): str(member["type"]) for member in members}
+
+
+def uuid_of(qmp: Asks) -> UUID | None:
+    """What ``query-uuid`` tells; None where there is no such command."""
+    with suppress(MethodUnavailable):
+        return UUID(qmp.execute("query-uuid")["UUID"])
+    return None
 
 
 def capabilities_of(reply: Iterable[Reply]) -> dict[str, bool]:
@@ -130,11 +162,12 @@ def threads_of(reply: Iterable[Reply]) -> tuple[int, ...]:
 
 
 def migration_of(reply: Reply) -> dict[str, Any]:
-    """Status and listening address, as keyword arguments of ``QemuFacts``."""
+    """Status, listening address and what blocks it, as keyword arguments of ``QemuFacts``."""
     addresses = reply.get("socket-address") or ()
     return {
         "migration": str(reply.get("status", "none")),
         "listening": next((uri for uri in map(uri_of, addresses) if uri), None),
+        "blocked": tuple(str(reason).rstrip(".") for reason in reply.get("blocked-reasons") or ()),
     }
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import struct
 import threading
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import Future
@@ -21,6 +20,7 @@ from typing import Any, Self
 from qemu.qmp import ConnectError, ExecInterruptedError, ExecuteError, QMPClient, QMPError
 from qemu.qmp.protocol import Runstate, StateError
 
+from ramferry.control.qmp_socket import not_greeted, open_socket, peer_pid
 from ramferry.errors import MethodUnavailable, PeerTimeout, PeerUnreachable, UsageError
 from ramferry.patience import Patience
 
@@ -100,9 +100,9 @@ class Qmp:
         :raise UsageError: ``uri`` is malformed.
         :raise PeerUnreachable: nobody listens, the peer stays silent, or it is not a QEMU.
         """
-        connection = _open_socket(uri, parse_uri(uri), timeout)
+        connection = open_socket(uri, parse_uri(uri), timeout)
         qmp = cls(uri)
-        qmp.peer_pid = _peer_pid(connection)
+        qmp.peer_pid = peer_pid(connection)
         qmp._thread.start()
         try:
             qmp._greet(connection, timeout)
@@ -195,10 +195,7 @@ class Qmp:
             self._call(self._client.connect(connection), timeout)
             self.version  # noqa: B018  a greeting without a version is not QEMU's
         except TimeoutError:
-            raise PeerUnreachable(
-                f"{self.uri} accepts but sends no QMP greeting within {timeout:g} s: it is not a"
-                " QMP server, or another client holds its only connection"
-            ) from None
+            raise not_greeted(self.uri, timeout) from None
         except (ConnectError, KeyError, TypeError, ValueError) as error:
             cause = error.exc if isinstance(error, ConnectError) else error
             hung_up = isinstance(cause, (EOFError, OSError))
@@ -266,32 +263,6 @@ async def _end_tasks() -> None:
     for task in left:
         task.cancel()
     await asyncio.gather(*left, return_exceptions=True)
-
-
-def _open_socket(uri: str, address: str | tuple[str, int], timeout: float) -> socket.socket:
-    """Connect within ``timeout`` seconds; the caller owns the socket."""
-    connection: socket.socket | None = None
-    try:
-        if isinstance(address, tuple):
-            connection = socket.create_connection(address, timeout)
-        else:
-            connection = socket.socket(socket.AF_UNIX)
-            connection.settimeout(timeout)
-            connection.connect(address)
-    except OSError as error:
-        if connection is not None:
-            connection.close()
-        raise PeerUnreachable(f"no QEMU answers at {uri}: {error.strerror or error}") from error
-    connection.setblocking(False)
-    return connection
-
-
-def _peer_pid(connection: socket.socket) -> int | None:
-    """Ask the kernel who listens at the far end of a ``unix:`` socket: struct ucred's pid."""
-    if connection.family != socket.AF_UNIX:
-        return None
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-    return struct.unpack("3i", credentials)[0] or None
 
 
 def _event(message: Mapping[str, Any]) -> Event:

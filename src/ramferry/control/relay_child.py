@@ -70,6 +70,8 @@ def command_line(step: RelayStep, connect: str, channels: int) -> list[str]:
         line += ["--accelerator", step.accelerator]
     if step.page_size != PAGE_SIZE:
         line += ["--page-size", str(step.page_size)]
+    if step.uuid:
+        line += ["--uuid", step.uuid]
     return line
 
 

@@ -10,17 +10,13 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
-from ramferry.control.end import (
-    HANDOVER_SECONDS,
-    QemuEnd,
-    check_destination,
-    open_end,
-    refuse_tls,
-)
+from ramferry.control.end import HANDOVER_SECONDS, QemuEnd, open_end
+from ramferry.control.fit import check_saved
+from ramferry.control.folders import Folder
 from ramferry.control.hooks import ArchiveHooks
+from ramferry.control.ready import check_destination, refuse_tls
 from ramferry.control.settings import restore_settings
 from ramferry.errors import (
     Cancelled,
@@ -28,7 +24,6 @@ from ramferry.errors import (
     PeerTimeout,
     PeerUnreachable,
     RamferryError,
-    UsageError,
 )
 from ramferry.flows.archive.reader import Archive
 from ramferry.flows.archive.replay import replay
@@ -59,34 +54,30 @@ def restore(path: Path, uri: str, channels: int, hooks: ArchiveHooks) -> Archive
         destination = stack.enter_context(open_end("destination", uri))
         check_destination(destination)
         refuse_tls(destination)
-        check_machine(archive, destination)
-        folder = stack.enter_context(TemporaryDirectory(prefix="ramferry-"))
+        check_saved(archive, destination)
+        folder = stack.enter_context(Folder(destination.party))
+        folder.require(writes=True)
         stack.callback(destination.restore_or_tell, hooks.note)
         framed = archive.framed_for(destination.facts.methods)
         method = archive.directory.method if framed else "none"
         destination.apply(restore_settings(destination.facts, method, channels))
-        address = f"unix:{folder}/restore"
+        folder.hand_over()
+        address = f"unix:{folder.path}/restore"
         destination.listen(address)
         settings = SendSettings(
             parse_address(address),
             method,
             channels=channels,
             page_size=archive.directory.page_size,
-            uuid=bytes.fromhex(archive.directory.uuid),
+            uuid=_uuid(archive, destination),
         )
         return _send(archive, destination, settings, hooks)
 
 
-def check_machine(archive: Archive, destination: QemuEnd) -> None:
-    """:raise UsageError: the QEMU is another machine than the one that was saved."""
-    saved = archive.directory.machine
-    kind = str(destination.execute("qom-get", {"path": "/machine", "property": "type"}))
-    here = kind.removesuffix("-machine")
-    if saved and here != saved:
-        raise UsageError(
-            f"{archive.path} is of machine type {saved}, and this QEMU is {here}: start it with "
-            f"-machine {saved}"
-        )
+def _uuid(archive: Archive, destination: QemuEnd) -> bytes:
+    """What the channels are to say: what the destination expects, where it tells."""
+    expected = destination.facts.uuid
+    return expected.bytes if expected else bytes.fromhex(archive.directory.uuid)
 
 
 def _send(

@@ -13,14 +13,15 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from uuid import UUID
 
 from ramferry.control.disks import disks_for_overlays, refuse_writable_disks
-from ramferry.control.end import QemuEnd, check_source, open_end, refuse_tls
+from ramferry.control.end import QemuEnd, open_end
+from ramferry.control.folders import Folder
 from ramferry.control.guardian import Guardian
 from ramferry.control.hooks import ArchiveHooks
 from ramferry.control.overlays import DiskSnapshot
+from ramferry.control.ready import check_source, refuse_tls
 from ramferry.control.room import room_note
 from ramferry.control.settings import save_settings
 from ramferry.control.status import ENDED, GONE, Phase, phase_of, whereabouts
@@ -101,14 +102,15 @@ def save(uri: str, wish: SaveWish, hooks: ArchiveHooks) -> ArchiveResult:
         if note := room_note(source, wish.path):
             hooks.note(note)
         sink = ArchiveSink(file, wish.method, wish.level)
-        folder = stack.enter_context(TemporaryDirectory(prefix="ramferry-"))
+        folder = stack.enter_context(Folder(source.party))
+        folder.require(writes=False)
         if snapshot:
             stack.enter_context(Guardian(uri))
         stack.callback(source.restore_or_tell, hooks.note)
-        settings = receive_settings(source, wish.channels, UnixAddress(f"{folder}/save"))
+        settings = receive_settings(source, wish.channels, UnixAddress(f"{folder.path}/save"))
         multifd = settings.channels or 0
         source.apply(save_settings(source.facts, multifd, pause=bool(snapshot)))
-        return _Course(source, wish, hooks, sink, settings, snapshot).run()
+        return _Course(source, wish, hooks, sink, settings, snapshot, folder).run()
 
 
 def receive_settings(source: QemuEnd, channels: int, address: UnixAddress) -> ReceiveSettings:
@@ -120,7 +122,7 @@ def receive_settings(source: QemuEnd, channels: int, address: UnixAddress) -> Re
     """
     if not source.facts.spins:
         return ReceiveSettings(address, channels)
-    uuid = UUID(source.execute("query-uuid")["UUID"])
+    uuid = source.facts.uuid or UUID(int=0)
     return ReceiveSettings(address, channels=0, threads=channels, uuid=uuid.bytes)
 
 
@@ -148,6 +150,8 @@ class _Course:
     sink: ArchiveSink
     settings: ReceiveSettings
     snapshot: DiskSnapshot
+    folder: Folder
+    """Where the receiver's socket is."""
 
     def run(self) -> ArchiveResult:
         try:
@@ -165,6 +169,7 @@ class _Course:
         thread = threading.Thread(target=lambda: results.append(receiver.run()), name="receiver")
         thread.start()
         try:
+            self.folder.hand_over()
             self.source.execute("migrate", {"uri": str(self.settings.listen)})
             self._watch(thread, receiver, watcher)
         finally:

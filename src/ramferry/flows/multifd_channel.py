@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from ramferry.codec import Accelerated, create_decoder, create_encoder
@@ -61,9 +62,14 @@ class MultifdChannel(IncomingChannel):
         sockets.tune(self._destination, session.settings.stall_timeout)
         sockets.set_buffers(self._destination, send=budget.INITIAL)
         session.check()
-        self._tally.bytes_in += len(raw := self.initial.encode())
+        raw = self._initial_onward().encode()
+        self._tally.bytes_in += len(raw)
         self._send([raw], len(raw))
         self._connected(self._destination, self.name)
+
+    def _initial_onward(self) -> Initial:
+        uuid = self._session.settings.uuid
+        return self.initial if uuid is None else replace(self.initial, uuid=uuid)
 
     def _send(self, parts: list[Buffer], size: int) -> None:
         self._session.gate.follow(self._tally.syncs)

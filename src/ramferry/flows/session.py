@@ -52,6 +52,9 @@ class RelaySettings:
     """Seconds after which a peer that stopped in the middle of something is given up."""
     accelerator: str = AUTO
     """One of ``ramferry.qatzip.ACCELERATORS``, for both directions."""
+    uuid: bytes | None = None
+    """What the destination expects in the channels' initial packets; None: what the source sends.
+    """
 
 
 class Session(Migration):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
+from uuid import UUID
 
 from ramferry import __version__
 from ramferry.guest import human, looking
@@ -12,7 +13,7 @@ from ramferry.guest.errors import MonitorError
 from ramferry.guest.numbers import UINT64_MAX
 from ramferry.guest.parameters import PARAMETERS, STATUSES
 from ramferry.guest.uri import parse
-from ramferry.guest.vm import Vm
+from ramferry.guest.vm import BLOCK, Vm
 
 VERSION: Final = {
     # the QEMU whose wire format, statuses and counters these are
@@ -88,6 +89,17 @@ def _query_status(vm: Vm, _: Arguments) -> dict[str, Any]:
 
 def _query_cpus(vm: Vm, _: Arguments) -> list[dict[str, Any]]:
     return [{"cpu-index": 0, "thread-id": vm.vcpu.thread_id, "target": "ramferry"}]
+
+
+def _qom_get(vm: Vm, arguments: Arguments) -> str:
+    path, name = arguments["path"], arguments["property"]
+    kind = f"{vm.machine}-machine"
+    if path != "/machine":
+        raise MonitorError(f"Device '{path}' not found", "DeviceNotFound")
+    values = {"type": kind, "memory-backend": f"/objects/{BLOCK}"}
+    if name not in values:
+        raise MonitorError(f"Property '{kind}.{name}' not found")
+    return values[name]
 
 
 def _query_capabilities(vm: Vm, _: Arguments) -> list[dict[str, Any]]:
@@ -215,6 +227,9 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "query-commands": Command(lambda vm, _: [{"name": name} for name in COMMANDS]),  # noqa: ARG005
     "query-qmp-schema": Command(_schema),
     "query-cpus-fast": Command(_query_cpus),
+    "query-uuid": Command(lambda vm, _: {"UUID": str(UUID(int=0))}),  # noqa: ARG005
+    "query-memory-size-summary": Command(lambda vm, _: {"base-memory": vm.ram.total}),
+    "qom-get": Command(_qom_get, needs={"path": "string", "property": "string"}),
     "query-block": Command(lambda vm, _: []),  # noqa: ARG005
     "query-migrate": Command(lambda vm, _: vm.query_migrate()),
     "query-migrate-capabilities": Command(_query_capabilities),

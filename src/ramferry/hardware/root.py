@@ -15,6 +15,7 @@ from itertools import islice
 from typing import Final
 
 from ramferry.errors import UsageError
+from ramferry.hardware.inside import resolve_inside
 from ramferry.metrics.host import Evidence
 
 READ_LIMIT: Final = 256 * 1024
@@ -22,9 +23,6 @@ READ_LIMIT: Final = 256 * 1024
 
 NAMES_LIMIT: Final = 65536
 """Entries taken of one directory."""
-
-LINKS_LIMIT: Final = 40
-"""Links followed in one path, as in Linux."""
 
 ACL: Final = "system.posix_acl_access"
 """The attribute that ``setfacl`` writes (``include/uapi/linux/posix_acl_xattr.h``)."""
@@ -178,28 +176,7 @@ class Root:
             raise UsageError(f"{path} is not safe to read")
         if not self.replaced:
             return path
-        done: list[str] = []
-        todo = path.split("/")[::-1]
-        links = 0
-        while todo:
-            part = todo.pop()
-            if part in ("", "."):
-                continue
-            if part == "..":
-                del done[-1:]
-                continue
-            try:
-                target = os.readlink("/".join((self.path, *done, part)))
-            except OSError:
-                done.append(part)
-                continue
-            links += 1
-            if links > LINKS_LIMIT:
-                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-            if target.startswith("/"):
-                done.clear()
-            todo += target.split("/")[::-1]
-        return "/".join((self.path, *done))
+        return resolve_inside(self.path, path)
 
 
 def _acl(where: str) -> tuple[tuple[int, int, int], ...]:

@@ -10,7 +10,7 @@ from ramferry.errors import UsageError
 WILDCARDS: Final = frozenset({"", "0.0.0.0", "::"})
 """Hosts to listen at, on all addresses; none to connect to."""
 
-_MAX_UNIX_PATH = 107
+MAX_UNIX_PATH: Final = 107
 """``sun_path`` holds 108 bytes with its final NUL (unix(7))."""
 
 
@@ -46,8 +46,8 @@ def parse_address(uri: str) -> Address:
     """
     scheme, _, rest = uri.partition(":")
     if scheme == "unix" and rest:
-        if len(rest.encode()) > _MAX_UNIX_PATH:
-            raise UsageError(f"socket path longer than {_MAX_UNIX_PATH} bytes: {rest}")
+        if len(rest.encode()) > MAX_UNIX_PATH:
+            raise UsageError(f"socket path longer than {MAX_UNIX_PATH} bytes: {rest}")
         return UnixAddress(rest)
     host, _, port = rest.rpartition(":")
     if scheme == "tcp" and port.isascii() and port.isdigit() and int(port) <= 65535:

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 
+from ramferry.control import disks
 from ramferry.control.disks import Disk, disks_for_overlays
 from ramferry.control.end import QemuEnd
 from ramferry.errors import HostError, UsageError
@@ -58,7 +59,7 @@ def test_what_the_guest_can_write_and_nothing_else(image: Path) -> None:
             {"device": "", "qdev": "/dev[3]", "inserted": block(str(image), node="n2")["inserted"]},
         ]
     )
-    seen = Path(f"/proc/{os.getpid()}/root{image}")
+    seen = Path(f"/proc/{os.getpid()}/root{image.resolve()}")
     first, second = found(answers)
     assert (first.node, first.image, first.seen) == ("n0", image, seen)
     assert (second.node, second.name) == ("n2", "/dev[3]")
@@ -67,6 +68,27 @@ def test_what_the_guest_can_write_and_nothing_else(image: Path) -> None:
 def test_a_name_in_the_folder_of_the_qemu(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(image.parent)
     assert found(Answers([block(image.name)]))[0].image == image
+
+
+def test_links_of_a_qemu_in_a_container_lead_inside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Followed as ours they would lead to another file, and to another folder for the overlay."""
+    root = tmp_path / "proc" / str(os.getpid()) / "root"
+    for folder in (root / "data", root / "vm", root / "pool"):
+        folder.mkdir(parents=True)
+    (root / "images").symlink_to("/data")
+    (root / "data" / "disk.raw").touch()
+    (root / "vm" / "link.raw").symlink_to("/pool/file.raw")
+    (root / "pool" / "file.raw").touch()
+    (root.parent / "cwd").symlink_to("/vm")
+    monkeypatch.setattr(disks, "PROC", str(tmp_path / "proc"))
+    blocks = [block("/images/disk.raw"), block("link.raw", node="n1")]
+    first, second = found(Answers(blocks))
+    assert (first.image, first.seen) == (Path("/images/disk.raw"), root / "data" / "disk.raw")
+    assert first.folder == root / "data"
+    assert (second.image, second.seen) == (Path("/vm/link.raw"), root / "pool" / "file.raw")
+    assert second.folder == root / "vm"
 
 
 def test_no_disks_no_questions() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -306,6 +307,88 @@ def test_a_destination_that_listens_already_with_the_right_settings(stage: Make)
     on.migrate()
     assert ("migrate", {"uri": "tcp:127.0.0.1:4466"}) in on.source.executed
     assert on.destination.commands() == []
+
+
+BLOCKED = ("the device is busy.", "so is the disk")
+
+
+def test_a_source_that_is_blocked_leaves_the_destination_alone(stage: Make) -> None:
+    on = stage({"blocked": BLOCKED})
+    with pytest.raises(MethodUnavailable, match="cannot leave: the device is busy; so is the disk"):
+        on.migrate()
+    assert on.source.commands() == on.destination.commands() == []
+
+
+MISFITS = [
+    ({}, {"machine": "pc-i440fx-10.0"}, "pc-i440fx-7.2, and the destination is pc-i440fx-10.0"),
+    ({"memory": 256 << 20}, {"memory": 128 << 20}, "256 MiB of memory.* 128 MiB.*-m 256M"),
+    ({"dimms": {"m1": 1 << 20}}, {}, r"m1 \(1 MiB\), pc.ram .4 MiB., and the destination's is pc"),
+    ({}, {"dimms": {"m1": 1 << 20}}, r"is pc.ram \(4 MiB\), and .* is m1 \(1 MiB\)"),
+    ({"dimms": {"m": 1 << 20}}, {"dimms": {"m": 2 << 20}}, r"m \(1 MiB\).* m \(2 MiB\)"),
+    ({"cpus": 4}, {"cpus": 2}, "has 4 vCPUs, and the destination 2: start it with -smp 4"),
+    ({"machine": "ramferry-1"}, {}, "ramferry-1.* pc-i440fx-7.2: a built-in guest and a QEMU"),
+    (
+        {"uuid": str(UUID(int=1)), "capabilities": {"validate-uuid": True}},
+        {"uuid": str(UUID(int=2))},
+        f"{UUID(int=1)}, that of the destination is {UUID(int=2)}, .* validate-uuid",
+    ),
+]
+
+
+@pytest.mark.parametrize(("source", "destination", "sentence"), MISFITS)
+def test_a_destination_that_does_not_fit_is_not_touched(
+    stage: Make, source: dict[str, Any], destination: dict[str, Any], sentence: str
+) -> None:
+    on = stage(source, destination)
+    with pytest.raises(UsageError, match=sentence):
+        on.migrate()
+    assert on.source.commands() == on.destination.commands() == []
+
+
+def test_what_two_qemus_do_not_tell_is_not_compared(stage: Make) -> None:
+    on = stage({"machine": "pc-i440fx-9.9", "memory": 1 << 20, "refuses": SILENT})
+    on.migrate()
+
+
+SILENT = dict.fromkeys(
+    ("qom-get", "query-memory-size-summary", "query-memory-devices", "query-uuid"), "not found"
+)
+
+
+FAILS = (Step("active"), Step("failed", extra={"error-desc": "EOF"}))
+
+
+def test_a_destination_that_stayed_to_say_why_is_quoted_and_ended(stage: Make) -> None:
+    on = stage({"steps": FAILS}, {"version": (10, 0, 2)})
+    refused = Step("failed", extra={"error-desc": "Size mismatch: pc.rom: 0x20000 != 0x40000"})
+    port = {"type": "inet", "host": "127.0.0.1", "port": "4455"}
+    on.destination.arrives = (Step("setup", extra={"socket-address": [port]}), *(refused,) * 9)
+    with pytest.raises(MigrationFailed, match=r"the destination says: Size mismatch: pc.rom: .*"):
+        on.migrate()
+    assert ("migrate-incoming", {"uri": "tcp:127.0.0.1:0", "exit-on-error": False}) in (
+        on.destination.executed
+    )
+    assert on.destination.commands()[-1] == "quit"
+    assert on.notes == []
+
+
+def test_a_destination_with_a_guest_is_not_ended(stage: Make) -> None:
+    on = stage({}, {"version": (10, 0, 2)})
+    on.migrate()
+    assert "quit" not in on.destination.commands()
+
+
+def test_an_older_destination_is_not_asked_to_stay(stage: Make) -> None:
+    on = stage()
+    on.migrate()
+    assert ("migrate-incoming", {"uri": "tcp:127.0.0.1:0"}) in on.destination.executed
+
+
+def test_a_destination_that_has_failed_before_takes_no_second_one(stage: Make) -> None:
+    on = stage()
+    on.destination._last = {"status": "failed", "error-desc": "load of migration failed: Bad"}
+    with pytest.raises(UsageError, match=r"failed \(load .*: Bad, see its log\).*start it anew"):
+        on.migrate()
 
 
 def test_the_source_vanishes(stage: Make) -> None:

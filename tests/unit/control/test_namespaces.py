@@ -13,7 +13,7 @@ APART = Namespaces("near", "far", "192.0.2.2")
 
 def test_each_relay_runs_on_its_side_and_the_link_lies_between() -> None:
     wish = Wish("qatzip", relay=RelayMode.BOTH, namespaces=APART)
-    route = plan(test_plan.HERE, test_plan.HERE, wish, "/t")
+    route = plan(test_plan.HERE, test_plan.HERE, wish, test_plan.SOCKETS)
     far, near = route.relays
     assert (far.listen, far.namespace) == ("tcp:192.0.2.2:0", "far")
     assert (near.listen, near.namespace) == (test_plan.S, "near")
@@ -23,5 +23,5 @@ def test_each_relay_runs_on_its_side_and_the_link_lies_between() -> None:
 
 def test_without_relays_the_destination_listens_on_its_side() -> None:
     wish = Wish("zstd", relay=RelayMode.NONE, namespaces=APART)
-    route = plan(test_plan.HERE, test_plan.HERE, wish, "/t")
+    route = plan(test_plan.HERE, test_plan.HERE, wish, test_plan.SOCKETS)
     assert route.incoming == route.address == "tcp:192.0.2.2:0"

@@ -32,7 +32,9 @@ def snapshot(answers: Answers) -> DiskSnapshot:
 
 
 def disks(*images: Path) -> tuple[Disk, ...]:
-    return tuple(Disk(f"d{n}", f"node{n}", image, image) for n, image in enumerate(images))
+    return tuple(
+        Disk(f"d{n}", f"node{n}", image, image, image.parent) for n, image in enumerate(images)
+    )
 
 
 @pytest.fixture
@@ -95,6 +97,17 @@ def test_an_overlay_on_an_overlay_does_not_grow_its_name(image: Path) -> None:
     taken = snapshot(Answers())
     taken.take(disks(lower))
     assert taken.overlays[0].overlay == str(image.with_name("disk.raw.overlay-1.qcow2"))
+
+
+def test_an_overlay_stands_beside_the_name_that_the_qemu_has(tmp_path: Path, image: Path) -> None:
+    here = tmp_path / "as we see it"
+    here.mkdir()
+    disk = Disk("d", "n", Path("/vm/disk.raw"), image, here)
+    taken = snapshot(Answers())
+    taken.take((disk,))
+    assert taken.overlays[0].overlay == "/vm/disk.raw.overlay-1.qcow2"
+    assert (here / "disk.raw.overlay-1.qcow2").stat().st_mode & 0o777 == 0o640
+    assert list(image.parent.glob("*overlay*")) == []
 
 
 def test_a_refusal_leaves_no_file(image: Path) -> None:

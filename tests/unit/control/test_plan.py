@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import pytest
 
-from ramferry.control.plan import Party, RelayMode, RelayStep, Route, Wish, plan
+from ramferry.control.plan import Party, RelayMode, RelayStep, Route, Sockets, Wish, plan
 from ramferry.control.probe import QemuFacts
 from ramferry.errors import MethodUnavailable, RamferryError, UsageError
 
@@ -30,8 +31,9 @@ FAR_ALL = replace(FAR, facts=replace(FACTS, methods=ALL))
 FORWARDED = Party("qmp:/run/far.qmp", FACTS)
 LISTENING = replace(HERE, facts=replace(FACTS, listening="tcp:0.0.0.0:4455"))
 
-S, D = "unix:/t/source-relay", "unix:/t/destination-relay"
-TO_DST = "unix:/t/destination"
+SOCKETS = Sockets("/s", "/d")
+S, D = "unix:/s/source-relay", "unix:/s/destination-relay"
+TO_DST = "unix:/d/destination"
 
 
 def near(method: str, level: int | None = None, cap: int = 0) -> RelayStep:
@@ -217,7 +219,7 @@ FAR_RELAY = RelayStep("destination", "tcp:127.0.0.1:0", "none")
     ],
 )
 def test_route(source: Party, destination: Party, wish: Wish, route: Route) -> None:
-    assert plan(source, destination, wish, "/t") == route
+    assert plan(source, destination, wish, SOCKETS) == route
 
 
 TLS = replace(HERE, facts=replace(FACTS, parameters={"tls-creds": "tls0"}))
@@ -298,19 +300,69 @@ def test_refusals_say_what_to_do(
 ) -> None:
     mode = RelayMode(wish.pop("relay", "auto"))
     with pytest.raises(error) as caught:
-        plan(source, destination, Wish(relay=mode, **wish), "/t")
+        plan(source, destination, Wish(relay=mode, **wish), SOCKETS)
     assert sentence in str(caught.value)
 
 
+A, B = UUID(int=0xA), UUID(int=0xB)
+
+
+def as_(party: Party, uuid: UUID | None) -> Party:
+    return replace(party, facts=replace(party.facts, uuid=uuid))
+
+
+@pytest.mark.parametrize(
+    ("destination", "wish", "stations"),
+    [
+        (HERE, Wish("zstd"), [("source", str(B))]),
+        (HERE, Wish("none"), [("source", str(B))]),
+        (HERE, Wish("qatzip"), [("destination", str(B)), ("source", "")]),
+        (HERE, Wish("zstd", relay=RelayMode.BOTH), [("destination", str(B)), ("source", "")]),
+        (FAR, Wish("zstd"), [("source", str(B))]),
+        (
+            FAR,
+            Wish("qatzip", via="tcp:h:1", incoming="tcp:0.0.0.0:2"),
+            [("source", str(B))],
+        ),
+        (FAR, Wish("none", via="tcp:h:1", incoming="tcp:0.0.0.0:2"), [("source", str(B))]),
+    ],
+)
+def test_a_relay_sends_the_uuid_that_the_destination_expects(
+    destination: Party, wish: Wish, stations: list[tuple[str, str]]
+) -> None:
+    route = plan(as_(HERE, A), as_(destination, B), wish, SOCKETS)
+    assert [(step.side, step.uuid) for step in route.relays] == stations
+
+
+def test_a_destination_relay_alone_does_it() -> None:
+    route = plan(as_(HERE_ALL, A), as_(HERE, B), Wish("qatzip"), SOCKETS)
+    assert [(step.side, step.uuid) for step in route.relays] == [("destination", str(B))]
+
+
+@pytest.mark.parametrize(("one", "other"), [(A, A), (None, B), (A, None), (None, None)])
+def test_no_relay_for_uuids_that_are_not_known_to_differ(
+    one: UUID | None, other: UUID | None
+) -> None:
+    assert plan(as_(HERE, one), as_(HERE, other), Wish("zstd"), SOCKETS).relays == ()
+
+
+def test_without_a_relay_other_uuids_are_refused_by_name() -> None:
+    wish = Wish("zstd", relay=RelayMode.NONE)
+    with pytest.raises(MethodUnavailable, match=f"-uuid is {A} .* is {B}.*leave out --relay none"):
+        plan(as_(HERE, A), as_(HERE, B), wish, SOCKETS)
+    with pytest.raises(UsageError, match=f"-uuid is {A} .* is {B}.*run this command there"):
+        plan(as_(FAR, A), as_(HERE, B), Wish("zstd"), SOCKETS)
+
+
 def test_tls_is_no_matter_without_a_relay() -> None:
-    assert plan(TLS, TLS, Wish("zstd"), "/t").relays == ()
+    assert plan(TLS, TLS, Wish("zstd"), SOCKETS).relays == ()
 
 
 def test_both_relays_learn_the_page_size() -> None:
     wish = Wish("qatzip", relay=RelayMode.BOTH, page_size=8192)
-    assert [step.page_size for step in plan(HERE, HERE, wish, "/t").relays] == [8192, 8192]
+    assert [step.page_size for step in plan(HERE, HERE, wish, SOCKETS).relays] == [8192, 8192]
 
 
 def test_both_relays_learn_the_accelerator() -> None:
-    steps = plan(HERE, HERE, Wish("qatzip", accelerator="require"), "/t").relays
+    steps = plan(HERE, HERE, Wish("qatzip", accelerator="require"), SOCKETS).relays
     assert [step.accelerator for step in steps] == ["require", "require"]

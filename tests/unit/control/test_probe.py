@@ -39,7 +39,7 @@ def test_a_qemu_without_multifd_has_no_methods() -> None:
     ],
 )
 def test_query_migrate(reply: dict[str, Any], status: str, listening: str | None) -> None:
-    assert migration_of(reply) == {"migration": status, "listening": listening}
+    assert migration_of(reply) == {"migration": status, "listening": listening, "blocked": ()}
 
 
 def test_addresses_become_migration_uris() -> None:

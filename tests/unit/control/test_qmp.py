@@ -1,5 +1,6 @@
 """Qmp against a scripted server: what QEMU says, what it must never be believed to be."""
 
+import errno
 import json
 import os
 import signal
@@ -29,12 +30,12 @@ Script = Callable[[socket.socket], None]
 class Server:
     """Accepts connections on a UNIX socket and runs one script with each."""
 
-    def __init__(self, path: Path, script: Script) -> None:
+    def __init__(self, path: Path, script: Script, backlog: int = 4) -> None:
         self.uri = f"qmp:{path}"
         self._script = script
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
-        self._listener.listen(4)
+        self._listener.listen(backlog)
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
 
@@ -161,6 +162,41 @@ def test_silent_peer_is_given_up(serve: Callable[[Script], str]) -> None:
     uri = serve(script)
     with pytest.raises(PeerUnreachable, match=r"no QMP greeting within 0\.1 s"):
         Qmp.connect(uri, timeout=0.1)
+
+
+def test_whoever_comes_to_a_monitor_that_is_held_hears_the_same(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as monitor:
+        monitor.bind(str(tmp_path / "qmp"))
+        monitor.listen(1)  # as QEMU does, which accepts nobody while it has a client
+        said = set()
+        for _ in range(4):
+            with pytest.raises(PeerUnreachable) as caught:
+                Qmp.connect(f"qmp:{tmp_path}/qmp", timeout=0.1)
+            said.add(str(caught.value))
+    (sentence,) = said
+    assert "another client holds its only connection" in sentence
+    assert "a second monitor, -qmp unix:PATH,server=on,wait=off" in sentence
+
+
+def test_room_in_a_monitors_queue_is_waited_for(tmp_path: Path) -> None:
+    def answer(_: dict[str, Any]) -> list[dict[str, Any]]:
+        return [{"return": {}}]
+
+    server = Server(tmp_path / "qmp", qemu(answer), backlog=0)
+    try:
+        with Qmp.connect(server.uri), socket.socket(socket.AF_UNIX) as second:
+            second.connect(str(tmp_path / "qmp"))
+            with socket.socket(socket.AF_UNIX) as third:
+                third.setblocking(False)
+                assert third.connect_ex(str(tmp_path / "qmp")) == errno.EAGAIN
+            waiter = threading.Thread(
+                target=lambda: Qmp.connect(server.uri, timeout=SETTLE).close()
+            )
+            waiter.start()
+        waiter.join(SETTLE)
+        assert not waiter.is_alive()
+    finally:
+        server.close()
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,8 @@ def test_command_line() -> None:
     sparc = command_line(replace(step, page_size=8192), "tcp:far:1", 4)
     assert sparc[-2:] == ["--page-size", "8192"]
     assert "--accelerator" not in sparc
+    uuid = "00112233-4455-6677-8899-aabbccddeeff"
+    assert command_line(replace(step, uuid=uuid), "tcp:far:1", 4)[-2:] == ["--uuid", uuid]
     line = command_line(replace(step, accelerator="require"), "tcp:far:1", 4)
     assert line[-2:] == ["--accelerator", "require"]
 

@@ -132,6 +132,16 @@ def test_where_the_method_stays_the_checked_bytes_go_out_as_they_came(
     assert destination.payloads == sent
 
 
+def test_every_channel_gets_the_uuid_that_the_destination_expects(tmp_path: Path) -> None:
+    script = Script(Guest(channels=3, uuid=bytes(range(16))))
+    stage = Stage(tmp_path)
+    stage.change(uuid=bytes(range(16, 32)))
+    with RelayThread(stage.settings) as relay:
+        destination = stage.carry(relay, script)
+        relay.finished()
+    assert destination.uuids == {bytes(range(16, 32))}
+
+
 @pytest.mark.parametrize("mode", ["section", "round"])
 def test_main_the_return_path_and_the_uuid_pass_as_they_are(tmp_path: Path, mode: Mode) -> None:
     script = Script(Guest(mode=mode, uuid=bytes(range(16)), rounds=2))

@@ -20,7 +20,7 @@ from ramferry.codec import METHODS
 from ramferry.control.hooks import Hooks
 from ramferry.control.migration import migrate
 from ramferry.control.plan import RelayMode, Wish
-from ramferry.errors import Cancelled, MigrationFailed
+from ramferry.errors import Cancelled, MigrationFailed, UsageError
 
 MEMORY = 16 << 20
 BUSY = ["--workload", "random", "--rate", "20M", "--changed", "512"]
@@ -130,8 +130,11 @@ def test_a_destination_that_dies_leaves_the_guest_here(number: signal.Signals) -
 
 def test_other_memory_is_refused() -> None:
     with BuiltIn(MEMORY) as here, BuiltIn(2 * MEMORY, ["--incoming", "defer"]) as there:
-        with pytest.raises(MigrationFailed, match="the guest runs at the source"):
+        with pytest.raises(UsageError, match=r"16 MiB .* 32 MiB: start it with --memory 16M"):
             migrate(here.uri, there.uri, Wish(method="none"), Hooks(), DEADLINE)
+        address = {"uri": f"unix:{there.folder}/in"}
+        there.qmp.execute("migrate-incoming", address)
+        here.qmp.execute("migrate", address)
         assert there.process.wait(DEADLINE) == 5
         assert "RAM block 'ramferry.ram' has 16777216 bytes at the source and" in there.stderr()
         assert here.qmp.execute("query-status")["status"] == "running"

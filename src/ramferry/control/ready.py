@@ -1,0 +1,61 @@
+"""Whether a QEMU stands as a source or a destination has to, before it is touched."""
+
+from __future__ import annotations
+
+from ramferry.control.end import QemuEnd
+from ramferry.control.status import ARRIVING, IDLE
+from ramferry.errors import MethodUnavailable, UsageError
+
+
+def check_source(end: QemuEnd) -> None:
+    """Ask beforehand whether the guest can leave.
+
+    :raise UsageError: the QEMU has none, or one that is on its way already.
+    :raise MethodUnavailable: something blocks its migration; QEMU's sentences say what.
+    """
+    facts = end.facts
+    if facts.blocked:
+        raise MethodUnavailable(
+            f"the guest of the QEMU at {end.party.uri} cannot leave: {'; '.join(facts.blocked)}"
+        )
+    if facts.migration not in IDLE:
+        raise UsageError(f"the source at {end.party.uri} is migrating already ({facts.migration})")
+    if facts.run_state == "postmigrate" and facts.migration in ("failed", "cancelled"):
+        raise UsageError(
+            f"the source at {end.party.uri} is postmigrate after a {facts.migration} migration,"
+            " with its guest: `cont` there, `stop` where it is to stand still, and try again"
+        )
+    if facts.run_state in (ARRIVING, "postmigrate"):
+        what = "waits for a guest itself" if facts.run_state == ARRIVING else "has lost its guest"
+        raise UsageError(
+            f"the source at {end.party.uri} {what} (it is {facts.run_state}): are the two"
+            " addresses in the right order?"
+        )
+
+
+def check_destination(end: QemuEnd) -> None:
+    """:raise UsageError: it does not wait for a guest."""
+    facts = end.facts
+    if facts.run_state != ARRIVING:
+        raise UsageError(
+            f"the destination at {end.party.uri} does not wait for a guest (it is"
+            f" {facts.run_state}): start it with -incoming defer"
+        )
+    if facts.migration not in IDLE:
+        raise UsageError(f"the destination at {end.party.uri} receives one already")
+    if facts.migration == "failed":
+        why = end.error()
+        raise UsageError(
+            f"a migration into the destination at {end.party.uri} has failed"
+            f"{f' ({why})' if why else ''}, and a QEMU takes no second one: start it anew"
+        )
+
+
+def refuse_tls(end: QemuEnd) -> None:
+    """:raise MethodUnavailable: what it sends and takes is hidden by TLS."""
+    if end.facts.parameters.get("tls-creds"):
+        raise MethodUnavailable(
+            f"the QEMU at {end.party.uri} has tls-creds set, and a file is written and read "
+            'without TLS: clear it with `migrate_set_parameter tls-creds ""`, and set it again '
+            "afterwards"
+        )
