@@ -27,6 +27,17 @@ class SavingQemu(FakeQemu):
         self.files = {f"node{number}": str(image) for number, image in enumerate(images)}
         self.at_pause: Callable[[], object] = lambda: None
         """Called while it waits, in the stream's thread."""
+        self.edit: Callable[[Script], object] = lambda _: None
+        """What goes wrong with the stream."""
+        self.busy = False
+        """Its guest writes as fast as it is saved, until it is stopped."""
+        self.ends: dict[str, Any] = {}
+        """What ``query-migrate`` says of a migration that never connected."""
+        self.whole = True
+        """Whether all of the memory comes."""
+        self._went_on = False
+        self._rounds = 0
+        self._before = ""
         self._channels = channels
         self._stream: FakeSource | None = None
         self._waits, self._let_go, self._cancelled = (threading.Event() for _ in range(3))
@@ -38,6 +49,17 @@ class SavingQemu(FakeQemu):
         if self._stream is not None:
             self._stream.close()
         super().close()
+
+    @property
+    def stream_ended(self) -> threading.Event:
+        """Its end of the migration has ended."""
+        assert self._stream is not None
+        return self._stream.ended
+
+    def _converge(self) -> None:
+        while self.busy and self.run_state == "running":
+            if self._stream is not None and self._stream.ended.wait(0.01):
+                return
 
     def _pause(self) -> None:
         if not self.capabilities[PAUSE]:
@@ -53,15 +75,26 @@ class SavingQemu(FakeQemu):
     def _do_migrate(self, **arguments: Any) -> dict[str, Any]:
         multifd = self.capabilities["multifd"]
         script = Script(
-            Guest(method="none", channels=self._channels, whole=True)
+            Guest(method="none", channels=self._channels, whole=self.whole)
             if multifd
             else Guest(channels=0, mode="section", zeros=3, whole=True)
         )
         script.insert(script.find("end"), Do(self._pause))
+        script.insert(script.find("end"), Do(self._converge))
+        self.edit(script)
+        self._before = self.run_state
+        if self.ends:
+            return {}
         address = UnixAddress(arguments["uri"].removeprefix("unix:"))
         self._let_go.clear()
         self._stream = FakeSource(address, script)
         return {}
+
+    def _do_qom_list(self, **_: Any) -> list[dict[str, Any]]:
+        return []
+
+    def _do_query_uuid(self) -> dict[str, Any]:
+        return {"UUID": UUID}
 
     def _do_migrate_continue(self, **_: Any) -> dict[str, Any]:
         self._let_go.set()
@@ -70,16 +103,22 @@ class SavingQemu(FakeQemu):
     def _do_migrate_cancel(self) -> dict[str, Any]:
         self._cancelled.set()
         self._let_go.set()
+        if self._stream is not None:
+            self._stream.end()
         return {}
 
     def _do_query_migrate(self) -> dict[str, Any]:
+        if self.ends and self._before:
+            return self.ends
         status = self._status()
         if status in ("failed", "cancelled") and self.run_state == "finish-migrate":
-            self.run_state = "running"
-        if status == "completed" and self.run_state in ("running", "finish-migrate"):
+            self.run_state = self._before
+        if status == "completed" and not self._went_on:
             self.run_state = "postmigrate"
         times = {"total-time": 2000, "downtime": 40} if status == "completed" else {}
-        return {"status": status, "ram": RAM, **times}
+        self._rounds += self.busy
+        ram = RAM | {"dirty-sync-count": 2 + self._rounds}
+        return {"status": status, "ram": ram, **times}
 
     def _status(self) -> str:
         if self._stream is None:
@@ -91,6 +130,7 @@ class SavingQemu(FakeQemu):
         return self._stream.status if self._stream.ended.is_set() else "active"
 
     def _do_cont(self) -> dict[str, Any]:
+        self._went_on = True
         self.run_state = "running"
         return {}
 

@@ -116,6 +116,10 @@ class FakeSource:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
 
+    def end(self) -> None:
+        """The migration is cancelled: close everything."""
+        self._release()
+
     def left(self) -> set[int]:
         """Connections that neither side has ended."""
         socks = list(self.socks.items())

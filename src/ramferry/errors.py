@@ -19,6 +19,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import ClassVar, Self
 
 
@@ -26,6 +27,12 @@ class RamferryError(Exception):
     """Base of every error raised on purpose; its text is one sentence for a person."""
 
     exit_code: ClassVar[int] = 1
+
+    def reworded(self, sentence: str) -> Self:
+        """The same kind of error with another text: for who knows more, as where the guest is."""
+        other = copy(self)
+        other.args = (sentence,)
+        return other
 
 
 class UsageError(RamferryError, ValueError):
@@ -84,6 +91,8 @@ class RemoteProtocolError(RamferryError):
         return self
 
     def __str__(self) -> str:
+        if len(self.args) == 1:  # reworded
+            return str(self.args[0])
         place = self.channel + (f" packet {self.packet}" if self.packet is not None else "")
         return f"{place + ': ' if place else ''}expected {self.expected}, received {self.received}"
 

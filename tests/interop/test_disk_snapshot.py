@@ -24,7 +24,8 @@ from ramferry.bench.fill import LOW_MEMORY, fill
 from ramferry.bench.qemu import Qemu
 from ramferry.control.hooks import ArchiveHooks
 from ramferry.control.overlays import DiskSnapshot
-from ramferry.control.save import SaveWish, save
+from ramferry.control.save import save
+from ramferry.control.save_wish import SaveWish
 from ramferry.errors import Cancelled, HostError
 from ramferry.transport.safefile import SafeFile
 
@@ -216,7 +217,7 @@ def test_a_failure_after_the_snapshot_tells_where_the_disks_are(
     def full(_: SafeFile) -> None:
         raise HostError(f"cannot write {file}: No space left on device")
 
-    monkeypatch.setattr(SafeFile, "commit", full)
+    monkeypatch.setattr(SafeFile, "give_name", full)
     with writing(pair, image) as source:
         with pytest.raises(HostError) as caught:
             in_process(source, file, resume=True)

@@ -88,6 +88,10 @@ class AnyGuest:
     def mark(self, index: int) -> None:
         self.marks.append(index)
 
+    def commit(self) -> None:
+        assert self._sink is not None
+        self._sink.commit()
+
     def taken_over(self) -> None:
         """Nothing runs here."""
 

@@ -23,7 +23,8 @@ from ramferry.bench.qemu import Qemu, QemuBinary
 from ramferry.bench.rig import Rig
 from ramferry.control.hooks import ArchiveHooks
 from ramferry.control.restore import restore
-from ramferry.control.save import SaveWish, save
+from ramferry.control.save import save
+from ramferry.control.save_wish import SaveWish
 from ramferry.control.status import ENDED
 from ramferry.errors import Cancelled, MigrationFailed, PeerTimeout
 from ramferry.report.columns import aligned

@@ -19,10 +19,11 @@ from ramferry.metrics import RelayCounters
 from ramferry.report.archive import Activity
 
 EPILOG = """\b
-Exit codes: 0 restored; 2 usage: another machine, no save file; 3 the
-QEMU does not answer, 4 it cannot do what is needed; 5 the QEMU refused the
-guest, 6 cancelled, 7 the file is damaged: the guest was not started; 9 the
-QEMU stopped answering."""
+Exit codes: 0 restored; 2 usage: another machine, no save file; 3 the QEMU
+does not answer, or has ended; 4 it cannot do what is needed; 5 the QEMU refused
+the guest; 6 cancelled; 7 the file is damaged: the guest was not started;
+9 the QEMU stopped in the middle. Where it may have the guest by then, it is asked
+before anything is cancelled, and the sentence says what was seen there."""
 
 
 @click.command(epilog=EPILOG)
@@ -43,12 +44,13 @@ def command(file: Path, qemu: str, channels: int, json_file: IO[str] | None) -> 
     saved, and its disks as they were at that moment. Every byte of FILE is checked
     before the guest can start.
     """
-    stop = threading.Event()
+    stop, insist = threading.Event(), threading.Event()
     screen = Console(stderr=True, highlight=False)
-    with Activity(screen) as activity, stop_on_signals(stop):
+    with Activity(screen) as activity, stop_on_signals(stop, insist):
 
         def progress(counters: RelayCounters, live: int) -> None:
             activity.show(lambda: f"{100 * counters.pages // max(live, 1)} % of the pages")
 
-        result = restore(file, qemu, channels, ArchiveHooks(progress, noting(screen), stop))
+        hooks = ArchiveHooks(progress, noting(screen), stop, insist)
+        result = restore(file, qemu, channels, hooks)
     show_archive(result, json_file)

@@ -11,20 +11,23 @@ from rich.console import Console
 
 from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.live import noting
-from ramferry.cli.params import json_option, level_option
+from ramferry.cli.params import Seconds, json_option, level_option
 from ramferry.cli.results import show_archive
 from ramferry.codec import METHODS, find_method
 from ramferry.control.hooks import ArchiveHooks
-from ramferry.control.save import SaveWish, save
+from ramferry.control.save import save
+from ramferry.control.save_wish import SaveWish
 from ramferry.errors import UsageError
 from ramferry.metrics import RelayCounters
 from ramferry.report.archive import Activity
 from ramferry.report.units import memory
 
 EPILOG = """\b
-Exit codes: 0 saved; 2 usage; 3 the QEMU does not answer, 4 it cannot do what
-is needed; 5 not saved, 6 cancelled: there is no file, and the guest is as it
-was; 8 this host refuses (disk full); 9 the QEMU stopped answering."""
+Exit codes: 0 saved; 2 usage; 3 the QEMU does not answer, or has ended; 4 it
+cannot do what is needed; 5 not saved; 6 cancelled, by a signal, --timeout or
+somebody at the QEMU; 7 the QEMU sent what cannot be; 8 this host refuses (disk
+full); 9 the QEMU stopped in the middle. Where there is no file the sentence says
+so, and how the guest is. Once FILE has its name it is too late to cancel: 0."""
 
 
 @click.command(epilog=EPILOG)
@@ -49,7 +52,22 @@ was; 8 this host refuses (disk full); 9 the QEMU stopped answering."""
 @click.option(
     "--resume",
     is_flag=True,
-    help="Let the guest run on; refused with writable disks unless with --disk-snapshot.",
+    help="Have the guest as it was: one that ran runs on, which is refused with writable disks "
+    "unless with --disk-snapshot.",
+)
+@click.option("--stop", is_flag=True, help="Stop the guest first: it stands still all the while.")
+@click.option(
+    "--stop-after",
+    type=click.IntRange(min=1),
+    metavar="ROUNDS",
+    help="Stop the guest once so many rounds in a row did not bring the save nearer to its end.  "
+    "[default: say so, and go on]",
+)
+@click.option(
+    "--timeout",
+    type=Seconds(min=0, min_open=True),
+    metavar="S",
+    help="Seconds after which the save is cancelled.  [default: none]",
 )
 @click.option(
     "--disk-snapshot",
@@ -66,6 +84,9 @@ def command(
     level: int | None,
     channels: int,
     resume: bool,
+    stop: bool,
+    stop_after: int | None,
+    timeout: float | None,
     disk_snapshot: bool,
     force: bool,
     json_file: IO[str] | None,
@@ -73,7 +94,8 @@ def command(
     """Save the state of the guest of the QEMU at QEMU, qmp:PATH or qmp:HOST:PORT, in FILE.
 
     A running guest is saved while it runs, and stands still at the end: memory
-    without the disks of the same moment is no state. FILE appears when it is
+    without the disks of the same moment is no state. One that writes faster than
+    it is saved has to be stopped (--stop, --stop-after). FILE appears when it is
     complete and on disk; whatever goes wrong before leaves no file, and the
     guest as it was, or, once --disk-snapshot took its snapshot, on overlays.
     """
@@ -81,16 +103,25 @@ def command(
         raise UsageError("a save file is no stream, so it cannot go to standard output: name FILE")
     find_method(method).level(level)
     wish = SaveWish(
-        file, method, level, channels, replace=force, resume=resume, disk_snapshot=disk_snapshot
+        file,
+        method,
+        level,
+        channels,
+        replace=force,
+        resume=resume,
+        disk_snapshot=disk_snapshot,
+        stop=stop,
+        stop_after=stop_after,
+        timeout=timeout,
     )
-    stop = threading.Event()
+    ended = threading.Event()
     screen = Console(stderr=True, highlight=False)
-    with Activity(screen) as activity, stop_on_signals(stop):
+    with Activity(screen) as activity, stop_on_signals(ended):
 
         def progress(counters: RelayCounters, size: int) -> None:
             activity.show(
                 lambda: f"{memory(counters.guest_bytes)} → {memory(size)}, round {counters.rounds}"
             )
 
-        result = save(qemu, wish, ArchiveHooks(progress, noting(screen), stop))
+        result = save(qemu, wish, ArchiveHooks(progress, noting(screen), ended))
     show_archive(result, json_file)

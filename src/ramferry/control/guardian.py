@@ -1,9 +1,11 @@
 """Nobody's guest stands still for good because a process was killed.
 
 A QEMU that waits before the switchover waits for ``migrate-continue`` and looks at nothing else,
-not at its lost connections either. While ``ramferry save --disk-snapshot`` lets it wait, a small
-process stands by that does nothing until the save's end: told of a good or bad one it ends, and
-where the other side of its standard input vanishes without a word, it cancels the migration.
+not at its lost connections either; and a guest that was stopped for its save stands still until
+somebody lets it go on. Where ``ramferry save`` may come to that, a small process stands by that
+does nothing until the save's end: told of a good or bad one it ends, and where the other side of
+its standard input vanishes without a word, it cancels a migration that waits, and lets a guest
+that was stopped run on.
 """
 
 from __future__ import annotations
@@ -21,10 +23,12 @@ SECONDS: Final = 30.0
 END_SECONDS: Final = 5.0
 POLL_SECONDS: Final = 0.05
 _DONE: Final = b"."
-_SENTENCE: Final = (
+_STOPPED: Final = b"s"
+_CANCELLED: Final = (
     "ramferry: the save was killed while its QEMU waited for it: it was cancelled; the guest's "
     "disks may be on overlays (see query-block)"
 )
+_GOES_ON: Final = "ramferry: the save was killed while its guest stood still for it: it goes on"
 
 
 class Guardian:
@@ -49,11 +53,21 @@ class Guardian:
             raise HostError(f"cannot start a process: {error.strerror}") from error
         return self
 
+    def tell_stopped(self) -> None:
+        """The guest is about to be stopped: from here on it has to be let go on."""
+        self._tell(_STOPPED)
+
+    def _tell(self, word: bytes) -> None:
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(word)
+            self._process.stdin.flush()
+
     def __exit__(self, *exc: object) -> None:
         assert self._process.stdin is not None
-        with suppress(BrokenPipeError), self._process.stdin as stdin:
-            stdin.write(_DONE)
-            stdin.flush()
+        self._tell(_DONE)
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
         try:
             self._process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
@@ -66,23 +80,32 @@ def stand_by(uri: str) -> None:
 
     :raise RamferryError: the QEMU does not answer.
     """
-    if sys.stdin.buffer.read(1) == _DONE:
+    stopped = False
+    while (word := sys.stdin.buffer.read(1)) == _STOPPED:
+        stopped = True
+    if word == _DONE:
         return
     # only here, so that standing by costs next to nothing
     from ramferry.control.qmp import Qmp
     from ramferry.control.settings import PAUSE, capability_list
-    from ramferry.control.status import ENDED, Phase, phase_of
+    from ramferry.control.status import IDLE, Phase, phase_of
+    from ramferry.patience import Patience
 
-    deadline = time.monotonic() + SECONDS
+    patience = Patience(SECONDS)
     with Qmp.connect(uri) as qmp:
-        while time.monotonic() < deadline:
+        while True:
             status = str(qmp.execute("query-migrate").get("status", "none"))
             if phase_of(status) is Phase.PAUSED:
                 qmp.execute("migrate_cancel")
-                print(_SENTENCE, file=sys.stderr)
-            if status in ENDED | {"none"}:
+                print(_CANCELLED, file=sys.stderr)
+            if status in IDLE or patience.over:
                 break
             time.sleep(POLL_SECONDS)
+        # of a migration that has completed the guest is postmigrate, and in its file, whole
+        ended = status in ("failed", "cancelled")
+        if stopped and (ended or qmp.execute("query-status")["status"] == "paused"):
+            qmp.execute("cont")
+            print(_GOES_ON, file=sys.stderr)
         # the next migration may be one that nobody lets go on
         off = {"capabilities": capability_list({PAUSE: False})}
         qmp.execute("migrate-set-capabilities", off)

@@ -42,3 +42,5 @@ class ArchiveHooks:
     """A sentence that a person should see, though it is no failure."""
     stop: threading.Event
     """Set to cancel."""
+    insist: threading.Event = field(default_factory=threading.Event)
+    """Set it, too, to wait no longer for a QEMU that does not answer."""

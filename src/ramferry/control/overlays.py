@@ -76,7 +76,7 @@ class DiskSnapshot:
         if not self.overlays:
             return error
         clause = overlays_clause(self.overlays, certain=self._certain)
-        return type(error)(f"{error}; {clause}")
+        return error.reworded(f"{error}; {clause}")
 
     def _overlay(self, disk: Disk) -> DiskOverlay:
         """:raise HostError: no file can be made beside the image."""

@@ -1,8 +1,8 @@
 """What a QEMU can do and where it stands, asked of it instead of guessed from its version.
 
-The version decides three things only: 7.2 takes the zlib and zstd levels and does not use them, it
-counts multifd bytes before compression, and it spins while its channels are busy. No reply shows
-that.
+The version decides four things only: 7.2 takes the zlib and zstd levels and does not use them, it
+counts multifd bytes before compression, it spins while its channels are busy, and it wakes a
+suspended guest that leaves. No reply shows that.
 """
 
 from __future__ import annotations
@@ -78,6 +78,11 @@ class QemuFacts:
         Each sync leaves it as many turns as there are channels that it need not wait for.
         """
         return self.version < (8, 1, 0)
+
+    @property
+    def wakes_sleepers(self) -> bool:
+        """True where a suspended guest (ACPI S3) is woken before it leaves (before 9.0)."""
+        return self.version < (9, 0, 0)
 
     @property
     def counts_wire_bytes(self) -> bool:

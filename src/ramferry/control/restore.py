@@ -2,7 +2,8 @@
 
 What can be told before anything is sent is told then: another machine type, a damaged file. The
 pages are checked as they are sent, and the part of the stream with which QEMU may start the guest
-comes after the last of them.
+comes after the last of them. From then on (``control.handover``) nothing is given up before the
+QEMU was asked, and every sentence says what was seen there.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from ramferry.control.end import HANDOVER_SECONDS, QemuEnd, open_end
+from ramferry.control.end import QemuEnd, open_end
 from ramferry.control.fit import check_saved
 from ramferry.control.folders import Folder
+from ramferry.control.handover import NOT_STARTED, HandOver
 from ramferry.control.hooks import ArchiveHooks
 from ramferry.control.ready import check_destination, refuse_tls
 from ramferry.control.settings import restore_settings
@@ -46,8 +48,9 @@ def restore(path: Path, uri: str, channels: int, hooks: ArchiveHooks) -> Archive
     :raise CorruptDataError: the file is damaged; the guest was not started.
     :raise MethodUnavailable: the QEMU has TLS set.
     :raise PeerUnreachable: the QEMU does not answer, or vanished.
+    :raise PeerTimeout: it stopped answering; the sentence says what was seen of the guest.
     :raise MigrationFailed: the QEMU refused the guest.
-    :raise Cancelled: ``hooks.stop`` ended it.
+    :raise Cancelled: ``hooks.stop`` ended it; the sentence says whether the guest is there.
     """
     with ExitStack() as stack:
         archive = stack.enter_context(Archive(path))
@@ -91,17 +94,19 @@ def _send(
     def look() -> None:
         nonlocal due
         if hooks.stop.is_set():
-            raise Cancelled("cancelled: the guest was not started; the file is as it was")
+            raise Cancelled(NOT_STARTED)
         if time.monotonic() >= due:
             due = time.monotonic() + PROGRESS_SECONDS
             hooks.progress(outgoing.counters(), live)
 
+    ending = HandOver(destination, hooks)
+    framed = settings.method != "none"
     with Outgoing(settings) as outgoing:
         try:
-            replay(archive, outgoing, look, framed=settings.method != "none")
+            replay(archive, outgoing, look, ending.look, framed=framed)
         except RamferryError as error:
-            raise _explained(error, destination) from error
-    state = _hand_over(destination)
+            raise ending.told(_explained(error, destination)) from error
+    state = ending.settled()
     seconds = time.monotonic() - begun
     return _result(archive, settings, seconds, time.process_time() - cpu, state)
 
@@ -136,19 +141,8 @@ def _backend(archive: Archive, method: str) -> str:
 
 
 def _explained(error: RamferryError, destination: QemuEnd) -> RamferryError:
-    """The error, with what QEMU says where it is QEMU's; the guest has not started in any case."""
+    """The error, with what QEMU says where it is QEMU's."""
     said = destination.error() if destination.connected else ""
     if said and said not in str(error) and isinstance(error, _QEMUS):
-        return type(error)(f"{error} (QEMU: {said})")
+        return error.reworded(f"{error} (QEMU: {said})")
     return error
-
-
-def _hand_over(destination: QemuEnd) -> str:
-    """Wait until the QEMU's guest is its own; its run state."""
-    state = destination.settle_in(HANDOVER_SECONDS)
-    if state in (None, "inmigrate"):
-        raise PeerTimeout(
-            f"the QEMU took the guest, but is {state or 'silent'} after {HANDOVER_SECONDS:g} s: "
-            "see its log"
-        )
-    return str(state)

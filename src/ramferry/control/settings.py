@@ -25,9 +25,13 @@ IN_THE_WAY = (
     "postcopy-ram",
     "rdma-pin-all",
     "x-colo",
+    "x-ignore-shared",
     "xbzrle",
 )
-"""Capabilities that exclude multifd or change the stream into one that no relay carries."""
+"""Capabilities that exclude multifd, leave guest memory out, or change the stream into one that no
+relay carries."""
+
+ZERO_COPY = "zero-copy-send"
 
 PAUSE = "pause-before-switchover"
 """With it on, a source waits for ``migrate-continue`` once its guest stands still."""
@@ -85,6 +89,8 @@ def save_settings(facts: QemuFacts, channels: int, *, pause: bool) -> Settings:
     :param pause: whether it is to wait before the switchover, for somebody who lets it go on.
     """
     parameters: dict[str, int | str] = {"max-bandwidth": 0}
+    if "mode" in facts.parameters:
+        parameters["mode"] = "normal"  # cpr-transfer leaves memory out
     if channels:
         parameters |= _multifd("none", channels)
     capabilities = _capabilities(facts) | {"multifd": channels > 0} | _announcing(facts)
@@ -92,6 +98,8 @@ def save_settings(facts: QemuFacts, channels: int, *, pause: bool) -> Settings:
         capabilities[PAUSE] = pause
     if ACK in facts.capabilities:
         capabilities[ACK] = False  # no device waits in a file
+    if ZERO_COPY in facts.capabilities:
+        capabilities[ZERO_COPY] = False  # QEMU refuses it over a UNIX socket
     return Settings(capabilities, parameters)
 
 

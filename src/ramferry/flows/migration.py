@@ -29,9 +29,11 @@ class Phase(IntEnum):
     """Rounds of guest memory."""
     SWITCHOVER = 2
     """Ram's END went on: the destination may start its guest at any moment."""
-    CONFIRMED = 3
+    SEALED = 3
+    """A receiver's sink has it all and makes it final: a stop comes too late."""
+    CONFIRMED = 4
     """The destination's SHUT was delivered to the source."""
-    FAILED = 4
+    FAILED = 5
 
 
 class FlowSettings(Protocol):
@@ -105,12 +107,14 @@ class Migration:
     def fail(self, error: RamferryError, *, final: bool = False) -> None:
         """End the migration with ``error``, unless it is too late or something came first.
 
-        :param final: the caller knows that the destination did not take over, so that the
-            switchover, too, has failed.
+        :param final: the caller knows that nobody took over, so that the switchover, or what the
+            sink makes final, has failed too.
         """
         with self._lock:
             if self._phase >= Phase.CONFIRMED:
                 return
+            if self._phase is Phase.SEALED and not final:
+                return  # whoever cancels sees from the result that it was too late
             if self._phase is Phase.SWITCHOVER and not final:
                 self.note(f"in the switchover, left to the destination to judge: {error}")
                 return

@@ -148,11 +148,20 @@ class Sink(Protocol):
         """
 
     def finish(self, stream: MainStream) -> None:
-        """The stream was read to its end: load the device state, make a file durable.
+        """The stream was read to its end: load the device state, bring a file to disk.
+
+        All that takes time and can still be undone: a migration that is stopped meanwhile fails.
+
+        :raise RamferryError: the guest was not taken over; the source's guest runs on.
+        """
+
+    def commit(self) -> None:
+        """Make it final: give the file its name. No stop is heeded from here on.
 
         When this returns, the source is told (SHUT) that its guest is here, which cannot be undone.
 
-        :raise RamferryError: the guest was not taken over; the source's guest runs on.
+        :raise RamferryError: the guest was not taken over, and nothing of it is left here; the
+            source's guest runs on.
         """
 
     def taken_over(self) -> None:

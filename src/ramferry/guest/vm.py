@@ -182,7 +182,9 @@ class Vm:
             wanted.number("downtime-limit"), wanted.capabilities["pause-before-switchover"]
         )
         try:
-            return Sender(settings, precopy, self, self._status_changed, self._pass_began)
+            return Sender(
+                settings, precopy, self, self._status_changed, self._pass_began, self.note
+            )
         except RamferryError as error:
             raise MonitorError(str(error)) from error
 
@@ -286,7 +288,8 @@ class Vm:
         """End it and free its memory."""
         with self._lock:
             self._closing = True
-        self.cancel()
+        if self._sender is not None:
+            self._sender.abandon()
         if self._leaving is not None:
             self._leaving.join(_PATIENCE)
         if self._arrival is not None:

@@ -7,6 +7,8 @@ import errno
 import os
 import secrets
 import stat
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,6 +21,8 @@ _OPEN_FILES = "/proc/self/fd"
 """Through which a file without a name is given one."""
 _NO_LINK = {errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK}
 """What a file system answers that knows no hard links."""
+_NO_FOLDER_SYNC = errno.EINVAL
+"""What a file system answers that brings names to disk by itself."""
 
 
 class SafeFile:
@@ -27,6 +31,9 @@ class SafeFile:
     Where the file system has no such files, it is one with a name of its own in the same folder,
     removed unless it is committed. Use it in a ``with`` block, which ends without a file under
     the final name unless :meth:`commit` was called.
+
+    Other threads may write and commit. Where the block ends meanwhile, a thread keeps its
+    descriptor until it is done with it, and what has no name by then gets none.
     """
 
     def __init__(self, path: Path, *, replace: bool, like: os.stat_result | None) -> None:
@@ -43,6 +50,13 @@ class SafeFile:
         self._folder = -1
         self._fd = -1
         self._temporary = ""
+        self._lock = threading.Lock()
+        self._users = 0
+        """Threads that are at work with the descriptors."""
+        self._left = False
+        """The block has ended."""
+        self.committed = False
+        """Whether the file has its name, and that is on disk; it never changes back."""
         self._check_name()
 
     def _check_name(self) -> None:
@@ -68,10 +82,10 @@ class SafeFile:
             self._folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
             self._fd = self._open()
         except OSError as error:
-            self._discard()
+            self._leave()
             raise self._cannot(error) from error
         except BaseException:
-            self._discard()
+            self._leave()
             raise
         return self
 
@@ -81,12 +95,31 @@ class SafeFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._discard()
+        self._leave()
 
     @property
     def fd(self) -> int:
-        """The open file, for writing; closed by the ``with`` block."""
+        """The open file, for writing, in the thread of the ``with`` block; -1 behind it.
+
+        Other threads have it from ``using``.
+        """
         return self._fd
+
+    @contextlib.contextmanager
+    def using(self) -> Iterator[int]:
+        """The open file, which stays open as long as this block runs.
+
+        :raise HostError: the file was given up.
+        """
+        with self._lock:
+            self._refuse_if_left()
+            self._users += 1
+        try:
+            yield self._fd
+        finally:
+            with self._lock:
+                self._users -= 1
+                self._discard_if_unused()
 
     def commit(self) -> None:
         """Bring the data to disk, then give the file its name.
@@ -94,18 +127,51 @@ class SafeFile:
         :raise UsageError: there is a file of that name by now, and it may not be replaced.
         :raise HostError: the disk is full, or the folder may not be written.
         """
+        self.bring_to_disk()
+        self.give_name()
+
+    def bring_to_disk(self) -> None:
+        """The first half of ``commit``, which may take long; there is still no file after it.
+
+        :raise HostError: the disk is full, or the file was given up.
+        """
+        with self.using() as fd:
+            try:
+                self._dress()
+                os.fsync(fd)
+            except OSError as error:
+                raise self._cannot(error) from error
+
+    def give_name(self) -> None:
+        """The second half of ``commit``: the file is there, or this raises and it is not.
+
+        :raise UsageError: there is a file of that name by now, and it may not be replaced.
+        :raise HostError: the folder may not be written, or the file was given up.
+        """
+        with self._lock:
+            self._refuse_if_left()
+            try:
+                if self._replace:
+                    self._rename(self._temporary or self._link_aside())
+                else:
+                    self._link_or_rename()
+                self._bring_name_to_disk()
+            except FileExistsError:
+                raise self._exists() from None
+            except OSError as error:
+                raise self._cannot(error) from error
+            self.committed = True
+
+    def _bring_name_to_disk(self) -> None:
+        """A name that may be gone after a crash is none: it is taken away again."""
         try:
-            self._dress()
-            os.fsync(self._fd)
-            if self._replace:
-                self._rename(self._temporary or self._link_aside())
-            else:
-                self._link_or_rename()
             os.fsync(self._folder)
-        except FileExistsError:
-            raise self._exists() from None
         except OSError as error:
-            raise self._cannot(error) from error
+            if error.errno == _NO_FOLDER_SYNC:
+                return
+            with contextlib.suppress(OSError):
+                os.unlink(self._path.name, dir_fd=self._folder)
+            raise
 
     def _open(self) -> int:
         private = self._like is None or stat.S_ISREG(self._like.st_mode)
@@ -165,12 +231,26 @@ class SafeFile:
     def _own_name(self) -> str:
         return f".ramferry-{secrets.token_hex(6)}.part"
 
-    def _discard(self) -> None:
-        """Remove what has not its final name, and close everything."""
+    def _refuse_if_left(self) -> None:
+        if self._left:
+            raise HostError(f"cannot write {self._path}: it was given up")
+
+    def _leave(self) -> None:
+        """The block has ended: from here on the file gets no name."""
+        with self._lock:
+            self._left = True
+            self._discard_if_unused()
+
+    def _discard_if_unused(self) -> None:
+        """Remove what has not its final name, and close everything; called with the lock."""
+        if not self._left or self._users:
+            return
         if self._temporary:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._temporary, dir_fd=self._folder)
-        for fd in (self._fd, self._folder):
+        self._temporary = ""
+        fds, self._fd, self._folder = (self._fd, self._folder), -1, -1
+        for fd in fds:
             if fd >= 0:
                 os.close(fd)
 

@@ -157,17 +157,20 @@ def connect(address: Address, *, timeout: float = CONNECT_TIMEOUT) -> socket.soc
         raise PeerUnreachable(f"nobody accepts at {address}: {_reason(error)}") from error
 
 
-def tune(sock: socket.socket, stall_timeout: float) -> None:
+def tune(sock: socket.socket, stall_timeout: float, *, piece: float | None = None) -> None:
     """Make a connection blocking, prompt, and aware of a peer that went silent.
 
     A receive or send that moves nothing for ``stall_timeout`` seconds comes back instead of
     blocking for ever (``SO_RCVTIMEO``, ``SO_SNDTIMEO``): kernel timers cost no system call of
     their own, which Python's socket timeouts do.
+
+    :param piece: a receive comes back so soon, with what there is; None: as a send.
     """
     sock.settimeout(None)
-    limit = struct.pack("@ll", int(stall_timeout), int(stall_timeout % 1 * 1e6))
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+    receive = stall_timeout if piece is None else piece
+    for option, seconds in ((socket.SO_RCVTIMEO, receive), (socket.SO_SNDTIMEO, stall_timeout)):
+        limit = struct.pack("@ll", int(seconds), int(seconds % 1 * 1e6))
+        sock.setsockopt(socket.SOL_SOCKET, option, limit)
     if sock.family != socket.AF_UNIX:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

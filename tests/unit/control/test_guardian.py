@@ -33,6 +33,9 @@ class Waiting(FakeQemu):
         self.statuses = ["cancelling", "cancelled"]
         return {}
 
+    def _do_cont(self) -> dict[str, Any]:
+        return {}
+
     def _do_migrate_set_capabilities(self, capabilities: list[dict[str, Any]]) -> dict[str, Any]:
         self.pause_is_off.set()
         return super()._do_migrate_set_capabilities(capabilities)
@@ -60,6 +63,31 @@ def test_a_guest_that_was_left_is_let_go(tmp_path: Path, statuses: list[str], ca
         assert left.stderr.count("may be on overlays (see query-block)") == cancels
         assert qemu.commands() == ["migrate_cancel"] * cancels + ["migrate-set-capabilities"]
         assert qemu.capabilities["pause-before-switchover"] is False
+
+
+STOPPED = "import os, sys; from ramferry.control.guardian import Guardian\n"
+STOPPED += "g = Guardian(sys.argv[1]).__enter__(); g.tell_stopped(); os._exit(0)"
+
+
+@pytest.mark.parametrize(
+    ("statuses", "state", "goes_on"),
+    [
+        (["none"], "paused", True),  # before the migration began
+        (["completed"], "paused", True),  # likewise, behind another one
+        (["active", "active", "failed"], "paused", True),
+        (["active", "failed"], "postmigrate", True),  # as 7.2 is where it fails at the end
+        (["active", "completed"], "postmigrate", False),  # it is in its file
+    ],
+)
+def test_a_guest_that_was_stopped_for_a_killed_save_goes_on(
+    tmp_path: Path, statuses: list[str], state: str, goes_on: bool
+) -> None:
+    with Waiting(tmp_path / "qmp", *statuses) as qemu:
+        qemu.run_state = state
+        line = [sys.executable, "-c", STOPPED, qemu.uri]
+        left = subprocess.run(line, timeout=20, check=True, stderr=subprocess.PIPE, text=True)
+        assert ("cont" in qemu.commands()) is goes_on
+        assert left.stderr.count("its guest stood still for it: it goes on") == goes_on
 
 
 def test_a_guest_that_is_gone_with_its_qemu(tmp_path: Path) -> None:

@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fakes_qmp import FakeQemu
 from fakes_saving import PAUSE, UUID, SavingQemu
+from fakes_source import SETTLE
+from fakes_wire import Script
 from ramferry.control import save as save_module
+from ramferry.control import saved_guest, saving
 from ramferry.control.hooks import ArchiveHooks
 from ramferry.control.overlays import DiskSnapshot
 from ramferry.control.qmp import Qmp
-from ramferry.control.save import SaveWish, save
+from ramferry.control.save import save
+from ramferry.control.save_wish import SaveWish
 from ramferry.errors import (
     Cancelled,
     HostError,
     MethodUnavailable,
     MigrationFailed,
     PeerTimeout,
+    PeerUnreachable,
     RamferryError,
+    RemoteProtocolError,
     UsageError,
 )
 from ramferry.flows.archive.reader import Archive
+from ramferry.flows.receiving.receiver import Receiver
+from ramferry.flows.receiving.reception import ReceiveSettings
 from ramferry.metrics import ArchiveResult
 
 
@@ -65,8 +76,8 @@ Make = Callable[..., Stage]
 
 @pytest.fixture
 def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
-    monkeypatch.setattr(save_module, "POLL_SECONDS", 0.01)
-    monkeypatch.setattr(save_module, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(saving, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(saving, "LOOK_SECONDS", 0.01)
     made: list[SavingQemu] = []
 
     def build(*disks: str, **options: Any) -> Stage:
@@ -162,7 +173,7 @@ def test_a_qemu_that_does_not_answer_may_be_on_overlays(
     assert Qmp.execute.__kwdefaults__ is not None
     monkeypatch.setitem(Qmp.execute.__kwdefaults__, "timeout", 0.3)
     stage = make("a", silent_on="transaction")
-    sentence = stage.fails(MigrationFailed)
+    sentence = stage.fails(PeerTimeout)
     assert "did not answer transaction within 0.3 s" in sentence
     assert "disks may be (see query-block) on overlays" in sentence
     assert stage.overlays() == ["a.overlay-1.qcow2"]  # which may be the guest's
@@ -280,3 +291,264 @@ def test_a_qemu_that_spins_on_its_channels_gets_none(
         # no channel tells the guest's UUID where there is none
         assert archive.directory.uuid == (UUID.replace("-", "") if spins else bytes(16).hex())
         assert archive.live > 0
+
+
+# --- whether there is a file is what was found, not what was meant
+
+
+def test_a_stop_while_the_file_goes_to_disk_leaves_none(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = make()
+    real = os.fsync
+
+    def fsync(fd: int) -> None:
+        stage.stop.set()
+        assert stage.qemu.stream_ended.wait(SETTLE), "the source's connections were reset"
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(Cancelled) as caught:
+        stage.save()
+    assert str(caught.value) == "cancelled: there is no file, and the guest runs at the source"
+    assert list(stage.folder.glob("*state*")) == []
+
+
+def test_a_stop_while_the_file_gets_its_name_is_too_late(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = make()
+    real, heeded = os.fsync, threading.Event()
+
+    def fsync(fd: int) -> None:
+        if os.path.isdir(f"/proc/self/fd/{fd}"):
+            stage.stop.set()
+            assert heeded.wait(SETTLE)
+        real(fd)
+
+    def stop(receiver: Receiver, reason: str) -> None:
+        real_stop(receiver, reason)
+        receiver._loop.call(heeded.set)
+
+    real_stop = Receiver.stop
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Receiver, "stop", stop)
+    assert stage.save().run_state == "postmigrate"
+    assert stage.notes == [f"too late to end the save (cancelled): {stage.file} is complete"]
+    with Archive(stage.file) as archive:
+        assert archive.live
+
+
+@pytest.mark.parametrize(
+    ("edit", "kind", "sentence"),
+    [
+        (lambda script: script.cut(script.find("end"), 3), MigrationFailed, "not saved: .*"),
+        (
+            lambda script: script.field(script.find("packet"), 0, "4s", b"odd!"),
+            RemoteProtocolError,
+            r"not saved: multifd \d packet \d+: expected .*",
+        ),
+        (lambda script: script.stop(script.find("payload"), 7), PeerTimeout, "not saved: .*"),
+    ],
+)
+def test_each_kind_of_failure_keeps_its_exit_code(
+    make: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    edit: Callable[[Script], object],
+    kind: type[RamferryError],
+    sentence: str,
+) -> None:
+    stage = make()
+    stage.qemu.edit = edit
+    monkeypatch.setattr(save_module, "ReceiveSettings", partial(ReceiveSettings, stall_timeout=0.5))
+    with pytest.raises(kind, match=sentence + "; there is no file, and the guest runs") as caught:
+        stage.save()
+    assert caught.value.exit_code == kind.exit_code
+    assert not stage.file.exists()
+
+
+@pytest.mark.parametrize(
+    ("ends", "kind", "sentence"),
+    [
+        (
+            {"status": "failed", "error-desc": "Failed to connect."},
+            MigrationFailed,
+            "not saved: the QEMU's migration failed: Failed to connect; there is no file, and ",
+        ),
+        (
+            {"status": "cancelled"},
+            Cancelled,
+            "someone cancelled the migration at the QEMU: there is no file, and ",
+        ),
+    ],
+)
+def test_a_qemu_that_fails_is_not_one_that_was_cancelled(
+    make: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    ends: dict[str, Any],
+    kind: type[RamferryError],
+    sentence: str,
+) -> None:
+    monkeypatch.setattr(saving, "LAST_WORDS_SECONDS", 0.1)
+    stage = make()
+    stage.qemu.ends = ends
+    with pytest.raises(kind) as caught:
+        stage.save()
+    assert str(caught.value) == sentence + "the guest runs at the source"
+
+
+def test_somebody_cancels_at_the_qemu(make: Make) -> None:
+    stage = make("a")
+    stage.qemu.at_pause = stage.qemu._do_migrate_cancel
+    assert stage.fails(Cancelled).startswith("someone cancelled the migration at the QEMU: there")
+
+
+def test_a_qemu_that_refuses_to_migrate_cannot_do_what_is_needed(make: Make) -> None:
+    stage = make(refuses={"migrate": "State blocked by device"})
+    with pytest.raises(MethodUnavailable, match="State blocked by device; there is no file, and"):
+        stage.save()
+
+
+def test_a_qemu_that_is_gone(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saved_guest, "GOING_SECONDS", 0.1)
+    stage = make("a")
+    stage.qemu.at_pause = lambda: FakeQemu.close(stage.qemu)
+    with pytest.raises(PeerUnreachable) as caught:
+        stage.save(disk_snapshot=True)
+    assert str(caught.value) == (
+        "not saved: the QEMU ended while its guest was saved; there is no file, and the guest "
+        "ended with its QEMU"
+    )
+
+
+def test_a_qemu_that_is_gone_after_the_file_is_there(make: Make) -> None:
+    stage = make(silent_on="query-nothing")
+    stage.qemu.edit = lambda _: None
+    real = stage.qemu._do_query_migrate
+
+    def vanish() -> dict[str, Any]:
+        if stage.file.exists():
+            FakeQemu.close(stage.qemu)
+            raise OSError
+        return real()
+
+    stage.qemu._do_query_migrate = vanish  # type: ignore[method-assign]
+    with pytest.raises(PeerUnreachable, match=f"^{stage.file} is complete, but the QMP connection"):
+        stage.save()
+
+
+# --- a guest that does not come to an end
+
+
+def test_a_guest_is_stopped_first_and_stands(make: Make) -> None:
+    stage = make()
+    result = stage.save(stop=True)
+    told = stage.qemu.commands()
+    assert told.index("stop") < told.index("migrate")
+    assert "cont" not in told
+    assert result.run_state == "postmigrate"
+    assert result.downtime_ms is not None
+    assert result.downtime_ms > 0
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_guest_that_was_stopped_goes_on(make: Make, fails: bool) -> None:
+    stage = make()
+    if fails:
+        stage.qemu.edit = lambda script: script.cut(script.find("end"), 3)
+        with pytest.raises(MigrationFailed, match="there is no file, and the guest runs at"):
+            stage.save(stop=True)
+    else:
+        stage.save(stop=True, resume=True)
+    assert stage.qemu.commands().count("cont") == 1
+    assert stage.qemu.run_state == "running"
+
+
+def test_a_paused_guest_needs_no_stop(make: Make) -> None:
+    stage = make(run_state="paused")
+    stage.save(stop=True)
+    assert not {"stop", "cont"} & set(stage.qemu.commands())
+
+
+def test_a_guest_is_stopped_after_rounds_without_progress(make: Make) -> None:
+    stage = make()
+    stage.qemu.busy = True
+    assert stage.save(stop_after=4).run_state == "postmigrate"
+    assert "stop" in stage.qemu.commands()
+    (note,) = stage.notes
+    assert re.match(r"4 rounds did not bring .* so the guest was stopped: .* of RAM$", note)
+
+
+def test_a_save_that_does_not_converge_says_so_once(make: Make) -> None:
+    stage = make()
+    stage.qemu.busy = True
+    stage.qemu.edit = lambda _: None
+    looks = 0
+
+    def enough() -> None:
+        nonlocal looks
+        looks += bool(stage.notes)
+        if looks > 20:
+            stage.stop.set()
+
+    hooks = ArchiveHooks(lambda *_: enough(), stage.notes.append, stage.stop)
+    with pytest.raises(Cancelled):
+        save(stage.qemu.uri, SaveWish(stage.file, "none", channels=2), hooks)
+    (note,) = stage.notes
+    assert re.match(r"the save does not come nearer to its end: the guest writes .* a second", note)
+    assert all(option in note for option in ("--stop ", "--stop-after ROUNDS", "--timeout S"))
+
+
+def test_a_save_takes_no_longer_than_it_may(make: Make) -> None:
+    stage = make()
+    stage.qemu.busy = True
+    with pytest.raises(Cancelled) as caught:
+        stage.save(timeout=0.5)
+    assert str(caught.value) == (
+        "cancelled, not finished within 0.5 s: there is no file, and the guest runs at the source"
+    )
+
+
+# --- a guest that did not run is as it was
+
+
+@pytest.mark.parametrize("state", ["paused", "suspended", "prelaunch"])
+@pytest.mark.parametrize("version", [(7, 2, 22), (10, 0, 13)])
+def test_a_guest_that_does_not_run_is_given_back(
+    make: Make, state: str, version: tuple[int, int, int]
+) -> None:
+    stage = make(run_state=state, version=version)
+    assert stage.save(resume=True).run_state == state
+    told = stage.qemu.commands()
+    assert told.count("migrate_cancel") == 1
+    assert "cont" not in told, "it would run, or QEMU 10.0 abort"
+    assert stage.file.exists()
+    asleep = state == "suspended" and version < (9,)
+    assert len(stage.notes) == asleep
+
+
+def test_a_sleeping_guest_that_is_left_saved_must_not_go_on(make: Make) -> None:
+    stage = make(run_state="suspended")
+    assert stage.save().run_state == "postmigrate"
+    assert "--resume leaves it suspended" in stage.notes[0]
+
+
+def test_memory_that_was_to_be_left_out_is_saved(make: Make) -> None:
+    stage = make(capabilities={"x-ignore-shared": True})
+    stage.save()
+    assert stage.qemu.set_to("migrate-set-capabilities", "x-ignore-shared") == [False, True]
+
+
+def test_memory_that_is_left_out_all_the_same_fails_it(make: Make) -> None:
+    stage = make()
+    stage.qemu.whole = False
+    with pytest.raises(MigrationFailed, match=r"left out \d+ of the 256 pages of RAM block 'pc"):
+        stage.save()
+    assert not stage.file.exists()
+
+
+def test_what_leaves_memory_out_or_no_socket_takes_is_switched_off(make: Make) -> None:
+    stage = make(capabilities={"zero-copy-send": True}, parameters={"mode": "cpr-transfer"})
+    stage.save()
+    assert stage.qemu.set_to("migrate-set-parameters", "mode") == ["normal", "cpr-transfer"]
+    assert stage.qemu.set_to("migrate-set-capabilities", "zero-copy-send") == [False, True]

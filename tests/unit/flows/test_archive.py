@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import zlib
 from dataclasses import replace
@@ -39,6 +40,14 @@ from ramferry.transport.address import Address, UnixAddress
 from ramferry.transport.safefile import SafeFile
 
 
+def nothing() -> None: ...
+
+
+def any_block(_: str) -> bool:
+    """Scripted guests name some of their pages: the others are zero on both sides."""
+    return True
+
+
 class Quiet:
     def listening(self, address: Address) -> None: ...
     def progress(self, counters: RelayCounters) -> None: ...
@@ -63,7 +72,9 @@ def receive(folder: Path, script: Script, sink: Sink, **settings: object) -> Rec
 def saved(folder: Path, script: Script, method: str = "qatzip", **settings: object) -> Path:
     path = folder / "state"
     with SafeFile(path, replace=True, like=None) as file:
-        result = receive(folder, script, ArchiveSink(file, method, None), **settings)
+        result = receive(
+            folder, script, ArchiveSink(file, method, None, may_leave_out=any_block), **settings
+        )
         assert result.completed, result.error
     return path
 
@@ -79,7 +90,7 @@ def replayed(
     try:
         with Archive(path) as archive, Outgoing(settings) as outgoing:
             assert archive.framed_for({"none", method}) == (method == "zstd")
-            replay(archive, outgoing, lambda: None, framed=method == "zstd")
+            replay(archive, outgoing, nothing, nothing, framed=method == "zstd")
     finally:
         destination.released.set()
         destination.close()
@@ -181,7 +192,7 @@ def test_every_single_byte_that_is_flipped_is_found(
 ) -> None:
     guest = Guest("none", page_size=1024, rounds=2, packets=1, pages=2, zeros=1, whole=True)
     with SafeFile(tmp_path / "state", replace=True, like=None) as file:
-        sink = ArchiveSink(file, method, None)
+        sink = ArchiveSink(file, method, None, may_leave_out=any_block)
         assert receive(tmp_path, Script(guest), sink, page_size=1024).completed
     sound = (tmp_path / "state").read_bytes()
     damaged = tmp_path / "damaged"
@@ -283,7 +294,45 @@ def test_a_source_that_ends_early_leaves_no_file(tmp_path: Path) -> None:
     script = Script(Guest(rounds=3))
     script.cut(script.find("end"), 3)
     with SafeFile(tmp_path / "state", replace=True, like=None) as file:
-        result = receive(tmp_path, script, ArchiveSink(file, "zstd", 1))
+        result = receive(tmp_path, script, ArchiveSink(file, "zstd", 1, may_leave_out=any_block))
     assert not result.completed
     assert result.exit_code == MigrationFailed.exit_code
     assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize("channels", [0, 2])
+def test_a_file_without_some_of_the_memory_is_none(tmp_path: Path, channels: int) -> None:
+    """As of a QEMU that leaves shared memory out (x-ignore-shared)."""
+    settings = {} if channels else {"channels": 0, "threads": 1}
+    for whole in (False, True):
+        guest = Guest(channels=channels, mode="section", whole=whole, zeros=2)
+        with SafeFile(tmp_path / "state", replace=True, like=None) as file:
+            result = receive(tmp_path, Script(guest), ArchiveSink(file, "zstd", 1), **settings)
+        assert result.completed is whole
+        assert (tmp_path / "state").exists() is whole
+        if not whole:
+            assert result.exit_code == MigrationFailed.exit_code
+            assert re.match(
+                r"the QEMU left out \d+ of the 256 pages of RAM block 'pc\.ram', the first at 0x",
+                result.error,
+            )
+
+
+def test_pages_that_nobody_uses_are_zero(tmp_path: Path) -> None:
+    """As of virtio-mem, of whose block nothing may come."""
+    script = Script(Guest(pages=40))
+    left_out: set[str] = set()
+
+    def unplugged(block: str) -> bool:
+        left_out.add(block)
+        return True
+
+    with SafeFile(tmp_path / "state", replace=True, like=None) as file:
+        sink = ArchiveSink(file, "zstd", 1, may_leave_out=unplugged)
+        assert receive(tmp_path, script, sink).completed
+    assert left_out == set(script.guest.blocks)
+    with Archive(tmp_path / "state") as archive:
+        for number, block in enumerate(archive.directory.blocks):
+            pages = sum(int(row["pages"]) for row in archive.chunks if row["block"] == number)
+            assert len(archive.zero_pages(number)) + pages >= block.size // 4096
+    assert replayed(tmp_path, tmp_path / "state", script, method="zstd").memory == script.memory

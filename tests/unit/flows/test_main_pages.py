@@ -71,6 +71,8 @@ class Watched:
         with self._lock:
             self.order += [("zero", int(at) // 4096) for at in pages.zero]
 
+    def commit(self) -> None: ...
+
     def taken_over(self) -> None:
         """Nothing runs here."""
 

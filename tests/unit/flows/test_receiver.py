@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 import socket
+import struct
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,13 +20,16 @@ from fakes_cases import Case
 from fakes_source import SETTLE, FakeSource
 from fakes_wire import MAIN, Guest, Script, Step, device
 from ramferry.codec import METHODS
-from ramferry.errors import HostError, RamferryError
+from ramferry.errors import HostError, PeerTimeout, RamferryError
 from ramferry.flows.pages import MainStream
+from ramferry.flows.receiving import main_channel as receiving_main
+from ramferry.flows.receiving import receiver as receiver_module
 from ramferry.flows.receiving.memory_sink import MemorySink
 from ramferry.flows.receiving.receiver import Receiver
 from ramferry.flows.receiving.reception import ReceiveSettings
 from ramferry.memory.ram import Ram
 from ramferry.metrics import ReceiveResult, RelayCounters
+from ramferry.patience import Patience
 from ramferry.transport.address import Address, UnixAddress
 
 OTHERWISE = {
@@ -62,13 +68,16 @@ class Reception:
         self.stream: list[MainStream] = []
         self.fault: RamferryError | None = None
         self.meanwhile: Callable[[], None] = lambda: None
-        """Done between the last page's arrival and SHUT."""
+        """Done between the last page's arrival and SHUT, where a stop is still heeded."""
+        self.committing: Callable[[], None] = lambda: None
+        """Done where it is too late."""
         self.seen = Seen()
         self.address = UnixAddress(str(folder / "in"))
         settings.setdefault("page_size", guest.page_size)
         made = ReceiveSettings(self.address, **settings)  # type: ignore[arg-type]
         self.taken_over = threading.Event()
         sink = MemorySink(self.ram, self._load, self.taken_over.set)
+        sink.commit = self._commit  # type: ignore[method-assign]
         self.receiver = Receiver(made, sink, self.seen)
         self._results: list[ReceiveResult] = []
         self._thread = threading.Thread(target=self._run)
@@ -76,6 +85,9 @@ class Reception:
 
     def _run(self) -> None:
         self._results.append(self.receiver.run())
+
+    def _commit(self) -> None:
+        self.committing()
 
     def _load(self, stream: MainStream) -> None:
         if self.fault is not None:
@@ -280,3 +292,142 @@ def test_a_port_probe_does_no_harm(tmp_path: Path) -> None:
     result = reception.result()
     source.close()
     assert result.completed, result.error
+
+
+def test_a_stop_is_heeded_until_the_sink_makes_it_final(tmp_path: Path) -> None:
+    script = Script(Guest())
+    reception = Reception(tmp_path, script.guest)
+    committed: list[bool] = []
+    reception.committing = lambda: committed.append(True)
+
+    def stop() -> None:
+        reception.receiver.stop("enough")
+        until(lambda: reception.receiver.error is not None)
+
+    reception.meanwhile = stop
+    source = FakeSource(reception.address, script)
+    result = reception.result()
+    source.close()
+    assert (result.completed, result.exit_code, source.status) == (False, 6, "failed")
+    assert committed == []
+    assert not reception.taken_over.is_set()
+
+
+def test_a_stop_is_too_late_once_the_sink_makes_it_final(tmp_path: Path) -> None:
+    script = Script(Guest())
+    reception = Reception(tmp_path, script.guest)
+
+    def stop() -> None:
+        reception.receiver.stop("enough")
+        heeded = threading.Event()
+        reception.receiver._loop.call(heeded.set)
+        assert heeded.wait(SETTLE)
+
+    reception.committing = stop
+    source = FakeSource(reception.address, script)
+    result = reception.result()
+    assert source.ended.wait(SETTLE)
+    source.close()
+    assert (result.completed, source.status) == (True, "completed")
+    assert reception.taken_over.is_set()
+
+
+@pytest.mark.parametrize(
+    ("fault", "sentence", "code"),
+    [
+        (HostError("the folder is gone"), "the folder is gone", 8),
+        (ValueError("odd"), r"internal error in the sink: ValueError\('odd'\)", 1),
+    ],
+)
+def test_what_cannot_be_made_final_fails_it(
+    tmp_path: Path, fault: Exception, sentence: str, code: int
+) -> None:
+    script = Script(Guest())
+    reception = Reception(tmp_path, script.guest)
+
+    def fail() -> None:
+        raise fault
+
+    reception.committing = fail
+    source = FakeSource(reception.address, script)
+    result = reception.result()
+    assert source.ended.wait(SETTLE)
+    source.close()
+    assert re.fullmatch(sentence, result.error)
+    assert (result.completed, result.exit_code, source.status) == (False, code, "failed")
+    assert not reception.taken_over.is_set()
+
+
+def test_a_source_that_is_to_keep_its_guest_is_told_nothing(tmp_path: Path) -> None:
+    script = Script(Guest())
+    reception = Reception(tmp_path, script.guest, give_back=True)
+    committed = threading.Event()
+    reception.committing = committed.set
+    source = FakeSource(reception.address, script)
+    assert committed.wait(SETTLE)
+    source.close()
+    assert (reception.result().completed, source.status) == (True, "failed")
+    assert not reception.taken_over.is_set()
+
+
+def test_a_process_that_stood_still_is_no_long_farewell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The source has not closed yet, and had no moment to do so."""
+    looks = 0
+
+    def clock() -> float:
+        nonlocal looks
+        looks += 1
+        return 300.0 * looks
+
+    monkeypatch.setattr(receiver_module, "Patience", partial(Patience, clock=clock))
+    script = Script(Guest())
+    reception = Reception(tmp_path, script.guest)
+    monkeypatch.setattr(FakeSource, "_release", lambda _: None)
+    source = FakeSource(reception.address, script)
+    assert reception.taken_over.wait(SETTLE)
+    reception.result()
+    source.close()
+    assert looks >= 5, "each look counted for a step, however late it came"
+
+
+def test_an_answer_waits_as_long_as_any_send_where_pages_come_in_pieces(tmp_path: Path) -> None:
+    """Main's short patience is for what it receives."""
+    script = Script(Guest(channels=0, mode="section"))
+    reception = Reception(tmp_path, script.guest, channels=0, threads=1, stall_timeout=7.0)
+    limits: list[bytes] = []
+
+    def look() -> None:
+        main = reception.receiver._session.sources[0]
+        for option in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
+            limits.append(main.getsockopt(socket.SOL_SOCKET, option, 16))
+
+    reception.meanwhile = look
+    source = FakeSource(reception.address, script)
+    assert reception.result().completed
+    source.close()
+    send, receive = (struct.unpack("@ll", limit) for limit in limits)
+    assert send == (7, 0)
+    assert receive < (1, 0)
+
+
+def test_a_source_that_takes_no_answer_is_a_silent_peer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def send(*_: object) -> int:
+        raise PeerTimeout("the peer takes no more bytes")
+
+    monkeypatch.setattr(receiving_main.sockets, "send_all", send)
+    script = Script(Guest())
+    reception, source = carried(tmp_path, script)
+    result = reception.result()
+    assert (result.error, result.exit_code) == ("main: the source takes no answer", 9)
+    assert source.status == "failed"
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SETTLE
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)

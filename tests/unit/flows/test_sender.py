@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 import time
@@ -18,6 +19,7 @@ from ramferry.flows.pages import MainStream
 from ramferry.flows.receiving.memory_sink import MemorySink
 from ramferry.flows.receiving.receiver import Receiver
 from ramferry.flows.receiving.reception import ReceiveSettings
+from ramferry.flows.sending import reminder
 from ramferry.flows.sending.channel import SendSettings
 from ramferry.flows.sending.precopy import Precopy
 from ramferry.flows.sending.sender import Sender
@@ -86,6 +88,8 @@ class There:
         self.tail = b""
         self.fault: RamferryError | None = None
         self.notes: list[str] = []
+        self.meanwhile: Callable[[], object] = lambda: None
+        """Done when all of the guest is here, before its source is told."""
         sink = MemorySink(self.ram, self._load)
         self.receiver = Receiver(ReceiveSettings(self.address), sink, self)
         self._results: list[ReceiveResult] = []
@@ -106,6 +110,7 @@ class There:
             raise self.fault
         self.tail = stream.tail
         self.state = decode(stream.tail)
+        self.meanwhile()
 
     def result(self) -> ReceiveResult:
         self._thread.join(DEADLINE)
@@ -125,7 +130,8 @@ class Run:
         made = SendSettings(address, **({"method": "none"} | settings))  # type: ignore[arg-type]
         self.statuses: list[str] = []
         self.error: RamferryError | None = None
-        self.sender = Sender(made, precopy, here, self._told)
+        self.notes: list[str] = []
+        self.sender = Sender(made, precopy, here, self._told, note=self.notes.append)
         self._reached = threading.Condition()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -260,6 +266,7 @@ def test_a_destination_that_refuses_leaves_the_guest_here(tmp_path: Path) -> Non
         run = Run(here, there.address, Precopy())
         run.join()
         assert isinstance(run.error, MigrationFailed)
+        assert "without an answer: it had all of the guest, and may run it" in str(run.error)
         assert run.statuses[-1] == "failed"
         assert here.paused.is_set()
         counter = here.vcpu.counter
@@ -317,6 +324,43 @@ def test_once_the_destination_may_have_the_guest_it_is_too_late(tmp_path: Path) 
         assert not run.sender.cancel("too late")
         run.join()
         assert run.error is None
+
+
+def test_no_silence_ends_it_once_the_destination_may_have_the_guest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two guests would run: the destination takes it over in the end."""
+    monkeypatch.setattr(reminder, "SECONDS", 0.2)
+    with both(tmp_path, BUSY) as (here, there):
+        told, resumed = threading.Event(), threading.Event()
+        monkeypatch.setattr(here, "resume", resumed.set)
+        there.meanwhile = lambda: told.wait(DEADLINE)
+        run = Run(here, there.address, Precopy(), stall_timeout=0.3)
+        until(lambda: bool(run.notes))
+        assert re.match(
+            r"the destination has all .* nothing for 0 s: .* stands still", run.notes[0]
+        )
+        assert not run.sender.cancel("by the test")
+        until(lambda: run.sender.progress().total_ms > 1500)
+        assert (run.statuses[-1], run.error, resumed.is_set()) == ("device", None, False)
+        told.set()
+        assert_moved(here, there, run)
+        assert not resumed.is_set()
+        assert len(run.notes) == 1
+
+
+def test_a_source_that_ends_breaks_it_off_and_runs_no_guest(tmp_path: Path) -> None:
+    with both(tmp_path, BUSY) as (here, there):
+        told = threading.Event()
+        there.meanwhile = lambda: told.wait(DEADLINE)
+        run = Run(here, there.address, Precopy())
+        run.wait("device")
+        until(lambda: there.state is not None)
+        run.sender.abandon()
+        run.join()
+        told.set()
+        assert isinstance(run.error, Cancelled)
+        assert not here.vcpu.running
 
 
 def test_a_destination_that_hangs_is_given_up(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,8 @@ from ramferry.errors import HostError, UsageError
 from ramferry.transport import safefile
 from ramferry.transport.safefile import SafeFile
 
-real_open, real_link = os.open, os.link
+real_open, real_link, real_fsync = os.open, os.link, os.fsync
+SETTLE = 10.0
 
 
 @pytest.fixture
@@ -126,3 +129,112 @@ def test_no_descriptor_stays_open(tmp_path: Path, like: os.stat_result) -> None:
     with pytest.raises(HostError), SafeFile(tmp_path / "no" / "out", replace=False, like=like):
         pass
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_the_data_and_then_the_name_are_brought_to_disk(
+    tmp_path: Path, like: os.stat_result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out"
+    synced: list[tuple[str, bool]] = []
+
+    def fsync(fd: int) -> None:
+        kind = "folder" if os.path.isdir(f"/proc/self/fd/{fd}") else "file"
+        synced.append((kind, target.exists()))
+        real_fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with SafeFile(target, replace=False, like=like) as safe:
+        os.write(safe.fd, b"data")
+        safe.commit()
+        assert safe.committed
+    assert synced == [("file", False), ("folder", True)]
+
+
+@pytest.mark.parametrize(("number", "there"), [(errno.EIO, False), (errno.EINVAL, True)])
+def test_a_name_that_may_be_lost_is_taken_away(
+    tmp_path: Path,
+    like: os.stat_result,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    there: bool,
+) -> None:
+    """But there are file systems that know no fsync of a folder."""
+
+    def fsync(fd: int) -> None:
+        if os.path.isdir(f"/proc/self/fd/{fd}"):
+            raise OSError(number, os.strerror(number))
+        real_fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with SafeFile(tmp_path / "out", replace=False, like=like) as safe:
+        if there:
+            safe.commit()
+        else:
+            with pytest.raises(HostError, match="cannot write"):
+                safe.commit()
+        assert safe.committed is there
+    assert names(tmp_path) == (["input", "out"] if there else ["input"])
+
+
+class Sleeper:
+    """Stands in for a call that takes long; it goes on when it is let."""
+
+    def __init__(self, real: Callable[..., None], takes: Callable[..., bool]) -> None:
+        self.begun, self.let = threading.Event(), threading.Event()
+        self._real, self._takes = real, takes
+
+    def __call__(self, *arguments: int) -> None:
+        if self._takes(*arguments):
+            self.begun.set()
+            assert self.let.wait(SETTLE)
+        self._real(*arguments)
+
+
+def in_thread(work: Callable[[], None]) -> tuple[threading.Thread, list[BaseException]]:
+    caught: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, caught
+
+
+def test_a_file_that_is_left_while_it_goes_to_disk_gets_no_name(
+    tmp_path: Path, like: os.stat_result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is a descriptor closed under the thread that uses it: its number might be another's."""
+    fsync = Sleeper(real_fsync, lambda _: True)
+    monkeypatch.setattr(os, "fsync", fsync)
+    with SafeFile(tmp_path / "out", replace=True, like=like) as safe:
+        fd = safe.fd
+        thread, caught = in_thread(safe.commit)
+        assert fsync.begun.wait(SETTLE)
+    os.fstat(fd)  # still open
+    fsync.let.set()
+    thread.join(SETTLE)
+    assert [str(error) for error in caught] == [f"cannot write {tmp_path / 'out'}: it was given up"]
+    assert (names(tmp_path), safe.fd, safe.committed) == (["input"], -1, False)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fd)
+    with pytest.raises(HostError, match="given up"), safe.using():
+        pass
+
+
+def test_whoever_leaves_while_it_gets_its_name_knows_that_it_has_it(
+    tmp_path: Path, like: os.stat_result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync = Sleeper(real_fsync, lambda fd: os.path.isdir(f"/proc/self/fd/{fd}"))
+    monkeypatch.setattr(os, "fsync", fsync)
+    with SafeFile(tmp_path / "out", replace=False, like=like) as safe:
+        thread, caught = in_thread(safe.commit)
+        assert fsync.begun.wait(SETTLE)
+        threading.Timer(0.05, fsync.let.set).start()
+    assert safe.committed
+    assert names(tmp_path) == ["input", "out"]
+    thread.join(SETTLE)
+    assert caught == []

@@ -23,12 +23,20 @@ _ZERO_RUN = 1 << 16
 
 
 def replay(
-    archive: Archive, outgoing: Outgoing, progress: Callable[[], None], *, framed: bool = False
+    archive: Archive,
+    outgoing: Outgoing,
+    progress: Callable[[], None],
+    waiting: Callable[[], None],
+    *,
+    framed: bool = False,
 ) -> None:
     """Send everything; returns when the destination has taken the guest over.
 
     :param outgoing: not yet open.
-    :param progress: called now and then, in this thread; what it raises ends the migration.
+    :param progress: called now and then, in this thread; what it raises ends the migration, and the
+        destination cannot start the guest.
+    :param waiting: likewise, in place of ``progress``, from the moment before the tail's first byte
+        on: after its first call the destination may start the guest at any moment.
     :param framed: send the chunks as they are, by method zstd; else inflate them for ``none``.
     :raise CorruptDataError: the file is damaged; nothing was started.
     :raise MigrationFailed: the destination refused the guest.
@@ -45,8 +53,7 @@ def replay(
         _end_section(outgoing, ram, mode)
         outgoing.main(archive.stream.between + section(SectionType.END, ram))
         _end_section(outgoing, ram, mode, synced=False)
-        outgoing.main(archive.stream.tail)
-        refusal = outgoing.answer(60.0, progress)
+        refusal = outgoing.hand_over(archive.stream.tail, waiting)
     except RamferryError as error:
         outgoing.abort(error)
         raise

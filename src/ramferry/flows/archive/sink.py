@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from ramferry.codec import name_backends
 from ramferry.codec.base import Buffer
-from ramferry.errors import HostError, RamferryError
+from ramferry.errors import HostError, MigrationFailed, RamferryError
 from ramferry.flows.archive.coder import ChunkEncoder
 from ramferry.flows.archive.format import (
     CHUNK,
@@ -38,14 +39,25 @@ class ArchiveSink:
     Copies of pages that a later round sent again stay in the file, and the index passes over them.
     """
 
-    def __init__(self, file: SafeFile, method: str, level: int | None) -> None:
-        """:param file: entered by the caller, who leaves it when the migration has ended.
+    def __init__(
+        self,
+        file: SafeFile,
+        method: str,
+        level: int | None,
+        *,
+        may_leave_out: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        """
+        :param file: entered by the caller, who leaves it when the migration has ended.
+        :param may_leave_out: whether a source may rightly send not all pages of a block, by its
+            name: nobody uses the others, which are taken for zero.
         :raise UsageError: there is no such method, or it has no such level.
         """
         ChunkEncoder(method, level, 4096)
         self._file = file
         self._method = method
         self._level = level
+        self._may_leave_out = may_leave_out
         self._lock = threading.Lock()
         self._end = 0
         self._head: StreamHead
@@ -110,10 +122,12 @@ class ArchiveSink:
             self._newest[self._numbers[pages.block]][numbers] = _ZERO
 
     def finish(self, stream: MainStream) -> None:
-        """Write what is left, bring all to disk, and give the file its name.
+        """Write what is left, and bring all to disk.
 
+        :raise MigrationFailed: the source left pages out.
         :raise HostError: the disk is full.
         """
+        self._refuse_holes()
         parts = {
             "head": self._part(stream.head),
             "between": self._part(stream.between),
@@ -126,13 +140,40 @@ class ArchiveSink:
         directory = pack_directory(self._directory(stream, parts))
         offset = self._end
         self._write([directory, pack_footer(offset, directory)])
-        self._file.commit()
+        self._file.bring_to_disk()
+
+    def commit(self) -> None:
+        """Give the file its name.
+
+        :raise UsageError: something has it by now.
+        :raise HostError: the folder may not be written.
+        """
+        self._file.give_name()
 
     def taken_over(self) -> None:
         """The file is complete already."""
 
     def abort(self, error: RamferryError) -> None:
         """The file has no name; its owner discards it."""
+
+    def _refuse_holes(self) -> None:
+        """Every page of every block came, or this is not the guest's memory.
+
+        Pages of blocks that their source may leave out, because nobody uses them, are zero.
+
+        :raise MigrationFailed: naming the first block with a page that did not come.
+        """
+        for block, newest in zip(self._head.blocks, self._newest, strict=True):
+            missing = newest == 0
+            if not (count := int(np.count_nonzero(missing))):
+                continue
+            if not self._may_leave_out(block.name):
+                first = int(missing.argmax()) * self._head.page_size
+                raise MigrationFailed(
+                    f"the QEMU left out {count} of the {len(newest)} pages of RAM block "
+                    f"{block.name!r}, the first at {first:#x}"
+                )
+            newest[missing] = _ZERO
 
     def _directory(self, stream: MainStream, parts: dict[str, Part]) -> Directory:
         head = self._head
@@ -182,16 +223,17 @@ class ArchiveSink:
 
     def _write_at(self, parts: list[Buffer], offset: int) -> None:
         left = [memoryview(part) for part in parts if len(part)]
-        try:
-            while left:
-                done = os.pwritev(self._file.fd, left[:1024], offset)
-                offset += done
-                while left and done >= len(left[0]):
-                    done -= len(left.pop(0))
-                if done:
-                    left[0] = left[0][done:]
-        except OSError as error:
-            raise HostError(f"cannot write the file: {error.strerror}") from error
+        with self._file.using() as fd:
+            try:
+                while left:
+                    done = os.pwritev(fd, left[:1024], offset)
+                    offset += done
+                    while left and done >= len(left[0]):
+                        done -= len(left.pop(0))
+                    if done:
+                        left[0] = left[0][done:]
+            except OSError as error:
+                raise HostError(f"cannot write the file: {error.strerror}") from error
 
 
 class _Channel:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from typing import Final
 
 from ramferry.codec.base import PACKET_BYTES
 from ramferry.errors import MigrationFailed, PeerTimeout, RemoteProtocolError
-from ramferry.flows.migration import Phase
 from ramferry.flows.pages import StreamHead
 from ramferry.flows.receiving.main_pages import Direct, MainPages, Spread
 from ramferry.flows.receiving.reception import Reception
@@ -70,10 +70,11 @@ class ReceivingMain:
         finally:
             if self._pages is not None:
                 self._pages.close()
-        session = self._session
-        session.searching = False
-        session.sink.finish(self._verbatim.ended())
-        if session.advance(Phase.CONFIRMED):
+        self._session.searching = False
+        self._session.take_over(self._verbatim.ended())
+        if self._session.settings.give_back:
+            self._until_source_ends()
+        else:
             self._confirm()
 
     def _take_stream(self) -> None:
@@ -96,6 +97,13 @@ class ReceivingMain:
             begun = self._parser.position - self._pages_end
         if self._pages is not None:
             self._pages.settle()
+
+    def _until_source_ends(self) -> None:
+        """It keeps its guest; nothing of what it still says matters."""
+        buffer = memoryview(bytearray(_CHUNK))
+        with suppress(MigrationFailed):
+            while self._receive(buffer, 0):
+                continue
 
     def _confirm(self) -> None:
         try:
@@ -226,3 +234,5 @@ class ReceivingMain:
             sockets.send_all(self._source, [message])
         except OSError as error:
             raise MigrationFailed(f"main: the source broke the connection: {error}") from error
+        except PeerTimeout:
+            raise PeerTimeout("main: the source takes no answer") from None

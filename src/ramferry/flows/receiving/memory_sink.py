@@ -87,6 +87,9 @@ class MemorySink:
         """Load the device state."""
         self._load_state(stream)
 
+    def commit(self) -> None:
+        """Nothing is left to do: all of it is in memory."""
+
     def taken_over(self) -> None:
         """Whoever waits for that may let the guest run."""
         self._taken_over()

@@ -24,6 +24,7 @@ from ramferry.flows.roster import Roster
 from ramferry.flows.stall import StallWatch
 from ramferry.flows.waiting import WaitingChannels
 from ramferry.metrics import ReceiveResult
+from ramferry.patience import Patience
 from ramferry.transport import sockets
 
 _STEP: Final = 0.25
@@ -65,8 +66,16 @@ class Receiver:
         return self._result()
 
     def stop(self, reason: str) -> None:
-        """Cancel; safe from any thread and signal handler. Too late once the sink has it all."""
+        """Cancel; safe from any thread and signal handler.
+
+        Too late once the sink makes it final: the migration completes, as the result says.
+        """
         self._loop.call(partial(self._session.fail, Cancelled(f"cancelled: {reason}")))
+
+    @property
+    def error(self) -> RamferryError | None:
+        """Why it ended early; None where it did not, or has not ended."""
+        return self._session.error
 
     # --- arrivals
 
@@ -84,7 +93,8 @@ class Receiver:
         self._begun = True
         self._session.sources.append(arrival.sock)
         settings = self._settings
-        sockets.tune(arrival.sock, PATIENCE if settings.threads else settings.stall_timeout)
+        piece = PATIENCE if settings.threads else None
+        sockets.tune(arrival.sock, settings.stall_timeout, piece=piece)
         main = ReceivingMain(self._session, arrival.sock, arrival.first)
         self._session.start("main", main.run)
         for channel in self._waiting.take():
@@ -112,14 +122,15 @@ class Receiver:
         """Watch until the migration has ended, and the source has heard of a good end."""
         session = self._session
         watch, governor = StallWatch(session), session.governor()
-        confirmed, next_look = 0.0, 0.0
+        farewell: Patience | None = None
+        next_look = 0.0
         while session.running() and not session.over.is_set():
             gathering = session.phase is Phase.GATHERING
-            self._loop.step(0.02 if gathering or confirmed else _STEP)
+            self._loop.step(0.02 if gathering or farewell else _STEP)
             gather(session, self._lobby, self._roster)
             if session.phase is Phase.CONFIRMED:
-                confirmed = confirmed or time.monotonic()
-                if time.monotonic() - confirmed > _FAREWELL:
+                farewell = farewell or Patience(_FAREWELL)
+                if farewell.over:
                     return
             if time.monotonic() >= next_look:
                 next_look = time.monotonic() + _STEP
@@ -132,7 +143,8 @@ class Receiver:
         if session.phase is Phase.CONFIRMED:
             session.part()
         else:
-            session.fail(MigrationFailed("every connection ended early"))
+            # also where a fault of ours left it sealed: the source was told nothing
+            session.fail(MigrationFailed("every connection ended early"), final=True)
             session.tear_down()
         session.close()
         self._lobby.close()

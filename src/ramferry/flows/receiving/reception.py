@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ramferry.errors import MigrationFailed
-from ramferry.flows.migration import Migration
-from ramferry.flows.pages import Sink
+from ramferry.errors import MigrationFailed, RamferryError
+from ramferry.flows.gate import Unwind
+from ramferry.flows.migration import Migration, Phase
+from ramferry.flows.pages import MainStream, Sink
 from ramferry.flows.throttle import BufferGovernor
 from ramferry.qatzip.accelerator import AUTO
 from ramferry.transport.address import Address
@@ -30,6 +31,9 @@ class ReceiveSettings:
     """One of ``ramferry.qatzip.ACCELERATORS``."""
     stall_timeout: float = 60.0
     """Seconds after which a source that stopped in the middle of something is given up."""
+    give_back: bool = False
+    """Whether the source is to keep its guest once the sink has it, too: it is told nothing, and
+    has to end the migration by itself."""
     switchover_ack: bool = False
     """Whether the source has the switchover-ack capability on: it then waits for one, and fails on
     one that it did not ask for (machine types from 11.1 on)."""
@@ -54,6 +58,27 @@ class Reception(Migration):
         self.machine = ""
         self.searching = False
         """Main is behind ram's END, and the end of the stream has not come."""
+
+    def take_over(self, stream: MainStream) -> None:
+        """Have the sink finish and make it final; the migration is CONFIRMED when this returns.
+
+        A stop is heeded up to the moment at which the sink begins to make it final, so that it
+        leaves nothing behind; from then on it is too late.
+
+        :raise Unwind: the migration has failed, before or now.
+        """
+        self.sink.finish(stream)
+        if not self.advance(Phase.SEALED):
+            raise Unwind
+        try:
+            self.sink.commit()
+        except RamferryError as error:
+            self.fail(error, final=True)
+            raise Unwind from error
+        except Exception as error:
+            self.fail(RamferryError(f"internal error in the sink: {error!r}"), final=True)
+            raise Unwind from error
+        self.advance(Phase.CONFIRMED)
 
     def governor(self) -> BufferGovernor:
         """What sizes the channels' buffers by the rate at which the source sends."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterable
 from typing import Final, Self
 
@@ -27,6 +26,8 @@ from ramferry.wire.return_path import ReturnPathParser, Shut
 _LOOK: Final = 0.05
 """Seconds between two looks at the rate while batches are sent."""
 
+_PIECE: Final = 0.1
+"""Seconds between two looks while the destination takes the last bytes, and has yet to answer."""
 _UNREACHABLE: Final = frozenset(
     {errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN}
 )
@@ -50,6 +51,8 @@ class Outgoing:
         self._main: socket.socket | None = None
         self._main_tally = self.tally.channel("main")
         self._shut: Shut | None = None
+        self._sealed = False
+        """What lets the destination start the guest is on its way."""
         self._answered = threading.Event()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
@@ -117,22 +120,44 @@ class Outgoing:
         self.main(mark)
         self.rounds += 1
 
-    def answer(self, timeout: float, waiting: Callable[[], None] = lambda: None) -> int:
-        """Wait for the destination's SHUT; its error, 0 where it took the guest over.
+    def hand_over(self, tail: bytes, waiting: Callable[[], None] = lambda: None) -> int:
+        """Send the rest, with which the destination may start the guest, and wait for its SHUT.
 
-        :param waiting: called now and then; what it raises ends the wait.
-        :raise PeerTimeout: it did not come.
-        :raise RamferryError: the migration has failed.
+        From the first of these bytes on only the destination knows whether its guest runs. So no
+        silence ends this, and no nonsense that it says: only SHUT, and the end of main, which TCP's
+        keepalive notices, too (25 s).
+
+        :param waiting: called before the first byte, and then now and again; what it raises ends
+            the wait.
+        :return: SHUT's error, 0 where the destination took the guest over.
+        :raise RamferryError: main ended; nobody knows whether the guest runs there.
         """
-        deadline = time.monotonic() + timeout
-        while not self._answered.wait(0.1):
+        self.check()
+        waiting()
+        self._sealed = True
+        self._send_patiently(tail, waiting)
+        while not self._answered.wait(_PIECE):
             waiting()
-            if time.monotonic() > deadline:
-                raise PeerTimeout("the destination does not say whether it has taken the guest")
         if self._shut is None:
             self.check()
-            raise MigrationFailed("the destination closed the main channel without an answer")
+            raise MigrationFailed(self._closed())
         return self._shut.error
+
+    def _send_patiently(self, data: bytes, waiting: Callable[[], None]) -> None:
+        assert self._main is not None
+        sockets.tune(self._main, _PIECE)
+        left = memoryview(data)
+        while left and not self._answered.is_set():
+            try:
+                sent = self._main.send(left)
+            except BlockingIOError:  # silence is no end
+                sent = 0
+            except OSError as error:
+                self.abort(MigrationFailed(f"main: the destination takes no more: {error}"))
+                self.check()
+            self._main_tally.bytes_out += sent
+            left = left[sent:]
+            waiting()
 
     def check(self) -> None:
         """:raise RamferryError: the migration has failed; the first cause."""
@@ -207,10 +232,23 @@ class Outgoing:
                         self._shut = event
                         self._answered.set()
         except RemoteProtocolError as error:
-            self.abort(error)
+            self._end_of_sense(error)
         if self._shut is None:
-            self.abort(MigrationFailed("the destination closed the main channel: see its log"))
+            self.abort(MigrationFailed(self._closed()))
         self._answered.set()
+
+    def _end_of_sense(self, error: RemoteProtocolError) -> None:
+        """The destination says what cannot be: that ends it, but not where the guest may run."""
+        assert self._main is not None
+        if self._sealed:
+            while self._receive(self._main):
+                continue
+        self.abort(error)
+
+    def _closed(self) -> str:
+        if not self._sealed:
+            return "the destination closed the main channel: see its log"
+        return "the destination closed the main channel without an answer"
 
     def _receive(self, sock: socket.socket) -> bytes:
         while True:

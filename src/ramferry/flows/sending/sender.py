@@ -3,7 +3,7 @@
 Its stream is a QEMU's of machine types from 10.0 on: header, configuration, block list, rounds
 with a MULTIFD_FLUSH each, SWITCHOVER_START, the device section, end, VM description; zero pages
 travel in packets. Only the destination's SHUT ends it well: before that, every fault leaves the
-guest here.
+guest here. Once the device state is on its way no silence is a fault, only the end of main.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from ramferry.flows.sending.batches import all_pages, count, ram_batches
 from ramferry.flows.sending.channel import SendSettings
 from ramferry.flows.sending.outgoing import Outgoing
 from ramferry.flows.sending.precopy import Precopy, Rounds
+from ramferry.flows.sending.reminder import Reminder
 from ramferry.memory.dirty import DirtyTracker
 from ramferry.memory.ram import Ram
 from ramferry.metrics import SendProgress
@@ -43,6 +44,13 @@ Status = Literal[
 
 RAM_SECTION: Final = 2
 """Ram's section id, as on most QEMUs; any other would do."""
+_SILENT: Final = (
+    "the destination has all of the guest and has said nothing for {seconds:.0f} s: the guest "
+    "stands still here; if the destination is dead, end it, and the guest goes on here"
+)
+_ONLY_THERE: Final = (
+    ": it had all of the guest, and may run it all the same: look there before both run"
+)
 _OPEN_RETURN_PATH: Final = 1
 _PING: Final = 2
 _SWITCHOVER_START: Final = 11
@@ -81,10 +89,12 @@ class Sender:
         guest: SendingGuest,
         on_status: Callable[[Status], None],
         on_pass: Callable[[int], None] = lambda _: None,
+        note: Callable[[str], None] = lambda _: None,
     ) -> None:
         """
         :param on_status: told each status in the thread of ``run``.
         :param on_pass: told the number of each pass over the dirty pages, likewise, from 1.
+        :param note: told what a person should know, likewise.
         :raise UsageError: there is no such method, or it has no such level.
         """
         self._settings = settings
@@ -92,6 +102,7 @@ class Sender:
         self._guest = guest
         self._on_status = on_status
         self._on_pass = on_pass
+        self._note = note
         self.error = ""
         """Why it failed or was cancelled."""
         self._outgoing = Outgoing(settings)
@@ -104,6 +115,7 @@ class Sender:
         self._lock = threading.Lock()
         self._sealed = False
         """The tail is on its way: only the destination knows whether its guest runs."""
+        self._abandoned = False
 
     def run(self) -> None:
         """Carry the guest over, or leave it running here.
@@ -129,6 +141,12 @@ class Sender:
             self._outgoing.abort(Cancelled(reason))
             self._proceed.set()
             return True
+
+    def abandon(self) -> None:
+        """The guest's process ends: break the migration off, wherever it is; nothing runs here."""
+        self._abandoned = True
+        self._outgoing.abort(Cancelled("the source's process ended"))
+        self._proceed.set()
 
     def proceed(self) -> None:
         """Go on from "pre-switchover"."""
@@ -220,8 +238,10 @@ class Sender:
         with self._lock:
             self._outgoing.check()
             self._sealed = True
-        self._outgoing.main(state)
-        refusal = self._outgoing.answer(self._settings.stall_timeout, self._outgoing.check)
+        try:
+            refusal = self._outgoing.hand_over(state, Reminder(self._note, _SILENT).look)
+        except RamferryError as error:
+            raise error.reworded(f"{error}{_ONLY_THERE}") from error
         if refusal:
             raise MigrationFailed(f"the destination refused the guest (SHUT with error {refusal})")
         # what is cleared away afterwards no guest waits for, nor does QEMU count it
@@ -253,7 +273,7 @@ class Sender:
         if cancelled:
             self._to("cancelling")
         self._outgoing.abort(error)
-        if self._stopped:
+        if self._stopped and not self._abandoned:
             self._guest.resume()
         self._to("cancelled" if cancelled else "failed")
 

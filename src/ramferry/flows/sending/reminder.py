@@ -1,0 +1,33 @@
+"""A person is told once where a far end lets us wait, and nothing but it can end the wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from ramferry.patience import Patience
+
+SECONDS: Final = 10.0
+"""An answer takes 0.1 s as a rule."""
+
+
+class Reminder:
+    """Looked at while somebody waits."""
+
+    def __init__(
+        self, note: Callable[[str], None], sentence: str, patience: Patience | None = None
+    ) -> None:
+        """
+        :param sentence: with ``{seconds}`` for how long it has been.
+        :param patience: until it is said; ``SECONDS`` where None.
+        """
+        self._note = note
+        self._sentence = sentence
+        self._patience = patience or Patience(SECONDS)
+        self._said = False
+
+    def look(self) -> None:
+        """Say it, when it is time."""
+        if not self._said and self._patience.over:
+            self._said = True
+            self._note(self._sentence.format(seconds=self._patience.seconds))
