@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from ramferry.flows import lobby as lobby_module
 from ramferry.flows.lobby import Lobby, MainArrival, MultifdArrival
 from ramferry.flows.loop import Loop
-from ramferry.transport import budget, sockets
+from ramferry.transport import budget
 from ramferry.transport.address import TcpAddress, UnixAddress
+from ramferry.transport.listening import Listener
 from ramferry.wire.packets import Initial
 
 SETTLE = 5.0
@@ -29,7 +30,7 @@ class Room:
         self.arrivals: list[MainArrival | MultifdArrival] = []
         self.notes: list[str] = []
         self.loop = Loop()
-        self.listener = sockets.listen(UnixAddress(str(path)))
+        self.listener = Listener(UnixAddress(str(path)))
         self.lobby = Lobby(self.loop, self.listener, self.arrivals.append, self.notes.append)
         self._path = str(path)
         self._callers: list[socket.socket] = []
@@ -167,9 +168,9 @@ def test_the_end_turns_everybody_out(room: Room) -> None:
 
 def test_the_window_of_a_tcp_caller_starts_small_and_can_grow_on_a_long_link() -> None:
     loop, arrivals = Loop(), list[MainArrival | MultifdArrival]()
-    listener = sockets.listen(TcpAddress("127.0.0.1", 0))
+    listener = Listener(TcpAddress("127.0.0.1", 0))
     lobby = Lobby(loop, listener, arrivals.append, pytest.fail)
-    with socket.create_connection(listener.getsockname()) as caller:
+    with socket.create_connection(listener.first.getsockname()) as caller:
         caller.sendall(INITIAL.encode())
         deadline = time.monotonic() + SETTLE
         while not arrivals:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import socket
 import struct
@@ -16,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ramferry.errors import HostError, PeerTimeout, PeerUnreachable
+from ramferry.errors import PeerTimeout, PeerUnreachable
 from ramferry.transport import sockets
 from ramferry.transport.address import Address, TcpAddress, UnixAddress
 
@@ -355,107 +354,13 @@ def test_every_end_may_come_twice_and_on_a_closed_peer(pair: Pair) -> None:
         end(near)
 
 
-# --- listening and connecting
+# --- connecting
 
 
 def stale_socket(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
         dead.listen()
-
-
-def test_a_stale_unix_socket_is_replaced(tmp_path: Path) -> None:
-    path = tmp_path / "relay.sock"
-    stale_socket(path)
-    address = UnixAddress(str(path))
-    with sockets.listen(address) as listener, sockets.connect(address):
-        assert sockets.local_address(listener) == address
-        listener.accept()[0].close()
-
-
-def test_a_live_unix_socket_is_left_alone_and_not_even_connected_to(tmp_path: Path) -> None:
-    # a connection that closes at once would end a QEMU that waits there for its migration
-    path = tmp_path / "relay.sock"
-    address = UnixAddress(str(path))
-    with sockets.listen(address) as listener:
-        with pytest.raises(HostError, match=f"cannot listen on unix:{path}: another process"):
-            sockets.listen(address)
-        with pytest.raises(BlockingIOError):
-            listener.accept()
-        sockets.connect(address).close()
-
-
-def test_a_live_unix_socket_under_another_name_is_left_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with (
-        sockets.listen(UnixAddress("relay.sock")) as listener,
-        pytest.raises(HostError, match="another process listens there"),
-    ):
-        sockets.listen(UnixAddress(str(tmp_path / "relay.sock")))
-    listener.close()
-    assert (tmp_path / "relay.sock").is_socket()
-
-
-@pytest.mark.parametrize("kind", ["file", "folder"])
-def test_a_path_that_is_no_socket_is_refused_and_kept(tmp_path: Path, kind: str) -> None:
-    path = tmp_path / "precious"
-    if kind == "file":
-        path.write_text("kept")
-    else:
-        path.mkdir()
-    with pytest.raises(HostError, match="the path exists and is not a socket"):
-        sockets.listen(UnixAddress(str(path)))
-    assert path.exists()
-    assert kind == "folder" or path.read_text() == "kept"
-
-
-def test_a_folder_that_does_not_exist_is_a_host_error(tmp_path: Path) -> None:
-    with pytest.raises(HostError, match="No such file or directory"):
-        sockets.listen(UnixAddress(str(tmp_path / "nowhere" / "relay.sock")))
-
-
-def test_a_port_in_use_is_a_host_error() -> None:
-    with sockets.listen(TcpAddress("127.0.0.1", 0)) as listener:
-        taken = sockets.local_address(listener)
-        with pytest.raises(HostError, match=f"cannot listen on {taken}: Address already in use"):
-            sockets.listen(taken)
-
-
-def test_a_refused_listener_leaves_no_descriptor() -> None:
-    with sockets.listen(TcpAddress("127.0.0.1", 0)) as listener:
-        gc.collect()
-        before = len(os.listdir("/proc/self/fd"))
-        with pytest.raises(HostError):
-            sockets.listen(sockets.local_address(listener))
-        assert len(os.listdir("/proc/self/fd")) == before
-
-
-def test_a_host_that_has_no_address_is_named() -> None:
-    with pytest.raises(HostError, match=r"no-such-host\.invalid"):
-        sockets.listen(TcpAddress("no-such-host.invalid", 0))
-    with pytest.raises(PeerUnreachable, match=r"no-such-host\.invalid"):
-        sockets.connect(TcpAddress("no-such-host.invalid", 1))
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_a_listener_accepts_where_it_says_that_it_listens(host: str) -> None:
-    if host == "::1" and not Path("/proc/net/if_inet6").exists():
-        pytest.skip("this host has no IPv6")
-    with sockets.listen(TcpAddress(host, 0)) as listener:
-        address = sockets.local_address(listener)
-        assert isinstance(address, TcpAddress)
-        assert address.port
-        with sockets.connect(address) as sock:
-            assert sock.getpeername()[1] == address.port
-
-
-def test_a_listener_without_a_host_accepts_from_everywhere() -> None:
-    with sockets.listen(TcpAddress("", 0)) as listener:
-        address = sockets.local_address(listener)
-        assert isinstance(address, TcpAddress)
-        sockets.connect(TcpAddress("", address.port)).close()
 
 
 def test_nobody_at_an_address_is_peer_unreachable(tmp_path: Path) -> None:
