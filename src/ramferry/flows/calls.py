@@ -10,7 +10,8 @@ its channels are connected, is then accepted behind them.
 Whether a peer that closed its connection can be seen to have done so depends on the window: its
 FIN travels behind its data. A channel that came before its main has sent an initial packet and at
 most a SYNC; where no more than that is unread, the window is open and a FIN would be here. One
-with more unread has sent pages, which its source does only after main's first bytes.
+with more unread has sent pages, which its source does after main's first bytes: such a channel is
+left over unless its last bytes came after main's first (the kernel knows when).
 """
 
 from __future__ import annotations

@@ -73,8 +73,6 @@ class Relay:
         self._roster = Roster(settings.channels)
         self._stopping = False
         self._pss = 0
-        self._main = Call(0, "")
-        """Who made the main connection of the migration under way."""
         self._waiting = WaitingChannels(self._loop, observer.note, self._departed)
         self._lobby = Lobby(
             self._loop, self._listener, self._arrived, observer.note, self._departed
@@ -145,8 +143,8 @@ class Relay:
 
     def _begin(self, arrival: MainArrival) -> None:
         session = self._enter(arrival.sock, arrival.call)
-        early = self._waiting.take(arrival.call, self._lobby.silent)
-        gathering.miss(session, self._waiting.gone(arrival.call))
+        early = self._waiting.take(self._lobby.silent)
+        gathering.miss(session, self._waiting.gone())
         if not session.over.is_set():
             sockets.tune(arrival.sock, self._settings.stall_timeout)
             main = MainChannel(session, arrival.sock, arrival.first)
@@ -157,7 +155,8 @@ class Relay:
     def _enter(self, main: socket.socket, call: Call) -> Session:
         """A migration begins."""
         session = Session(self._settings, self._observer.note, self._loop.wake)
-        self._session, self._main = session, call
+        self._session = session
+        self._waiting.begin(call, sockets.heard_at(main))
         self._roster = Roster(self._settings.channels)
         session.sources.append(main)
         return session
@@ -168,7 +167,7 @@ class Relay:
         if session is not None:
             self._waiting.remember(departure)
             if not session.gathered.is_set():
-                gathering.miss(session, self._waiting.gone(self._main))
+                gathering.miss(session, self._waiting.gone())
             return
         main = mother(call, self._lobby.silent) if departure.channel else None
         if main is None:
@@ -178,17 +177,17 @@ class Relay:
         gathering.miss(self._enter(self._lobby.take(main), main), [departure])
 
     def _take_waiting(self, session: Session) -> None:
-        for channel in self._waiting.take(self._main, self._lobby.silent):
+        for channel in self._waiting.take(self._lobby.silent):
             self._add_channel(session, channel)
 
     def _take_early(self, session: Session) -> None:
         ids = self._roster.ids
-        for channel in self._waiting.take_early(self._main, self._lobby.silent, ids):
+        for channel in self._waiting.take_early(self._lobby.silent, ids):
             self._add_channel(session, channel)
 
     def _add_channel(self, session: Session, arrival: MultifdArrival) -> None:
         advice = ": pass --channels"
-        if not gathering.admit(session, self._roster, arrival, self._main, advice):
+        if not gathering.admit(session, self._roster, arrival, self._waiting.main, advice):
             return
         sockets.tune(arrival.sock, self._settings.stall_timeout)
         channel = MultifdChannel(session, arrival.sock, arrival.initial, self._watch)

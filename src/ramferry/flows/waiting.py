@@ -27,6 +27,9 @@ FULL: Final = 5.0
 main's first bytes are less than a lost segment behind them."""
 MOST_IN_ALL: Final = 2 * MAX_CHANNELS
 _REMEMBERED: Final = 256
+_OVERTAKING: Final = 0.02
+"""Seconds that a channel's pages may be on the way before main's first bytes, which were sent
+before them; the kernel counts in steps of up to 10 ms."""
 
 
 class WaitingChannels:
@@ -48,6 +51,9 @@ class WaitingChannels:
         self._arrivals: dict[MultifdArrival, float] = {}
         """Since when they wait, oldest first."""
         self._full_since: dict[MultifdArrival, float] = {}
+        self.main = Call(0, "")
+        """Who made the main connection of the migration under way, or of the last one."""
+        self._heard = 0.0
         self._gone: deque[Departure] = deque(maxlen=_REMEMBERED)
         self._ended_at = 0
 
@@ -69,35 +75,37 @@ class WaitingChannels:
         self._arrivals[arrival] = self._running.spent
         self._loop.add(arrival.sock.fileno(), HUNG_UP, partial(self._hung_up, arrival))
 
-    def take(self, main: Call, silent: Sequence[Call]) -> list[MultifdArrival]:
-        """Hand over those that were accepted after ``main``, which has come.
+    def begin(self, main: Call, heard: float) -> None:
+        """A main has come, whose channels are wanted from now on.
 
-        One that its peer has closed this moment goes with them: it ends the migration.
+        :param heard: when its last bytes came, as ``sockets.heard_at`` has it.
+        """
+        self.main = main
+        self._heard = heard
+
+    def take(self, silent: Sequence[Call]) -> list[MultifdArrival]:
+        """Hand over those that were accepted after main.
+
+        One that its peer has closed this moment goes with them: it ends the migration. Called when
+        main has spoken, and again for each channel that comes while it gathers.
 
         :param silent: connections that may still become a main.
         """
-        followers = [one for one in self._arrivals if may_follow(one.call, main, silent)]
+        followers = [one for one in self._arrivals if may_follow(one.call, self.main, silent)]
         for arrival in followers:
             self._forget(arrival)
         return followers
 
-    def take_early(
-        self, main: Call, silent: Sequence[Call], ids: Container[int]
-    ) -> list[MultifdArrival]:
-        """Hand over those that were accepted before ``main`` and can be its own all the same.
+    def take_early(self, silent: Sequence[Call], ids: Container[int]) -> list[MultifdArrival]:
+        """Hand over those that were accepted before main and are its own all the same.
 
-        Called when ``main`` stands before its first mark and has all the others. What is left over
-        from an earlier migration is turned out.
+        Called when main stands before its first mark and has all the others; what comes from where
+        main came, and is not its own, is turned out.
 
         :param ids: of the channels that it has.
         """
-
-        def suspect(call: Call) -> bool:
-            own = call.number < main.number and call.origin == main.origin
-            return own and mother(call, silent) is None
-
         taken: dict[int, MultifdArrival] = {}
-        for arrival in [one for one in self._arrivals if suspect(one.call)]:
+        for arrival in self._suspects(silent):
             channel = arrival.initial.channel_id
             if hung_up(arrival.sock.fileno()):
                 self._hung_up(arrival)
@@ -112,12 +120,12 @@ class WaitingChannels:
         """Keep in mind that one left before its main spoke."""
         self._gone.append(departure)
 
-    def gone(self, main: Call) -> list[Departure]:
-        """Who left since ``main`` was accepted, and was made by the same."""
+    def gone(self) -> list[Departure]:
+        """Who left since main was accepted, and was made by the same."""
         return [
             one
             for one in self._gone
-            if one.call.number > main.number and one.call.origin == main.origin
+            if one.call.number > self.main.number and one.call.origin == self.main.origin
         ]
 
     def ended(self, accepted: int) -> None:
@@ -142,9 +150,22 @@ class WaitingChannels:
             self._forget(arrival)
             arrival.sock.close()
 
+    def _suspects(self, silent: Sequence[Call]) -> list[MultifdArrival]:
+        """Those that were accepted before main from where it came, and have no other main."""
+        return [
+            one
+            for one in self._arrivals
+            if one.call.number < self.main.number
+            and one.call.origin == self.main.origin
+            and mother(one.call, silent) is None
+        ]
+
     def _outlived(self, arrival: MultifdArrival) -> bool:
-        """Whether its migration is over, or could be: its end may lie behind what is unread."""
-        return arrival.call.number < self._ended_at or _may_be_closed(arrival.sock)
+        """Whether its migration is over, or could be: pages came before main, and none since."""
+        if arrival.call.number < self._ended_at:
+            return True
+        before = sockets.heard_at(arrival.sock) < self._heard - _OVERTAKING
+        return before and _may_be_closed(arrival.sock)
 
     def _hung_up(self, arrival: MultifdArrival) -> None:
         self._forget(arrival)

@@ -10,6 +10,7 @@ import os
 import socket
 import struct
 import termios
+import time
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -25,6 +26,8 @@ OUT_OF_DESCRIPTORS: Final = {errno.EMFILE, errno.ENFILE}
 _AF_UNSPEC_ADDRESS: Final = struct.pack("=H14x", socket.AF_UNSPEC)
 _LINGER_0: Final = struct.pack("@ii", 1, 0)
 _MOST_PARTS: Final = os.sysconf("SC_IOV_MAX")
+_TCP_LAST_DATA_AT: Final = 52
+"""Offset of ``tcpi_last_data_recv``, in milliseconds."""
 _TCP_MIN_RTT_AT: Final = 148
 """Offset of ``tcpi_min_rtt`` in ``struct tcp_info`` (linux/tcp.h)."""
 
@@ -199,6 +202,14 @@ def min_rtt(sock: socket.socket) -> float:
         return 0.0
     micros = struct.unpack_from("=I", info, _TCP_MIN_RTT_AT)[0]
     return 0.0 if micros == 0xFFFFFFFF else micros / 1e6
+
+
+def heard_at(sock: socket.socket) -> float:
+    """When the last bytes came, in ``time.monotonic``'s seconds; a UNIX socket: now."""
+    if sock.family == socket.AF_UNIX:
+        return time.monotonic()
+    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_LAST_DATA_AT + 4)
+    return time.monotonic() - int(struct.unpack_from("=I", info, _TCP_LAST_DATA_AT)[0]) / 1e3
 
 
 def segment_size(sock: socket.socket) -> int:

@@ -13,7 +13,6 @@ from typing import Final
 
 from ramferry.errors import Cancelled, MigrationFailed
 from ramferry.flows import gathering
-from ramferry.flows.calls import Call
 from ramferry.flows.gathering import Observer
 from ramferry.flows.lobby import Departure, Lobby, MainArrival, MultifdArrival
 from ramferry.flows.loop import Loop
@@ -50,7 +49,6 @@ class Receiver:
         self._roster = Roster(settings.channels)
         self._session = Reception(settings, sink, observer.note, self._loop.wake)
         self._begun = False
-        self._main = Call(0, "")
         self._waiting = WaitingChannels(self._loop, observer.note, self._departed)
         self._lobby = Lobby(
             self._loop, self._listener, self._arrived, observer.note, self._departed
@@ -95,28 +93,28 @@ class Receiver:
         sockets.tune(arrival.sock, PATIENCE if settings.threads else settings.stall_timeout)
         main = ReceivingMain(self._session, arrival.sock, arrival.first)
         self._session.start("main", main.run)
-        self._main = arrival.call
+        self._waiting.begin(arrival.call, sockets.heard_at(arrival.sock))
         self._take_waiting()
 
     def _take_waiting(self) -> None:
-        for channel in self._waiting.take(self._main, self._lobby.silent):
+        for channel in self._waiting.take(self._lobby.silent):
             self._add_channel(channel)
-        gathering.miss(self._session, self._waiting.gone(self._main))
+        gathering.miss(self._session, self._waiting.gone())
 
     def _take_early(self) -> None:
         ids = self._roster.ids
-        for channel in self._waiting.take_early(self._main, self._lobby.silent, ids):
+        for channel in self._waiting.take_early(self._lobby.silent, ids):
             self._add_channel(channel)
 
     def _departed(self, departure: Departure) -> None:
         """A connection that was no main yet was closed by its peer."""
         self._waiting.remember(departure)
         if self._begun and not self._session.gathered.is_set():
-            gathering.miss(self._session, self._waiting.gone(self._main))
+            gathering.miss(self._session, self._waiting.gone())
 
     def _add_channel(self, arrival: MultifdArrival) -> None:
         session = self._session
-        if not gathering.admit(session, self._roster, arrival, self._main):
+        if not gathering.admit(session, self._roster, arrival, self._waiting.main):
             return
         sockets.tune(arrival.sock, self._settings.stall_timeout)
         channel = ReceivingChannel(session, arrival.sock, arrival.initial)
