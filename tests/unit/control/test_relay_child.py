@@ -47,16 +47,13 @@ def test_records_come_back_from_their_dicts() -> None:
 
 
 def test_a_line_that_is_no_event_of_ours_keeps_none_from_being_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Of a library in that process, or a relay of another version: the reader reads on."""
     lines = ["no JSON", "7", "[]", "{}", '{"event": "listening"}', '{"event": "progress"}']
     lines += ['{"event": "finished", "counters": 1}', '{"event": "to come"}']
-    script = (
-        "import json, sys; [print(line) for line in json.loads(sys.argv[1])]; print(sys.argv[2])"
-    )
-    told = json.dumps({"event": "listening", "uri": "tcp:here:1"})
-    command = [sys.executable, "-c", script, json.dumps(lines), told]
+    lines.append(json.dumps({"event": "listening", "uri": "tcp:here:1"}))
+    command = [sys.executable, "-c", "import sys; print(sys.argv[1])", "\n".join(lines)]
     monkeypatch.setattr(relay_child, "command_line", lambda *_: command)
     child = RelayChild(RelayStep("destination", "unix:nowhere", "none"), "unix:nobody", 2)
     try:
