@@ -178,7 +178,8 @@ class Session(Migration):
         return max(map(sockets.unsent, self.destinations), default=0)
 
     def _until_consumed(self, sock: socket.socket) -> None:
-        pause, left, silence = _DRAIN_POLL[0], -1, Patience(self.settings.stall_timeout)
+        pause, left = _DRAIN_POLL[0], -1
+        silence = Patience(self.settings.stall_timeout, clock=time.monotonic)
         while (left_now := sockets.unsent(sock)) > 0:
             self.check()
             if left_now != left:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import struct
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ramferry.errors import PeerTimeout, PeerUnreachable
+from ramferry.errors import HostError, PeerTimeout, PeerUnreachable
 from ramferry.transport import sockets
 from ramferry.transport.address import Address, TcpAddress, UnixAddress
 
@@ -396,3 +397,76 @@ def test_a_tuned_tcp_connection_is_prompt_and_notices_a_dead_host(tcp: Pair) -> 
     for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
         seconds, micros = struct.unpack("@ll", near.getsockopt(socket.SOL_SOCKET, option, 16))
         assert seconds + micros / 1e6 == pytest.approx(1.5, abs=0.01)
+
+
+# --- who made a connection, and when it spoke last
+
+
+def test_what_has_come_and_was_not_received(tcp: Pair) -> None:
+    near, far = tcp
+    assert sockets.unread(near) == 0
+    far.sendall(b"seven..")
+    until(lambda: sockets.unread(near) == 7)
+    near.recv(3)
+    assert sockets.unread(near) == 4
+
+
+def test_when_the_last_bytes_came(tcp: Pair) -> None:
+    near, far = tcp
+    before = time.monotonic()
+    far.sendall(b"x")
+    until(lambda: sockets.unread(near) == 1)
+    heard = sockets.heard_at(near)
+    assert before - 0.05 < heard < time.monotonic() + 0.05
+    until(lambda: time.monotonic() > before + 0.2)
+    assert sockets.heard_at(near) == pytest.approx(heard, abs=0.05)
+
+
+def test_a_connection_is_known_by_its_host_or_process() -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        assert sockets.origin(near, "") == f"process {os.getpid()}"
+    near, far = tcp_pair()
+    with near, far:
+        assert sockets.origin(near, near.getpeername()) == "127.0.0.1"
+
+
+def test_a_name_is_tried_by_all_its_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.2", 0)) as server:
+        port = server.getsockname()[1]
+        found = [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port))
+            for host in ("127.0.0.3", "127.0.0.2")
+        ]
+        monkeypatch.setattr(sockets.socket, "getaddrinfo", lambda *_, **__: found)
+        with sockets.connect(TcpAddress("two", port)) as sock:
+            assert sock.getpeername()[0] == "127.0.0.2"
+
+
+def test_without_a_descriptor_it_is_not_the_peer_that_is_blamed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def none_left(*_: object) -> socket.socket:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(sockets, "_connected_to", none_left)
+    with pytest.raises(HostError, match="cannot connect to unix:x: Too many open files"):
+        sockets.connect(UnixAddress("x"))
+
+
+def test_a_full_queue_is_waited_for(tmp_path: Path) -> None:
+    """A destination that is busy for a moment is no absent one."""
+    path = str(tmp_path / "busy")
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
+        listener.bind(path)
+        listener.listen(0)
+        first.connect(path)
+
+        def accept() -> None:
+            time.sleep(0.2)  # while the other side is in connect
+            listener.accept()[0].close()
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        sockets.connect(UnixAddress(path), timeout=10).close()
+        thread.join()
