@@ -114,7 +114,7 @@ def test_main_is_connected_first(pair: Pair, kind: str, relays: int, tmp_path: P
 @pytest.mark.parametrize("pair", ["10.0"], indirect=True)
 @pytest.mark.parametrize("kind", ["unix", "tcp"])
 def test_every_next_try_begins_afresh(pair: Pair, kind: str, tmp_path: Path) -> None:
-    """A destination that hangs up in the middle of it all, again and again, and then a good one."""
+    """A destination that is absent or hangs up, again and again, and then a good one."""
     onward = UnixAddress(str(tmp_path / "onward"))
     settings = RelaySettings(address(kind, tmp_path, "relay"), onward, "none", channels=CHANNELS)
     with (
@@ -123,14 +123,18 @@ def test_every_next_try_begins_afresh(pair: Pair, kind: str, tmp_path: Path) -> 
     ):
         fill(source.ram)
         prepare(source, "none", CHANNELS)
-        for nth in range(1, TRIES + 1):
-            ear = Ear(onward)
-            source.qmp.execute("migrate", {"uri": str(relay.address)})
-            # from after main alone to after every channel
-            ear.first_bytes(1 + (nth - 1) * CHANNELS // (TRIES - 1))
-            ear.close()
+        for nth in range(2 * TRIES):
+            # nobody there: it fails while its channels are still on their way; or somebody who
+            # hangs up, from after main alone to after every channel
+            with ExitStack() as stack:
+                if nth % 2:
+                    ear = Ear(onward)
+                    stack.callback(ear.close)
+                source.qmp.execute("migrate", {"uri": str(relay.address)})
+                if nth % 2:
+                    ear.first_bytes(1 + nth // 2 * CHANNELS // (TRIES - 1))
+            # and again at once: nobody waits until the relay has said so
             assert wait_ended(source, SECONDS) == "failed"
-            # at once: nobody waits until the relay has said so
         listen(destination, "none", CHANNELS, str(onward))
         source.qmp.execute("migrate", {"uri": str(relay.address)})
         assert wait_ended(source, SECONDS) == "completed", relay.seen.notes

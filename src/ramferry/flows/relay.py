@@ -73,7 +73,9 @@ class Relay:
         self._roster = Roster(settings.channels)
         self._stopping = False
         self._pss = 0
-        self._waiting = WaitingChannels(self._loop, observer.note, self._departed)
+        self._waiting = WaitingChannels(
+            self._loop, observer.note, self._departed, lambda: self._lobby.silent
+        )
         self._lobby = Lobby(
             self._loop, self._listener, self._arrived, observer.note, self._departed
         )
@@ -143,7 +145,7 @@ class Relay:
 
     def _begin(self, arrival: MainArrival) -> None:
         session = self._enter(arrival.sock, arrival.call)
-        early = self._waiting.take(self._lobby.silent)
+        early = self._waiting.take()
         gathering.miss(session, self._waiting.gone())
         if not session.over.is_set():
             sockets.tune(arrival.sock, self._settings.stall_timeout)
@@ -177,12 +179,12 @@ class Relay:
         gathering.miss(self._enter(self._lobby.take(main), main), [departure])
 
     def _take_waiting(self, session: Session) -> None:
-        for channel in self._waiting.take(self._lobby.silent):
+        for channel in self._waiting.take():
             self._add_channel(session, channel)
 
     def _take_early(self, session: Session) -> None:
         ids = self._roster.ids
-        for channel in self._waiting.take_early(self._lobby.silent, ids):
+        for channel in self._waiting.take_early(ids):
             self._add_channel(session, channel)
 
     def _add_channel(self, session: Session, arrival: MultifdArrival) -> None:
@@ -251,7 +253,7 @@ class Relay:
             session.tear_down()
         session.close()
         self._session = None
-        self._waiting.ended(self._lobby.accepted)
+        self._waiting.ended(self._lobby.accepted, failed=not completed)
         session.engines.tell_troubles()
         result = self._result(session, completed)
         self._observer.progress(result.counters)

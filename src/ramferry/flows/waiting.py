@@ -11,7 +11,7 @@ import math
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container
 from functools import partial
 from typing import Final
 
@@ -22,11 +22,14 @@ from ramferry.patience import Patience
 from ramferry.transport import sockets
 from ramferry.wire.packets import MAX_CHANNELS
 
-FULL: Final = 5.0
-"""Seconds that a channel may wait with pages unread, behind which its end could not be seen: its
-main's first bytes are less than a lost segment behind them."""
+MOTHERLESS: Final = 2.0
+"""Seconds that a channel may wait while there is no connection that could become its main: of one
+that comes behind its channels after all, the handshake is repeated after 1 s. And seconds after a
+failed migration in which its late channels are turned out at once: their source does not notice
+that main was reset while it waits for them to take its pages (QEMU 10.0)."""
 MOST_IN_ALL: Final = 2 * MAX_CHANNELS
 _REMEMBERED: Final = 256
+_LEFT_OVER: Final = "is left over from an earlier migration"
 _OVERTAKING: Final = 0.02
 """Seconds that a channel's pages may be on the way before main's first bytes, which were sent
 before them; the kernel counts in steps of up to 10 ms."""
@@ -39,23 +42,33 @@ class WaitingChannels:
         self,
         loop: Loop,
         note: Callable[[str], None],
-        departed: Callable[[Departure], None] | None = None,
+        departed: Callable[[Departure], None],
+        silent: Callable[[], list[Call]],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """:param departed: told of a channel that hung up; ``remember``, where left out."""
+        """
+        :param departed: told of a channel that hung up.
+        :param silent: connections that may still become a main.
+        """
         self._loop = loop
         self._note = note
-        self._departed = departed or self.remember
+        self._departed = departed
+        self._silent = silent
         self._running = Patience(math.inf, clock=clock)
         self._arrivals: dict[MultifdArrival, float] = {}
         """Since when they wait, oldest first."""
-        self._full_since: dict[MultifdArrival, float] = {}
+        self._motherless: dict[MultifdArrival, float] = {}
+        """Since when there is no connection that could become their main."""
         self.main = Call(0, "")
         """Who made the main connection of the migration under way, or of the last one."""
         self._heard = 0.0
+        self._under_way = False
         self._gone: deque[Departure] = deque(maxlen=_REMEMBERED)
         self._ended_at = 0
+        """Connections that were accepted before the last migration ended."""
+        self._failed = -math.inf
+        """When that was, if it failed."""
 
     @property
     def ids(self) -> list[int]:
@@ -73,6 +86,9 @@ class WaitingChannels:
         if leaves is not None:
             self._turn_out(leaves, "was one of too many without a main channel")
         self._arrivals[arrival] = self._running.spent
+        if self._is_late(arrival.call):
+            self._turn_out(arrival, _LEFT_OVER)
+            return
         self._loop.add(arrival.sock.fileno(), HUNG_UP, partial(self._hung_up, arrival))
 
     def begin(self, main: Call, heard: float) -> None:
@@ -82,21 +98,22 @@ class WaitingChannels:
         """
         self.main = main
         self._heard = heard
+        self._under_way = True
+        self._failed = -math.inf
 
-    def take(self, silent: Sequence[Call]) -> list[MultifdArrival]:
+    def take(self) -> list[MultifdArrival]:
         """Hand over those that were accepted after main.
 
         One that its peer has closed this moment goes with them: it ends the migration. Called when
         main has spoken, and again for each channel that comes while it gathers.
-
-        :param silent: connections that may still become a main.
         """
+        silent = self._silent()
         followers = [one for one in self._arrivals if may_follow(one.call, self.main, silent)]
         for arrival in followers:
             self._forget(arrival)
         return followers
 
-    def take_early(self, silent: Sequence[Call], ids: Container[int]) -> list[MultifdArrival]:
+    def take_early(self, ids: Container[int]) -> list[MultifdArrival]:
         """Hand over those that were accepted before main and are its own all the same.
 
         Called when main stands before its first mark and has all the others; what comes from where
@@ -105,12 +122,12 @@ class WaitingChannels:
         :param ids: of the channels that it has.
         """
         taken: dict[int, MultifdArrival] = {}
-        for arrival in self._suspects(silent):
+        for arrival in self._suspects():
             channel = arrival.initial.channel_id
             if hung_up(arrival.sock.fileno()):
                 self._hung_up(arrival)
             elif self._outlived(arrival) or channel in ids or channel in taken:
-                self._turn_out(arrival, "is left over from an earlier migration")
+                self._turn_out(arrival, _LEFT_OVER)
             else:
                 self._forget(arrival)
                 taken[channel] = arrival
@@ -128,21 +145,25 @@ class WaitingChannels:
             if one.call.number > self.main.number and one.call.origin == self.main.origin
         ]
 
-    def ended(self, accepted: int) -> None:
+    def ended(self, accepted: int, *, failed: bool) -> None:
         """A migration has ended, and so many connections were accepted until now."""
         self._ended_at = accepted
+        self._under_way = False
+        self._failed = self._running.spent if failed else -math.inf
         self._gone.clear()
+        self.expire()
 
     def expire(self) -> None:
         """Turn out those whose main did not come; called at least once a second."""
         now = self._running.spent
+        if self._under_way or self._silent():
+            self._motherless.clear()
         for arrival, since in list(self._arrivals.items()):
-            if now - since > SILENCE:
-                self._turn_out(arrival, f"was without its main channel for {SILENCE:.0f} s")
-            elif not _may_be_closed(arrival.sock):
-                self._full_since.pop(arrival, None)
-            elif now - self._full_since.setdefault(arrival, now) > FULL:
-                self._turn_out(arrival, "sent pages without its main channel")
+            alone = now - self._motherless.setdefault(arrival, now)
+            if self._is_late(arrival.call):
+                self._turn_out(arrival, _LEFT_OVER)
+            elif now - since > SILENCE or alone > MOTHERLESS:
+                self._turn_out(arrival, f"was without its main channel for {now - since:.0f} s")
 
     def close(self) -> None:
         """Turn out all of them."""
@@ -150,8 +171,17 @@ class WaitingChannels:
             self._forget(arrival)
             arrival.sock.close()
 
-    def _suspects(self, silent: Sequence[Call]) -> list[MultifdArrival]:
+    def _is_late(self, call: Call) -> bool:
+        """Whether it is of the migration that has ended, and comes from where that came."""
+        silent = self._silent()
+        if call.number < self._ended_at:
+            return not any(one.number < call.number for one in silent)
+        just_failed = self._running.spent - self._failed < MOTHERLESS
+        return just_failed and call.origin == self.main.origin and not silent
+
+    def _suspects(self) -> list[MultifdArrival]:
         """Those that were accepted before main from where it came, and have no other main."""
+        silent = self._silent()
         return [
             one
             for one in self._arrivals
@@ -161,9 +191,7 @@ class WaitingChannels:
         ]
 
     def _outlived(self, arrival: MultifdArrival) -> bool:
-        """Whether its migration is over, or could be: pages came before main, and none since."""
-        if arrival.call.number < self._ended_at:
-            return True
+        """Whether its migration could be over: pages came before main, and none since."""
         before = sockets.heard_at(arrival.sock) < self._heard - _OVERTAKING
         return before and _may_be_closed(arrival.sock)
 
@@ -180,7 +208,7 @@ class WaitingChannels:
     def _forget(self, arrival: MultifdArrival) -> None:
         self._loop.remove(arrival.sock.fileno())
         del self._arrivals[arrival]
-        self._full_since.pop(arrival, None)
+        self._motherless.pop(arrival, None)
 
 
 def _may_be_closed(sock: socket.socket) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator
 
 import pytest
 
@@ -14,11 +14,12 @@ from ramferry.flows import waiting as waiting_module
 from ramferry.flows.calls import QUIET, Call
 from ramferry.flows.lobby import SILENCE, Departure, MultifdArrival
 from ramferry.flows.loop import Loop
-from ramferry.flows.waiting import FULL, WaitingChannels
+from ramferry.flows.waiting import MOTHERLESS, WaitingChannels
 from ramferry.transport import sockets
 from ramferry.wire.packets import Initial
 
 HERE, THERE = "192.0.2.1", "192.0.2.2"
+LEFT_OVER = "refused multifd {}, which is left over from an earlier migration"
 PAGES = bytes(4 * QUIET)
 
 
@@ -49,8 +50,13 @@ class Room:
         self.loop = Loop()
         self.notes: list[str] = []
         self.departures: list[Departure] = []
+        self.silent: list[Call] = []
         self.waiting = WaitingChannels(
-            self.loop, self.notes.append, self._departed, clock=self.clock.monotonic
+            self.loop,
+            self.notes.append,
+            self._departed,
+            lambda: self.silent,
+            clock=self.clock.monotonic,
         )
         self._socks: list[socket.socket] = []
 
@@ -72,13 +78,13 @@ class Room:
         self.waiting.add(MultifdArrival(near, Initial(bytes(16), channel), Call(number, origin)))
         return far
 
-    def take(self, main: Call, silent: Sequence[Call] = ()) -> list[int]:
+    def take(self, main: Call) -> list[int]:
         """A main has spoken; the ids that it is given."""
         self.waiting.begin(main, time.monotonic())
-        return taken(self.waiting.take(silent))
+        return taken(self.waiting.take())
 
-    def take_early(self, silent: Sequence[Call] = (), ids: Container[int] = ()) -> list[int]:
-        return taken(self.waiting.take_early(silent, ids))
+    def take_early(self, ids: Container[int] = ()) -> list[int]:
+        return taken(self.waiting.take_early(ids))
 
     def near(self, far: socket.socket) -> socket.socket:
         return self._socks[self._socks.index(far) - 1]
@@ -118,7 +124,8 @@ def test_who_came_after_main_is_its_own(room: Room) -> None:
 def test_who_has_a_main_of_its_own_that_is_still_silent_waits_for_it(room: Room) -> None:
     room.add(2, 0, THERE)
     room.add(3, 0)
-    assert room.take(Call(0, HERE), [Call(1, THERE)]) == [0]
+    room.silent = [Call(1, THERE)]
+    assert room.take(Call(0, HERE)) == [0]
     assert room.waiting.ids == [0]
 
 
@@ -128,7 +135,7 @@ def test_who_came_before_main_is_taken_only_where_it_is_missed(room: Room) -> No
     room.add(1, 1)
     room.add(3, 1)
     assert room.take(Call(2, HERE)) == [1]
-    assert room.take_early(ids={1}) == [0]
+    assert room.take_early({1}) == [0]
     assert room.notes == ["refused multifd 1, which is left over from an earlier migration"]
     assert room.waiting.ids == []
 
@@ -172,20 +179,53 @@ def test_pages_that_come_after_mains_first_bytes_are_no_sign_of_an_end(room: Roo
     assert room.take_early() == [0]
 
 
-def test_who_came_before_the_last_migrations_end_is_never_taken_early(room: Room) -> None:
-    room.add(3, 0)
-    room.waiting.ended(4)
-    room.add(5, 1)
-    assert room.take(Call(6, HERE)) == []
-    assert room.take_early() == [1]
-    assert room.notes == ["refused multifd 0, which is left over from an earlier migration"]
+def test_a_migrations_end_turns_out_who_came_before_it(room: Room) -> None:
+    room.take(Call(0, HERE))
+    room.silent = [Call(2, THERE)]
+    room.add(1, 0)
+    room.add(3, 1, THERE)
+    room.waiting.ended(4, failed=False)
+    # of one the main may still speak
+    assert room.waiting.ids == [1]
+    room.silent = []
+    # classified only now
+    room.add(3, 2)
+    assert room.waiting.ids == [1]
+    assert room.notes == [LEFT_OVER.format(0), LEFT_OVER.format(2)]
+
+
+def test_late_channels_of_a_migration_that_has_failed_are_turned_out_at_once(room: Room) -> None:
+    """Their source waits for somebody who takes what they hold, and would for long."""
+    room.take(Call(0, HERE))
+    room.waiting.ended(1, failed=True)
+    room.add(1, 0)
+    room.add(2, 1, THERE)
+    assert room.waiting.ids == [1]
+    room.silent = [Call(3, HERE)]
+    room.add(4, 2)
+    assert room.waiting.ids == [1, 2]
+    room.silent = []
+    room.pass_time(0.25)
+    assert room.waiting.ids == [1]
+    room.pass_time(MOTHERLESS + 0.25)
+    room.add(5, 3)
+    assert room.waiting.ids == [3]
+
+
+def test_the_next_try_keeps_its_channels_however_soon_it_comes(room: Room) -> None:
+    room.take(Call(0, HERE))
+    room.waiting.ended(1, failed=True)
+    assert room.take(Call(1, HERE)) == []
+    room.add(2, 0)
+    assert taken(room.waiting.take()) == [0]
 
 
 def test_who_came_before_a_main_of_others_waits_on(room: Room) -> None:
     room.add(0, 0, THERE)
     room.add(2, 1)
-    assert room.take(Call(3, HERE), [Call(1, HERE)]) == []
-    assert room.take_early([Call(1, HERE)]) == []
+    room.silent = [Call(1, HERE)]
+    assert room.take(Call(3, HERE)) == []
+    assert room.take_early() == []
     assert room.waiting.ids == [0, 1]
     assert room.notes == []
 
@@ -196,29 +236,37 @@ def test_who_left_since_main_came_is_remembered(room: Room) -> None:
     until(lambda: not (room.loop.step(0) or room.waiting.ids))
     room.take(Call(1, HERE))
     assert room.waiting.gone() == [Departure(Call(2, HERE), "multifd 2")]
-    room.waiting.ended(4)
+    room.waiting.ended(4, failed=True)
     assert room.waiting.gone() == []
 
 
-def test_who_sent_pages_without_a_main_is_turned_out_soon(room: Room) -> None:
-    """Deterministic: an initial packet, a packet with pages, and the end, which nobody can see."""
+def test_who_has_no_main_to_come_is_turned_out_soon(room: Room) -> None:
+    """Also one that is closed behind its pages, which nobody can see."""
     far = room.add(0, 7, tcp=True)
     near = room.near(far)
     fill(far)
     until(lambda: sockets.unread(near) > QUIET)
-    room.pass_time(FULL)
+    room.pass_time(MOTHERLESS)
     assert room.waiting.ids == [7]
     room.pass_time(0.5)
     assert room.waiting.ids == []
-    assert room.notes == ["refused multifd 7, which sent pages without its main channel"]
+    assert room.notes == ["refused multifd 7, which was without its main channel for 2 s"]
 
 
-def test_who_waits_too_long_is_turned_out(room: Room) -> None:
+def test_who_may_have_a_main_to_come_waits_for_it(room: Room) -> None:
     room.add(0, 3)
+    room.silent = [Call(1, THERE)]
     room.pass_time(SILENCE)
     assert room.waiting.ids == [3]
     room.pass_time(0.5)
     assert room.notes == ["refused multifd 3, which was without its main channel for 30 s"]
+
+
+def test_who_may_belong_to_the_main_that_gathers_waits_as_long(room: Room) -> None:
+    room.add(0, 3)
+    room.take(Call(1, HERE))
+    room.pass_time(2 * MOTHERLESS)
+    assert room.take_early() == [3]
 
 
 @pytest.mark.parametrize("stopped", [3, 30, 300])

@@ -49,7 +49,9 @@ class Receiver:
         self._roster = Roster(settings.channels)
         self._session = Reception(settings, sink, observer.note, self._loop.wake)
         self._begun = False
-        self._waiting = WaitingChannels(self._loop, observer.note, self._departed)
+        self._waiting = WaitingChannels(
+            self._loop, observer.note, self._departed, lambda: self._lobby.silent
+        )
         self._lobby = Lobby(
             self._loop, self._listener, self._arrived, observer.note, self._departed
         )
@@ -97,13 +99,13 @@ class Receiver:
         self._take_waiting()
 
     def _take_waiting(self) -> None:
-        for channel in self._waiting.take(self._lobby.silent):
+        for channel in self._waiting.take():
             self._add_channel(channel)
         gathering.miss(self._session, self._waiting.gone())
 
     def _take_early(self) -> None:
         ids = self._roster.ids
-        for channel in self._waiting.take_early(self._lobby.silent, ids):
+        for channel in self._waiting.take_early(ids):
             self._add_channel(channel)
 
     def _departed(self, departure: Departure) -> None:
