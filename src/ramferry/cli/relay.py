@@ -23,7 +23,6 @@ from ramferry.metrics import RelayCounters, RelayResult
 from ramferry.patience import Patience
 from ramferry.transport.address import Address, parse_address
 
-
 _LAST_WORDS: Final = 2.0
 """Seconds that a relay which ends waits for whoever reads what it said; an orchestrator kills one
 after 5 s (``control.relay_child``)."""
