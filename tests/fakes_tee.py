@@ -10,6 +10,7 @@ from typing import Self
 
 from ramferry.transport import sockets
 from ramferry.transport.address import UnixAddress
+from ramferry.transport.listening import Listener
 
 
 class Tee:
@@ -19,7 +20,7 @@ class Tee:
         folder.mkdir()
         self.address = UnixAddress(f"{folder}.sock")
         self._folder, self._onward = folder, UnixAddress(str(onward))
-        self._listener = sockets.listen(self.address)
+        self._listener = Listener(self.address).first
         self._listener.setblocking(True)
         self._threads: list[threading.Thread] = []
         self._socks: list[socket.socket] = []

@@ -9,6 +9,7 @@ from typing import Literal
 
 from ramferry.transport import sockets
 from ramferry.transport.address import Address
+from ramferry.transport.listening import Listener
 from ramferry.wire.events import RamEnd
 from ramferry.wire.main import MainParser
 
@@ -32,9 +33,10 @@ class Holder:
         self._target = target
         self._socks: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
-        self._listener = sockets.listen(listen)
+        listener = Listener(listen)
+        self._listener = listener.first
         self._listener.setblocking(True)
-        self.address = sockets.local_address(self._listener)
+        self.address = listener.address
         self._start(self._accept)
 
     def release(self) -> None:

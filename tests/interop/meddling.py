@@ -11,6 +11,7 @@ from typing import Literal
 
 from ramferry.transport import sockets
 from ramferry.transport.address import Address
+from ramferry.transport.listening import Listener
 from ramferry.wire.packets import INITIAL_SIZE
 
 Fault = Literal["damage", "cut", "reset"]
@@ -35,9 +36,10 @@ class Meddler:
         self._at = at
         self._socks: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
-        self._listener = sockets.listen(listen)
+        listener = Listener(listen)
+        self._listener = listener.first
         self._listener.setblocking(True)
-        self.address = sockets.local_address(self._listener)
+        self.address = listener.address
         self._start(self._accept)
 
     def close(self) -> None:

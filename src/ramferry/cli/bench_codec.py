@@ -20,6 +20,7 @@ from ramferry.bench.machine import host_facts
 from ramferry.bench.qzip import find_qzip, libqatzip
 from ramferry.bench.runner import fill_in_words
 from ramferry.cli.interrupt import stop_on_signals
+from ramferry.cli.json_file import JsonFile
 from ramferry.cli.params import SIZE, json_option
 from ramferry.cli.results import tell
 from ramferry.codec import find_method
@@ -51,7 +52,7 @@ from ramferry.report.measures import NOTABLE_OTHERS
 )
 @json_option
 def command(
-    files: tuple[Path, ...], methods: str, levels: str | None, size: int, json_file: IO[str] | None
+    files: tuple[Path, ...], methods: str, levels: str | None, size: int, json_file: JsonFile | None
 ) -> None:
     """Measure each method and level on FILES, on one core and on all of them.
 
@@ -85,7 +86,7 @@ def command(
 
 
 def _show(
-    rows: Sequence[CodecFigures], data: tuple[Path, ...], total: int, json_file: IO[str] | None
+    rows: Sequence[CodecFigures], data: tuple[Path, ...], total: int, json_file: JsonFile | None
 ) -> None:
     words = fill_in_words(data)
     lines = codec_lines([asdict(row) for row in rows], total, words)

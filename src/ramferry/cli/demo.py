@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import threading
-from typing import IO
 
 import click
 from rich.console import Console
@@ -15,8 +14,9 @@ from ramferry.bench.fill import data_files
 from ramferry.bench.machine import host_facts, machine_facts
 from ramferry.bench.qemu import accelerator, find_qemus
 from ramferry.cli.interrupt import stop_on_signals
+from ramferry.cli.json_file import JsonFile
 from ramferry.cli.live import live_hooks
-from ramferry.cli.params import RATE, SIZE
+from ramferry.cli.params import RATE, SIZE, json_option
 from ramferry.cli.results import show
 from ramferry.codec import find_method
 from ramferry.control.hooks import Hooks
@@ -58,20 +58,14 @@ DOWNTIME_LIMIT_MS = 300
     help="multifd channels.",
 )
 @click.option("--built-in", is_flag=True, help="Ramferry's own guest, also where there is a QEMU.")
-@click.option(
-    "--json",
-    "json_file",
-    type=click.File("w", lazy=False),
-    metavar="FILE",
-    help="Write the results as JSON; - for standard output.",
-)
+@json_option
 def command(
     memory: int | None,
     max_bandwidth: float,
     methods: str,
     channels: int,
     built_in: bool,
-    json_file: IO[str] | None,
+    json_file: JsonFile | None,
 ) -> None:
     """Migrate a real guest with each method over the same capped link, and print the table.
 
@@ -92,7 +86,7 @@ def command(
     _run(demo.Demo(binary, memory, names, channels, math.ceil(max_bandwidth), files), json_file)
 
 
-def _run(what: demo.Demo, json_file: IO[str] | None) -> None:
+def _run(what: demo.Demo, json_file: JsonFile | None) -> None:
     stop = threading.Event()
     screen = Console(stderr=True, highlight=False)
     with Progress(screen, DOWNTIME_LIMIT_MS) as progress, stop_on_signals(stop):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import threading
-from typing import IO
 
 import click
 from rich.console import Console
 
 from ramferry.cli.interrupt import stop_on_signals
+from ramferry.cli.json_file import JsonFile
 from ramferry.cli.live import live_hooks
 from ramferry.cli.params import (
     RATE,
@@ -98,7 +98,7 @@ def command(
     accelerator: str,
     via: str | None,
     incoming: str | None,
-    json_file: IO[str] | None,
+    json_file: JsonFile | None,
 ) -> None:
     """Live-migrate the guest of the QEMU at SOURCE to the QEMU at DESTINATION.
 

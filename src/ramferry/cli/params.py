@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import click
 
+from ramferry.cli.json_file import JsonFileType
 from ramferry.errors import UsageError
 from ramferry.qatzip.accelerator import ACCELERATORS
 from ramferry.report.units import parse_rate, parse_size
@@ -102,9 +103,9 @@ level_option = click.option(
 json_option = click.option(
     "--json",
     "json_file",
-    type=click.File("w", lazy=False),
+    type=JsonFileType(),
     metavar="FILE",
-    help="Write the result as JSON; - for standard output.",
+    help="Write the result as JSON, in place of what FILE holds; - for standard output.",
 )
 
 channels_option = click.option(

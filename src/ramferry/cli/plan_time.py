@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
-from typing import IO
 
 import click
 from rich.console import Console
 
 from ramferry.cli.interrupt import stop_on_signals
+from ramferry.cli.json_file import JsonFile
 from ramferry.cli.params import (
     LINK,
     RATE,
@@ -117,7 +117,7 @@ def command(
     scratch: Path | None,
     page_size: str,
     accelerator: str,
-    json_file: IO[str] | None,
+    json_file: JsonFile | None,
 ) -> None:
     """Forecast a migration before it runs: time, downtime, CPU and wire bytes of each method.
 

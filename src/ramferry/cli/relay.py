@@ -3,71 +3,100 @@
 from __future__ import annotations
 
 import json
-import os
+import resource
 import signal
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import IO, Any
+from typing import IO, Any, Final
 from uuid import UUID
 
 import click
 
 from ramferry import interruption
+from ramferry.cli.outlet import Outlet
 from ramferry.cli.params import RATE, Seconds, accelerator_option, page_size_option
 from ramferry.errors import Cancelled, UsageError
 from ramferry.flows.relay import Relay
 from ramferry.flows.session import RelaySettings
 from ramferry.metrics import RelayCounters, RelayResult
+from ramferry.patience import Patience
 from ramferry.transport.address import Address, parse_address
+
+_LAST_WORDS: Final = 2.0
+"""Seconds that a relay which ends waits for whoever reads what it said; an orchestrator kills one
+after 5 s (``control.relay_child``)."""
+_DESCRIPTORS: Final = 4096
+"""As many as a relay may use: 255 channels on both sides, and callers that are not known yet."""
 
 
 class _Printer:
-    """Sentences on stderr; JSON lines on stdout and results in a file where asked for."""
+    """Sentences on stderr; JSON lines on stdout and results in a file where asked for.
+
+    None of its readers can make the relay wait: progress that was not read gives way to the next.
+    """
 
     def __init__(self, *, events: bool, results: IO[str] | None) -> None:
-        self._events = events
-        self._results = results
+        self._notes = _outlet(sys.stderr, lost=_lost)
+        # where a pipe broke, the loop watches it and ends the relay in the right order
+        self._events = _outlet(sys.stdout) if events else None
+        self._results = _outlet(results, self._unwritten) if results is not None else None
 
     def listening(self, address: Address) -> None:
         self._emit("listening", {"uri": str(address)})
-        if not self._events:
+        if self._events is None:
             self.note(f"listening on {address}")
 
     def progress(self, counters: RelayCounters) -> None:
-        self._emit("progress", asdict(counters))
+        self._emit("progress", asdict(counters), passing=True)
 
     def finished(self, result: RelayResult) -> None:
         fields = asdict(result)
         fields["counters"]["ratio"] = result.counters.ratio
         self._emit("finished", fields)
         if self._results is not None:
-            self._write(self._results, json.dumps(fields) + "\n")
+            self._results.say(json.dumps(fields))
         self.note(_sentence(result))
 
-    def _write(self, results: IO[str], line: str) -> None:
-        try:
-            results.write(line)
-            results.flush()
-        except OSError as error:
-            self.note(f"the result could not be written: {error.strerror}")
-
     def note(self, text: str) -> None:
-        try:
-            print(f"ramferry relay: {text}", file=sys.stderr, flush=True)
-        except OSError:
-            # a terminal or log that went away is no reason to drop a guest on its way; what is
-            # left in its buffer would fail again at the end and become the exit code
-            sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - lives as long as the process
+        # a terminal or log that went away is no reason to drop a guest on its way
+        if self._notes is not None:
+            self._notes.say(f"ramferry relay: {text}")
 
-    def _emit(self, event: str, fields: dict[str, Any]) -> None:
-        if not self._events:
-            return
-        try:
-            print(json.dumps({"event": event, **fields}), flush=True)
-        except OSError:
-            # where a pipe broke, the loop watches it and ends the relay in the right order
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - lives as long as the process
+    def close(self) -> None:
+        """Have written what was said, if anybody reads it."""
+        patience = Patience(_LAST_WORDS)
+        for outlet in (self._results, self._events, self._notes):
+            if outlet is not None:
+                outlet.close(patience)
+
+    def _unwritten(self, error: OSError) -> None:
+        self.note(f"the result could not be written: {error.strerror}")
+
+    def _emit(self, event: str, fields: dict[str, Any], *, passing: bool = False) -> None:
+        if self._events is not None:
+            self._events.say(json.dumps({"event": event, **fields}), passing=passing)
+
+
+def _outlet(
+    stream: IO[str] | None,
+    failed: Callable[[OSError], None] = lambda _: None,
+    lost: Callable[[int], str] = lambda _: "",
+) -> Outlet | None:
+    """An outlet for a stream; None where the caller closed it."""
+    return None if stream is None else Outlet(stream.fileno(), failed, lost)
+
+
+def _lost(count: int) -> str:
+    return f"ramferry relay: {count} sentences were not read in time and are lost"
+
+
+def _more_descriptors() -> None:
+    """Raise this process's own limit, as far as it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _sentence(result: RelayResult) -> str:
@@ -168,13 +197,18 @@ def command(
     early: list[str] = []
     stop: Callable[[str], None] = early.append
     interruption.handle(lambda got, _: stop(signal.Signals(got).name))
-    relay = Relay(settings, _Printer(events=events, results=json_file))
+    _more_descriptors()
+    printer = _Printer(events=events, results=json_file)
+    relay = Relay(settings, printer)
     stop = relay.stop
     for reason in early:
         stop(reason)
     if events:
         relay.watch_parent(sys.stdout.fileno())
-    result = relay.run(once=once)
+    try:
+        result = relay.run(once=once)
+    finally:
+        printer.close()
     if not once:
         return
     if result is None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import IO
 
 import click
 from rich.console import Console
 
 from ramferry.cli.interrupt import stop_on_signals
+from ramferry.cli.json_file import JsonFile
 from ramferry.cli.live import noting
 from ramferry.cli.params import json_option
 from ramferry.cli.results import show_archive
@@ -37,7 +37,7 @@ before anything is cancelled, and the sentence says what was seen there."""
     help="multifd-channels to the QEMU, each with a thread that inflates.",
 )
 @json_option
-def command(file: Path, qemu: str, channels: int, json_file: IO[str] | None) -> None:
+def command(file: Path, qemu: str, channels: int, json_file: JsonFile | None) -> None:
     """Restore the guest saved in FILE into the QEMU at QEMU, which waits with -incoming defer.
 
     The QEMU needs the machine type, devices, CPU and memory of the one that was

@@ -11,6 +11,7 @@ from typing import IO
 from rich.console import Console
 
 from ramferry import __version__
+from ramferry.cli.json_file import JsonFile
 from ramferry.errors import HostError
 from ramferry.metrics import ArchiveResult, MigrationResult
 from ramferry.report import archive
@@ -20,7 +21,7 @@ from ramferry.report.table import print_table
 
 def show(
     results: Sequence[MigrationResult],
-    json_file: IO[str] | None,
+    json_file: JsonFile | None,
     about: Mapping[str, object] | None = None,
     headline: str = "",
 ) -> None:
@@ -37,7 +38,7 @@ def show(
     tell(document(results, about), json_file, draw)
 
 
-def show_archive(result: ArchiveResult, json_file: IO[str] | None) -> None:
+def show_archive(result: ArchiveResult, json_file: JsonFile | None) -> None:
     """``tell`` of what was saved or restored, in sentences."""
     overlays = result.overlays
     more = f"; {archive.overlays_clause(overlays)}" if overlays else ""
@@ -51,7 +52,7 @@ def show_archive(result: ArchiveResult, json_file: IO[str] | None) -> None:
 
 def tell(
     content: Mapping[str, object],
-    json_file: IO[str] | None,
+    json_file: JsonFile | None,
     draw: Callable[[IO[str]], None],
     more: str = "",
 ) -> None:
@@ -62,11 +63,11 @@ def tell(
     :param more: what an operator must know where one of them cannot be written.
     :raise HostError: one of them cannot be written; the sentence says that the work is done.
     """
-    taken = json_file is not None and json_file.name == "<stdout>"
+    taken = json_file is not None and json_file.to_stdout
     with done_all_the_same(more):
         try:
             if json_file is not None:
-                write_document(content, json_file)
+                json_file.write(content)
         finally:
             # standard output is None where the caller closed it
             out = sys.stderr if taken else sys.stdout or sys.stderr

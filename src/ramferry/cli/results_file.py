@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import os
-import sys
 from pathlib import Path
 
+from ramferry.cli.json_file import JsonFile
 from ramferry.errors import HostError, UsageError
 from ramferry.report.comparison import Comparison, document
-from ramferry.report.document import write_document
-from ramferry.transport.safefile import SafeFile
 
 
 class ResultFile:
@@ -26,6 +23,7 @@ class ResultFile:
         self.to_stdout = asked == "-"
         self.path: Path | None = None
         self.name = scenario
+        self._file: JsonFile | None = None
         if asked is None:
             return
         folder = os.path.isdir(asked)
@@ -34,17 +32,10 @@ class ResultFile:
         if not self.to_stdout:
             self.path = Path(asked) / f"{scenario}.json" if folder else Path(asked)
             self.name = self.path.name
-            self._check()
-        elif sys.stdout is None:
-            raise UsageError("--json - writes to standard output, which is closed")
-
-    def _check(self) -> None:
-        """Refuse now what would be lost after an hour's work."""
-        assert self.path is not None
+        # what could not be written is refused now, not lost after an hour's work
         try:
-            with SafeFile(self.path, replace=True, like=None):
-                pass
-        except HostError as error:
+            self._file = JsonFile(asked if self.path is None else str(self.path))
+        except UsageError as error:
             raise UsageError(f"--json: {error}") from error
 
     def keep(self, comparison: Comparison) -> str:
@@ -53,7 +44,8 @@ class ResultFile:
         What cannot be written now may be after the next run, and no run is given up for it.
         """
         try:
-            self._write(comparison)
+            if self._file is not None and self._file.replaced:
+                self._file.write(document(comparison))
         except HostError as error:
             return str(error)
         return ""
@@ -63,22 +55,5 @@ class ResultFile:
 
         :raise HostError: the disk is full, or the like.
         """
-        self._write(comparison)
-        if self.to_stdout:
-            write_document(document(comparison), sys.stdout)
-
-    def _write(self, comparison: Comparison) -> None:
-        if self.path is None:
-            return
-        text = io.StringIO()
-        write_document(document(comparison), text)
-        rest = memoryview(text.getvalue().encode())
-        with SafeFile(self.path, replace=True, like=None) as file:
-            try:
-                while rest:
-                    rest = rest[os.write(file.fd, rest) :]
-            except OSError as error:
-                raise HostError(
-                    f"cannot write {self.path}: {error.strerror}; it holds what it held before"
-                ) from error
-            file.commit()
+        if self._file is not None:
+            self._file.write(document(comparison))

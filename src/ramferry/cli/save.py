@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import IO
 
 import click
 from rich.console import Console
 
 from ramferry.cli.interrupt import stop_on_signals
+from ramferry.cli.json_file import JsonFile
 from ramferry.cli.live import noting
 from ramferry.cli.params import Seconds, json_option, level_option
 from ramferry.cli.results import show_archive
@@ -89,7 +89,7 @@ def command(
     timeout: float | None,
     disk_snapshot: bool,
     force: bool,
-    json_file: IO[str] | None,
+    json_file: JsonFile | None,
 ) -> None:
     """Save the state of the guest of the QEMU at QEMU, qmp:PATH or qmp:HOST:PORT, in FILE.
 

@@ -23,7 +23,7 @@ from ramferry.errors import (
 )
 from ramferry.patience import Patience
 from ramferry.transport.address import parse_address
-from ramferry.transport.sockets import check_free
+from ramferry.transport.listening import check_free
 
 ASIDE_SECONDS = 3.0
 """How long a question may take whose answer only makes a sentence better. A destination that

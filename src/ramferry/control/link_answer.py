@@ -24,7 +24,8 @@ from ramferry.control.link_probe import (
 )
 from ramferry.errors import Cancelled, HostError, PeerUnreachable
 from ramferry.transport.address import TcpAddress
-from ramferry.transport.sockets import listen, local_address
+from ramferry.transport.listening import Listener
+from ramferry.transport.sockets import closing_on_error
 from ramferry.transport.throughput import SILENCE_SECONDS, Flow, drain
 
 _POLL: Final = 0.2
@@ -38,13 +39,13 @@ class LinkAnswer:
         :param address: port 0 lets the system choose.
         :raise HostError: it is in use, or not ours.
         """
-        self._listener = listen(address, MOST_CONNECTIONS + 1)
-        self.address = local_address(self._listener)
+        self._listener = Listener(address, MOST_CONNECTIONS + 1)
+        self.address = self._listener.address
         """With the port that was given."""
-        self._datagrams = socket.socket(self._listener.family, socket.SOCK_DGRAM)
-        self._datagrams.setblocking(False)
+        self._datagrams: list[socket.socket] = []
         try:
-            self._datagrams.bind(self._listener.getsockname())
+            for listening in self._listener.sockets:
+                self._datagrams.append(_beside(listening))
         except OSError as error:
             self.__exit__(None, None, None)
             raise HostError(f"cannot listen on {self.address} by UDP: {error.strerror}") from error
@@ -54,7 +55,8 @@ class LinkAnswer:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._datagrams.close()
+        for sock in self._datagrams:
+            sock.close()
         self._listener.close()
 
     def wait(self, seconds: float, stop: threading.Event) -> tuple[str, Flow]:
@@ -67,20 +69,22 @@ class LinkAnswer:
         while time.monotonic() < deadline:
             if stop.is_set():
                 raise Cancelled("ended before a probe came")
-            ready, _, _ = select.select([self._listener, self._datagrams], [], [], _POLL)
-            if self._datagrams in ready:
-                self._greet()
-            if self._listener in ready and (served := self._serve()):
-                return served
+            awaited = [*self._listener.sockets, *self._datagrams]
+            ready, _, _ = select.select(awaited, [], [], _POLL)
+            for sock in ready:
+                if sock in self._datagrams:
+                    self._greet(sock)
+                elif served := self._serve():
+                    return served
         raise PeerUnreachable(f"no probe came within {seconds:g} s")
 
-    def _greet(self) -> None:
+    def _greet(self, datagrams: socket.socket) -> None:
         """Answer a near end's datagram, and know its number from then on."""
         with suppress(OSError):
-            datagram, place = self._datagrams.recvfrom(HEADER_SIZE + 1)
+            datagram, place = datagrams.recvfrom(HEADER_SIZE + 1)
             if header := parse_header(datagram):
                 self._asked = header
-                self._datagrams.sendto(header._replace(magic=ANSWERS).packed(), place)
+                datagrams.sendto(header._replace(magic=ANSWERS).packed(), place)
 
     def _serve(self) -> tuple[str, Flow] | None:
         """Serve one probe; None where what connected is none that was answered."""
@@ -115,11 +119,24 @@ class LinkAnswer:
 
         :raise OSError: none came in time, or it is none of a near end.
         """
-        if not select.select([self._listener], [], [], SILENCE_SECONDS)[0]:
+        ready = select.select(self._listener.sockets, [], [], SILENCE_SECONDS)[0]
+        if not ready:
             raise ConnectionError("no further connection came")
-        sock = stack.enter_context(self._listener.accept()[0])
+        sock = stack.enter_context(ready[0].accept()[0])
         sock.settimeout(SILENCE_SECONDS)
         header = parse_header(sock.recv(HEADER_SIZE, socket.MSG_WAITALL))
         if header is None:
             raise ConnectionError("a connection that is no probe came")
         return sock, header
+
+
+def _beside(listening: socket.socket) -> socket.socket:
+    """A socket for datagrams at the place of a listening one."""
+    sock = socket.socket(listening.family, socket.SOCK_DGRAM)
+    with closing_on_error(sock):
+        sock.setblocking(False)
+        if listening.family == socket.AF_INET6:
+            only = listening.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only)
+        sock.bind(listening.getsockname())
+    return sock

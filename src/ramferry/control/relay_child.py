@@ -176,8 +176,14 @@ class RelayChild:
     def _read_events(self, stream: IO[str]) -> None:
         with stream:
             for line in stream:
-                if line.endswith("\n"):  # a killed relay can leave half a line
+                if not line.endswith("\n"):
+                    continue  # a killed relay can leave half a line
+                try:
                     self._take(json.loads(line))
+                except (ValueError, KeyError, TypeError, AttributeError):
+                    # of something else in that process, or of another version of it; whoever does
+                    # not read on stops neither the relay nor what it tells next
+                    self._sentences.append(line.strip())
         self._told.set()
 
     def _take(self, event: dict[str, Any]) -> None:

@@ -7,16 +7,21 @@ QEMU destination's monitor, and one that closes at once (a port probe) ends it.
 from __future__ import annotations
 
 import contextlib
+import errno
+import math
 import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from ramferry.errors import RemoteProtocolError
-from ramferry.flows.loop import HUNG_UP, READABLE, Loop
+from ramferry.flows.calls import Call, one_too_many
+from ramferry.flows.loop import HUNG_UP, READABLE, Loop, hung_up
+from ramferry.patience import Patience
 from ramferry.transport import budget, sockets
+from ramferry.transport.listening import Listener
 from ramferry.wire.multifd import parse_initial
 from ramferry.wire.packets import INITIAL_SIZE, Initial
 
@@ -24,13 +29,30 @@ MAIN_MAGIC: Final = b"QEVM"
 MULTIFD_MAGIC: Final = b"\x11\x22\x33\x44"
 _TLS_HANDSHAKE: Final = b"\x16\x03"
 SILENCE: Final = 30.0
-"""Seconds that a connection may stay silent. A 10.x source's main does so only until its last
-multifd channel is connected."""
-MOST_CALLERS: Final = 256
-"""Connections that may wait here at once; one more, and the one that waited longest leaves. With
-255 channels on both sides the relay stays below the usual limit of 1024 descriptors."""
+"""Seconds within which a connection must have said what it is. A 10.x source's main is silent only
+until its last multifd channel is connected."""
+MOST_OF_ONE: Final = 256
+"""Connections of one host, or process, that may wait here at once: a main and 255 channels. One
+more, and the one that waited longest leaves."""
+MOST_CALLERS: Final = 512
+"""Connections of all of them."""
 PROBE_GRACE: Final = 1.0
 """Seconds after which a connection without a single byte does not delay the first sync mark."""
+_BACK_OFF: Final = 0.5
+"""Seconds until accepting is tried again where it failed for want of descriptors or memory."""
+_OF_ONE: Final = {
+    errno.ECONNABORTED,
+    errno.EPROTO,
+    errno.ENETDOWN,
+    errno.ENETUNREACH,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.ENOPROTOOPT,
+    errno.EOPNOTSUPP,
+    errno.EPERM,
+}
+"""What accept(2) tells of one connection, which is gone with that; all else is want, of descriptors
+or memory."""
 
 
 @dataclass(eq=False, slots=True)
@@ -38,8 +60,14 @@ class Caller:
     """A connection whose kind is not known yet."""
 
     sock: socket.socket
-    since: float = field(default_factory=time.monotonic)
+    call: Call
+    since: float
     first: bytearray = field(default_factory=bytearray)
+
+    @property
+    def silent(self) -> bool:
+        """Whether it may still become a main."""
+        return MAIN_MAGIC.startswith(self.first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +76,7 @@ class MainArrival:
 
     sock: socket.socket
     first: bytes
+    call: Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +85,21 @@ class MultifdArrival:
 
     sock: socket.socket
     initial: Initial
-    since: float = field(default_factory=time.monotonic)
+    call: Call
+
+    @property
+    def name(self) -> str:
+        """As sentences call it."""
+        return f"multifd {self.initial.channel_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """A connection that its peer closed before its migration began."""
+
+    call: Call
+    channel: str
+    """What it was, by name; empty for one that may have been a port probe."""
 
 
 class Lobby:
@@ -65,57 +108,119 @@ class Lobby:
     def __init__(
         self,
         loop: Loop,
-        listener: socket.socket,
+        listener: Listener,
         arrived: Callable[[MainArrival | MultifdArrival], None],
         note: Callable[[str], None],
+        departed: Callable[[Departure], None] = lambda _: None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """:param departed: told of who hung up before it was known, but for would-be mains."""
         self._loop = loop
         self._listener = listener
         self._arrived = arrived
         self._note = note
+        self._departed = departed
         self._callers: set[Caller] = set()
-        loop.add(listener.fileno(), READABLE, self.accept)
+        self._running = Patience(math.inf, clock=clock)
+        """The lobby's clock; it stands still with this process, whose own stop no caller is to
+        blame for."""
+        self._shut_since: float | None = None
+        """When accepting was given up for a moment."""
+        self._in_want = False
+        self.accepted = 0
+        """Connections so far."""
+        self._open()
+
+    @property
+    def silent(self) -> list[Call]:
+        """Connections that may still become a main, and live."""
+        return [one.call for one in self._callers if one.silent and not hung_up(one.sock.fileno())]
 
     def accept(self) -> None:
         """Take in every connection that is waiting to be accepted."""
-        while True:
-            try:
-                sock, _ = self._listener.accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                self._note(f"a connection could not be accepted: {error.strerror}")
-                return
-            if len(self._callers) >= MOST_CALLERS:
-                oldest = min(self._callers, key=lambda one: one.since)
-                self._refuse(oldest, f"was silent while {MOST_CALLERS} others came")
-            sock.setblocking(False)
-            if sock.family != socket.AF_UNIX:
-                # before anything is read, since a window cannot shrink later; and not on the
-                # listener, whose buffer would settle the window's scale: it never passed 128 KiB a
-                # round trip then, however large the buffer became (rcv_wscale 1 in place of 10)
-                sockets.set_buffers(sock, receive=budget.INITIAL)
-            caller = Caller(sock)
-            self._callers.add(caller)
-            self._loop.add(sock.fileno(), READABLE | HUNG_UP, partial(self._read, caller))
+        if self._shut_since is None and all(map(self._accept_all, self._listener.sockets)):
+            self._in_want = False
 
     def settled(self) -> bool:
         """True where every connection that came has been classified, probes aside."""
-        now = time.monotonic()
+        now = self._running.spent
         return all(not one.first and now - one.since > PROBE_GRACE for one in self._callers)
 
     def expire(self) -> None:
-        """Turn out connections that stayed silent for too long."""
-        now = time.monotonic()
+        """Turn out connections that stayed silent for too long; called at least once a second."""
+        now = self._running.spent
         for caller in [one for one in self._callers if now - one.since > SILENCE]:
             self._refuse(caller, f"sent {len(caller.first)} bytes in {SILENCE:.0f} s")
+        if self._shut_since is not None and now - self._shut_since > _BACK_OFF:
+            self._shut_since = None
+            self._open()
+
+    def take(self, call: Call) -> socket.socket:
+        """Hand over a connection that has not spoken."""
+        caller = next(one for one in self._callers if one.call == call)
+        self._leave(caller)
+        return caller.sock
 
     def close(self) -> None:
-        """Stop listening and turn out whoever still waits."""
-        self._loop.remove(self._listener.fileno())
+        """Stop accepting and turn out whoever still waits."""
+        self._shut()
         for caller in list(self._callers):
             self._leave(caller)
             caller.sock.close()
+
+    # --- accepting
+
+    def _open(self) -> None:
+        for sock in self._listener.sockets:
+            self._loop.add(sock.fileno(), READABLE, self.accept)
+
+    def _shut(self) -> None:
+        for sock in self._listener.sockets:
+            self._loop.remove(sock.fileno())
+
+    def _accept_all(self, listening: socket.socket) -> bool:
+        """Whether all that wait there came in."""
+        while True:
+            try:
+                sock, peer = listening.accept()
+            except BlockingIOError:
+                return True
+            except OSError as error:
+                if error.errno in _OF_ONE:
+                    continue
+                self._back_off(error)
+                return False
+            self._let_in(sock, peer)
+
+    def _back_off(self, error: OSError) -> None:
+        """Look away for a moment: what cannot be accepted stays readable, and would be for ever."""
+        self._shut()
+        self._shut_since = self._running.spent
+        if not self._in_want:
+            self._in_want = True
+            self._note(
+                f"connections cannot be accepted ({error.strerror}): they wait until that has ended"
+            )
+
+    def _let_in(self, sock: socket.socket, peer: Any) -> None:
+        call = Call(self.accepted, sockets.origin(sock, peer))
+        self.accepted += 1
+        while leaves := one_too_many(
+            self._callers, lambda one: one.call, MOST_OF_ONE, MOST_CALLERS, call
+        ):
+            self._refuse(leaves, "was silent while too many others came")
+        sock.setblocking(False)
+        if sock.family != socket.AF_UNIX:
+            # before anything is read, since a window cannot shrink later; and not on the
+            # listener, whose buffer would settle the window's scale: it never passed 128 KiB a
+            # round trip then, however large the buffer became (rcv_wscale 1 in place of 10)
+            sockets.set_buffers(sock, receive=budget.INITIAL)
+        caller = Caller(sock, call, self._running.spent)
+        self._callers.add(caller)
+        self._loop.add(sock.fileno(), READABLE | HUNG_UP, partial(self._read, caller))
+
+    # --- telling them apart
 
     def _read(self, caller: Caller) -> None:
         wanted = INITIAL_SIZE if caller.first[:4] == MULTIFD_MAGIC else 4
@@ -125,19 +230,22 @@ class Lobby:
             return
         except OSError:
             data = b""
-        if not data:
-            # a port probe, or a source that gave up: nothing was connected onwards for it
-            self._leave(caller)
-            caller.sock.close()
+        if data:
+            caller.first += data
+            self._classify(caller)
             return
-        caller.first += data
-        self._classify(caller)
+        # a port probe, or a source that gave up: nothing was connected onwards for it
+        self._leave(caller)
+        caller.sock.close()
+        first = bytes(caller.first[:4])
+        channel = "a multifd channel" if first and MULTIFD_MAGIC.startswith(first) else ""
+        self._departed(Departure(caller.call, channel))
 
     def _classify(self, caller: Caller) -> None:
         first = bytes(caller.first)
         if first == MAIN_MAGIC:
             self._leave(caller)
-            self._arrived(MainArrival(caller.sock, first))
+            self._arrived(MainArrival(caller.sock, first, caller.call))
         elif first[:2] == _TLS_HANDSHAKE:
             self._refuse(caller, "began a TLS handshake; unset tls-creds on the source")
         elif len(first) == INITIAL_SIZE:
@@ -152,7 +260,7 @@ class Lobby:
             self._refuse(caller, f"is no multifd channel of ours: {error}")
             return
         self._leave(caller)
-        self._arrived(MultifdArrival(caller.sock, initial))
+        self._arrived(MultifdArrival(caller.sock, initial, caller.call))
 
     def _refuse(self, caller: Caller, why: str) -> None:
         self._note(f"refused a connection that {why}")

@@ -94,28 +94,28 @@ class MainChannel:
     def _preamble(self) -> list[tuple[memoryview, list[MainEvent]]]:
         """Read up to the first section and judge whether this stream can be carried at all."""
         self._tally.bytes_in += len(self._first)
-        held = [(memoryview(self._first), self._parser.feed(self._first))]
-        size = 0
-        while not any(isinstance(event, SectionStart) for event in held[-1][1]):
-            buffer = memoryview(bytearray(4096))
+        # one piece, however small those are in which it comes: they are not kept
+        data, fresh = bytearray(self._first), self._parser.feed(self._first)
+        events, buffer = list(fresh), memoryview(bytearray(4096))
+        while not any(isinstance(event, SectionStart) for event in fresh):
             count = self._receive(buffer)
             if not count:
                 raise MigrationFailed("main: the source gave up before it sent any section")
-            size += count
-            if size > _MAX_PREAMBLE:
+            data += buffer[:count]
+            if len(data) > _MAX_PREAMBLE:
                 raise RemoteProtocolError(
                     f"a section within {_MAX_PREAMBLE} bytes", "none", channel="main"
                 )
-            held.append((buffer[:count], self._parser.feed(buffer[:count])))
-        for _, events in held:
-            for event in events:
-                self._judge(event)
+            fresh = self._parser.feed(buffer[:count])
+            events += fresh
+        for event in events:
+            self._judge(event)
         if not self._return_path:
             raise MigrationFailed(
                 "the source opened no return path, so nobody would learn whether the destination "
                 "took over: set the return-path capability on both QEMUs and migrate again"
             )
-        return held
+        return [(memoryview(data), events)]
 
     def _judge(self, event: MainEvent) -> None:
         if isinstance(event, ConfigurationSubsection):

@@ -19,7 +19,12 @@ def proportional() -> int:
 
 
 def _field(file: str, name: str) -> int:
-    for line in Path("/proc/self", file).read_text(encoding="ascii", errors="replace").splitlines():
+    """0 where it cannot be read now, as without a descriptor left: no migration ends for that."""
+    try:
+        text = Path("/proc/self", file).read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return 0
+    for line in text.splitlines():
         key, _, value = line.partition(":")
         if key == name:
             return int(value.split()[0]) * 1024

@@ -10,14 +10,18 @@ import threading
 import time
 from collections.abc import Callable
 from enum import IntEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from ramferry.codec.base import Decoder, Encoder
 from ramferry.errors import HostError, RamferryError, RemoteProtocolError
 from ramferry.flows.engines import Engines
 from ramferry.flows.gate import SyncGate, Unwind
 from ramferry.flows.tally import Tally
+from ramferry.patience import Patience
 from ramferry.transport import sockets
+
+_JOIN_STEP: Final = 0.25
+"""Seconds between two looks at a thread that is to end."""
 
 
 class Phase(IntEnum):
@@ -84,6 +88,8 @@ class Migration:
         """Connections towards the source, main first."""
         self.blind_since: float | None = None
         """When main lost sight of its marks; None while it sees them."""
+        self.missed = False
+        """A connection that may have been a channel was closed before it said so."""
         self._phase = Phase.GATHERING
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
@@ -111,15 +117,18 @@ class Migration:
             sink makes final, has failed too.
         """
         with self._lock:
+            late = self._phase is Phase.SWITCHOVER and not final
             if self._phase >= Phase.CONFIRMED:
                 return
             if self._phase is Phase.SEALED and not final:
                 return  # whoever cancels sees from the result that it was too late
-            if self._phase is Phase.SWITCHOVER and not final:
-                self.note(f"in the switchover, left to the destination to judge: {error}")
-                return
-            self._phase = Phase.FAILED
-            self.error = error
+            if not late:
+                self._phase = Phase.FAILED
+                self.error = error
+        if late:
+            # not under the lock, which every other thread of the migration needs to go on
+            self.note(f"in the switchover, left to the destination to judge: {error}")
+            return
         self.gate.end()
         self.gathered.set()
         self._unblock()
@@ -140,6 +149,11 @@ class Migration:
         self.gathered.wait()
         self.check()
         self.advance(Phase.CARRYING)
+
+    @property
+    def introduced(self) -> bool:
+        """True once main's first bytes have shown what is to be carried."""
+        return True
 
     @property
     def sighted(self) -> bool:
@@ -216,9 +230,10 @@ class Migration:
 
     def close(self, patience: float = 5.0) -> None:
         """Wait for the threads and free the sockets."""
-        deadline = time.monotonic() + patience
+        wait = Patience(patience)
         for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+            while thread.is_alive() and not wait.over:
+                thread.join(min(wait.left, _JOIN_STEP))
         for sock in self.connections():
             sock.close()
 

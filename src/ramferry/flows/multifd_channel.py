@@ -10,14 +10,15 @@ from typing import Final
 
 from ramferry.codec import Accelerated, create_decoder, create_encoder
 from ramferry.codec.base import MAX_PAYLOAD, PACKET_BYTES, Buffer, Decoder, Encoder
-from ramferry.errors import (
-    MigrationFailed,
-)
+from ramferry.errors import MigrationFailed, RamferryError
 from ramferry.flows.incoming_channel import IncomingChannel
+from ramferry.flows.loop import hung_up
 from ramferry.flows.session import Session
 from ramferry.transport import budget, sockets
 from ramferry.wire.packets import DeviceState, Initial, RamPacket
 
+_LOOK: Final = 0.25
+"""Seconds between two looks at whether a channel that waits for main still has its source."""
 _DEVICE_STATE_CHUNK: Final = 256 * 1024
 
 
@@ -35,7 +36,7 @@ class MultifdChannel(IncomingChannel):
     ) -> None:
         super().__init__(session, source, initial)
         self._connected = connected
-        self._destination: socket.socket
+        self._destination: socket.socket | None = None
         self._decoder: Decoder | None = None
         self._encoder: Encoder | None = None
         self._growth = 1.0
@@ -50,28 +51,43 @@ class MultifdChannel(IncomingChannel):
 
     def farewell(self) -> None:
         """Nothing more will come: the destination must not wait for it."""
-        sockets.finish_sending(self._destination)
+        if self._destination is not None:
+            sockets.finish_sending(self._destination)
 
     def begin(self) -> None:
         """Connect onwards, once main is."""
         session = self._session
-        session.onward.wait()
+        while not session.onward.wait(_LOOK):
+            if hung_up(self._source.fileno()):
+                raise MigrationFailed(
+                    f"{self.name}: the source closed it before its migration began"
+                )
         session.check()
-        self._destination = sockets.connect(session.settings.connect)
-        session.adopt(self._destination)
-        sockets.tune(self._destination, session.settings.stall_timeout)
-        sockets.set_buffers(self._destination, send=budget.INITIAL)
+        self._destination = destination = self._connect()
+        session.adopt(destination)
+        sockets.tune(destination, session.settings.stall_timeout)
+        sockets.set_buffers(destination, send=budget.INITIAL)
         session.check()
         raw = self._initial_onward().encode()
         self._tally.bytes_in += len(raw)
         self._send([raw], len(raw))
-        self._connected(self._destination, self.name)
+        self._connected(destination, self.name)
+
+    def _connect(self) -> socket.socket:
+        try:
+            return sockets.connect(self._session.settings.connect)
+        except RamferryError as error:
+            # also in a switchover, which main may have reached alone where marks are not held: a
+            # destination reads main only once all of its channels are connected, and waits
+            self._session.fail(error, final=True)
+            raise
 
     def _initial_onward(self) -> Initial:
         uuid = self._session.settings.uuid
         return self.initial if uuid is None else replace(self.initial, uuid=uuid)
 
     def _send(self, parts: list[Buffer], size: int) -> None:
+        assert self._destination is not None
         self._session.gate.follow(self._tally.syncs)
         try:
             self._session.send_onward(self._destination, parts, size)

@@ -18,11 +18,10 @@ from ramferry.codec import create_decoder, create_encoder
 from ramferry.errors import (
     Cancelled,
     MigrationFailed,
-    RamferryError,
-    RemoteProtocolError,
 )
 from ramferry.flows import gathering, memory
-from ramferry.flows.lobby import Lobby, MainArrival, MultifdArrival
+from ramferry.flows.calls import Call, mother
+from ramferry.flows.lobby import Departure, Lobby, MainArrival, MultifdArrival
 from ramferry.flows.loop import HUNG_UP, Loop
 from ramferry.flows.main_channel import MainChannel
 from ramferry.flows.migration import Phase
@@ -32,8 +31,10 @@ from ramferry.flows.session import RelaySettings, Session
 from ramferry.flows.stall import StallWatch
 from ramferry.flows.waiting import WaitingChannels
 from ramferry.metrics import RelayResult
+from ramferry.patience import Patience
 from ramferry.qatzip.accelerator import REQUIRE
 from ramferry.transport import sockets
+from ramferry.transport.listening import Listener
 
 _STEP: Final = 0.25
 """Seconds between two looks at what no event reports; also the pace of progress."""
@@ -66,18 +67,22 @@ class Relay:
             create_decoder("qatzip", accelerator=REQUIRE)
         self._settings = settings
         self._observer = observer
-        self._listener = sockets.listen(settings.listen)
+        self._listener = Listener(settings.listen)
         self._loop = Loop()
         self._session: Session | None = None
         self._roster = Roster(settings.channels)
         self._stopping = False
         self._pss = 0
-        self._waiting = WaitingChannels(self._loop, observer.note)
-        self._lobby = Lobby(self._loop, self._listener, self._arrived, observer.note)
+        self._waiting = WaitingChannels(
+            self._loop, observer.note, self._departed, lambda: self._lobby.silent
+        )
+        self._lobby = Lobby(
+            self._loop, self._listener, self._arrived, observer.note, self._departed
+        )
 
     def run(self, *, once: bool = False) -> RelayResult | None:
         """Carry migrations until ``stop``; with ``once``, carry one and return how it ended."""
-        self._observer.listening(sockets.local_address(self._listener))
+        self._observer.listening(self._listener.address)
         result = None
         try:
             while not self._stopping and not (once and result):
@@ -123,49 +128,68 @@ class Relay:
     # --- arrivals
 
     def _arrived(self, arrival: MainArrival | MultifdArrival) -> None:
+        session = self._session
         if isinstance(arrival, MultifdArrival):
-            if self._session is None:
-                self._waiting.add(arrival)
-            else:
-                self._add_channel(self._session, arrival)
+            if session is not None and session.gathered.is_set():
+                self._add_channel(session, arrival)
+                return
+            self._waiting.add(arrival)
+            if session is not None:
+                self._take_waiting(session)
             return
-        if self._session is not None:
+        if session is not None:
             self._observer.note("refused a second migration while one is under way")
             arrival.sock.close()
             return
         self._begin(arrival)
 
     def _begin(self, arrival: MainArrival) -> None:
+        session = self._enter(arrival.sock, arrival.call)
+        early = self._waiting.take()
+        gathering.miss(session, self._waiting.gone())
+        if not session.over.is_set():
+            sockets.tune(arrival.sock, self._settings.stall_timeout)
+            main = MainChannel(session, arrival.sock, arrival.first)
+            session.start("main", main.run, main.farewell)
+        for channel in early:
+            self._add_channel(session, channel)
+
+    def _enter(self, main: socket.socket, call: Call) -> Session:
+        """A migration begins."""
         session = Session(self._settings, self._observer.note, self._loop.wake)
         self._session = session
+        self._waiting.begin(call, sockets.heard_at(main))
         self._roster = Roster(self._settings.channels)
-        session.sources.append(arrival.sock)
-        sockets.tune(arrival.sock, self._settings.stall_timeout)
-        main = MainChannel(session, arrival.sock, arrival.first)
-        session.start("main", main.run, main.farewell)
+        session.sources.append(main)
+        return session
+
+    def _departed(self, departure: Departure) -> None:
+        """A connection that was no main yet was closed by its peer."""
+        call, session = departure.call, self._session
+        if session is not None:
+            self._waiting.remember(departure)
+            if not session.gathered.is_set():
+                gathering.miss(session, self._waiting.gone())
+            return
+        main = mother(call, self._lobby.silent) if departure.channel else None
+        if main is None:
+            self._waiting.remember(departure)
+            return
+        # its source may not know and keep main open; what it waits for cannot come any more
+        gathering.miss(self._enter(self._lobby.take(main), main), [departure])
+
+    def _take_waiting(self, session: Session) -> None:
         for channel in self._waiting.take():
             self._add_channel(session, channel)
 
+    def _take_early(self, session: Session) -> None:
+        ids = self._roster.ids
+        for channel in self._waiting.take_early(ids):
+            self._add_channel(session, channel)
+
     def _add_channel(self, session: Session, arrival: MultifdArrival) -> None:
-        late = session.gathered.is_set() and not session.over.is_set()
-        if late and not self._roster.may_lack(arrival.initial):
-            # a second source's: the migration that is under way has all of its own
-            self._observer.note(
-                f"refused a second multifd {arrival.initial.channel_id} in a migration under way"
-            )
-            arrival.sock.close()
-            return
-        session.sources.append(arrival.sock)
-        try:
-            if late:
-                raise RemoteProtocolError(
-                    f"{len(self._roster.ids)} channels",
-                    "one more after the first sync mark: pass --channels",
-                    channel=f"multifd {arrival.initial.channel_id}",
-                )
-            self._roster.admit(arrival.initial)
-        except RamferryError as error:
-            session.fail(error)
+        advice = ": pass --channels"
+        if not gathering.admit(session, self._roster, arrival, self._waiting.main, advice):
             return
         sockets.tune(arrival.sock, self._settings.stall_timeout)
         channel = MultifdChannel(session, arrival.sock, arrival.initial, self._watch)
@@ -193,17 +217,17 @@ class Relay:
     def _carry(self, session: Session) -> RelayResult:
         """Watch over a migration until it has ended and nothing of it is left."""
         governor = session.governor()
-        confirmed = 0.0
+        farewell: Patience | None = None
         next_look = time.monotonic() + _STEP
         watch = StallWatch(session)
         looks = 0
         while session.running() and not session.over.is_set():
             self._loop.step(0.02 if session.phase != Phase.CARRYING else _STEP)
-            gathering.gather(session, self._lobby, self._roster)
+            gathering.gather(session, self._lobby, self._roster, partial(self._take_early, session))
             session.look_back()
             if session.phase == Phase.CONFIRMED:
-                confirmed = confirmed or time.monotonic()
-                if time.monotonic() - confirmed > _FAREWELL:
+                farewell = farewell or Patience(_FAREWELL)
+                if farewell.over:
                     break
             if time.monotonic() >= next_look:
                 next_look = time.monotonic() + _STEP
@@ -229,6 +253,7 @@ class Relay:
             session.tear_down()
         session.close()
         self._session = None
+        self._waiting.ended(self._lobby.accepted, failed=not completed)
         session.engines.tell_troubles()
         result = self._result(session, completed)
         self._observer.progress(result.counters)
@@ -259,4 +284,4 @@ class Relay:
             self._session.fail(Cancelled("cancelled; the guest runs on at the source"), final=True)
             self._end(self._session)
         self._loop.close()
-        sockets.end_listening(self._listener, self._settings.listen)
+        self._listener.close()

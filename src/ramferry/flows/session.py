@@ -87,6 +87,11 @@ class Session(Migration):
         self._switched = self._switched or phase is Phase.SWITCHOVER
         return super().advance(phase)
 
+    @property
+    def introduced(self) -> bool:
+        """True once main is connected onwards, which its preamble decides."""
+        return self.onward.is_set()
+
     def adopt(self, destination: socket.socket, *, main: bool = False) -> None:
         """Take in a connection towards the destination, to be ended with the others.
 
@@ -173,12 +178,14 @@ class Session(Migration):
         return max(map(sockets.unsent, self.destinations), default=0)
 
     def _until_consumed(self, sock: socket.socket) -> None:
-        pause, left, since = _DRAIN_POLL[0], -1, time.monotonic()
+        pause, left = _DRAIN_POLL[0], -1
+        silence = Patience(self.settings.stall_timeout, clock=time.monotonic)
         while (left_now := sockets.unsent(sock)) > 0:
             self.check()
             if left_now != left:
-                left, since = left_now, time.monotonic()
-            elif time.monotonic() - since > self.settings.stall_timeout:
+                left = left_now
+                silence.restart()
+            elif silence.over:
                 raise PeerTimeout(f"the destination leaves {left} bytes of a channel untaken")
             time.sleep(pause)
             pause = min(pause * 2, _DRAIN_POLL[1])

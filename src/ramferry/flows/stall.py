@@ -7,34 +7,59 @@ from typing import Final
 
 from ramferry.errors import PeerTimeout
 from ramferry.flows.migration import Migration, Phase
+from ramferry.patience import Patience
 
 _BLIND: Final = 2.0
 """Seconds that channels may wait for marks which main, being copied, may have passed unseen."""
+_PREAMBLE: Final = 60.0
+"""Seconds from main's first bytes to its connection onwards; a source takes milliseconds, and one
+that trickles would keep every other out."""
 _REMIND: Final = 10.0
 """Seconds of silence in a switchover after which a person is told; it takes 0.1 s as a rule."""
 
 
 class StallWatch:
-    """Judges a migration by the time since its last byte."""
+    """Judges a migration by the time since its last byte, in which this process ran."""
 
     def __init__(self, session: Migration) -> None:
         self._session = session
         self._moved = -1
-        self._since = time.monotonic()
+        clock = time.monotonic
+        self._silence = Patience(session.settings.stall_timeout, clock=clock)
+        self._preamble = Patience(_PREAMBLE, clock=clock)
+        self._blind = Patience(_BLIND, clock=clock)
+        self._blind_since: float | None = None
         self._said = False
 
     def look(self) -> None:
-        """Judge; called every now and then."""
-        session, now = self._session, time.monotonic()
+        """Judge; called at least once a second."""
+        session = self._session
         if session.tally.moved != self._moved:
-            self._moved, self._since, self._said = session.tally.moved, now, False
-        silent = now - self._since
+            self._moved, self._said = session.tally.moved, False
+            self._silence.restart()
+        silent = self._silence.spent
         if session.phase == Phase.SWITCHOVER:
             self._remind(silent)
             return
-        blind = session.blind_since
-        if blind is not None and now - blind > _BLIND and silent > _BLIND and session.gate.waiting:
+        self._look_at_main(silent)
+        self._judge(silent)
+
+    def _look_at_main(self, silent: float) -> None:
+        session = self._session
+        if session.blind_since != self._blind_since:
+            self._blind_since = session.blind_since
+            self._blind.restart()
+        blind = self._blind_since is not None and self._blind.spent > _BLIND
+        if blind and silent > _BLIND and session.gate.gated and session.gate.waiting:
             session.give_up_gating()
+        begun = session.introduced or session.phase != Phase.GATHERING
+        if not begun and self._preamble.over:
+            session.fail(
+                PeerTimeout(f"main: the source sent no whole section in {_PREAMBLE:.0f} s")
+            )
+
+    def _judge(self, silent: float) -> None:
+        session = self._session
         waiting = session.waiting()
         if session.phase == Phase.GATHERING:
             waiting = "the source has not opened all its channels"

@@ -19,6 +19,7 @@ from ramferry.guest.errors import MonitorError
 from ramferry.guest.vm import Vm
 from ramferry.transport import sockets
 from ramferry.transport.address import Address
+from ramferry.transport.listening import Listener
 
 MAX_REQUEST: Final = 1 << 20
 """Bytes of a request; whoever sends more is no monitor's client."""
@@ -35,18 +36,19 @@ class Monitor:
     def __init__(self, vm: Vm, address: Address) -> None:
         """:raise HostError: the address is in use or not ours to take."""
         self._vm = vm
-        self._address = address
-        self._listener = sockets.listen(address)
-        self._listener.setblocking(True)
-        self.address = sockets.local_address(self._listener)
+        self._listener = Listener(address)
+        self.address = self._listener.address
         """Where it listens, port included."""
         self._clients: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
-        self._start(self._accept)
+        for sock in self._listener.sockets:
+            sock.setblocking(True)
+            self._start(self._accept, sock)
 
     def close(self) -> None:
         """End every connection, once what was asked on it is answered: ``quit`` ends the guest."""
-        sockets.cut(self._listener)
+        for listening in self._listener.sockets:
+            sockets.cut(listening)
         for sock in list(self._clients):
             with suppress(OSError):  # its client has gone
                 sock.shutdown(socket.SHUT_RD)
@@ -55,7 +57,7 @@ class Monitor:
                 thread.join(5.0)
         for sock in list(self._clients):
             sockets.cut(sock)
-        sockets.end_listening(self._listener, self._address)
+        self._listener.close()
 
     def __enter__(self) -> Monitor:
         return self
@@ -68,10 +70,10 @@ class Monitor:
         self._threads.append(thread)
         thread.start()
 
-    def _accept(self) -> None:
+    def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
-                sock, _ = self._listener.accept()
+                sock, _ = listener.accept()
             except OSError:
                 return  # closed
             sock.setblocking(True)

@@ -7,40 +7,76 @@ import time
 
 
 class Pacer:
-    """Hands out the wire in time slots: a virtual clock that every byte moves forward.
-
-    Slots go to callers in the order they ask. ``rate`` is in bytes per second; 0 means no cap.
-    """
+    """Hands out the wire in the order that callers ask, as fast as the cap lets bytes through."""
 
     BURST = 0.004
     """Seconds of unused wire that may be caught up: below one 512 KiB packet at 1 Gbit/s."""
 
     def __init__(self, rate: float) -> None:
-        self.rate = rate
-        self._lock = threading.Lock()
-        self._free_at = 0.0
-        self._ended = threading.Event()
+        """:param rate: bytes per second; 0: no cap."""
+        self._changed = threading.Condition()
+        self._rate = rate
+        self._asked = 0.0
+        """Bytes for which somebody asked."""
+        self._let = rate * self.BURST
+        """Bytes that the wire had room for until ``_at``: a burst more than asked for at most."""
+        self._at = time.monotonic()
+        self._ended = False
+
+    @property
+    def rate(self) -> float:
+        """Bytes per second; 0: no cap. A change counts at once, also for who waits already."""
+        return self._rate
+
+    @rate.setter
+    def rate(self, rate: float) -> None:
+        with self._changed:
+            self._advance()
+            self._rate = rate
+            self._changed.notify_all()
 
     def wait(self, size: int) -> None:
-        """Take ``size`` bytes of the wire and wait until their slot begins."""
-        delay = self.charge(size)
-        if delay > 0:
-            self._ended.wait(delay)
+        """Take ``size`` bytes of the wire and wait until their turn comes."""
+        with self._changed:
+            place = self._take(size)
+            while not self._ended and (delay := self._until(place)) > 0:
+                self._changed.wait(delay)
 
     def charge(self, size: int) -> float:
-        """Take ``size`` bytes of the wire without waiting; returns the seconds to its slot.
+        """Take ``size`` bytes of the wire without waiting; returns the seconds to their turn.
 
         For bytes that must not queue behind the others (the main channel's): they go at once,
         and the others make room for them.
         """
-        if not self.rate:
-            return 0.0
-        with self._lock:
-            now = time.monotonic()
-            slot = max(self._free_at, now - self.BURST)
-            self._free_at = slot + size / self.rate
-        return slot - now
+        with self._changed:
+            return self._until(self._take(size))
 
     def end(self) -> None:
         """Wake every waiter; later waits return at once."""
-        self._ended.set()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def _take(self, size: int) -> float:
+        """The place of the first of ``size`` bytes among all that were asked for."""
+        self._advance()
+        place = self._asked
+        self._asked += size
+        return place
+
+    def _until(self, place: float) -> float:
+        """Seconds until the wire has room for the byte at ``place``; below 0 where it had."""
+        if not self._rate:
+            return 0.0
+        self._advance()
+        return (place - self._let) / self._rate
+
+    def _advance(self) -> None:
+        """Let through what the wire had room for since the last look."""
+        now = time.monotonic()
+        if self._rate:
+            most = self._asked + self._rate * self.BURST
+            self._let = min(self._let + (now - self._at) * self._rate, most)
+        else:
+            self._let = self._asked
+        self._at = now

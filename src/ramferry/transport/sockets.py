@@ -1,4 +1,4 @@
-"""Sockets: listen, connect, exact transfers, what is unsent, and how to end a connection."""
+"""Sockets: connect, exact transfers, what is unsent, and how to end a connection."""
 
 from __future__ import annotations
 
@@ -8,115 +8,33 @@ import errno
 import fcntl
 import os
 import socket
-import stat
 import struct
 import termios
+import time
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from ramferry.errors import HostError, PeerTimeout, PeerUnreachable
-from ramferry.transport.address import Address, TcpAddress, UnixAddress
+from ramferry.transport.address import Address, TcpAddress
 
 Buffer = bytes | bytearray | memoryview
 
 CONNECT_TIMEOUT: Final = 10.0
 """Seconds for a connection to be accepted."""
+OUT_OF_DESCRIPTORS: Final = {errno.EMFILE, errno.ENFILE}
+"""What the kernel answers where this process, or the host, has no descriptor left."""
 _AF_UNSPEC_ADDRESS: Final = struct.pack("=H14x", socket.AF_UNSPEC)
 _LINGER_0: Final = struct.pack("@ii", 1, 0)
 _MOST_PARTS: Final = os.sysconf("SC_IOV_MAX")
-_LISTENING: Final = "00010000"
-"""The flags of a listening socket in /proc/net/unix."""
+_TCP_LAST_DATA_AT: Final = 52
+"""Offset of ``tcpi_last_data_recv``, in milliseconds."""
 _TCP_MIN_RTT_AT: Final = 148
 """Offset of ``tcpi_min_rtt`` in ``struct tcp_info`` (linux/tcp.h)."""
 
 
-def listen(address: Address, backlog: int = 256) -> socket.socket:
-    """A listening, non-blocking socket.
-
-    A stale UNIX socket (nobody listens on it) is replaced; a live one, or a file that is not a
-    socket, is left alone.
-
-    :raise HostError: the address is in use or not ours to take.
-    """
-    try:
-        if isinstance(address, UnixAddress):
-            _remove_stale(address.path)
-            listener = socket.socket(socket.AF_UNIX)
-            target: str | tuple[str, int] = address.path
-        else:
-            listener, target = _tcp_listener(address)
-        with _closing_on_error(listener):
-            listener.bind(target)
-            listener.listen(backlog)
-            listener.setblocking(False)
-    except OSError as error:
-        raise HostError(f"cannot listen on {address}: {_reason(error)}") from error
-    return listener
-
-
-def _tcp_listener(address: TcpAddress) -> tuple[socket.socket, tuple[str, int]]:
-    host = address.host or "0.0.0.0"
-    family, _, _, _, place = socket.getaddrinfo(
-        host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    return listener, (str(place[0]), int(place[1]))
-
-
-def check_free(address: Address) -> None:
-    """See that a process which listens at ``address``, an absolute path, takes nothing away.
-
-    :raise HostError: there is a file that is not a socket, or somebody listens.
-    """
-    if not isinstance(address, UnixAddress) or not os.path.isabs(address.path):
-        return
-    try:
-        _is_stale(address.path)
-    except PermissionError:
-        return  # not ours to look at: perhaps the other process may
-    except OSError as error:
-        raise HostError(f"cannot listen on {address}: {_reason(error)}") from error
-
-
-def _remove_stale(path: str) -> None:
-    if _is_stale(path):
-        os.unlink(path)
-
-
-def _is_stale(path: str) -> bool:
-    """True for a socket on which nobody listens, false where there is nothing; else an OSError."""
-    try:
-        mode = os.stat(path).st_mode
-    except FileNotFoundError:
-        return False
-    if not stat.S_ISSOCK(mode):
-        raise OSError(errno.EEXIST, "the path exists and is not a socket")
-    # ask the kernel first: a connection that closes at once ends a QEMU that waits for its guest
-    if not _listed_as_listening(path):
-        with socket.socket(socket.AF_UNIX) as probe:
-            probe.settimeout(1.0)
-            try:
-                probe.connect(path)
-            except ConnectionRefusedError:
-                return True
-    raise OSError(errno.EADDRINUSE, "another process listens there")
-
-
-def _listed_as_listening(path: str) -> bool:
-    """True where a process of this network namespace listens at ``path``, by an absolute name."""
-    with contextlib.suppress(OSError), open("/proc/net/unix", errors="surrogateescape") as table:
-        for line in table:
-            fields = line.rstrip("\n").split(" ", 7)
-            if len(fields) == 8 and fields[3] == _LISTENING and fields[7].startswith("/"):
-                with contextlib.suppress(OSError):
-                    if os.path.samefile(fields[7], path):
-                        return True
-    return False
-
-
 @contextlib.contextmanager
-def _closing_on_error(sock: socket.socket) -> Iterator[None]:
+def closing_on_error(sock: socket.socket) -> Iterator[None]:
+    """Close ``sock`` where the block fails."""
     try:
         yield
     except BaseException:
@@ -124,37 +42,47 @@ def _closing_on_error(sock: socket.socket) -> Iterator[None]:
         raise
 
 
-def end_listening(listener: socket.socket, address: Address) -> None:
-    """Close a listener, and remove the UNIX socket that it had at ``address``."""
-    listener.close()
-    if isinstance(address, UnixAddress):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(address.path)
-
-
-def local_address(listener: socket.socket) -> Address:
-    """Where a listener listens, with the port that it was given."""
-    name = listener.getsockname()
-    if listener.family == socket.AF_UNIX:
-        return UnixAddress(name)
-    return TcpAddress(name[0], name[1])
-
-
 def connect(address: Address, *, timeout: float = CONNECT_TIMEOUT) -> socket.socket:
     """A connected, blocking socket.
 
     :raise PeerUnreachable: nobody accepts there.
+    :raise HostError: this process, or the host, has no descriptor left.
     """
     try:
-        if isinstance(address, TcpAddress):
-            return socket.create_connection((address.host or "127.0.0.1", address.port), timeout)
-        sock = socket.socket(socket.AF_UNIX)
-        with _closing_on_error(sock):
-            sock.settimeout(timeout)
-            sock.connect(address.path)
-        return sock
+        sock = _connected(address, timeout)
     except OSError as error:
-        raise PeerUnreachable(f"nobody accepts at {address}: {_reason(error)}") from error
+        if error.errno in OUT_OF_DESCRIPTORS:
+            raise HostError(f"cannot connect to {address}: {reason(error)}") from error
+        why = "timed out" if isinstance(error, BlockingIOError) else reason(error)
+        raise PeerUnreachable(f"nobody accepts at {address}: {why}") from error
+    sock.settimeout(timeout)
+    return sock
+
+
+def _connected(address: Address, timeout: float) -> socket.socket:
+    """By the kernel's clock, which starts anew where this process was stopped meanwhile."""
+    answers: list[tuple[int, Any]] = [(socket.AF_UNIX, getattr(address, "path", ""))]
+    if isinstance(address, TcpAddress):
+        host = address.host or "127.0.0.1"
+        found = socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM)
+        answers = [(family, place) for family, _, _, _, place in found]
+    for family, place in answers[:-1]:
+        with contextlib.suppress(OSError):
+            return _connected_to(family, place, timeout)
+    return _connected_to(*answers[-1], timeout)
+
+
+def _connected_to(family: int, place: Any, timeout: float) -> socket.socket:
+    sock = socket.socket(family)
+    with closing_on_error(sock):
+        _limit(sock, socket.SO_SNDTIMEO, timeout)
+        sock.connect(place)
+    return sock
+
+
+def _limit(sock: socket.socket, option: int, seconds: float) -> None:
+    limit = struct.pack("@ll", int(seconds), int(seconds % 1 * 1e6))
+    sock.setsockopt(socket.SOL_SOCKET, option, limit)
 
 
 def tune(sock: socket.socket, stall_timeout: float, *, piece: float | None = None) -> None:
@@ -168,9 +96,8 @@ def tune(sock: socket.socket, stall_timeout: float, *, piece: float | None = Non
     """
     sock.settimeout(None)
     receive = stall_timeout if piece is None else piece
-    for option, seconds in ((socket.SO_RCVTIMEO, receive), (socket.SO_SNDTIMEO, stall_timeout)):
-        limit = struct.pack("@ll", int(seconds), int(seconds % 1 * 1e6))
-        sock.setsockopt(socket.SOL_SOCKET, option, limit)
+    _limit(sock, socket.SO_RCVTIMEO, receive)
+    _limit(sock, socket.SO_SNDTIMEO, stall_timeout)
     if sock.family != socket.AF_UNIX:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -239,6 +166,25 @@ def unsent(sock: socket.socket) -> int:
     return int(struct.unpack("@i", answer)[0])
 
 
+def unread(sock: socket.socket) -> int:
+    """Bytes that have come and were not received."""
+    answer = fcntl.ioctl(sock.fileno(), termios.FIONREAD, b"\0" * 4)
+    return int(struct.unpack("@i", answer)[0])
+
+
+def origin(sock: socket.socket, peer: Any) -> str:
+    """Who made a connection that was accepted: its host, or the process behind a UNIX socket.
+
+    :param peer: the address that ``accept`` returned.
+    """
+    if sock.family != socket.AF_UNIX:
+        return str(peer[0])
+    pid, _, _ = struct.unpack(
+        "@iII", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("@iII"))
+    )
+    return f"process {pid}"
+
+
 def acknowledge(sock: socket.socket) -> None:
     """Tell a TCP peer at once that its bytes have arrived.
 
@@ -259,6 +205,14 @@ def min_rtt(sock: socket.socket) -> float:
         return 0.0
     micros = struct.unpack_from("=I", info, _TCP_MIN_RTT_AT)[0]
     return 0.0 if micros == 0xFFFFFFFF else micros / 1e6
+
+
+def heard_at(sock: socket.socket) -> float:
+    """When the last bytes came, in ``time.monotonic``'s seconds; a UNIX socket: now."""
+    if sock.family == socket.AF_UNIX:
+        return time.monotonic()
+    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_LAST_DATA_AT + 4)
+    return time.monotonic() - int(struct.unpack_from("=I", info, _TCP_LAST_DATA_AT)[0]) / 1e3
 
 
 def segment_size(sock: socket.socket) -> int:
@@ -306,5 +260,6 @@ def reset(sock: socket.socket) -> None:
     cut(sock)
 
 
-def _reason(error: OSError) -> str:
+def reason(error: OSError) -> str:
+    """What the kernel, or the resolver, has to say."""
     return error.strerror or str(error) or type(error).__name__

@@ -1,5 +1,6 @@
 """A relay as a child: its command line, its events, its end."""
 
+import json
 import os
 import sys
 from dataclasses import asdict, replace
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ramferry.control import relay_child
 from ramferry.control.blame import Complaint, Rank
 from ramferry.control.plan import RelayStep
 from ramferry.control.relay_child import RelayChild, command_line, counters_of, result_of
@@ -42,6 +44,22 @@ def test_command_line() -> None:
 def test_records_come_back_from_their_dicts() -> None:
     assert counters_of({"event": "progress", **asdict(COUNTERS)}) == COUNTERS
     assert result_of({**asdict(RESULT), "a field to come": 1}) == RESULT
+
+
+def test_a_line_that_is_no_event_of_ours_keeps_none_from_being_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of a library in that process, or a relay of another version: the reader reads on."""
+    lines = ["no JSON", "7", "[]", "{}", '{"event": "listening"}', '{"event": "progress"}']
+    lines += ['{"event": "finished", "counters": 1}', '{"event": "to come"}']
+    lines.append(json.dumps({"event": "listening", "uri": "tcp:here:1"}))
+    command = [sys.executable, "-c", "import sys; print(sys.argv[1])", "\n".join(lines)]
+    monkeypatch.setattr(relay_child, "command_line", lambda *_: command)
+    child = RelayChild(RelayStep("destination", "unix:nowhere", "none"), "unix:nobody", 2)
+    try:
+        assert child.wait_listening() == "tcp:here:1"
+    finally:
+        child.end()
 
 
 def test_listens_and_ends(tmp_path: Path) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,25 +15,46 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ramferry.flows import lobby as lobby_module
-from ramferry.flows.lobby import Lobby, MainArrival, MultifdArrival
+from ramferry.flows.calls import Call
+from ramferry.flows.lobby import MAIN_MAGIC, Departure, Lobby, MainArrival, MultifdArrival
 from ramferry.flows.loop import Loop
-from ramferry.transport import budget, sockets
+from ramferry.transport import budget
 from ramferry.transport.address import TcpAddress, UnixAddress
+from ramferry.transport.listening import Listener
 from ramferry.wire.packets import Initial
 
 SETTLE = 5.0
 INITIAL = Initial(bytes(range(16)), 7)
 
 
+class Clock:
+    """Moves only when told."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
 class Room:
     """A lobby on a socket of its own, and whoever calls there."""
 
     def __init__(self, path: Path) -> None:
+        self.clock = Clock()
+        self.departures: list[Departure] = []
         self.arrivals: list[MainArrival | MultifdArrival] = []
         self.notes: list[str] = []
         self.loop = Loop()
-        self.listener = sockets.listen(UnixAddress(str(path)))
-        self.lobby = Lobby(self.loop, self.listener, self.arrivals.append, self.notes.append)
+        self.listener = Listener(UnixAddress(str(path)))
+        self.lobby = Lobby(
+            self.loop,
+            self.listener,
+            self.arrivals.append,
+            self.notes.append,
+            self.departures.append,
+            clock=self.clock.monotonic,
+        )
         self._path = str(path)
         self._callers: list[socket.socket] = []
 
@@ -55,6 +79,11 @@ class Room:
         while not met():
             assert time.monotonic() < deadline
             self.loop.step(0.01)
+
+    def pass_time(self, seconds: float) -> None:
+        for _ in range(round(seconds * 4)):
+            self.clock.now += 0.25
+            self.lobby.expire()
 
     def close(self) -> None:
         self.lobby.close()
@@ -145,6 +174,7 @@ def test_who_has_said_nothing_delays_for_the_grace_only(
     room.call()
     assert not room.lobby.settled()
     monkeypatch.setattr(lobby_module, "PROBE_GRACE", 0.0)
+    room.pass_time(0.25)
     assert room.lobby.settled()
 
 
@@ -165,11 +195,15 @@ def test_the_end_turns_everybody_out(room: Room) -> None:
         assert caller.recv(1) == b""
 
 
-def test_the_window_of_a_tcp_caller_starts_small_and_can_grow_on_a_long_link() -> None:
+def test_the_window_of_a_tcp_caller_starts_small_and_can_grow_on_a_long_link(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # not what the kernel gives anyway
+    monkeypatch.setattr(budget, "INITIAL", 96 * 1024)
     loop, arrivals = Loop(), list[MainArrival | MultifdArrival]()
-    listener = sockets.listen(TcpAddress("127.0.0.1", 0))
+    listener = Listener(TcpAddress("127.0.0.1", 0))
     lobby = Lobby(loop, listener, arrivals.append, pytest.fail)
-    with socket.create_connection(listener.getsockname()) as caller:
+    with socket.create_connection(listener.first.getsockname()) as caller:
         caller.sendall(INITIAL.encode())
         deadline = time.monotonic() + SETTLE
         while not arrivals:
@@ -183,3 +217,159 @@ def test_the_window_of_a_tcp_caller_starts_small_and_can_grow_on_a_long_link() -
     lobby.close()
     loop.close()
     listener.close()
+
+
+# --- who left, who is too many, and what stood still
+
+
+@pytest.mark.parametrize(
+    ("first", "channel"),
+    [(b"", ""), (b"QE", ""), (b"GE", ""), (b"\x11", "a multifd channel")]
+    + [(INITIAL.encode()[:size], "a multifd channel") for size in (4, 63)],
+)
+def test_who_left_is_told_of_by_what_it_was(room: Room, first: bytes, channel: str) -> None:
+    caller = room.call()
+    caller.sendall(first)
+    caller.close()
+    room.until(lambda: bool(room.departures))
+    (departure,) = room.departures
+    assert departure.channel == channel
+    assert departure.call.number == 0
+    assert departure.call.origin == f"process {os.getpid()}"
+
+
+def test_who_may_become_a_main_is_known(room: Room) -> None:
+    room.call()
+    room.say(room.call(), b"QEV")
+    room.say(room.call(), b"\x11\x22")
+    room.say(room.call(), MAIN_MAGIC)
+    gone = room.call()
+    assert sorted(call.number for call in room.lobby.silent) == [0, 1, 4]
+    gone.close()
+    assert sorted(call.number for call in room.lobby.silent) == [0, 1]
+    assert room.lobby.accepted == 5
+
+
+def test_a_tcp_caller_is_known_by_its_host() -> None:
+    loop, departures = Loop(), list[Departure]()
+    with Listener(TcpAddress("127.0.0.1", 0)) as listener:
+        lobby = Lobby(loop, listener, pytest.fail, pytest.fail, departures.append)
+        for host in ("127.0.0.1", "127.0.0.2"):
+            place = listener.first.getsockname()
+            socket.create_connection(place, source_address=(host, 0)).close()
+        deadline = time.monotonic() + SETTLE
+        while len(departures) < 2:
+            assert time.monotonic() < deadline
+            loop.step(0.01)
+        lobby.close()
+    loop.close()
+    assert [one.call for one in departures] == [Call(0, "127.0.0.1"), Call(1, "127.0.0.2")]
+
+
+@pytest.mark.parametrize("stopped", [3, 30, 300])
+def test_nobody_is_turned_out_for_the_time_in_which_the_relay_stood_still(
+    room: Room, stopped: float
+) -> None:
+    """What a caller said meanwhile lies in the kernel."""
+    caller = room.call()
+    room.pass_time(1)
+    caller.sendall(INITIAL.encode())
+    room.clock.now += stopped
+    room.lobby.expire()
+    room.settle()
+    assert len(room.arrivals) == 1
+    assert room.notes == []
+
+
+def test_who_trickles_is_turned_out_like_who_is_silent(room: Room) -> None:
+    caller = room.call()
+    for byte in INITIAL.encode()[:31]:
+        room.say(caller, bytes([byte]))
+        room.pass_time(1)
+    assert room.notes == ["refused a connection that sent 31 bytes in 30 s"]
+
+
+def test_a_crowd_keeps_out_itself_and_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lobby_module, "MOST_OF_ONE", 4)
+    monkeypatch.setattr(lobby_module, "MOST_CALLERS", 6)
+    loop, notes, socks = Loop(), list[str](), list[socket.socket]()
+    with Listener(TcpAddress("127.0.0.1", 0)) as listener:
+        lobby = Lobby(loop, listener, pytest.fail, notes.append)
+        for host in ("127.0.0.9", *["127.0.0.2"] * 6, *["127.0.0.3"] * 3):
+            place = listener.first.getsockname()
+            socks.append(socket.create_connection(place, source_address=(host, 0)))
+            lobby.accept()
+        origins = Counter(call.origin for call in lobby.silent)
+        lobby.close()
+    loop.close()
+    for sock in socks:
+        sock.close()
+    assert origins == {"127.0.0.9": 1, "127.0.0.2": 2, "127.0.0.3": 3}
+    assert notes == ["refused a connection that was silent while too many others came"] * 4
+
+
+class Failing:
+    """A listening socket from which nothing can be accepted for a while."""
+
+    def __init__(self, real: socket.socket) -> None:
+        self.real = real
+        self.error: OSError | None = None
+        self.tries = 0
+
+    def fileno(self) -> int:
+        return self.real.fileno()
+
+    def close(self) -> None:
+        self.real.close()
+
+    def accept(self) -> tuple[socket.socket, object]:
+        self.tries += 1
+        if self.error is not None:
+            raise self.error
+        return self.real.accept()
+
+
+def fail_with(room: Room, number: int) -> Failing:
+    failing = Failing(room.listener.first)
+    failing.error = OSError(number, os.strerror(number))
+    room.listener.sockets = [failing]  # type: ignore[list-item]
+    return failing
+
+
+def test_out_of_descriptors_it_looks_away_and_says_so_once(room: Room) -> None:
+    failing = fail_with(room, errno.EMFILE)
+    room.call()
+    for _ in range(100):
+        room.loop.step(0)
+    assert failing.tries == 1
+    room.pass_time(10)
+    for _ in range(100):
+        room.loop.step(0)
+    assert failing.tries <= 21
+    said = "connections cannot be accepted (Too many open files): they wait until that has ended"
+    assert room.notes == [said]
+    # it recovers, and comes back
+    error, failing.error = failing.error, None
+    room.pass_time(1)
+    room.settle()
+    assert room.lobby.accepted == 1
+    failing.error = error
+    room.call()
+    room.pass_time(5)
+    assert room.notes == [said] * 2
+
+
+def test_a_connection_that_broke_in_the_queue_is_passed_over(room: Room) -> None:
+    failing = fail_with(room, errno.ECONNABORTED)
+    accept = failing.accept
+
+    def once() -> tuple[socket.socket, object]:
+        try:
+            return accept()
+        finally:
+            failing.error = None
+
+    failing.accept = once  # type: ignore[method-assign]
+    room.call()
+    assert room.lobby.accepted == 1
+    assert room.notes == []

@@ -10,8 +10,9 @@ import pytest
 
 from fakes_relay import RelayThread, Stage, until
 from fakes_source import SETTLE, at_end, dial
-from fakes_wire import MAIN, Do, Guest, Script, Step, header
-from ramferry.flows import lobby, waiting
+from fakes_wire import MAIN, Do, Guest, Script, Step, command, configuration, header
+from ramferry.flows import lobby, memory, waiting
+from ramferry.flows.main_channel import MainChannel
 from ramferry.wire.packets import Initial
 
 
@@ -102,7 +103,7 @@ def test_a_connection_that_stays_silent_is_turned_out(
         notes = "\n".join(relay.seen.notes)
         assert "sent 0 bytes in 0 s" in notes
         assert "sent 11 bytes in 0 s" in notes
-        assert "refused multifd 5, whose main channel did not come" in notes
+        assert "refused multifd 5, which was without its main channel for 0 s" in notes
         assert not relay.waiting()
 
 
@@ -218,3 +219,21 @@ def test_a_stream_that_cannot_be_carried_is_refused_before_the_destination_hears
             assert source.done.wait(SETTLE)
             assert destination.connections == 0
         stage.carry(relay, Script(Guest()), 2)
+
+
+def test_a_preamble_that_trickles_holds_no_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """60 000 bytes, each in a piece of its own."""
+    stage = Stage(tmp_path)
+    receive = MainChannel._receive
+    monkeypatch.setattr(MainChannel, "_receive", lambda self, buffer: receive(self, buffer[:1]))
+    with RelayThread(stage.settings) as relay, dial(relay.address) as main:
+        main.sendall(header() + configuration())
+        until(lambda: relay.session is not None)
+        before = memory.proportional()
+        main.sendall(command(1) * 12_000)
+        until(lambda: relay.session.tally.moved >= 60_000)
+        assert memory.proportional() - before < 32 << 20
+        relay.relay.stop("enough")
+        relay.finished()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -16,8 +18,8 @@ import pytest
 from fakes_destination import FakeDestination, Habits
 from fakes_relay import NOTICE, RelayThread, Stage, until
 from fakes_source import SETTLE, FakeSource, dial
-from fakes_wire import MAIN, Do, Guest, Script
-from ramferry.transport.address import UnixAddress
+from fakes_wire import MAIN, Do, Guest, Script, Step
+from ramferry.transport.address import TcpAddress, UnixAddress
 
 CANCELLED = 6
 
@@ -25,27 +27,40 @@ CANCELLED = 6
 class Process:
     """``ramferry relay`` between the stage's two addresses."""
 
-    def __init__(self, stage: Stage, *options: str, stdout: int | None = subprocess.PIPE) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        *options: str,
+        stdout: int = subprocess.PIPE,
+        stderr: int = subprocess.PIPE,
+        descriptors: int = 0,
+    ) -> None:
+        """:param descriptors: the limit of the process, where it is not the usual one."""
         settings = stage.settings
         self.address = settings.listen
         command = [sys.executable, "-m", "ramferry", "relay"]
         command += [str(settings.listen), str(settings.connect), "--method", settings.method]
+        limit = ["prlimit", f"--nofile={descriptors}:{descriptors}"] if descriptors else []
         self.child = subprocess.Popen(
-            [*command, *options], stdout=stdout, stderr=subprocess.PIPE, text=True
+            [*limit, *command, *options], stdout=stdout, stderr=stderr, text=True
         )
         # a path is there before anyone listens on it; a probe is harmless
         until(lambda: _accepts(settings.listen) or self.child.poll() is not None)
 
     def end(self) -> tuple[int, str, str]:
         out, err = self.child.communicate(timeout=SETTLE)
-        return self.child.returncode, out or "", err
+        return self.child.returncode, out or "", err or ""
 
 
 @contextmanager
 def relay_process(
-    stage: Stage, *options: str, stdout: int | None = subprocess.PIPE
+    stage: Stage,
+    *options: str,
+    stdout: int = subprocess.PIPE,
+    stderr: int = subprocess.PIPE,
+    descriptors: int = 0,
 ) -> Iterator[Process]:
-    process = Process(stage, *options, stdout=stdout)
+    process = Process(stage, *options, stdout=stdout, stderr=stderr, descriptors=descriptors)
     try:
         yield process
     finally:
@@ -224,6 +239,136 @@ def test_a_broken_stderr_drops_no_guest(tmp_path: Path) -> None:
             assert source.status == "completed"
         assert destination.complete
         assert process.child.returncode == 0
+
+
+@contextmanager
+def full_pipe() -> Iterator[int]:
+    """The writing end of a pipe that nobody reads, without room for a byte."""
+    read_end, write_end = os.pipe()
+    try:
+        os.set_blocking(write_end, False)
+        with suppress(BlockingIOError):
+            while True:
+                os.write(write_end, bytes(4096))
+        os.set_blocking(write_end, True)
+        yield write_end
+    finally:
+        os.close(read_end)
+        os.close(write_end)
+
+
+def test_readers_that_do_not_read_keep_no_guest_waiting(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    script = Script(Guest())
+    results = tmp_path / "results.json"
+    options = ("--events", "--once", "--json", str(results))
+    with (
+        full_pipe() as full,
+        relay_process(stage, *options, stdout=full, stderr=full) as process,
+    ):
+        with ends(stage, process, script) as (source, destination):
+            process.child.wait(SETTLE)
+            assert source.status == "completed"
+        assert destination.memory == script.memory
+        assert process.child.returncode == 0
+    assert json.loads(results.read_text())["completed"] is True
+
+
+def test_readers_that_do_not_read_hide_no_lost_destination(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    script = Script(Guest())
+    with (
+        full_pipe() as full,
+        relay_process(stage, "--events", stdout=full, stderr=full) as process,
+    ):
+        script.stop(script.find("part", MAIN))
+        with ends(stage, process, script) as (source, destination):
+            until(lambda: destination.marks == [0])
+            # many looks at what would be told
+            threading.Event().wait(1.0)
+            destination.close()
+            until(lambda: not source.left(), NOTICE, "the source is told")
+        process.child.terminate()
+        process.child.wait(SETTLE)
+        assert process.child.returncode == 0
+
+
+def test_a_result_that_cannot_be_written_is_told_of(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    with (
+        relay_process(stage, "--once", "--json", "/dev/full") as process,
+        ends(stage, process, Script(Guest())),
+    ):
+        code, _, err = process.end()
+    assert code == 0
+    assert "ramferry relay: the result could not be written: No space left on device" in err
+
+
+def test_out_of_descriptors_it_says_so_once_and_comes_back(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    crowd: list[socket.socket] = []
+    with relay_process(stage, "--once", descriptors=40) as process:
+        try:
+            crowd += [dial(process.address) for _ in range(60)]
+            err = process.child.stderr
+            assert err is not None
+            while "cannot be accepted (Too many open files)" not in (line := err.readline()):
+                assert line
+            before = cpu_seconds(process.child.pid)
+            threading.Event().wait(1.5)
+            assert cpu_seconds(process.child.pid) - before < 0.5
+        finally:
+            for sock in crowd:
+                sock.close()
+        with ends(stage, process, Script(Guest())) as (source, _):
+            code, _, rest = process.end()
+            assert source.status == "completed"
+    assert code == 0
+    assert "cannot be accepted" not in rest
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.parametrize(
+    "stopped", [3, *(pytest.param(seconds, marks=pytest.mark.slow) for seconds in (30, 300))]
+)
+def test_a_relay_that_was_stopped_goes_on_with_its_migration(
+    tmp_path: Path, stopped: float
+) -> None:
+    """SIGSTOP for longer than every wait, the stall limit among them: no peer was silent."""
+    stage = Stage(tmp_path)
+    stage.over_tcp()
+    reserved = socket.create_server(("127.0.0.1", 0), reuse_port=True)
+    port = reserved.getsockname()[1]
+    reserved.close()
+    stage.change(listen=TcpAddress("127.0.0.1", port))
+    script = Script(Guest())
+    going = threading.Event()
+    with relay_process(stage, "--once", "--stall-timeout", "2") as process:
+
+        def stand_still() -> None:
+            process.child.send_signal(signal.SIGSTOP)
+            going.wait(stopped)
+            process.child.send_signal(signal.SIGCONT)
+
+        # in the middle of a payload, where a peer's silence is judged soonest
+        index = script.find("payload", 1)
+        step = script.steps[index]
+        assert isinstance(step, Step)
+        script.steps[index : index + 1] = [
+            Step(1, step.data[:100]),
+            Do(stand_still),
+            Step(1, step.data[100:]),
+        ]
+        with ends(stage, process, script) as (source, destination):
+            process.child.wait(stopped + SETTLE)
+            assert source.status == "completed"
+        assert destination.memory == script.memory
+    assert process.child.returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -5,16 +5,20 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from ramferry.codec import create_decoder, create_encoder
 from ramferry.errors import MigrationFailed, PeerTimeout, RamferryError, RemoteProtocolError
+from ramferry.flows import session as session_module
 from ramferry.flows.gate import Unwind
 from ramferry.flows.migration import Phase
+from ramferry.flows.multifd_channel import MultifdChannel
 from ramferry.flows.session import RelaySettings, Session
 from ramferry.transport import sockets
 from ramferry.transport.address import UnixAddress
+from ramferry.wire.packets import Initial
 
 SETTLE = 5.0
 
@@ -283,3 +287,87 @@ def test_a_device_that_is_copied_is_told_before_the_switchover_only(made: Fixtur
     session.lost_sight("even", "unknown")
     assert session.sighted
     assert made.notes == ["main: device 'odd' is copied, not parsed (unknown)"]
+
+
+# --- what nobody may wait for
+
+
+def test_a_note_is_made_without_the_lock(made: Fixture) -> None:
+    """A terminal that takes nothing must not keep the destination's answer from going on."""
+    session = made.session
+    advanced: list[bool] = []
+
+    def note(_: str) -> None:
+        other = threading.Thread(target=session.advance, args=(Phase.CONFIRMED,))
+        other.start()
+        other.join(SETTLE)
+        advanced.append(not other.is_alive())
+
+    session.note = note
+    session.advance(Phase.SWITCHOVER)
+    session.fail(MigrationFailed("the source broke"))
+    assert advanced == [True]
+    assert session.phase is Phase.CONFIRMED
+
+
+class Clock:
+    """Stands in for the module's ``time``; a pause takes as long as it is told to."""
+
+    def __init__(self, *pauses: float) -> None:
+        self.now = 1000.0
+        self.pauses = list(pauses)
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, _: float) -> None:
+        self.now += self.pauses.pop(0)
+
+
+def untaken(monkeypatch: pytest.MonkeyPatch, made: Fixture, *left: int) -> None:
+    """A destination that leaves so many bytes, look after look."""
+    looks = iter(left)
+    monkeypatch.setattr(sockets, "unsent", lambda _: next(looks))
+    near, far = socket.socketpair()
+    with near, far:
+        made.session.adopt(near)
+        made.session.until_consumed()
+
+
+def test_a_destination_that_takes_nothing_is_given_up(
+    made: Fixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "time", Clock(*[0.5] * 200))
+    with pytest.raises(PeerTimeout, match="leaves 7 bytes of a channel untaken"):
+        untaken(monkeypatch, made, *[7] * 200)
+
+
+@pytest.mark.parametrize("stopped", [3, 30, 300])
+def test_a_relay_that_stood_still_blames_no_destination(
+    made: Fixture, monkeypatch: pytest.MonkeyPatch, stopped: float
+) -> None:
+    monkeypatch.setattr(session_module, "time", Clock(0.5, stopped, 0.5))
+    untaken(monkeypatch, made, 7, 7, 7, 0)
+
+
+def test_a_channel_without_a_destination_ends_a_switchover_too(tmp_path: Path) -> None:
+    """Where marks are not held, main may be there while a channel is still being connected."""
+    nobody = UnixAddress(str(tmp_path / "nobody"))
+    session = Session(RelaySettings(UnixAddress("in"), nobody, "zlib"), lambda _: None)
+    near, far = socket.socketpair()
+    with near, far:
+        session.onward.set()
+        session.advance(Phase.SWITCHOVER)
+        channel = MultifdChannel(session, near, Initial(bytes(16), 0), lambda *_: None)
+        session.start(channel.name, channel.run, channel.farewell)
+        assert session.over.wait(SETTLE)
+        session.close()
+    assert "nobody accepts at" in str(session.error)
+    assert session.phase is Phase.FAILED
+
+
+def test_a_channel_that_was_never_connected_has_no_farewell_to_say() -> None:
+    session = Session(RelaySettings(UnixAddress("in"), UnixAddress("out"), "zlib"), lambda _: None)
+    near, far = socket.socketpair()
+    with near, far:
+        MultifdChannel(session, near, Initial(bytes(16), 0), lambda *_: None).farewell()

@@ -78,3 +78,36 @@ def test_end_wakes_who_waits_and_who_will() -> None:
     waiter.join(5)
     assert not waiter.is_alive()
     pacer.wait(3600)
+
+
+@pytest.mark.parametrize("rate", [1e12, 0.0])
+def test_a_cap_that_is_raised_frees_who_already_waits(rate: float) -> None:
+    pacer = Pacer(1.0)
+    pacer.charge(3600)
+    waiter = threading.Thread(target=pacer.wait, args=(1,))
+    waiter.start()
+    waiter.join(0.05)
+    assert waiter.is_alive()
+    pacer.rate = rate
+    waiter.join(5)
+    assert not waiter.is_alive()
+
+
+def test_a_changed_cap_counts_for_what_is_queued(clock: Clock) -> None:
+    pacer = Pacer(1e6)
+    pacer.charge(2_000_000)
+    clock.now += 1.0 - Pacer.BURST
+    pacer.rate = 4e6
+    assert pacer.charge(0) == pytest.approx(0.25)
+    pacer.rate = 1e5
+    assert pacer.charge(0) == pytest.approx(10.0)
+    assert pacer.rate == 1e5
+
+
+def test_a_cap_that_is_set_later_forgives_what_went_before(clock: Clock) -> None:
+    pacer = Pacer(0)
+    pacer.charge(10**12)
+    clock.now += 1
+    pacer.rate = 1e6
+    pacer.charge(500_000)
+    assert pacer.charge(0) == pytest.approx(0.5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import gc
+import errno
 import os
 import socket
 import struct
@@ -355,107 +355,13 @@ def test_every_end_may_come_twice_and_on_a_closed_peer(pair: Pair) -> None:
         end(near)
 
 
-# --- listening and connecting
+# --- connecting
 
 
 def stale_socket(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
         dead.listen()
-
-
-def test_a_stale_unix_socket_is_replaced(tmp_path: Path) -> None:
-    path = tmp_path / "relay.sock"
-    stale_socket(path)
-    address = UnixAddress(str(path))
-    with sockets.listen(address) as listener, sockets.connect(address):
-        assert sockets.local_address(listener) == address
-        listener.accept()[0].close()
-
-
-def test_a_live_unix_socket_is_left_alone_and_not_even_connected_to(tmp_path: Path) -> None:
-    # a connection that closes at once would end a QEMU that waits there for its migration
-    path = tmp_path / "relay.sock"
-    address = UnixAddress(str(path))
-    with sockets.listen(address) as listener:
-        with pytest.raises(HostError, match=f"cannot listen on unix:{path}: another process"):
-            sockets.listen(address)
-        with pytest.raises(BlockingIOError):
-            listener.accept()
-        sockets.connect(address).close()
-
-
-def test_a_live_unix_socket_under_another_name_is_left_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with (
-        sockets.listen(UnixAddress("relay.sock")) as listener,
-        pytest.raises(HostError, match="another process listens there"),
-    ):
-        sockets.listen(UnixAddress(str(tmp_path / "relay.sock")))
-    listener.close()
-    assert (tmp_path / "relay.sock").is_socket()
-
-
-@pytest.mark.parametrize("kind", ["file", "folder"])
-def test_a_path_that_is_no_socket_is_refused_and_kept(tmp_path: Path, kind: str) -> None:
-    path = tmp_path / "precious"
-    if kind == "file":
-        path.write_text("kept")
-    else:
-        path.mkdir()
-    with pytest.raises(HostError, match="the path exists and is not a socket"):
-        sockets.listen(UnixAddress(str(path)))
-    assert path.exists()
-    assert kind == "folder" or path.read_text() == "kept"
-
-
-def test_a_folder_that_does_not_exist_is_a_host_error(tmp_path: Path) -> None:
-    with pytest.raises(HostError, match="No such file or directory"):
-        sockets.listen(UnixAddress(str(tmp_path / "nowhere" / "relay.sock")))
-
-
-def test_a_port_in_use_is_a_host_error() -> None:
-    with sockets.listen(TcpAddress("127.0.0.1", 0)) as listener:
-        taken = sockets.local_address(listener)
-        with pytest.raises(HostError, match=f"cannot listen on {taken}: Address already in use"):
-            sockets.listen(taken)
-
-
-def test_a_refused_listener_leaves_no_descriptor() -> None:
-    with sockets.listen(TcpAddress("127.0.0.1", 0)) as listener:
-        gc.collect()
-        before = len(os.listdir("/proc/self/fd"))
-        with pytest.raises(HostError):
-            sockets.listen(sockets.local_address(listener))
-        assert len(os.listdir("/proc/self/fd")) == before
-
-
-def test_a_host_that_has_no_address_is_named() -> None:
-    with pytest.raises(HostError, match=r"no-such-host\.invalid"):
-        sockets.listen(TcpAddress("no-such-host.invalid", 0))
-    with pytest.raises(PeerUnreachable, match=r"no-such-host\.invalid"):
-        sockets.connect(TcpAddress("no-such-host.invalid", 1))
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_a_listener_accepts_where_it_says_that_it_listens(host: str) -> None:
-    if host == "::1" and not Path("/proc/net/if_inet6").exists():
-        pytest.skip("this host has no IPv6")
-    with sockets.listen(TcpAddress(host, 0)) as listener:
-        address = sockets.local_address(listener)
-        assert isinstance(address, TcpAddress)
-        assert address.port
-        with sockets.connect(address) as sock:
-            assert sock.getpeername()[1] == address.port
-
-
-def test_a_listener_without_a_host_accepts_from_everywhere() -> None:
-    with sockets.listen(TcpAddress("", 0)) as listener:
-        address = sockets.local_address(listener)
-        assert isinstance(address, TcpAddress)
-        sockets.connect(TcpAddress("", address.port)).close()
 
 
 def test_nobody_at_an_address_is_peer_unreachable(tmp_path: Path) -> None:
@@ -491,3 +397,76 @@ def test_a_tuned_tcp_connection_is_prompt_and_notices_a_dead_host(tcp: Pair) -> 
     for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
         seconds, micros = struct.unpack("@ll", near.getsockopt(socket.SOL_SOCKET, option, 16))
         assert seconds + micros / 1e6 == pytest.approx(1.5, abs=0.01)
+
+
+# --- who made a connection, and when it spoke last
+
+
+def test_what_has_come_and_was_not_received(tcp: Pair) -> None:
+    near, far = tcp
+    assert sockets.unread(near) == 0
+    far.sendall(b"seven..")
+    until(lambda: sockets.unread(near) == 7)
+    near.recv(3)
+    assert sockets.unread(near) == 4
+
+
+def test_when_the_last_bytes_came(tcp: Pair) -> None:
+    near, far = tcp
+    before = time.monotonic()
+    far.sendall(b"x")
+    until(lambda: sockets.unread(near) == 1)
+    heard = sockets.heard_at(near)
+    assert before - 0.05 < heard < time.monotonic() + 0.05
+    until(lambda: time.monotonic() > before + 0.2)
+    assert sockets.heard_at(near) == pytest.approx(heard, abs=0.05)
+
+
+def test_a_connection_is_known_by_its_host_or_process() -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        assert sockets.origin(near, "") == f"process {os.getpid()}"
+    near, far = tcp_pair()
+    with near, far:
+        assert sockets.origin(near, near.getpeername()) == "127.0.0.1"
+
+
+def test_a_name_is_tried_by_all_its_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.2", 0)) as server:
+        port = server.getsockname()[1]
+        found = [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port))
+            for host in ("127.0.0.3", "127.0.0.2")
+        ]
+        monkeypatch.setattr(sockets.socket, "getaddrinfo", lambda *_, **__: found)
+        with sockets.connect(TcpAddress("two", port)) as sock:
+            assert sock.getpeername()[0] == "127.0.0.2"
+
+
+def test_without_a_descriptor_it_is_not_the_peer_that_is_blamed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def none_left(*_: object) -> socket.socket:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(sockets, "_connected_to", none_left)
+    with pytest.raises(HostError, match="cannot connect to unix:x: Too many open files"):
+        sockets.connect(UnixAddress("x"))
+
+
+def test_a_full_queue_is_waited_for(tmp_path: Path) -> None:
+    """A destination that is busy for a moment is no absent one."""
+    path = str(tmp_path / "busy")
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
+        listener.bind(path)
+        listener.listen(0)
+        first.connect(path)
+
+        def accept() -> None:
+            time.sleep(0.2)  # while the other side is in connect
+            listener.accept()[0].close()
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        sockets.connect(UnixAddress(path), timeout=10).close()
+        thread.join()

@@ -11,9 +11,10 @@ import time
 from functools import partial
 from typing import Final
 
-from ramferry.errors import Cancelled, MigrationFailed, RamferryError, RemoteProtocolError
-from ramferry.flows.gathering import Observer, gather
-from ramferry.flows.lobby import Lobby, MainArrival, MultifdArrival
+from ramferry.errors import Cancelled, MigrationFailed, RamferryError
+from ramferry.flows import gathering
+from ramferry.flows.gathering import Observer
+from ramferry.flows.lobby import Departure, Lobby, MainArrival, MultifdArrival
 from ramferry.flows.loop import Loop
 from ramferry.flows.migration import Phase
 from ramferry.flows.pages import Sink
@@ -26,6 +27,7 @@ from ramferry.flows.waiting import WaitingChannels
 from ramferry.metrics import ReceiveResult
 from ramferry.patience import Patience
 from ramferry.transport import sockets
+from ramferry.transport.listening import Listener
 
 _STEP: Final = 0.25
 """Seconds between two looks at what no event reports; also the pace of progress."""
@@ -44,16 +46,20 @@ class Receiver:
         self._settings = settings
         self._observer = observer
         self._loop = Loop()
-        self._listener = sockets.listen(settings.listen)
+        self._listener = Listener(settings.listen)
         self._roster = Roster(settings.channels)
         self._session = Reception(settings, sink, observer.note, self._loop.wake)
         self._begun = False
-        self._waiting = WaitingChannels(self._loop, observer.note)
-        self._lobby = Lobby(self._loop, self._listener, self._arrived, observer.note)
+        self._waiting = WaitingChannels(
+            self._loop, observer.note, self._departed, lambda: self._lobby.silent
+        )
+        self._lobby = Lobby(
+            self._loop, self._listener, self._arrived, observer.note, self._departed
+        )
 
     def run(self) -> ReceiveResult:
         """Take one migration in, to its good or early end."""
-        self._observer.listening(sockets.local_address(self._listener))
+        self._observer.listening(self._listener.address)
         session = self._session
         try:
             while not self._begun and not session.over.is_set():
@@ -81,10 +87,12 @@ class Receiver:
 
     def _arrived(self, arrival: MainArrival | MultifdArrival) -> None:
         if isinstance(arrival, MultifdArrival):
-            if self._begun:
+            if self._session.gathered.is_set():
                 self._add_channel(arrival)
-            else:
-                self._waiting.add(arrival)
+                return
+            self._waiting.add(arrival)
+            if self._begun:
+                self._take_waiting()
             return
         if self._begun:
             self._observer.note("refused a second migration while one is under way")
@@ -97,20 +105,28 @@ class Receiver:
         sockets.tune(arrival.sock, settings.stall_timeout, piece=piece)
         main = ReceivingMain(self._session, arrival.sock, arrival.first)
         self._session.start("main", main.run)
+        self._waiting.begin(arrival.call, sockets.heard_at(arrival.sock))
+        self._take_waiting()
+
+    def _take_waiting(self) -> None:
         for channel in self._waiting.take():
             self._add_channel(channel)
+        gathering.miss(self._session, self._waiting.gone())
+
+    def _take_early(self) -> None:
+        ids = self._roster.ids
+        for channel in self._waiting.take_early(ids):
+            self._add_channel(channel)
+
+    def _departed(self, departure: Departure) -> None:
+        """A connection that was no main yet was closed by its peer."""
+        self._waiting.remember(departure)
+        if self._begun and not self._session.gathered.is_set():
+            gathering.miss(self._session, self._waiting.gone())
 
     def _add_channel(self, arrival: MultifdArrival) -> None:
         session = self._session
-        session.sources.append(arrival.sock)
-        try:
-            if session.gathered.is_set():
-                raise RemoteProtocolError(
-                    f"{len(self._roster.ids)} channels", "one more after the first sync mark"
-                ).at(f"multifd {arrival.initial.channel_id}")
-            self._roster.admit(arrival.initial)
-        except RamferryError as error:
-            session.fail(error)
+        if not gathering.admit(session, self._roster, arrival, self._waiting.main):
             return
         sockets.tune(arrival.sock, self._settings.stall_timeout)
         channel = ReceivingChannel(session, arrival.sock, arrival.initial)
@@ -125,9 +141,9 @@ class Receiver:
         farewell: Patience | None = None
         next_look = 0.0
         while session.running() and not session.over.is_set():
-            gathering = session.phase is Phase.GATHERING
-            self._loop.step(0.02 if gathering or farewell else _STEP)
-            gather(session, self._lobby, self._roster)
+            brief = session.phase is Phase.GATHERING or farewell is not None
+            self._loop.step(0.02 if brief else _STEP)
+            gathering.gather(session, self._lobby, self._roster, self._take_early)
             if session.phase is Phase.CONFIRMED:
                 farewell = farewell or Patience(_FAREWELL)
                 if farewell.over:
@@ -150,7 +166,7 @@ class Receiver:
         self._lobby.close()
         self._waiting.close()
         self._loop.close()
-        sockets.end_listening(self._listener, self._settings.listen)
+        self._listener.close()
         session.engines.tell_troubles()
         if session.error is not None:
             session.sink.abort(session.error)

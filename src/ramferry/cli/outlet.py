@@ -1,0 +1,113 @@
+"""Lines for a terminal, pipe or file that may not be read, without ever waiting for its reader.
+
+A relay's loop judges stalls, ends migrations and heeds signals; a reader that stopped must not stop
+it. So lines are written by a thread of their own, straight to the descriptor: a stream of Python's
+would be flushed at the end of the process, and block there.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from ramferry.patience import Patience
+
+MOST_LINES: Final = 1000
+"""Lines that are kept for a reader who does not read; one more, and the oldest goes."""
+_LOOK: Final = 0.1
+
+
+class Outlet:
+    """Writes lines in the order in which they were said."""
+
+    def __init__(
+        self,
+        fd: int,
+        failed: Callable[[OSError], None] = lambda _: None,
+        lost: Callable[[int], str] = lambda _: "",
+    ) -> None:
+        """
+        :param fd: where to; the caller's, and open as long as the process.
+        :param failed: told, in the outlet's thread, why nothing more can be written.
+        :param lost: the line that says how many lines nobody read in time.
+        """
+        self._fd = fd
+        self._failed = failed
+        self._lost_line = lost
+        self._lines: deque[tuple[str, bool]] = deque()
+        self._lost = 0
+        self._writing = False
+        self._ended = False
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def say(self, line: str, *, passing: bool = False) -> None:
+        """Have a line written, soon.
+
+        :param passing: the next line makes it needless, where it was not written by then and
+            passes as well.
+        """
+        with self._changed:
+            if self._ended:
+                return
+            if passing and self._lines and self._lines[-1][1]:
+                self._lines.pop()
+            self._lines.append((line, passing))
+            if len(self._lines) > MOST_LINES:
+                self._lines.popleft()
+                self._lost += 1
+            self._changed.notify_all()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="outlet", daemon=True)
+                self._thread.start()
+
+    def close(self, patience: Patience) -> None:
+        """Wait until everything is written, or nobody has read it for so long."""
+        with self._changed:
+            while (self._lines or self._writing) and not self._ended and not patience.over:
+                self._changed.wait(min(_LOOK, patience.left))
+            self._ended = True
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        while (line := self._next()) is not None:
+            try:
+                self._write(line)
+            except OSError as error:
+                self._give_up(error)
+                return
+            finally:
+                with self._changed:
+                    self._writing = False
+                    self._changed.notify_all()
+
+    def _next(self) -> bytes | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._lines or self._ended)
+            if self._ended:
+                return None
+            self._writing = True
+            if self._lost:
+                lost, self._lost = self._lost, 0
+                if text := self._lost_line(lost):
+                    return f"{text}\n".encode()
+            line, _ = self._lines.popleft()
+            return f"{line}\n".encode("utf-8", "backslashreplace")
+
+    def _write(self, line: bytes) -> None:
+        rest = memoryview(line)
+        while rest:
+            try:
+                rest = rest[os.write(self._fd, rest) :]
+            except BlockingIOError:  # whoever shares the descriptor made it so
+                select.select([], [self._fd], [])
+
+    def _give_up(self, error: OSError) -> None:
+        with self._changed:
+            self._ended = True
+            self._lines.clear()
+        self._failed(error)

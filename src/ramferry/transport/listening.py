@@ -1,0 +1,200 @@
+"""Listening at an address, as QEMU does: all answers of a name, and no path of somebody else's."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+from types import TracebackType
+from typing import Any, Final, Self
+
+from ramferry.errors import HostError
+from ramferry.transport import sockets
+from ramferry.transport.address import Address, TcpAddress, UnixAddress
+
+_LISTENING: Final = "00010000"
+"""The flags of a listening socket in /proc/net/unix."""
+_NOT_HERE: Final = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+"""What the kernel answers where this host lacks IPv6, or one of the addresses of a name."""
+_PORT_TRIES: Final = 16
+"""A port that the kernel chose for one family may be taken in the other."""
+
+
+class Listener:
+    """What listens at one address, in non-blocking sockets: one for each answer of a TCP name.
+
+    A stale UNIX socket (nobody listens on it) is replaced; a live one, or a file that is not a
+    socket, is left alone.
+    """
+
+    def __init__(self, address: Address, backlog: int = 256) -> None:
+        """Listen.
+
+        :raise HostError: the address is in use or not ours to take.
+        """
+        self._path = ""
+        self._file: os.stat_result | None = None
+        try:
+            if isinstance(address, UnixAddress):
+                self.sockets = [self._bind_unix(address.path, backlog)]
+            else:
+                self.sockets = _tcp(address, backlog)
+        except OSError as error:
+            raise HostError(f"cannot listen on {address}: {sockets.reason(error)}") from error
+        self.address = _told(address, self.sockets)
+        """Where it listens, with the port that it was given."""
+
+    @property
+    def first(self) -> socket.socket:
+        """The first socket, for an address that has no other."""
+        return self.sockets[0]
+
+    def close(self) -> None:
+        """Stop listening, and remove the UNIX socket's path where it is still this listener's.
+
+        The path goes first: once nobody listens, another process may take it at any moment.
+        """
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                if os.path.samestat(os.stat(self._path), self._file):
+                    os.unlink(self._path)
+        for sock in self.sockets:
+            sock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _bind_unix(self, path: str, backlog: int) -> socket.socket:
+        if _is_stale(path):
+            os.unlink(path)
+        sock = socket.socket(socket.AF_UNIX)
+        with sockets.closing_on_error(sock):
+            sock.bind(path)
+            self._path, self._file = path, os.stat(path)
+            _begin(sock, backlog)
+        return sock
+
+
+def check_free(address: Address) -> None:
+    """See that a process which listens at ``address``, an absolute path, takes nothing away.
+
+    :raise HostError: there is a file that is not a socket, or somebody listens.
+    """
+    if not isinstance(address, UnixAddress) or not os.path.isabs(address.path):
+        return
+    try:
+        _is_stale(address.path)
+    except PermissionError:
+        return  # not ours to look at: perhaps the other process may
+    except OSError as error:
+        raise HostError(f"cannot listen on {address}: {sockets.reason(error)}") from error
+
+
+def _begin(sock: socket.socket, backlog: int) -> None:
+    sock.listen(backlog)
+    sock.setblocking(False)
+
+
+def _told(address: Address, listening: list[socket.socket]) -> Address:
+    name = listening[0].getsockname()
+    if isinstance(address, UnixAddress):
+        return UnixAddress(name)
+    return TcpAddress(address.host if len(listening) > 1 else name[0], name[1])
+
+
+# --- TCP
+
+
+def _tcp(address: TcpAddress, backlog: int) -> list[socket.socket]:
+    found = socket.getaddrinfo(
+        address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    answers: list[tuple[int, Any]] = list(
+        dict.fromkeys((family, place) for family, _, _, _, place in found)
+    )
+    for left in reversed(range(_PORT_TRIES)):
+        try:
+            return _bound(answers, address.port, backlog)
+        except OSError as error:
+            if address.port or error.errno != errno.EADDRINUSE or not left:
+                raise
+    raise AssertionError
+
+
+def _bound(answers: list[tuple[int, Any]], port: int, backlog: int) -> list[socket.socket]:
+    """A listening socket for each answer that this host has, all at one port."""
+    mixed = len({family for family, _ in answers}) > 1
+    bound: list[socket.socket] = []
+    absent: OSError | None = None
+    with contextlib.ExitStack() as stack:
+        for family, place in answers:
+            try:
+                sock = _bound_to(family, (place[0], port, *place[2:]), mixed)
+            except OSError as error:
+                if error.errno not in _NOT_HERE:
+                    raise
+                absent = error
+                continue
+            stack.callback(sock.close)
+            _begin(sock, backlog)
+            port = sock.getsockname()[1]
+            bound.append(sock)
+        if not bound and absent is not None:
+            raise absent
+        stack.pop_all()
+    return bound
+
+
+def _bound_to(family: int, place: Any, mixed: bool) -> socket.socket:
+    sock = socket.socket(family)
+    with sockets.closing_on_error(sock):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            # alone, "::" takes IPv4 as well, which beside "0.0.0.0" would be in use
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, mixed)
+        sock.bind(place)
+    return sock
+
+
+# --- UNIX
+
+
+def _is_stale(path: str) -> bool:
+    """True for a socket on which nobody listens, false where there is nothing; else an OSError."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISSOCK(mode):
+        raise OSError(errno.EEXIST, "the path exists and is not a socket")
+    # ask the kernel first: a connection that closes at once ends a QEMU that waits for its guest
+    if not _listed_as_listening(path):
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(1.0)
+            try:
+                probe.connect(path)
+            except ConnectionRefusedError:
+                return True
+    raise OSError(errno.EADDRINUSE, "another process listens there")
+
+
+def _listed_as_listening(path: str) -> bool:
+    """True where a process of this network namespace listens at ``path``, by an absolute name."""
+    with contextlib.suppress(OSError), open("/proc/net/unix", errors="surrogateescape") as table:
+        for line in table:
+            fields = line.rstrip("\n").split(" ", 7)
+            if len(fields) == 8 and fields[3] == _LISTENING and fields[7].startswith("/"):
+                with contextlib.suppress(OSError):
+                    if os.path.samefile(fields[7], path):
+                        return True
+    return False
