@@ -48,11 +48,27 @@ CLAIMS: Sequence[tuple[str, Claim]] = (
         r"at the destination,? too,? and was stopped there",
         lambda seen, _: not seen.destination,
     ),
-    (r"a copy of it runs at the destination", lambda seen, _: seen.destination),
+    (r"a copy (of it )?runs at the destination", lambda seen, _: seen.destination),
+    (r"a copy of it stands still at the destination", lambda seen, _: not seen.destination),
+    (r"the destination waits on, told not to run", lambda seen, _: not seen.destination),
+    (r"the destination does not start the guest", lambda seen, _: not seen.destination),
+    (r"that was stopped, end the source's QEMU", lambda seen, _: not seen.source),
+    (r"do not `cont` the source, which is", lambda seen, _: seen.destination and not seen.source),
+    (
+        r"it runs at the source and at the destination",
+        lambda seen, _: seen.source and seen.destination,
+    ),
+    (r"the guest stands still at the source, which is", lambda seen, _: not seen.source),
+    (
+        r"the guest stands still: the source is",
+        lambda seen, _: not seen.source and not seen.destination,
+    ),
     (r"the destination QEMU ended", lambda seen, _: seen.destination_state == "gone"),
 )
 
-ADVICE = re.compile(r"`cont`|`info status`|see which QEMU|see where the guest|make sure")
+ADVICE = re.compile(
+    r"`cont`|`info status`|see which QEMU|see where the guest|make sure|stop the source's QEMU"
+)
 """What a sentence has that says how to go on where nobody could decide."""
 
 

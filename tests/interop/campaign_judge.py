@@ -12,7 +12,7 @@ from campaign_trial import Trial
 DOCUMENTED = frozenset({0, 2, 3, 4, 5, 6, 7, 8, 9, 130})
 """Exit codes of README; 1 is "unforeseen"."""
 STAYS = frozenset({5, 6})
-"""Those that say: the guest runs on at the source."""
+"""Those that say: the guest is at the source."""
 BORN = 0.35
 """Seconds in which a process need not have come to its first line."""
 UNDONE_MS = 1500
@@ -29,8 +29,8 @@ class Outcome:
     text: str
     """The trial, in words."""
     where: str = ""
-    """ "moved", "stayed", "killed" on purpose, "told" that it stands still and how to go on; "both"
-    where the answer was cut between hand-run relays; "LOST", "TWO"."""
+    """ "moved", "stayed", "killed" on purpose, "told" that it stands still and how to go on; "both",
+    with a word about it, where the answer was cut between hand-run relays; "LOST", "TWO"."""
     struck: bool = False
     reached: str = ""
     """The last phase that was seen."""
@@ -57,8 +57,9 @@ def judge_guest(outcome: Outcome, trial: Trial, seen: Scene, *, moved: bool) -> 
     lines = [line for told in outcome.said.values() for line in told]
     killed = trial.killed
     if seen.source and seen.destination:
-        outcome.where = "both" if trial.answer_cut else "TWO"
-        if not trial.answer_cut:
+        excused = trial.answer_cut and advises(lines)
+        outcome.where = "both" if excused else "TWO"
+        if not excused:
             outcome.blame("two guests", f"{seen}")
     elif seen.source or seen.destination:
         outcome.where = "stayed" if seen.source else "moved"
@@ -92,9 +93,10 @@ def judge_code(outcome: Outcome, trial: Trial, station: Station, seen: Scene) ->
         return
     if code not in DOCUMENTED:
         outcome.blame("exit code", f"{station.name}: {code}, {station.told()[-1:]}")
-    if code == 0 and not seen.destination and trial.killed != "destination":
+    master = station.name == "migrate" or not trial.managed
+    if code == 0 and master and not seen.destination and trial.killed != "destination":
         outcome.blame("untrue", f"{station.name} exited with 0, but {seen}")
-    if code in STAYS and not seen.source and trial.killed != "source":
+    if code in STAYS and seen.destination and not seen.source:
         outcome.blame("untrue", f"{station.name} exited with {code}, but {seen}")
     if code and not any(line.startswith("ramferry") for line in station.told()[-1:]):
         outcome.blame("no sentence", f"{station.name}: {code}, {station.told()[-1:]}")

@@ -102,11 +102,12 @@ class Trial:
 
     @property
     def answer_cut(self) -> bool:
-        """Whether the destination's answer was kept from the source between hand-run relays, or
-        from the process that would carry it: then nobody can know."""
+        """Whether the destination's answer was kept from the source where nobody could ask both:
+        cut between hand-run relays, by a relay's end, or by a source that somebody told to give
+        up."""
         if self.managed or self.phase not in ("switchover", "device", "answer", "after"):
             return False
-        return self.fault in ("cut", "reset", "dead") or self.fault.startswith("sig")
+        return self.fault in ("cut", "reset", "dead", "cancel") or self.fault.startswith("sig")
 
     def __str__(self) -> str:
         what = f"{self.fault} {self.target or 'every line'}"
