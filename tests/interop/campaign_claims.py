@@ -63,7 +63,10 @@ CLAIMS: Sequence[tuple[str, Claim]] = (
         r"the guest stands still: the source is",
         lambda seen, _: not seen.source and not seen.destination,
     ),
-    (r"the destination QEMU ended", lambda seen, _: seen.destination_state == "gone"),
+    (
+        r"the destination QEMU ended|then its QEMU ended",
+        lambda seen, _: seen.destination_state == "gone",
+    ),
 )
 
 ADVICE = re.compile(

@@ -29,8 +29,9 @@ class Outcome:
     text: str
     """The trial, in words."""
     where: str = ""
-    """ "moved", "stayed", "killed" on purpose, "told" that it stands still and how to go on; "both",
-    with a word about it, where the answer was cut between hand-run relays; "LOST", "TWO"."""
+    """ "moved", "stayed", "killed" on purpose, "told" that it stands still and how to go on; "both"
+    where the answer was cut between hand-run relays, "both untold" where nobody noticed; "LOST",
+    "TWO"."""
     struck: bool = False
     reached: str = ""
     """The last phase that was seen."""
@@ -57,9 +58,10 @@ def judge_guest(outcome: Outcome, trial: Trial, seen: Scene, *, moved: bool) -> 
     lines = [line for told in outcome.said.values() for line in told]
     killed = trial.killed
     if seen.source and seen.destination:
-        excused = trial.answer_cut and advises(lines)
-        outcome.where = "both" if excused else "TWO"
-        if not excused:
+        if trial.answer_cut:
+            outcome.where = "both" if advises(lines) else "both untold"
+        else:
+            outcome.where = "TWO"
             outcome.blame("two guests", f"{seen}")
     elif seen.source or seen.destination:
         outcome.where = "stayed" if seen.source else "moved"

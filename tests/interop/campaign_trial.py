@@ -135,6 +135,8 @@ def draw(seed: int, number: int) -> Trial:
     channels = dice.randint(1, 4)
     method = _method(dice, topology, built_in)
     fault = _fault(dice, topology, built_in)
+    if fault == "damage" and topology == "direct":
+        fault = "cut"  # no relay is there to see it, and QEMU 10.0's destination hangs of it
     watch = _watch(dice, topology, built_in)
     place, target = _target(dice, topology, fault, "" if built_in else watch, channels)
     way = _way(dice, fault, target)
