@@ -85,7 +85,7 @@ class StreamWatch:
         for event in reader.feed(data):
             if isinstance(event, RamEnd):
                 borders += [(event.start - begin, "switchover"), (event.end - begin, "device")]
-            elif isinstance(event, Shut):
+            elif isinstance(event, Shut) and not event.error:
                 borders += [(event.start - begin, "answer"), (event.end - begin, "after")]
         return [(min(max(at, 0), len(data)), phase) for at, phase in borders]
 
