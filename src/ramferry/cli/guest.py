@@ -143,21 +143,21 @@ def _fill(vm: Vm, fills: str) -> None:
 
 
 def _run(vm: Vm, address: Address | None, incoming: str | None, paused: bool) -> None:
-    monitor = None if address is None else Monitor(vm, address)
-    try:
-        if incoming not in (None, "defer"):
-            _listen(vm, incoming or "")
-        elif incoming is None and not paused:
-            vm.cont()
-        where = "" if monitor is None else f", monitor at {monitor.address}"
-        click.echo(f"built-in guest {os.getpid()} is {vm.state}{where}", err=True)
-        stop = threading.Event()
-        with stop_on_signals(stop):
+    stop = threading.Event()
+    with stop_on_signals(stop):  # before anyone can know that the guest is there, and end it
+        monitor = None if address is None else Monitor(vm, address)
+        try:
+            if incoming not in (None, "defer"):
+                _listen(vm, incoming or "")
+            elif incoming is None and not paused:
+                vm.cont()
+            where = "" if monitor is None else f", monitor at {monitor.address}"
+            click.echo(f"built-in guest {os.getpid()} is {vm.state}{where}", err=True)
             while not vm.ended.wait(0.2) and not stop.is_set():
                 pass
-    finally:
-        if monitor is not None:
-            monitor.close()
+        finally:
+            if monitor is not None:
+                monitor.close()
 
 
 def _listen(vm: Vm, uri: str) -> None:

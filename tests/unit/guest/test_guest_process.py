@@ -196,6 +196,22 @@ def test_a_guest_ends_by_signal_without_a_trace(tmp_path: Path) -> None:
     assert tmp_path.exists()
 
 
+def test_a_signal_is_heeded_from_the_moment_that_the_monitor_is_there(tmp_path: Path) -> None:
+    """Three times in four one came too early, and the guest ended with 130 or by the signal."""
+    for nth in range(3):
+        place = tmp_path / str(nth)
+        command = [sys.executable, "-m", "ramferry", "guest", "--memory", "1M"]
+        with subprocess.Popen(
+            [*command, "--qmp", f"qmp:{place}"], stderr=subprocess.DEVNULL
+        ) as guest:
+            deadline = time.monotonic() + DEADLINE
+            while not place.exists():
+                assert guest.poll() is None
+                assert time.monotonic() < deadline
+            guest.send_signal(signal.SIGTERM)
+            assert guest.wait(DEADLINE) == 0
+
+
 def test_a_migration_is_forecast_from_its_own_pages(tmp_path: Path) -> None:
     """By the way that asks QEMUs: pmemsave, info mtree, calc-dirty-rate."""
     with BuiltIn(MEMORY, BUSY) as guest:
