@@ -118,6 +118,10 @@ REQUESTS: list[tuple[str, dict[str, Any]]] = [
         for name in ("max-bandwidth", "downtime-limit", "multifd-channels", "multifd-zstd-level")
         for value in (-1, 2**64, 1.5, "1", True, 300, 2000001, 21)
     ),
+    ("query-uuid", {}),
+    ("query-memory-size-summary", {}),
+    ("qom-get", {"path": "/machine"}),
+    ("qom-get", {"path": "/nowhere", "property": "type"}),
     ("migrate-set-parameters", {"multifd-channels": 3, "nonsense": 1}),
     ("migrate-set-parameters", {"multifd-compression": 5}),
     ("migrate-set-parameters", {"multifd-compression": "lzo"}),

@@ -228,7 +228,9 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "query-qmp-schema": Command(_schema),
     "query-cpus-fast": Command(_query_cpus),
     "query-uuid": Command(lambda vm, _: {"UUID": str(UUID(int=0))}),  # noqa: ARG005
-    "query-memory-size-summary": Command(lambda vm, _: {"base-memory": vm.ram.total}),
+    "query-memory-size-summary": Command(
+        lambda vm, _: {"base-memory": vm.ram.total, "plugged-memory": 0}
+    ),
     "qom-get": Command(_qom_get, needs={"path": "string", "property": "string"}),
     "query-block": Command(lambda vm, _: []),  # noqa: ARG005
     "query-migrate": Command(lambda vm, _: vm.query_migrate()),
