@@ -134,6 +134,7 @@ def test_a_guest_that_ends_in_the_middle(tmp_path: Path) -> None:
     "seconds",
     [3, *(pytest.param(seconds, marks=pytest.mark.slow) for seconds in (30, 300))],
 )
+@pytest.mark.timeout(480)
 def test_a_save_that_stood_still_goes_on(tmp_path: Path, seconds: int) -> None:
     """Ctrl-Z and fg: time in which nobody could answer is nobody's silence."""
     file = tmp_path / "state"
