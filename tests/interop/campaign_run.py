@@ -156,7 +156,7 @@ class Run:
         outcome.reached = max(self._phases.seen, key=PHASES.index, default="")
         outcome.overlap_ms = round(life.overlap * 1000)
         outcome.undone_ms = round(life.ran_there * 1000) if seen.source else 0
-        moved = bool(life.ran_there) or "answer" in self._phases.seen
+        moved = bool(life.ran_there) or not {"answer", "after"}.isdisjoint(self._phases.seen)
         judge_guest(outcome, trial, seen, moved=moved)
         judge_words(
             outcome, {name: last_words(lines) for name, lines in said.items()}, seen, "then"
