@@ -19,6 +19,8 @@ def main() -> NoReturn:
     except KeyboardInterrupt as interrupt:
         print(interruption.sentence(interrupt), file=sys.stderr)
         sys.exit(interruption.EXIT_CODE)
+    finally:
+        interruption.ignore()
 
 
 if __name__ == "__main__":

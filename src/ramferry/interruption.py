@@ -1,9 +1,10 @@
 """What a signal does to a command, from its first line to its last.
 
-Three stretches follow one another. Until a command has begun what must be ended in order, SIGINT,
+Stretches follow one another. Until a command has begun what must be ended in order, SIGINT,
 SIGTERM and SIGHUP raise :class:`Interrupted`, which becomes one sentence and exit code 130. While
 something is under way, ``cli.interrupt`` turns them into a wish that a loop heeds. And once that
-has ended they change nothing: how it ended is about to be told, with its own code.
+has ended they change nothing: how it ended is about to be told, with its own code. In the
+interpreter's last moments they are ignored.
 
 Imported before anything else, so it imports next to nothing.
 """
@@ -40,6 +41,12 @@ def begin() -> None:
 def too_late() -> None:
     """From here on they change nothing."""
     handle(_note)
+
+
+def ignore() -> None:
+    """From here on they are not even told of: Python puts back what ends a process at its end."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def handle(handler: Callable[[int, FrameType | None], None]) -> None:

@@ -25,7 +25,7 @@ from ramferry.control.probe import uri_of
 from ramferry.control.ready import check_destination, check_source
 from ramferry.control.relays import Relays
 from ramferry.control.settings import destination_settings, source_settings
-from ramferry.control.status import GONE, whereabouts
+from ramferry.control.status import ARRIVING, GONE, whereabouts
 from ramferry.control.watch import Watch
 from ramferry.errors import (
     Cancelled,
@@ -165,13 +165,19 @@ class _Course:
             "the source holds the guest as it was at the switchover: make sure that the"
             " destination does not run it, then `cont` at the source"
         )
-        if not self.destination.connected:
+        if state == GONE:
             raise PeerUnreachable(
                 f"the destination accepted the guest, and then its QEMU ended; {advice}"
             )
-        if state in (None, "inmigrate"):
+        if state is None:
             raise PeerTimeout(
-                f"the source has completed, but the destination is {state or 'silent'} after"
+                "the source has completed, so that the guest is the destination's, whose monitor"
+                f" does not answer for {HANDOVER_SECONDS:g} s: see there, with `info status`, that"
+                f" it runs; {advice}"
+            )
+        if state == ARRIVING:
+            raise PeerTimeout(
+                f"the source has completed, but the destination is {state} after"
                 f" {HANDOVER_SECONDS:g} s; {advice}"
             )
 

@@ -69,12 +69,13 @@ def whereabouts(before: str, source: str | None, destination: str | None) -> str
     It promises no more than was seen: of a QEMU that does not answer it says so.
 
     :param before: the source's run state when the migration began.
-    :param source: its run state at the end; None where it does not answer.
+    :param source: its run state at the end; None where it does not answer, ``GONE`` where its QEMU
+        has ended.
     :param destination: the destination's, likewise; ``GONE`` where there is none any more, or no
         migration had begun.
     """
-    if source is None:
-        return _without_source(destination)
+    if source in (None, GONE):
+        return _without_source(destination, "has ended" if source else "does not answer")
     if source == "running":
         if destination == "running":
             return "it runs at the source and at the destination: `stop` one of them at once"
@@ -97,12 +98,17 @@ def whereabouts(before: str, source: str | None, destination: str | None) -> str
     )
 
 
-def _without_source(destination: str | None) -> str:
+def _without_source(destination: str | None, source: str) -> str:
     if destination == "running":
-        return "the source does not answer; the guest runs at the destination"
+        return f"the source {source}; the guest runs at the destination"
+    if destination is None and source == "has ended":
+        return (
+            "the source has ended, and the destination does not answer: see with `info status` "
+            "whether the guest is there"
+        )
     if destination is None:
         return (
             "neither QEMU answers: see where the guest is, with `info status` at both, before"
             " you `cont` it at either"
         )
-    return "the source does not answer, and the guest does not run at the destination"
+    return f"the source {source}, and the guest does not run at the destination"

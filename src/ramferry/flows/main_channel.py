@@ -9,32 +9,21 @@ from ramferry.errors import MigrationFailed, PeerTimeout, RemoteProtocolError
 from ramferry.flows.gate import Unwind
 from ramferry.flows.loop import hung_up
 from ramferry.flows.migration import Phase
+from ramferry.flows.preamble import Judge, read_preamble
 from ramferry.flows.session import Session
 from ramferry.transport import budget, sockets
-from ramferry.wire.configuration import TARGET_PAGE_BITS
 from ramferry.wire.events import (
     BlockList,
-    Command,
-    ConfigurationSubsection,
     MainEvent,
     NotParsed,
     RamEnd,
     Resynchronised,
-    SectionStart,
     SyncMark,
 )
 from ramferry.wire.main import MainParser
 from ramferry.wire.return_path import ReturnPathParser, Shut
 
 _CHUNK: Final = 64 * 1024
-_MAX_PREAMBLE: Final = 64 * 1024
-"""Bytes before the first section: header, configuration, commands; some hundred in practice."""
-_REFUSED: Final = {
-    "POSTCOPY_ADVISE": "this migration may switch to postcopy, which a relay does not carry: "
-    "unset the postcopy-ram capability",
-    "ENABLE_COLO": "this is a COLO migration, which a relay does not carry: unset x-colo",
-    "PACKAGED": "the source switched to postcopy, which a relay does not carry",
-}
 
 
 class MainChannel:
@@ -50,7 +39,7 @@ class MainChannel:
         """Absolute offset in the stream up to which bytes were received and parsed."""
         self._sent = 0
         """The same, up to which they went on."""
-        self._return_path = False
+        self._judge = Judge(session.settings.page_size)
         self._deaf = False
         """True once the return path cannot be parsed."""
         self._destination: socket.socket
@@ -94,46 +83,11 @@ class MainChannel:
     def _preamble(self) -> list[tuple[memoryview, list[MainEvent]]]:
         """Read up to the first section and judge whether this stream can be carried at all."""
         self._tally.bytes_in += len(self._first)
-        # one piece, however small those are in which it comes: they are not kept
-        data, fresh = bytearray(self._first), self._parser.feed(self._first)
-        events, buffer = list(fresh), memoryview(bytearray(4096))
-        while not any(isinstance(event, SectionStart) for event in fresh):
-            count = self._receive(buffer)
-            if not count:
-                raise MigrationFailed("main: the source gave up before it sent any section")
-            data += buffer[:count]
-            if len(data) > _MAX_PREAMBLE:
-                raise RemoteProtocolError(
-                    f"a section within {_MAX_PREAMBLE} bytes", "none", channel="main"
-                )
-            fresh = self._parser.feed(buffer[:count])
-            events += fresh
-        for event in events:
-            self._judge(event)
-        if not self._return_path:
-            raise MigrationFailed(
-                "the source opened no return path, so nobody would learn whether the destination "
-                "took over: set the return-path capability on both QEMUs and migrate again"
-            )
-        return [(memoryview(data), events)]
-
-    def _judge(self, event: MainEvent) -> None:
-        if isinstance(event, ConfigurationSubsection):
-            self._judge_pages(event)
-        if not isinstance(event, Command):
-            return
-        if event.name == "OPEN_RETURN_PATH":
-            self._return_path = True
-        elif event.name in _REFUSED and not _for_bitmaps_alone(event):
-            raise MigrationFailed(_REFUSED[event.name])
-
-    def _judge_pages(self, event: ConfigurationSubsection) -> None:
-        if event.name == TARGET_PAGE_BITS and isinstance(event.value, int):
-            size = 1 << event.value
-            if size != self._session.settings.page_size:
-                raise MigrationFailed(
-                    f"the guest's pages have {size} bytes: pass --page-size {size}"
-                )
+        held = read_preamble(self._first, self._parser, self._receive)
+        for event in held[1]:
+            self._judge.look(event)
+        self._judge.need_return_path()
+        return [held]
 
     def _connect(self) -> None:
         session = self._session
@@ -149,7 +103,7 @@ class MainChannel:
         """Send ``data`` on, stopping before each mark until its channels are ready."""
         self._seen += len(data)
         for event in events:
-            self._judge(event)
+            self._judge.look(event)
             match event:
                 case BlockList():
                     self._session.blocks.update(
@@ -253,7 +207,10 @@ class MainChannel:
         """
         where = "see its log for the cause"
         if self._session.phase is Phase.SWITCHOVER:
-            where += "; where another relay is between, see with `info status` that it does not run"
+            where = (
+                f"no answer was heard; {where}, and with `info status`, where another relay is "
+                "between, that the guest does not run there"
+            )
         self._session.fail(
             MigrationFailed(
                 f"the destination closed the main channel without taking over: {where}"
@@ -313,8 +270,3 @@ class MainChannel:
             MigrationFailed(f"the destination refused the guest (SHUT with error {shut.error})"),
             final=True,
         )
-
-
-def _for_bitmaps_alone(event: Command) -> bool:
-    """Postcopy is advised, without page sizes, also where only dirty-bitmaps is set: RAM stays."""
-    return event.name == "POSTCOPY_ADVISE" and not event.data

@@ -228,6 +228,7 @@ class Relay:
             if session.phase == Phase.CONFIRMED:
                 farewell = farewell or Patience(_FAREWELL)
                 if farewell.over:
+                    session.tell_if_unheard()
                     break
             if time.monotonic() >= next_look:
                 next_look = time.monotonic() + _STEP

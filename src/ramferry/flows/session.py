@@ -151,6 +151,14 @@ class Session(Migration):
         if self._phase is Phase.SWITCHOVER and hung_up(self.sources[0].fileno()):
             self.refuse_the_rest()
 
+    def tell_if_unheard(self) -> None:
+        """A source that has heard of the destination's answer closes main at once."""
+        if not hung_up(self.sources[0].fileno()):
+            self.note(
+                "the guest runs at the destination, and the source does not close the migration as "
+                "one that has heard of it: see with `info status` that its guest does not run"
+            )
+
     def taken_on_main(self) -> bool:
         """True where nothing that was sent on main can be kept from the destination any more.
 

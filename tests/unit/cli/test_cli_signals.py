@@ -37,6 +37,14 @@ interruption.too_late = struck
 entry.main()
 """
 
+AT_EXIT = """
+import atexit, signal
+import ramferry.__main__ as entry
+from ramferry.interruption import SIGNALS
+atexit.register(lambda: print({signal.getsignal(one) for one in SIGNALS}))
+entry.main()
+"""
+
 
 def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -70,6 +78,12 @@ def test_after_a_failure_the_code_is_the_failures() -> None:
     assert "no QEMU answers at qmp:/none/a" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert ended.returncode == 3
+
+
+def test_while_python_ends() -> None:
+    """It puts back what ends a process by a signal, unless that is ignored."""
+    ended = run(AT_EXIT, "--version")
+    assert ended.stdout.splitlines()[-1] == "{<Handlers.SIG_IGN: 1>}"
 
 
 def test_a_hangup_that_is_ignored_stays_ignored() -> None:

@@ -415,6 +415,22 @@ def test_the_destination_vanishes_after_it_took_the_guest(stage: Make) -> None:
         on.migrate()
 
 
+def test_a_monitor_that_is_lost_is_no_qemu_that_ended(stage: Make) -> None:
+    """Its connection breaks in the switchover; the destination has the guest and runs it."""
+    on = stage()
+    look = on.source._do_query_migrate
+
+    def lose_the_monitor() -> dict[str, Any]:
+        reply = look()
+        if reply.get("status") == "completed":
+            on.destination._connections[-1].shutdown(socket.SHUT_RDWR)
+        return reply
+
+    on.source._do_query_migrate = lose_the_monitor  # type: ignore[method-assign]
+    assert on.migrate().total_ms == 2000
+    assert len(on.destination._connections) == 2
+
+
 def test_a_destination_that_never_says_it_has_the_guest(
     stage: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,6 +57,19 @@ def test_phase(status: str, phase: Phase) -> None:
         ),
         (
             "running",
+            GONE,
+            "running",
+            "the source has ended; the guest runs at the destination",
+        ),
+        (
+            "running",
+            GONE,
+            None,
+            "the source has ended, and the destination does not answer: see with `info status`"
+            " whether the guest is there",
+        ),
+        (
+            "running",
             "finish-migrate",
             GONE,
             "the guest is at the source, which is finish-migrate: `cont` there lets it run on",

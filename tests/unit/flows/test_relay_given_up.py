@@ -15,8 +15,9 @@ import pytest
 
 from fakes_destination import Habits
 from fakes_relay import NOTICE, RelayThread, Stage, until
-from fakes_source import SETTLE
+from fakes_source import SETTLE, FakeSource
 from fakes_wire import MAIN, Close, Do, Guest, Script, device, end_of_stream
+from ramferry.flows import relay as relay_module
 from ramferry.transport import sockets
 
 KEPT = re.compile("main: the source ended the migration in the switchover, .* was withdrawn, .*")
@@ -84,3 +85,20 @@ def test_a_second_signal_in_the_switchover_resets_too(tmp_path: Path) -> None:
         destination.released.set()
         until(destination.all_ended, NOTICE, "the destination's connections end")
         assert not destination.complete
+
+
+def test_a_source_that_does_not_close_has_perhaps_not_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer lies in a socket of a network that is gone: both guests could run."""
+    monkeypatch.setattr(relay_module, "_FAREWELL", 0.1)
+    monkeypatch.setattr(FakeSource, "_release", lambda _: None)
+    script = Script(Guest())
+    stage = Stage(tmp_path)
+    with (
+        RelayThread(stage.settings) as relay,
+        stage.destination(script.guest),
+        stage.source(relay, script),
+    ):
+        assert relay.finished().completed
+        assert any("does not close the migration as one" in note for note in relay.seen.notes)
