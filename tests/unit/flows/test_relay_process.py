@@ -351,11 +351,16 @@ def test_a_relay_that_was_stopped_goes_on_with_its_migration(
     with relay_process(stage, "--once", "--stall-timeout", "2") as process:
 
         def stand_still() -> None:
+            # main stands before a mark by now, and waits for a SYNC
+            going.wait(0.5)
             process.child.send_signal(signal.SIGSTOP)
             going.wait(stopped)
             process.child.send_signal(signal.SIGCONT)
+            going.wait(0.5)
 
-        # in the middle of a payload, where a peer's silence is judged soonest
+        part = script.steps.pop(script.find("part", MAIN))
+        script.insert(script.find("sync", 1, 1), part, Do(stand_still))
+        # and in the middle of a payload, where the kernel's clock is the judge
         index = script.find("payload", 1)
         step = script.steps[index]
         assert isinstance(step, Step)
@@ -365,7 +370,7 @@ def test_a_relay_that_was_stopped_goes_on_with_its_migration(
             Step(1, step.data[100:]),
         ]
         with ends(stage, process, script) as (source, destination):
-            process.child.wait(stopped + SETTLE)
+            process.child.wait(2 * stopped + SETTLE)
             assert source.status == "completed"
         assert destination.memory == script.memory
     assert process.child.returncode == 0
