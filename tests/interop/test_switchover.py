@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from holding import Holder, Way
+from holding import Held, Holder
 from migrating import MIB, Pair, run_state, two_qemus, until
 
 from ramferry.bench import guest
@@ -125,13 +125,13 @@ def ends(kind: str, require_peer: Callable[[str], Path]) -> Iterator[tuple[Qemu 
 @pytest.fixture
 def course(
     require_peer: Callable[[str], Path],
-) -> Iterator[Callable[[str, Way], Course]]:
+) -> Iterator[Callable[[str, Held], Course]]:
     with ExitStack() as stack:
 
-        def make(kind: str, way: Way) -> Course:
+        def make(kind: str, held: Held) -> Course:
             source, destination = stack.enter_context(ends(kind, require_peer))
             target = parse_address(f"unix:{destination.folder}/in")
-            holder = Holder(TcpAddress("127.0.0.1", 0), target, way)
+            holder = Holder(TcpAddress("127.0.0.1", 0), target, held)
             stack.callback(holder.close)
             on = Course(source, destination, holder)
             stack.callback(lambda: on.thread is None or on.thread.join(60))
@@ -152,7 +152,7 @@ WHO = {
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("who", WHO)
 def test_a_destination_that_has_not_all_of_it_is_barred(
-    course: Callable[[str, Way], Course],
+    course: Callable[[str, Held], Course],
     kind: str,
     who: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -192,7 +192,7 @@ def test_a_destination_that_has_not_all_of_it_is_barred(
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("who", WHO)
 def test_a_destination_that_has_the_guest_keeps_it(
-    course: Callable[[str, Way], Course], kind: str, who: str
+    course: Callable[[str, Held], Course], kind: str, who: str
 ) -> None:
     on = course(kind, "answer")
     WHO[who](on)
@@ -208,7 +208,7 @@ def test_a_destination_that_has_the_guest_keeps_it(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_answer_that_is_lost_leaves_the_copy_that_ran(
-    course: Callable[[str, Way], Course], kind: str, monkeypatch: pytest.MonkeyPatch
+    course: Callable[[str, Held], Course], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """QEMU lets its guest go on when main closes before the answer; the other one ran meanwhile."""
     monkeypatch.setattr(watch, "SWITCH_SECONDS", 0.3)
@@ -226,7 +226,7 @@ def test_an_answer_that_is_lost_leaves_the_copy_that_ran(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_second_signal_leaves_what_cannot_be_ended(
-    course: Callable[[str, Way], Course], kind: str
+    course: Callable[[str, Held], Course], kind: str
 ) -> None:
     on = course(kind, "answer")
     on.begin()
@@ -242,7 +242,7 @@ def test_a_second_signal_leaves_what_cannot_be_ended(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_is_cancelled_while_the_destination_does_not_answer(
-    course: Callable[[str, Way], Course], kind: str, monkeypatch: pytest.MonkeyPatch
+    course: Callable[[str, Held], Course], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ramferry.control.end.ASIDE_SECONDS", 0.5)
     on = course(kind, "answer")
