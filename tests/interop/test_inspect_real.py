@@ -109,7 +109,9 @@ def test_memory_that_is_not_plugged_in_is_not_missed(pair: Pair, tmp_path: Path)
     blocks = found["blocks"]
     assert isinstance(blocks, list)
     (plugged,) = (block for block in blocks if block["name"].endswith("vmem0"))
-    assert plugged["pages"] == plugged["zero_pages"] == 0 < plugged["size"]
+    # nobody's memory yet: the save counts it as zeros
+    assert plugged["pages"] == 0
+    assert plugged["zero_pages"] * 4096 == plugged["size"] > 0
     with Qemu(pair.destination, MEMORY, options=options, incoming=True) as destination:
         ended = run("restore", path, destination.uri)
         assert ended.returncode == 0, ended.stderr

@@ -158,10 +158,11 @@ def _stand_still_and_go_on(source: Qemu, save: subprocess.Popen[str], seconds: i
     until("a second round", lambda: rounds(source) > 1, 30)
     save.send_signal(signal.SIGSTOP)
     time.sleep(seconds)  # what is tested
-    assert status(source) == "active"
+    # on a busy host the guest can have written so little that the rest of it fits
+    assert status(source) in ("active", "device")
     save.send_signal(signal.SIGCONT)
     seen = rounds(source)
-    until("more rounds", lambda: rounds(source) > seen, 30)
+    until("more rounds", lambda: rounds(source) > seen or status(source) != "active", 30)
     source.qmp.execute("stop")  # the way that the save's note names
 
 
