@@ -109,12 +109,13 @@ def test_a_fault_of_the_relays_own_in_the_switchover_says_no_more_than_it_knows(
 
         until(lambda: relay.session is not None and relay.session.phase.name == "SWITCHOVER")
         relay.seen.progress = break_once  # type: ignore[method-assign]
-        assert relay.finished().error == (
-            "cancelled in the switchover: the relay ended; see which QEMU runs the guest"
-        )
+        result = relay.finished()
         destination.released.set()
         until(destination.all_ended, NOTICE, "the destination's connections end")
-        assert not destination.complete
+    assert not destination.complete
+    assert result.error == (
+        "cancelled in the switchover: the relay ended; see which QEMU runs the guest"
+    )
 
 
 def test_a_source_that_does_not_close_has_perhaps_not_heard(
