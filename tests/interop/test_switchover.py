@@ -37,6 +37,9 @@ pytestmark = pytest.mark.interop
 MEMORY = 64 * MIB
 KINDS = ("stock", "10.0", "built-in")
 SOON = 15.0
+SILENT = 60.0
+"""For a command whose every question to a QEMU 7.2 takes 3 s: one that lost a channel before main
+may never answer again (wire facts §7)."""
 
 
 @dataclass
@@ -99,8 +102,8 @@ class Course:
         assert self.thread is not None
         return not self.thread.is_alive()
 
-    def wait(self) -> RamferryError | None:
-        until("the command's end", self.ended, SOON)
+    def wait(self, seconds: float = SOON) -> RamferryError | None:
+        until("the command's end", self.ended, seconds)
         return self.error
 
     def said(self, what: str) -> bool:
@@ -264,12 +267,16 @@ def test_a_stream_that_is_lost_leaves_the_copy_at_the_source(
     on = course(kind, "tail")
     on.begin()
     on.holder.lose()
-    error = on.wait()
+    error = on.wait(SILENT)
     assert isinstance(error, MigrationFailed)
     assert "; the guest runs at the source" in str(error)
-    before = beats(on.source)
+    before, there = beats(on.source), on.destination
+    seen = beats(there) if isinstance(there, Qemu) else 0
     until("life at the source", lambda: beats(on.source) > before + 5, SOON)
-    assert not lives(on.destination)
+    if isinstance(there, Qemu):
+        assert beats(there) == seen  # its memory tells where its monitor does not
+    else:
+        assert not lives(there)
 
 
 @pytest.mark.parametrize("kind", KINDS)

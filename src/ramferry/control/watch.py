@@ -89,6 +89,8 @@ class Watch:
         """Until the end that is wished for; None before there is a reason to end."""
         self._standing: Patience | None = None
         """Since the source's guest stands still for the switchover; None before."""
+        self._switched = False
+        """It has stood still, be it that it runs again."""
 
     def until_completed(self, timeout: float | None) -> Mapping[str, Any]:
         """Wait for the source's "completed"; its last ``query-migrate``.
@@ -130,9 +132,11 @@ class Watch:
 
     def _look_closer(self, events: list[str], phase: Phase) -> None:
         """Notice the switchover; where it lasts, see whether the destination has the guest."""
+        stands = "STOP" in events or phase is Phase.SWITCHING
+        self._switched = self._switched or stands
         if "RESUME" in events:
             self._standing = None
-        elif ("STOP" in events or phase is Phase.SWITCHING) and self._standing is None:
+        elif stands and self._standing is None:
             self._standing = Patience(SWITCH_SECONDS, longest_step=LONGEST_LOOK)
         if self._standing is None or not self._standing.over:
             return
@@ -171,7 +175,7 @@ class Watch:
         if self._ask().get("status") == "completed":
             self._ending.release()
         else:
-            self._ending.settle(switched=self._standing is not None)
+            self._ending.settle(switched=self._switched)
 
     def _ask(self) -> Mapping[str, Any]:
         """``query-migrate`` of the source, which is looked for where its monitor was lost."""
@@ -252,7 +256,7 @@ class Watch:
 
     def _ended(self, info: Mapping[str, Any]) -> RamferryError:
         """The error of a migration whose source keeps the guest."""
-        place = self._ending.settle(switched=self._standing is not None)
+        place = self._ending.settle(switched=self._switched)
         if self._ending.moved:
             return PeerTimeout(failure_sentence(self._complaints(info), place))
         if self._why is not None and self._why.kind is Cancelled:
@@ -273,6 +277,6 @@ class Watch:
         if words := self._destination.error():
             rank = rank_of_words(words)
             complaints.append(Complaint(rank, f"the destination says: {words}"))
-        if self._destination.look() == GONE:
+        if not self._destination.connected and self._destination.look() == GONE:
             complaints.append(Complaint(Rank.DESTINATION_ENDED, "the destination QEMU ended"))
         return complaints

@@ -307,6 +307,25 @@ def test_a_destination_that_hangs_does_not_hang_the_end(stage: Make) -> None:
     assert on.notes == ["the destination still listens, with the settings of this migration"]
 
 
+def test_a_switchover_that_is_over_before_it_was_seen_leaves_its_doubt(stage: Make) -> None:
+    """Main was lost in it, the source goes on, and the destination has perhaps the guest, too."""
+    on = stage({"steps": (Step("active"), Step("failed", extra={"error-desc": "EOF"}))})
+    look, ask = on.destination._answer, on.source._do_query_migrate
+
+    def switch() -> dict[str, Any]:
+        for name in ("STOP", "RESUME") if on.source.migrating.is_set() else ():
+            stamp = {"seconds": 1, "microseconds": 0}
+            on.source._send(on.source._connections[0], {"event": name, "timestamp": stamp})
+        return ask()
+
+    on.source._do_query_migrate = switch  # type: ignore[method-assign]
+    on.destination._answer = lambda connection, request: (  # type: ignore[method-assign]
+        None if on.source.migrating.is_set() else look(connection, request)
+    )
+    with pytest.raises(MigrationFailed, match="see that the guest does not run there"):
+        on.migrate()
+
+
 def test_a_destination_that_listens_already_with_the_right_settings(stage: Make) -> None:
     on = stage(
         destination={
