@@ -6,8 +6,8 @@
     ├── UsageError                2   the caller's fault: a bad option, level, address or call
     ├── PeerUnreachable           3   nobody answers, or what answers is not a QEMU or a relay
     ├── MethodUnavailable         4   a QEMU was not built with, or cannot do, what was asked
-    ├── MigrationFailed           5   the migration ended early; the source guest runs on
-    ├── Cancelled                 6   a person or a supervisor ended it; the source guest runs on
+    ├── MigrationFailed           5   a migration, save or restore ended early
+    ├── Cancelled                 6   a person or a supervisor ended it
     ├── RemoteProtocolError       7   a peer sent what the protocol forbids
     │   └── CorruptDataError      7   compressed data that does not inflate to what was promised
     ├── HostError                 8   this host refuses: address in use, disk full, no permission
@@ -54,13 +54,13 @@ class MethodUnavailable(RamferryError):
 
 
 class MigrationFailed(RamferryError):
-    """The migration ended before the switchover; the guest runs on at the source."""
+    """It ended early: where a guest had begun to move, the text says where it was seen."""
 
     exit_code = 5
 
 
 class Cancelled(RamferryError):
-    """A person or a supervisor ended the migration; the guest runs on at the source."""
+    """A person or a supervisor ended it; its text says of the guest what MigrationFailed's does."""
 
     exit_code = 6
 

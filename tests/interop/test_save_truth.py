@@ -168,3 +168,16 @@ def _stand_still_and_go_on(source: Qemu, save: subprocess.Popen[str], seconds: i
 
 def rounds(source: Qemu) -> int:
     return int(source.qmp.execute("query-migrate").get("ram", {}).get("dirty-sync-count", 0))
+
+
+def test_a_guest_that_writes_faster_than_it_is_saved_is_stopped(tmp_path: Path) -> None:
+    busy = ("--workload", "random", "--rate", "600M", "--changed", "4096")
+    slow = ("--method", "zlib", "--level", 9, "--channels", 1)
+    with BuiltIn(MEMORY, busy) as source:
+        code, words = run("save", source.uri, tmp_path / "state", "--stop-after", 2, *slow)
+        assert (code, run_state(source)) == (0, "postmigrate"), words
+        counter = source.state()["counter"]
+    assert "2 rounds did not bring the save nearer to its end, so the guest was stopped" in words
+    with BuiltIn(MEMORY, ["--incoming", "defer"]) as target:
+        assert run("restore", tmp_path / "state", target.uri)[0] == 0
+        assert target.state()["counter"] >= counter

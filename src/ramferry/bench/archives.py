@@ -27,6 +27,7 @@ from ramferry.control.save import save
 from ramferry.control.save_wish import SaveWish
 from ramferry.control.status import ENDED
 from ramferry.errors import Cancelled, MigrationFailed, PeerTimeout
+from ramferry.patience import Patience
 from ramferry.report.columns import aligned
 
 SECONDS: Final = 600.0
@@ -145,11 +146,11 @@ class ArchiveRig:
         self._wait(hooks.stop, lambda: target.qmp.execute("query-status")["status"] != "inmigrate")
 
     def _wait(self, stop: threading.Event, met: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + SECONDS
+        patience = Patience(SECONDS)
         while not met():
             if stop.wait(_POLL):
                 raise Cancelled("stopped in the middle of a run")
-            if time.monotonic() > deadline:
+            if patience.over:
                 raise PeerTimeout(f"not done within {SECONDS:g} s")
 
     def _timed(self, qemu: Qemu, work: Callable[[], None]) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ramferry.control.qmp import Qmp
 from ramferry.errors import HostError, PeerUnreachable
+from ramferry.patience import Patience
 from ramferry.transport.tempfolder import TempFolder
 
 POLL_SECONDS = 0.01
@@ -58,13 +59,13 @@ class Monitored:
         self.qmp = self._connect(self.folder / monitor)
 
     def _connect(self, socket: Path) -> Qmp:
-        deadline = time.monotonic() + self._patience
-        while self.alive and time.monotonic() < deadline:
+        patience = Patience(self._patience)
+        while self.alive and not patience.over:
             if not socket.exists():
                 time.sleep(POLL_SECONDS)
                 continue
             try:
-                return Qmp.connect(f"qmp:{socket}", deadline - time.monotonic())
+                return Qmp.connect(f"qmp:{socket}", patience.left)
             except PeerUnreachable:
                 # between bind and listen, or on its way out: the next look at it tells
                 time.sleep(POLL_SECONDS)

@@ -15,6 +15,7 @@ from ramferry.bench.moving import MovingRig, same
 from ramferry.bench.qemu import Qemu, QemuBinary
 from ramferry.control.namespaces import HERE, Namespaces, launcher
 from ramferry.errors import Cancelled, MigrationFailed, PeerTimeout
+from ramferry.patience import Patience
 
 BOOT_SECONDS: Final = 30.0
 """How long the guest may take to its first timer tick: 1 s under KVM, more without."""
@@ -112,8 +113,8 @@ class Rig(MovingRig[Qemu]):
                 )
 
     def _wait(self, met: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + BOOT_SECONDS
+        patience = Patience(BOOT_SECONDS)
         while not met():
-            if time.monotonic() > deadline:
+            if patience.over:
                 raise PeerTimeout(f"the guest did not start within {BOOT_SECONDS:.0f} s")
             time.sleep(0.01)

@@ -105,7 +105,7 @@ def command(
     Both are QMP addresses, qmp:PATH or qmp:HOST:PORT. The destination waits with
     -incoming defer. Relays are started on this host as needed, beside local QEMUs;
     everything that is changed in a QEMU is set back at the end. Ctrl-C, SIGTERM and
-    a closed terminal cancel, and the guest runs on at the source; once it stands
+    a closed terminal cancel, and the guest stays at the source; once it stands
     still for the switchover both QEMUs are asked first, and a destination that has
     it keeps it. A second signal leaves at once what cannot be ended.
     """

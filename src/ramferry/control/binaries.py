@@ -17,6 +17,7 @@ from ramferry.control.probe import methods_of, version_of
 from ramferry.control.qmp import Qmp
 from ramferry.errors import PeerUnreachable, RamferryError
 from ramferry.metrics.host import QemuBuilt
+from ramferry.patience import Patience
 from ramferry.transport.tempfolder import TempFolder
 
 NAME: Final = re.compile(r"qemu-system-[\w.-]+|qemu-kvm")
@@ -43,10 +44,10 @@ def find_qemus(path: str) -> list[str]:
 
 def ask_qemus(path: str, seconds: float = ALL_SECONDS) -> list[QemuBuilt]:
     """Ask each QEMU on a PATH; what cannot be asked in time comes back with the reason."""
-    deadline = time.monotonic() + seconds
+    patience = Patience(seconds, longest_step=2 * ANSWER_SECONDS)
     answers = []
     for binary in find_qemus(path):
-        left = min(ANSWER_SECONDS, deadline - time.monotonic())
+        left = min(ANSWER_SECONDS, patience.left)
         if left <= 0:
             answers.append(QemuBuilt(binary, "", (), "the others took all the time there was"))
         else:
@@ -85,26 +86,27 @@ def _start(binary: str, socket: str, stderr: int) -> subprocess.Popen[bytes]:
 
 
 def _ask(binary: str, process: subprocess.Popen[bytes], socket: str, seconds: float) -> QemuBuilt:
-    deadline = time.monotonic() + seconds
+    # a step may be a question that is not answered, or a stop of this process: one leaves half
+    patience = Patience(seconds, longest_step=seconds / 2)
     while not os.path.exists(socket):
         if process.poll() is not None:
             raise PeerUnreachable(f"it ended with status {process.returncode}")
-        if time.monotonic() > deadline:
+        if patience.over:
             raise PeerUnreachable(f"it opened no QMP socket within {seconds:g} s")
         time.sleep(POLL_SECONDS)
-    with _connect(socket, process, deadline) as qmp:
-        left = max(0.1, deadline - time.monotonic())
+    with _connect(socket, process, patience) as qmp:
+        left = max(0.1, patience.left)
         version = version_of(qmp.execute("query-version", timeout=left))
         methods = methods_of(qmp.execute("query-qmp-schema", timeout=left))
     return QemuBuilt(binary, ".".join(map(str, version)), tuple(sorted(methods)))
 
 
-def _connect(socket: str, process: subprocess.Popen[bytes], deadline: float) -> Qmp:
+def _connect(socket: str, process: subprocess.Popen[bytes], patience: Patience) -> Qmp:
     """The socket exists a moment before QEMU listens at it."""
     while True:
         try:
-            return Qmp.connect(f"qmp:{socket}", timeout=max(0.1, deadline - time.monotonic()))
+            return Qmp.connect(f"qmp:{socket}", timeout=max(0.1, patience.left))
         except PeerUnreachable:
-            if process.poll() is not None or time.monotonic() > deadline:
+            if process.poll() is not None or patience.over:
                 raise
         time.sleep(POLL_SECONDS)

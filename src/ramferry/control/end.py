@@ -135,11 +135,11 @@ class QemuEnd:
         if not through:
             return f"the {self.side} still listens, with the settings of this migration"
         try:
-            self._set(undo, timeout=ASIDE_SECONDS)
-        except PeerUnreachable:
-            return ""
+            if self.look() != GONE:
+                self._set(undo, timeout=ASIDE_SECONDS)
         except RamferryError as error:
-            return f"the {self.side}'s migration settings were not set back: {error}"
+            if self.look() != GONE:
+                return f"the {self.side}'s migration settings were not set back: {error}"
         return ""
 
     def _gave_up(self) -> bool:
@@ -167,11 +167,11 @@ class QemuEnd:
     def _is_through(self) -> bool:
         """Wait for a destination to have ended, or to have a guest or a failure of its own."""
         patience = Patience(THROUGH_SECONDS, longest_step=ASIDE_SECONDS)
-        while self.connected and not patience.over:
-            if self.run_state() not in (None, ARRIVING) or self._status() in ENDED:
+        while not patience.over:
+            if self.look() not in (None, ARRIVING) or self._status() in ENDED:
                 return True
             time.sleep(SETTLE_POLL)
-        return not self.connected
+        return False
 
     def _status(self) -> str:
         with suppress(RamferryError):

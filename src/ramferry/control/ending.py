@@ -64,6 +64,9 @@ class Ending:
             self._source.execute("migrate_cancel")
         except MethodUnavailable as error:  # its status changed meanwhile: the next look shows
             self.say(str(error))
+        except RamferryError as error:  # so it does of one that does not answer, or has ended
+            self.say(str(error))
+            return False
         return True
 
     def bar(self) -> str | None:
@@ -116,14 +119,14 @@ class Ending:
         """
         had_it = bool(self.holder)
         before = self._source.facts.run_state
-        state = self._source.settle(lambda state: state == before, RESUME_SECONDS)
+        state = self._source.settle(lambda state: state in (before, GONE), RESUME_SECONDS)
         far = self._follow()
-        if far == "running" and state is not None:
+        if far == "running" and state is not None and state != GONE:
             return self._keep_there(state) if had_it else self._keep_here(state)
         place = whereabouts(before, state, far)
         if far == ARRIVING and self.barred:
             return f"{place}; the destination waits on, told not to run what comes: end its QEMU"
-        if far is None and switched and state is not None:
+        if far is None and switched and state not in (None, GONE):
             return (
                 f"{place}; the destination does not answer: see that the guest does not run there"
             )

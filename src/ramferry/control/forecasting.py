@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from ramferry.control.status import IDLE
 from ramferry.control.trial import try_method
 from ramferry.errors import Cancelled, MethodUnavailable, PeerTimeout, UsageError
 from ramferry.metrics.times import MethodTime, TimePlan, Trial
+from ramferry.patience import Patience
 from ramferry.qatzip.accelerator import AUTO
 from ramferry.report.choice import choose
 from ramferry.report.estimate import Conditions, estimate
@@ -258,8 +258,8 @@ def measure_dirty(end: QemuEnd, seconds: int, heed: Callable[[], None]) -> float
     """
     arguments = {"calc-time": seconds, "sample-pages": SAMPLED_PAGES}
     end.execute("calc-dirty-rate", arguments)
-    deadline = time.monotonic() + seconds + DIRTY_SPARE
-    while time.monotonic() < deadline:
+    patience = Patience(seconds + DIRTY_SPARE)
+    while not patience.over:
         heed()
         answer: dict[str, Any] = end.execute("query-dirty-rate")
         if answer["status"] == "measured":

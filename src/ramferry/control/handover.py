@@ -112,8 +112,6 @@ class HandOver:
         if not self._begun:
             return error
         state = self._destination.settle_in(AFTERWARDS_SECONDS)
-        if not self._destination.connected:
-            state = self._destination.look()
         return error.reworded(f"{error}: {self._seen(state)}")
 
     def _seen(self, state: str | None) -> str:
@@ -142,7 +140,7 @@ class HandOver:
         :raise PeerTimeout: it does not say that the guest is there.
         """
         state = self._destination.settle_in(HANDOVER_SECONDS)
-        if not self._destination.connected and self._destination.look() == GONE:
+        if state == GONE:
             raise PeerUnreachable(
                 "the QEMU took the guest, and then ended: see its log; the file is as it was"
             )

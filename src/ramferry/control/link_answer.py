@@ -9,7 +9,6 @@ import json
 import select
 import socket
 import threading
-import time
 from contextlib import ExitStack, suppress
 from typing import Final, Self
 
@@ -23,6 +22,7 @@ from ramferry.control.link_probe import (
     parse_header,
 )
 from ramferry.errors import Cancelled, HostError, PeerUnreachable
+from ramferry.patience import Patience
 from ramferry.transport.address import TcpAddress
 from ramferry.transport.listening import Listener
 from ramferry.transport.sockets import closing_on_error
@@ -65,8 +65,8 @@ class LinkAnswer:
         :raise Cancelled: ``stop`` was set.
         :raise PeerUnreachable: none came in so many seconds, or it went away in the middle.
         """
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+        patience = Patience(seconds, longest_step=SILENCE_SECONDS)
+        while not patience.over:
             if stop.is_set():
                 raise Cancelled("ended before a probe came")
             awaited = [*self._listener.sockets, *self._datagrams]

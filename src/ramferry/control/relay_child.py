@@ -27,10 +27,13 @@ from ramferry.errors import (
     UsageError,
 )
 from ramferry.metrics import ChannelCounters, RelayCounters, RelayResult
+from ramferry.patience import Patience
 from ramferry.qatzip.accelerator import AUTO
 
 LISTEN_SECONDS = 20.0
 """A relay listens 0.2 s after its start here (2-core EPYC guest); this is for a host that swaps."""
+
+LOOK_SECONDS = 0.25
 
 END_SECONDS = 5.0
 """How long a relay may take to end after SIGTERM before it is killed."""
@@ -114,8 +117,10 @@ class RelayChild:
         :raise RamferryError: it ended instead, with the class of its exit code and its sentence.
         :raise PeerTimeout: neither happened in time.
         """
-        if not self._told.wait(timeout):
-            raise PeerTimeout(f"the {self.side} relay did not listen within {timeout:g} s")
+        patience = Patience(timeout)
+        while not self._told.wait(min(patience.left, LOOK_SECONDS)):
+            if patience.over:
+                raise PeerTimeout(f"the {self.side} relay did not listen within {timeout:g} s")
         if not self.uri:
             self._join()
             kind = BY_EXIT_CODE.get(self._process.wait(), HostError)

@@ -111,4 +111,13 @@ def _without_source(destination: str | None, source: str) -> str:
             "neither QEMU answers: see where the guest is, with `info status` at both, before"
             " you `cont` it at either"
         )
-    return f"the source {source}, and the guest does not run at the destination"
+    if destination in (GONE, ARRIVING):
+        return f"the source {source}, and the guest does not run at the destination"
+    there = (
+        f"the source {source}; the guest stands still at the destination, which is {destination}"
+    )
+    if source == "has ended":
+        return f"{there}: `cont` there lets it run on"
+    return (
+        f"{there}: see with `info status` that it does not run at the source before you `cont` it"
+    )

@@ -16,7 +16,6 @@ from ramferry.control.relays import Relays
 from ramferry.control.status import ENDED, GONE, STANDING, Phase, phase_of, whereabouts
 from ramferry.errors import (
     Cancelled,
-    MethodUnavailable,
     MigrationFailed,
     PeerTimeout,
     PeerUnreachable,
@@ -90,19 +89,22 @@ class Watch:
         """Until the end that is wished for; None before there is a reason to end."""
         self._standing: Patience | None = None
         """Since the source's guest stands still for the switchover; None before."""
+        self._switched = False
+        """It has stood still, be it that it runs again."""
 
     def until_completed(self, timeout: float | None) -> Mapping[str, Any]:
         """Wait for the source's "completed"; its last ``query-migrate``.
 
-        :param timeout: seconds until the migration is cancelled.
+        :param timeout: seconds, in which this process ran, until the migration is cancelled.
         :raise MigrationFailed: it failed; the guest's place is in the sentence.
         :raise Cancelled: ``hooks.stop``, the timeout or someone at the source ended it.
         :raise PeerUnreachable: the source vanished.
         :raise PeerTimeout: the source does not answer, or the switchover is not decided: the
             sentence says what was seen of both.
         """
+        limit = None if timeout is None else Patience(timeout, longest_step=LONGEST_LOOK)
         try:
-            return self._follow(timeout)
+            return self._follow(limit)
         except RamferryError:
             raise
         except BaseException:
@@ -110,7 +112,7 @@ class Watch:
             self._abandon()
             raise
 
-    def _follow(self, timeout: float | None) -> Mapping[str, Any]:
+    def _follow(self, limit: Patience | None) -> Mapping[str, Any]:
         while True:
             info = self._ask()
             status = str(info.get("status", "none"))
@@ -125,14 +127,16 @@ class Watch:
             if phase is Phase.PAUSED and self._why is None:
                 self._tell("migrate-continue", {"state": "pre-switchover"})
             self._hooks.on_sample(sample_of(info, self._elapsed(), self._wire_bytes(info)))
-            self._end_if_needed(timeout, status)
+            self._end_if_needed(limit, status)
             self._look_closer(self._source.events(POLL_SECONDS), phase)
 
     def _look_closer(self, events: list[str], phase: Phase) -> None:
         """Notice the switchover; where it lasts, see whether the destination has the guest."""
+        stands = "STOP" in events or phase is Phase.SWITCHING
+        self._switched = self._switched or stands
         if "RESUME" in events:
             self._standing = None
-        elif ("STOP" in events or phase is Phase.SWITCHING) and self._standing is None:
+        elif stands and self._standing is None:
             self._standing = Patience(SWITCH_SECONDS, longest_step=LONGEST_LOOK)
         if self._standing is None or not self._standing.over:
             return
@@ -154,11 +158,12 @@ class Watch:
         return info
 
     def _tell(self, command: str, arguments: Mapping[str, object] | None = None) -> None:
-        """A command that QEMU refuses where its status changed meanwhile: the next look shows."""
+        """A command that QEMU refuses where its status changed meanwhile, or no longer hears: the
+        next look shows."""
         try:
             self._source.execute(command, arguments)
-        except MethodUnavailable as error:
-            self._hooks.on_note(str(error))
+        except RamferryError as error:
+            self._ending.say(str(error))
 
     def _abandon(self) -> None:
         """Cancel where that is safe, and wait until the source is through."""
@@ -170,7 +175,7 @@ class Watch:
         if self._ask().get("status") == "completed":
             self._ending.release()
         else:
-            self._ending.settle(switched=self._standing is not None)
+            self._ending.settle(switched=self._switched)
 
     def _ask(self) -> Mapping[str, Any]:
         """``query-migrate`` of the source, which is looked for where its monitor was lost."""
@@ -182,16 +187,17 @@ class Watch:
                 state = self._source.look()
                 lost = isinstance(error, PeerTimeout) or state == GONE
                 if lost or patience.over or self._hooks.insist.is_set():
-                    raise self._without_source(error) from error
+                    raise self._without_source(error, state) from error
                 self._ending.say(f"{error}: looking for it")
                 self._hooks.insist.wait(POLL_SECONDS)
             else:
                 return info
 
-    def _without_source(self, error: RamferryError) -> RamferryError:
+    def _without_source(self, error: RamferryError, state: str | None) -> RamferryError:
         if self._standing is not None:
             self._relays.let_be()
-        return type(error)(f"{error}; {whereabouts(self._before, None, self._ending.look())}")
+        near = GONE if state == GONE else None
+        return type(error)(f"{error}; {whereabouts(self._before, near, self._ending.look())}")
 
     @property
     def _before(self) -> str:
@@ -205,9 +211,9 @@ class Watch:
         near, far = relays.counters("source"), relays.counters("destination")
         return wire_bytes_of(info, self._source.facts, self._method, near, far)
 
-    def _end_if_needed(self, timeout: float | None, status: str) -> None:
+    def _end_if_needed(self, limit: Patience | None, status: str) -> None:
         """Find a reason to end the migration; act on it once its grace has passed."""
-        self._why = self._why or self._reason(timeout)
+        self._why = self._why or self._reason(limit)
         if self._why is None or not self._why.grace.over:
             return
         self._undo = self._undo or Patience(UNDO_SECONDS, longest_step=LONGEST_LOOK)
@@ -232,12 +238,12 @@ class Watch:
             parts += self._relays.let_be()
         return PeerTimeout("; ".join(parts))
 
-    def _reason(self, timeout: float | None) -> Why | None:
+    def _reason(self, limit: Patience | None) -> Why | None:
         at_once, soon = Patience(0.0), Patience(GRACE_SECONDS)
         if self._hooks.stop.is_set():
             return Why(Cancelled, "cancelled", at_once)
-        if timeout is not None and self._elapsed() > timeout:
-            return Why(Cancelled, f"cancelled, not finished within {timeout:g} s", at_once)
+        if limit is not None and limit.over:
+            return Why(Cancelled, f"cancelled, not finished within {limit.seconds:g} s", at_once)
         if complaints := self._relays.complaints():
             return Why(MigrationFailed, complaints[0].clause, soon)
         if not self._destination.connected:
@@ -250,7 +256,7 @@ class Watch:
 
     def _ended(self, info: Mapping[str, Any]) -> RamferryError:
         """The error of a migration whose source keeps the guest."""
-        place = self._ending.settle(switched=self._standing is not None)
+        place = self._ending.settle(switched=self._switched)
         if self._ending.moved:
             return PeerTimeout(failure_sentence(self._complaints(info), place))
         if self._why is not None and self._why.kind is Cancelled:
@@ -271,6 +277,6 @@ class Watch:
         if words := self._destination.error():
             rank = rank_of_words(words)
             complaints.append(Complaint(rank, f"the destination says: {words}"))
-        if not self._destination.connected:
+        if not self._destination.connected and self._destination.look() == GONE:
             complaints.append(Complaint(Rank.DESTINATION_ENDED, "the destination QEMU ended"))
         return complaints

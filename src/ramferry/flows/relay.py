@@ -119,11 +119,7 @@ class Relay:
                 "answer (signal again to cut the connections)"
             )
             return
-        if self._session.phase == Phase.SWITCHOVER:
-            text = f"cancelled in the switchover: {reason}; see which QEMU runs the guest"
-        else:
-            text = f"cancelled: {reason}; the guest runs on at the source"
-        self._session.fail(Cancelled(text), final=again)
+        self._session.fail(_cancelled(self._session, reason), final=again)
 
     # --- arrivals
 
@@ -282,7 +278,14 @@ class Relay:
         self._lobby.close()
         self._waiting.close()
         if self._session is not None:
-            self._session.fail(Cancelled("cancelled; the guest runs on at the source"), final=True)
+            self._session.fail(_cancelled(self._session, "the relay ended"), final=True)
             self._end(self._session)
         self._loop.close()
         self._listener.close()
+
+
+def _cancelled(session: Session, reason: str) -> Cancelled:
+    """With where the guest is, as far as a relay knows: before ram's END no other can start."""
+    if session.phase == Phase.SWITCHOVER:
+        return Cancelled(f"cancelled in the switchover: {reason}; see which QEMU runs the guest")
+    return Cancelled(f"cancelled: {reason}; the guest stays at the source")

@@ -11,7 +11,7 @@ import pytest
 from ramferry.control import ending as ending_module
 from ramferry.control.ending import Ending
 from ramferry.control.status import GONE
-from ramferry.errors import MethodUnavailable, PeerTimeout
+from ramferry.errors import MethodUnavailable, PeerTimeout, PeerUnreachable
 
 
 class End:
@@ -35,6 +35,8 @@ class End:
     def execute(self, command: str) -> dict[str, Any]:
         if self.state is None:
             raise PeerTimeout("it does not answer")
+        if self.state == GONE:
+            raise PeerUnreachable("it has ended")
         self.done.append(command)
         self.on.get(command, lambda: None)()
         return {}
@@ -132,6 +134,20 @@ def test_a_source_that_refuses_to_cancel_says_why() -> None:
     assert notes == ["the QEMU refuses migrate_cancel: no"]
 
 
+@pytest.mark.parametrize("lost", [PeerUnreachable, PeerTimeout])
+def test_a_source_that_does_not_hear_of_it_is_looked_at_again(lost: type[Exception]) -> None:
+    """Whoever asks next says where the guest is."""
+    near, far = End("running"), End("inmigrate")
+
+    def vanish() -> None:
+        raise lost("the connection ended at migrate_cancel")
+
+    near.on["migrate_cancel"] = vanish
+    one, notes = ending(near, far)
+    assert not one.attempt("cancelled")
+    assert notes == ["the connection ended at migrate_cancel"]
+
+
 SOURCE_RUNS = "the guest runs at the source"
 
 
@@ -197,6 +213,17 @@ SOURCE_RUNS = "the guest runs at the source"
         ),
         ("running", None, False, False, SOURCE_RUNS, [], []),
         (None, "running", False, True, "the source does not answer; the guest runs at the", [], []),
+        (GONE, "running", False, True, "the source has ended; the guest runs at the dest", [], []),
+        (
+            GONE,
+            "paused",
+            False,
+            True,
+            "the source has ended; the guest stands still at the destination, which is paused: "
+            "`cont` there lets it run on",
+            [],
+            [],
+        ),
     ],
 )
 def test_a_migration_that_failed_leaves_one_guest(

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import pytest
 
+from fakes_clock import stopping
 from ramferry.control import forecasting, pages
 from ramferry.control.end import QemuEnd
 from ramferry.control.forecasting import TimeQuestion, look, measure_dirty, plan_time
@@ -147,6 +148,14 @@ def test_the_dirty_rate_is_asked_until_it_is_measured() -> None:
     guest.answers = [{"status": "measuring"}, {"status": "measured", "dirty-rate": 20}]
     assert measure_dirty(guest.end, 2, lambda: None) == 20 << 20
     assert guest.asked[0] == ("calc-dirty-rate", {"calc-time": 2, "sample-pages": 4096})
+
+
+def test_a_dirty_rate_is_waited_for_by_a_clock_that_stands_still_with_the_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    guest = Guest()
+    guest.answers = [{"status": "measuring"}, {"status": "measured", "dirty-rate": 20}]
+    assert measure_dirty(guest.end, 2, stopping(monkeypatch, forecasting)) == 20 << 20
 
 
 def test_a_dirty_rate_that_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,11 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from unittest.mock import Mock
 
 import pytest
 
+from fakes_clock import stopping
 from ramferry.control import link_answer, link_probe
 from ramferry.control.link_answer import LinkAnswer
 from ramferry.control.link_probe import ANSWERS, ASKS, Header, parse_header, probe_link
@@ -176,6 +178,16 @@ def test_ends_that_are_stopped_or_meet_nobody(answer: LinkAnswer) -> None:
         probe_link(address_of(answer), 1, stop)
     with pytest.raises(PeerUnreachable, match=r"nowhere\.invalid has no address"):
         probe_link(TcpAddress("nowhere.invalid", 1), 1, threading.Event())
+
+
+def test_a_probe_is_waited_for_by_a_clock_that_stands_still_with_the_process(
+    answer: LinkAnswer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_still = stopping(monkeypatch, link_answer)
+    stop = Mock()
+    stop.is_set.side_effect = lambda: stand_still() or stop.is_set.call_count > 1
+    with pytest.raises(Cancelled, match="before a probe came"):
+        answer.wait(60, stop)
 
 
 def test_a_port_that_is_taken(answer: LinkAnswer) -> None:

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,12 +11,13 @@ from uuid import UUID
 
 import pytest
 
+from fakes_clock import stopping
 from fakes_qmp import COMPLETED, PARAMETERS, FakeQemu, Step
 from ramferry.control import end as end_module
 from ramferry.control import ending as ending_module
 from ramferry.control import watch as watch_module
 from ramferry.control.hooks import Hooks
-from ramferry.control.migration import migrate
+from ramferry.control.migration import _Course, migrate
 from ramferry.control.plan import RelayMode, Route, Wish
 from ramferry.errors import (
     Cancelled,
@@ -256,6 +258,15 @@ def test_timeout(stage: Make) -> None:
         on.migrate(timeout=0.05)
 
 
+def test_a_time_limit_counts_no_time_in_which_the_command_stood_still(
+    stage: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on = stage()
+    stand_still = stopping(monkeypatch, watch_module)
+    hooks = Hooks(on_sample=lambda _: stand_still())
+    assert migrate(on.source.uri, on.destination.uri, WISH, hooks, timeout=60).total_ms == 2000
+
+
 def test_cancelled_by_someone_else(stage: Make) -> None:
     on = stage({"steps": (Step("active"), Step("cancelling"), Step("cancelled"))})
     with pytest.raises(Cancelled, match="someone cancelled the migration at the source"):
@@ -294,6 +305,25 @@ def test_a_destination_that_hangs_does_not_hang_the_end(stage: Make) -> None:
         on.migrate()
     assert on.source.parameters == PARAMETERS
     assert on.notes == ["the destination still listens, with the settings of this migration"]
+
+
+def test_a_switchover_that_is_over_before_it_was_seen_leaves_its_doubt(stage: Make) -> None:
+    """Main was lost in it, the source goes on, and the destination has perhaps the guest, too."""
+    on = stage({"steps": (Step("active"), Step("failed", extra={"error-desc": "EOF"}))})
+    look, ask = on.destination._answer, on.source._do_query_migrate
+
+    def switch() -> dict[str, Any]:
+        for name in ("STOP", "RESUME") if on.source.migrating.is_set() else ():
+            stamp = {"seconds": 1, "microseconds": 0}
+            on.source._send(on.source._connections[0], {"event": name, "timestamp": stamp})
+        return ask()
+
+    on.source._do_query_migrate = switch  # type: ignore[method-assign]
+    on.destination._answer = lambda connection, request: (  # type: ignore[method-assign]
+        None if on.source.migrating.is_set() else look(connection, request)
+    )
+    with pytest.raises(MigrationFailed, match="see that the guest does not run there"):
+        on.migrate()
 
 
 def test_a_destination_that_listens_already_with_the_right_settings(stage: Make) -> None:
@@ -393,7 +423,7 @@ def test_a_destination_that_has_failed_before_takes_no_second_one(stage: Make) -
 
 def test_the_source_vanishes(stage: Make) -> None:
     on = stage({"steps": (Step("active"), Step("active", vanish=True))})
-    with pytest.raises(PeerUnreachable, match="the source does not answer, and the guest does not"):
+    with pytest.raises(PeerUnreachable, match="the source has ended, and the guest does not"):
         on.migrate()
 
 
@@ -429,6 +459,49 @@ def test_a_monitor_that_is_lost_is_no_qemu_that_ended(stage: Make) -> None:
     on.source._do_query_migrate = lose_the_monitor  # type: ignore[method-assign]
     assert on.migrate().total_ms == 2000
     assert len(on.destination._connections) == 2
+
+
+def test_a_destination_that_does_not_answer_is_none_that_ended(stage: Make) -> None:
+    """Its monitor's connection broke, and whoever comes next is not greeted."""
+    on = stage({"steps": (Step("active"), Step("failed", extra={"error-desc": "EOF"}))})
+    over = threading.Event()
+
+    def lose_the_monitor() -> None:
+        on.source.migrating.wait()
+        on.destination._talk = lambda _: over.wait() and None  # type: ignore[method-assign]
+        on.destination._connections[-1].shutdown(socket.SHUT_RDWR)
+
+    losing = threading.Thread(target=lose_the_monitor)
+    losing.start()
+    try:
+        with pytest.raises(MigrationFailed, match="the source says: EOF; the guest") as caught:
+            on.migrate()
+    finally:
+        over.set()
+        losing.join()
+    assert "ended" not in str(caught.value)
+
+
+def test_settings_are_set_back_over_a_new_connection(stage: Make) -> None:
+    """The monitor's was lost at the very end."""
+    on = stage()
+
+    hooks = Hooks(on_note=on.notes.append)
+    hand_over = _Course._hand_over
+
+    def handed_over(course: _Course) -> None:
+        hand_over(course)
+        on.source._connections[-1].shutdown(socket.SHUT_RDWR)
+        deadline = time.monotonic() + 5
+        while course.source.connected:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_Course, "_hand_over", handed_over)
+        migrate(on.source.uri, on.destination.uri, WISH, hooks)
+    assert on.source.parameters == PARAMETERS
+    assert on.notes == []
 
 
 def test_a_destination_that_never_says_it_has_the_guest(

@@ -5,14 +5,16 @@ import os
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
+from fakes_clock import stopping
 from ramferry.control import relay_child
 from ramferry.control.blame import Complaint, Rank
 from ramferry.control.plan import RelayStep
 from ramferry.control.relay_child import RelayChild, command_line, counters_of, result_of
-from ramferry.errors import HostError, UsageError
+from ramferry.errors import HostError, PeerTimeout, UsageError
 from ramferry.metrics import ChannelCounters, RelayCounters, RelayResult
 
 COUNTERS = RelayCounters(
@@ -44,6 +46,20 @@ def test_command_line() -> None:
 def test_records_come_back_from_their_dicts() -> None:
     assert counters_of({"event": "progress", **asdict(COUNTERS)}) == COUNTERS
     assert result_of({**asdict(RESULT), "a field to come": 1}) == RESULT
+
+
+def test_a_relay_has_its_time_to_listen_where_we_stood_still(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stand_still = stopping(monkeypatch, relay_child)
+    child = RelayChild.__new__(RelayChild)
+    child.side, child.uri, child._told = "source", "unix:/t/s", Mock()
+    child._told.wait = lambda _: stand_still() or next(heard)
+    heard = iter([False, True])
+    assert child.wait_listening() == "unix:/t/s"
+    child._told.wait = lambda _: False
+    with pytest.raises(PeerTimeout, match=r"the source relay did not listen within 0\.01 s"):
+        child.wait_listening(0.01)
 
 
 def test_a_line_that_is_no_event_of_ours_keeps_none_from_being_read(

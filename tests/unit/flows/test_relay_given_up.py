@@ -18,6 +18,7 @@ from fakes_relay import NOTICE, RelayThread, Stage, until
 from fakes_source import SETTLE, FakeSource
 from fakes_wire import MAIN, Close, Do, Guest, Script, device, end_of_stream
 from ramferry.flows import relay as relay_module
+from ramferry.metrics import RelayCounters
 from ramferry.transport import sockets
 
 KEPT = re.compile("main: the source ended the migration in the switchover, .* was withdrawn, .*")
@@ -82,6 +83,37 @@ def test_a_second_signal_in_the_switchover_resets_too(tmp_path: Path) -> None:
         relay.relay.stop("SIGTERM")
         relay.relay.stop("SIGTERM")
         assert relay.finished().error.startswith("cancelled in the switchover: SIGTERM; ")
+        destination.released.set()
+        until(destination.all_ended, NOTICE, "the destination's connections end")
+        assert not destination.complete
+
+
+def test_a_fault_of_the_relays_own_in_the_switchover_says_no_more_than_it_knows(
+    tmp_path: Path,
+) -> None:
+    script = Script(Guest())
+    script.edit(script.find("tail"), lambda _: device(7, size=20_000_000) + end_of_stream())
+    stage = Stage(tmp_path)
+    stage.over_tcp()
+    with (
+        RelayThread(stage.settings) as relay,
+        stage.destination(script.guest, Habits(pause_main_at_mark=LAST_MARK)) as destination,
+        stage.source(relay, script),
+    ):
+        keep = relay.seen.progress
+
+        def break_once(_: RelayCounters) -> None:
+            relay.seen.progress = keep  # type: ignore[method-assign]
+            raise ValueError("broken")
+
+        until(lambda: relay.session is not None and relay.session.phase.name == "SWITCHOVER")
+        relay.seen.progress = break_once  # type: ignore[method-assign]
+        until(lambda: relay.error is not None)
+        assert str(relay.error) == "broken"
+        relay.error = None
+        assert relay.finished().error == (
+            "cancelled in the switchover: the relay ended; see which QEMU runs the guest"
+        )
         destination.released.set()
         until(destination.all_ended, NOTICE, "the destination's connections end")
         assert not destination.complete
