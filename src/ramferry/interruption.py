@@ -1,9 +1,9 @@
 """What a signal does to a command, from its first line to its last.
 
 Stretches follow one another. Until a command has begun what must be ended in order, SIGINT,
-SIGTERM and SIGHUP raise :class:`Interrupted`, which becomes one sentence and exit code 130; so
-they do in work on files, which leaves nothing half done. While something else is under way,
-``cli.interrupt`` turns them into a wish that a loop heeds. And once that has ended they change
+SIGTERM and SIGHUP raise :class:`Interrupted`, which becomes one sentence and exit code 130. While
+something is under way, ``cli.interrupt`` turns them into a wish that a loop heeds (work on files
+ends at once and leaves nothing half done, by gzip's codes). And once that has ended they change
 nothing: how it ended is about to be told, with its own code. In the interpreter's last moments
 they are ignored.
 

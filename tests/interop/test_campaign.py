@@ -85,8 +85,6 @@ def test_the_judge_sees_two_guests() -> None:
         ("cancelled; the guest runs at the source", BOTH, 0),
         ("cancelled; the guest runs at the source", THERE, 1),
         ("cancelled: SIGTERM; the guest runs on at the source", NOWHERE, 1),
-        ("cancelled: SIGTERM; the guest stays at the source", NOWHERE, 0),
-        ("cancelled: SIGTERM; the guest stays at the source", THERE, 1),
         ("the guest runs at the destination, stop the source's QEMU", HERE, 1),
         ("the guest runs at the destination, stop the source's QEMU", THERE, 0),
         ("the source does not answer, and the guest does not run at the destination", THERE, 1),

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import stat
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -40,7 +42,7 @@ def run_all(files: Sequence[str], options: Options, task: Task) -> None:
         raise UsageError(f"--output names one file, and there are {len(files)} inputs")
     failed: list[RamferryError] = []
     sizes: list[tuple[int, int]] = []
-    with ended_by_closed_pipes():
+    with _termination(), ended_by_closed_pipes():
         if options.listing:
             click.echo(listing.HEAD)
         for name in files:
@@ -217,3 +219,23 @@ def _progress(name: str, size: int | None) -> Iterator[Progress]:
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
         bar = bars.add_task(name.replace("[", r"\["), total=size)
         yield lambda bytes_in, _bytes_out: bars.update(bar, completed=bytes_in)
+
+
+@contextlib.contextmanager
+def _termination() -> Iterator[None]:
+    """End on SIGTERM and SIGHUP as on Ctrl-C, through every ``with`` block, by gzip's codes."""
+
+    def end(number: int, _frame: object) -> NoReturn:
+        with contextlib.suppress(OSError):  # not by print, in the middle of which this may be
+            os.write(2, f"ramferry: ended by {signal.Signals(number).name}\n".encode())
+        sys.exit(128 + number)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

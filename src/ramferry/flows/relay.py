@@ -288,4 +288,4 @@ def _cancelled(session: Session, reason: str) -> Cancelled:
     """With where the guest is, as far as a relay knows: before ram's END no other can start."""
     if session.phase == Phase.SWITCHOVER:
         return Cancelled(f"cancelled in the switchover: {reason}; see which QEMU runs the guest")
-    return Cancelled(f"cancelled: {reason}; the guest stays at the source")
+    return Cancelled(f"cancelled: {reason}; the guest runs on at the source")

@@ -423,8 +423,8 @@ def test_the_help_says_what_has_no_checksum(command: str) -> None:
 @pytest.mark.parametrize(
     ("number", "code", "sentence"),
     [
-        (signal.SIGTERM, 130, b"ramferry: interrupted by SIGTERM\n"),
-        (signal.SIGHUP, 130, b"ramferry: interrupted by SIGHUP\n"),
+        (signal.SIGTERM, 143, b"ramferry: ended by SIGTERM\n"),
+        (signal.SIGHUP, 129, b"ramferry: ended by SIGHUP\n"),
         (signal.SIGINT, 130, b"ramferry: interrupted\n"),
         (signal.SIGKILL, -9, b""),
     ],
