@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 import pytest
 
 from fakes_clock import stopping
-from fakes_qmp import COMPLETED, PARAMETERS, FakeQemu, Step
+from fakes_qmp import COMPLETED, PARAMETERS, FakeQemu, Refused, Step
 from ramferry.control import end as end_module
 from ramferry.control import ending as ending_module
 from ramferry.control import watch as watch_module
@@ -326,7 +326,10 @@ def test_a_switchover_that_is_over_before_it_was_seen_leaves_its_doubt(stage: Ma
         on.migrate()
 
 
-def test_a_destination_that_listens_already_with_the_right_settings(stage: Make) -> None:
+@pytest.mark.parametrize("status", ["none", "setup"])
+def test_a_destination_that_listens_already_with_the_right_settings(
+    stage: Make, status: str
+) -> None:
     on = stage(
         destination={
             "listening": {"type": "inet", "host": "0.0.0.0", "port": "4466"},
@@ -334,9 +337,30 @@ def test_a_destination_that_listens_already_with_the_right_settings(stage: Make)
             "parameters": {"multifd-channels": 8, "multifd-compression": "zstd"},
         }
     )
+    on.destination._last["status"] = status
     on.migrate()
     assert ("migrate", {"uri": "tcp:127.0.0.1:4466"}) in on.source.executed
     assert on.destination.commands() == []
+
+
+def test_a_destination_that_could_not_listen_takes_no_second_address(stage: Make) -> None:
+    """10.0 stays in setup and says "Illegal migration incoming state: setup"."""
+    on = stage()
+
+    def refuse(**_: object) -> NoReturn:
+        on.destination._last = {"status": "setup"}
+        raise Refused("Failed to bind socket")
+
+    on.destination._do_migrate_incoming = refuse  # type: ignore[method-assign]
+    with pytest.raises(HostError, match=r"bind socket; it takes no second .* it anew"):
+        on.migrate()
+    with pytest.raises(UsageError, match=r"listen where it could not, and .* second .* it anew"):
+        on.migrate()
+
+
+def test_a_guest_does_not_move_to_where_it_is(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="the same QEMU: qmp:"):
+        migrate(f"qmp:{tmp_path}/qmp", f"qmp:{tmp_path}/qmp", WISH, Hooks())
 
 
 BLOCKED = ("the device is busy.", "so is the disk")
