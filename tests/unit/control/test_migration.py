@@ -622,7 +622,7 @@ def test_a_file_where_the_destination_is_to_listen_is_kept(
 
 def test_nobody_there(tmp_path: Path) -> None:
     with pytest.raises(PeerUnreachable, match="no QEMU answers at"):
-        migrate(f"qmp:{tmp_path / 'no'}", f"qmp:{tmp_path / 'no'}", WISH, Hooks())
+        migrate(f"qmp:{tmp_path / 'no'}", f"qmp:{tmp_path / 'none'}", WISH, Hooks())
 
 
 def test_a_silent_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
