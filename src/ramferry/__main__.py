@@ -5,19 +5,20 @@ from __future__ import annotations
 import sys
 from typing import NoReturn
 
-from ramferry import interruption
+from ramferry import interruption, standard
 
 
 def main() -> NoReturn:
     """Run the command line; never returns."""
     interruption.begin()
+    standard.occupy()
     try:
         # 0.05 s, and up to 0.6 s for a command's own imports
         from ramferry.cli import main as run
 
         run()
     except KeyboardInterrupt as interrupt:
-        print(interruption.sentence(interrupt), file=sys.stderr)
+        standard.say(interruption.sentence(interrupt))
         sys.exit(interruption.EXIT_CODE)
     finally:
         interruption.ignore()

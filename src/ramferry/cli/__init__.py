@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import click
 
-from ramferry import __version__, interruption
+from ramferry import __version__, interruption, standard
 from ramferry.cli.lazy import LazyGroup
 from ramferry.errors import HostError, RamferryError, UsageError
 
@@ -54,25 +54,28 @@ def main() -> NoReturn:
             # how it ended is about to be told
             interruption.too_late()
     except click.UsageError as error:
-        error.show()
+        try:
+            error.show()
+        except OSError:
+            standard.mute()
         sys.exit(UsageError.exit_code)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except (click.Abort, KeyboardInterrupt) as abort:
         # click has an Abort of its own, raised from what came
-        print(interruption.sentence(abort.__cause__ or abort), file=sys.stderr)
+        standard.say(interruption.sentence(abort.__cause__ or abort))
         sys.exit(interruption.EXIT_CODE)
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
-        print(f"ramferry: cannot write the output: {error.strerror}", file=sys.stderr)
+        standard.say(f"ramferry: cannot write the output: {error.strerror}")
         # what is left in its buffer would fail again at the end and become the exit code
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - lives as long as the process
         sys.exit(HostError.exit_code)
     except MemoryError as error:
-        print(f"ramferry: not enough memory: {error or 'none is left'}", file=sys.stderr)
+        standard.say(f"ramferry: not enough memory: {error or 'none is left'}")
         sys.exit(HostError.exit_code)
     except RamferryError as error:
-        print(f"ramferry: {error}", file=sys.stderr)
+        standard.say(f"ramferry: {error}")
         sys.exit(error.exit_code)
     sys.exit(0)

@@ -6,13 +6,13 @@ import os
 import threading
 
 import click
-from rich.console import Console
 
 from ramferry.bench.archives import ArchiveRig, Course, Way, folder_for, table, ways
 from ramferry.bench.fill import data_files
 from ramferry.bench.qemu import choose_qemu
 from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.params import SIZE
+from ramferry.cli.screen import screen as open_screen
 from ramferry.report.units import memory as of_memory
 
 
@@ -50,12 +50,15 @@ def command(memory: int, channels: int, repeat: int, qemu: str | None) -> None:
     every way in turn, and every file restored into a fresh QEMU whose RAM is compared.
     """
     binary = choose_qemu(qemu, newest=True)
-    screen = Console(stderr=True, highlight=False)
     stop = threading.Event()
     files = data_files(os.environ.get("RAMFERRY_DATA", ""))
     courses: dict[Way, list[Course]] = {way: [] for way in ways(binary)}
     folder = folder_for(memory)
-    with stop_on_signals(stop), ArchiveRig(binary, memory, folder, files) as rig:
+    with (
+        open_screen() as screen,
+        stop_on_signals(stop),
+        ArchiveRig(binary, memory, folder, files) as rig,
+    ):
         for repetition in range(repeat + 1):
             label = f"run {repetition} of {repeat}" if repetition else "warm-up"
             for way, done in courses.items():

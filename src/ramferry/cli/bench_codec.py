@@ -23,6 +23,7 @@ from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.json_file import JsonFile
 from ramferry.cli.params import SIZE, json_option
 from ramferry.cli.results import tell
+from ramferry.cli.screen import screen as open_screen
 from ramferry.codec import find_method
 from ramferry.control.others import Others
 from ramferry.errors import Cancelled, HostError, UsageError
@@ -66,20 +67,20 @@ def command(
     pieces = codecs.pieces_of(size, data)
     if not pieces:
         raise UsageError("there are only zero pages in these files, and they are not compressed")
-    screen = Console(stderr=True, highlight=False)
     stop = threading.Event()
     cores = sorted({1, len(os.sched_getaffinity(0))})
     rows: list[CodecFigures] = []
     others = Others()
     interrupted: Cancelled | None = None
-    with stop_on_signals(stop):
-        try:
-            for row in _measured(pieces, wanted, cores, screen, stop):
-                rows.append(row)
-        except Cancelled as error:
-            interrupted = error
-    if (busy := others.cores()) >= NOTABLE_OTHERS:
-        screen.print(f"others kept {busy:.1f} cores of this host busy: it is faster than this")
+    with open_screen() as screen:
+        with stop_on_signals(stop):
+            try:
+                for row in _measured(pieces, wanted, cores, screen, stop):
+                    rows.append(row)
+            except Cancelled as error:
+                interrupted = error
+        if (busy := others.cores()) >= NOTABLE_OTHERS:
+            screen.print(f"others kept {busy:.1f} cores of this host busy: it is faster than this")
     _show(rows, data, sum(map(len, pieces)), json_file)
     if interrupted:
         raise Cancelled("interrupted; above is what was finished") from interrupted

@@ -26,6 +26,7 @@ from ramferry.cli.live import live_hooks
 from ramferry.cli.params import RATE, SIZE
 from ramferry.cli.results import done_all_the_same
 from ramferry.cli.results_file import ResultFile
+from ramferry.cli.screen import screen as open_screen
 from ramferry.control.hooks import Hooks
 from ramferry.errors import Cancelled, HostError, UsageError
 from ramferry.report.chapters import report
@@ -111,9 +112,8 @@ def command(
     data = data_files(os.environ.get("RAMFERRY_DATA", ""))
     qemus = any(one.guest.kind == scenarios.QEMU for one in chosen)
     binary = choose_qemu(qemu) if qemus else None
-    screen = Console(stderr=True, highlight=False)
     stop = threading.Event()
-    with stop_on_signals(stop):
+    with open_screen() as screen, stop_on_signals(stop):
         for one, result in zip(chosen, results, strict=True):
             bench = _bench(one, memory, before, binary, data, shape, screen, stop)
             _run(bench, result, screen)

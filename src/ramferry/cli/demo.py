@@ -7,7 +7,6 @@ import os
 import threading
 
 import click
-from rich.console import Console
 
 from ramferry.bench import demo
 from ramferry.bench.fill import data_files
@@ -18,6 +17,7 @@ from ramferry.cli.json_file import JsonFile
 from ramferry.cli.live import live_hooks
 from ramferry.cli.params import RATE, SIZE, json_option
 from ramferry.cli.results import show
+from ramferry.cli.screen import screen as open_screen
 from ramferry.codec import find_method
 from ramferry.control.hooks import Hooks
 from ramferry.errors import Cancelled, UsageError
@@ -88,8 +88,11 @@ def command(
 
 def _run(what: demo.Demo, json_file: JsonFile | None) -> None:
     stop = threading.Event()
-    screen = Console(stderr=True, highlight=False)
-    with Progress(screen, DOWNTIME_LIMIT_MS) as progress, stop_on_signals(stop):
+    with (
+        open_screen() as screen,
+        Progress(screen, DOWNTIME_LIMIT_MS) as progress,
+        stop_on_signals(stop),
+    ):
 
         def hooks_of(method: str) -> Hooks:
             screen.print(f"migrating with {method}")

@@ -67,7 +67,8 @@ def _inspect(what: Path, page_size: int) -> Inspection:
         return inspection.inspect(sys.stdin.buffer, page_size=page_size)
     if what.is_dir():
         return inspection.inspect_folder(what, page_size=page_size)
-    if inspection.is_archive(what):
+    # what is read from a pipe is gone
+    if what.is_file() and inspection.is_archive(what):
         return inspection.inspect_archive(what)
     with what.open("rb") as file:
         return inspection.inspect(file, page_size=page_size)

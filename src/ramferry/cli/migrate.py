@@ -6,7 +6,6 @@ import math
 import threading
 
 import click
-from rich.console import Console
 
 from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.json_file import JsonFile
@@ -21,6 +20,7 @@ from ramferry.cli.params import (
     page_size_option,
 )
 from ramferry.cli.results import show
+from ramferry.cli.screen import screen as open_screen
 from ramferry.codec import METHODS, find_method
 from ramferry.control.address import relay_uri
 from ramferry.control.migration import migrate
@@ -123,8 +123,11 @@ def command(
         incoming=str(parse_address(incoming)) if incoming else None,
     )
     stop, insist = threading.Event(), threading.Event()
-    screen = Console(stderr=True, highlight=False)
-    with stop_on_signals(stop, insist), Progress(screen, downtime_limit) as progress:
+    with (
+        open_screen() as screen,
+        stop_on_signals(stop, insist),
+        Progress(screen, downtime_limit) as progress,
+    ):
         hooks = live_hooks(progress, screen, method, channels, stop, insist)
         result = migrate(source, destination, wish, hooks, timeout)
     show([result], json_file)

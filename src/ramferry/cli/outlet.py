@@ -51,12 +51,16 @@ class Outlet:
         :param passing: the next line makes it needless, where it was not written by then and
             passes as well.
         """
+        self.put(f"{line}\n", passing=passing)
+
+    def put(self, text: str, *, passing: bool = False) -> None:
+        """``say`` of a text that ends its lines itself, if it does."""
         with self._changed:
             if self._ended:
                 return
             if passing and self._lines and self._lines[-1][1]:
                 self._lines.pop()
-            self._lines.append((line, passing))
+            self._lines.append((text, passing))
             if len(self._lines) > MOST_LINES:
                 self._lines.popleft()
                 self._lost += 1
@@ -96,7 +100,7 @@ class Outlet:
                 if text := self._lost_line(lost):
                     return f"{text}\n".encode()
             line, _ = self._lines.popleft()
-            return f"{line}\n".encode("utf-8", "backslashreplace")
+            return line.encode("utf-8", "backslashreplace")
 
     def _write(self, line: bytes) -> None:
         rest = memoryview(line)

@@ -22,6 +22,7 @@ from ramferry.cli.params import (
     page_size_option,
 )
 from ramferry.cli.results import tell
+from ramferry.cli.screen import screen as open_screen
 from ramferry.codec import METHODS, find_method
 from ramferry.control.forecasting import TimeQuestion, plan_time
 from ramferry.control.sampling import SAMPLE
@@ -151,8 +152,7 @@ def command(
         accelerator=accelerator,
     )
     stop = threading.Event()
-    screen = Console(stderr=True, highlight=False)
-    with stop_on_signals(stop), screen.status("") as status:
+    with open_screen() as screen, stop_on_signals(stop), screen.status("") as status:
         plan = plan_time(question, status.update, stop)
     tell(
         document(plan),

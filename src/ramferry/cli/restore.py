@@ -6,13 +6,13 @@ import threading
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.json_file import JsonFile
 from ramferry.cli.live import noting
 from ramferry.cli.params import json_option
 from ramferry.cli.results import show_archive
+from ramferry.cli.screen import screen as open_screen
 from ramferry.control.hooks import ArchiveHooks
 from ramferry.control.restore import restore
 from ramferry.metrics import RelayCounters
@@ -46,8 +46,7 @@ def command(file: Path, qemu: str, channels: int, json_file: JsonFile | None) ->
     before the guest can start.
     """
     stop, insist = threading.Event(), threading.Event()
-    screen = Console(stderr=True, highlight=False)
-    with Activity(screen) as activity, stop_on_signals(stop, insist):
+    with open_screen() as screen, Activity(screen) as activity, stop_on_signals(stop, insist):
 
         def progress(counters: RelayCounters, live: int) -> None:
             activity.show(lambda: f"{100 * counters.pages // max(live, 1)} % of the pages")

@@ -6,13 +6,13 @@ import threading
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.json_file import JsonFile
 from ramferry.cli.live import noting
 from ramferry.cli.params import Seconds, json_option, level_option
 from ramferry.cli.results import show_archive
+from ramferry.cli.screen import screen as open_screen
 from ramferry.codec import METHODS, find_method
 from ramferry.control.hooks import ArchiveHooks
 from ramferry.control.save import save
@@ -116,8 +116,7 @@ def command(
         timeout=timeout,
     )
     ended = threading.Event()
-    screen = Console(stderr=True, highlight=False)
-    with Activity(screen) as activity, stop_on_signals(ended):
+    with open_screen() as screen, Activity(screen) as activity, stop_on_signals(ended):
 
         def progress(counters: RelayCounters, size: int) -> None:
             activity.show(

@@ -13,7 +13,7 @@ from ramferry.control.plan import Party
 from ramferry.control.probe import EXIT_ON_ERROR, probe
 from ramferry.control.qmp import Qmp
 from ramferry.control.settings import Settings, capability_list, difference
-from ramferry.control.status import ARRIVING, ENDED, GONE
+from ramferry.control.status import ARRIVING, ENDED, GONE, WAITING
 from ramferry.errors import (
     HostError,
     MethodUnavailable,
@@ -118,7 +118,9 @@ class QemuEnd:
         try:
             self._qmp.execute("migrate-incoming", {"uri": uri, **stays})
         except MethodUnavailable as error:
-            raise HostError(str(error)) from error
+            only_once = self._status() == WAITING
+            more = "; it takes no second address now: start it anew" if only_once else ""
+            raise HostError(f"{error}{more}") from error
         self._listens = True
 
     def restore(self) -> str:
@@ -216,7 +218,7 @@ class QemuEnd:
 
     def receives(self) -> bool:
         """True where bytes of a guest have come to this destination, so that it may start it."""
-        return self._status() not in ("", "none", "setup")
+        return self._status() not in ("", "none", WAITING)
 
     def error(self) -> str:
         """What this QEMU says went wrong; empty where it says nothing or does not answer."""

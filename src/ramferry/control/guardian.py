@@ -16,6 +16,7 @@ import time
 from contextlib import suppress
 from typing import Final, Self
 
+from ramferry import standard
 from ramferry.errors import HostError, RamferryError
 
 SECONDS: Final = 30.0
@@ -97,7 +98,7 @@ def stand_by(uri: str) -> None:
             status = str(qmp.execute("query-migrate").get("status", "none"))
             if phase_of(status) is Phase.PAUSED:
                 qmp.execute("migrate_cancel")
-                print(_CANCELLED, file=sys.stderr)
+                standard.say(_CANCELLED)
             if status in IDLE or patience.over:
                 break
             time.sleep(POLL_SECONDS)
@@ -105,7 +106,7 @@ def stand_by(uri: str) -> None:
         ended = status in ("failed", "cancelled")
         if stopped and (ended or qmp.execute("query-status")["status"] == "paused"):
             qmp.execute("cont")
-            print(_GOES_ON, file=sys.stderr)
+            standard.say(_GOES_ON)
         # the next migration may be one that nobody lets go on
         off = {"capabilities": capability_list({PAUSE: False})}
         qmp.execute("migrate-set-capabilities", off)

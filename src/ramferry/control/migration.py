@@ -22,6 +22,7 @@ from ramferry.control.hooks import Hooks
 from ramferry.control.measure import Cpu, compressor_of, result_of, wire_bytes_of
 from ramferry.control.plan import Route, Wish, plan
 from ramferry.control.probe import uri_of
+from ramferry.control.qmp import parse_uri
 from ramferry.control.ready import check_destination, check_source
 from ramferry.control.relays import Relays
 from ramferry.control.settings import destination_settings, source_settings
@@ -55,6 +56,8 @@ def migrate(
     :raise MigrationFailed: it ended early; the sentence says why and where the guest is.
     :raise Cancelled: ``hooks.stop`` or the timeout ended it; the guest stayed at the source.
     """
+    if parse_uri(source_uri) == parse_uri(destination_uri):
+        raise UsageError(f"source and destination are the same QEMU: {source_uri}")
     with ExitStack() as stack:
         source = stack.enter_context(open_end("source", source_uri))
         destination = stack.enter_context(open_end("destination", destination_uri))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ramferry.control.end import QemuEnd
-from ramferry.control.status import ARRIVING, IDLE
+from ramferry.control.status import ARRIVING, IDLE, WAITING
 from ramferry.errors import MethodUnavailable, UsageError
 
 
@@ -34,14 +34,25 @@ def check_source(end: QemuEnd) -> None:
 
 
 def check_destination(end: QemuEnd) -> None:
-    """:raise UsageError: it does not wait for a guest."""
+    """Ask beforehand whether a guest can come.
+
+    From its first ``migrate-incoming`` on a newer QEMU (10.0, not 7.2) is in ``setup`` until bytes
+    of a guest come, also where it could not listen, and takes no second address then.
+
+    :raise UsageError: it does not wait for a guest.
+    """
     facts = end.facts
     if facts.run_state != ARRIVING:
         raise UsageError(
             f"the destination at {end.party.uri} does not wait for a guest (it is"
             f" {facts.run_state}): start it with -incoming defer"
         )
-    if facts.migration not in IDLE:
+    if facts.migration == WAITING and not facts.listening:
+        raise UsageError(
+            f"the destination at {end.party.uri} was told to listen where it could not, and takes"
+            " no second address: start it anew"
+        )
+    if facts.migration not in IDLE | {WAITING}:
         raise UsageError(f"the destination at {end.party.uri} receives one already")
     if facts.migration == "failed":
         why = end.error()

@@ -47,6 +47,9 @@ ENDED = frozenset({"completed", "failed", "cancelled"})
 IDLE = ENDED | {"none"}
 """Statuses in which a source can begin a migration."""
 
+WAITING = "setup"
+"""Of a destination that was told to listen, until bytes of a guest come: QEMU 10.0, not 7.2."""
+
 STANDING = frozenset({"postmigrate", "finish-migrate"})
 """Run states of a source whose guest has been handed over, or stands still for it."""
 

@@ -32,6 +32,10 @@ GRACE_SECONDS = 3.0
 UNDO_SECONDS = 30.0
 """How long a migration that is to end may take to do so."""
 
+MOMENT_SECONDS = 1.0
+"""How long that may take still after a second signal: a source in ``device`` goes on with its guest
+0.1 s after ``migrate_cancel``, and what is said is to be so."""
+
 LOST_SECONDS = 30.0
 """How long the source's monitor may stay unreachable before the migration is left to itself."""
 
@@ -87,6 +91,8 @@ class Watch:
         """The source was told to cancel."""
         self._undo: Patience | None = None
         """Until the end that is wished for; None before there is a reason to end."""
+        self._moment: Patience | None = None
+        """Since a second signal; None before."""
         self._standing: Patience | None = None
         """Since the source's guest stands still for the switchover; None before."""
         self._switched = False
@@ -219,17 +225,24 @@ class Watch:
         self._undo = self._undo or Patience(UNDO_SECONDS, longest_step=LONGEST_LOOK)
         if not self._told:
             self._told = self._ending.attempt(self._why.sentence)
-        if self._undo.over or self._hooks.insist.is_set():
+        if self._undo.over or self._insists():
             raise self._left(status)
+
+    def _insists(self) -> bool:
+        """Whether a second signal came, and what was told a moment ago has had its moment."""
+        if self._hooks.insist.is_set():
+            self._moment = self._moment or Patience(MOMENT_SECONDS)
+        return self._moment is not None and self._moment.over
 
     def _left(self, status: str) -> PeerTimeout:
         """The migration does not end, and nothing more can be done about it from here."""
         assert self._why is not None
+        assert self._undo is not None
         near, far = self._source.look(), self._ending.look()
         parts = [
             self._why.sentence,
-            f"the source is still {status}"
-            + (f" {UNDO_SECONDS:g} s after migrate_cancel" if self._told else ""),
+            f"the source is still {status} {self._undo.spent:.1f} s later"
+            + (", after migrate_cancel" if self._told else ""),
             whereabouts(self._before, near, far),
         ]
         if self._ending.barred:

@@ -31,6 +31,11 @@ def test_a_pipe_and_json() -> None:
     assert (found["machine"], found["rounds"], found["fault"]) == ("microvm", 3, "")
 
 
+def test_a_pipe_with_a_name() -> None:
+    done = run("/dev/stdin", data=(GOLDEN / "7.2-microvm.main").read_bytes())
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_damage_is_told_after_what_was_readable(tmp_path: Path) -> None:
     raw = (GOLDEN / "7.2-microvm.main").read_bytes()
     (tmp_path / "cut").write_bytes(raw[:20000])

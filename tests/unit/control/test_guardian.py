@@ -109,3 +109,12 @@ def test_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(HostError, match="cannot start a process: No such file"):
         Guardian("qmp:/x").__enter__()
+
+
+def test_a_guest_is_let_go_on_also_where_nobody_reads_of_it(tmp_path: Path) -> None:
+    with Waiting(tmp_path / "qmp", "failed") as qemu, open("/dev/full", "w") as full:
+        qemu.run_state = "paused"
+        line = [sys.executable, "-c", STOPPED, qemu.uri]
+        subprocess.run(line, timeout=20, check=True, stderr=full)
+        assert qemu.pause_is_off.wait(20)
+        assert "cont" in qemu.commands()

@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 import pytest
 
 from fakes_clock import stopping
-from fakes_qmp import COMPLETED, PARAMETERS, FakeQemu, Step
+from fakes_qmp import COMPLETED, PARAMETERS, FakeQemu, Refused, Step
 from ramferry.control import end as end_module
 from ramferry.control import ending as ending_module
 from ramferry.control import watch as watch_module
@@ -278,9 +278,33 @@ def test_a_cancel_that_does_not_end_is_given_up(stage: Make) -> None:
     on = stage({"steps": LONG, "on_cancel": tuple(Step("cancelling") for _ in range(2000))})
     with pytest.raises(
         PeerTimeout,
-        match=r"is still cancelling 0\.3 s after migrate_cancel; the guest runs at the source",
+        match=r"is still cancelling 0\.[3-9] s later, after migrate_cancel; the guest runs",
     ):
         on.migrate(timeout=0.02)
+
+
+def test_a_second_signal_leaves_what_the_first_one_ends_its_moment(stage: Make) -> None:
+    """What is said is what came of the first, not what was there before it was heeded."""
+    on = stage({"steps": LONG, "on_cancel": (*[Step("device")] * 5, Step("cancelled"))})
+    hooks = Hooks(stop=on.stop)
+    threading.Thread(
+        target=lambda: (on.source.migrating.wait(), on.stop.set(), hooks.insist.set())
+    ).start()
+    with pytest.raises(Cancelled, match=r"^cancelled; the guest runs at the source$"):
+        migrate(on.source.uri, on.destination.uri, WISH, hooks)
+
+
+def test_a_second_signal_leaves_what_cannot_be_ended(
+    stage: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch_module, "UNDO_SECONDS", 30.0)
+    monkeypatch.setattr(watch_module, "MOMENT_SECONDS", 0.1)
+    on = stage({"steps": LONG, "on_cancel": LONG})
+    hooks = Hooks(stop=on.stop)
+    hooks.insist.set()
+    threading.Thread(target=lambda: (on.source.migrating.wait(), on.stop.set())).start()
+    with pytest.raises(PeerTimeout, match=r"is still active 0\.\d s later, after migrate_cancel;"):
+        migrate(on.source.uri, on.destination.uri, WISH, hooks)
 
 
 def test_the_destination_vanishes(stage: Make) -> None:
@@ -326,7 +350,10 @@ def test_a_switchover_that_is_over_before_it_was_seen_leaves_its_doubt(stage: Ma
         on.migrate()
 
 
-def test_a_destination_that_listens_already_with_the_right_settings(stage: Make) -> None:
+@pytest.mark.parametrize("status", ["none", "setup"])
+def test_a_destination_that_listens_already_with_the_right_settings(
+    stage: Make, status: str
+) -> None:
     on = stage(
         destination={
             "listening": {"type": "inet", "host": "0.0.0.0", "port": "4466"},
@@ -334,9 +361,30 @@ def test_a_destination_that_listens_already_with_the_right_settings(stage: Make)
             "parameters": {"multifd-channels": 8, "multifd-compression": "zstd"},
         }
     )
+    on.destination._last["status"] = status
     on.migrate()
     assert ("migrate", {"uri": "tcp:127.0.0.1:4466"}) in on.source.executed
     assert on.destination.commands() == []
+
+
+def test_a_destination_that_could_not_listen_takes_no_second_address(stage: Make) -> None:
+    """10.0 stays in setup and says "Illegal migration incoming state: setup"."""
+    on = stage()
+
+    def refuse(**_: object) -> NoReturn:
+        on.destination._last = {"status": "setup"}
+        raise Refused("Failed to bind socket")
+
+    on.destination._do_migrate_incoming = refuse  # type: ignore[method-assign]
+    with pytest.raises(HostError, match=r"bind socket; it takes no second .* it anew"):
+        on.migrate()
+    with pytest.raises(UsageError, match=r"listen where it could not, and .* second .* it anew"):
+        on.migrate()
+
+
+def test_a_guest_does_not_move_to_where_it_is(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="the same QEMU: qmp:"):
+        migrate(f"qmp:{tmp_path}/qmp", f"qmp:{tmp_path}/qmp", WISH, Hooks())
 
 
 BLOCKED = ("the device is busy.", "so is the disk")
@@ -598,7 +646,7 @@ def test_a_file_where_the_destination_is_to_listen_is_kept(
 
 def test_nobody_there(tmp_path: Path) -> None:
     with pytest.raises(PeerUnreachable, match="no QEMU answers at"):
-        migrate(f"qmp:{tmp_path / 'no'}", f"qmp:{tmp_path / 'no'}", WISH, Hooks())
+        migrate(f"qmp:{tmp_path / 'no'}", f"qmp:{tmp_path / 'none'}", WISH, Hooks())
 
 
 def test_a_silent_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,36 @@
+"""Standard streams that are closed, or with nobody behind them, decide nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+NEXT = "import os, ramferry.standard as s; s.occupy(); os._exit(os.open('/', os.O_RDONLY))"
+
+
+@pytest.mark.parametrize("closed", ["<&-", "2>&-", "<&- >&- 2>&-"])
+def test_what_is_opened_next_is_no_standard_stream(closed: str) -> None:
+    line = ["sh", "-c", f'exec {sys.executable} -c "{NEXT}" {closed}']
+    assert subprocess.run(line, timeout=60, check=False).returncode > 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ("decompress nothing.gz", 8),
+        ("compress --no-such-option", 2),
+        ("relay tcp:nowhere unix:out --method none", 2),
+    ],
+)
+@pytest.mark.parametrize("stderr", ["2>/dev/full", "2>&-"])
+def test_an_exit_code_does_not_depend_on_who_reads(
+    tmp_path: Path, arguments: str, code: int, stderr: str
+) -> None:
+    line = ["sh", "-c", f"exec {sys.executable} -m ramferry {arguments} {stderr}"]
+    ended = subprocess.run(
+        line, cwd=tmp_path, stdout=subprocess.PIPE, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (code, "")
