@@ -28,9 +28,10 @@ def room_note(source: QemuEnd, file: Path) -> str:
     used = memory_in_use(source)
     if used is None or free >= used:
         return ""
+    share = f"{free / used:.0%}" if free >= used / 100 else "less than 1%"
     return (
         f"the file system of {file} has {memory(free)} left, and the guest uses up to "
-        f"{memory(used)}: where that does not compress to {free / used:.0%} of it, the save will "
+        f"{memory(used)}: where that does not compress to {share} of it, the save will "
         "fail, and leave no file and the guest as it is"
     )
 

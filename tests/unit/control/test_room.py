@@ -74,4 +74,5 @@ def test_the_note(monkeypatch: pytest.MonkeyPatch, free: int, told: bool) -> Non
     assert bool(note) == told
     if told:
         assert note.startswith("the file system of folder/state has ")
-        assert "and the guest uses up to 64 MiB: where that does not compress to " in note
+        share = "100%" if free else "less than 1%"
+        assert f"uses up to 64 MiB: where that does not compress to {share} of it, " in note
