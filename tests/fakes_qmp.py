@@ -235,6 +235,9 @@ class FakeQemu:
     def _do_query_status(self) -> dict[str, Any]:
         return {"status": self.run_state, "running": self.run_state == "running"}
 
+    def _do_query_kvm(self) -> dict[str, Any]:
+        return {"enabled": True, "present": True}
+
     def _do_query_cpus_fast(self) -> list[dict[str, Any]]:
         return [{"thread-id": self._thread.native_id}] * self._cpus
 

@@ -13,6 +13,10 @@ from ramferry.report.units import memory
 
 PATIENT_ROUNDS: Final = 3
 """So many rounds without progress are told: one may be larger by chance."""
+WHAT_HELPS: Final = (
+    "`stop` at its monitor lets this save end, --stop saves it standing still, --stop-after ROUNDS "
+    "stops it by itself when it comes to this, --timeout S gives up"
+)
 _PROGRESS: Final = 0.9
 """A round that is no smaller than this share of the smallest so far is none."""
 

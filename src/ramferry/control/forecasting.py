@@ -16,6 +16,7 @@ from ramferry.control.end import QemuEnd, open_end
 from ramferry.control.link_probe import probe_link
 from ramferry.control.others import Others
 from ramferry.control.pages import file_memory, qemu_memory
+from ramferry.control.ready import lost_writes
 from ramferry.control.sampling import SAMPLE, Read, Sample, draw
 from ramferry.control.status import IDLE
 from ramferry.control.trial import try_method
@@ -221,11 +222,8 @@ def _of_guest(end: QemuEnd | None) -> Iterator[str]:
         return
     if end.facts.run_state != "running":
         yield f"the guest is {end.facts.run_state}: while it runs it dirties memory"
-    if end.facts.version < (8, 0, 0) and not end.execute("query-kvm")["enabled"]:
-        yield (
-            f"this guest runs without KVM, and {end.facts.name} loses writes of such a guest in any"
-            " live migration: stop it before it leaves"
-        )
+    if note := lost_writes(end):
+        yield note
 
 
 def _busy(cores: float) -> Iterator[str]:

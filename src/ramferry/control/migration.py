@@ -23,7 +23,7 @@ from ramferry.control.measure import Cpu, compressor_of, result_of, wire_bytes_o
 from ramferry.control.plan import Route, Wish, plan
 from ramferry.control.probe import uri_of
 from ramferry.control.qmp import parse_uri
-from ramferry.control.ready import check_destination, check_source
+from ramferry.control.ready import check_destination, check_source, lost_writes
 from ramferry.control.relays import Relays
 from ramferry.control.settings import destination_settings, source_settings
 from ramferry.control.status import ARRIVING, GONE, whereabouts
@@ -64,6 +64,8 @@ def migrate(
         check_source(source)
         check_destination(destination)
         check_pair(source, destination)
+        if note := lost_writes(source):
+            hooks.on_note(note)
         folders = stack.enter_context(Folders(source.party, destination.party))
         route = plan(source.party, destination.party, wish, folders.sockets)
         folders.require(route)

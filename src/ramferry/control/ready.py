@@ -26,11 +26,29 @@ def check_source(end: QemuEnd) -> None:
             " with its guest: `cont` there, `stop` where it is to stand still, and try again"
         )
     if facts.run_state in (ARRIVING, "postmigrate"):
-        what = "waits for a guest itself" if facts.run_state == ARRIVING else "has lost its guest"
+        has_left = "has no guest any more, as it was migrated or saved; or"
+        what = "waits for a guest itself:" if facts.run_state == ARRIVING else has_left
         raise UsageError(
-            f"the source at {end.party.uri} {what} (it is {facts.run_state}): are the two"
-            " addresses in the right order?"
+            f"the source at {end.party.uri} (it is {facts.run_state}) {what} are the two addresses"
+            " in the right order?"
         )
+
+
+def lost_writes(end: QemuEnd) -> str:
+    """A sentence where a guest that runs on loses writes while it is carried; empty otherwise.
+
+    Before 8.0 TCG did not mark every page that it wrote: pages that the guest keeps writing
+    differed at the destination in any live migration, with a relay or without.
+    """
+    facts = end.facts
+    if facts.version >= (8, 0, 0) or facts.run_state != "running":
+        return ""
+    if end.execute("query-kvm")["enabled"]:
+        return ""
+    return (
+        f"this guest runs without KVM, and {facts.name} loses writes of such a guest in any live"
+        " migration: stop it before it leaves"
+    )
 
 
 def check_destination(end: QemuEnd) -> None:

@@ -36,6 +36,15 @@ def room_note(source: QemuEnd, file: Path) -> str:
     )
 
 
+def nearly_full(file: Path) -> bool:
+    """Whether the file system of ``file`` has less than a tenth of its room left."""
+    try:
+        system = os.statvfs(file.parent)
+    except OSError:
+        return False  # who writes the file says what is wrong
+    return system.f_bavail < system.f_blocks / 10
+
+
 def memory_in_use(source: QemuEnd) -> int | None:
     """At most so many bytes of the guest's RAM have content; None where nobody tells."""
     with suppress(MethodUnavailable):

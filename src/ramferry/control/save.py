@@ -17,7 +17,7 @@ from ramferry.control.guardian import Guardian
 from ramferry.control.hooks import ArchiveHooks
 from ramferry.control.left_out import may_leave_out
 from ramferry.control.overlays import DiskSnapshot
-from ramferry.control.ready import check_source, refuse_tls
+from ramferry.control.ready import check_source, lost_writes, refuse_tls
 from ramferry.control.room import room_note
 from ramferry.control.save_wish import SaveWish
 from ramferry.control.saved_guest import SavedGuest
@@ -56,6 +56,8 @@ def save(uri: str, wish: SaveWish, hooks: ArchiveHooks) -> ArchiveResult:
         file = stack.enter_context(SafeFile(wish.path, replace=wish.replace, like=None))
         if note := room_note(source, wish.path):
             hooks.note(note)
+        if not wish.stop and (note := lost_writes(source)):
+            hooks.note(f"{note}, as --stop does")
         if note := sleep_note(source, resume=wish.resume):
             hooks.note(note)
         leaves_out = may_leave_out(source)

@@ -10,18 +10,20 @@ import time
 from contextlib import suppress
 from typing import Any, Final
 
-from ramferry.control.convergence import PATIENT_ROUNDS, Convergence
+from ramferry.control.convergence import PATIENT_ROUNDS, WHAT_HELPS, Convergence
 from ramferry.control.disks import disks_for_overlays
 from ramferry.control.end import QemuEnd
 from ramferry.control.folders import Folder
 from ramferry.control.hooks import ArchiveHooks
 from ramferry.control.incoming import Incoming
 from ramferry.control.overlays import DiskSnapshot
+from ramferry.control.room import nearly_full
 from ramferry.control.save_wish import SaveWish
 from ramferry.control.saved_guest import SavedGuest
 from ramferry.control.status import ENDED, Phase, phase_of
 from ramferry.errors import (
     Cancelled,
+    HostError,
     MethodUnavailable,
     MigrationFailed,
     PeerTimeout,
@@ -43,10 +45,6 @@ LAST_WORDS_SECONDS = 1.0
 """How long the receiver may take to notice by itself that the QEMU's migration has ended."""
 _OF_A_LOST_QEMU: Final = (MigrationFailed, PeerUnreachable, RemoteProtocolError)
 """What is found where a QEMU ends: its connections break, in some order, also within a packet."""
-_WHAT_HELPS: Final = (
-    "`stop` at its monitor lets this save end, --stop saves it standing still, --stop-after ROUNDS "
-    "stops it by itself when it comes to this, --timeout S gives up"
-)
 
 
 class SaveCourse:
@@ -77,8 +75,8 @@ class SaveCourse:
         self._incoming = Incoming(settings, sink, hooks.note)
         self._convergence = Convergence()
         self._patience = None if wish.timeout is None else Patience(wish.timeout)
-        self._told = False
-        """Whether a person knows that it does not converge."""
+        self._told = 0
+        """Size of the file when a person was last told that it does not converge."""
         self._begun = False
         """Whether the QEMU was told to migrate."""
         self._why: RamferryError | None = None
@@ -175,10 +173,19 @@ class SaveCourse:
                     f"{limit} rounds did not bring the save nearer to its end, so the guest was "
                     f"stopped: {figures}"
                 )
-        elif limit is None and convergence.stalled >= PATIENT_ROUNDS and not self._told:
-            self._told = True
-            figures = convergence.figures(self._sink.size)
-            self._hooks.note(f"the save does not come nearer to its end: {figures}; {_WHAT_HELPS}")
+        elif limit is None and convergence.stalled >= PATIENT_ROUNDS:
+            self._stalled(convergence.figures(self._sink.size))
+
+    def _stalled(self, figures: str) -> None:
+        """Go on, as was asked for, and say so each time that the file has doubled; but fill no disk
+        that others need, with a file that no folder shows."""
+        how = f"{figures}; {WHAT_HELPS}"
+        if nearly_full(self._wish.path):
+            what = "the save does not come nearer to its end, and the disk is nearly full"
+            self._end(HostError(f"{what}: {how}"))
+        elif self._sink.size >= 2 * self._told:
+            self._told = self._sink.size
+            self._hooks.note(f"the save does not come nearer to its end: {how}")
 
     def _switch_over(self, status: str) -> None:
         """The guest stands still, and its disks are still its own: snapshot them, and go on."""

@@ -49,7 +49,10 @@ def sentences(result: ArchiveResult) -> list[str]:
     ]
     if result.downtime_ms is not None:
         lines.append(f"downtime {result.downtime_ms} ms")
-    lines.append(f"the guest is {result.run_state}")
+    still = result.action == "restored" and result.run_state in ("paused", "prelaunch")
+    lines.append(
+        f"the guest is {result.run_state}" + (": `cont` at its monitor lets it run" * still)
+    )
     lines += [
         f"disk {one.disk!r}: the file belongs to {one.image} as it is, and the guest's writes go "
         f"to {one.overlay}"

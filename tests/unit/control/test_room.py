@@ -76,3 +76,10 @@ def test_the_note(monkeypatch: pytest.MonkeyPatch, free: int, told: bool) -> Non
         assert note.startswith("the file system of folder/state has ")
         share = "100%" if free else "less than 1%"
         assert f"uses up to 64 MiB: where that does not compress to {share} of it, " in note
+
+
+@pytest.mark.parametrize(("free", "full"), [(100, False), (99, True), (0, True)])
+def test_nearly_full(monkeypatch: pytest.MonkeyPatch, free: int, full: bool) -> None:
+    system = SimpleNamespace(f_bavail=free, f_blocks=1000)
+    monkeypatch.setattr(room.os, "statvfs", lambda _: system)
+    assert room.nearly_full(Path("folder/state")) is full

@@ -499,6 +499,37 @@ def test_a_save_that_does_not_converge_says_so_once(make: Make) -> None:
     assert all(option in note for option in ("--stop ", "--stop-after ROUNDS", "--timeout S"))
 
 
+def test_a_save_that_does_not_converge_fills_no_disk(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ramferry.control.saving.nearly_full", lambda _: True)
+    stage = make()
+    stage.qemu.busy = True
+    stage.qemu.edit = lambda _: None
+    with pytest.raises(HostError) as caught:
+        stage.save()
+    assert re.match(
+        r"not saved: the save does not come nearer to its end, and the disk is nearly full: .*"
+        r"--stop-after ROUNDS .*; there is no file, and the guest runs at the source$",
+        str(caught.value),
+    )
+
+
+@pytest.mark.parametrize("stop", [False, True])
+def test_a_guest_that_loses_writes_is_told_of(
+    make: Make, monkeypatch: pytest.MonkeyPatch, stop: bool
+) -> None:
+    """QEMU 7.2 without KVM; one that stands still loses none."""
+    monkeypatch.setattr(FakeQemu, "_do_query_kvm", lambda _: {"enabled": False})
+    stage = make()
+    stage.save(stop=stop)
+    told = [
+        "this guest runs without KVM, and QEMU 7.2.22 loses writes of such a guest in any live "
+        "migration: stop it before it leaves, as --stop does"
+    ]
+    assert stage.notes == ([] if stop else told)
+
+
 def test_a_save_takes_no_longer_than_it_may(make: Make) -> None:
     stage = make()
     stage.qemu.busy = True
