@@ -521,7 +521,7 @@ def test_a_guest_that_loses_writes_is_told_of(
 ) -> None:
     """QEMU 7.2 without KVM; one that stands still loses none."""
     monkeypatch.setattr(FakeQemu, "_do_query_kvm", lambda _: {"enabled": False})
-    stage = make()
+    stage = make(version=(7, 2, 22))
     stage.save(stop=stop)
     told = [
         "this guest runs without KVM, and QEMU 7.2.22 loses writes of such a guest in any live "
