@@ -336,6 +336,7 @@ def cpu_seconds(pid: int) -> float:
 @pytest.mark.parametrize(
     "stopped", [3, *(pytest.param(seconds, marks=pytest.mark.slow) for seconds in (30, 300))]
 )
+@pytest.mark.timeout(700)  # it stands still twice
 def test_a_relay_that_was_stopped_goes_on_with_its_migration(
     tmp_path: Path, stopped: float
 ) -> None:
