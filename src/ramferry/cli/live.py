@@ -25,7 +25,9 @@ def live_hooks(
     def on_route(route: Route) -> None:
         progress.begin(f"{method}, {route.name}, {channels} channels")
 
-    return Hooks(on_route, progress.show, noting(screen), stop, insist or threading.Event())
+    return Hooks(
+        on_route, progress.show, noting(screen), stop=stop, insist=insist or threading.Event()
+    )
 
 
 def noting(screen: Console) -> Callable[[str], None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from dataclasses import replace
 
 import click
 
@@ -129,5 +130,6 @@ def command(
         Progress(screen, downtime_limit) as progress,
     ):
         hooks = live_hooks(progress, screen, method, channels, stop, insist)
+        hooks = replace(hooks, on_doubt=hooks.on_note)
         result = migrate(source, destination, wish, hooks, timeout)
     show([result], json_file)

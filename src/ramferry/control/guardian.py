@@ -89,7 +89,7 @@ def stand_by(uri: str) -> None:
     # only here, so that standing by costs next to nothing
     from ramferry.control.qmp import Qmp
     from ramferry.control.settings import PAUSE, capability_list
-    from ramferry.control.status import IDLE, Phase, phase_of
+    from ramferry.control.status import FINISHING, IDLE, Phase, phase_of
     from ramferry.patience import Patience
 
     patience = Patience(SECONDS)
@@ -99,7 +99,8 @@ def stand_by(uri: str) -> None:
             if phase_of(status) is Phase.PAUSED:
                 qmp.execute("migrate_cancel")
                 standard.say(_CANCELLED)
-            if status in IDLE or patience.over:
+            finishing = qmp.execute("query-status")["status"] == FINISHING
+            if (status in IDLE and not finishing) or patience.over:
                 break
             time.sleep(POLL_SECONDS)
         # of a migration that has completed the guest is postmigrate, and in its file, whole

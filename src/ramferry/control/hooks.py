@@ -29,6 +29,9 @@ class Hooks:
     """Set it, from a signal handler or another thread, to cancel."""
     insist: threading.Event = field(default_factory=threading.Event)
     """Set it, likewise, to leave at once a migration that cannot be ended."""
+    on_doubt: Callable[[str], None] = _ignore
+    """Before anything is touched, where this guest may not arrive as it left: why. Nobody listens
+    who moves a guest that was made to be moved."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ def migrate(
         check_destination(destination)
         check_pair(source, destination)
         if note := lost_writes(source):
-            hooks.on_note(note)
+            hooks.on_doubt(note)
         folders = stack.enter_context(Folders(source.party, destination.party))
         route = plan(source.party, destination.party, wish, folders.sockets)
         folders.require(route)

@@ -56,8 +56,7 @@ def save(uri: str, wish: SaveWish, hooks: ArchiveHooks) -> ArchiveResult:
         file = stack.enter_context(SafeFile(wish.path, replace=wish.replace, like=None))
         if note := room_note(source, wish.path):
             hooks.note(note)
-        if not wish.stop and (note := lost_writes(source)):
-            hooks.note(f"{note}, as --stop does")
+        lossy = "" if wish.stop else lost_writes(source)
         if note := sleep_note(source, resume=wish.resume):
             hooks.note(note)
         leaves_out = may_leave_out(source)
@@ -71,7 +70,12 @@ def save(uri: str, wish: SaveWish, hooks: ArchiveHooks) -> ArchiveResult:
         multifd = settings.channels or 0
         source.apply(save_settings(source.facts, multifd, pause=bool(snapshot)))
         guest = SavedGuest(source, guardian)
-        return SaveCourse(source, wish, hooks, file, sink, settings, snapshot, guest, folder).run()
+        result = SaveCourse(
+            source, wish, hooks, file, sink, settings, snapshot, guest, folder
+        ).run()
+        if lossy:
+            hooks.note(f"{lossy}. The file may lack some of its writes: save it again with --stop")
+        return result
 
 
 def receive_settings(source: QemuEnd, wish: SaveWish, address: UnixAddress) -> ReceiveSettings:

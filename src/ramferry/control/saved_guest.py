@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from ramferry.control.end import ASIDE_SECONDS, SETTLE_POLL, QemuEnd
 from ramferry.control.guardian import Guardian
-from ramferry.control.status import GONE, IDLE, Phase, phase_of, whereabouts
+from ramferry.control.status import FINISHING, GONE, IDLE, Phase, phase_of, whereabouts
 from ramferry.errors import PeerUnreachable, RamferryError
 from ramferry.patience import Patience
 
@@ -72,11 +72,12 @@ class SavedGuest:
     def settle(self) -> None:
         """See the QEMU to its migration's end; one that waits to be let go on is cancelled.
 
-        While it waits it does not look at its connections.
+        While it waits it does not look at its connections. Its status is final a moment before its
+        run state is, and `cont` is refused in between.
 
         :raise RamferryError: it does not answer.
         """
-        self._source.settle(lambda _: self._ended(), CANCEL_SECONDS)
+        self._source.settle(lambda state: self._ended() and state != FINISHING, CANCEL_SECONDS)
 
     def _ended(self) -> bool:
         status = str(self._source.execute("query-migrate").get("status", "none"))

@@ -50,7 +50,10 @@ IDLE = ENDED | {"none"}
 WAITING = "setup"
 """Of a destination that was told to listen, until bytes of a guest come: QEMU 10.0, not 7.2."""
 
-STANDING = frozenset({"postmigrate", "finish-migrate"})
+FINISHING = "finish-migrate"
+"""Run state of a source from the switchover until a moment after its migration's end."""
+
+STANDING = frozenset({"postmigrate", FINISHING})
 """Run states of a source whose guest has been handed over, or stands still for it."""
 
 ARRIVING = "inmigrate"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from fakes_qmp import FakeQemu
+from fakes_qmp import FakeQemu, Refused
 from fakes_saving import PAUSE, UUID, SavingQemu
 from fakes_source import SETTLE
 from fakes_wire import Script
@@ -464,6 +464,27 @@ def test_a_guest_that_was_stopped_goes_on(make: Make, fails: bool) -> None:
     assert stage.qemu.run_state == "running"
 
 
+def test_a_guest_runs_on_once_its_migration_is_finalized(make: Make) -> None:
+    """QEMU says "completed" a moment before its run state does, and refuses `cont` until then."""
+    stage = make()
+    later = iter(["finish-migrate"] * 3)
+    status, cont = stage.qemu._do_query_status, stage.qemu._do_cont
+
+    def late() -> dict[str, Any]:
+        state = next(later, None) if stage.file.exists() else None
+        return {"status": state, "running": False} if state else status()
+
+    def refused() -> dict[str, Any]:
+        if next(later, None):
+            raise Refused("Migration is not finalized yet")
+        return cont()
+
+    stage.qemu._do_query_status = late  # type: ignore[method-assign]
+    stage.qemu._do_cont = refused  # type: ignore[method-assign]
+    stage.save(resume=True)
+    assert stage.qemu.run_state == "running"
+
+
 def test_a_paused_guest_needs_no_stop(make: Make) -> None:
     stage = make(run_state="paused")
     stage.save(stop=True)
@@ -525,7 +546,8 @@ def test_a_guest_that_loses_writes_is_told_of(
     stage.save(stop=stop)
     told = [
         "this guest runs without KVM, and QEMU 7.2.22 loses writes of such a guest in any live "
-        "migration: stop it before it leaves, as --stop does"
+        "migration: stop it before it leaves. The file may lack some of its writes: save it again "
+        "with --stop"
     ]
     assert stage.notes == ([] if stop else told)
 
