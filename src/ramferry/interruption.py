@@ -40,8 +40,9 @@ def begin() -> None:
 
 
 def too_late() -> None:
-    """From here on they change nothing."""
-    handle(_note)
+    """From here on they change nothing; where ``begin`` was not called they are the caller's."""
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        handle(_note)
 
 
 def ignore() -> None:
