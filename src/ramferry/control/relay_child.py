@@ -160,9 +160,6 @@ class RelayChild:
                 self._process.wait()
         self._join()
 
-    def leave(self) -> None:
-        """Let it run on: a relay whose reader goes away in a switchover waits for the answer."""
-
     def _sentence(self) -> str:
         if self.result is not None and self.result.error:
             return self.result.error
