@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 
 from ramferry.metrics import MigrationResult
-from ramferry.report.comparison import (
+from ramferry.report.benchmark.comparison import (
     CaseRuns,
     Comparison,
     Forecast,

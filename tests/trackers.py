@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ramferry.errors import HostError
-from ramferry.memory.dirty import track
-from ramferry.memory.ram import Ram
+from ramferry.ram.blocks import Ram
+from ramferry.ram.dirty import track
 
 PAGE = 4096
 

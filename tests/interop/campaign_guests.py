@@ -18,12 +18,12 @@ import numpy as np
 from migrating import MIB, PAGE
 from numpy.typing import NDArray
 
-from ramferry.bench import guest
+from ramferry.bench import boot_sector as guest
 from ramferry.bench.builtin import BuiltIn
 from ramferry.bench.fill import fill
 from ramferry.bench.monitored import Monitored
 from ramferry.bench.qemu import Qemu, QemuBinary, find_qemus
-from ramferry.control.qmp import Qmp
+from ramferry.control.qemu.qmp import Qmp
 from ramferry.errors import RamferryError
 
 MEMORY = 32 * MIB

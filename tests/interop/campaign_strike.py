@@ -16,7 +16,7 @@ from campaign_route import Route
 from campaign_trial import BREAKS, Trial
 from meddling import Blow, Fault
 
-from ramferry.control.status import ENDED
+from ramferry.control.qemu.status import ENDED
 from ramferry.errors import RamferryError
 
 POLL_SECONDS = 0.02

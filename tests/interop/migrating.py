@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ramferry.bench import guest
+from ramferry.bench import boot_sector as guest
 from ramferry.bench.qemu import Qemu, QemuBinary
 
 MIB = 1024 * 1024

@@ -11,8 +11,8 @@ import numpy as np
 from migrating import PAGE, listen, migrate, wait_arrived
 
 from ramferry.bench.qemu import Qemu
-from ramferry.control.plan import RelayStep
-from ramferry.control.relay_child import RelayChild
+from ramferry.control.migrate.relay_child import RelayChild
+from ramferry.control.migrate.route import RelayStep
 from ramferry.metrics import RelayResult
 
 WAIT_SECONDS = 10.0

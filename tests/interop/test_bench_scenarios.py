@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from ramferry.bench.link import PREFIX, ShapedLink, sweep, why_not
-from ramferry.bench.link_probe import probe
-from ramferry.control.namespaces import FOLDER
-from ramferry.report.comparison import Comparison, read
+from ramferry.bench.namespace_probe import probe
+from ramferry.control.hosts.namespaces import FOLDER
+from ramferry.report.benchmark.comparison import Comparison, read
 
 pytestmark = [pytest.mark.interop, pytest.mark.timed]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ramferry.control.binaries import ask_qemu
+from ramferry.control.qemu.binaries import ask_qemu
 
 pytestmark = pytest.mark.interop
 

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from ramferry.bench import guest
+from ramferry.bench import boot_sector as guest
 
 pytestmark = pytest.mark.interop
 
-SOURCE = Path(guest.__file__).with_name("guest.asm")
+SOURCE = Path(guest.__file__).with_name("boot_sector.asm")
 PARAMETERS_AT = 490
 
 
 def test_code_is_what_nasm_makes_of_the_source(
     require_peer: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    image = tmp_path / "guest.bin"
+    image = tmp_path / "boot_sector.bin"
     subprocess.run([require_peer("nasm"), "-f", "bin", "-o", image, SOURCE], check=True)
     made = image.read_bytes()
     assert len(made) == 512

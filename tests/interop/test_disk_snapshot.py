@@ -19,13 +19,13 @@ import pytest
 from disk_writer import noted, on_disk, write_disk
 from migrating import MIB, Pair, assert_same_ram, run_state, status, until
 
-from ramferry.bench import guest
+from ramferry.bench import boot_sector as guest
 from ramferry.bench.fill import LOW_MEMORY, fill
 from ramferry.bench.qemu import Qemu
-from ramferry.control.hooks import ArchiveHooks
-from ramferry.control.overlays import DiskSnapshot
-from ramferry.control.save import save
-from ramferry.control.save_wish import SaveWish
+from ramferry.control.archive.callbacks import ArchiveHooks
+from ramferry.control.archive.overlays import DiskSnapshot
+from ramferry.control.archive.save import save
+from ramferry.control.archive.wish import SaveWish
 from ramferry.errors import Cancelled, HostError
 from ramferry.transport.safefile import SafeFile
 
@@ -310,7 +310,7 @@ def test_what_is_no_image_file_is_refused_before_anything_changes(
 
 KILLED = """
 import os, signal, sys
-from ramferry.control.overlays import DiskSnapshot
+from ramferry.control.archive.overlays import DiskSnapshot
 from ramferry.cli import main
 DiskSnapshot.take = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 main()

@@ -22,11 +22,11 @@ from migrating import MIB, Pair, listen, prepare, run_state, status, two_qemus, 
 from relaying import WAIT_SECONDS, Route
 
 from covering import pairs_of
-from ramferry.bench import guest
+from ramferry.bench import boot_sector as guest
 from ramferry.bench.fill import fill
 from ramferry.bench.qemu import Qemu
-from ramferry.control.plan import RelayStep
-from ramferry.control.relay_child import RelayChild
+from ramferry.control.migrate.relay_child import RelayChild
+from ramferry.control.migrate.route import RelayStep
 from ramferry.errors import RamferryError
 from ramferry.transport.address import TcpAddress, UnixAddress, parse_address
 

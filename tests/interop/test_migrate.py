@@ -18,7 +18,7 @@ import psutil
 import pytest
 from migrating import MIB, Pair, assert_same_ram, run_state, status, two_qemus, until
 
-from ramferry.bench import guest
+from ramferry.bench import boot_sector as guest
 from ramferry.bench.fill import fill
 from ramferry.bench.qemu import Qemu
 

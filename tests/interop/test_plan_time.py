@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from migrating import MIB, Pair, run_state, start_guest, status, two_qemus, until
 
-from ramferry.bench import guest
+from ramferry.bench import boot_sector as guest
 from ramferry.bench.fill import fill
 from ramferry.bench.qemu import Qemu
 from ramferry.bench.rig import Rig
-from ramferry.control.end import open_end
-from ramferry.control.hooks import Hooks
-from ramferry.control.pages import qemu_memory
-from ramferry.control.plan import RelayMode, Wish
+from ramferry.control.migrate.callbacks import Hooks
+from ramferry.control.migrate.route import RelayMode, Wish
+from ramferry.control.plan.guest_memory import qemu_memory
+from ramferry.control.qemu.end import open_end
 
 pytestmark = [pytest.mark.interop, pytest.mark.timed]
 

@@ -21,7 +21,7 @@ from migrating import (
     wait_arrived,
 )
 
-from ramferry.bench import guest
+from ramferry.bench import boot_sector as guest
 from ramferry.bench.fill import fill
 from ramferry.bench.qemu import Qemu, accelerator, find_qemus
 from ramferry.errors import HostError

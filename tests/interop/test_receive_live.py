@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from migrating import MIB, Pair, prepare, run_state, start_guest, status, until, wait_ended
 
-from ramferry.bench import guest
+from ramferry.bench import boot_sector as guest
 from ramferry.bench.fill import LOW_MEMORY, fill
 from ramferry.bench.qemu import RAM_ID, Qemu
 from ramferry.errors import HostError, RamferryError
-from ramferry.flows.pages import ChannelSink, MainStream, Pages, StreamHead
+from ramferry.flows.contracts import ChannelSink, MainStream, Pages, StreamHead
 from ramferry.flows.receiving.memory_sink import MemorySink
 from ramferry.flows.receiving.receiver import Receiver
 from ramferry.flows.receiving.reception import ReceiveSettings
-from ramferry.memory.ram import Ram
 from ramferry.metrics import ReceiveResult, RelayCounters
+from ramferry.ram.blocks import Ram
 from ramferry.transport.address import Address, UnixAddress
 
 pytestmark = pytest.mark.interop

@@ -19,7 +19,7 @@ from migrating import (
 )
 from relaying import Route, carry, check_results, normal_pages
 
-from ramferry.bench import guest
+from ramferry.bench import boot_sector as guest
 from ramferry.bench.fill import Bytes, fill
 
 pytestmark = [pytest.mark.interop, pytest.mark.timed]

@@ -25,7 +25,7 @@ from migrating import (
 from relaying import Route, relays
 
 from ramferry.bench.fill import fill
-from ramferry.control.relay_child import RelayChild
+from ramferry.control.migrate.relay_child import RelayChild
 
 pytestmark = [pytest.mark.interop, pytest.mark.timed]
 

@@ -9,9 +9,9 @@ import pytest
 
 from browsing import Browser
 from comparisons import comparison, failed
-from ramferry.report.chapters import report
-from ramferry.report.differences import Named
-from ramferry.report.pages import page
+from ramferry.report.benchmark.chapters import report
+from ramferry.report.benchmark.differences import Named
+from ramferry.report.formats import page
 
 pytestmark = pytest.mark.interop
 

@@ -23,7 +23,7 @@ from migrating import (
     until,
 )
 
-from ramferry.bench import guest
+from ramferry.bench import boot_sector as guest
 from ramferry.bench.fill import LOW_MEMORY, fill
 from ramferry.bench.qemu import Qemu
 from ramferry.errors import PeerUnreachable

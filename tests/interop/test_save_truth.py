@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from migrating import MIB, Pair, assert_same_ram, run_state, start_guest, status, until
 
-from ramferry.bench import guest
+from ramferry.bench import boot_sector as guest
 from ramferry.bench.builtin import BuiltIn
 from ramferry.bench.fill import LOW_MEMORY, fill
 from ramferry.bench.qemu import Qemu

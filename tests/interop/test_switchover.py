@@ -19,17 +19,17 @@ import pytest
 from holding import Held, Holder
 from migrating import MIB, Pair, run_state, two_qemus, until
 
-from ramferry.bench import guest
+from ramferry.bench import boot_sector as guest
 from ramferry.bench.builtin import BuiltIn
 from ramferry.bench.qemu import COMMAND, Qemu, qemu_at
-from ramferry.control import watch
-from ramferry.control.ending import Ending
-from ramferry.control.hooks import Hooks
-from ramferry.control.migration import migrate
-from ramferry.control.plan import RelayMode, Wish
+from ramferry.control.migrate import watch
+from ramferry.control.migrate.callbacks import Hooks
+from ramferry.control.migrate.course import migrate
+from ramferry.control.migrate.ending import Ending
+from ramferry.control.migrate.route import RelayMode, Wish
 from ramferry.errors import Cancelled, MigrationFailed, PeerTimeout, PeerUnreachable, RamferryError
+from ramferry.forecast.eta import Sample
 from ramferry.metrics import MigrationResult
-from ramferry.report.forecast import Sample
 from ramferry.transport.address import TcpAddress, parse_address
 
 pytestmark = pytest.mark.interop
@@ -317,7 +317,7 @@ def test_a_second_signal_leaves_what_cannot_be_ended(
 def test_nothing_is_cancelled_while_the_destination_does_not_answer(
     course: Callable[[str, Held], Course], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ramferry.control.end.ASIDE_SECONDS", 0.5)
+    monkeypatch.setattr("ramferry.control.qemu.end.ASIDE_SECONDS", 0.5)
     on = course(kind, "answer")
     on.begin()
     os.kill(on.destination.process.pid, signal.SIGSTOP)

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from migrating import MIB, PAGE, Pair, listen, migrate, two_qemus, wait_arrived
 
-from ramferry.wire import layout, packets
+from ramferry.wire import grammar as layout
+from ramferry.wire import packets
 from ramferry.wire.events import MainEvent, NotParsed, SyncMark
 from ramferry.wire.main import MainParser
 from ramferry.wire.multifd import MultifdParser, State

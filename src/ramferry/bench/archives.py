@@ -21,14 +21,14 @@ import psutil
 
 from ramferry.bench.qemu import Qemu, QemuBinary
 from ramferry.bench.rig import Rig
-from ramferry.control.hooks import ArchiveHooks
-from ramferry.control.restore import restore
-from ramferry.control.save import save
-from ramferry.control.save_wish import SaveWish
-from ramferry.control.status import ENDED
+from ramferry.control.archive.callbacks import ArchiveHooks
+from ramferry.control.archive.restore import restore
+from ramferry.control.archive.save import save
+from ramferry.control.archive.wish import SaveWish
+from ramferry.control.qemu.status import ENDED
 from ramferry.errors import Cancelled, MigrationFailed, PeerTimeout
 from ramferry.patience import Patience
-from ramferry.report.columns import aligned
+from ramferry.report.text_table import aligned
 
 SECONDS: Final = 600.0
 """For one save or restore."""

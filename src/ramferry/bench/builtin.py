@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ramferry.bench.monitored import Monitored
 from ramferry.bench.moving import MovingRig, same
-from ramferry.control.namespaces import HERE, Namespaces, launcher
+from ramferry.control.hosts.namespaces import HERE, Namespaces, launcher
 from ramferry.errors import MigrationFailed
 from ramferry.guest.workload import Workload
 

@@ -24,7 +24,7 @@ from ramferry.codec import METHODS, create_decoder, create_encoder
 from ramferry.codec.base import PACKET_BYTES
 from ramferry.errors import Cancelled, HostError
 from ramferry.qatzip.accelerator import OFF
-from ramferry.report.measures import Spread, spread
+from ramferry.report.benchmark.columns import Spread, spread
 
 PAGE: Final = 4096
 REPEATS: Final = 3

@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ramferry.bench.scenario import Case
-from ramferry.control.hooks import Hooks
-from ramferry.control.others import Others
+from ramferry.control.migrate.callbacks import Hooks
 from ramferry.errors import Cancelled, RamferryError
+from ramferry.forecast.eta import Sample
+from ramferry.forecast.other_load import Others
 from ramferry.metrics import MigrationResult
-from ramferry.report.comparison import CaseRuns, Comparison, Run, TimelinePoint
-from ramferry.report.forecast import Sample
+from ramferry.report.benchmark.comparison import CaseRuns, Comparison, Run, TimelinePoint
 
 
 @dataclass(frozen=True, slots=True)

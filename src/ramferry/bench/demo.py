@@ -18,11 +18,11 @@ from ramferry.bench.builtin import BuiltInRig
 from ramferry.bench.machine import host_facts
 from ramferry.bench.qemu import QemuBinary, accelerator
 from ramferry.bench.rig import Rig
-from ramferry.control.hooks import Hooks
-from ramferry.control.plan import RelayMode, Wish
+from ramferry.control.migrate.callbacks import Hooks
+from ramferry.control.migrate.route import RelayMode, Wish
 from ramferry.errors import Cancelled, HostError
 from ramferry.metrics import MigrationResult
-from ramferry.report.units import memory
+from ramferry.units import memory
 
 DEFAULT_MEMORY: Final = {"kvm": 1 << 30, "tcg": 512 << 20}
 """Guest RAM by accelerator; it is held twice, at the source and at the destination."""

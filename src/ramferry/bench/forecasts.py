@@ -9,12 +9,19 @@ from dataclasses import replace
 from math import isfinite
 
 from ramferry.bench.scenario import Case, Scenario
-from ramferry.control.forecasting import Findings, TimeQuestion, look, stands_on
+from ramferry.control.plan.course import Findings, TimeQuestion, look, stands_on
 from ramferry.errors import Cancelled, RamferryError
-from ramferry.metrics.times import MethodTime
+from ramferry.forecast.estimate import Conditions, estimate
+from ramferry.metrics.forecast import MethodTime
 from ramferry.qatzip.accelerator import AUTO
-from ramferry.report.comparison import RELAY_PACING, RELAY_PAIR, TC, Comparison, Forecast, Link
-from ramferry.report.estimate import Conditions, estimate
+from ramferry.report.benchmark.comparison import (
+    RELAY_PACING,
+    RELAY_PAIR,
+    TC,
+    Comparison,
+    Forecast,
+    Link,
+)
 
 
 def with_forecasts(

@@ -15,7 +15,7 @@ import subprocess
 from contextlib import suppress
 from typing import Final, Self
 
-from ramferry.control.namespaces import FOLDER, Namespaces
+from ramferry.control.hosts.namespaces import FOLDER, Namespaces
 from ramferry.errors import HostError
 
 COMMANDS: Final = {"ip": "iproute2", "tc": "iproute2", "nsenter": "util-linux"}

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from ramferry.control.qmp import Qmp
+from ramferry.control.qemu.qmp import Qmp
 from ramferry.errors import HostError, PeerUnreachable
 from ramferry.patience import Patience
 from ramferry.transport.tempfolder import TempFolder

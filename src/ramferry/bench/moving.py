@@ -13,10 +13,10 @@ from typing import Final, Generic, Protocol, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ramferry.control.hooks import Hooks
-from ramferry.control.migration import migrate
-from ramferry.control.plan import Wish
-from ramferry.control.qmp import Qmp
+from ramferry.control.migrate.callbacks import Hooks
+from ramferry.control.migrate.course import migrate
+from ramferry.control.migrate.route import Wish
+from ramferry.control.qemu.qmp import Qmp
 from ramferry.errors import RamferryError
 from ramferry.metrics import MigrationResult
 

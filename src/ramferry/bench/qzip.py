@@ -14,7 +14,7 @@ from typing import Final
 from ramferry.bench.codecs import REPEATS, CodecFigures, Pieces
 from ramferry.bench.qemu import peer_folders
 from ramferry.errors import HostError
-from ramferry.report.measures import spread
+from ramferry.report.benchmark.columns import spread
 from ramferry.transport.tempfolder import TempFolder
 
 THROUGHPUT: Final = re.compile(rb"Throughput:\s+([\d.]+) Mbit/s")

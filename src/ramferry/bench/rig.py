@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from ramferry.bench import guest
+from ramferry.bench import boot_sector as guest
 from ramferry.bench.fill import LOW_MEMORY, fill
 from ramferry.bench.moving import MovingRig, same
 from ramferry.bench.qemu import Qemu, QemuBinary
-from ramferry.control.namespaces import HERE, Namespaces, launcher
+from ramferry.control.hosts.namespaces import HERE, Namespaces, launcher
 from ramferry.errors import Cancelled, MigrationFailed, PeerTimeout
 from ramferry.patience import Patience
 

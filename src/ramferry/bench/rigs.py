@@ -11,8 +11,8 @@ from ramferry.bench.builtin import BuiltInRig
 from ramferry.bench.qemu import QemuBinary
 from ramferry.bench.rig import Load, Rig
 from ramferry.bench.scenario import Case, Guest, Scenario
-from ramferry.control.namespaces import Namespaces
-from ramferry.report.comparison import NATIVE
+from ramferry.control.hosts.namespaces import Namespaces
+from ramferry.report.benchmark.comparison import NATIVE
 
 
 class Rigs:

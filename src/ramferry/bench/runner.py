@@ -14,20 +14,27 @@ from ramferry.bench.builtin import BuiltInRig
 from ramferry.bench.course import Reports, course
 from ramferry.bench.forecasts import with_forecasts
 from ramferry.bench.link import ShapedLink, why_not
-from ramferry.bench.link_probe import probe
 from ramferry.bench.machine import difference, host_facts, machine_facts
+from ramferry.bench.namespace_probe import probe
 from ramferry.bench.qemu import QemuBinary
 from ramferry.bench.rig import Rig
 from ramferry.bench.rigs import Rigs
 from ramferry.bench.scenario import BUILT_IN_GUEST, DATA, GENERATOR, Case, Scenario, labels
-from ramferry.control.hooks import Hooks
-from ramferry.control.namespaces import HERE, Namespaces
-from ramferry.control.probe import COUNTS_WIRE_BYTES
+from ramferry.control.hosts.namespaces import HERE, Namespaces
+from ramferry.control.migrate.callbacks import Hooks
+from ramferry.control.qemu.probe import COUNTS_WIRE_BYTES
 from ramferry.errors import HostError, RamferryError, UsageError
 from ramferry.metrics import MigrationResult
-from ramferry.report import comparison as records
-from ramferry.report.comparison import BUILT_IN, RELAY_PACING, TC, UNSHAPED, CaseRuns, Comparison
-from ramferry.report.units import memory, rate
+from ramferry.report.benchmark import comparison as records
+from ramferry.report.benchmark.comparison import (
+    BUILT_IN,
+    RELAY_PACING,
+    TC,
+    UNSHAPED,
+    CaseRuns,
+    Comparison,
+)
+from ramferry.units import memory, rate
 
 AUTO: Final = "auto"
 SHAPES: Final = {AUTO: AUTO, "tc": TC, "relay": RELAY_PACING}

@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from ramferry.control.plan import RelayMode, Wish
+from ramferry.control.migrate.route import RelayMode, Wish
 from ramferry.errors import HostError, UsageError
-from ramferry.report.comparison import NATIVE, RELAY_PAIR, ROUTES
-from ramferry.report.units import memory, rate
+from ramferry.report.benchmark.comparison import NATIVE, RELAY_PAIR, ROUTES
+from ramferry.units import memory, rate
 
 QEMU: Final = "QEMU"
 BUILT_IN_GUEST: Final = "built-in"

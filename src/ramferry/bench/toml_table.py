@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ramferry.errors import UsageError
-from ramferry.report.units import parse_rate, parse_size
+from ramferry.units import parse_rate, parse_size
 
 REQUIRED: Final = object()
 

@@ -7,8 +7,15 @@ from statistics import median
 from typing import Final
 
 from ramferry.metrics import MigrationResult, RelayResult
-from ramferry.report.comparison import BUILT_IN, NATIVE, RELAY_PAIR, CaseRuns, Comparison, Run
-from ramferry.report.measures import TOTAL, doubt, quotient, spread
+from ramferry.report.benchmark.columns import TOTAL, doubt, quotient, spread
+from ramferry.report.benchmark.comparison import (
+    BUILT_IN,
+    NATIVE,
+    RELAY_PAIR,
+    CaseRuns,
+    Comparison,
+    Run,
+)
 
 FIGURES: Final[tuple[tuple[str, Callable[[Run], float | None]], ...]] = (
     ("total time", lambda run: TOTAL.figure(run, 0)),

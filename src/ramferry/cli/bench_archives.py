@@ -13,7 +13,7 @@ from ramferry.bench.qemu import choose_qemu
 from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.params import SIZE
 from ramferry.cli.screen import screen as open_screen
-from ramferry.report.units import memory as of_memory
+from ramferry.units import memory as of_memory
 
 
 @click.command()

@@ -25,11 +25,10 @@ from ramferry.cli.params import SIZE, json_option
 from ramferry.cli.results import tell
 from ramferry.cli.screen import screen as open_screen
 from ramferry.codec import find_method
-from ramferry.control.others import Others
 from ramferry.errors import Cancelled, HostError, UsageError
+from ramferry.forecast.other_load import NOTABLE_OTHERS, Others
 from ramferry.report.codecs import codec_lines
 from ramferry.report.document import FORMAT
-from ramferry.report.measures import NOTABLE_OTHERS
 
 
 @click.command()

@@ -6,7 +6,7 @@ import click
 
 from ramferry.bench.scenario import labels
 from ramferry.bench.scenario_file import find_scenario, shipped
-from ramferry.report.units import memory, rate
+from ramferry.units import memory, rate
 
 
 @click.command()

@@ -27,12 +27,12 @@ from ramferry.cli.params import RATE, SIZE
 from ramferry.cli.results import done_all_the_same
 from ramferry.cli.results_file import ResultFile
 from ramferry.cli.screen import screen as open_screen
-from ramferry.control.hooks import Hooks
+from ramferry.control.migrate.callbacks import Hooks
 from ramferry.errors import Cancelled, HostError, UsageError
-from ramferry.report.chapters import report
-from ramferry.report.comparison import CaseRuns, Comparison, read
-from ramferry.report.differences import Named
-from ramferry.report.pages.text import draw
+from ramferry.report.benchmark.chapters import report
+from ramferry.report.benchmark.comparison import CaseRuns, Comparison, read
+from ramferry.report.benchmark.differences import Named
+from ramferry.report.formats.text import draw
 from ramferry.report.progress import Progress
 
 

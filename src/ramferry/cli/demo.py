@@ -19,7 +19,7 @@ from ramferry.cli.params import RATE, SIZE, json_option
 from ramferry.cli.results import show
 from ramferry.cli.screen import screen as open_screen
 from ramferry.codec import find_method
-from ramferry.control.hooks import Hooks
+from ramferry.control.migrate.callbacks import Hooks
 from ramferry.errors import Cancelled, UsageError
 from ramferry.report.progress import Progress
 

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from ramferry import __version__
-from ramferry.control.binaries import ask_qemus
+from ramferry.control.qemu.binaries import ask_qemus
 from ramferry.hardware.diagnosis import diagnose
 from ramferry.hardware.facts import HostFacts, discover
 from ramferry.hardware.identity import current, named

@@ -12,14 +12,14 @@ import psutil
 from ramferry.bench.fill import data_files, fill
 from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.params import RATE, SIZE, accelerator_option
-from ramferry.control.qmp import parse_uri
+from ramferry.control.qemu.qmp import parse_uri
 from ramferry.errors import HostError, MigrationFailed, UsageError
 from ramferry.guest.errors import MonitorError
 from ramferry.guest.monitor import Monitor
 from ramferry.guest.uri import parse
 from ramferry.guest.vm import GuestSettings, Vm
 from ramferry.guest.workload import PATTERNS, Workload
-from ramferry.memory.dirty import TRACKERS, Wanted
+from ramferry.ram.dirty import TRACKERS, Wanted
 from ramferry.transport.address import Address, TcpAddress, UnixAddress
 
 PAGE = 4096

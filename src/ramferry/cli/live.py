@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from ramferry.control.hooks import Hooks
-from ramferry.control.plan import Route
+from ramferry.control.migrate.callbacks import Hooks
+from ramferry.control.migrate.route import Route
 from ramferry.report.progress import Progress
 
 

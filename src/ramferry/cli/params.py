@@ -10,8 +10,8 @@ import click
 from ramferry.cli.json_file import JsonFileType
 from ramferry.errors import UsageError
 from ramferry.qatzip.accelerator import ACCELERATORS
-from ramferry.report.units import parse_rate, parse_size
 from ramferry.transport.address import WILDCARDS, TcpAddress, parse_address
+from ramferry.units import parse_rate, parse_size
 
 
 class Rate(click.ParamType):  # type: ignore[type-arg] # generic in newer click only

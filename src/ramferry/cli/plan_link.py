@@ -9,10 +9,10 @@ import click
 
 from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.params import Seconds
-from ramferry.control.link_answer import LinkAnswer
+from ramferry.control.link.far import LinkAnswer
 from ramferry.errors import UsageError
-from ramferry.report.units import rate
 from ramferry.transport.address import WILDCARDS, TcpAddress, parse_address
+from ramferry.units import rate
 
 EPILOG = """\b
 Exit codes: 0 probed; 2 usage; 3 no probe came, or it broke off; 6 ended

@@ -11,8 +11,8 @@ from rich.console import Console
 from ramferry.cli.params import channels_option
 from ramferry.cli.results import print_json
 from ramferry.errors import UsageError
+from ramferry.hardware.dma_memory import DEFAULT_HW_BUFF_SZ, MemoryQuestion, plan_memory, vfs_for
 from ramferry.hardware.families import FAMILIES, INSTANCES_ALONE
-from ramferry.hardware.memory import DEFAULT_HW_BUFF_SZ, MemoryQuestion, plan_memory, vfs_for
 from ramferry.report.lines import Lines
 from ramferry.report.plans import print_memory
 

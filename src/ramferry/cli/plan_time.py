@@ -24,12 +24,12 @@ from ramferry.cli.params import (
 from ramferry.cli.results import tell
 from ramferry.cli.screen import screen as open_screen
 from ramferry.codec import METHODS, find_method
-from ramferry.control.forecasting import TimeQuestion, plan_time
-from ramferry.control.sampling import SAMPLE
+from ramferry.control.plan.course import TimeQuestion, plan_time
 from ramferry.errors import UsageError
-from ramferry.report.estimate import Conditions
+from ramferry.forecast.estimate import Conditions
+from ramferry.forecast.sampling import SAMPLE
+from ramferry.report.forecast import document, print_times
 from ramferry.report.lines import Lines
-from ramferry.report.times import document, print_times
 from ramferry.transport.address import TcpAddress
 
 EPILOG = """\b

@@ -11,10 +11,10 @@ from typing import Final
 import click
 
 from ramferry.errors import HostError, UsageError
-from ramferry.report import comparison
-from ramferry.report.chapters import report
-from ramferry.report.differences import Named
-from ramferry.report.pages import markdown, spreadsheet, text
+from ramferry.report.benchmark import comparison
+from ramferry.report.benchmark.chapters import report
+from ramferry.report.benchmark.differences import Named
+from ramferry.report.formats import markdown, spreadsheet, text
 from ramferry.transport.safefile import SafeFile
 
 EPILOG = """\b
@@ -24,7 +24,7 @@ damaged or of another format; 8 it cannot be read, or the report not written."""
 
 def _page(measured: Sequence[Named]) -> str:
     # plotly is imported only for a page
-    from ramferry.report.pages import page
+    from ramferry.report.formats import page
 
     return page.draw(report(measured))
 

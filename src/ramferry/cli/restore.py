@@ -13,8 +13,8 @@ from ramferry.cli.live import noting
 from ramferry.cli.params import json_option
 from ramferry.cli.results import show_archive
 from ramferry.cli.screen import screen as open_screen
-from ramferry.control.hooks import ArchiveHooks
-from ramferry.control.restore import restore
+from ramferry.control.archive.callbacks import ArchiveHooks
+from ramferry.control.archive.restore import restore
 from ramferry.metrics import RelayCounters
 from ramferry.report.archive import Activity
 

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from ramferry import __version__
 from ramferry.cli.json_file import JsonFile
+from ramferry.control.archive.overlays import overlays_clause
 from ramferry.errors import HostError
 from ramferry.metrics import ArchiveResult, MigrationResult
 from ramferry.report import archive
@@ -41,7 +42,7 @@ def show(
 def show_archive(result: ArchiveResult, json_file: JsonFile | None) -> None:
     """``tell`` of what was saved or restored, in sentences."""
     overlays = result.overlays
-    more = f"; {archive.overlays_clause(overlays)}" if overlays else ""
+    more = f"; {overlays_clause(overlays)}" if overlays else ""
 
     def draw(out: IO[str]) -> None:
         for line in archive.sentences(result):

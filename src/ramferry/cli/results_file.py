@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ramferry.cli.json_file import JsonFile
 from ramferry.errors import HostError, UsageError
-from ramferry.report.comparison import Comparison, document
+from ramferry.report.benchmark.comparison import Comparison, document
 
 
 class ResultFile:

@@ -14,13 +14,13 @@ from ramferry.cli.params import Seconds, json_option, level_option
 from ramferry.cli.results import show_archive
 from ramferry.cli.screen import screen as open_screen
 from ramferry.codec import METHODS, find_method
-from ramferry.control.hooks import ArchiveHooks
-from ramferry.control.save import save
-from ramferry.control.save_wish import SaveWish
+from ramferry.control.archive.callbacks import ArchiveHooks
+from ramferry.control.archive.save import save
+from ramferry.control.archive.wish import SaveWish
 from ramferry.errors import UsageError
 from ramferry.metrics import RelayCounters
 from ramferry.report.archive import Activity
-from ramferry.report.units import memory
+from ramferry.units import memory
 
 EPILOG = """\b
 Exit codes: 0 saved; 2 usage; 3 the QEMU does not answer, or has ended; 4 it

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ramferry.errors import RemoteProtocolError
-from ramferry.flows.pages import check_ram
+from ramferry.flows.contracts import check_ram
 from ramferry.flows.unwrapping import CHUNK, Stream
 from ramferry.metrics import InspectedBlock, InspectedChannel, InspectedDevice, Inspection
 from ramferry.wire.events import (

@@ -19,7 +19,8 @@ from ramferry.errors import (
     Cancelled,
     MigrationFailed,
 )
-from ramferry.flows import gathering, memory
+from ramferry.flows import footprint as memory
+from ramferry.flows import gathering
 from ramferry.flows.calls import Call, mother
 from ramferry.flows.lobby import Departure, Lobby, MainArrival, MultifdArrival
 from ramferry.flows.loop import HUNG_UP, Loop

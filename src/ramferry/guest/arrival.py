@@ -8,15 +8,15 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 from ramferry.errors import RamferryError
-from ramferry.flows.pages import MainStream
+from ramferry.flows.contracts import MainStream
 from ramferry.flows.receiving.memory_sink import MemorySink
 from ramferry.flows.receiving.receiver import Receiver
 from ramferry.flows.receiving.reception import ReceiveSettings
 from ramferry.guest import info
 from ramferry.guest.errors import MonitorError
 from ramferry.guest.state import GuestState, decode
-from ramferry.memory.ram import Ram
 from ramferry.metrics import RelayCounters
+from ramferry.ram.blocks import Ram
 from ramferry.transport.address import Address
 
 _PATIENCE: Final = 10.0

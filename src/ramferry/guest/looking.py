@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ramferry.guest.errors import MonitorError
-from ramferry.memory.ram import Ram
+from ramferry.ram.blocks import Ram
 
 _LONGEST: Final = 60_000
 _SHORTEST: Final = 50

@@ -14,7 +14,7 @@ from typing import Final
 from ramferry.errors import RemoteProtocolError
 from ramferry.guest.workload import PATTERNS, Workload
 from ramferry.wire.copying import section_footer
-from ramferry.wire.layout import SectionType
+from ramferry.wire.grammar import SectionType
 from ramferry.wire.writer import full_section, named_section, stream_end
 
 _IDSTR: Final = "ramferry/workload"

@@ -7,7 +7,7 @@ import time
 from typing import Final
 
 from ramferry.guest.workload import Workload
-from ramferry.memory.ram import RamBlock
+from ramferry.ram.blocks import RamBlock
 
 _TICK: Final = 0.01
 """Seconds between two bursts of writes."""

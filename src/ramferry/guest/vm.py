@@ -25,9 +25,9 @@ from ramferry.guest.parameters import Settings
 from ramferry.guest.state import GuestState, encode
 from ramferry.guest.vcpu import Vcpu
 from ramferry.guest.workload import Workload
-from ramferry.memory.dirty import DirtyTracker, Wanted, track
-from ramferry.memory.ram import Ram
 from ramferry.qatzip.accelerator import AUTO
+from ramferry.ram.blocks import Ram
+from ramferry.ram.dirty import DirtyTracker, Wanted, track
 from ramferry.transport.address import Address
 
 MACHINE: Final = "ramferry-1"

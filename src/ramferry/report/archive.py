@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Self
 
 from rich.console import Console
 from rich.status import Status
 
-from ramferry.metrics import ArchiveResult, DiskOverlay
-from ramferry.report.units import memory, rate
+from ramferry.metrics import ArchiveResult
+from ramferry.units import memory, rate
 
 DOCUMENT_VERSION = 1
 
@@ -59,22 +59,6 @@ def sentences(result: ArchiveResult) -> list[str]:
         for one in result.overlays
     ]
     return lines
-
-
-def overlays_clause(overlays: Sequence[DiskOverlay], *, certain: bool = True) -> str:
-    """For a sentence about what went wrong: where the guest's disks are, and the way back.
-
-    :param certain: False where QEMU never said whether it made the overlays.
-    """
-    places = ", ".join(
-        f"{one.overlay} over {one.image} (device {one.overlay_node}, base-node {one.image_node})"
-        for one in overlays
-    )
-    are = "are" if certain else "may be (see query-block)"
-    return (
-        f"the guest's disks {are} on overlays, {places}: where no save file needs the images as "
-        "they are, QMP block-commit of each with these, then block-job-complete, merges it back"
-    )
 
 
 def document(result: ArchiveResult) -> dict[str, object]:

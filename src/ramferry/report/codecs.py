@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from ramferry.report.columns import aligned
-from ramferry.report.units import memory
+from ramferry.report.text_table import aligned
+from ramferry.units import memory
 
 HEADINGS: Final = (
     ("method", "level", "cores", "compress", "spread", "inflate", "spread", "ratio", "backend"),

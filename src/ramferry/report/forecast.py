@@ -1,96 +1,135 @@
-"""Where a running migration stands and when it will end. Pure: samples in, forecast out.
-
-Precopy sends what is dirty, then what became dirty meanwhile, and so on, until what is left fits
-the downtime limit. With C bytes/s of guest memory carried and D bytes/s dirtied, R bytes left
-shrink by C - D a second; the last T = C · limit are sent while the guest stands still. Where
-D ≥ C the passes do not get shorter, and no time can be told.
-"""
+"""What ``ramferry plan time`` says, on a terminal and as JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
 
-WINDOW_SECONDS = 3.0
-"""Rates are taken over this much of the past: long enough to be calm at QEMU's 100 ms windows."""
+from ramferry import __version__
+from ramferry.metrics.forecast import MethodTime, Range, TimePlan
+from ramferry.report.document import FORMAT
+from ramferry.report.lines import Lines
+from ramferry.units import memory, rate
 
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """What the source and the relay said at one moment."""
-
-    seconds: float
-    """Since the migration began."""
-    status: str
-    iteration: int
-    """QEMU's dirty-sync-count."""
-    total_bytes: int
-    """Guest memory."""
-    remaining_bytes: int
-    """Dirty guest memory at the last sync that is not sent yet."""
-    carried_bytes: int
-    """Guest memory sent so far, zero pages included, pages sent again counted again."""
-    normal_bytes: int
-    """The part of it that was not zero pages."""
-    dirty_rate: float
-    """Bytes of guest memory dirtied a second, at the last sync; 0 before there was one."""
-    expected_downtime_ms: int | None
-    wire_bytes: int | None
-    """None where nobody counts them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """Rates over the window, and the time left."""
-
-    memory_rate: float
-    """Bytes of guest memory carried a second; 0 while there is nothing to tell it from."""
-    wire_rate: float | None
-    ratio: float | None
-    """Bytes of normal pages per wire byte, since the beginning."""
-    seconds_left: float | None
-    """None where it does not converge or nothing is known yet."""
-    converges: bool
+HEADING = (
+    (
+        "method",
+        "total",
+        "downtime",
+        "send",
+        "recv",
+        "wire",
+        "ratio",
+        "speed",
+        "limited by",
+        "beats",
+    ),
+    ("level", "s", "ms", "CPU s", "CPU s", "bytes", "", "in / out", "", "none below"),
+)
+LEFT = (0, 8)
+"""Columns of words; the others are aligned to the right."""
 
 
-def forecast(samples: Sequence[Sample], downtime_limit_ms: int) -> Forecast:
-    """Judge the newest sample by those of the window before it.
+def document(plan: TimePlan) -> dict[str, Any]:
+    """The plan as a JSON document, by the names of ``metrics.times``; null: without end."""
+    about = {"format": FORMAT, "ramferry": __version__, "route": "relay pair", **asdict(plan)}
+    for one in about["methods"]:
+        total = one["total_seconds"]
+        if total and not math.isfinite(total["high"]):
+            total["high"] = None
+    return about
 
-    :param samples: at least one, oldest first.
-    """
-    now, window = samples[-1], _window(samples)
-    span = now.seconds - window[0].seconds
-    memory_rate = (now.carried_bytes - window[0].carried_bytes) / span if span > 0 else 0.0
-    fits = now.remaining_bytes <= memory_rate * downtime_limit_ms / 1000
-    converges = fits or memory_rate <= 0 or now.dirty_rate < memory_rate
-    return Forecast(
-        memory_rate=memory_rate,
-        wire_rate=_wire_rate(window),
-        ratio=now.normal_bytes / now.wire_bytes if now.wire_bytes else None,
-        seconds_left=_seconds_left(now, memory_rate, downtime_limit_ms) if converges else None,
-        converges=converges,
+
+def print_times(plan: TimePlan, lines: Lines) -> None:
+    """What was looked at, a row for each method, the choice."""
+    lines.write(_headline(plan), style="bold")
+    lines.write(_sample(plan), style="dim")
+    lines.blank()
+    rows = [*HEADING, *(_row(one) for one in plan.methods)]
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    for number, row in enumerate(rows):
+        lines.row(_line(row, widths), style="dim" if number < len(HEADING) else "")
+    lines.blank()
+    for note in plan.notes:
+        lines.labelled("note", note, indent=" " * 6, style="yellow")
+    lines.write(plan.reason, style="bold")
+    if plan.choice:
+        lines.command(_command(plan))
+
+
+def _headline(plan: TimePlan) -> str:
+    link = f"a link of {rate(plan.link_rate)} ({plan.link_from})" if plan.link_rate else "any link"
+    cores = f"{plan.cores} core{'' if plan.cores == 1 else 's'}"
+    spent = f"{cores} for both sides" if plan.one_host else f"{cores} at each side"
+    dirty = "an idle guest"
+    if plan.dirty_rate:
+        dirty = f"a guest that dirties {rate(plan.dirty_rate)} ({plan.dirty_from})"
+    return (
+        f"{dirty} of {memory(plan.sample.total_bytes)}, by a relay pair over {link}:"
+        f" {plan.channels} channels, {spent}"
     )
 
 
-def _window(samples: Sequence[Sample]) -> Sequence[Sample]:
-    """The samples inside the window; the newest two where the others are older."""
-    now = samples[-1]
-    inside = [sample for sample in samples if now.seconds - sample.seconds <= WINDOW_SECONDS]
-    return inside if len(inside) > 1 else samples[-2:]
+def _sample(plan: TimePlan) -> str:
+    sample, zero = plan.sample, plan.sample.zero_share
+    return (
+        f"sample: {memory(sample.sampled_bytes)} in {sample.pieces} pieces;"
+        f" {zero.expected:.0%} zero pages ({zero.low:.0%} to {zero.high:.0%});"
+        " speeds of one core of this host"
+    )
 
 
-def _wire_rate(window: Sequence[Sample]) -> float | None:
-    counted = [(sample.seconds, sample.wire_bytes) for sample in window if sample.wire_bytes]
-    if len(counted) < 2:
-        return None
-    (began, before), (ended, after) = counted[0], counted[-1]
-    return (after - before) / (ended - began) if ended > began else None
+def _row(one: MethodTime) -> tuple[str, ...]:
+    return (
+        one.method if one.level is None else f"{one.method} {one.level}",
+        _range(one.total_seconds, _seconds) or "does not converge",
+        _range(one.downtime_ms, lambda value: f"{value:.0f}") or "-",
+        _seconds(one.send_cpu_seconds),
+        _seconds(one.recv_cpu_seconds),
+        memory(one.wire_bytes),
+        f"{one.ratio:.2f}",
+        "-" if not one.compress_rate else _speeds(one),
+        one.limited_by,
+        _break_even(one),
+    )
 
 
-def _seconds_left(now: Sample, memory_rate: float, downtime_limit_ms: int) -> float | None:
-    if memory_rate <= 0:
-        return None
-    last = memory_rate * downtime_limit_ms / 1000
-    if now.remaining_bytes <= last or now.dirty_rate <= 0:
-        return now.remaining_bytes / memory_rate
-    return (now.remaining_bytes - last) / (memory_rate - now.dirty_rate) + downtime_limit_ms / 1000
+def _speeds(one: MethodTime) -> str:
+    back = one.decompress_rate or 0.0
+    return f"{(one.compress_rate or 0.0) / 1e6:.0f} / {back / 1e6:.0f} MB/s"
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _range(of: Range | None, text: Callable[[float], str]) -> str:
+    if of is not None and not math.isfinite(of.high):
+        return f"over {text(of.low)}"
+    return f"{text(of.low)} - {text(of.high)}" if of is not None else ""
+
+
+def _break_even(one: MethodTime) -> str:
+    if one.method == "none":
+        return ""
+    if one.break_even_rate is None:
+        return "any link"
+    return rate(one.break_even_rate) if one.break_even_rate else "no link"
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    aligned = (
+        cell.ljust(width) if column in LEFT else cell.rjust(width)
+        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    )
+    return "  ".join(aligned).rstrip()
+
+
+def _command(plan: TimePlan) -> str:
+    source = plan.sample.source if plan.sample.source.startswith("qmp:") else "SOURCE"
+    return (
+        f"ramferry migrate {source} DESTINATION --method {plan.choice} --relay both"
+        f" --channels {plan.channels}"
+    )

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ramferry.metrics import Inspection
-from ramferry.report.units import memory
+from ramferry.units import memory
 
 
 def print_inspection(found: Inspection, console: Console) -> None:

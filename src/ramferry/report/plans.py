@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ramferry.metrics.host import MemoryPlan, MethodAdvice
 from ramferry.report.lines import Lines
-from ramferry.report.units import memory
+from ramferry.units import memory
 
 MARK = {True: "yes", False: "no"}
 

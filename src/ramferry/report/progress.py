@@ -11,8 +11,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ramferry.report.forecast import WINDOW_SECONDS, Forecast, Sample, forecast
-from ramferry.report.units import duration, memory, rate
+from ramferry.forecast.eta import WINDOW_SECONDS, Forecast, Sample, forecast
+from ramferry.units import duration, memory, rate
 
 LINE_SECONDS = 5.0
 """Between two lines where the output is no terminal."""

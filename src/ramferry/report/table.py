@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ramferry.metrics import MigrationResult
-from ramferry.report.columns import aligned
+from ramferry.report.text_table import aligned
 
 NOT_KNOWN = "n/a"
 """A remote side's CPU; wire bytes that nobody counted."""

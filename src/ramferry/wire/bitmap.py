@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ramferry.wire.layout import MAX_BITMAP_CHUNK, BitmapFlag
+from ramferry.wire.grammar import MAX_BITMAP_CHUNK, BitmapFlag
 from ramferry.wire.source import ByteSource, Parse
 
 _NAMES: Final = BitmapFlag.NODE_NAME | BitmapFlag.BITMAP_NAME

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from ramferry.wire.events import Configuration, ConfigurationSubsection
-from ramferry.wire.layout import MAX_CAPABILITIES, MAX_MACHINE_NAME
+from ramferry.wire.grammar import MAX_CAPABILITIES, MAX_MACHINE_NAME
 from ramferry.wire.source import ByteSource, Parse
 
 _PREFIX: Final = "configuration/"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Container
 from typing import Final
 
 from ramferry.wire.events import EndOfStream, MainEvent
-from ramferry.wire.layout import COMMANDS, FOOTER, SectionType
+from ramferry.wire.grammar import COMMANDS, FOOTER, SectionType
 from ramferry.wire.source import ByteSource, Parse
 
 _FOOTER_SIZE: Final = 5

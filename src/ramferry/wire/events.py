@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ramferry.wire.layout import SectionType
+from ramferry.wire.grammar import SectionType
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Final
 
 from ramferry.errors import RemoteProtocolError
-from ramferry.wire import layout
+from ramferry.wire import grammar as layout
 from ramferry.wire.configuration import (
     CAPABILITIES,
     TARGET_PAGE_BITS,
@@ -29,7 +29,7 @@ from ramferry.wire.events import (
     RamBlock,
     StreamHeader,
 )
-from ramferry.wire.layout import TRANSITIONS, SectionType, State
+from ramferry.wire.grammar import TRANSITIONS, SectionType, State
 from ramferry.wire.ram import Mode, RamReader
 from ramferry.wire.sections import SectionReader
 from ramferry.wire.source import Parse

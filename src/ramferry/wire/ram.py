@@ -8,7 +8,7 @@ from typing import Final, Literal
 import numpy as np
 
 from ramferry.wire.events import BlockList, MainEvent, PageRun, RamBlock, SyncMark, ZeroPages
-from ramferry.wire.layout import MAX_BLOCKS, RECORD_SIZE, RamFlag
+from ramferry.wire.grammar import MAX_BLOCKS, RECORD_SIZE, RamFlag
 from ramferry.wire.mapped import read_mapped_block
 from ramferry.wire.source import ByteSource, Parse
 

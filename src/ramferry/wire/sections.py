@@ -15,7 +15,7 @@ from ramferry.wire.events import (
     SectionEnd,
     SectionStart,
 )
-from ramferry.wire.layout import (
+from ramferry.wire.grammar import (
     DIRTY_BITMAP,
     DIRTY_BITMAP_VERSION,
     FOOTER,

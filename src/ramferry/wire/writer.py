@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ramferry.wire.copying import section_footer
 from ramferry.wire.events import RamBlock
-from ramferry.wire.layout import MAGIC, RAM, RAM_VERSION, VERSION, RamFlag, SectionType
+from ramferry.wire.grammar import MAGIC, RAM, RAM_VERSION, VERSION, RamFlag, SectionType
 from ramferry.wire.ram import Mode
 
 EOS = struct.pack(">Q", RamFlag.EOS)

@@ -7,8 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ramferry.hardware.families import FAMILIES
-from ramferry.hardware.memory import (
+from ramferry.hardware.dma_memory import (
     CHANNEL_KIB,
     HIGH_MARGIN_MIB,
     OPENED_KIB,
@@ -19,6 +18,7 @@ from ramferry.hardware.memory import (
     plan_role,
     used_kib,
 )
+from ramferry.hardware.families import FAMILIES
 
 ROLES = st.sampled_from(sorted(CHANNEL_KIB))
 QUESTIONS = st.builds(

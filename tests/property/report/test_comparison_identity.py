@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ramferry.metrics import ChannelCounters, MigrationResult, RelayCounters, RelayResult
-from ramferry.report.comparison import (
+from ramferry.report.benchmark.comparison import (
     HOW,
     ROUTES,
     CaseRuns,
@@ -22,7 +22,7 @@ from ramferry.report.comparison import (
     document,
     from_document,
 )
-from ramferry.report.decoding import Damaged
+from ramferry.report.benchmark.decoding import Damaged
 from ramferry.report.document import write_document
 
 WORDS = st.text(max_size=12)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ramferry.wire.events import BlockList, Command, MainEvent, NotParsed, RamEnd, SyncMark
-from ramferry.wire.layout import COMMANDS
+from ramferry.wire.grammar import COMMANDS
 from wire_streams import (
     CONFIGURATION,
     CONTINUE,

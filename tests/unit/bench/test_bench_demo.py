@@ -12,7 +12,7 @@ from ramferry.bench.demo import (
     run,
 )
 from ramferry.bench.qemu import QemuBinary
-from ramferry.control.hooks import Hooks
+from ramferry.control.migrate.callbacks import Hooks
 from ramferry.errors import HostError
 
 GIB = 1 << 30

@@ -9,11 +9,11 @@ from test_verdicts import RUN
 
 from ramferry.bench.course import Reports, course
 from ramferry.bench.scenario import Case
-from ramferry.control.hooks import Hooks
+from ramferry.control.migrate.callbacks import Hooks
 from ramferry.errors import Cancelled, MigrationFailed
+from ramferry.forecast.eta import Sample
 from ramferry.metrics import MigrationResult
-from ramferry.report.comparison import CaseRuns, Comparison, Link, Scenario
-from ramferry.report.forecast import Sample
+from ramferry.report.benchmark.comparison import CaseRuns, Comparison, Link, Scenario
 
 CASES = tuple(Case(method, None, 8, "relay pair") for method in ("none", "zstd", "qatzip"))
 BLANK = Comparison(

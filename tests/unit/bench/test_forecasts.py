@@ -13,11 +13,11 @@ from test_course import BLANK, CASES
 from ramferry.bench import forecasts
 from ramferry.bench.forecasts import with_forecasts
 from ramferry.bench.scenario import Case, Guest, Scenario
-from ramferry.control.forecasting import Findings, TimeQuestion
-from ramferry.control.sampling import draw
-from ramferry.control.trial import try_method
+from ramferry.control.plan.course import Findings, TimeQuestion
 from ramferry.errors import Cancelled, HostError
-from ramferry.report.comparison import Comparison, Link
+from ramferry.forecast.sampling import draw
+from ramferry.forecast.trial import try_method
+from ramferry.report.benchmark.comparison import Comparison, Link
 
 GUEST = Guest("QEMU", 1 << 27, False, ("generator",), 0.0, 0)
 SCENARIO = Scenario(

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from ramferry.bench import link
-from ramferry.bench.link_probe import probe
-from ramferry.control.namespaces import HERE, launcher
+from ramferry.bench.namespace_probe import probe
+from ramferry.control.hosts.namespaces import HERE, launcher
 from ramferry.errors import HostError
 
 

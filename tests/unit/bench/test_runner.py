@@ -13,7 +13,7 @@ from ramferry.bench.qemu import QemuBinary
 from ramferry.bench.runner import files_of, fill_in_words, not_run, resumed
 from ramferry.bench.scenario import Case
 from ramferry.errors import UsageError
-from ramferry.report.comparison import (
+from ramferry.report.benchmark.comparison import (
     BUILT_IN,
     NATIVE,
     RELAY_PAIR,

@@ -8,7 +8,7 @@ import pytest
 
 from ramferry.bench.scenario import Case, fitted, with_memory
 from ramferry.bench.scenario_file import find_scenario
-from ramferry.control.plan import RelayMode
+from ramferry.control.migrate.route import RelayMode
 from ramferry.errors import HostError, UsageError
 
 GIB = 1 << 30

@@ -8,7 +8,7 @@ import pytest
 
 from ramferry.bench.verdicts import over, relay_lines
 from ramferry.metrics import MigrationResult, RelayCounters, RelayResult
-from ramferry.report.comparison import BUILT_IN, RELAY_PAIR, CaseRuns, Run
+from ramferry.report.benchmark.comparison import BUILT_IN, RELAY_PAIR, CaseRuns, Run
 
 RUN = MigrationResult(
     name="qatzip",

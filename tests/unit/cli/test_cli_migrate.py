@@ -22,7 +22,7 @@ Run = Callable[..., int]
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A scripted destination does not exit after a failure, as a real one does."""
-    monkeypatch.setattr("ramferry.control.end.THROUGH_SECONDS", 0.1)
+    monkeypatch.setattr("ramferry.control.qemu.end.THROUGH_SECONDS", 0.1)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from comparisons import comparison
-from ramferry.report.comparison import document
+from ramferry.report.benchmark.comparison import document
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -13,7 +13,7 @@ from comparisons import comparison
 from ramferry.cli import results_file
 from ramferry.cli.results_file import ResultFile
 from ramferry.errors import HostError
-from ramferry.report.comparison import read
+from ramferry.report.benchmark.comparison import read
 
 
 def test_a_disk_that_is_full_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,7 @@ def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-@pytest.mark.parametrize("module", ["ramferry.cli", "ramferry.control.migration"])
+@pytest.mark.parametrize("module", ["ramferry.cli", "ramferry.control.migrate.course"])
 def test_while_it_starts(number: signal.Signals, module: str) -> None:
     ended = run(AT_IMPORT, int(number), module, "migrate", "qmp:/none/a", "qmp:/none/b")
     by = "" if number is signal.SIGINT else f" by {number.name}"

@@ -30,7 +30,7 @@ from ramferry.flows.archive.format import (
 from ramferry.flows.archive.reader import Archive
 from ramferry.flows.archive.replay import replay
 from ramferry.flows.archive.sink import ArchiveSink
-from ramferry.flows.pages import Sink
+from ramferry.flows.contracts import Sink
 from ramferry.flows.receiving.receiver import Receiver
 from ramferry.flows.receiving.reception import ReceiveSettings
 from ramferry.flows.sending.channel import SendSettings

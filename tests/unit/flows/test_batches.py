@@ -7,7 +7,7 @@ import pytest
 
 from ramferry.codec.base import PACKET_BYTES
 from ramferry.flows.sending.batches import all_pages, count, ram_batches
-from ramferry.memory.ram import Offsets, Ram
+from ramferry.ram.blocks import Offsets, Ram
 
 PAGE = 4096
 FULL = PACKET_BYTES // PAGE

@@ -17,7 +17,7 @@ from fakes_wire import (
 from ramferry.errors import CorruptDataError
 from ramferry.flows.archive.claims import check_coverage, check_stream
 from ramferry.flows.archive.format import Block, Directory
-from ramferry.flows.pages import MainStream
+from ramferry.flows.contracts import MainStream
 
 BLOCKS = {"pc.ram": 1 << 20, "0000:00:03.0/vmem0": 1 << 20}
 SHARED = (

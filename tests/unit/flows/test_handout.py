@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ramferry.flows.pages import Batch, Pages
+from ramferry.flows.contracts import Batch, Pages
 from ramferry.flows.sending.handout import Handout
 
 PATIENCE = 10.0

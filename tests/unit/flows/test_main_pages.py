@@ -12,12 +12,12 @@ import pytest
 from fakes_source import SETTLE, FakeSource
 from fakes_wire import MAIN, Guest, Script
 from ramferry.errors import HostError, RamferryError
-from ramferry.flows.pages import MainStream, Offsets, Pages, StreamHead
+from ramferry.flows.contracts import MainStream, Offsets, Pages, StreamHead
 from ramferry.flows.receiving.memory_sink import MemorySink
 from ramferry.flows.receiving.receiver import Receiver
 from ramferry.flows.receiving.reception import ReceiveSettings
-from ramferry.memory.ram import Ram
 from ramferry.metrics import ReceiveResult, RelayCounters
+from ramferry.ram.blocks import Ram
 from ramferry.transport.address import Address, UnixAddress
 
 PLAIN = Guest(channels=0, mode="section")

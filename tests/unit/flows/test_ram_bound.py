@@ -15,10 +15,10 @@ from forging import Forger
 from ramferry.errors import CorruptDataError, RemoteProtocolError
 from ramferry.flows.archive.reader import Archive
 from ramferry.flows.archive.sink import ArchiveSink
+from ramferry.flows.contracts import StreamHead, check_ram
 from ramferry.flows.inspection import inspect
-from ramferry.flows.pages import StreamHead, check_ram
 from ramferry.flows.receiving.memory_sink import MemorySink
-from ramferry.memory.ram import Ram
+from ramferry.ram.blocks import Ram
 from ramferry.transport.safefile import SafeFile
 
 TIB = 1 << 40

@@ -21,15 +21,15 @@ from fakes_source import SETTLE, FakeSource
 from fakes_wire import MAIN, Guest, Script, Step, device
 from ramferry.codec import METHODS
 from ramferry.errors import HostError, PeerTimeout, RamferryError
-from ramferry.flows.pages import MainStream
+from ramferry.flows.contracts import MainStream
 from ramferry.flows.receiving import main_channel as receiving_main
 from ramferry.flows.receiving import receiver as receiver_module
 from ramferry.flows.receiving.memory_sink import MemorySink
 from ramferry.flows.receiving.receiver import Receiver
 from ramferry.flows.receiving.reception import ReceiveSettings
-from ramferry.memory.ram import Ram
 from ramferry.metrics import ReceiveResult, RelayCounters
 from ramferry.patience import Patience
+from ramferry.ram.blocks import Ram
 from ramferry.transport.address import Address, UnixAddress
 
 OTHERWISE = {

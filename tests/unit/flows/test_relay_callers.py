@@ -11,7 +11,8 @@ import pytest
 from fakes_relay import RelayThread, Stage, until
 from fakes_source import SETTLE, at_end, dial
 from fakes_wire import MAIN, Do, Guest, Script, Step, command, configuration, header
-from ramferry.flows import lobby, memory, waiting
+from ramferry.flows import footprint as memory
+from ramferry.flows import lobby, waiting
 from ramferry.flows.main_channel import MainChannel
 from ramferry.wire.packets import Initial
 

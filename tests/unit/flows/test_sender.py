@@ -15,7 +15,7 @@ import pytest
 
 from ramferry.codec import METHODS
 from ramferry.errors import Cancelled, HostError, MigrationFailed, RamferryError, UsageError
-from ramferry.flows.pages import MainStream
+from ramferry.flows.contracts import MainStream
 from ramferry.flows.receiving.memory_sink import MemorySink
 from ramferry.flows.receiving.receiver import Receiver
 from ramferry.flows.receiving.reception import ReceiveSettings
@@ -26,9 +26,9 @@ from ramferry.flows.sending.sender import Sender
 from ramferry.guest.state import GuestState, decode, encode
 from ramferry.guest.vcpu import Vcpu
 from ramferry.guest.workload import PATTERNS, Workload
-from ramferry.memory.dirty import DirtyTracker, Wanted, track
-from ramferry.memory.ram import Ram
 from ramferry.metrics import ReceiveResult, RelayCounters
+from ramferry.ram.blocks import Ram
+from ramferry.ram.dirty import DirtyTracker, Wanted, track
 from ramferry.transport.address import Address, UnixAddress
 from ramferry.wire.copying import vm_description
 from ramferry.wire.packets import INITIAL_SIZE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ramferry.flows import memory
+from ramferry.flows import footprint as memory
 from ramferry.flows.tally import Tally
 
 

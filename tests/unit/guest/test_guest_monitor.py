@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ramferry.control.qmp import Qmp
+from ramferry.control.qemu.qmp import Qmp
 from ramferry.errors import MethodUnavailable
 from ramferry.guest import monitor
 from ramferry.guest.monitor import MAX_REQUEST, Monitor

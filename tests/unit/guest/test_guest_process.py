@@ -17,9 +17,9 @@ import pytest
 
 from ramferry.bench.builtin import BuiltIn, BuiltInRig
 from ramferry.codec import METHODS
-from ramferry.control.hooks import Hooks
-from ramferry.control.migration import migrate
-from ramferry.control.plan import RelayMode, Wish
+from ramferry.control.migrate.callbacks import Hooks
+from ramferry.control.migrate.course import migrate
+from ramferry.control.migrate.route import RelayMode, Wish
 from ramferry.errors import Cancelled, MigrationFailed, UsageError
 
 MEMORY = 16 << 20

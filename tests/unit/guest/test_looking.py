@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ramferry.control.layout import Extent, parse_layout
+from ramferry.control.plan.memory_map import Extent, parse_layout
 from ramferry.guest.errors import MonitorError
 from ramferry.guest.looking import DirtyRate, layout, save
-from ramferry.memory.ram import Ram
+from ramferry.ram.blocks import Ram
 
 MIB = 1 << 20
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from ramferry.report.forecast import Sample, forecast
+from ramferry.forecast.eta import Sample, forecast
 from ramferry.report.progress import Progress, eta, line, picture
 
 MB, MIB = 1_000_000, 1 << 20

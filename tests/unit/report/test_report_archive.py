@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+from ramferry.control.archive.overlays import overlays_clause
 from ramferry.metrics import ArchiveResult, DiskOverlay
-from ramferry.report.archive import document, overlays_clause, sentences
+from ramferry.report.archive import document, sentences
 
 SAVED = ArchiveResult(
     action="saved",

@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from ramferry.hardware.memory import MemoryQuestion, plan_memory
+from ramferry.hardware.dma_memory import MemoryQuestion, plan_memory
 from ramferry.hardware.method import GBIT, MethodQuestion, advise
 from ramferry.metrics.host import MemoryPlan, MethodAdvice
 from ramferry.report.lines import Lines

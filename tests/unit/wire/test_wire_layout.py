@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ramferry.wire.layout import COMMANDS, TRANSITIONS, SectionType, State
+from ramferry.wire.grammar import COMMANDS, TRANSITIONS, SectionType, State
 
 
 def test_every_state_has_a_row_and_every_section_type_a_place() -> None:

@@ -15,7 +15,7 @@ from ramferry.wire.events import (
     MainEvent,
     StreamHeader,
 )
-from ramferry.wire.layout import COMMANDS, MAX_SECTIONS, SectionType, State
+from ramferry.wire.grammar import COMMANDS, MAX_SECTIONS, SectionType, State
 from ramferry.wire.main import MainParser
 from wire_streams import (
     CONFIGURATION,

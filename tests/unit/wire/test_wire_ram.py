@@ -9,7 +9,7 @@ import pytest
 from ramferry.errors import RemoteProtocolError
 from ramferry.wire import ram
 from ramferry.wire.events import BlockList, PageRun, RamBlock
-from ramferry.wire.layout import MAX_BLOCKS
+from ramferry.wire.grammar import MAX_BLOCKS
 from ramferry.wire.main import MainParser
 from ramferry.wire.ram import page_run, zero_run
 from wire_streams import (

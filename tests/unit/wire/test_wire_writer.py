@@ -7,7 +7,7 @@ import pytest
 
 from fakes_wire import block_list, configuration, header, ram_start
 from ramferry.wire.events import PageRun, SyncMark, ZeroPages
-from ramferry.wire.layout import SectionType
+from ramferry.wire.grammar import SectionType
 from ramferry.wire.main import MainParser
 from ramferry.wire.ram import Mode
 from ramferry.wire.writer import EOS, FLUSH, command, round_end, section, zero_records

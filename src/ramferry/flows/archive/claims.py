@@ -7,7 +7,7 @@ from typing import Final
 
 from ramferry.errors import CorruptDataError, RemoteProtocolError
 from ramferry.flows.archive.format import Directory
-from ramferry.flows.pages import MainStream
+from ramferry.flows.contracts import MainStream
 from ramferry.flows.recording import devices_of
 from ramferry.wire.copying import vm_description
 from ramferry.wire.events import (

@@ -30,9 +30,9 @@ from numpy.typing import NDArray
 from ramferry.codec import find_method
 from ramferry.codec.zlib import INFLATE_ERROR
 from ramferry.errors import CorruptDataError, RemoteProtocolError, UsageError
-from ramferry.flows.pages import check_ram
+from ramferry.flows.contracts import check_ram
 from ramferry.wire.configuration import PAGE_BITS
-from ramferry.wire.layout import MAX_BLOCKS, MAX_MACHINE_NAME, MAX_NAME
+from ramferry.wire.grammar import MAX_BLOCKS, MAX_MACHINE_NAME, MAX_NAME
 from ramferry.wire.ram import Mode
 
 MAGIC: Final = b"RAMFERRY"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ramferry.codec.base import MAX_PAYLOAD, PACKET_BYTES
 from ramferry.errors import CorruptDataError
 from ramferry.flows.archive.format import CHUNK, Directory, unpack_numbers
-from ramferry.flows.pages import Offsets
+from ramferry.flows.contracts import Offsets
 
 Extent = tuple[int, int]
 """Offset and size in the file, in bytes."""

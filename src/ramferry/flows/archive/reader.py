@@ -28,7 +28,7 @@ from ramferry.flows.archive.format import (
     unpack_footer,
 )
 from ramferry.flows.archive.index import Index
-from ramferry.flows.pages import MainStream, Offsets, Pages
+from ramferry.flows.contracts import MainStream, Offsets, Pages
 
 _NONE: Final = np.empty(0, np.uint64)
 _NOTHING: Final = memoryview(b"")
@@ -205,7 +205,7 @@ class Archive:
 
 
 class StoredBatch:
-    """One chunk of an archive; a :class:`~ramferry.flows.pages.Batch`."""
+    """One chunk of an archive; a :class:`~ramferry.flows.contracts.Batch`."""
 
     def __init__(self, archive: Archive, index: int, framed: bool) -> None:
         self._archive = archive
@@ -213,5 +213,5 @@ class StoredBatch:
         self._framed = framed
 
     def load(self, buffer: memoryview) -> Pages:
-        """See :meth:`~ramferry.flows.pages.Batch.load`."""
+        """See :meth:`~ramferry.flows.contracts.Batch.load`."""
         return self._archive.pages(self._index, buffer, framed=self._framed)

@@ -12,7 +12,7 @@ from ramferry.errors import CorruptDataError, MigrationFailed, RamferryError
 from ramferry.flows.archive.reader import Archive
 from ramferry.flows.sending.outgoing import Outgoing
 from ramferry.wire.events import Configuration, ConfigurationSubsection
-from ramferry.wire.layout import SectionType
+from ramferry.wire.grammar import SectionType
 from ramferry.wire.main import MainParser
 from ramferry.wire.ram import Mode
 from ramferry.wire.writer import command, round_end, section, zero_records

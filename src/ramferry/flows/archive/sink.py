@@ -27,14 +27,14 @@ from ramferry.flows.archive.format import (
     pack_footer,
     pack_numbers,
 )
-from ramferry.flows.pages import MainStream, Offsets, Pages, StreamHead
+from ramferry.flows.contracts import MainStream, Offsets, Pages, StreamHead
 from ramferry.transport.safefile import SafeFile
 
 _ZERO: Final = 0xFFFFFFFF
 
 
 class ArchiveSink:
-    """Writes a save file; a :class:`~ramferry.flows.pages.Sink`.
+    """Writes a save file; a :class:`~ramferry.flows.contracts.Sink`.
 
     Copies of pages that a later round sent again stay in the file, and the index passes over them.
     """

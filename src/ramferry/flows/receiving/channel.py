@@ -9,8 +9,8 @@ import numpy as np
 from ramferry.codec import Accelerated, create_decoder
 from ramferry.codec.base import MAX_PAYLOAD, PACKET_BYTES, Decoder
 from ramferry.errors import MigrationFailed
+from ramferry.flows.contracts import ChannelSink, Pages
 from ramferry.flows.incoming_channel import IncomingChannel
-from ramferry.flows.pages import ChannelSink, Pages
 from ramferry.flows.receiving.reception import Reception
 from ramferry.wire.packets import OFFSETS_AT, DeviceState, Initial, RamPacket
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from ramferry.codec.base import PACKET_BYTES
 from ramferry.errors import MigrationFailed, PeerTimeout, RemoteProtocolError
-from ramferry.flows.pages import StreamHead
+from ramferry.flows.contracts import StreamHead
 from ramferry.flows.receiving.main_pages import Direct, MainPages, Spread
 from ramferry.flows.receiving.reception import Reception
 from ramferry.flows.receiving.verbatim import Verbatim
@@ -28,7 +28,7 @@ from ramferry.wire.events import (
     SyncMark,
     ZeroPages,
 )
-from ramferry.wire.layout import RECORD_SIZE
+from ramferry.wire.grammar import RECORD_SIZE
 from ramferry.wire.main import MainParser
 from ramferry.wire.return_path import pong, shut, switchover_ack
 

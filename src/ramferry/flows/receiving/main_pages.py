@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ramferry.codec.base import PACKET_BYTES
-from ramferry.flows.pages import Offsets, Pages, Sink
+from ramferry.flows.contracts import Offsets, Pages, Sink
 from ramferry.flows.receiving.reception import Reception
 from ramferry.wire.events import PageRun, ZeroPages
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ramferry.errors import MigrationFailed, RamferryError
-from ramferry.flows.pages import MainStream, Offsets, Pages, StreamHead
-from ramferry.memory.ram import Ram
+from ramferry.flows.contracts import MainStream, Offsets, Pages, StreamHead
+from ramferry.ram.blocks import Ram
 
 
 class _Channel:
@@ -32,7 +32,7 @@ class _Channel:
 
 
 class MemorySink:
-    """Puts pages where they belong; a :class:`~ramferry.flows.pages.Sink`.
+    """Puts pages where they belong; a :class:`~ramferry.flows.contracts.Sink`.
 
     Zero pages are filled explicitly: nothing is assumed about what the memory held before.
     """

@@ -13,11 +13,11 @@ from typing import Final
 
 from ramferry.errors import Cancelled, MigrationFailed, RamferryError
 from ramferry.flows import gathering
+from ramferry.flows.contracts import Sink
 from ramferry.flows.gathering import Observer
 from ramferry.flows.lobby import Departure, Lobby, MainArrival, MultifdArrival
 from ramferry.flows.loop import Loop
 from ramferry.flows.migration import Phase
-from ramferry.flows.pages import Sink
 from ramferry.flows.receiving.channel import ReceivingChannel
 from ramferry.flows.receiving.main_channel import PATIENCE, ReceivingMain
 from ramferry.flows.receiving.reception import ReceiveSettings, Reception

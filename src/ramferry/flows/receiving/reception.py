@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ramferry.errors import MigrationFailed, RamferryError
+from ramferry.flows.contracts import MainStream, Sink
 from ramferry.flows.gate import Unwind
 from ramferry.flows.migration import Migration, Phase
-from ramferry.flows.pages import MainStream, Sink
 from ramferry.flows.throttle import BufferGovernor
 from ramferry.qatzip.accelerator import AUTO
 from ramferry.transport.address import Address

@@ -6,9 +6,9 @@ from enum import Enum, auto
 from typing import Final
 
 from ramferry.errors import RemoteProtocolError
-from ramferry.flows.pages import MainStream
+from ramferry.flows.contracts import MainStream
 from ramferry.wire.events import BlockList, Command, MainEvent, RamEnd, SectionEnd, SectionStart
-from ramferry.wire.layout import RAM, SectionType
+from ramferry.wire.grammar import RAM, SectionType
 
 MAX_KEPT: Final = 256 * 1024 * 1024
 """Bound of ours on what is kept; a guest with a big framebuffer's device state has some MiB."""

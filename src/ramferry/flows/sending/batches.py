@@ -9,17 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ramferry.codec.base import PACKET_BYTES
-from ramferry.flows.pages import Offsets, Pages
-from ramferry.memory.dirty import DirtyTracker
-from ramferry.memory.ram import Ram, RamBlock
-from ramferry.memory.zero import zero_pages
+from ramferry.flows.contracts import Offsets, Pages
+from ramferry.ram.blocks import Ram, RamBlock
+from ramferry.ram.dirty import DirtyTracker
+from ramferry.ram.zero import zero_pages
 
 _NOTHING = memoryview(b"")
 
 
 @dataclass(frozen=True, slots=True)
 class RamBatch:
-    """One packet's worth of pages of one block; a :class:`~ramferry.flows.pages.Batch`.
+    """One packet's worth of pages of one block; a :class:`~ramferry.flows.contracts.Batch`.
 
     A page that a guest writes to meanwhile goes out as it is at one moment or another, is known to
     the tracker as written, and is sent again.

@@ -10,7 +10,7 @@ from typing import Protocol
 from ramferry.codec import Accelerated, create_encoder
 from ramferry.codec.base import PACKET_BYTES, Encoder
 from ramferry.errors import MigrationFailed, PeerTimeout, RamferryError
-from ramferry.flows.pages import Batch, Pages
+from ramferry.flows.contracts import Batch, Pages
 from ramferry.flows.tally import ChannelTally, Tally
 from ramferry.qatzip.accelerator import AUTO
 from ramferry.transport import sockets

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator
 
-from ramferry.flows.pages import Batch
+from ramferry.flows.contracts import Batch
 
 
 class Handout:

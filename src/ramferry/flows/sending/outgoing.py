@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, Self
 
 from ramferry.errors import MigrationFailed, PeerTimeout, RamferryError, RemoteProtocolError
-from ramferry.flows.pages import Batch
+from ramferry.flows.contracts import Batch
 from ramferry.flows.sending.channel import SendingChannel, SendSettings
 from ramferry.flows.sending.handout import Handout
 from ramferry.flows.tally import Tally

@@ -17,17 +17,17 @@ from typing import Final, Literal, Protocol
 import numpy as np
 
 from ramferry.errors import Cancelled, MigrationFailed, RamferryError
-from ramferry.flows.pages import Offsets
+from ramferry.flows.contracts import Offsets
 from ramferry.flows.sending.batches import all_pages, count, ram_batches
 from ramferry.flows.sending.channel import SendSettings
 from ramferry.flows.sending.outgoing import Outgoing
 from ramferry.flows.sending.precopy import Precopy, Rounds
 from ramferry.flows.sending.reminder import Reminder
-from ramferry.memory.dirty import DirtyTracker
-from ramferry.memory.ram import Ram
 from ramferry.metrics import SendProgress
+from ramferry.ram.blocks import Ram
+from ramferry.ram.dirty import DirtyTracker
 from ramferry.wire.events import RamBlock
-from ramferry.wire.layout import SectionType
+from ramferry.wire.grammar import SectionType
 from ramferry.wire.writer import command, ram_start, round_end, section, stream_start
 
 Status = Literal[

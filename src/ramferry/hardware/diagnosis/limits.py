@@ -8,9 +8,7 @@ from ramferry.hardware.diagnosis.make import ok, problem, several, warning
 from ramferry.hardware.diagnosis.out_of_tree import configured_instances
 from ramferry.hardware.diagnosis.remedies import lock_memory, settings_of
 from ramferry.hardware.diagnosis.stack import outside
-from ramferry.hardware.facts import HostFacts
-from ramferry.hardware.families import BY_NAME, INSTANCES_ALONE, instances
-from ramferry.hardware.memory import (
+from ramferry.hardware.dma_memory import (
     KIB,
     LAST_CHECKED_QATZIP,
     SLAB_MIB,
@@ -18,6 +16,8 @@ from ramferry.hardware.memory import (
     estimates,
     plan_role,
 )
+from ramferry.hardware.facts import HostFacts
+from ramferry.hardware.families import BY_NAME, INSTANCES_ALONE, instances
 from ramferry.hardware.root import natural, number
 from ramferry.metrics.host import Finding, MemoryNeed
 

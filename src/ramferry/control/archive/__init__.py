@@ -1,0 +1,1 @@
+"""``ramferry save`` and ``restore``: a guest into a file, and back."""

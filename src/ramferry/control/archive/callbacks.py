@@ -1,0 +1,24 @@
+"""How a save or restore talks to its caller; every call comes from the thread that called it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ramferry.metrics import RelayCounters
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveHooks:
+    """How a save or restore talks to its caller."""
+
+    progress: Callable[[RelayCounters, int], None]
+    """Counters, and a measure beside them: bytes of the file so far when saving, all pages with
+    content when restoring."""
+    note: Callable[[str], None]
+    """A sentence that a person should see, though it is no failure."""
+    stop: threading.Event
+    """Set to cancel."""
+    insist: threading.Event = field(default_factory=threading.Event)
+    """Set it, too, to wait no longer for a QEMU that does not answer."""

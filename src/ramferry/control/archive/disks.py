@@ -1,0 +1,119 @@
+"""The disks that a guest may write, and whether each can be given an overlay beside its image."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from stat import S_ISREG
+from typing import Any, Final
+
+from ramferry.control.qemu.end import QemuEnd
+from ramferry.errors import HostError, UsageError
+from ramferry.hardware.inside import resolve_inside
+
+PROC: Final = "/proc"
+
+FORMATS: Final = frozenset(
+    {"file", "parallels", "qcow", "qcow2", "qed", "raw", "vdi", "vhdx", "vmdk", "vpc"}
+)
+"""What an overlay can name as the format of its backing file; filters (throttle, quorum …) and
+what is no image at all are not among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A disk that the guest may write, on an image file."""
+
+    name: str
+    node: str
+    """The node that the device has: an overlay takes its place."""
+    image: Path
+    """Absolute, as the QEMU sees it."""
+    seen: Path
+    """The same file as this process sees it, without links; the two can have different roots."""
+    folder: Path
+    """Likewise the folder that the QEMU knows as that of ``image``: overlays are made there."""
+
+
+def refuse_writable_disks(source: QemuEnd) -> None:
+    """:raise UsageError: the guest could change a disk after its memory was saved."""
+    for disk in _writable(source):
+        raise UsageError(
+            f"the guest writes to disk {_name(disk)!r}: running on would leave the saved memory "
+            "without the disk that belongs to it; add --disk-snapshot, or save without --resume"
+        )
+
+
+def disks_for_overlays(source: QemuEnd) -> tuple[Disk, ...]:
+    """The disks that the guest may write, each of which can be given an overlay.
+
+    :raise UsageError: one of them cannot.
+    :raise HostError: this user may not write beside an image.
+    """
+    found = {str(disk["inserted"]["node-name"]): disk for disk in _writable(source)}
+    nodes = source.execute("query-named-block-nodes", {"flat": True}) if found else []
+    files = {str(node["file"]) for node in nodes if node["drv"] == "file"}
+    return tuple(_disk(source, node, disk, files) for node, disk in found.items())
+
+
+def _writable(source: QemuEnd) -> list[Mapping[str, Any]]:
+    """The entries of ``query-block`` with a medium that is not read-only."""
+    return [
+        device
+        for device in source.execute("query-block")
+        if device.get("inserted") and not device["inserted"].get("ro", False)
+    ]
+
+
+def _name(device: Mapping[str, Any]) -> str:
+    """What an operator knows the disk by; a node's name where ``-blockdev`` made it."""
+    named = device.get("device") or device.get("qdev") or device["inserted"].get("node-name")
+    return str(named or "?")
+
+
+def _disk(source: QemuEnd, node: str, device: Mapping[str, Any], files: set[str]) -> Disk:
+    """:param files: what the nodes of driver ``file`` have open, by QEMU's names."""
+    name, file = _name(device), str(device["inserted"]["file"])
+    if device["inserted"]["drv"] not in FORMATS or file not in files:
+        # QEMU writes what no plain name can say as json:{…}
+        raise _cannot(name, f"it is not on an image file, but on {file}")
+    if not os.path.isabs(file) and "/" in file:
+        raise _cannot(
+            name,
+            f"the QEMU was given its image as {file}, which means another file in the folder "
+            "where the overlay would be",
+        )
+    image, seen, folder = _seen(source, name, file)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise HostError(f"no overlay can be made beside {image}: its folder may not be written")
+    return Disk(name, node, image, seen, folder)
+
+
+def _seen(source: QemuEnd, name: str, file: str) -> tuple[Path, Path, Path]:
+    """The image by its absolute path, by one that this process can use, and so its folder.
+
+    The QEMU's links lead inside its own root, which may be a container's.
+    """
+    pid = source.party.pid
+    if pid is None:
+        raise _cannot(name, f"the QEMU's files cannot be seen from here, {file} among them")
+    try:
+        image = Path(os.readlink(f"{PROC}/{pid}/cwd"), file)
+        root = f"{PROC}/{pid}/root"
+        seen = Path(resolve_inside(root, str(image)))
+        folder = Path(resolve_inside(root, str(image.parent)))
+        regular = S_ISREG(seen.stat().st_mode)
+    except OSError as error:
+        raise _cannot(name, f"its image {file} cannot be seen: {error.strerror}") from error
+    if not regular:
+        raise _cannot(name, f"its image {image} is no regular file")
+    return image, seen, folder
+
+
+def _cannot(name: str, why: str) -> UsageError:
+    return UsageError(
+        f"disk {name!r} cannot be given an overlay: {why}; save without --disk-snapshot and "
+        "--resume, and copy the disk by its own means while the guest stands still"
+    )

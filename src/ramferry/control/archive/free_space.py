@@ -1,0 +1,67 @@
+"""Whether a save file may find too little room: a guess, since nobody knows how memory compresses.
+
+Linux counts a process's memory in /proc/PID/status, in KiB: VmRSS, VmSwap, and HugetlbPages, which
+are in neither (proc_pid_status(5)).
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from ramferry.control.qemu.end import QemuEnd
+from ramferry.errors import MethodUnavailable
+from ramferry.units import memory
+
+_COUNTED: Final = ("VmRSS:", "VmSwap:", "HugetlbPages:")
+
+
+def room_note(source: QemuEnd, file: Path) -> str:
+    """A sentence where the file system has less room than the guest's memory; empty otherwise."""
+    try:
+        system = os.statvfs(file.parent)
+    except OSError:
+        return ""  # who opens the file says what is wrong with its folder
+    free = system.f_bavail * system.f_frsize
+    used = memory_in_use(source)
+    if used is None or free >= used:
+        return ""
+    share = f"{free / used:.0%}" if free >= used / 100 else "less than 1%"
+    return (
+        f"the file system of {file} has {memory(free)} left, and the guest uses up to "
+        f"{memory(used)}: where that does not compress to {share} of it, the save will "
+        "fail, and leave no file and the guest as it is"
+    )
+
+
+def nearly_full(file: Path) -> bool:
+    """Whether the file system of ``file`` has less than a tenth of its room left."""
+    try:
+        system = os.statvfs(file.parent)
+    except OSError:
+        return False  # who writes the file says what is wrong
+    return system.f_bavail < system.f_blocks / 10
+
+
+def memory_in_use(source: QemuEnd) -> int | None:
+    """At most so many bytes of the guest's RAM have content; None where nobody tells."""
+    with suppress(MethodUnavailable):
+        summary = source.execute("query-memory-size-summary")
+        total = int(summary["base-memory"]) + int(summary.get("plugged-memory", 0))
+        resident = None if _is_shared(source) else _resident(source.party.pid)
+        return total if resident is None else min(total, resident)
+    return None
+
+
+def _is_shared(source: QemuEnd) -> bool:
+    """Whether another process may have filled memory that this one never touched."""
+    return any(device.get("share", True) for device in source.execute("query-memdev"))
+
+
+def _resident(pid: int | None) -> int | None:
+    with suppress(OSError, ValueError):
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return sum(int(line.split()[1]) << 10 for line in lines if line.startswith(_COUNTED))
+    return None

@@ -1,0 +1,154 @@
+"""The end of a restore: from the first byte with which the QEMU may start its guest.
+
+::
+
+    the QEMU is    what is done with a wish to stop         what is said
+    inmigrate      QMP ``stop``: a guest that comes stands  that it was not started, or stands
+                   still there; then the stream is ended    there, or that the QEMU ended
+    silent         it is asked again, until a second wish   once, that it is waited for
+    anything else  nothing: the guest is there              that it was too late
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ramferry.control.archive.callbacks import ArchiveHooks
+from ramferry.control.qemu.end import HANDOVER_SECONDS, QemuEnd
+from ramferry.control.qemu.status import ARRIVING, GONE
+from ramferry.errors import (
+    Cancelled,
+    MethodUnavailable,
+    PeerTimeout,
+    PeerUnreachable,
+    RamferryError,
+)
+from ramferry.flows.sending.reminder import Reminder
+from ramferry.patience import Patience
+
+SILENCE_SECONDS: Final = 60.0
+"""How long a QEMU that has all of the guest may answer neither on main nor at its monitor, which
+it may not while it loads."""
+AFTERWARDS_SECONDS: Final = 3.0
+"""How long it may take to end, or to have its guest, once the stream has ended."""
+NOT_STARTED: Final = "cancelled: the guest was not started; the file is as it was"
+_WAITED_FOR: Final = (
+    "the QEMU has all of the guest, and has not said for {seconds:.0f} s whether it takes it"
+)
+
+
+class HandOver:
+    """One guest's arrival at a QEMU, watched by one thread."""
+
+    def __init__(self, destination: QemuEnd, hooks: ArchiveHooks) -> None:
+        self._destination = destination
+        self._hooks = hooks
+        self._begun = False
+        """The QEMU may start the guest."""
+        self._heeded = False
+        """The wish to stop was found to come too late."""
+        self._held = False
+        """The QEMU was told not to let the guest run when it comes."""
+        self._reminder = Reminder(hooks.note, _WAITED_FOR)
+        self._patience = Patience(SILENCE_SECONDS, longest_step=5.0)
+        self._asked_in_vain = False
+
+    def look(self) -> None:
+        """Called before the stream's last part, and then while it is sent and the answer awaited.
+
+        :raise Cancelled: ``hooks.stop`` is set, and the guest cannot start by itself.
+        :raise PeerTimeout: the QEMU is silent.
+        """
+        if self._hooks.stop.is_set() and not self._heeded:
+            if not self._begun:
+                raise Cancelled(NOT_STARTED)
+            self._end_if_possible()
+        self._begun = True
+        self._reminder.look()
+        if self._patience.over:
+            self._insist()
+
+    def _end_if_possible(self) -> None:
+        """Somebody wants to stop, and the QEMU may start the guest at any moment."""
+        state = self._destination.look()
+        if state == ARRIVING and self._hold():
+            state = self._destination.look()
+            if state is not None:
+                raise Cancelled("cancelled")
+        if state is None:
+            if self._hooks.insist.is_set():
+                raise Cancelled("cancelled before the QEMU answered")
+            if not self._asked_in_vain:
+                self._asked_in_vain = True
+                self._hooks.note(
+                    "the QEMU has all of the guest and may start it, so it is asked before "
+                    "anything is cancelled, and does not answer yet; a second signal waits no "
+                    "longer"
+                )
+            return
+        self._heeded = True
+
+    def _hold(self) -> bool:
+        """Have a guest that comes stand still; whether the QEMU has heard."""
+        try:
+            self._destination.execute("stop")
+        except MethodUnavailable as error:
+            self._hooks.note(str(error))
+            self._heeded = True
+            return False
+        except RamferryError:
+            return False
+        self._held = True
+        return True
+
+    def _insist(self) -> None:
+        """Long without an answer: a QEMU whose monitor answers is at work, and waited for."""
+        if self._destination.look() is None:
+            raise PeerTimeout("the QEMU has all of the guest, and does not answer")
+        self._patience.restart()
+
+    def told(self, error: RamferryError) -> RamferryError:
+        """The error of a restore whose stream has ended, with what was seen of the guest."""
+        if not self._begun:
+            return error
+        state = self._destination.settle_in(AFTERWARDS_SECONDS)
+        return error.reworded(f"{error}: {self._seen(state)}")
+
+    def _seen(self, state: str | None) -> str:
+        if state == GONE:
+            return "the QEMU ended, and the guest with it (see its log); the file is as it was"
+        if state is None:
+            held = "was told to have it stand still" if self._held else "may run it yet"
+            return (
+                f"the QEMU does not answer and {held}: see there, with `info status`, before you "
+                "restore the file anywhere else"
+            )
+        if state == ARRIVING:
+            held = ", and stands still if it comes there" if self._held else ""
+            return f"the guest was not started{held}; the file is as it was"
+        if state == "running":
+            return "the guest runs in the QEMU"
+        return (
+            f"the guest had come, and stands still in the QEMU, which is {state}: `cont` lets it "
+            "run, `quit` ends it"
+        )
+
+    def settled(self) -> str:
+        """Wait until the QEMU's guest is its own; its run state.
+
+        :raise PeerUnreachable: the QEMU ended.
+        :raise PeerTimeout: it does not say that the guest is there.
+        """
+        state = self._destination.settle_in(HANDOVER_SECONDS)
+        if state == GONE:
+            raise PeerUnreachable(
+                "the QEMU took the guest, and then ended: see its log; the file is as it was"
+            )
+        if state in (None, ARRIVING):
+            raise PeerTimeout(
+                f"the QEMU took the guest, but is {state or 'silent'} after "
+                f"{HANDOVER_SECONDS:g} s: see its log"
+            )
+        if self._hooks.stop.is_set():
+            self._hooks.note("too late to cancel: the guest is there")
+        return str(state)

@@ -1,0 +1,123 @@
+"""The guest of a save: stopped where it has to be, and as it was where the save fails."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+
+from ramferry.control.archive.guardian import Guardian
+from ramferry.control.qemu.end import ASIDE_SECONDS, SETTLE_POLL, QemuEnd
+from ramferry.control.qemu.status import FINISHING, GONE, IDLE, Phase, phase_of, whereabouts
+from ramferry.errors import PeerUnreachable, RamferryError
+from ramferry.patience import Patience
+
+CANCEL_SECONDS = 15.0
+"""How long a QEMU may take to end a migration whose far end has gone."""
+GOING_SECONDS = 1.0
+"""How long a QEMU's listener may take to be gone, once its monitor's connection is."""
+
+
+class SavedGuest:
+    """One guest, from the save's beginning to its end."""
+
+    def __init__(self, source: QemuEnd, guardian: Guardian | None) -> None:
+        """:param guardian: which lets it go on where the save is killed; None where nothing has it
+        stand still before its end.
+        """
+        self._source = source
+        self._guardian = guardian
+        self.since: float | None = None
+        """When it was stopped, by ``time.monotonic``; None where it was not."""
+        self.cancelled = False
+        """Whether the QEMU was told to cancel, by us."""
+
+    @property
+    def before(self) -> str:
+        """Its run state when the save began."""
+        return self._source.facts.run_state
+
+    def find(self) -> str | None:
+        """Its run state, over a new connection where the old one was lost.
+
+        :return: None where the QEMU does not answer, ``GONE`` where it has ended.
+        """
+        state, patience = self._source.look(), Patience(GOING_SECONDS, longest_step=ASIDE_SECONDS)
+        while state is None and not self._source.connected and not patience.over:
+            time.sleep(SETTLE_POLL)
+            state = self._source.look()
+        return state
+
+    def stop(self) -> bool:
+        """Stop it; False where it stands still already.
+
+        :raise RamferryError: QEMU refuses, or does not answer.
+        """
+        if self.since is not None or self._source.run_state() != "running":
+            return False
+        assert self._guardian is not None
+        self._guardian.tell_stopped()
+        self.since = time.monotonic()
+        self._source.execute("stop")
+        return True
+
+    def cancel(self) -> None:
+        """End its migration, once.
+
+        :raise RamferryError: QEMU refuses, or does not answer.
+        """
+        if not self.cancelled:
+            self.cancelled = True
+            self._source.execute("migrate_cancel")
+
+    def settle(self) -> None:
+        """See the QEMU to its migration's end; one that waits to be let go on is cancelled.
+
+        While it waits it does not look at its connections. Its status is final a moment before its
+        run state is, and `cont` is refused in between.
+
+        :raise RamferryError: it does not answer.
+        """
+        self._source.settle(lambda state: self._ended() and state != FINISHING, CANCEL_SECONDS)
+
+    def _ended(self) -> bool:
+        status = str(self._source.execute("query-migrate").get("status", "none"))
+        if phase_of(status) is Phase.PAUSED:
+            self.cancelled = True
+            self._source.execute("migrate_cancel")
+        return status in IDLE
+
+    def undo(self) -> None:
+        """The save failed: have the guest as it was.
+
+        :raise RamferryError: QEMU refuses, or does not answer.
+        """
+        self.settle()
+        left = self.before == "running" and self._source.run_state() == "postmigrate"
+        if self.since is not None or left:
+            self._source.execute("cont")  # there is no other place where it could run
+            self.since = None
+
+    def place(self) -> str:
+        """``undo``, and a clause that says where the guest is, as far as that was seen."""
+        state = self.find()
+        if state not in (None, GONE):
+            with suppress(RamferryError):  # the state tells what became of it
+                self.undo()
+            state = self.find()
+        if state == GONE:
+            return "the guest ended with its QEMU"
+        if state is not None:
+            return whereabouts(self.before, state, GONE)
+        stopped = " (it was stopped for the save)" if self.since is not None else ""
+        return f"the QEMU does not answer: see with `info status` whether its guest runs{stopped}"
+
+    def lost(self) -> PeerUnreachable | None:
+        """The error of a save whose QEMU cannot be reached any more; None where it can."""
+        if self._source.connected:
+            return None
+        state = self.find()
+        if state == GONE:
+            return PeerUnreachable("the QEMU ended while its guest was saved")
+        if state is None:
+            return PeerUnreachable("the QEMU closed its monitor while its guest was saved")
+        return None

@@ -1,0 +1,1 @@
+"""Where a QEMU runs: its network namespace, its user, and folders that both may use."""

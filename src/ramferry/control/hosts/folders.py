@@ -1,0 +1,197 @@
+"""A folder for sockets and scratch files that a QEMU's user may use, and nobody else.
+
+A QEMU often runs as another user than whoever moves its guest (libvirt's as libvirt-qemu). It makes
+its sockets, and connects to ours, where its user may enter: in a folder of mode 0700 that is handed
+to that user, and that root passes into anyway. Our own sockets in it are made first; once the
+folder is another user's, no name in it is followed by us, since that user may replace it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Self
+
+from ramferry.control.migrate.route import Party, Route, Sockets
+from ramferry.errors import HostError, PeerUnreachable
+from ramferry.hardware.inside import resolve_inside
+from ramferry.transport.tempfolder import SHORT_PLACES, TempFolder, places_for_sockets, sweep
+
+
+class Folder:
+    """One such folder; a context manager that removes it with all that is in it."""
+
+    def __init__(self, party: Party, parents: tuple[Path, ...] = ()) -> None:
+        """Make it where its sockets' paths are short enough and the QEMU sees the same files.
+
+        :param party: the QEMU that is to use it; one that is not of this host gets nothing.
+        :param parents: where it may be made, best first; by default TMPDIR, and where that is too
+            long for a socket or the QEMU does not see it, places with short names.
+        :raise HostError: it can be made in none of them.
+        """
+        self._party = party
+        self._given = False
+        self._owner = None if party.pid is None else file_owner(party.pid)
+        self._folder = self._make(parents or places_for_sockets())
+        self.path = self._folder.path
+
+    def require(self, *, writes: bool) -> None:
+        """Ask beforehand whether the QEMU can be given the folder.
+
+        :param writes: whether it makes files or sockets there, rather than connect to ours.
+        :raise HostError: it runs as another user, and this one may not hand folders to others.
+        """
+        if self._is_ours or os.geteuid() == 0 or (self._passes and not writes):
+            return
+        raise HostError(
+            f"the QEMU at {self._party.uri} runs as another user ({self._owner}), and this one"
+            " cannot share a socket or a file with it: run this command as that user or as root"
+        )
+
+    def hand_over(self) -> None:
+        """Make the folder the QEMU's user's, who may connect to the sockets that are there.
+
+        :raise HostError: as ``require``, of a QEMU that connects.
+        """
+        self.require(writes=False)
+        if self._given or self._is_ours or self._passes:
+            return
+        assert self._owner is not None
+        descriptor = self._folder.descriptor
+        with os.scandir(descriptor) as entries:
+            for entry in entries:
+                # nobody else can have made it: so far the folder is ours
+                if stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode):
+                    os.chmod(entry.name, 0o666, dir_fd=descriptor)
+        os.fchown(descriptor, self._owner, -1)
+        self._given = True
+
+    @property
+    def _passes(self) -> bool:
+        """Whether the QEMU may enter whoever owns the folder."""
+        return self._owner == 0
+
+    @property
+    def _is_ours(self) -> bool:
+        return self._owner in (None, os.geteuid())
+
+    def _make(self, parents: tuple[Path, ...]) -> TempFolder:
+        for place in dict.fromkeys((*parents, *SHORT_PLACES)):
+            sweep(place)
+        problems = []
+        for parent in parents:
+            try:
+                return self._make_in(parent)
+            except OSError as error:
+                problems.append(f"{parent}: {error.strerror}")
+        raise HostError(
+            f"cannot make a folder in {'; in '.join(problems)}; the QEMU at {self._party.uri} needs"
+            " one that its user may enter"
+        )
+
+    def _make_in(self, parent: Path) -> TempFolder:
+        """:raise OSError: that is no place for it."""
+        if not self._may_reach(parent):
+            raise PermissionError(0, f"the QEMU's user ({self._owner}) may not enter that")
+        made = TempFolder(parent)
+        if not self._sees(made.path):
+            made.close()
+            raise FileNotFoundError(0, "the QEMU sees another file system there")
+        return made
+
+    def _may_reach(self, parent: Path) -> bool:
+        """Whether the QEMU's user may pass through the folders above, where it is another user."""
+        if self._is_ours or self._passes:
+            return True
+        return all(_lets_in(folder, self._owner) for folder in (parent, *parent.absolute().parents))
+
+    def _sees(self, path: Path) -> bool:
+        """Whether the QEMU finds the same folder there; it can have a root of its own."""
+        pid = self._party.pid
+        if pid is None:
+            return True
+        try:
+            there, here = os.stat(resolve_inside(f"/proc/{pid}/root", str(path))), os.stat(path)
+        except PermissionError:
+            return True  # not ours to look at
+        except OSError:
+            return False
+        return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._folder.close()
+
+
+class Folders:
+    """The two folders of a migration; a context manager that removes them.
+
+    The source QEMU connects to sockets of ours in its folder, the destination makes its own in the
+    other: no user can enter both.
+    """
+
+    def __init__(self, source: Party, destination: Party) -> None:
+        """Make them.
+
+        :raise HostError: they cannot be made.
+        """
+        with ExitStack() as stack:
+            self._source = stack.enter_context(Folder(source))
+            self._destination = stack.enter_context(Folder(destination))
+            self._stack = stack.pop_all()
+        self.sockets = Sockets(str(self._source.path), str(self._destination.path))
+        self._admits = False
+
+    def require(self, route: Route) -> None:
+        """See beforehand that both QEMUs can be given the sockets that a route needs.
+
+        :raise HostError: one of them cannot.
+        """
+        self._admits = _holds(self._source, *(step.listen for step in route.relays))
+        if self._admits:
+            self._source.require(writes=False)
+        if _holds(self._destination, route.incoming or ""):
+            self._destination.require(writes=True)
+            self._destination.hand_over()
+
+    def admit_source(self) -> None:
+        """Let the source connect to the relays, which listen by now."""
+        if self._admits:
+            self._source.hand_over()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+
+def _lets_in(folder: Path, user: int | None) -> bool:
+    """Whether a folder's mode lets a user pass; of groups nothing is known here."""
+    try:
+        facts = folder.stat()
+    except OSError:
+        return True  # who makes a folder there says what is wrong
+    return bool(facts.st_mode & (stat.S_IXUSR if facts.st_uid == user else stat.S_IXOTH))
+
+
+def _holds(folder: Folder, *uris: str) -> bool:
+    return any(uri.startswith(f"unix:{folder.path}/") for uri in uris)
+
+
+def file_owner(pid: int) -> int:
+    """The user as whom a process uses files (its fsuid, proc_pid_status(5)).
+
+    :raise PeerUnreachable: there is no such process.
+    """
+    try:
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("Uid:"):
+                return int(line.split()[4])
+    except OSError as error:
+        raise PeerUnreachable(f"the QEMU, process {pid}, has ended") from error
+    raise PeerUnreachable(f"the QEMU, process {pid}, does not tell its user")

@@ -1,0 +1,62 @@
+"""What a QEMU cannot do by itself, so that a relay has to, and what neither can. Pure."""
+
+from __future__ import annotations
+
+from ramferry.control.qemu.probe import QemuFacts
+from ramferry.errors import MethodUnavailable
+
+
+def lacks_method(side: str, facts: QemuFacts, method: str) -> str:
+    """Whether a QEMU was built without a method, as a clause; empty where it has it."""
+    if method in facts.methods:
+        return ""
+    has = ", ".join(sorted(facts.methods))
+    return f"the {side}, {facts.name}, was built without {method} (it has {has})"
+
+
+def why_source_relay(
+    facts: QemuFacts, method: str, level: int | None, max_bandwidth: int, uuid: str
+) -> str:
+    """Why the source cannot do by itself what is wished; empty where it can.
+
+    :param uuid: what the destination expects in place of the source's; empty: the same.
+    """
+    if lacks := lacks_method("source", facts, method):
+        return lacks
+    if method in ("zlib", "zstd") and level not in (None, 1) and not facts.heeds_levels:
+        return f"the source, {facts.name}, takes a {method} level and ignores it"
+    if max_bandwidth and method != "none" and not facts.counts_wire_bytes:
+        return f"the source, {facts.name}, caps memory before compression, not wire bytes"
+    if uuid:
+        return (
+            f"the source's -uuid is {facts.uuid} and the destination's is {uuid}, and only a relay"
+            " can send what the destination expects"
+        )
+    return ""
+
+
+def uuid_to_send(source: QemuFacts, destination: QemuFacts) -> str:
+    """The destination's UUID where both are known and it is another than the source's.
+
+    A destination compares it with that in the first packet of each multifd channel. Given another,
+    7.2 hangs in inmigrate, and 10.0 ends.
+    """
+    here, there = source.uuid, destination.uuid
+    return "" if here is None or there is None or here == there else str(there)
+
+
+def need_multifd(source: QemuFacts, destination: QemuFacts) -> None:
+    """:raise MethodUnavailable: one of them has none."""
+    for side, facts in (("source", source), ("destination", destination)):
+        if not facts.methods:
+            raise MethodUnavailable(f"the {side}, {facts.name}, has no multifd")
+
+
+def refuse_hidden(source: QemuFacts, destination: QemuFacts) -> None:
+    """:raise MethodUnavailable: one of them uses TLS, and a relay is to stand between them."""
+    for side, facts in (("source", source), ("destination", destination)):
+        if facts.parameters.get("tls-creds"):
+            raise MethodUnavailable(
+                f"the {side} has tls-creds set, and a relay cannot read what TLS hides: clear"
+                " tls-creds, or use a method both QEMUs have with --relay none"
+            )

@@ -1,0 +1,241 @@
+"""A relay as a child process: its own CPU account, and its crash is not the orchestrator's.
+
+``ramferry relay … --once --events`` writes one JSON object a line to standard output:
+``listening`` (with the port it got), ``progress`` about four times a second, and ``finished``.
+Sentences for people go to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections import deque
+from dataclasses import fields
+from typing import IO, Any
+
+from ramferry.control.hosts.namespaces import launcher
+from ramferry.control.migrate.cause import Complaint, Rank
+from ramferry.control.migrate.route import PAGE_SIZE, RelayStep
+from ramferry.errors import (
+    HostError,
+    MethodUnavailable,
+    PeerTimeout,
+    PeerUnreachable,
+    RemoteProtocolError,
+    UsageError,
+)
+from ramferry.metrics import ChannelCounters, RelayCounters, RelayResult
+from ramferry.patience import Patience
+from ramferry.qatzip.accelerator import AUTO
+
+LISTEN_SECONDS = 20.0
+"""A relay listens 0.2 s after its start here (2-core EPYC guest); this is for a host that swaps."""
+
+LOOK_SECONDS = 0.25
+
+END_SECONDS = 5.0
+"""How long a relay may take to end after SIGTERM before it is killed."""
+
+BY_EXIT_CODE = {
+    kind.exit_code: kind
+    for kind in (UsageError, PeerUnreachable, MethodUnavailable, HostError, PeerTimeout)
+}
+"""What a relay can end with before it listens."""
+
+FOUND = frozenset(
+    kind.exit_code for kind in (RemoteProtocolError, HostError, PeerTimeout, UsageError)
+)
+"""What a relay ends with where it found the cause itself."""
+
+KEPT_LINES = 20
+"""Lines of its standard error that are kept, to quote the last sentence."""
+
+
+def command_line(step: RelayStep, connect: str, channels: int) -> list[str]:
+    """What starts the relay of ``step``, which connects to the migration URI ``connect``."""
+    line = [
+        *launcher(step.namespace),
+        sys.executable,
+        "-m",
+        "ramferry",
+        "relay",
+        step.listen,
+        connect,
+    ]
+    line += ["--method", step.method, "--channels", str(channels), "--once", "--events"]
+    if step.level is not None:
+        line += ["--level", str(step.level)]
+    if step.max_bandwidth:
+        line += ["--max-bandwidth", str(step.max_bandwidth)]
+    if step.accelerator != AUTO:
+        line += ["--accelerator", step.accelerator]
+    if step.page_size != PAGE_SIZE:
+        line += ["--page-size", str(step.page_size)]
+    if step.uuid:
+        line += ["--uuid", step.uuid]
+    return line
+
+
+class RelayChild:
+    """One running relay; its output is read by two threads, so that it never waits for us."""
+
+    def __init__(self, step: RelayStep, connect: str, channels: int) -> None:
+        """Start it.
+
+        :raise HostError: the process cannot be started.
+        """
+        self.side = step.side
+        self.uri = ""
+        """Where it listens, once ``wait_listening`` returned."""
+        self.counters: RelayCounters | None = None
+        """The latest snapshot."""
+        self.result: RelayResult | None = None
+        self._told = threading.Event()
+        self._sentences: deque[str] = deque(maxlen=KEPT_LINES)
+        self._process = _start(command_line(step, connect, channels), self.side)
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        self._readers = [
+            threading.Thread(target=self._read_events, args=(self._process.stdout,), daemon=True),
+            threading.Thread(
+                target=self._read_sentences, args=(self._process.stderr,), daemon=True
+            ),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def wait_listening(self, timeout: float = LISTEN_SECONDS) -> str:
+        """Wait until it listens; the URI to connect to.
+
+        :raise RamferryError: it ended instead, with the class of its exit code and its sentence.
+        :raise PeerTimeout: neither happened in time.
+        """
+        patience = Patience(timeout)
+        while not self._told.wait(min(patience.left, LOOK_SECONDS)):
+            if patience.over:
+                raise PeerTimeout(f"the {self.side} relay did not listen within {timeout:g} s")
+        if not self.uri:
+            self._join()
+            kind = BY_EXIT_CODE.get(self._process.wait(), HostError)
+            raise kind(f"the {self.side} relay: {self._sentence()}")
+        return self.uri
+
+    def complaint(self) -> Complaint | None:
+        """How it ended too early; None while it runs or where it completed."""
+        if self._process.poll() is None:
+            return None
+        self._join()
+        if self.result is None:
+            rank = Rank.RELAY_DIED
+        elif self.result.completed:
+            return None
+        else:
+            rank = Rank.RELAY_FOUND if self.result.exit_code in FOUND else Rank.RELAY_SAW
+        return Complaint(rank, f"the {self.side} relay ended: {self._sentence()}")
+
+    def wait_finished(self, timeout: float) -> RelayResult | None:
+        """Wait for a relay whose migration is over to end by itself; its result, if it told one."""
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return self.result
+        self._join()
+        return self.result
+
+    def end(self) -> None:
+        """SIGTERM, or SIGKILL where that is not heeded; a relay that has ended is left alone."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(END_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._join()
+
+    def _sentence(self) -> str:
+        if self.result is not None and self.result.error:
+            return self.result.error
+        code = self._process.returncode
+        if code < 0:  # what it noted before has nothing to do with that
+            return f"killed by signal {-code}"
+        if self._sentences:
+            return self._sentences[-1].split(": ", 1)[-1].rstrip(".")
+        return f"exit code {code}"
+
+    def _join(self) -> None:
+        """The process has ended: so have its pipes, once what they hold is read."""
+        for reader in self._readers:
+            reader.join(END_SECONDS)
+
+    def _read_events(self, stream: IO[str]) -> None:
+        with stream:
+            for line in stream:
+                if not line.endswith("\n"):
+                    continue  # a killed relay can leave half a line
+                try:
+                    self._take(json.loads(line))
+                except (ValueError, KeyError, TypeError, AttributeError):
+                    # of something else in that process, or of another version of it; whoever does
+                    # not read on stops neither the relay nor what it tells next
+                    self._sentences.append(line.strip())
+        self._told.set()
+
+    def _take(self, event: dict[str, Any]) -> None:
+        kind = event.pop("event")
+        if kind == "listening":
+            self.uri = event["uri"]
+            self._told.set()
+        elif kind == "progress":
+            self.counters = counters_of(event)
+        elif kind == "finished":
+            self.result = result_of(event)
+            self.counters = self.result.counters
+
+    def _read_sentences(self, stream: IO[str]) -> None:
+        with stream:
+            for line in stream:
+                if line.strip():
+                    self._sentences.append(line.strip())
+
+
+def _start(command: list[str], side: str) -> subprocess.Popen[str]:
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # Ctrl-C is for the orchestrator, which ends the migration before its relays. No session
+            # of its own: Linux shares CPUs by session before it shares them by thread (autogroup),
+            # and on two cores QEMU 7.2's migration thread, which spins on busy channels, then took
+            # 0.6 of a core from two relays: 4.4 s instead of 3.2 s for 1 GiB with qatzip.
+            process_group=0,
+        )
+    except OSError as error:
+        raise HostError(f"cannot start the {side} relay: {error.strerror}") from error
+
+
+def counters_of(record: dict[str, Any]) -> RelayCounters:
+    """RelayCounters from the dict that ``asdict`` made of them."""
+    channels = tuple(ChannelCounters(**channel) for channel in record.get("channels", ()))
+    return RelayCounters(**_known(RelayCounters, record) | {"channels": channels})
+
+
+def result_of(record: dict[str, Any]) -> RelayResult:
+    """RelayResult from the dict that ``asdict`` made of it."""
+    counters = counters_of(record["counters"])
+    return RelayResult(**_known(RelayResult, record) | {"counters": counters})
+
+
+def _known(record: type[RelayCounters | RelayResult], values: dict[str, Any]) -> dict[str, Any]:
+    names = {field.name for field in fields(record)}
+    return {name: value for name, value in values.items() if name in names}

@@ -1,0 +1,139 @@
+"""From what QEMU and the relays reported to samples and to the row of the result table. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ramferry.codec import find_method
+from ramferry.control.migrate.route import Route, Wish
+from ramferry.control.qemu.probe import QemuFacts
+from ramferry.control.qemu.settings import LEVEL_PARAMETER
+from ramferry.forecast.eta import Sample
+from ramferry.metrics import MigrationResult, RelayCounters, RelayResult
+
+NO_RATE = 1 << 62
+"""11.1 reports 2^63 - 1 ms as expected downtime while it has no rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """CPU of both sides over the total time, in % of one core; None where a side is remote."""
+
+    send_percent: float | None
+    recv_percent: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Compressor:
+    """What put the method on the wire: a relay's backend, or the source QEMU itself."""
+
+    backend: str
+    level: int | None
+
+
+def compressor_of(
+    sender: RelayResult | None, facts: QemuFacts, settings: Mapping[str, object], method: str
+) -> Compressor:
+    """
+    :param sender: the source relay's result; None where the source QEMU compressed.
+    :param settings: the migration parameters that the source QEMU ran with.
+    """
+    if sender is not None:
+        return Compressor(sender.backend, _level(method, sender.level))
+    if method == "none":
+        return Compressor(facts.name, None)
+    level = settings.get(LEVEL_PARAMETER.get(method, ""))
+    return Compressor(f"{facts.name} {method}", level if isinstance(level, int) else None)
+
+
+def _level(method: str, asked: int | None) -> int | None:
+    """The level that ran: the default where none was asked for; None where there are none."""
+    found = find_method(method)
+    return None if found.levels is None else found.level(asked)
+
+
+def wire_bytes_of(
+    info: Mapping[str, Any],
+    facts: QemuFacts,
+    method: str,
+    source_relay: RelayCounters | None,
+    destination_relay: RelayCounters | None,
+) -> int | None:
+    """Bytes on the wire between the two hosts, by the best witness; None where there is none.
+
+    A relay counts what it sends or receives. QEMU 7.2 counts pages before compression, which for
+    ``none`` is what the wire carries, but for packet headers (0.3 % of a full packet); for the
+    other methods its figure says nothing.
+    """
+    if source_relay is not None:
+        return source_relay.bytes_out
+    if destination_relay is not None:
+        return destination_relay.bytes_in
+    if method != "none" and not facts.counts_wire_bytes:
+        return None
+    return int(info.get("ram", {}).get("transferred", 0))
+
+
+def sample_of(info: Mapping[str, Any], seconds: float, wire_bytes: int | None) -> Sample:
+    """One ``query-migrate`` of the source, with the wire bytes someone counted."""
+    ram = info.get("ram", {})
+    page = int(ram.get("page-size", 4096))
+    normal = int(ram.get("normal", 0))
+    downtime = info.get("expected-downtime")
+    return Sample(
+        seconds=seconds,
+        status=str(info.get("status", "none")),
+        iteration=int(ram.get("dirty-sync-count", 0)),
+        total_bytes=int(ram.get("total", 0)),
+        remaining_bytes=int(ram.get("remaining", 0)),
+        carried_bytes=(normal + int(ram.get("duplicate", 0))) * page,
+        normal_bytes=normal * page,
+        dirty_rate=float(ram.get("dirty-pages-rate", 0)) * page,
+        expected_downtime_ms=int(downtime) if downtime is not None and downtime < NO_RATE else None,
+        wire_bytes=wire_bytes,
+    )
+
+
+def result_of(
+    info: Mapping[str, Any],
+    route: Route,
+    wish: Wish,
+    wire_bytes: int | None,
+    compressor: Compressor,
+    cpu: Cpu,
+    relays: tuple[RelayResult, ...] = (),
+) -> MigrationResult:
+    """The row of one completed migration.
+
+    :param info: the source's last ``query-migrate``.
+    :param wire_bytes: None, where nobody counted them, becomes 0 in the record, and with it the
+        throughput and the ratio: no migration sends nothing.
+    :param relays: what those on this host said at their end, the source's first.
+    """
+    ram = info["ram"]
+    page = int(ram.get("page-size", 4096))
+    total_ms = max(1, int(info["total-time"]))
+    guest_bytes = int(ram["normal"]) * page
+    sent = wire_bytes or 0
+    return MigrationResult(
+        name=wish.method,
+        method=wish.method,
+        level=compressor.level,
+        channels=wish.channels,
+        route=route.name,
+        total_ms=total_ms,
+        downtime_ms=int(info.get("downtime", 0)),
+        mbps=sent * 8 / 1000 / total_ms,
+        pages_per_second=(int(ram["normal"]) + int(ram["duplicate"])) * 1000 / total_ms,
+        send_cpu_percent=cpu.send_percent,
+        recv_cpu_percent=cpu.recv_percent,
+        wire_bytes=sent,
+        guest_bytes=guest_bytes,
+        ratio=guest_bytes / sent if sent else 0.0,
+        backend=compressor.backend,
+        iterations=int(ram.get("dirty-sync-count", 0)),
+        setup_ms=int(info.get("setup-time", 0)),
+        relays=relays,
+    )

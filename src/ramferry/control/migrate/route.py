@@ -1,0 +1,300 @@
+"""From what two QEMUs can do to the route between them: pure, so that every case is a table row.
+
+``--relay auto`` takes what a QEMU has built in and adds a relay only where one is needed:
+
+- a source relay where the source lacks the method, where it would ignore the level (before 9.0),
+  where wire bytes are to be capped and its ``max-bandwidth`` caps bytes before compression (before
+  10.0; for ``none`` the two are the same), and where only it can send the destination its UUID;
+- a destination relay where the destination lacks the method. It runs on this host, or is one that
+  runs on the far host already and is named by ``--via``.
+
+Between a QEMU and its relay the method is ``none``, so that the QEMU spends no time compressing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ramferry.control.hosts.namespaces import HERE, Namespaces
+from ramferry.control.migrate.lacks import (
+    lacks_method,
+    need_multifd,
+    refuse_hidden,
+    uuid_to_send,
+    why_source_relay,
+)
+from ramferry.control.qemu.probe import QemuFacts
+from ramferry.control.qemu.uri import connectable, is_here_only, port_is_open, qmp_host
+from ramferry.errors import MethodUnavailable, UsageError
+from ramferry.qatzip.accelerator import AUTO, REQUIRE
+from ramferry.transport.address import TcpAddress
+
+PAGE_SIZE = 4096
+"""Of nearly every guest, in bytes."""
+
+
+class RelayMode(StrEnum):
+    """``--relay``: where relays stand."""
+
+    AUTO = "auto"
+    BOTH = "both"
+    SOURCE = "source"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the operator asked for."""
+
+    method: str
+    level: int | None = None
+    """None: the method's default."""
+    channels: int = 8
+    max_bandwidth: int = 0
+    """Wire bytes a second; 0 is unlimited."""
+    downtime_limit_ms: int = 300
+    relay: RelayMode = RelayMode.AUTO
+    page_size: int = PAGE_SIZE
+    """The guest's target page size in bytes, for the relays."""
+    accelerator: str = AUTO
+    """One of ``ramferry.qatzip.ACCELERATORS``, for the relays on this host."""
+    via: str | None = None
+    """Migration URI of a relay that runs on the far host."""
+    incoming: str | None = None
+    """Migration URI where the destination QEMU is to listen."""
+    namespaces: Namespaces = HERE
+    """Where relays run, and the address that the far side listens at on this host."""
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """One QEMU: what it can do, and where it is."""
+
+    uri: str
+    """Its QMP address."""
+    facts: QemuFacts
+    pid: int | None = None
+    """None: not on this host."""
+
+    @property
+    def local(self) -> bool:
+        """True where it runs on this host, so that ``unix:`` reaches it."""
+        return self.pid is not None
+
+
+@dataclass(frozen=True, slots=True)
+class RelayStep:
+    """One relay to start on this host."""
+
+    side: str
+    """ "source" or "destination": whose relay it is."""
+    listen: str
+    method: str
+    level: int | None = None
+    max_bandwidth: int = 0
+    page_size: int = PAGE_SIZE
+    accelerator: str = AUTO
+    namespace: str = ""
+    """Network namespace to run in; empty: ours."""
+    uuid: str = ""
+    """What the destination expects in place of the source's UUID; empty: the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The stations between the two QEMUs; each connects to where the one before it listens."""
+
+    name: str
+    """For the result: "relay pair", "source relay", "destination relay", "QEMU built-in"."""
+    address: str
+    """Where the first station finds the destination (or the far relay). Port 0: QEMU chooses."""
+    incoming: str | None
+    """For ``migrate-incoming``; None: the destination listens already."""
+    relays: tuple[RelayStep, ...]
+    """In the order they start, the destination's first; the source connects to the last."""
+    source_method: str
+    """The source's multifd-compression."""
+    destination_method: str
+    source_bandwidth: int = 0
+    """The source's max-bandwidth in bytes/s; 0 is unlimited."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """Directories for sockets: the two QEMUs may run as two users, and each may enter its own."""
+
+    source: str
+    destination: str
+
+
+def plan(source: Party, destination: Party, wish: Wish, sockets: Sockets) -> Route:
+    """Choose the route.
+
+    :param sockets: directories for the ``unix:`` sockets of relays and local QEMUs.
+    :raise MethodUnavailable: no route carries the method under these conditions.
+    :raise UsageError: an address is missing, or options contradict each other.
+    """
+    need_multifd(source.facts, destination.facts)
+    far = _wants_destination_relay(destination, wish)
+    uuid = uuid_to_send(source.facts, destination.facts)
+    near = _wants_source_relay(source, wish, "" if far else uuid)
+    _need_accelerated(wish, relayed=near or far)
+    if near or far or wish.via:
+        refuse_hidden(source.facts, destination.facts)
+    incoming = _incoming(destination, wish, sockets, relayed=near or far)
+    address = wish.via or _address(destination, wish, incoming)
+    if not source.local:
+        _refuse_out_of_reach(source, address, far=far)
+    return Route(
+        name=_NAMES[near, far or wish.via is not None],
+        address=address,
+        incoming=incoming,
+        relays=_relays(wish, sockets, uuid, near=near, far=far),
+        source_method="none" if near else wish.method,
+        destination_method="none" if far or wish.via else wish.method,
+        source_bandwidth=0 if near else wish.max_bandwidth,
+    )
+
+
+_NAMES = {
+    (True, True): "relay pair",
+    (True, False): "source relay",
+    (False, True): "destination relay",
+    (False, False): "QEMU built-in",
+}
+
+
+def _relays(
+    wish: Wish, sockets: Sockets, uuid: str, *, near: bool, far: bool
+) -> tuple[RelayStep, ...]:
+    steps = []
+    if far:
+        # Towards another relay tcp, as on a real link; towards the source QEMU unix.
+        tcp = f"tcp:{wish.namespaces.address}:0"
+        listen = tcp if near else f"unix:{sockets.source}/destination-relay"
+        steps.append(
+            RelayStep(
+                "destination",
+                listen,
+                "none",
+                page_size=wish.page_size,
+                accelerator=wish.accelerator,
+                namespace=wish.namespaces.destination,
+                uuid=uuid,
+            )
+        )
+    if near:
+        listen = f"unix:{sockets.source}/source-relay"
+        steps.append(
+            RelayStep(
+                "source",
+                listen,
+                wish.method,
+                wish.level,
+                wish.max_bandwidth,
+                wish.page_size,
+                wish.accelerator,
+                wish.namespaces.source,
+                uuid=uuid if not far else "",
+            )
+        )
+    return tuple(steps)
+
+
+def _wants_destination_relay(destination: Party, wish: Wish) -> bool:
+    """Whether to start one here; with ``--via`` it is there already."""
+    lacks = lacks_method("destination", destination.facts, wish.method)
+    if wish.via:
+        return False
+    if wish.relay is RelayMode.BOTH or (wish.relay is RelayMode.AUTO and lacks):
+        if destination.local:
+            return True
+        raise MethodUnavailable(
+            (lacks or "--relay both needs a relay beside the destination")
+            + f", and {destination.uri} is not on this host: start `ramferry relay tcp:0.0.0.0:PORT"
+            " CONNECT --method none` there and name it with --via HOST:PORT"
+        )
+    if lacks:
+        raise MethodUnavailable(
+            f"{lacks}: leave out --relay {wish.relay}, or choose another method"
+        )
+    return False
+
+
+def _wants_source_relay(source: Party, wish: Wish, uuid: str) -> bool:
+    """:param uuid: what it has to send in place of the source's, if anything."""
+    why = why_source_relay(source.facts, wish.method, wish.level, wish.max_bandwidth, uuid)
+    if wish.relay is RelayMode.NONE:
+        if why:
+            raise MethodUnavailable(f"{why}: leave out --relay none")
+        return False
+    near = wish.relay in (RelayMode.BOTH, RelayMode.SOURCE) or bool(why)
+    if near and not source.local:
+        raise UsageError(
+            f"{why or 'a relay was asked for'}, and a source relay runs beside its QEMU, but"
+            f" {source.uri} is not on this host: run this command there"
+        )
+    return near
+
+
+def _need_accelerated(wish: Wish, *, relayed: bool) -> None:
+    """A device can be required of relays on this host only, and for its method only."""
+    if wish.accelerator != REQUIRE:
+        return
+    if wish.method != "qatzip":
+        raise UsageError(f"--accelerator require is for method qatzip, not {wish.method}")
+    if not relayed:
+        raise UsageError(
+            "--accelerator require is for relays on this host, and none is needed: QEMU itself"
+            " uses the device or not, without a word; add --relay both"
+        )
+
+
+def _incoming(destination: Party, wish: Wish, sockets: Sockets, *, relayed: bool) -> str | None:
+    """What ``migrate-incoming`` is to be told; None where the destination listens already."""
+    if destination.facts.listening:
+        return None
+    if wish.incoming:
+        if wish.via and port_is_open(wish.incoming):
+            raise UsageError("with --via, --incoming needs the port that the far relay connects to")
+        return wish.incoming
+    if wish.via:
+        raise UsageError(
+            "with --via, say where the destination QEMU is to listen for that relay:"
+            " --incoming tcp:HOST:PORT or --incoming unix:PATH"
+        )
+    if destination.local:
+        return (
+            f"unix:{sockets.destination}/destination"
+            if relayed
+            else f"tcp:{wish.namespaces.address}:0"
+        )
+    host = qmp_host(destination.uri)
+    if host is None:
+        raise UsageError(
+            f"{destination.uri} leads to another host, whose address it does not tell:"
+            " name it with --incoming tcp:HOST:PORT"
+        )
+    return str(TcpAddress(host, 0))
+
+
+def _address(destination: Party, wish: Wish, incoming: str | None) -> str:
+    """Where the destination QEMU is found, seen from this host."""
+    uri = wish.incoming or incoming or destination.facts.listening
+    assert uri is not None  # one of the three is what made `incoming`
+    return connectable(uri, qmp_host(destination.uri) or "127.0.0.1")
+
+
+def _refuse_out_of_reach(source: Party, address: str, *, far: bool) -> None:
+    """A source on another host (so without a relay of ours) cannot reach sockets of this one."""
+    if far:
+        raise UsageError(
+            f"the source at {source.uri} is not on this host and cannot reach a relay here:"
+            " run this command on its host, and name a relay beside the destination with --via"
+        )
+    if is_here_only(address):
+        raise UsageError(
+            f"the source at {source.uri} is not on this host and cannot reach {address}:"
+            " name an address of the destination with --incoming tcp:HOST:PORT"
+        )

@@ -1,0 +1,295 @@
+"""The loop that sees a migration to its end, and the words for how it ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ramferry.control.migrate.callbacks import Hooks
+from ramferry.control.migrate.cause import Complaint, Rank, failure_sentence, rank_of_words
+from ramferry.control.migrate.ending import Ending
+from ramferry.control.migrate.relays import Relays
+from ramferry.control.migrate.result import sample_of, wire_bytes_of
+from ramferry.control.qemu.end import QemuEnd
+from ramferry.control.qemu.status import ENDED, GONE, STANDING, Phase, phase_of, whereabouts
+from ramferry.errors import (
+    Cancelled,
+    MigrationFailed,
+    PeerTimeout,
+    PeerUnreachable,
+    RamferryError,
+)
+from ramferry.patience import Patience
+
+POLL_SECONDS = 0.2
+
+GRACE_SECONDS = 3.0
+"""How long the source may take to notice by itself that a relay or the destination is gone
+(within 0.25 s where a relay resets its connection) before it is told to cancel."""
+
+UNDO_SECONDS = 30.0
+"""How long a migration that is to end may take to do so."""
+
+MOMENT_SECONDS = 1.0
+"""How long that may take still after a second signal: a source in ``device`` goes on with its guest
+0.1 s after ``migrate_cancel``, and what is said is to be so."""
+
+LOST_SECONDS = 30.0
+"""How long the source's monitor may stay unreachable before the migration is left to itself."""
+
+LAST_WORDS_SECONDS = 1.0
+"""How long a relay may take to say why a migration failed; one that nobody reached says nothing."""
+
+TIMES_SECONDS = 2.0
+"""How long a source that has completed may take to tell its total time and downtime."""
+
+SWITCH_SECONDS = 2.0
+"""After so long in a switchover, of 0.1 s as a rule, both ends are looked at again and again."""
+
+LONGEST_LOOK = 5.0
+"""Seconds that one turn of the loop may take where a QEMU does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """What made the orchestrator end a migration."""
+
+    kind: type[RamferryError]
+    sentence: str
+    grace: Patience
+    """How long the source may take to see it by itself before it is told."""
+
+
+class Watch:
+    """Follows one migration that the source was told to begin."""
+
+    def __init__(
+        self,
+        source: QemuEnd,
+        destination: QemuEnd,
+        relays: Relays,
+        method: str,
+        hooks: Hooks,
+        far_relay: str | None = None,
+    ) -> None:
+        """All of them are the caller's and outlive this object.
+
+        :param far_relay: migration URI of a relay that is none of ``relays``.
+        """
+        self._source = source
+        self._destination = destination
+        self._relays = relays
+        self._method = method
+        self._hooks = hooks
+        self._far_relay = far_relay
+        self._ending = Ending(source, destination, hooks.on_note)
+        self._began = time.monotonic()
+        self._why: Why | None = None
+        self._told = False
+        """The source was told to cancel."""
+        self._undo: Patience | None = None
+        """Until the end that is wished for; None before there is a reason to end."""
+        self._moment: Patience | None = None
+        """Since a second signal; None before."""
+        self._standing: Patience | None = None
+        """Since the source's guest stands still for the switchover; None before."""
+        self._switched = False
+        """It has stood still, be it that it runs again."""
+
+    def until_completed(self, timeout: float | None) -> Mapping[str, Any]:
+        """Wait for the source's "completed"; its last ``query-migrate``.
+
+        :param timeout: seconds, in which this process ran, until the migration is cancelled.
+        :raise MigrationFailed: it failed; the guest's place is in the sentence.
+        :raise Cancelled: ``hooks.stop``, the timeout or someone at the source ended it.
+        :raise PeerUnreachable: the source vanished.
+        :raise PeerTimeout: the source does not answer, or the switchover is not decided: the
+            sentence says what was seen of both.
+        """
+        limit = None if timeout is None else Patience(timeout, longest_step=LONGEST_LOOK)
+        try:
+            return self._follow(limit)
+        except RamferryError:
+            raise
+        except BaseException:
+            # Whatever went wrong here, no migration goes on with nobody watching it.
+            self._abandon()
+            raise
+
+    def _follow(self, limit: Patience | None) -> Mapping[str, Any]:
+        while True:
+            info = self._ask()
+            status = str(info.get("status", "none"))
+            phase = phase_of(status)
+            if phase is Phase.COMPLETED:
+                self._ending.release()
+                if self._why is not None:
+                    self._hooks.on_note(f"too late to end the migration ({self._why.sentence})")
+                return self._with_times(info)
+            if phase is Phase.FAILED:
+                raise self._ended(info)
+            if phase is Phase.PAUSED and self._why is None:
+                self._tell("migrate-continue", {"state": "pre-switchover"})
+            self._hooks.on_sample(sample_of(info, self._elapsed(), self._wire_bytes(info)))
+            self._end_if_needed(limit, status)
+            self._look_closer(self._source.events(POLL_SECONDS), phase)
+
+    def _look_closer(self, events: list[str], phase: Phase) -> None:
+        """Notice the switchover; where it lasts, see whether the destination has the guest."""
+        stands = "STOP" in events or phase is Phase.SWITCHING
+        self._switched = self._switched or stands
+        if "RESUME" in events:
+            self._standing = None
+        elif stands and self._standing is None:
+            self._standing = Patience(SWITCH_SECONDS, longest_step=LONGEST_LOOK)
+        if self._standing is None or not self._standing.over:
+            return
+        far = self._ending.look()
+        if self._source.look() not in STANDING:
+            self._standing = None
+            return
+        self._ending.say(
+            f"the switchover takes long: the guest stands still at the source, and the destination "
+            f"{f'is {far}' if far else 'does not answer'}"
+        )
+
+    def _with_times(self, info: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Ask again where "completed" came first: QEMU adds up its times a moment later."""
+        patience = Patience(TIMES_SECONDS)
+        while not info.get("total-time") and not patience.over:
+            self._source.wait_for_event(POLL_SECONDS)
+            info = self._ask()
+        return info
+
+    def _tell(self, command: str, arguments: Mapping[str, object] | None = None) -> None:
+        """A command that QEMU refuses where its status changed meanwhile, or no longer hears: the
+        next look shows."""
+        try:
+            self._source.execute(command, arguments)
+        except RamferryError as error:
+            self._ending.say(str(error))
+
+    def _abandon(self) -> None:
+        """Cancel where that is safe, and wait until the source is through."""
+        patience = Patience(UNDO_SECONDS, longest_step=LONGEST_LOOK)
+        told = False
+        while self._ask().get("status") not in ENDED and not patience.over:
+            told = told or self._ending.attempt("the command failed")
+            self._source.wait_for_event(POLL_SECONDS)
+        if self._ask().get("status") == "completed":
+            self._ending.release()
+        else:
+            self._ending.settle(switched=self._switched)
+
+    def _ask(self) -> Mapping[str, Any]:
+        """``query-migrate`` of the source, which is looked for where its monitor was lost."""
+        patience = Patience(LOST_SECONDS, longest_step=LONGEST_LOOK)
+        while True:
+            try:
+                info: Mapping[str, Any] = self._source.execute("query-migrate")
+            except (PeerUnreachable, PeerTimeout) as error:
+                state = self._source.look()
+                lost = isinstance(error, PeerTimeout) or state == GONE
+                if lost or patience.over or self._hooks.insist.is_set():
+                    raise self._without_source(error, state) from error
+                self._ending.say(f"{error}: looking for it")
+                self._hooks.insist.wait(POLL_SECONDS)
+            else:
+                return info
+
+    def _without_source(self, error: RamferryError, state: str | None) -> RamferryError:
+        if self._standing is not None:
+            self._relays.let_be()
+        near = GONE if state == GONE else None
+        return type(error)(f"{error}; {whereabouts(self._before, near, self._ending.look())}")
+
+    @property
+    def _before(self) -> str:
+        return self._source.facts.run_state
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._began
+
+    def _wire_bytes(self, info: Mapping[str, Any]) -> int | None:
+        relays = self._relays
+        near, far = relays.counters("source"), relays.counters("destination")
+        return wire_bytes_of(info, self._source.facts, self._method, near, far)
+
+    def _end_if_needed(self, limit: Patience | None, status: str) -> None:
+        """Find a reason to end the migration; act on it once its grace has passed."""
+        self._why = self._why or self._reason(limit)
+        if self._why is None or not self._why.grace.over:
+            return
+        self._undo = self._undo or Patience(UNDO_SECONDS, longest_step=LONGEST_LOOK)
+        if not self._told:
+            self._told = self._ending.attempt(self._why.sentence)
+        if self._undo.over or self._insists():
+            raise self._left(status)
+
+    def _insists(self) -> bool:
+        """Whether a second signal came, and what was told a moment ago has had its moment."""
+        if self._hooks.insist.is_set():
+            self._moment = self._moment or Patience(MOMENT_SECONDS)
+        return self._moment is not None and self._moment.over
+
+    def _left(self, status: str) -> PeerTimeout:
+        """The migration does not end, and nothing more can be done about it from here."""
+        assert self._why is not None
+        assert self._undo is not None
+        near, far = self._source.look(), self._ending.look()
+        parts = [
+            self._why.sentence,
+            f"the source is still {status} {self._undo.spent:.1f} s later"
+            + (", after migrate_cancel" if self._told else ""),
+            whereabouts(self._before, near, far),
+        ]
+        if self._ending.barred:
+            parts.append("once the source is postmigrate, `cont` the guest at the destination")
+        if near is None or near in STANDING:
+            parts += self._relays.let_be()
+        return PeerTimeout("; ".join(parts))
+
+    def _reason(self, limit: Patience | None) -> Why | None:
+        at_once, soon = Patience(0.0), Patience(GRACE_SECONDS)
+        if self._hooks.stop.is_set():
+            return Why(Cancelled, "cancelled", at_once)
+        if limit is not None and limit.over:
+            return Why(Cancelled, f"cancelled, not finished within {limit.seconds:g} s", at_once)
+        if complaints := self._relays.complaints():
+            return Why(MigrationFailed, complaints[0].clause, soon)
+        if not self._destination.connected:
+            # a monitor that can be had again is no QEMU that ended
+            far = self._ending.look()
+            if far == GONE:
+                return Why(MigrationFailed, "the destination QEMU ended", soon)
+            self._ending.say("the connection to the destination's monitor was lost")
+        return None
+
+    def _ended(self, info: Mapping[str, Any]) -> RamferryError:
+        """The error of a migration whose source keeps the guest."""
+        place = self._ending.settle(switched=self._switched)
+        if self._ending.moved:
+            return PeerTimeout(failure_sentence(self._complaints(info), place))
+        if self._why is not None and self._why.kind is Cancelled:
+            return Cancelled(f"{self._why.sentence}; {place}")
+        if info.get("status") == "cancelled" and self._why is None:
+            return Cancelled(f"someone cancelled the migration at the source; {place}")
+        return MigrationFailed(failure_sentence(self._complaints(info), place))
+
+    def _complaints(self, info: Mapping[str, Any]) -> list[Complaint]:
+        """What each station says went wrong."""
+        self._relays.wait_finished(LAST_WORDS_SECONDS)
+        complaints = self._relays.complaints()
+        if self._far_relay and any(one.rank is Rank.RELAY_SAW for one in complaints):
+            lost = f"the relay at {self._far_relay} closed the connection, see what it says there"
+            complaints.append(Complaint(Rank.FAR_RELAY_LOST, lost))
+        if words := str(info.get("error-desc", "")).rstrip("."):
+            complaints.append(Complaint(Rank.SOURCE_SAYS, f"the source says: {words}"))
+        if words := self._destination.error():
+            rank = rank_of_words(words)
+            complaints.append(Complaint(rank, f"the destination says: {words}"))
+        if not self._destination.connected and self._destination.look() == GONE:
+            complaints.append(Complaint(Rank.DESTINATION_ENDED, "the destination QEMU ended"))
+        return complaints

@@ -1,0 +1,273 @@
+"""``ramferry plan time``'s course: draw a sample, try each method on it, ask for the dirty rate."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from ramferry.codec.base import PACKET_BYTES
+from ramferry.control.link.near import probe_link
+from ramferry.control.plan.guest_memory import file_memory, qemu_memory
+from ramferry.control.qemu.end import QemuEnd, open_end
+from ramferry.control.qemu.ready import lost_writes
+from ramferry.control.qemu.status import IDLE
+from ramferry.errors import Cancelled, MethodUnavailable, PeerTimeout, UsageError
+from ramferry.forecast.calibration import host_costs
+from ramferry.forecast.choice import choose
+from ramferry.forecast.estimate import Conditions, estimate
+from ramferry.forecast.other_load import NOTABLE_OTHERS, Others
+from ramferry.forecast.sampling import SAMPLE, Read, Sample, draw
+from ramferry.forecast.trial import try_method
+from ramferry.metrics.forecast import MethodTime, TimePlan, Trial
+from ramferry.patience import Patience
+from ramferry.qatzip.accelerator import AUTO
+from ramferry.transport.address import TcpAddress
+
+QMP: Final = "qmp:"
+
+SAMPLED_PAGES: Final = 4096
+"""Pages for each GiB that ``calc-dirty-rate`` looks at: eight times QEMU's default, for small
+guests. A guest of 64 MiB that wrote 50 MB/s came out as 49 to 54 MB/s."""
+
+DIRTY_SPARE: Final = 10.0
+"""Seconds that the measurement may take beyond what was asked for."""
+
+LITTLE: Final = 16
+"""Packets of 512 KiB below which speeds and ratios are rough."""
+
+Attempt = tuple[str, int | None]
+"""A method and a level; None is its default."""
+
+PLAIN: Final[Attempt] = ("none", None)
+
+
+@dataclass(frozen=True, slots=True)
+class TimeQuestion:
+    """What is to be forecast."""
+
+    guest: str
+    """A QMP address, or a file with a guest's RAM."""
+    conditions: Conditions
+    methods: tuple[Attempt, ...]
+    probe: TcpAddress | None = None
+    """Where a probe of the link waits; None: the conditions' rate holds."""
+    dirty_from: str = "given"
+    measure_dirty: int = 0
+    """Seconds; 0: the conditions' dirty rate holds."""
+    size: int = SAMPLE
+    seed: int = 1
+    scratch: Path | None = None
+    page_size: int = 4096
+    accelerator: str = AUTO
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was found out about a guest and this host, before anything follows from it."""
+
+    sample: Sample
+    conditions: Conditions
+    trials: Mapping[Attempt, Trial]
+    """In the order of the question, ``none`` first; ``none`` alone where all pages are zero."""
+    notes: tuple[str, ...]
+    """About sample and host."""
+    of_guest: tuple[str, ...]
+    """About the guest, for whoever is going to move it."""
+
+
+def plan_time(
+    question: TimeQuestion, begun: Callable[[str], None], stop: threading.Event
+) -> TimePlan:
+    """Forecast a migration; the guest runs on all the while.
+
+    :param begun: told what begins, in a few words.
+    :param stop: set from outside, it ends the work.
+    :raise RamferryError: one of its classes, in one sentence.
+    """
+    question, probed = _probed(question, begun, stop)
+    found = look(question, begun, stop)
+    conditions = found.conditions
+    methods = [estimate(one, found.sample.summary, conditions) for one in found.trials.values()]
+    choice, reason = choose(methods, conditions.dirty_rate)
+    return TimePlan(
+        sample=found.sample.summary,
+        link_rate=conditions.link_rate,
+        link_from="probed" if probed else "--link",
+        cores=conditions.cores,
+        one_host=conditions.one_host,
+        channels=conditions.channels,
+        dirty_rate=conditions.dirty_rate,
+        dirty_from=question.dirty_from,
+        downtime_limit_ms=conditions.downtime_limit_ms,
+        methods=tuple(methods),
+        choice=choice,
+        reason=reason,
+        notes=(*probed, *found.of_guest, *found.notes, *stands_on(conditions, methods)),
+    )
+
+
+def _probed(
+    question: TimeQuestion, begun: Callable[[str], None], stop: threading.Event
+) -> tuple[TimeQuestion, tuple[str, ...]]:
+    """The question with the link's rate, and a sentence about a probe that told it."""
+    if question.probe is None:
+        return question, ()
+    begun(f"probing the link to {question.probe}")
+    figures = probe_link(question.probe, question.conditions.channels, stop)
+    conditions = replace(question.conditions, link_rate=figures.rate)
+    return replace(question, conditions=conditions), (str(figures),)
+
+
+def look(question: TimeQuestion, begun: Callable[[str], None], stop: threading.Event) -> Findings:
+    """Draw a sample, try the methods on it, and measure this host. As ``plan_time``."""
+
+    def heed(what: str) -> None:
+        if stop.is_set():
+            raise Cancelled("interrupted; the guest was not touched")
+        if what:
+            begun(what)
+
+    with _memory(question) as (end, total, read):
+        sample = _drawn(question, total, read, heed)
+        conditions, of_guest = question.conditions, tuple(_of_guest(end))
+        if end is not None:
+            conditions = replace(conditions, waits_busy=end.facts.version < (10, 0, 0))
+            if question.measure_dirty:
+                heed(f"measuring the dirty rate for {question.measure_dirty} s")
+                rate = measure_dirty(end, question.measure_dirty, lambda: heed(""))
+                conditions = replace(conditions, dirty_rate=rate)
+    trials, meter = {}, Others()
+    for method, level in _worthwhile(question.methods, sample):
+        heed(f"trying {method}" if level is None else f"trying {method} {level}")
+        accelerator = question.accelerator
+        trials[method, level] = try_method(
+            sample, method, level, accelerator=accelerator, cores=_cores(conditions)
+        )
+    conditions = replace(conditions, costs=host_costs())
+    notes = (*_of_sample(sample), *_busy(meter.cores()))
+    return Findings(sample, conditions, trials, notes, of_guest)
+
+
+def _cores(conditions: Conditions) -> int:
+    """How many of this host's a migration keeps busy."""
+    return max(1, min(conditions.cores, len(os.sched_getaffinity(0))))
+
+
+def _drawn(question: TimeQuestion, total: int, read: Read, heed: Callable[[str], None]) -> Sample:
+    def piece(at: int, size: int) -> bytes:
+        heed("")
+        return read(at, size)
+
+    heed("drawing a sample")
+    return draw(
+        question.guest,
+        total,
+        piece,
+        size=question.size,
+        page_size=question.page_size,
+        seed=question.seed,
+    )
+
+
+@contextmanager
+def _memory(question: TimeQuestion) -> Iterator[tuple[QemuEnd | None, int, Read]]:
+    if not question.guest.startswith(QMP):
+        if question.measure_dirty:
+            raise UsageError("a file cannot tell a dirty rate: give --dirty-rate instead")
+        with file_memory(Path(question.guest)) as (total, read):
+            yield None, total, read
+        return
+    with open_end("source", question.guest) as end:
+        _check(end)
+        with qemu_memory(end, question.scratch) as (total, read):
+            yield end, total, read
+
+
+def _check(end: QemuEnd) -> None:
+    """:raise UsageError: this QEMU has no guest that could leave."""
+    if end.facts.run_state in ("inmigrate", "postmigrate"):
+        what = "waits for a guest" if end.facts.run_state == "inmigrate" else "has sent its guest"
+        raise UsageError(
+            f"the QEMU at {end.party.uri} {what} (it is {end.facts.run_state}): ask the source"
+        )
+    if end.facts.migration not in IDLE:
+        raise UsageError(f"the QEMU at {end.party.uri} is migrating already")
+
+
+def _worthwhile(wanted: Sequence[Attempt], sample: Sample) -> list[Attempt]:
+    """``none`` first, since all others are compared with it; alone where all pages are zero."""
+    rest = [one for one in wanted if one != PLAIN]
+    return [PLAIN, *rest] if len(sample.content) else [PLAIN]
+
+
+def _of_sample(sample: Sample) -> Iterator[str]:
+    packets = sample.content.nbytes / PACKET_BYTES
+    if not packets:
+        yield "the sample holds nothing but zeros: there is nothing to compress"
+    elif packets < LITTLE:
+        yield (
+            f"only {sample.content.nbytes >> 10} KiB of content in the sample: ratios and speeds"
+            " are rough"
+        )
+
+
+def _of_guest(end: QemuEnd | None) -> Iterator[str]:
+    if end is None:
+        return
+    if end.facts.run_state != "running":
+        yield f"the guest is {end.facts.run_state}: while it runs it dirties memory"
+    if note := lost_writes(end):
+        yield note
+
+
+def _busy(cores: float) -> Iterator[str]:
+    if cores >= NOTABLE_OTHERS:
+        yield (
+            f"others keep {cores:.1f} cores of this host busy at this moment: the times are for"
+            " cores that the migration has to itself, so leave those out of --cores"
+        )
+
+
+def stands_on(conditions: Conditions, methods: Sequence[MethodTime]) -> Iterator[str]:
+    """A sentence about what the times stand on where the cores decide."""
+    if any(one.limited_by != "link" for one in methods):
+        yield (
+            "where the link does not limit, times count on what QEMUs and relays spend besides"
+            " compressing; that was measured on another host, an AMD EPYC with Linux 6.18, and"
+            f" counts {conditions.costs.factor:.2f} times here, by what sockets take on this host"
+        )
+
+
+def measure_dirty(end: QemuEnd, seconds: int, heed: Callable[[], None]) -> float:
+    """Ask QEMU how much memory its guest dirties, in bytes a second.
+
+    By samples of pages whose content changed, QEMU's default mode: its dirty-bitmap mode ended
+    QEMU 7.2.22 under TCG. A page that is written many times counts once in ``seconds``, as it does
+    in a pass of that length.
+
+    :raise MethodUnavailable: it cannot measure it, or does not tell.
+    :raise PeerTimeout: it does not come to an end.
+    """
+    arguments = {"calc-time": seconds, "sample-pages": SAMPLED_PAGES}
+    end.execute("calc-dirty-rate", arguments)
+    patience = Patience(seconds + DIRTY_SPARE)
+    while not patience.over:
+        heed()
+        answer: dict[str, Any] = end.execute("query-dirty-rate")
+        if answer["status"] == "measured":
+            rate = answer.get("dirty-rate", -1)
+            if rate < 0:
+                raise MethodUnavailable(
+                    f"the QEMU at {end.party.uri} measured no dirty rate: give --dirty-rate"
+                )
+            return float(rate) * (1 << 20)
+        end.wait_for_event(0.1)
+    raise PeerTimeout(
+        f"the QEMU at {end.party.uri} did not finish calc-dirty-rate within"
+        f" {seconds + DIRTY_SPARE:g} s: give --dirty-rate"
+    )

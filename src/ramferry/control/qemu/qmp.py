@@ -1,0 +1,271 @@
+"""QMP for callers that do not speak asyncio: connect, execute, events, close.
+
+The protocol is the work of the ``qemu.qmp`` library; here it runs in an event loop in a thread of
+its own, so that events are read while nobody asks, and every failure becomes one sentence of the
+tree in ``ramferry.errors``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import threading
+from collections.abc import Coroutine, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Self
+
+from qemu.qmp import ConnectError, ExecInterruptedError, ExecuteError, QMPClient, QMPError
+from qemu.qmp.protocol import Runstate, StateError
+
+from ramferry.control.qemu.qmp_socket import not_greeted, open_socket, peer_pid
+from ramferry.errors import MethodUnavailable, PeerTimeout, PeerUnreachable, UsageError
+from ramferry.patience import Patience
+
+CONNECT_SECONDS = 5.0
+"""How long a QMP server may take to accept, greet and negotiate."""
+
+EXECUTE_SECONDS = 30.0
+"""How long one command may take; QEMU answers those of a migration within milliseconds."""
+
+STEP_SECONDS = 0.25
+"""Between two looks at how long an answer has been awaited."""
+
+CLOSE_SECONDS = 2.0
+"""How long an unresponsive QEMU may delay ``close``."""
+
+EVENT_NAMES = frozenset(
+    {"MIGRATION", "MIGRATION_PASS", "STOP", "RESUME", "RESET", "SHUTDOWN", "GUEST_PANICKED"}
+)
+"""The events that are kept for ``Qmp.events``; the rest is dropped, so that no guest fills memory
+with, for example, RTC_CHANGE."""
+
+# The library logs each failure that it also raises; without this the log's last resort would print
+# them next to our own sentence.
+logging.getLogger("qemu.qmp").addHandler(logging.NullHandler())
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that QEMU announced by itself."""
+
+    name: str
+    data: Mapping[str, Any]
+    seconds: float
+    """QEMU's host clock, since 1970."""
+
+
+def parse_uri(uri: str) -> str | tuple[str, int]:
+    """Read ``qmp:PATH`` or ``qmp:HOST:PORT``: a socket's path, or host and port.
+
+    A path is what holds a slash or no colon. IPv6 addresses may stand in brackets.
+
+    :raise UsageError: it is neither.
+    """
+    scheme, _, rest = uri.partition(":")
+    if scheme != "qmp" or not rest:
+        raise UsageError(f"{uri!r} is no QMP address: write qmp:PATH or qmp:HOST:PORT")
+    if "/" in rest or ":" not in rest:
+        return rest
+    host, _, port = rest.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        raise UsageError(f"{uri!r} is no QMP address: the port must be 1 to 65535")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+class Qmp:
+    """One QMP connection; its methods may be called from any thread.
+
+    Made by ``Qmp.connect``; also a context manager that closes itself.
+    """
+
+    def __init__(self, uri: str) -> None:
+        """For ``connect`` only: an object that is not connected."""
+        self.uri = uri
+        self.peer_pid: int | None = None
+        """The process at the far end of a ``unix:`` socket; None over TCP, or where the kernel
+        cannot name it (another PID namespace)."""
+        self._client = QMPClient()
+        self._client.events.names = set(EVENT_NAMES)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name=f"qmp {uri}", daemon=True)
+
+    @classmethod
+    def connect(cls, uri: str, timeout: float = CONNECT_SECONDS) -> Self:
+        """Connect to the QMP server at ``uri`` ("qmp:PATH" or "qmp:HOST:PORT") within ``timeout``
+        seconds.
+
+        :raise UsageError: ``uri`` is malformed.
+        :raise PeerUnreachable: nobody listens, the peer stays silent, or it is not a QEMU.
+        """
+        connection = open_socket(uri, parse_uri(uri), timeout)
+        qmp = cls(uri)
+        qmp.peer_pid = peer_pid(connection)
+        qmp._thread.start()
+        try:
+            qmp._greet(connection, timeout)
+        except Exception:
+            qmp.close()
+            connection.close()
+            raise
+        except BaseException:
+            qmp._stop()
+            connection.close()
+            raise
+        return qmp
+
+    @property
+    def version(self) -> tuple[int, int, int]:
+        """QEMU's version, as its greeting said: (7, 2, 22)."""
+        greeting = self._client.greeting
+        if greeting is None:
+            raise UsageError(f"the QMP connection {self.uri} is closed")
+        qemu: Any = greeting.QMP.version["qemu"]
+        return int(qemu["major"]), int(qemu["minor"]), int(qemu["micro"])
+
+    @property
+    def connected(self) -> bool:
+        """False once the peer ended the connection, also before a command found that out."""
+        return self._client.runstate is Runstate.RUNNING
+
+    def execute(
+        self,
+        command: str,
+        arguments: Mapping[str, object] | None = None,
+        *,
+        timeout: float = EXECUTE_SECONDS,
+    ) -> Any:
+        """Run one command and return what QEMU returned: JSON as Python values.
+
+        :param timeout: seconds until an unanswered command is given up; QEMU may still run it.
+        :raise MethodUnavailable: QEMU refused, for the reason in the sentence.
+        :raise PeerTimeout: no answer came in time.
+        :raise PeerUnreachable: the connection ended; the QEMU has most likely ended too.
+        """
+        try:
+            return self._call(self._client.execute(command, arguments), timeout)
+        except TimeoutError:
+            raise PeerTimeout(
+                f"the QEMU at {self.uri} did not answer {command} within {timeout:g} s"
+            ) from None
+        except ExecuteError as error:
+            reason = str(error).rstrip(".")
+            raise MethodUnavailable(
+                f"the QEMU at {self.uri} refuses {command}: {reason}"
+            ) from error
+        except (ExecInterruptedError, StateError) as error:
+            raise PeerUnreachable(
+                f"the QMP connection {self.uri} ended at {command}: the QEMU may have exited"
+            ) from error
+        except QMPError as error:
+            raise PeerUnreachable(
+                f"what answers at {self.uri} is not a QEMU: {command} got no valid reply"
+            ) from error
+
+    def events(self, timeout: float = 0.0) -> list[Event]:
+        """Take the events of ``EVENT_NAMES`` that arrived since the last call, oldest first.
+
+        Waits up to ``timeout`` seconds for the first one. An empty list means that none came, also
+        where the connection has ended.
+        """
+        messages = self._call(self._take_events(timeout), None)
+        return [_event(message) for message in messages]
+
+    def close(self) -> None:
+        """End the connection; QEMU runs on. A second call does nothing."""
+        if self._loop.is_closed():
+            return
+        try:
+            with suppress(QMPError, EOFError, OSError):
+                # Whatever ended the connection was told to whoever executed a command.
+                self._call(self._client.disconnect(), CLOSE_SECONDS)
+        finally:
+            self._stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _greet(self, connection: socket.socket, timeout: float) -> None:
+        try:
+            self._call(self._client.connect(connection), timeout)
+            self.version  # noqa: B018  a greeting without a version is not QEMU's
+        except TimeoutError:
+            raise not_greeted(self.uri, timeout) from None
+        except (ConnectError, KeyError, TypeError, ValueError) as error:
+            cause = error.exc if isinstance(error, ConnectError) else error
+            hung_up = isinstance(cause, (EOFError, OSError))
+            what = "it closes the connection" if hung_up else "its greeting is not QMP's"
+            raise PeerUnreachable(f"what answers at {self.uri} is not a QEMU: {what}") from error
+
+    def _call(self, work: Coroutine[Any, Any, Any], timeout: float | None) -> Any:
+        """Run ``work`` in the loop's thread; on timeout or interruption it is cancelled.
+
+        :param timeout: seconds; None where ``work`` ends by itself.
+        :raise TimeoutError: it did not end in time.
+        """
+        if self._loop.is_closed():
+            work.close()
+            raise UsageError(f"the QMP connection {self.uri} is closed")
+        bounded = work if timeout is None else _bounded(work, timeout)
+        future: Future[Any] = asyncio.run_coroutine_threadsafe(bounded, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    async def _take_events(self, timeout: float) -> list[Mapping[str, Any]]:
+        first: list[Mapping[str, Any]] = []
+        if self._client.events.empty() and timeout > 0:
+            with suppress(TimeoutError):
+                first.append(await asyncio.wait_for(self._client.events.get(), timeout))
+        return first + list(self._client.events.clear())
+
+    def _stop(self) -> None:
+        """End the loop and its thread, and whatever still runs in it."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    def _run(self) -> None:
+        """The thread: serves the loop until ``close`` stops it, then ends what is left in it."""
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.run_until_complete(_end_tasks())
+            self._loop.close()
+
+
+async def _bounded(work: Coroutine[Any, Any, Any], timeout: float) -> Any:
+    """Await ``work`` for ``timeout`` seconds at most, in short steps: one timer would go off at
+    once in a process that stood still, before an answer that came meanwhile was read.
+    """
+    task, patience = asyncio.ensure_future(work), Patience(timeout)
+    try:
+        while not patience.over:
+            done, _ = await asyncio.wait({task}, timeout=min(patience.left, STEP_SECONDS))
+            if done:
+                return task.result()
+        raise TimeoutError
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+
+
+async def _end_tasks() -> None:
+    """Cancel what else runs in this loop: a command nobody waits for, a stuck disconnect."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+
+
+def _event(message: Mapping[str, Any]) -> Event:
+    stamp = message.get("timestamp", {})
+    seconds = float(stamp.get("seconds", 0)) + float(stamp.get("microseconds", 0)) / 1e6
+    return Event(str(message["event"]), message.get("data", {}), seconds)

@@ -1,0 +1,50 @@
+"""Which method a forecast speaks for, and why. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from ramferry.metrics.forecast import MethodTime
+
+NEAR: Final = 1.05
+"""Expected times closer than this count as equal: then less CPU decides."""
+
+
+def choose(methods: Sequence[MethodTime], dirty_rate: float) -> tuple[str, str]:
+    """The method to take, empty where none converges, and one sentence that says why."""
+    able = [one for one in methods if one.total_seconds is not None]
+    if not able:
+        best = max(methods, key=lambda one: one.carried_rate)
+        return "", (
+            f"no method converges: the guest dirties {dirty_rate / 1e6:.0f} MB/s, and"
+            f" {best.method}, the fastest, carries {best.carried_rate / 1e6:.0f} MB/s, limited by"
+            f" the {best.limited_by}"
+        )
+    fastest = min(able, key=_expected)
+    near = [one for one in able if _expected(one) <= NEAR * _expected(fastest)]
+    chosen = min(near, key=lambda one: one.send_cpu_seconds + one.recv_cpu_seconds)
+    return chosen.method, _why(chosen, fastest, methods)
+
+
+def _expected(one: MethodTime) -> float:
+    assert one.total_seconds is not None
+    return one.total_seconds.expected
+
+
+def _why(chosen: MethodTime, fastest: MethodTime, methods: Sequence[MethodTime]) -> str:
+    if chosen is not fastest:
+        text = f"{chosen.method} is as fast as {fastest.method} and takes less CPU"
+    elif chosen.method == "none" and chosen.limited_by == "link":
+        text = "none is fastest: these pages do not get smaller by more than it costs"
+    elif chosen.method == "none":
+        text = "none is fastest: the link carries more than these cores can compress"
+    else:
+        text = f"{chosen.method} is fastest, limited by the {chosen.limited_by}"
+    text += f": {_expected(chosen):.1f} s expected"
+    for other in methods:
+        if other.method == "none" and chosen.method != "none":
+            if other.total_seconds is None:
+                return f"{text}, where none would not converge"
+            return f"{text}, none takes {_expected(other) / _expected(chosen):.1f} times as long"
+    return text

@@ -1,0 +1,78 @@
+"""Which pages were written while a guest's memory is on its way.
+
+The kernel knows (:mod:`~ramferry.ram.write_protect`), or digests are compared
+(:mod:`~ramferry.ram.digest`); which of them it is, and why, a tracker says itself.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, Protocol
+
+from ramferry.errors import HostError, UsageError
+from ramferry.ram.blocks import Offsets, Ram
+from ramferry.ram.digest import DigestTracker
+from ramferry.ram.write_protect import WriteProtectTracker
+
+Wanted = Literal["auto", "uffd-wp", "digest"]
+TRACKERS: Final[tuple[Wanted, ...]] = ("auto", "uffd-wp", "digest")
+
+
+class DirtyTracker(Protocol):
+    """Knows the written pages of one :class:`~ramferry.ram.blocks.Ram`.
+
+    Used from one thread, but for ``sent``.
+    """
+
+    @property
+    def name(self) -> str:
+        """ "uffd-wp" or "digest"."""
+
+    @property
+    def why(self) -> str:
+        """One sentence: why it is this one."""
+
+    @property
+    def needs_copies(self) -> bool:
+        """Whether ``sent`` has to be told of what is sent, and pages have to be copied for it."""
+
+    def collect(self) -> dict[str, Offsets]:
+        """Ascending offsets, for each block, of pages written since the last call, or the start.
+
+        A write that comes during the call is in what is read of the page after it, or is found by
+        the next call, or both: none is lost.
+
+        :raise HostError: the kernel refuses; which pages were written cannot be known any more.
+        :raise UsageError: the tracker was closed.
+        """
+
+    def sent(self, block: str, offsets: Offsets, data: memoryview | None) -> None:
+        """Tell of the pages that go out, from any thread, but not while ``collect`` runs.
+
+        Where ``needs_copies``, a page is found again when it differs from what was told here, so
+        that one that has changed, was sent, and has changed back is not taken for unchanged.
+
+        :param data: the very bytes that are sent, which nobody writes to any more (see ``copy`` of
+            :meth:`~ramferry.ram.blocks.RamBlock.gather`); None where they were sent as zero pages.
+        """
+
+    def close(self) -> None:
+        """End it; the guest's writes are no longer watched."""
+
+
+def track(ram: Ram, wanted: Wanted = "auto") -> DirtyTracker:
+    """Start to watch a guest's memory, by the kernel where it can.
+
+    :param wanted: "uffd-wp" insists on the kernel, "digest" does without it.
+    :raise HostError: "uffd-wp" is wanted and not to be had; the text says why not.
+    :raise UsageError: there is no such tracker.
+    """
+    if wanted not in TRACKERS:
+        raise UsageError(f"no dirty tracker {wanted!r}: there are {', '.join(TRACKERS)}")
+    if wanted == "digest":
+        return DigestTracker(ram, "digests of pages are compared because that was asked for")
+    try:
+        return WriteProtectTracker(ram)
+    except HostError as error:
+        if wanted == "uffd-wp":
+            raise
+        return DigestTracker(ram, f"digests of pages are compared because {error}")

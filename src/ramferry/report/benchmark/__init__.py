@@ -1,0 +1,1 @@
+"""A benchmark's record, and the figures, tables and sentences drawn from it."""

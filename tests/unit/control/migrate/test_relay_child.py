@@ -1,0 +1,125 @@
+"""A relay as a child: its command line, its events, its end."""
+
+import json
+import os
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+
+from fakes_clock import stopping
+from ramferry.control.migrate import relay_child
+from ramferry.control.migrate.cause import Complaint, Rank
+from ramferry.control.migrate.relay_child import RelayChild, command_line, counters_of, result_of
+from ramferry.control.migrate.route import RelayStep
+from ramferry.errors import HostError, PeerTimeout, UsageError
+from ramferry.metrics import ChannelCounters, RelayCounters, RelayResult
+
+COUNTERS = RelayCounters(
+    1.5, 4200, 1000, 8, 7, 1, 28672, 2, 0.25, (ChannelCounters("multifd 0", 10, 5, 1, 1, 0, 2),)
+)
+RESULT = RelayResult(True, "", 0, "none", "qatzip", 1, "isa-l", 8, True, 60 << 20, COUNTERS)
+
+
+def test_command_line() -> None:
+    step = RelayStep("source", "unix:/t/s", "qatzip", 3, 125_000_000)
+    assert command_line(step, "tcp:far:1", 4) == [
+        *(sys.executable, "-m", "ramferry", "relay", "unix:/t/s", "tcp:far:1"),
+        *("--method", "qatzip", "--channels", "4", "--once", "--events"),
+        *("--level", "3", "--max-bandwidth", "125000000"),
+    ]
+    bare = command_line(RelayStep("destination", "tcp:127.0.0.1:0", "none"), "unix:/t/d", 8)
+    assert "--level" not in bare
+    assert "--max-bandwidth" not in bare
+    assert "--page-size" not in bare
+    sparc = command_line(replace(step, page_size=8192), "tcp:far:1", 4)
+    assert sparc[-2:] == ["--page-size", "8192"]
+    assert "--accelerator" not in sparc
+    uuid = "00112233-4455-6677-8899-aabbccddeeff"
+    assert command_line(replace(step, uuid=uuid), "tcp:far:1", 4)[-2:] == ["--uuid", uuid]
+    line = command_line(replace(step, accelerator="require"), "tcp:far:1", 4)
+    assert line[-2:] == ["--accelerator", "require"]
+
+
+def test_records_come_back_from_their_dicts() -> None:
+    assert counters_of({"event": "progress", **asdict(COUNTERS)}) == COUNTERS
+    assert result_of({**asdict(RESULT), "a field to come": 1}) == RESULT
+
+
+def test_a_relay_has_its_time_to_listen_where_we_stood_still(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stand_still = stopping(monkeypatch, relay_child)
+    child = RelayChild.__new__(RelayChild)
+    child.side, child.uri, child._told = "source", "unix:/t/s", Mock()
+    child._told.wait = lambda _: stand_still() or next(heard)
+    heard = iter([False, True])
+    assert child.wait_listening() == "unix:/t/s"
+    child._told.wait = lambda _: False
+    with pytest.raises(PeerTimeout, match=r"the source relay did not listen within 0\.01 s"):
+        child.wait_listening(0.01)
+
+
+def test_a_line_that_is_no_event_of_ours_keeps_none_from_being_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of a library in that process, or a relay of another version: the reader reads on."""
+    lines = ["no JSON", "7", "[]", "{}", '{"event": "listening"}', '{"event": "progress"}']
+    lines += ['{"event": "finished", "counters": 1}', '{"event": "to come"}']
+    lines.append(json.dumps({"event": "listening", "uri": "tcp:here:1"}))
+    command = [sys.executable, "-c", "import sys; print(sys.argv[1])", "\n".join(lines)]
+    monkeypatch.setattr(relay_child, "command_line", lambda *_: command)
+    child = RelayChild(RelayStep("destination", "unix:nowhere", "none"), "unix:nobody", 2)
+    try:
+        assert child.wait_listening() == "tcp:here:1"
+    finally:
+        child.end()
+
+
+def test_listens_and_ends(tmp_path: Path) -> None:
+    step = RelayStep("destination", "tcp:127.0.0.1:0", "none")
+    child = RelayChild(step, f"unix:{tmp_path}/nobody", 2)
+    try:
+        uri = child.wait_listening()
+        assert uri.startswith("tcp:127.0.0.1:")
+        assert not uri.endswith(":0")
+        assert child.complaint() is None
+    finally:
+        child.end()
+    assert not Path(f"/proc/{child.pid}").exists()
+    ended = "the destination relay ended: ended before any migration came"
+    assert child.complaint() == Complaint(Rank.RELAY_DIED, ended)
+    child.end()  # a second time does nothing
+
+
+def test_a_relay_that_cannot_listen_says_why(tmp_path: Path) -> None:
+    child = RelayChild(RelayStep("source", f"unix:{tmp_path}/no/dir", "none"), "unix:/d", 2)
+    try:
+        with pytest.raises(HostError, match=r"^the source relay: "):
+            child.wait_listening()
+    finally:
+        child.end()
+
+
+def test_a_refused_option_keeps_its_class(tmp_path: Path) -> None:
+    child = RelayChild(RelayStep("source", f"unix:{tmp_path}/s", "qpl", 3), "unix:/d", 2)
+    try:
+        with pytest.raises(UsageError, match="level"):
+            child.wait_listening()
+    finally:
+        child.end()
+
+
+def test_a_killed_relay_is_told_of(tmp_path: Path) -> None:
+    child = RelayChild(RelayStep("source", f"unix:{tmp_path}/s", "none"), "unix:/d", 2)
+    try:
+        child.wait_listening()
+        child._sentences.append("ramferry relay: a note from before, which is not the cause")
+        os.kill(child.pid, 9)
+        child.wait_finished(10)
+        killed = "the source relay ended: killed by signal 9"
+        assert child.complaint() == Complaint(Rank.RELAY_DIED, killed)
+    finally:
+        child.end()

@@ -1,0 +1,368 @@
+"""Every route as a row: who has what, what was asked for, what becomes of it."""
+
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from ramferry.control.migrate.route import Party, RelayMode, RelayStep, Route, Sockets, Wish, plan
+from ramferry.control.qemu.probe import QemuFacts
+from ramferry.errors import MethodUnavailable, RamferryError, UsageError
+
+DEBIAN = frozenset({"none", "zlib", "zstd"})
+ALL = DEBIAN | {"qatzip", "qpl", "uadk"}
+
+FACTS = QemuFacts(
+    version=(7, 2, 22),
+    methods=DEBIAN,
+    capabilities={},
+    parameters={"tls-creds": ""},
+    run_state="running",
+    migration="none",
+    listening=None,
+    vcpu_threads=(1,),
+)
+HERE = Party("qmp:/run/s.qmp", FACTS, pid=100)
+HERE_ALL = replace(HERE, facts=replace(FACTS, methods=ALL))
+HERE_10 = replace(HERE, facts=replace(FACTS, version=(10, 0, 2)))
+FAR = Party("qmp:10.0.0.2:4444", FACTS)
+FAR_ALL = replace(FAR, facts=replace(FACTS, methods=ALL))
+FORWARDED = Party("qmp:/run/far.qmp", FACTS)
+LISTENING = replace(HERE, facts=replace(FACTS, listening="tcp:0.0.0.0:4455"))
+
+SOCKETS = Sockets("/s", "/d")
+S, D = "unix:/s/source-relay", "unix:/s/destination-relay"
+TO_DST = "unix:/d/destination"
+
+
+def near(method: str, level: int | None = None, cap: int = 0) -> RelayStep:
+    return RelayStep("source", S, method, level, cap)
+
+
+FAR_RELAY = RelayStep("destination", "tcp:127.0.0.1:0", "none")
+
+
+@pytest.mark.parametrize(
+    ("source", "destination", "wish", "route"),
+    [
+        pytest.param(
+            HERE,
+            HERE,
+            Wish("qatzip"),
+            Route("relay pair", TO_DST, TO_DST, (FAR_RELAY, near("qatzip")), "none", "none"),
+            id="neither has it: a pair",
+        ),
+        pytest.param(
+            HERE,
+            HERE,
+            Wish("zstd"),
+            Route("QEMU built-in", "tcp:127.0.0.1:0", "tcp:127.0.0.1:0", (), "zstd", "zstd"),
+            id="both have it: none",
+        ),
+        pytest.param(
+            HERE,
+            HERE_ALL,
+            Wish("qatzip", level=3),
+            Route("source relay", TO_DST, TO_DST, (near("qatzip", 3),), "none", "qatzip"),
+            id="the destination has it: its relay is left out",
+        ),
+        pytest.param(
+            HERE_ALL,
+            HERE,
+            Wish("qpl"),
+            Route(
+                "destination relay",
+                TO_DST,
+                TO_DST,
+                (RelayStep("destination", D, "none"),),
+                "qpl",
+                "none",
+            ),
+            id="the source has it: its relay is left out",
+        ),
+        pytest.param(
+            HERE,
+            HERE,
+            Wish("none", max_bandwidth=125_000_000),
+            Route(
+                "QEMU built-in",
+                "tcp:127.0.0.1:0",
+                "tcp:127.0.0.1:0",
+                (),
+                "none",
+                "none",
+                125_000_000,
+            ),
+            id="a cap on none is QEMU's own",
+        ),
+        pytest.param(
+            HERE,
+            HERE,
+            Wish("zstd", max_bandwidth=125_000_000),
+            Route(
+                "source relay",
+                TO_DST,
+                TO_DST,
+                (near("zstd", None, 125_000_000),),
+                "none",
+                "zstd",
+            ),
+            id="7.2 cannot cap a compressed wire",
+        ),
+        pytest.param(
+            HERE,
+            HERE,
+            Wish("zstd", level=3),
+            Route("source relay", TO_DST, TO_DST, (near("zstd", 3),), "none", "zstd"),
+            id="7.2 ignores the level",
+        ),
+        pytest.param(
+            HERE_10,
+            HERE,
+            Wish("zstd", level=3),
+            Route("QEMU built-in", "tcp:127.0.0.1:0", "tcp:127.0.0.1:0", (), "zstd", "zstd"),
+            id="10.0 heeds the level",
+        ),
+        pytest.param(
+            HERE_10,
+            HERE,
+            Wish("zstd", max_bandwidth=125_000_000),
+            Route(
+                "QEMU built-in",
+                "tcp:127.0.0.1:0",
+                "tcp:127.0.0.1:0",
+                (),
+                "zstd",
+                "zstd",
+                125_000_000,
+            ),
+            id="10.0 caps the wire itself",
+        ),
+        pytest.param(
+            HERE,
+            HERE,
+            Wish("none", relay=RelayMode.BOTH),
+            Route("relay pair", TO_DST, TO_DST, (FAR_RELAY, near("none")), "none", "none"),
+            id="a pair for none, because it was asked for",
+        ),
+        pytest.param(
+            HERE,
+            FAR_ALL,
+            Wish("qatzip"),
+            Route(
+                "source relay",
+                "tcp:10.0.0.2:0",
+                "tcp:10.0.0.2:0",
+                (near("qatzip"),),
+                "none",
+                "qatzip",
+            ),
+            id="remote, with the method built in: the address is the monitor's",
+        ),
+        pytest.param(
+            HERE,
+            FAR,
+            Wish("zstd", incoming="tcp:0.0.0.0:4455"),
+            Route("QEMU built-in", "tcp:10.0.0.2:4455", "tcp:0.0.0.0:4455", (), "zstd", "zstd"),
+            id="remote, listening on every address",
+        ),
+        pytest.param(
+            HERE,
+            FAR,
+            Wish("qatzip", via="tcp:10.0.0.2:4400", incoming="unix:/run/in"),
+            Route(
+                "relay pair",
+                "tcp:10.0.0.2:4400",
+                "unix:/run/in",
+                (near("qatzip"),),
+                "none",
+                "none",
+            ),
+            id="via a relay beside the remote destination",
+        ),
+        pytest.param(
+            HERE,
+            FORWARDED,
+            Wish("zstd", via="tcp:10.0.0.2:4400", incoming="tcp:127.0.0.1:4455"),
+            Route(
+                "destination relay",
+                "tcp:10.0.0.2:4400",
+                "tcp:127.0.0.1:4455",
+                (),
+                "zstd",
+                "none",
+            ),
+            id="via, and the source has the method",
+        ),
+        pytest.param(
+            HERE,
+            LISTENING,
+            Wish("qatzip"),
+            Route(
+                "relay pair",
+                "tcp:127.0.0.1:4455",
+                None,
+                (FAR_RELAY, near("qatzip")),
+                "none",
+                "none",
+            ),
+            id="a destination that listens already",
+        ),
+        pytest.param(
+            FAR,
+            FAR,
+            Wish("zlib"),
+            Route("QEMU built-in", "tcp:10.0.0.2:0", "tcp:10.0.0.2:0", (), "zlib", "zlib"),
+            id="both remote",
+        ),
+    ],
+)
+def test_route(source: Party, destination: Party, wish: Wish, route: Route) -> None:
+    assert plan(source, destination, wish, SOCKETS) == route
+
+
+TLS = replace(HERE, facts=replace(FACTS, parameters={"tls-creds": "tls0"}))
+OLD = replace(HERE, facts=replace(FACTS, methods=frozenset(), version=(3, 1, 0)))
+
+
+@pytest.mark.parametrize(
+    ("source", "destination", "wish", "error", "sentence"),
+    [
+        (
+            HERE,
+            HERE,
+            {"method": "qatzip", "relay": "none"},
+            MethodUnavailable,
+            "built without qatzip",
+        ),
+        (
+            HERE_ALL,
+            HERE,
+            {"method": "qpl", "relay": "none"},
+            MethodUnavailable,
+            "destination, QEMU",
+        ),
+        (HERE, HERE, {"method": "qatzip", "relay": "source"}, MethodUnavailable, "--relay source"),
+        (HERE, FAR, {"method": "qatzip"}, MethodUnavailable, "name it with --via HOST:PORT"),
+        (HERE, FAR, {"method": "none", "relay": "both"}, MethodUnavailable, "not on this host"),
+        (
+            HERE,
+            HERE,
+            {"method": "zlib", "level": 6, "relay": "none"},
+            MethodUnavailable,
+            "ignores it",
+        ),
+        (
+            HERE,
+            HERE,
+            {"method": "zlib", "max_bandwidth": 10**6, "relay": "none"},
+            MethodUnavailable,
+            "not wire bytes",
+        ),
+        (TLS, HERE, {"method": "qatzip"}, MethodUnavailable, "the source has tls-creds"),
+        (HERE, TLS, {"method": "qatzip"}, MethodUnavailable, "the destination has tls-creds"),
+        (OLD, HERE, {"method": "none"}, MethodUnavailable, "source, QEMU 3.1.0, has no multifd"),
+        (FAR, HERE, {"method": "qatzip"}, UsageError, "run this command there"),
+        (HERE, FORWARDED, {"method": "zstd"}, UsageError, "--incoming tcp:HOST:PORT"),
+        (HERE, FAR, {"method": "zstd", "via": "tcp:h:1"}, UsageError, "--incoming"),
+        (
+            HERE,
+            FAR,
+            {"method": "zstd", "via": "tcp:h:1", "incoming": "tcp:0.0.0.0:0"},
+            UsageError,
+            "needs the port",
+        ),
+        (FAR, HERE, {"method": "zstd"}, UsageError, "cannot reach tcp:127.0.0.1:0"),
+        (
+            HERE,
+            HERE,
+            {"method": "zstd", "accelerator": "require"},
+            UsageError,
+            "is for method qatzip, not zstd",
+        ),
+        (
+            HERE_ALL,
+            HERE_ALL,
+            {"method": "qatzip", "accelerator": "require"},
+            UsageError,
+            "for relays on this host, and none is needed",
+        ),
+        (FAR_ALL, HERE, {"method": "qpl"}, UsageError, "cannot reach a relay here"),
+    ],
+)
+def test_refusals_say_what_to_do(
+    source: Party,
+    destination: Party,
+    wish: dict[str, Any],
+    error: type[RamferryError],
+    sentence: str,
+) -> None:
+    mode = RelayMode(wish.pop("relay", "auto"))
+    with pytest.raises(error) as caught:
+        plan(source, destination, Wish(relay=mode, **wish), SOCKETS)
+    assert sentence in str(caught.value)
+
+
+A, B = UUID(int=0xA), UUID(int=0xB)
+
+
+def as_(party: Party, uuid: UUID | None) -> Party:
+    return replace(party, facts=replace(party.facts, uuid=uuid))
+
+
+@pytest.mark.parametrize(
+    ("destination", "wish", "stations"),
+    [
+        (HERE, Wish("zstd"), [("source", str(B))]),
+        (HERE, Wish("none"), [("source", str(B))]),
+        (HERE, Wish("qatzip"), [("destination", str(B)), ("source", "")]),
+        (HERE, Wish("zstd", relay=RelayMode.BOTH), [("destination", str(B)), ("source", "")]),
+        (FAR, Wish("zstd"), [("source", str(B))]),
+        (
+            FAR,
+            Wish("qatzip", via="tcp:h:1", incoming="tcp:0.0.0.0:2"),
+            [("source", str(B))],
+        ),
+        (FAR, Wish("none", via="tcp:h:1", incoming="tcp:0.0.0.0:2"), [("source", str(B))]),
+    ],
+)
+def test_a_relay_sends_the_uuid_that_the_destination_expects(
+    destination: Party, wish: Wish, stations: list[tuple[str, str]]
+) -> None:
+    route = plan(as_(HERE, A), as_(destination, B), wish, SOCKETS)
+    assert [(step.side, step.uuid) for step in route.relays] == stations
+
+
+def test_a_destination_relay_alone_does_it() -> None:
+    route = plan(as_(HERE_ALL, A), as_(HERE, B), Wish("qatzip"), SOCKETS)
+    assert [(step.side, step.uuid) for step in route.relays] == [("destination", str(B))]
+
+
+@pytest.mark.parametrize(("one", "other"), [(A, A), (None, B), (A, None), (None, None)])
+def test_no_relay_for_uuids_that_are_not_known_to_differ(
+    one: UUID | None, other: UUID | None
+) -> None:
+    assert plan(as_(HERE, one), as_(HERE, other), Wish("zstd"), SOCKETS).relays == ()
+
+
+def test_without_a_relay_other_uuids_are_refused_by_name() -> None:
+    wish = Wish("zstd", relay=RelayMode.NONE)
+    with pytest.raises(MethodUnavailable, match=f"-uuid is {A} .* is {B}.*leave out --relay none"):
+        plan(as_(HERE, A), as_(HERE, B), wish, SOCKETS)
+    with pytest.raises(UsageError, match=f"-uuid is {A} .* is {B}.*run this command there"):
+        plan(as_(FAR, A), as_(HERE, B), Wish("zstd"), SOCKETS)
+
+
+def test_tls_is_no_matter_without_a_relay() -> None:
+    assert plan(TLS, TLS, Wish("zstd"), SOCKETS).relays == ()
+
+
+def test_both_relays_learn_the_page_size() -> None:
+    wish = Wish("qatzip", relay=RelayMode.BOTH, page_size=8192)
+    assert [step.page_size for step in plan(HERE, HERE, wish, SOCKETS).relays] == [8192, 8192]
+
+
+def test_both_relays_learn_the_accelerator() -> None:
+    steps = plan(HERE, HERE, Wish("qatzip", accelerator="require"), SOCKETS).relays
+    assert [step.accelerator for step in steps] == ["require", "require"]

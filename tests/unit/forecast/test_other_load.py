@@ -1,0 +1,46 @@
+"""control.others: what the host does and neither we nor our processes do."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections import namedtuple
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from ramferry.forecast import other_load as others
+from ramferry.forecast.other_load import Others
+
+Times = namedtuple("Times", "user nice system idle iowait irq softirq steal guest guest_nice")
+
+
+def test_ours_are_taken_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In 2 s of two cores 3.5 s were busy: ours 0.5, our children's 0.5, the guest's 1.0."""
+    host = iter([Times(1, 0, 1, 10, 1, 0, 0, 0, 1, 0), Times(3, 0, 2, 10.4, 1.1, 0, 0.5, 0, 2, 0)])
+    clock = iter([10.0, 12.0])
+    ours = iter([(1.0, 1.0), (1.25, 1.25)] * 1)
+    children = iter([(0.0, 0.0), (0.5, 0.0)])
+    guest = iter([(7.0, 1.0), (7.5, 1.5)])
+
+    def used(who: int) -> SimpleNamespace:
+        user, system = next(ours if who == resource.RUSAGE_SELF else children)
+        return SimpleNamespace(ru_utime=user, ru_stime=system)
+
+    def process(pid: int) -> SimpleNamespace:
+        assert pid == 77
+        user, system = next(guest)
+        return SimpleNamespace(cpu_times=lambda: SimpleNamespace(user=user, system=system))
+
+    monkeypatch.setattr(others.psutil, "cpu_times", lambda: next(host))
+    monkeypatch.setattr(others.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(others.resource, "getrusage", used)
+    monkeypatch.setattr(others.psutil, "Process", process)
+    assert Others(77).cores() == pytest.approx((3.5 - 0.5 - 0.5 - 1.0) / 2)
+
+
+def test_a_process_that_has_ended_takes_nothing() -> None:
+    gone = max(psutil.pids()) + 100_000
+    assert Others(gone).cores() >= 0
+    assert Others(os.getpid()).cores() >= 0
