@@ -22,8 +22,8 @@ from ramferry.errors import RamferryError
 from ramferry.transport.address import Address, UnixAddress
 from ramferry.wire.events import BlockList, EndOfStream, MainEvent, SyncMark
 from ramferry.wire.main import MainParser
-from ramferry.wire.multifd import MultifdParser
-from ramferry.wire.packets import DeviceState, Initial, RamPacket
+from ramferry.wire.multifd import DeviceState, MultifdParser, RamPacket
+from ramferry.wire.packets import Initial
 from ramferry.wire.return_path import pong, shut
 
 

@@ -18,7 +18,7 @@ from fakes_destination import FakeDestination, Habits
 from fakes_source import SETTLE, FakeSource
 from fakes_wire import Guest, Script
 from ramferry.flows.relay import Relay
-from ramferry.flows.session import RelaySettings
+from ramferry.flows.settings import RelaySettings
 from ramferry.metrics import RelayCounters, RelayResult
 from ramferry.transport.address import Address, TcpAddress, UnixAddress
 
@@ -87,11 +87,11 @@ class RelayThread:
 
     @property
     def session(self):  # type: ignore[no-untyped-def]
-        return self.relay._session
+        return self.relay.arrivals.session
 
     def waiting(self) -> set[int]:
         """Ids of the channels that wait for a main channel to come."""
-        return set(self.relay._waiting.ids)
+        return self.relay.arrivals.waiting
 
     def gathered(self) -> None:
         """Wait until every channel of the migration under way is known."""

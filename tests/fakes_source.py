@@ -6,9 +6,9 @@ import contextlib
 import socket
 import threading
 
+import raw_sockets
 from fakes_wire import MAIN, Action, Close, Do, Script, Step
 from ramferry.errors import RamferryError
-from ramferry.transport import sockets
 from ramferry.transport.address import Address, UnixAddress
 from ramferry.wire.return_path import ReturnPathParser, Shut
 
@@ -81,7 +81,7 @@ class FakeSource:
             case Close():
                 sock = self.socks[step.where]
                 if step.how == "reset":
-                    sockets.reset(sock)
+                    raw_sockets.reset(sock)
                 else:
                     with contextlib.suppress(OSError):
                         sock.shutdown(socket.SHUT_RDWR)

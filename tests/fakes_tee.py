@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import Self
 
-from ramferry.transport import sockets
+import raw_sockets
 from ramferry.transport.address import UnixAddress
 from ramferry.transport.listening import Listener
 
@@ -30,9 +30,9 @@ class Tee:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        sockets.cut(self._listener)
+        raw_sockets.cut(self._listener)
         for sock in self._socks:
-            sockets.cut(sock)
+            raw_sockets.cut(sock)
         for thread in self._threads:
             thread.join(10.0)
         for sock in (*self._socks, self._listener):
@@ -50,7 +50,7 @@ class Tee:
                 near, _ = self._listener.accept()
             except OSError:
                 return
-            far = sockets.connect(self._onward)
+            far = raw_sockets.connected(self._onward)
             far.settimeout(None)
             self._socks += [near, far]
             self._start(self._carry, near, far, self._folder / f"{number}")
@@ -65,4 +65,4 @@ class Tee:
                     if file:
                         file.write(data)
                     there.sendall(data)
-            sockets.cut(there)
+            raw_sockets.cut(there)

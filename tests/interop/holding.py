@@ -8,7 +8,7 @@ from typing import Literal
 
 from meddling import Line, Proxy, Way
 
-from ramferry.transport import sockets
+import raw_sockets
 from ramferry.transport.address import Address
 from ramferry.wire.events import RamEnd
 from ramferry.wire.main import MainParser
@@ -42,7 +42,7 @@ class Holder(Proxy):
         self._lost = True
         self._released.set()
         for line in self.lines:
-            line.end(sockets.cut)
+            line.end(raw_sockets.cut)
 
     def close(self) -> None:
         """End every connection."""

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+import raw_sockets
 from ramferry.errors import PeerUnreachable
-from ramferry.transport import sockets
 from ramferry.transport.address import Address
 from ramferry.transport.listening import Listener
 from ramferry.wire.packets import INITIAL_SIZE
@@ -95,7 +95,7 @@ class Proxy:
         self._ended = threading.Event()
         self._threads: list[threading.Thread] = []
         listener = Listener(listen)
-        self._listener = listener.first
+        self._listener = listener.sockets[0]
         self._listener.setblocking(True)
         self.address = listener.address
         self._start(self._accept)
@@ -114,7 +114,7 @@ class Proxy:
             self._end_lines(blow)
 
     def _end_lines(self, blow: Blow) -> None:
-        how = sockets.cut if blow.fault == "cut" else sockets.reset
+        how = raw_sockets.cut if blow.fault == "cut" else raw_sockets.reset
         for line in list(self.lines):
             if blow.channel in ("", line.name):
                 line.end(how)
@@ -124,7 +124,7 @@ class Proxy:
         self._ended.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         for line in self.lines:
-            line.end(sockets.cut)
+            line.end(raw_sockets.cut)
         for thread in self._threads:
             thread.join(10)
             assert not thread.is_alive()
@@ -147,13 +147,13 @@ class Proxy:
             try:
                 if self._refuses:
                     raise PeerUnreachable("the line is dead for good")
-                far = sockets.connect(self._target)
+                far = raw_sockets.connected(self._target)
             except PeerUnreachable:
                 near.close()
                 continue
             far.settimeout(None)
             for sock in (near, far):
-                sockets.set_buffers(sock, send=BUFFER, receive=BUFFER)
+                raw_sockets.set_buffers(sock, send=BUFFER, receive=BUFFER)
             line = Line(near, far)
             self.lines.append(line)
             self._start(self._forward, line)
@@ -183,7 +183,7 @@ class Proxy:
             # what broke on one side breaks on the other, if the line between them still carries
             with contextlib.suppress(OSError):
                 self._hold(line, way)
-            line.end(sockets.reset)
+            line.end(raw_sockets.reset)
 
     def _pass(self, goes: socket.socket, line: Line, way: Way, piece: bytes) -> None:
         self._hold(line, way)
@@ -215,7 +215,7 @@ class Proxy:
             return
         self._ended.wait(max(0.0, self.struck_at + blow.seconds - time.monotonic()))
         if blow.fault == "dead":
-            line.end(sockets.reset)
+            line.end(raw_sockets.reset)
             raise ConnectionAbortedError
 
 

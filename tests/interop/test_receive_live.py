@@ -16,9 +16,9 @@ from ramferry.bench.fill import LOW_MEMORY, fill
 from ramferry.bench.qemu import RAM_ID, Qemu
 from ramferry.errors import HostError, RamferryError
 from ramferry.flows.contracts import ChannelSink, MainStream, Pages, StreamHead
-from ramferry.flows.receiving.memory_sink import MemorySink
-from ramferry.flows.receiving.receiver import Receiver
-from ramferry.flows.receiving.reception import ReceiveSettings
+from ramferry.flows.ends.memory_sink import MemorySink
+from ramferry.flows.receiver import Receiver
+from ramferry.flows.settings import ReceiveSettings
 from ramferry.metrics import ReceiveResult, RelayCounters
 from ramferry.ram.blocks import Ram
 from ramferry.transport.address import Address, UnixAddress

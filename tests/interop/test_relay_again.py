@@ -28,8 +28,8 @@ from migrating import (
 from fakes_relay import RelayThread
 from ramferry.bench.fill import fill
 from ramferry.bench.qemu import Qemu
-from ramferry.flows.lobby import MAIN_MAGIC, MULTIFD_MAGIC
-from ramferry.flows.session import RelaySettings
+from ramferry.flows.inlet.lobby import MAIN_MAGIC, MULTIFD_MAGIC
+from ramferry.flows.settings import RelaySettings
 from ramferry.transport.address import Address, TcpAddress, UnixAddress
 from ramferry.transport.listening import Listener
 
@@ -46,7 +46,7 @@ class Ear:
 
     def __init__(self, address: Address) -> None:
         self._listener = Listener(address)
-        self._listener.first.setblocking(True)
+        self._listener.sockets[0].setblocking(True)
         self.address = self._listener.address
         self.socks: list[socket.socket] = []
         self._thread = threading.Thread(target=self._accept)
@@ -55,7 +55,7 @@ class Ear:
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
-                sock, _ = self._listener.first.accept()
+                sock, _ = self._listener.sockets[0].accept()
                 sock.settimeout(SECONDS)
                 self.socks.append(sock)
 
@@ -70,7 +70,7 @@ class Ear:
         self.socks.clear()
 
     def close(self) -> None:
-        self._listener.first.shutdown(socket.SHUT_RDWR)
+        self._listener.sockets[0].shutdown(socket.SHUT_RDWR)
         self._thread.join()
         self.hang_up()
         self._listener.close()

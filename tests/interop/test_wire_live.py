@@ -14,9 +14,10 @@ from migrating import MIB, PAGE, Pair, listen, migrate, two_qemus, wait_arrived
 
 from ramferry.wire import grammar as layout
 from ramferry.wire import packets
+from ramferry.wire.channel_states import State
 from ramferry.wire.events import MainEvent, NotParsed, SyncMark
 from ramferry.wire.main import MainParser
-from ramferry.wire.multifd import MultifdParser, State
+from ramferry.wire.multifd import MultifdParser
 from ramferry.wire.return_path import ReturnPathParser, RpEvent, Shut
 
 pytestmark = pytest.mark.interop

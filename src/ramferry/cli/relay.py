@@ -18,7 +18,7 @@ from ramferry.cli.outlet import Outlet
 from ramferry.cli.params import RATE, Seconds, accelerator_option, page_size_option
 from ramferry.errors import Cancelled, UsageError
 from ramferry.flows.relay import Relay
-from ramferry.flows.session import RelaySettings
+from ramferry.flows.settings import RelaySettings
 from ramferry.metrics import RelayCounters, RelayResult
 from ramferry.patience import Patience
 from ramferry.transport.address import Address, parse_address

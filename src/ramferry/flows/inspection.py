@@ -15,7 +15,7 @@ import numpy as np
 from ramferry.errors import CorruptDataError, HostError, UsageError
 from ramferry.flows.archive.format import OPENING
 from ramferry.flows.archive.reader import Archive
-from ramferry.flows.lobby import MAIN_MAGIC, MULTIFD_MAGIC
+from ramferry.flows.inlet.lobby import MAIN_MAGIC, MULTIFD_MAGIC
 from ramferry.flows.recording import Recording, devices_of
 from ramferry.flows.unwrapping import Unwrapped, unwrap
 from ramferry.metrics import InspectedBlock, Inspection

@@ -12,6 +12,7 @@ from ramferry.errors import RemoteProtocolError
 from ramferry.flows.contracts import check_ram
 from ramferry.flows.unwrapping import CHUNK, Stream
 from ramferry.metrics import InspectedBlock, InspectedChannel, InspectedDevice, Inspection
+from ramferry.wire.channel_states import State
 from ramferry.wire.events import (
     BlockList,
     Configuration,
@@ -23,8 +24,8 @@ from ramferry.wire.events import (
     ZeroPages,
 )
 from ramferry.wire.main import MainParser
-from ramferry.wire.multifd import MultifdParser, State
-from ramferry.wire.packets import MAX_DEVICE_STATE, OFFSETS_AT, Initial, RamPacket
+from ramferry.wire.multifd import MultifdParser, RamPacket
+from ramferry.wire.packets import MAX_DEVICE_STATE, OFFSETS_AT, Initial
 
 _LONGEST_VMDESC: Final = 64 << 20
 _Number = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]

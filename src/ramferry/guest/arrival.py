@@ -9,9 +9,9 @@ from typing import Any, Final, Protocol
 
 from ramferry.errors import RamferryError
 from ramferry.flows.contracts import MainStream
-from ramferry.flows.receiving.memory_sink import MemorySink
-from ramferry.flows.receiving.receiver import Receiver
-from ramferry.flows.receiving.reception import ReceiveSettings
+from ramferry.flows.ends.memory_sink import MemorySink
+from ramferry.flows.receiver import Receiver
+from ramferry.flows.settings import ReceiveSettings
 from ramferry.guest import info
 from ramferry.guest.errors import MonitorError
 from ramferry.guest.state import GuestState, decode

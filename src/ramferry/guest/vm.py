@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ramferry.errors import RamferryError
-from ramferry.flows.sending.channel import SendSettings
-from ramferry.flows.sending.precopy import Precopy
-from ramferry.flows.sending.sender import Sender, Status
+from ramferry.flows.ends.precopy import Precopy
+from ramferry.flows.sender import Sender, Status
+from ramferry.flows.settings import SendSettings
 from ramferry.guest import info
 from ramferry.guest.arrival import Arrival
 from ramferry.guest.errors import MonitorError

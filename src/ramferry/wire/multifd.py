@@ -1,74 +1,99 @@
 """The parser of one multifd channel: what its next bytes are, and whether they may stand there.
 
-It does no I/O and sees no payload: it lends out the piece of its own buffer that the caller must
-fill next, and when a header announces a payload, the caller receives those bytes wherever it wants
-them and says when it is done.
+It does no I/O and sees no payload: it lends out its own buffer, of which the caller must fill so
+much next, and when a header announces a payload, the caller receives those bytes wherever it wants
+them.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
-from enum import Enum, auto
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from ramferry.errors import RemoteProtocolError, UsageError
+from ramferry.wire.channel_states import TRANSITIONS, Seen, State
 from ramferry.wire.packets import (
     COMMON_LAYOUT,
     DEVICE_STATE,
     DEVICE_STATE_LAYOUT,
+    FLAGS_AT,
     INITIAL_LAYOUT,
     INITIAL_SIZE,
     KNOWN_FLAGS,
     MAGIC,
     MAX_DEVICE_STATE,
+    METHOD_FLAGS,
     METHOD_MASK,
     METHOD_NAMES,
     OFFSETS_AT,
     PACKET_BYTES,
     RAM_LAYOUT,
+    SIZE_AT,
+    SYNC,
     VERSION,
-    DeviceState,
     Initial,
-    Packet,
-    RamPacket,
     header_size,
 )
 
 
-class State(Enum):
-    """What the next bytes of a channel are."""
+@dataclass(slots=True)
+class RamPacket:
+    """A RAM packet's header; its payload, if any, comes next on the wire."""
 
-    INITIAL = auto()
-    PREFIX = auto()
-    """The first bytes of a packet, as many as the shortest header has."""
-    RAM_HEADER = auto()
-    """The rest of a RAM header."""
-    PAYLOAD = auto()
+    flags: int
+    normal: int
+    """Pages in the payload."""
+    zero: int
+    """Pages named as zero behind the normal ones (QEMU ≥ 9.0)."""
+    payload_size: int
+    """Bytes that follow the header: 0 where ``normal`` is 0, whatever a stale field says."""
+    packet_num: int
+    block: str
+    """RAM block of all pages; empty where there are none."""
+    header: memoryview
+    """The header's bytes in the parser's buffer: valid until the next ``filled``."""
+
+    @property
+    def sync(self) -> bool:
+        """True where the packet ends a round on its channel."""
+        return bool(self.flags & SYNC)
+
+    @property
+    def method(self) -> str:
+        """Name of the compression method that the flags carry."""
+        return METHOD_NAMES[self.flags & METHOD_MASK]
+
+    def rewrite(self, method: str, payload_size: int) -> None:
+        """Make the header announce another method and size, in place.
+
+        Only packets with pages carry method bits, so only those may be rewritten.
+        """
+        flags = (self.flags & ~METHOD_MASK) | METHOD_FLAGS[method]
+        struct.pack_into(">I", self.header, FLAGS_AT, flags)
+        struct.pack_into(">I", self.header, SIZE_AT, payload_size)
 
 
-class Seen(Enum):
-    """What a completed piece turned out to be."""
+@dataclass(frozen=True, slots=True)
+class DeviceState:
+    """Header of a device's state on a multifd channel (VFIO, QEMU ≥ 10.0); opaque payload."""
 
-    INITIAL = auto()
-    RAM_PREFIX = auto()
-    EMPTY = auto()
-    """A header without payload."""
-    LOADED = auto()
-    """A header with payload."""
-    PAYLOAD = auto()
+    idstr: str
+    instance_id: int
+    payload_size: int
+    header: memoryview
+    begun: memoryview
+    """The first bytes of the payload, as many as were received with the header; both are valid
+    until ``payload_done``."""
 
 
-TRANSITIONS: Final[Mapping[tuple[State, Seen], State]] = {
-    (State.INITIAL, Seen.INITIAL): State.PREFIX,
-    (State.PREFIX, Seen.RAM_PREFIX): State.RAM_HEADER,
-    (State.PREFIX, Seen.LOADED): State.PAYLOAD,
-    (State.RAM_HEADER, Seen.EMPTY): State.PREFIX,
-    (State.RAM_HEADER, Seen.LOADED): State.PAYLOAD,
-    (State.PAYLOAD, Seen.PAYLOAD): State.PREFIX,
-}
-"""Every transition there is; a pair that is not here cannot happen."""
+Packet = Initial | RamPacket | DeviceState
+
+
+_PREFIX_SIZE: Final = DEVICE_STATE_LAYOUT.size
 
 
 def parse_initial(raw: bytes | bytearray | memoryview) -> Initial:
@@ -82,7 +107,7 @@ def parse_initial(raw: bytes | bytearray | memoryview) -> Initial:
 
 
 class MultifdParser:
-    """Reads one channel; ``want``, fill, ``filled``, and ``payload_done`` after a payload.
+    """Reads one channel: fill ``least`` bytes of ``space`` or more, ``filled``, take the payload.
 
     ``blocks`` maps RAM block names to used lengths in bytes. It may be empty until the first
     packet with pages arrives: the main channel's block list comes before that one.
@@ -96,48 +121,75 @@ class MultifdParser:
         self.method: str | None = None
         """The channel's method, known from the first packet with pages."""
         self.state = State.INITIAL if initial else State.PREFIX
+        self.begun = 0
+        """Bytes of the header that comes next which are here already."""
+        self._device_size = 0
         self._page_size = page_size
         self._buffer = memoryview(bytearray(header_size(page_size)))
+        self.space = self._buffer[:INITIAL_SIZE] if initial else self._buffer
+        """Where the next header's bytes belong; writing there ends earlier headers."""
+        self.least = INITIAL_SIZE if initial else _PREFIX_SIZE
+        """Bytes of ``space`` without which nothing can be read. More than these, up to all of it,
+        may be filled: what lies behind a short header is its payload, and is not lost."""
 
     def want(self) -> memoryview:
-        """The piece of the parser's buffer to fill next; writing it ends earlier headers.
+        """The part of ``space`` that must be filled.
 
         :raise UsageError: a payload is due, which the caller receives by itself.
         """
-        match self.state:
-            case State.INITIAL:
-                return self._buffer[:INITIAL_SIZE]
-            case State.PREFIX:
-                return self._buffer[: DEVICE_STATE_LAYOUT.size]
-            case State.RAM_HEADER:
-                return self._buffer[DEVICE_STATE_LAYOUT.size :]
-        raise UsageError("receive the payload first")
+        if self.state is State.PAYLOAD:
+            raise UsageError("receive the payload first")
+        return self.space[: self.least]
 
-    def filled(self) -> Packet | None:
-        """Read the piece that was filled: a packet, or None where its header has more to come.
+    def filled(self, count: int | None = None) -> Packet | None:
+        """Read what was filled: a packet, or None where its header has more to come.
 
+        The payload of a packet before, of RAM, was received.
+
+        :param count: bytes of ``space``, at least ``least``; None: just those.
         :raise RemoteProtocolError: the bytes are not what may stand here.
         """
+        self.begun += self.least if count is None else count
+        if self.state is State.PAYLOAD:
+            self.state = State.PREFIX
         try:
             seen, packet = self._read()
         except RemoteProtocolError as error:
             raise error.at(self.channel, self.packets) from None
-        if not isinstance(packet, Initial) and packet is not None:
-            self.packets += 1
         self.state = TRANSITIONS[self.state, seen]
+        if seen > Seen.RAM_PREFIX:
+            self.packets += 1
+        if seen is not Seen.RAM_PREFIX:
+            # one header more begins; behind a device's lies what came of its payload
+            self.begun = 0 if seen is not Seen.DEVICE else self.begun
+            self.space, self.least = self._buffer, _PREFIX_SIZE
         return packet
 
     def payload_done(self) -> None:
-        """The payload that the last header announced has been received."""
+        """The payload that the last header announced has been received.
+
+        Has to be said of a device's; of a RAM packet's, ``filled`` knows it.
+        """
+        if self.begun:
+            # what was filled behind a device's payload begins the next header
+            end = _PREFIX_SIZE + self._device_size
+            rest = max(self.begun - end, 0)
+            self._buffer[:rest] = bytes(self._buffer[end : end + rest])
+            self.begun = rest
+            self.space, self.least = self._buffer[rest:], max(_PREFIX_SIZE - rest, 0)
         self.state = TRANSITIONS[self.state, Seen.PAYLOAD]
 
     def ended(self, received: int) -> None:
-        """The channel ended after ``received`` bytes of the wanted piece.
+        """The channel ended after ``received`` more bytes of a header, or of a payload.
 
         :raise RemoteProtocolError: that is in the middle of something.
         """
-        if self.state is State.PREFIX and received == 0:
+        if self.state is State.PREFIX and received + self.begun == 0:
             return
+        if self.state is State.RAM_HEADER:
+            received -= _PREFIX_SIZE
+        if self.state is not State.PAYLOAD:
+            received += self.begun
         what = self.state.name.lower().replace("_", " ")
         raise RemoteProtocolError(
             f"the rest of the {what}", f"end of stream after {received} bytes"
@@ -151,20 +203,25 @@ class MultifdParser:
             _check_common(magic, version)
             if flags & ~KNOWN_FLAGS:
                 raise RemoteProtocolError("known packet flags", f"flags {flags:#x}")
-            if not flags & DEVICE_STATE:
+            if flags & DEVICE_STATE:
+                return Seen.DEVICE, self._device_state(flags)
+            if self.begun < len(self._buffer):
+                self.space = self._buffer[self.begun :]
+                self.least = len(self.space)
                 return Seen.RAM_PREFIX, None
-            return Seen.LOADED, self._device_state(flags)
         packet = self._ram()
         return (Seen.LOADED if packet.payload_size else Seen.EMPTY), packet
 
     def _device_state(self, flags: int) -> DeviceState:
-        header = self._buffer[: DEVICE_STATE_LAYOUT.size]
+        header = self._buffer[:_PREFIX_SIZE]
         _, _, _, idstr, instance_id, size = DEVICE_STATE_LAYOUT.unpack(header)
         if flags != DEVICE_STATE:
             raise RemoteProtocolError("DEVICE_STATE alone", f"flags {flags:#x}")
         if not 0 < size <= MAX_DEVICE_STATE:
             raise RemoteProtocolError(f"1 to {MAX_DEVICE_STATE} bytes of device state", str(size))
-        return DeviceState(_name(idstr, "device"), instance_id, size, header)
+        self._device_size = size
+        begun = self._buffer[_PREFIX_SIZE : min(self.begun, _PREFIX_SIZE + size)]
+        return DeviceState(_name(idstr, "device"), instance_id, size, header, begun)
 
     def _ram(self) -> RamPacket:
         _, _, flags, alloc, normal, size, number, zero, raw_block = RAM_LAYOUT.unpack_from(

@@ -29,8 +29,8 @@ INITIAL_LAYOUT = struct.Struct(">II16sB39x")
 COMMON_LAYOUT = struct.Struct(">III")
 RAM_LAYOUT = struct.Struct(">IIIIIIQI28x256s")
 DEVICE_STATE_LAYOUT = struct.Struct(">III256sII")
-_FLAGS_AT: Final = 8
-_SIZE_AT: Final = 20
+FLAGS_AT: Final = 8
+SIZE_AT: Final = 20
 OFFSETS_AT: Final = 320
 
 SYNC: Final = 0x01
@@ -59,56 +59,6 @@ class Initial:
     def encode(self) -> bytes:
         """The 64 bytes that open a channel."""
         return INITIAL_LAYOUT.pack(MAGIC, VERSION, self.uuid, self.channel_id)
-
-
-@dataclass(frozen=True, slots=True)
-class RamPacket:
-    """A RAM packet's header; its payload, if any, comes next on the wire."""
-
-    flags: int
-    normal: int
-    """Pages in the payload."""
-    zero: int
-    """Pages named as zero behind the normal ones (QEMU ≥ 9.0)."""
-    payload_size: int
-    """Bytes that follow the header: 0 where ``normal`` is 0, whatever a stale field says."""
-    packet_num: int
-    block: str
-    """RAM block of all pages; empty where there are none."""
-    header: memoryview
-    """The header's bytes in the parser's buffer: valid until its next ``want``."""
-
-    @property
-    def sync(self) -> bool:
-        """True where the packet ends a round on its channel."""
-        return bool(self.flags & SYNC)
-
-    @property
-    def method(self) -> str:
-        """Name of the compression method that the flags carry."""
-        return METHOD_NAMES[self.flags & METHOD_MASK]
-
-    def rewrite(self, method: str, payload_size: int) -> None:
-        """Make the header announce another method and size, in place.
-
-        Only packets with pages carry method bits, so only those may be rewritten.
-        """
-        flags = (self.flags & ~METHOD_MASK) | METHOD_FLAGS[method]
-        struct.pack_into(">I", self.header, _FLAGS_AT, flags)
-        struct.pack_into(">I", self.header, _SIZE_AT, payload_size)
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceState:
-    """Header of a device's state on a multifd channel (VFIO, QEMU ≥ 10.0); opaque payload."""
-
-    idstr: str
-    instance_id: int
-    payload_size: int
-    header: memoryview
-
-
-Packet = Initial | RamPacket | DeviceState
 
 
 def header_size(page_size: int) -> int:

@@ -80,7 +80,10 @@ def test_damage_ends_as_a_failure_or_as_the_same_pages(
 ) -> None:
     script = damage_script(Script(Guest(method=method, **GUEST)), channel, damage)
     out = method if same else "qatzip" if method != "qatzip" else "none"
-    with tempfile.TemporaryDirectory() as folder, mock.patch("ramferry.flows.relay._STEP", 0.02):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        mock.patch("ramferry.flows.inlet.watching.STEP", 0.02),
+    ):
         stage = Stage(Path(folder), method=out, stall_timeout=STALL)
         with (
             RelayThread(stage.settings) as relay,

@@ -28,13 +28,12 @@ from ramferry.flows.archive.format import (
     unpack_numbers,
 )
 from ramferry.flows.archive.reader import Archive
-from ramferry.flows.archive.replay import replay
-from ramferry.flows.archive.sink import ArchiveSink
 from ramferry.flows.contracts import Sink
-from ramferry.flows.receiving.receiver import Receiver
-from ramferry.flows.receiving.reception import ReceiveSettings
-from ramferry.flows.sending.channel import SendSettings
-from ramferry.flows.sending.outgoing import Outgoing
+from ramferry.flows.ends.archive_sink import ArchiveSink
+from ramferry.flows.ends.archive_source import replay
+from ramferry.flows.outlet.outgoing import Outgoing
+from ramferry.flows.receiver import Receiver
+from ramferry.flows.settings import ReceiveSettings, SendSettings
 from ramferry.metrics import ReceiveResult, RelayCounters
 from ramferry.transport.address import Address, UnixAddress
 from ramferry.transport.safefile import SafeFile
@@ -268,7 +267,7 @@ def test_the_footers_bytes() -> None:
         (Habits(shut=1), "refused the guest"),
         (Habits(shut=None), "closed the main channel"),
         (Habits(garbage=b"\0\x63\0\0"), "a message type"),
-        (Habits(close_channel_after=(1, 2)), "takes no more|closed the main"),
+        (Habits(close_channel_after=(1, 2)), "broke the connection|closed the main"),
         (Habits(close_main_at_mark=1), "takes no more|closed the main"),
     ],
 )

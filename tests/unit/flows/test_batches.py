@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ramferry.codec.base import PACKET_BYTES
-from ramferry.flows.sending.batches import all_pages, count, ram_batches
+from ramferry.flows.ends.guest_source import all_pages, count, ram_batches
 from ramferry.ram.blocks import Offsets, Ram
 
 PAGE = 4096

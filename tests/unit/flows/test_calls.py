@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ramferry.flows.calls import Call, may_follow, mother, one_too_many
+from ramferry.flows.inlet.calls import Call, may_follow, mother, one_too_many
 
 A, B = "192.0.2.1", "192.0.2.2"
 

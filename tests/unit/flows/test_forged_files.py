@@ -14,8 +14,8 @@ from fakes_wire import Guest, Script
 from forging import Forger, forge
 from ramferry.errors import CorruptDataError, RamferryError
 from ramferry.flows.archive.reader import Archive
-from ramferry.flows.archive.replay import with_return_path
-from ramferry.flows.archive.sink import ArchiveSink
+from ramferry.flows.ends.archive_sink import ArchiveSink
+from ramferry.flows.ends.archive_source import with_return_path
 from ramferry.flows.inspection import inspect_archive
 from ramferry.report.inspection import print_inspection
 from ramferry.transport.safefile import SafeFile

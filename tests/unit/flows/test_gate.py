@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ramferry.flows.gate import SyncGate, Unwind
+from ramferry.flows.session.gate import SyncGate, Unwind
 
 SETTLE = 5.0
 

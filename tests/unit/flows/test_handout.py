@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from ramferry.flows.contracts import Batch, Pages
-from ramferry.flows.sending.handout import Handout
+from ramferry.flows.outlet.handout import Handout
 
 PATIENCE = 10.0
 

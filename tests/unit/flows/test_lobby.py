@@ -14,14 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ramferry.flows import lobby as lobby_module
-from ramferry.flows.calls import Call
-from ramferry.flows.lobby import MAIN_MAGIC, Departure, Lobby, MainArrival, MultifdArrival
-from ramferry.flows.loop import Loop
+from ramferry.flows.inlet import lobby as lobby_module
+from ramferry.flows.inlet.calls import Call
+from ramferry.flows.inlet.lobby import MAIN_MAGIC, Departure, Lobby, MainArrival, MultifdArrival
+from ramferry.flows.session.loop import Loop
 from ramferry.transport import budget
 from ramferry.transport.address import TcpAddress, UnixAddress
 from ramferry.transport.listening import Listener
 from ramferry.wire.packets import Initial
+from raw_sockets import raw
 
 SETTLE = 5.0
 INITIAL = Initial(bytes(range(16)), 7)
@@ -89,7 +90,7 @@ class Room:
         self.lobby.close()
         self.listener.close()
         self.loop.close()
-        for sock in [*self._callers, *(arrival.sock for arrival in self.arrivals)]:
+        for sock in [*self._callers, *(arrival.connection for arrival in self.arrivals)]:
             sock.close()
 
 
@@ -105,7 +106,7 @@ def test_main_arrives_with_its_magic_and_the_rest_is_left_to_it(room: Room) -> N
     (arrival,) = room.arrivals
     assert isinstance(arrival, MainArrival)
     assert arrival.first == b"QEVM"
-    assert arrival.sock.recv(10) == b"\0\0\0\3\7"
+    assert raw(arrival.connection).recv(10) == b"\0\0\0\3\7"
 
 
 def test_a_channel_arrives_with_its_initial_packet_and_not_before(room: Room) -> None:
@@ -116,7 +117,7 @@ def test_a_channel_arrives_with_its_initial_packet_and_not_before(room: Room) ->
     (arrival,) = room.arrivals
     assert isinstance(arrival, MultifdArrival)
     assert arrival.initial == INITIAL
-    assert arrival.sock.recv(10) == b"more"
+    assert raw(arrival.connection).recv(10) == b"more"
 
 
 @given(cuts=st.sets(st.integers(1, 63), max_size=10))
@@ -203,13 +204,13 @@ def test_the_window_of_a_tcp_caller_starts_small_and_can_grow_on_a_long_link(
     loop, arrivals = Loop(), list[MainArrival | MultifdArrival]()
     listener = Listener(TcpAddress("127.0.0.1", 0))
     lobby = Lobby(loop, listener, arrivals.append, pytest.fail)
-    with socket.create_connection(listener.first.getsockname()) as caller:
+    with socket.create_connection(listener.sockets[0].getsockname()) as caller:
         caller.sendall(INITIAL.encode())
         deadline = time.monotonic() + SETTLE
         while not arrivals:
             assert time.monotonic() < deadline
             loop.step(0.01)
-        with arrivals[0].sock as taken:
+        with raw(arrivals[0].connection) as taken:
             assert taken.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == budget.INITIAL
             info = taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)
             most_in_flight = 0xFFFF << (info[6] >> 4)  # tcpi_rcv_wscale
@@ -255,7 +256,7 @@ def test_a_tcp_caller_is_known_by_its_host() -> None:
     with Listener(TcpAddress("127.0.0.1", 0)) as listener:
         lobby = Lobby(loop, listener, pytest.fail, pytest.fail, departures.append)
         for host in ("127.0.0.1", "127.0.0.2"):
-            place = listener.first.getsockname()
+            place = listener.sockets[0].getsockname()
             socket.create_connection(place, source_address=(host, 0)).close()
         deadline = time.monotonic() + SETTLE
         while len(departures) < 2:
@@ -296,7 +297,7 @@ def test_a_crowd_keeps_out_itself_and_nobody_else(monkeypatch: pytest.MonkeyPatc
     with Listener(TcpAddress("127.0.0.1", 0)) as listener:
         lobby = Lobby(loop, listener, pytest.fail, notes.append)
         for host in ("127.0.0.9", *["127.0.0.2"] * 6, *["127.0.0.3"] * 3):
-            place = listener.first.getsockname()
+            place = listener.sockets[0].getsockname()
             socks.append(socket.create_connection(place, source_address=(host, 0)))
             lobby.accept()
         origins = Counter(call.origin for call in lobby.silent)
@@ -330,7 +331,7 @@ class Failing:
 
 
 def fail_with(room: Room, number: int) -> Failing:
-    failing = Failing(room.listener.first)
+    failing = Failing(room.listener.sockets[0])
     failing.error = OSError(number, os.strerror(number))
     room.listener.sockets = [failing]  # type: ignore[list-item]
     return failing

@@ -13,9 +13,9 @@ from fakes_source import SETTLE, FakeSource
 from fakes_wire import MAIN, Guest, Script
 from ramferry.errors import HostError, RamferryError
 from ramferry.flows.contracts import MainStream, Offsets, Pages, StreamHead
-from ramferry.flows.receiving.memory_sink import MemorySink
-from ramferry.flows.receiving.receiver import Receiver
-from ramferry.flows.receiving.reception import ReceiveSettings
+from ramferry.flows.ends.memory_sink import MemorySink
+from ramferry.flows.receiver import Receiver
+from ramferry.flows.settings import ReceiveSettings
 from ramferry.metrics import ReceiveResult, RelayCounters
 from ramferry.ram.blocks import Ram
 from ramferry.transport.address import Address, UnixAddress

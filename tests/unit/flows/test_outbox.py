@@ -6,8 +6,16 @@ import threading
 
 import pytest
 
-from ramferry.flows.gate import Unwind
-from ramferry.flows.outbox import Outbox
+from ramferry.flows.outlet.outbox import Outbox, Slot
+from ramferry.flows.session.gate import Unwind
+
+
+def slot(outbox: Outbox, size: int, workers: int) -> Slot:
+    """A channel's place, with a packet of so many bytes admitted."""
+    made = outbox.slot()
+    made.workers = workers
+    made.admit(size)
+    return made
 
 
 def admitted(outbox: Outbox, size: int, workers: int) -> threading.Thread:
@@ -15,7 +23,7 @@ def admitted(outbox: Outbox, size: int, workers: int) -> threading.Thread:
 
     def ask() -> None:
         try:
-            outbox.admit(size, workers)
+            slot(outbox, size, workers)
         except Unwind:
             return
 
@@ -27,51 +35,72 @@ def admitted(outbox: Outbox, size: int, workers: int) -> threading.Thread:
 def test_without_a_limit_everybody_reads() -> None:
     outbox = Outbox()
     for _ in range(100):
-        outbox.admit(512 * 1024, workers=1)
+        slot(outbox, 512 * 1024, workers=1)
     assert outbox.held == 100 * 512 * 1024
 
 
 def test_a_full_queue_holds_the_next_reader_while_another_is_at_work() -> None:
     outbox = Outbox()
     outbox.limit(1000)
-    outbox.admit(1500, workers=1)
+    first = slot(outbox, 1500, workers=1)
     waiting = admitted(outbox, 700, workers=1)
     waiting.join(0.05)
     assert waiting.is_alive()
-    outbox.ready(1500, 1200)  # nobody is at work any more: one may be, whatever is held
+    first.ready(1200)  # nobody is at work any more: one may be, whatever is held
     waiting.join(5)
     assert not waiting.is_alive()
-    outbox.ready(700, 700)
-    outbox.sent(1200)
+    first.sent()
     assert outbox.held == 700
 
 
 def test_cores_are_kept_at_work_beyond_the_limit() -> None:
     outbox = Outbox()
     outbox.limit(1)
-    for _ in range(4):
-        outbox.admit(1000, workers=4)
+    first, *_ = (slot(outbox, 1000, workers=4) for _ in range(4))
     fifth = admitted(outbox, 1000, workers=4)
     fifth.join(0.05)
     assert fifth.is_alive()
-    outbox.ready(1000, 300)
+    first.ready(300)
     fifth.join(5)
     assert not fifth.is_alive()
 
 
+def test_what_has_left_lets_a_reader_in_too() -> None:
+    outbox = Outbox()
+    outbox.limit(1000)
+    first, second = slot(outbox, 600, workers=1), slot(outbox, 600, workers=1)
+    first.ready(600)
+    waiting = admitted(outbox, 100, workers=1)
+    waiting.join(0.05)
+    assert waiting.is_alive()
+    first.sent()
+    waiting.join(5)
+    assert not waiting.is_alive()
+    second.ready(600)
+
+
 def test_what_is_held_follows_the_real_size() -> None:
     outbox = Outbox()
-    outbox.admit(1000, workers=1)
-    outbox.ready(1000, 300)
+    only = slot(outbox, 1000, workers=1)
+    only.ready(300)
     assert outbox.held == 300
-    outbox.sent(300)
+    only.sent()
     assert outbox.held == 0
+
+
+def test_the_next_packet_is_expected_to_grow_as_the_last_one_did() -> None:
+    outbox = Outbox()
+    only = slot(outbox, 1000, workers=1)
+    only.ready(300)
+    only.sent()
+    only.admit(2000)
+    assert outbox.held == 600
 
 
 def test_a_raised_limit_lets_waiters_in() -> None:
     outbox = Outbox()
     outbox.limit(10)
-    outbox.admit(20, workers=1)
+    slot(outbox, 20, workers=1)
     waiting = admitted(outbox, 5, workers=1)
     outbox.limit(100)
     waiting.join(5)
@@ -81,10 +110,10 @@ def test_a_raised_limit_lets_waiters_in() -> None:
 def test_the_end_unwinds_waiters_and_everybody_after() -> None:
     outbox = Outbox()
     outbox.limit(10)
-    outbox.admit(20, workers=1)
+    slot(outbox, 20, workers=1)
     waiting = admitted(outbox, 5, workers=1)
     outbox.end()
     waiting.join(5)
     assert not waiting.is_alive()
     with pytest.raises(Unwind):
-        outbox.admit(5, workers=1)
+        slot(outbox, 5, workers=1)

@@ -13,19 +13,20 @@ from contextlib import contextmanager
 import pytest
 
 from ramferry.errors import RamferryError, RemoteProtocolError
-from ramferry.flows.sending.channel import SendSettings
-from ramferry.flows.sending.outgoing import Outgoing
-from ramferry.transport import sockets
+from ramferry.flows.outlet.outgoing import Outgoing
+from ramferry.flows.settings import SendSettings
 from ramferry.transport.address import UnixAddress
+from ramferry.transport.plain import Plain
 from ramferry.wire.return_path import shut
 
 
-class Broken(socket.socket):
+class Broken(Plain):
     """A connection whose next receipt fails, as where a cable was pulled."""
 
     number = 0
 
-    def recv(self, *_: int) -> bytes:
+    def receive_some(self, view: memoryview, *, whole: bool = False) -> int | None:
+        del view, whole
         raise OSError(self.number, os.strerror(self.number))
 
 
@@ -39,11 +40,13 @@ class Broken(socket.socket):
 )
 def test_a_network_that_fails_is_not_the_destinations_end(number: int, sentence: str) -> None:
     outgoing = Outgoing(SendSettings(UnixAddress("/nowhere/x"), "none"))
-    with Broken() as main:
-        main.number = number
-        outgoing._main = main
-        outgoing._listen()
-    assert str(outgoing.error) == sentence
+    here, there = socket.socketpair()
+    main = Broken(here)
+    main.number = number
+    with there, outgoing:
+        outgoing.take_main(main)
+        assert outgoing.session.over.wait(10)
+        assert str(outgoing.error) == sentence
 
 
 @contextmanager
@@ -51,9 +54,9 @@ def handing_over(tail: bytes) -> Iterator[tuple[socket.socket, list[object], lis
     """An outgoing whose main is a pair of sockets, at its last bytes."""
     here, there = socket.socketpair()
     outgoing = Outgoing(SendSettings(UnixAddress("/nowhere/x"), "none"))
-    outgoing._main = here
-    sockets.tune(here, 60.0)
-    outgoing._start("return path", outgoing._listen)
+    main = Plain(here)
+    main.settle(60.0)
+    outgoing.take_main(main)
     ended: list[object] = []
     looks: list[float] = []
 

@@ -14,10 +14,10 @@ from fakes_wire import EOS, FLUSH, MAIN, Guest, Script, block_list, ram_start
 from forging import Forger
 from ramferry.errors import CorruptDataError, RemoteProtocolError
 from ramferry.flows.archive.reader import Archive
-from ramferry.flows.archive.sink import ArchiveSink
 from ramferry.flows.contracts import StreamHead, check_ram
+from ramferry.flows.ends.archive_sink import ArchiveSink
+from ramferry.flows.ends.memory_sink import MemorySink
 from ramferry.flows.inspection import inspect
-from ramferry.flows.receiving.memory_sink import MemorySink
 from ramferry.ram.blocks import Ram
 from ramferry.transport.safefile import SafeFile
 

@@ -22,15 +22,15 @@ from fakes_wire import MAIN, Guest, Script, Step, device
 from ramferry.codec import METHODS
 from ramferry.errors import HostError, PeerTimeout, RamferryError
 from ramferry.flows.contracts import MainStream
-from ramferry.flows.receiving import main_channel as receiving_main
-from ramferry.flows.receiving import receiver as receiver_module
-from ramferry.flows.receiving.memory_sink import MemorySink
-from ramferry.flows.receiving.receiver import Receiver
-from ramferry.flows.receiving.reception import ReceiveSettings
+from ramferry.flows.ends.memory_sink import MemorySink
+from ramferry.flows.inlet import watching
+from ramferry.flows.receiver import Receiver
+from ramferry.flows.settings import ReceiveSettings
 from ramferry.metrics import ReceiveResult, RelayCounters
 from ramferry.patience import Patience
 from ramferry.ram.blocks import Ram
 from ramferry.transport.address import Address, UnixAddress
+from ramferry.transport.plain import Plain
 
 OTHERWISE = {
     "another page size": "the guest's pages have 65536 bytes, not 4096",
@@ -381,7 +381,7 @@ def test_a_process_that_stood_still_is_no_long_farewell(
         looks += 1
         return 300.0 * looks
 
-    monkeypatch.setattr(receiver_module, "Patience", partial(Patience, clock=clock))
+    monkeypatch.setattr(watching, "Patience", partial(Patience, clock=clock))
     script = Script(Guest())
     reception = Reception(tmp_path, script.guest)
     monkeypatch.setattr(FakeSource, "_release", lambda _: None)
@@ -399,9 +399,9 @@ def test_an_answer_waits_as_long_as_any_send_where_pages_come_in_pieces(tmp_path
     limits: list[bytes] = []
 
     def look() -> None:
-        main = reception.receiver._session.sources[0]
+        main = reception.receiver.session.sources[0]
         for option in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
-            limits.append(main.getsockopt(socket.SOL_SOCKET, option, 16))
+            limits.append(main._sock.getsockopt(socket.SOL_SOCKET, option, 16))
 
     reception.meanwhile = look
     source = FakeSource(reception.address, script)
@@ -418,7 +418,7 @@ def test_a_source_that_takes_no_answer_is_a_silent_peer(
     def send(*_: object) -> int:
         raise PeerTimeout("the peer takes no more bytes")
 
-    monkeypatch.setattr(receiving_main.sockets, "send_all", send)
+    monkeypatch.setattr(Plain, "send", send)
     script = Script(Guest())
     reception, source = carried(tmp_path, script)
     result = reception.result()

@@ -8,13 +8,13 @@ import pytest
 
 from fakes_relay import RelayThread, Stage, until
 from fakes_wire import MAIN, Do, Guest, Mode, Script, device
-from ramferry.flows import relay as relay_module
+from ramferry.flows.inlet import watching
 
 
 @pytest.fixture(autouse=True)
 def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay_module, "_STEP", 0.03)
-    monkeypatch.setattr("ramferry.flows.stall._BLIND", 0.1)
+    monkeypatch.setattr(watching, "STEP", 0.03)
+    monkeypatch.setattr("ramferry.flows.session.stall._BLIND", 0.1)
 
 
 def test_a_hidden_block_list_is_a_failure(tmp_path: Path) -> None:

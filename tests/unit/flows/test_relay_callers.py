@@ -11,9 +11,9 @@ import pytest
 from fakes_relay import RelayThread, Stage, until
 from fakes_source import SETTLE, at_end, dial
 from fakes_wire import MAIN, Do, Guest, Script, Step, command, configuration, header
-from ramferry.flows import footprint as memory
-from ramferry.flows import lobby, waiting
-from ramferry.flows.main_channel import MainChannel
+from ramferry.flows.inlet import lobby, waiting
+from ramferry.flows.inlet.main import MainInlet
+from ramferry.flows.session import footprint as memory
 from ramferry.wire.packets import Initial
 
 
@@ -227,8 +227,8 @@ def test_a_preamble_that_trickles_holds_no_memory(
 ) -> None:
     """60 000 bytes, each in a piece of its own."""
     stage = Stage(tmp_path)
-    receive = MainChannel._receive
-    monkeypatch.setattr(MainChannel, "_receive", lambda self, buffer: receive(self, buffer[:1]))
+    receive = MainInlet._receive
+    monkeypatch.setattr(MainInlet, "_receive", lambda self, buffer: receive(self, buffer[:1]))
     with RelayThread(stage.settings) as relay, dial(relay.address) as main:
         main.sendall(header() + configuration())
         until(lambda: relay.session is not None)

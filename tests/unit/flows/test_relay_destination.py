@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import threading
 from pathlib import Path
 
@@ -13,9 +12,10 @@ from fakes_destination import Habits
 from fakes_relay import NOTICE, RelayThread, Stage, until
 from fakes_source import SETTLE
 from fakes_wire import MAIN, Guest, Mode, Script
-from ramferry.flows import relay as relay_module
-from ramferry.transport import sockets
+from ramferry.flows.inlet import watching
+from ramferry.flows.outlet import outlet
 from ramferry.transport.address import Address
+from ramferry.transport.plain import Plain
 
 FAILED, PROTOCOL, TIMEOUT, UNREACHABLE = 5, 7, 9, 3
 STALL = 0.3
@@ -24,7 +24,7 @@ STALL = 0.3
 @pytest.fixture(autouse=True)
 def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look for stalls more often than a person needs progress."""
-    monkeypatch.setattr(relay_module, "_STEP", 0.03)
+    monkeypatch.setattr(watching, "STEP", 0.03)
 
 
 @pytest.mark.parametrize("tcp", [False, True])
@@ -141,7 +141,7 @@ def test_shut_is_never_lost(tmp_path: Path, tcp: bool) -> None:
 def test_a_destination_that_keeps_main_open_after_shut_holds_nobody_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relay_module, "_FAREWELL", 0.1)
+    monkeypatch.setattr(watching, "_FAREWELL", 0.1)
     script = Script(Guest())
     stage = Stage(tmp_path)
     with (
@@ -175,14 +175,14 @@ def test_a_migration_that_fails_while_it_connects_leaves_nothing(
 ) -> None:
     """The destination's queue is full: connecting takes its time, and a signal comes."""
     connecting, go_on = threading.Event(), threading.Event()
-    connect = sockets.connect
+    connect = outlet.connect
 
-    def slow(address: Address) -> socket.socket:
+    def slow(address: Address) -> Plain:
         connecting.set()
         assert go_on.wait(SETTLE)
         return connect(address)
 
-    monkeypatch.setattr(sockets, "connect", slow)
+    monkeypatch.setattr(outlet, "connect", slow)
     script = Script(Guest())
     stage = Stage(tmp_path)
     with (

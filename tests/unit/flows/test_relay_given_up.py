@@ -13,13 +13,13 @@ from typing import Literal
 
 import pytest
 
+import raw_sockets
 from fakes_destination import Habits
 from fakes_relay import NOTICE, RelayThread, Stage, until
 from fakes_source import SETTLE, FakeSource
 from fakes_wire import MAIN, Close, Do, Guest, Script, device, end_of_stream
-from ramferry.flows import relay as relay_module
+from ramferry.flows.inlet import watching
 from ramferry.metrics import RelayCounters
-from ramferry.transport import sockets
 
 KEPT = re.compile("main: the source ended the migration in the switchover, .* was withdrawn, .*")
 LAST_MARK = 3
@@ -59,7 +59,7 @@ def test_what_waits_for_a_slow_destination_is_reset(tmp_path: Path) -> None:
     ):
         until(lambda: relay.session is not None and relay.session.phase.name == "SWITCHOVER")
         # a FIN would stay behind what the source has sent; that stream is not whole either
-        sockets.reset(source.socks[MAIN])
+        raw_sockets.reset(source.socks[MAIN])
         result = relay.finished()
         assert KEPT.fullmatch(result.error)
         destination.released.set()
@@ -123,7 +123,7 @@ def test_a_source_that_does_not_close_has_perhaps_not_heard(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The answer lies in a socket of a network that is gone: both guests could run."""
-    monkeypatch.setattr(relay_module, "_FAREWELL", 0.1)
+    monkeypatch.setattr(watching, "_FAREWELL", 0.1)
     monkeypatch.setattr(FakeSource, "_release", lambda _: None)
     script = Script(Guest())
     stage = Stage(tmp_path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections import Counter
 from dataclasses import replace
@@ -26,10 +25,11 @@ from fakes_wire import (
     page_bits,
 )
 from ramferry.codec import METHODS
-from ramferry.transport import sockets
 from ramferry.transport.address import UnixAddress
 from ramferry.transport.pacing import Pacer
+from ramferry.transport.plain import Plain
 from ramferry.wire.return_path import pong, shut
+from raw_sockets import raw
 
 
 @pytest.mark.parametrize("method_out", METHODS)
@@ -301,13 +301,13 @@ def test_every_sync_is_acknowledged_at_once_to_who_waits_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A relay before this one waits until it was taken: 40 ms a round without."""
-    acknowledge, asked = sockets.acknowledge, Counter[object]()
+    acknowledge, asked = Plain.acknowledge, Counter[object]()
 
-    def count(sock: socket.socket) -> None:
-        asked[sock.getpeername()] += 1
-        acknowledge(sock)
+    def count(connection: Plain) -> None:
+        asked[raw(connection).getpeername()] += 1
+        acknowledge(connection)
 
-    monkeypatch.setattr(sockets, "acknowledge", count)
+    monkeypatch.setattr(Plain, "acknowledge", count)
     stage = Stage(tmp_path)
     stage.over_tcp()
     guest = Guest()

@@ -10,7 +10,7 @@ import pytest
 from fakes_relay import NOTICE, RelayThread, Stage, until
 from fakes_source import at_end, dial
 from fakes_wire import MAIN, Do, Guest, Script, header
-from ramferry.flows import waiting
+from ramferry.flows.inlet import waiting
 from ramferry.wire.packets import Initial, ram_header
 
 PAGES = bytes(
@@ -68,7 +68,7 @@ def test_what_comes_late_of_an_earlier_migration_does_not_end_this_one(stage: St
     """Accepted before this one's main, it says what it is when all channels are there."""
     script = Script(Guest())
     with RelayThread(stage.settings) as relay, dial(relay.address) as late:
-        until(lambda: relay.relay._lobby.accepted == 1)
+        until(lambda: relay.relay.arrivals.accepted == 1)
         script.insert(
             script.find("part", MAIN),
             Do(relay.gathered),

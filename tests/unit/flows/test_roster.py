@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ramferry.errors import MigrationFailed, RemoteProtocolError
-from ramferry.flows.roster import Roster
+from ramferry.flows.inlet.roster import Roster
 from ramferry.wire.packets import Initial
 
 OURS, OTHER = bytes(16), bytes(range(16))

@@ -16,13 +16,12 @@ import pytest
 from ramferry.codec import METHODS
 from ramferry.errors import Cancelled, HostError, MigrationFailed, RamferryError, UsageError
 from ramferry.flows.contracts import MainStream
-from ramferry.flows.receiving.memory_sink import MemorySink
-from ramferry.flows.receiving.receiver import Receiver
-from ramferry.flows.receiving.reception import ReceiveSettings
-from ramferry.flows.sending import reminder
-from ramferry.flows.sending.channel import SendSettings
-from ramferry.flows.sending.precopy import Precopy
-from ramferry.flows.sending.sender import Sender
+from ramferry.flows.ends.memory_sink import MemorySink
+from ramferry.flows.ends.precopy import Precopy
+from ramferry.flows.receiver import Receiver
+from ramferry.flows.sender import Sender
+from ramferry.flows.session import reminder
+from ramferry.flows.settings import ReceiveSettings, SendSettings
 from ramferry.guest.state import GuestState, decode, encode
 from ramferry.guest.vcpu import Vcpu
 from ramferry.guest.workload import PATTERNS, Workload

@@ -11,14 +11,17 @@ import pytest
 
 from ramferry.codec import create_decoder, create_encoder
 from ramferry.errors import MigrationFailed, PeerTimeout, RamferryError, RemoteProtocolError
-from ramferry.flows import session as session_module
-from ramferry.flows.gate import Unwind
-from ramferry.flows.migration import Phase
-from ramferry.flows.multifd_channel import MultifdChannel
-from ramferry.flows.session import RelaySettings, Session
-from ramferry.transport import sockets
+from ramferry.flows.inlet.channel import ChannelInlet
+from ramferry.flows.outlet import outlet as outlet_module
+from ramferry.flows.outlet.channel import RelayedChannel
+from ramferry.flows.outlet.outlet import Outlet
+from ramferry.flows.session.gate import Unwind
+from ramferry.flows.session.session import Phase, Session
+from ramferry.flows.settings import RelaySettings
 from ramferry.transport.address import UnixAddress
+from ramferry.transport.plain import Plain
 from ramferry.wire.packets import Initial
+from raw_sockets import raw
 
 SETTLE = 5.0
 
@@ -27,11 +30,12 @@ class Fixture:
     def __init__(self, **settings: float) -> None:
         self.notes: list[str] = []
         self.woken = 0
-        self.session = Session(
-            RelaySettings(UnixAddress("in"), UnixAddress("out"), "zlib", **settings),  # type: ignore[arg-type]
-            self.notes.append,
-            self._wake,
-        )
+        made = RelaySettings(UnixAddress("in"), UnixAddress("out"), "zlib", **settings)  # type: ignore[arg-type]
+        self.session = Session(made, self.notes.append, self._wake)
+        self.outlet = self.session.behind = Outlet(self.session, made)
+
+    def adopt(self, near: socket.socket, *, main: bool = False) -> None:
+        self.outlet.adopt(Plain(near), main=main)
 
     def _wake(self) -> None:
         self.woken += 1
@@ -51,14 +55,15 @@ def test_before_the_switchover_any_fault_ends_it(made: Fixture, phase: Phase) ->
     assert session.error is error
     assert session.phase is Phase.FAILED
     assert made.woken == 1
-    for event in (session.onward, session.gathered, session.over):
+    for event in (session.gathered, session.over):
         assert event.is_set()
+    assert made.outlet.may_follow(0)
     with pytest.raises(Unwind):
         session.check()
     with pytest.raises(Unwind):
         session.gate.hold(0)
     with pytest.raises(Unwind):
-        session.outbox.admit(1, 1)
+        made.outlet.outbox.slot().admit(1)
 
 
 def test_the_first_fault_is_the_cause(made: Fixture) -> None:
@@ -147,7 +152,7 @@ def test_in_the_switchover_a_thread_that_broke_says_farewell(made: Fixture) -> N
 def test_methods_must_agree_and_backends_are_named(made: Fixture) -> None:
     session = made.session
     session.note_codecs("zstd", create_decoder("zstd"), create_encoder("zlib", None))
-    assert (session.method_in, session.backend) == ("zstd", "zstd → isa-l")
+    assert (session.method_in, session.engines.backend) == ("zstd", "zstd → isa-l")
     session.note_codecs("zstd", create_decoder("zstd"), None)
     with pytest.raises(RemoteProtocolError, match="method zstd on every channel, received none"):
         session.note_codecs("none", create_decoder("none"), None)
@@ -163,7 +168,7 @@ def test_a_backend_is_named_once(
     made.session.note_codecs(
         method, create_decoder(method), create_encoder(encoder, None) if encoder else None
     )
-    assert made.session.backend == backend
+    assert made.session.engines.backend == backend
 
 
 def test_a_connection_that_is_made_too_late_is_closed(made: Fixture) -> None:
@@ -171,9 +176,9 @@ def test_a_connection_that_is_made_too_late_is_closed(made: Fixture) -> None:
     with far:
         made.session.fail(MigrationFailed("over"))
         with pytest.raises(Unwind):
-            made.session.adopt(near)
+            made.adopt(near)
         assert near.fileno() == -1
-        assert made.session.destinations == []
+        assert made.outlet.channels == []
         assert far.recv(1) == b""
 
 
@@ -189,22 +194,19 @@ def test_the_destinations_main_ends_first_and_the_source_last(
         pairs[3][0]: "source main",
         pairs[4][0]: "source 0",
     }
-    session.adopt(pairs[1][0])
-    session.adopt(pairs[2][0])
-    session.adopt(pairs[0][0], main=True)
-    session.sources += [pairs[3][0], pairs[4][0]]
+    made.adopt(pairs[1][0])
+    made.adopt(pairs[2][0])
+    made.adopt(pairs[0][0], main=True)
+    session.sources += [Plain(pairs[3][0]), Plain(pairs[4][0])]
     order: list[str] = []
     for name in ("cut", "reset"):
-        end: Callable[[socket.socket], None] = getattr(sockets, name)
+        end: Callable[[Plain], None] = getattr(Plain, name)
 
-        def recorded(
-            sock: socket.socket, name: str = name, end: Callable[[socket.socket], None] = end
-        ) -> None:
-            if not order or not order[-1].endswith(names[sock]):
-                order.append(f"{name} {names[sock]}")
-            end(sock)
+        def recorded(one: Plain, name: str = name, end: Callable[[Plain], None] = end) -> None:
+            order.append(f"{name} {names[raw(one)]}")
+            end(one)
 
-        monkeypatch.setattr(sockets, name, recorded)
+        monkeypatch.setattr(Plain, name, recorded)
     session.fail(MigrationFailed("over"))
     session.tear_down()
     assert order == [
@@ -221,12 +223,11 @@ def test_the_destinations_main_ends_first_and_the_source_last(
 
 
 def test_consumption_is_waited_for_on_every_channel(made: Fixture) -> None:
-    session = made.session
     pairs = [socket.socketpair() for _ in range(3)]
     for near, _ in pairs:
-        session.adopt(near)
+        made.adopt(near)
         near.sendall(b"SYNC")
-    waiter = threading.Thread(target=session.until_consumed)
+    waiter = threading.Thread(target=made.outlet.until_consumed)
     waiter.start()
     for _, far in pairs:
         assert waiter.is_alive()
@@ -240,20 +241,20 @@ def test_consumption_is_waited_for_on_every_channel(made: Fixture) -> None:
 def test_a_closed_channel_proves_nothing(made: Fixture) -> None:
     near, far = socket.socketpair()
     with near:
-        made.session.adopt(near)
+        made.adopt(near)
         far.close()
         with pytest.raises(MigrationFailed, match="a multifd channel broke at the destination"):
-            made.session.until_consumed()
+            made.outlet.until_consumed()
 
 
 def test_what_is_left_untaken_is_a_timeout() -> None:
-    session = Fixture(stall_timeout=0.05).session
+    made = Fixture(stall_timeout=0.05)
     near, far = socket.socketpair()
     with near, far:
-        session.adopt(near)
+        made.adopt(near)
         near.sendall(b"x")
         with pytest.raises(PeerTimeout, match=r"the destination leaves \d+ bytes of a channel"):
-            session.until_consumed()
+            made.outlet.until_consumed()
 
 
 def test_a_failure_ends_the_wait_for_consumption(made: Fixture) -> None:
@@ -262,12 +263,12 @@ def test_a_failure_ends_the_wait_for_consumption(made: Fixture) -> None:
 
     def wait() -> None:
         try:
-            made.session.until_consumed()
+            made.outlet.until_consumed()
         except Unwind:
             unwound.set()
 
     with near, far:
-        made.session.adopt(near)
+        made.adopt(near)
         near.sendall(b"x")
         waiter = threading.Thread(target=wait)
         waiter.start()
@@ -327,17 +328,17 @@ class Clock:
 def untaken(monkeypatch: pytest.MonkeyPatch, made: Fixture, *left: int) -> None:
     """A destination that leaves so many bytes, look after look."""
     looks = iter(left)
-    monkeypatch.setattr(sockets, "unsent", lambda _: next(looks))
+    monkeypatch.setattr(Plain, "unsent", lambda _: next(looks))
     near, far = socket.socketpair()
     with near, far:
-        made.session.adopt(near)
-        made.session.until_consumed()
+        made.adopt(near)
+        made.outlet.until_consumed()
 
 
 def test_a_destination_that_takes_nothing_is_given_up(
     made: Fixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session_module, "time", Clock(*[0.5] * 200))
+    monkeypatch.setattr(outlet_module, "time", Clock(*[0.5] * 200))
     with pytest.raises(PeerTimeout, match="leaves 7 bytes of a channel untaken"):
         untaken(monkeypatch, made, *[7] * 200)
 
@@ -346,19 +347,27 @@ def test_a_destination_that_takes_nothing_is_given_up(
 def test_a_relay_that_stood_still_blames_no_destination(
     made: Fixture, monkeypatch: pytest.MonkeyPatch, stopped: float
 ) -> None:
-    monkeypatch.setattr(session_module, "time", Clock(0.5, stopped, 0.5))
+    monkeypatch.setattr(outlet_module, "time", Clock(0.5, stopped, 0.5))
     untaken(monkeypatch, made, 7, 7, 7, 0)
+
+
+def relayed(outlet: Outlet, source: Plain) -> ChannelInlet:
+    initial = Initial(bytes(16), 0)
+    taker = RelayedChannel(outlet, source, initial, lambda *_: None)
+    return ChannelInlet(outlet.session, source, initial, taker)
 
 
 def test_a_channel_without_a_destination_ends_a_switchover_too(tmp_path: Path) -> None:
     """Where marks are not held, main may be there while a channel is still being connected."""
     nobody = UnixAddress(str(tmp_path / "nobody"))
-    session = Session(RelaySettings(UnixAddress("in"), nobody, "zlib"), lambda _: None)
+    settings = RelaySettings(UnixAddress("in"), nobody, "zlib")
+    session = Session(settings, lambda _: None)
+    outlet = session.behind = Outlet(session, settings)
     near, far = socket.socketpair()
     with near, far:
-        session.onward.set()
+        outlet.open_onward()
         session.advance(Phase.SWITCHOVER)
-        channel = MultifdChannel(session, near, Initial(bytes(16), 0), lambda *_: None)
+        channel = relayed(outlet, Plain(near))
         session.start(channel.name, channel.run, channel.farewell)
         assert session.over.wait(SETTLE)
         session.close()
@@ -366,8 +375,7 @@ def test_a_channel_without_a_destination_ends_a_switchover_too(tmp_path: Path) -
     assert session.phase is Phase.FAILED
 
 
-def test_a_channel_that_was_never_connected_has_no_farewell_to_say() -> None:
-    session = Session(RelaySettings(UnixAddress("in"), UnixAddress("out"), "zlib"), lambda _: None)
+def test_a_channel_that_was_never_connected_has_no_farewell_to_say(made: Fixture) -> None:
     near, far = socket.socketpair()
     with near, far:
-        MultifdChannel(session, near, Initial(bytes(16), 0), lambda *_: None).farewell()
+        relayed(made.outlet, Plain(near)).farewell()

@@ -11,12 +11,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from ramferry.flows import stall
-from ramferry.flows.gate import Unwind
-from ramferry.flows.migration import Phase
-from ramferry.flows.session import RelaySettings, Session
-from ramferry.flows.stall import StallWatch
+from ramferry.flows.outlet.outlet import Outlet
+from ramferry.flows.session import stall
+from ramferry.flows.session.gate import Unwind
+from ramferry.flows.session.session import Phase, Session
+from ramferry.flows.session.stall import StallWatch
+from ramferry.flows.settings import RelaySettings
 from ramferry.transport.address import UnixAddress
+from ramferry.transport.plain import Plain
 
 
 class Clock:
@@ -43,6 +45,7 @@ class Watched:
             UnixAddress("in"), UnixAddress("out"), "zlib", channels=channels, stall_timeout=60
         )
         self.session = Session(settings, self.notes.append)
+        self.outlet = self.session.behind = Outlet(self.session, settings)
         self.tally = self.session.tally.channel("main")
         self.watch = StallWatch(self.session)
         self.waiter: threading.Thread | None = None
@@ -98,7 +101,7 @@ def test_a_destination_that_leaves_bytes_untaken_is_named_before_the_source(
     """The SYNC that main waits for stands behind bytes that nobody takes."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        watched.session.adopt(ours)
+        watched.outlet.adopt(Plain(ours))
         ours.send(b"x")
         watched.session.advance(Phase.CARRYING)
         watched.hold()
@@ -156,7 +159,7 @@ def test_a_main_that_trickles_its_preamble_does_not_keep_the_relay(clock: Clock)
 
 def test_a_main_that_is_connected_onwards_may_take_its_time(clock: Clock) -> None:
     watched = Watched()
-    watched.session.onward.set()
+    watched.outlet.open_onward()
     for _ in range(100):
         watched.tally.bytes_in += 1
         watched.look_for(clock, 1)
@@ -168,7 +171,7 @@ def test_a_source_that_never_opens_its_channels(
     clock: Clock, channels: int | None, phrase: str
 ) -> None:
     watched = Watched(channels)
-    watched.session.onward.set()
+    watched.outlet.open_onward()
     watched.watch.look()
     watched.look_for(clock, 61)
     assert str(watched.session.error) == (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ramferry.flows import footprint as memory
-from ramferry.flows.tally import Tally
+from ramferry.flows.session import footprint as memory
+from ramferry.flows.session.tally import Tally
 
 
 def test_a_snapshot_sums_up_its_channels() -> None:

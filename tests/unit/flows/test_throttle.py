@@ -7,10 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from ramferry.flows import throttle
-from ramferry.flows.session import RelaySettings, Session
-from ramferry.transport import budget, sockets
+from ramferry.flows.outlet.outlet import Outlet
+from ramferry.flows.session import throttle
+from ramferry.flows.session.session import Session
+from ramferry.flows.settings import RelaySettings
+from ramferry.transport import budget
 from ramferry.transport.address import UnixAddress
+from ramferry.transport.plain import Plain
+from raw_sockets import raw
 
 
 class Clock:
@@ -32,6 +36,7 @@ class Governed:
             UnixAddress("in"), UnixAddress("out"), "zlib", max_bandwidth=max_bandwidth
         )
         self.session = Session(settings, lambda _: None)
+        self.outlet = Outlet(self.session, settings)
         self.tally = self.session.tally.channel("multifd 0")
         pairs = [socket.socketpair() for _ in range(2)]
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -39,9 +44,9 @@ class Governed:
             near, _ = listener.accept()
         self.socks = [*pairs[0], *pairs[1], far, near]
         for end, _ in pairs:
-            self.session.adopt(end)
-        self.session.sources += [pairs[0][1], near]
-        self.governor = self.session.governor()
+            self.outlet.adopt(Plain(end))
+        self.session.sources += [Plain(pairs[0][1]), Plain(near)]
+        self.governor = self.outlet.governor()
 
     def drain(self, rate: float, seconds: float = 0.25) -> None:
         self.clock.now += seconds
@@ -50,8 +55,7 @@ class Governed:
 
     def buffer(self) -> set[int]:
         return {
-            sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
-            for sock in self.session.destinations
+            raw(one).getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) for one in self.outlet.channels
         }
 
 
@@ -77,11 +81,11 @@ def test_before_anything_is_sent_nothing_is_set(governed: Governed) -> None:
 
 
 def test_buffers_follow_the_rate(governed: Governed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sockets, "segment_size", lambda _: 0)
+    monkeypatch.setattr(Plain, "segment", lambda _: 0)
     for rate in (100e6, 400e6):
         governed.drain(rate)
         assert governed.buffer() == {budget.socket_buffer(rate, 2, 0.0) // 2 * 2}
-    receive = governed.session.sources[1].getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+    receive = raw(governed.session.sources[1]).getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
     assert receive == budget.socket_buffer(400e6, 2, 0.0) // 2 * 2
 
 
@@ -109,17 +113,17 @@ def test_small_changes_are_left_alone(governed: Governed) -> None:
 
 
 def test_a_socket_that_closed_is_no_error(governed: Governed) -> None:
-    governed.session.destinations[0].close()
+    governed.outlet.channels[0].close()
     governed.drain(400e6)
 
 
 def test_the_outbox_is_bounded_by_the_rate_and_from_the_start_by_the_cap(
     clock: Clock, governed: Governed
 ) -> None:
-    assert governed.session.outbox._limit == float("inf")
+    assert governed.outlet.outbox.most == float("inf")
     governed.drain(100e6)
-    assert governed.session.outbox._limit == pytest.approx(2e6)
+    assert governed.outlet.outbox.most == pytest.approx(2e6)
     capped = Governed(clock, max_bandwidth=30e6)
-    assert capped.session.outbox._limit == pytest.approx(30e6 * budget.QUEUE_SECONDS)
+    assert capped.outlet.outbox.most == pytest.approx(30e6 * budget.QUEUE_SECONDS)
     for sock in capped.socks:
         sock.close()

@@ -9,13 +9,14 @@ from collections.abc import Container, Iterator
 
 import pytest
 
+import raw_sockets
 from fakes_relay import until
-from ramferry.flows import waiting as waiting_module
-from ramferry.flows.calls import QUIET, Call
-from ramferry.flows.lobby import SILENCE, Departure, MultifdArrival
-from ramferry.flows.loop import Loop
-from ramferry.flows.waiting import MOTHERLESS, WaitingChannels
-from ramferry.transport import sockets
+from ramferry.flows.inlet import waiting as waiting_module
+from ramferry.flows.inlet.calls import QUIET, Call
+from ramferry.flows.inlet.lobby import SILENCE, Departure, MultifdArrival
+from ramferry.flows.inlet.waiting import MOTHERLESS, WaitingChannels
+from ramferry.flows.session.loop import Loop
+from ramferry.transport.plain import Plain
 from ramferry.wire.packets import Initial
 
 HERE, THERE = "192.0.2.1", "192.0.2.2"
@@ -75,7 +76,9 @@ class Room:
         else:
             near, far = socket.socketpair()
         self._socks += [near, far]
-        self.waiting.add(MultifdArrival(near, Initial(bytes(16), channel), Call(number, origin)))
+        self.waiting.add(
+            MultifdArrival(Plain(near), Initial(bytes(16), channel), Call(number, origin))
+        )
         return far
 
     def take(self, main: Call) -> list[int]:
@@ -110,7 +113,7 @@ def room() -> Iterator[Room]:
 
 def taken(arrivals: list[MultifdArrival]) -> list[int]:
     for arrival in arrivals:
-        arrival.sock.close()
+        arrival.connection.close()
     return [arrival.initial.channel_id for arrival in arrivals]
 
 
@@ -156,8 +159,8 @@ def test_who_may_be_closed_behind_its_pages_is_never_taken(room: Room) -> None:
     far = room.add(0, 0, tcp=True)
     near = room.near(far)
     fill(far)
-    until(lambda: sockets.unread(near) > QUIET)
-    wait = sockets.heard_at(near) + 0.1
+    until(lambda: raw_sockets.unread(near) > QUIET)
+    wait = raw_sockets.heard_at(near) + 0.1
     until(lambda: time.monotonic() > wait)
     assert room.take(Call(1, HERE)) == []
     assert room.take_early() == []
@@ -175,7 +178,7 @@ def test_pages_that_come_after_mains_first_bytes_are_no_sign_of_an_end(room: Roo
     assert room.take(Call(1, HERE)) == []
     near = room.near(far)
     far.sendall(PAGES)
-    until(lambda: sockets.unread(near) > QUIET)
+    until(lambda: raw_sockets.unread(near) > QUIET)
     assert room.take_early() == [0]
 
 
@@ -245,7 +248,7 @@ def test_who_has_no_main_to_come_is_turned_out_soon(room: Room) -> None:
     far = room.add(0, 7, tcp=True)
     near = room.near(far)
     fill(far)
-    until(lambda: sockets.unread(near) > QUIET)
+    until(lambda: raw_sockets.unread(near) > QUIET)
     room.pass_time(MOTHERLESS)
     assert room.waiting.ids == [7]
     room.pass_time(0.5)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from ramferry.wire.channel_states import State
 from ramferry.wire.events import (
     BlockList,
     Command,
@@ -17,8 +18,7 @@ from ramferry.wire.events import (
     Resynchronised,
 )
 from ramferry.wire.main import MainParser
-from ramferry.wire.multifd import MultifdParser, State
-from ramferry.wire.packets import RamPacket
+from ramferry.wire.multifd import MultifdParser, RamPacket
 from wire_streams import GOLDEN, marks
 
 

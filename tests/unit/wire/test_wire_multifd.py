@@ -7,7 +7,8 @@ import struct
 import pytest
 
 from ramferry.errors import RemoteProtocolError, UsageError
-from ramferry.wire.multifd import TRANSITIONS, MultifdParser, Seen, State
+from ramferry.wire.channel_states import TRANSITIONS, Seen, State
+from ramferry.wire.multifd import MultifdParser, Packet, RamPacket
 from ramferry.wire.packets import (
     DEVICE_STATE,
     INITIAL_SIZE,
@@ -15,8 +16,6 @@ from ramferry.wire.packets import (
     METHOD_FLAGS,
     SYNC,
     Initial,
-    Packet,
-    RamPacket,
     device_state_header,
     ram_header,
 )

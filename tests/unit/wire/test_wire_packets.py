@@ -7,15 +7,13 @@ import struct
 import pytest
 
 from ramferry.errors import UsageError
-from ramferry.wire.multifd import MultifdParser, parse_initial
+from ramferry.wire.multifd import DeviceState, MultifdParser, RamPacket, parse_initial
 from ramferry.wire.packets import (
     DEVICE_STATE,
     METHOD_FLAGS,
     METHOD_MASK,
     SYNC,
-    DeviceState,
     Initial,
-    RamPacket,
     device_state_header,
     header_size,
     ram_header,

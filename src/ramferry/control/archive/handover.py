@@ -23,7 +23,7 @@ from ramferry.errors import (
     PeerUnreachable,
     RamferryError,
 )
-from ramferry.flows.sending.reminder import Reminder
+from ramferry.flows.session.reminder import Reminder
 from ramferry.patience import Patience
 
 SILENCE_SECONDS: Final = 60.0

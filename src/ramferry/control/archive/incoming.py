@@ -8,8 +8,8 @@ from typing import Self
 
 from ramferry.errors import RamferryError
 from ramferry.flows.contracts import Sink
-from ramferry.flows.receiving.receiver import Receiver
-from ramferry.flows.receiving.reception import ReceiveSettings
+from ramferry.flows.receiver import Receiver
+from ramferry.flows.settings import ReceiveSettings
 from ramferry.metrics import ReceiveResult, RelayCounters
 from ramferry.transport.address import Address
 

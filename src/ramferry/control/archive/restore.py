@@ -28,9 +28,9 @@ from ramferry.errors import (
     RamferryError,
 )
 from ramferry.flows.archive.reader import Archive
-from ramferry.flows.archive.replay import replay
-from ramferry.flows.sending.channel import SendSettings
-from ramferry.flows.sending.outgoing import Outgoing
+from ramferry.flows.ends.archive_source import replay
+from ramferry.flows.outlet.outgoing import Outgoing
+from ramferry.flows.settings import SendSettings
 from ramferry.metrics import ArchiveResult
 from ramferry.transport.address import parse_address
 

@@ -24,8 +24,8 @@ from ramferry.control.qemu.end import QemuEnd, open_end
 from ramferry.control.qemu.ready import check_source, lost_writes, refuse_tls
 from ramferry.control.qemu.settings import save_settings
 from ramferry.errors import UsageError
-from ramferry.flows.archive.sink import ArchiveSink
-from ramferry.flows.receiving.reception import ReceiveSettings
+from ramferry.flows.ends.archive_sink import ArchiveSink
+from ramferry.flows.settings import ReceiveSettings
 from ramferry.metrics import ArchiveResult
 from ramferry.transport.address import UnixAddress
 from ramferry.transport.safefile import SafeFile

@@ -32,8 +32,8 @@ from ramferry.errors import (
     RemoteProtocolError,
     UsageError,
 )
-from ramferry.flows.archive.sink import ArchiveSink
-from ramferry.flows.receiving.reception import ReceiveSettings
+from ramferry.flows.ends.archive_sink import ArchiveSink
+from ramferry.flows.settings import ReceiveSettings
 from ramferry.metrics import ArchiveResult
 from ramferry.patience import Patience
 from ramferry.transport.safefile import SafeFile

@@ -17,7 +17,7 @@ from ramferry.control.archive.handover import NOT_STARTED, HandOver
 from ramferry.control.qemu import end as end_module
 from ramferry.control.qemu.end import QemuEnd, open_end
 from ramferry.errors import Cancelled, MigrationFailed, PeerTimeout, PeerUnreachable
-from ramferry.flows.sending import reminder
+from ramferry.flows.session import reminder
 
 
 class Loading(FakeQemu):

@@ -36,8 +36,8 @@ from ramferry.errors import (
     UsageError,
 )
 from ramferry.flows.archive.reader import Archive
-from ramferry.flows.receiving.receiver import Receiver
-from ramferry.flows.receiving.reception import ReceiveSettings
+from ramferry.flows.receiver import Receiver
+from ramferry.flows.settings import ReceiveSettings
 from ramferry.metrics import ArchiveResult
 
 

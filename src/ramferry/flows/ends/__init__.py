@@ -1,0 +1,1 @@
+"""What a migration may begin or end in besides a wire: guest memory, a file."""

@@ -1,0 +1,92 @@
+"""A sink as what lies behind an inlet: one migration that ends here."""
+
+from __future__ import annotations
+
+from ramferry.errors import MigrationFailed, RamferryError
+from ramferry.flows.contracts import MainStream, Sink
+from ramferry.flows.session.gate import Unwind
+from ramferry.flows.session.session import Phase, Session
+from ramferry.flows.session.throttle import BufferGovernor
+from ramferry.flows.settings import ReceiveSettings
+from ramferry.transport.connection import Connection
+
+
+class Intake:
+    """What a receiver's channels share besides their session: the sink, and its last steps."""
+
+    introduced = True
+    """See ``Behind``: a sink takes whatever main brings."""
+
+    def __init__(self, session: Session, settings: ReceiveSettings, sink: Sink) -> None:
+        """:param sink: where pages and the main channel's rest go."""
+        self.session = session
+        self.settings = settings
+        self.sink = sink
+        self.machine = ""
+        """The machine type's versioned name, once main has told it."""
+        self.searching = False
+        """True between ram's END section and the end of the stream."""
+        session.uuid = settings.uuid
+        session.behind = self
+
+    def take_over(self, stream: MainStream) -> None:
+        """Have the sink finish and make it final; the migration is CONFIRMED when this returns.
+
+        A stop is heeded up to the moment at which the sink begins to make it final, so that it
+        leaves nothing behind; from then on it is too late.
+
+        :raise Unwind: the migration has failed, before or now.
+        """
+        session = self.session
+        self.sink.finish(stream)
+        if not session.advance(Phase.SEALED):
+            raise Unwind
+        try:
+            self.sink.commit()
+        except RamferryError as error:
+            session.fail(error, final=True)
+            raise Unwind from error
+        except Exception as error:
+            session.fail(RamferryError(f"internal error in the sink: {error!r}"), final=True)
+            raise Unwind from error
+        session.advance(Phase.CONFIRMED)
+
+    def governor(self) -> BufferGovernor:
+        """What sizes the channels' buffers by the rate at which the source sends."""
+        session = self.session
+        return BufferGovernor(
+            lambda: sum(one.bytes_in for one in session.tally.channels),
+            receiving=lambda: session.sources[1:],
+        )
+
+    # --- as what lies behind an inlet
+
+    @property
+    def waits(self) -> str:
+        """See ``Behind``: somebody has to do something about it."""
+        if self.searching:
+            return "the device state has no end that can be found (is suppress-vmdesc on?)"
+        return ""
+
+    def untaken(self) -> int:
+        """See ``Behind``."""
+        return 0
+
+    def blinded(self) -> None:
+        """See ``Behind``: pages of different rounds could not be told apart."""
+        self.session.fail(
+            MigrationFailed(
+                "main: a device that cannot be parsed hides the sync marks: remove the device and "
+                "migrate again"
+            )
+        )
+
+    def unblock(self) -> None:
+        """See ``Behind``: nobody waits for a sink."""
+
+    def tear_down(self) -> None:
+        """See ``Behind``."""
+
+    def connections(self) -> list[Connection]:
+        """See ``Behind``."""
+        return []

@@ -1,0 +1,195 @@
+"""A main channel that ends in a sink: marks met, pages handed over, the source told."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Final
+
+from ramferry.codec.base import PACKET_BYTES
+from ramferry.errors import MigrationFailed, PeerTimeout, RemoteProtocolError
+from ramferry.flows.contracts import StreamHead
+from ramferry.flows.ends.intake import Intake
+from ramferry.flows.ends.main_pages import Direct, MainPages, Spread
+from ramferry.flows.ends.verbatim import Verbatim
+from ramferry.flows.session.tally import ChannelTally
+from ramferry.transport.connection import Connection
+from ramferry.wire.events import (
+    BlockList,
+    Command,
+    Configuration,
+    EndOfStream,
+    MainEvent,
+    PageRun,
+    RamEnd,
+    SyncMark,
+    ZeroPages,
+)
+from ramferry.wire.grammar import RECORD_SIZE
+from ramferry.wire.main import MainParser
+from ramferry.wire.return_path import pong, shut, switchover_ack
+
+_CHUNK: Final = 64 * 1024
+PATIENCE: Final = 0.01
+"""Seconds that a piece may take to fill where all pages come on main; it delays what a source waits
+for: its answers, and the end."""
+
+
+class SinkMain:
+    """Hands main's pages to the sink, keeps the rest, and tells the source; a ``MainTaker`` of
+    ``inlet.main``.
+
+    Where all pages come on main, a piece is as long as a packet's records: a source's socket holds
+    208 KiB, and each piece costs some 80 µs of Python.
+    """
+
+    def __init__(self, intake: Intake, source: Connection) -> None:
+        settings = intake.settings
+        self._intake = intake
+        self._session = intake.session
+        self._source = source
+        self._record = RECORD_SIZE + settings.page_size
+        self.fill = settings.threads > 0
+        """See ``MainTaker``."""
+        packet = PACKET_BYTES // settings.page_size * self._record
+        self.most = self.next_piece = packet if self.fill else _CHUNK
+        """See ``MainTaker``."""
+        self.complete = False
+        """See ``MainTaker``."""
+        self._verbatim = Verbatim()
+        self._blocks: BlockList | None = None
+        self._end: int | None = None
+        """Where the stream may end."""
+        self._pages: MainPages | None = None
+        """Where they go, from the first mark on."""
+        self._pages_end = 0
+        """Where the last run of them ended in the stream."""
+        self._parser: MainParser
+        self._tally: ChannelTally
+
+    def begin(self, tally: ChannelTally, parser: MainParser) -> None:
+        """See ``MainTaker``."""
+        self._tally, self._parser = tally, parser
+
+    def open_piece(self, data: memoryview, events: list[MainEvent]) -> None:
+        """See ``MainTaker``."""
+        self._verbatim.feed(data, events)
+
+    def hear(self, event: MainEvent) -> None:
+        """See ``MainTaker``."""
+        match event:
+            case Configuration():
+                self._intake.machine = event.machine
+            case Command(name="PING"):
+                self._answer(pong(int.from_bytes(event.data, "big")))
+            case BlockList():
+                self._blocks = event
+            case SyncMark():
+                self._meet(event)
+            case ZeroPages() | PageRun():
+                self._take_pages(event)
+            case RamEnd():
+                self._intake.searching = True
+            case EndOfStream():
+                self._end = event.end
+
+    def close_piece(self) -> None:
+        """See ``MainTaker``."""
+        position = self._parser.position
+        self.complete = self._end == position
+        if self.fill:
+            # the rest of a record that has begun, so that the pieces behind it begin with one
+            self.next_piece = self.most - (position - self._pages_end) % self._record
+
+    def source_ended(self) -> None:
+        """See ``MainTaker``: have the sink finish, and tell the source."""
+        if not self.complete:
+            raise MigrationFailed("main: the source ended the migration before its end")
+        if self._pages is not None:
+            self._pages.settle()
+            self._pages.close()
+        self._intake.searching = False
+        self._intake.take_over(self._verbatim.ended())
+        if self._intake.settings.give_back:
+            self._until_source_ends()
+        else:
+            self._confirm()
+
+    def source_broke(self) -> None:
+        """See ``MainTaker``: whatever was taken is given up."""
+
+    def farewell(self) -> None:
+        """See ``MainTaker``."""
+
+    def close(self) -> None:
+        """Main's thread has ended, however: nobody hands over pages any more."""
+        if self._pages is not None:
+            self._pages.close()
+
+    def _until_source_ends(self) -> None:
+        """It keeps its guest; nothing of what it still says matters."""
+        buffer = memoryview(bytearray(_CHUNK))
+        with suppress(OSError):
+            while self._source.receive_some(buffer) != 0:
+                self._session.check()
+
+    def _confirm(self) -> None:
+        try:
+            self._source.send([shut(0)])
+        except (OSError, PeerTimeout) as error:
+            self._session.note(
+                f"the source could not be told that its guest was taken over ({error}): it may run "
+                "its guest again"
+            )
+            return
+        self._intake.sink.taken_over()
+        # the end of a good migration: the source closes when it has heard
+        self._source.finish()
+
+    def _meet(self, mark: SyncMark) -> None:
+        session = self._session
+        if mark.index == 0:
+            session.gather()
+            self._begin()
+        session.gate.hold(mark.index)
+        session.check()
+        if self._pages is not None:
+            self._pages.mark(mark.index)
+        session.gate.release(mark.index)
+        self._tally.syncs += 1
+        if mark.index == 0 and self._intake.settings.switchover_ack:
+            self._answer(switchover_ack())
+
+    def _begin(self) -> None:
+        """Every channel is here, and none has handed over a page before the first mark."""
+        if self._blocks is None or self._parser.mode is None:
+            raise RemoteProtocolError("the block list before the first mark", "none").at("main")
+        intake = self._intake
+        intake.sink.begin(
+            StreamHead(
+                intake.machine,
+                intake.settings.page_size,
+                self._blocks.blocks,
+                self._parser.mode,
+                self._session.uuid,
+            )
+        )
+        self._pages = Spread(intake) if intake.settings.threads else Direct(intake.sink)
+
+    def _take_pages(self, event: ZeroPages | PageRun) -> None:
+        if not self._tally.syncs or self._pages is None:
+            raise RemoteProtocolError("a sync mark before the first page", "a page").at("main")
+        if isinstance(event, PageRun):
+            self._pages.take(event)
+            self._pages_end = event.end
+            self._tally.pages += len(event.offsets)
+        else:
+            self._pages.take_zeros(event)
+            self._tally.zero_pages += len(event.offsets)
+
+    def _answer(self, message: bytes) -> None:
+        try:
+            self._source.send([message])
+        except OSError as error:
+            raise MigrationFailed(f"main: the source broke the connection: {error}") from error
+        except PeerTimeout:
+            raise PeerTimeout("main: the source takes no answer") from None

@@ -1,0 +1,158 @@
+"""The door of a relay or receiver: connections become migrations, one at a time.
+
+All of it runs in the loop's thread. Connections are told apart by their first bytes (``lobby``),
+channels wait for their main (``waiting``), and a migration begins with its main's first bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+from ramferry.flows.inlet import gathering
+from ramferry.flows.inlet.calls import Call, mother
+from ramferry.flows.inlet.lobby import Departure, Lobby, MainArrival, MultifdArrival
+from ramferry.flows.inlet.roster import Roster
+from ramferry.flows.inlet.waiting import WaitingChannels
+from ramferry.flows.session.loop import Loop
+from ramferry.flows.session.session import Session
+from ramferry.transport.connection import Connection
+from ramferry.transport.listening import Listener
+
+
+class House(Protocol):
+    """What lies behind the door: it makes sessions and carries what comes in."""
+
+    def enter(self, source: Connection) -> Session:
+        """A migration begins, whose main connection this is."""
+
+    def main(self, session: Session, arrival: MainArrival) -> None:
+        """Start to carry main."""
+
+    def channel(self, session: Session, arrival: MultifdArrival) -> None:
+        """Start to carry a multifd channel."""
+
+
+class Arrivals:
+    """Takes in connections, and keeps the list of those that make up a migration."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        listener: Listener,
+        house: House,
+        note: Callable[[str], None],
+        channels: int | None,
+        advice: str = "",
+    ) -> None:
+        """
+        :param channels: multifd-channels; None: as many as are connected when the first sync mark
+            comes.
+        :param advice: what helps where a channel comes too late.
+        """
+        self._house = house
+        self._note = note
+        self._channels = channels
+        self._advice = advice
+        self.session: Session | None = None
+        """The migration under way."""
+        self._roster = Roster(channels)
+        self._waiting = WaitingChannels(loop, note, self._departed, lambda: self._lobby.silent)
+        self._lobby = Lobby(loop, listener, self._arrived, note, self._departed)
+
+    @property
+    def gathered(self) -> int:
+        """Multifd channels of the migration under way, or of the last one."""
+        return len(self._roster.ids)
+
+    @property
+    def waiting(self) -> set[int]:
+        """Ids of the channels that wait for a main to come."""
+        return set(self._waiting.ids)
+
+    @property
+    def accepted(self) -> int:
+        """Connections so far."""
+        return self._lobby.accepted
+
+    def expire(self) -> None:
+        """Turn out who was silent for too long; called at least once a second."""
+        self._lobby.expire()
+        self._waiting.expire()
+
+    def gather(self) -> None:
+        """Where main stands before its first mark: see whether every channel is here."""
+        session = self.session
+        if session is None or session.gathered.is_set():
+            return
+        gathering.gather(session, self._lobby, self._roster, partial(self._take_early, session))
+
+    def ended(self, *, failed: bool) -> None:
+        """The migration under way has ended, and its connections are closed."""
+        self.session = None
+        self._waiting.ended(self._lobby.accepted, failed=failed)
+
+    def close(self) -> None:
+        """Let nobody in any more, and turn out whoever waits."""
+        self._lobby.close()
+        self._waiting.close()
+
+    def _arrived(self, arrival: MainArrival | MultifdArrival) -> None:
+        session = self.session
+        if isinstance(arrival, MultifdArrival):
+            if session is not None and session.gathered.is_set():
+                self._add_channel(session, arrival)
+                return
+            self._waiting.add(arrival)
+            if session is not None:
+                self._take_waiting(session)
+            return
+        if session is not None:
+            self._note("refused a second migration while one is under way")
+            arrival.connection.close()
+            return
+        self._begin(arrival)
+
+    def _begin(self, arrival: MainArrival) -> None:
+        session = self._enter(arrival.connection, arrival.call)
+        early = self._waiting.take()
+        gathering.miss(session, self._waiting.gone())
+        if not session.over.is_set():
+            self._house.main(session, arrival)
+        for channel in early:
+            self._add_channel(session, channel)
+
+    def _enter(self, main: Connection, call: Call) -> Session:
+        self.session = session = self._house.enter(main)
+        session.sources.append(main)
+        self._waiting.begin(call, main.heard_at())
+        self._roster = Roster(self._channels)
+        return session
+
+    def _departed(self, departure: Departure) -> None:
+        """A connection that was no main yet was closed by its peer."""
+        call, session = departure.call, self.session
+        if session is not None:
+            self._waiting.remember(departure)
+            if not session.gathered.is_set():
+                gathering.miss(session, self._waiting.gone())
+            return
+        main = mother(call, self._lobby.silent) if departure.channel else None
+        if main is None:
+            self._waiting.remember(departure)
+            return
+        # its source may not know and keep main open; what it waits for cannot come any more
+        gathering.miss(self._enter(self._lobby.take(main), main), [departure])
+
+    def _take_waiting(self, session: Session) -> None:
+        for channel in self._waiting.take():
+            self._add_channel(session, channel)
+
+    def _take_early(self, session: Session) -> None:
+        for channel in self._waiting.take_early(self._roster.ids):
+            self._add_channel(session, channel)
+
+    def _add_channel(self, session: Session, arrival: MultifdArrival) -> None:
+        if gathering.admit(session, self._roster, arrival, self._waiting.main, self._advice):
+            self._house.channel(session, arrival)

@@ -1,0 +1,229 @@
+"""A multifd channel coming in: packets bounded, payloads inflated and checked, in one thread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Final, Protocol
+
+from ramferry.codec import Accelerated, create_decoder
+from ramferry.codec.base import MAX_PAYLOAD, PACKET_BYTES, Decoder, Encoder
+from ramferry.errors import MigrationFailed, PeerTimeout, RemoteProtocolError
+from ramferry.flows.session.session import Phase, Session
+from ramferry.flows.session.tally import ChannelTally
+from ramferry.transport.connection import Connection
+from ramferry.wire.channel_states import State
+from ramferry.wire.multifd import DeviceState, MultifdParser, RamPacket
+from ramferry.wire.packets import SYNC, Initial
+
+_DEVICE_STATE_CHUNK: Final = 256 * 1024
+_NOTHING: Final = memoryview(b"")
+
+
+class ChannelTaker(Protocol):
+    """Where a channel's packets go; every method is called in the inlet's thread."""
+
+    @property
+    def tally(self) -> ChannelTally:
+        """The channel's counters, in and out."""
+
+    @property
+    def in_place(self) -> bool:
+        """Whether ``room`` may have memory for pages, so that nobody has to copy them."""
+
+    @property
+    def admit(self) -> Callable[[int], None]:
+        """Called before a payload of so many bytes is received; waits until there is room."""
+
+    def begin(self) -> None:
+        """Called once, before the first packet."""
+
+    def choose(self, method: str) -> Encoder | None:
+        """The source's method is known; returns what will compress the pages, if anything."""
+
+    def room(self, packet: RamPacket) -> memoryview | None:
+        """Where the packet's pages belong; None where the inlet is to use its own memory."""
+
+    def take(self, packet: RamPacket, payload: memoryview, pages: memoryview) -> None:
+        """Take a packet of RAM.
+
+        :param payload: as it came; empty where the packet has no pages with content.
+        :param pages: the same, inflated. Both are the inlet's again on return.
+        """
+
+    def synced(self, count: int) -> None:
+        """The packet was the ``count``-th with SYNC: a round has ended on this channel."""
+
+    def device(self, packet: DeviceState, pieces: Iterator[memoryview]) -> None:
+        """Take a device's state; all ``pieces`` of its payload have to be drawn."""
+
+    def farewell(self) -> None:
+        """Nothing more will come, and the migration has not failed."""
+
+
+class ChannelInlet:
+    """Receives one channel's packets, checks them, and hands each to a taker."""
+
+    def __init__(
+        self, session: Session, source: Connection, initial: Initial, taker: ChannelTaker
+    ) -> None:
+        self.name = f"multifd {initial.channel_id}"
+        self._id = initial.channel_id
+        self._session = session
+        self._source = source
+        self._taker = taker
+        self._tally = taker.tally
+        self._admit = taker.admit
+        self._in_place = taker.in_place
+        self._parser = MultifdParser(page_size=session.settings.page_size, initial=False)
+        self._parser.channel = self.name
+        self._parser.blocks = session.blocks
+        self._page_size = session.settings.page_size
+        self._decoder: Decoder | None = None
+        # untouched memory of both costs nothing: the kernel maps it page by page
+        self._pages = memoryview(bytearray(PACKET_BYTES))
+        self._payload = memoryview(bytearray(MAX_PAYLOAD))
+
+    def run(self) -> None:
+        """Take packets until the source ends the channel.
+
+        :raise RamferryError: what came, or its taker, is at fault; the channel is named.
+        """
+        try:
+            self._taker.begin()
+            self._carry()
+        except RemoteProtocolError as error:
+            raise error.at(self.name, max(self._parser.packets - 1, 0)) from None
+        except PeerTimeout as error:
+            raise PeerTimeout(f"{self.name}: {error}") from error
+
+    def farewell(self) -> None:
+        """Tell the taker that nothing more comes."""
+        self._taker.farewell()
+
+    def _carry(self) -> None:
+        """Receive headers, each in one call where it has come whole, and hand packets on."""
+        parser, tally = self._parser, self._tally
+        while True:
+            least = parser.least
+            try:
+                count = self._source.receive(parser.space, least, idle=not parser.begun)
+            except OSError as error:
+                raise self._broken(error) from error
+            tally.bytes_in += count
+            if count < least:
+                self._ended(count)
+                return
+            packet = parser.filled(count)
+            if packet is None:
+                continue
+            tally.packets += 1
+            if isinstance(packet, RamPacket):
+                self._ram(packet)
+            elif isinstance(packet, DeviceState):
+                self._taker.device(packet, self._pieces(packet))
+                parser.payload_done()
+
+    def _ram(self, packet: RamPacket) -> None:
+        tally = self._tally
+        payload = pages = _NOTHING
+        if packet.normal or packet.zero:
+            if not tally.syncs:
+                # nothing else proves that the block list is known
+                raise RemoteProtocolError("a SYNC before the first pages", "pages")
+            decoder = self._decoder or self._choose(packet.method)
+            if packet.normal:
+                payload, pages = self._load(packet, decoder)
+        self._taker.take(packet, payload, pages)
+        tally.pages += packet.normal
+        tally.zero_pages += packet.zero
+        if packet.flags & SYNC:
+            self._meet()
+
+    def _load(self, packet: RamPacket, decoder: Decoder) -> tuple[memoryview, memoryview]:
+        """Receive and check a payload: as it came, and what it inflates to."""
+        size, verbatim = packet.payload_size, decoder.verbatim
+        whole = packet.normal * self._page_size
+        limit = whole if verbatim else decoder.max_payload(packet.normal)
+        if size > limit or (verbatim and size != limit):
+            raise RemoteProtocolError(
+                f"{'' if verbatim else 'at most '}{limit} bytes for {packet.normal} pages",
+                f"next_packet_size {size}",
+            )
+        self._admit(size)
+        pages = (self._taker.room(packet) if self._in_place else None) or self._pages[:whole]
+        payload = pages if verbatim else self._payload[:size]
+        try:
+            count = self._source.receive(payload)
+        except OSError as error:
+            raise self._broken(error) from error
+        self._tally.bytes_in += count
+        if count < size:
+            self._session.check()
+            self._parser.ended(count)
+        if not verbatim:
+            begun = time.thread_time()
+            decoder.decode(payload, pages)
+            self._tally.codec_seconds += time.thread_time() - begun
+        return payload, pages
+
+    def _choose(self, method: str) -> Decoder:
+        """The source's method is known: make the codecs for it."""
+        settings = self._session.settings
+        self._decoder = decoder = create_decoder(
+            method, page_size=self._page_size, accelerator=settings.accelerator
+        )
+        encoder = self._taker.choose(method)
+        # a device reads what the socket wrote, and writes what the socket reads
+        if isinstance(decoder, Accelerated):
+            self._payload = decoder.buffer(MAX_PAYLOAD)
+            self._in_place = self._in_place and not decoder.accelerated
+        for codec in (decoder, encoder):
+            if isinstance(codec, Accelerated):
+                self._pages = codec.buffer(PACKET_BYTES)
+                break
+        self._session.note_codecs(method, decoder, encoder)
+        return decoder
+
+    def _meet(self) -> None:
+        """The round's end on this channel."""
+        self._tally.syncs += 1
+        # main waits until this SYNC was taken, so a relay before this one waits for its receipt
+        self._source.acknowledge()
+        self._session.gate.arrive(self._id)
+        self._taker.synced(self._tally.syncs)
+
+    def _pieces(self, packet: DeviceState) -> Iterator[memoryview]:
+        """A device's state, piece by piece, each valid until the next."""
+        if packet.begun:
+            yield packet.begun
+        left = packet.payload_size - len(packet.begun)
+        while left:
+            piece = self._payload[: min(left, _DEVICE_STATE_CHUNK)]
+            try:
+                count = self._source.receive(piece)
+            except OSError as error:
+                raise self._broken(error) from error
+            self._tally.bytes_in += count
+            if count < len(piece):
+                self._session.check()
+                self._parser.ended(packet.payload_size - left + count)
+            yield piece
+            left -= count
+
+    def _ended(self, received: int) -> None:
+        """The source has closed the channel."""
+        self._session.check()
+        if self._parser.state is State.PAYLOAD:
+            self._parser.payload_done()
+        self._parser.ended(received)
+        if self._session.phase < Phase.SWITCHOVER and self._session.gate.gated:
+            raise MigrationFailed(
+                f"{self.name}: the source closed it after packet {self._parser.packets - 1}, "
+                "before the last round"
+            )
+
+    def _broken(self, error: OSError) -> MigrationFailed:
+        """:raise Unwind: the migration has failed, and this is a consequence."""
+        self._session.check()
+        return MigrationFailed(f"{self.name}: the source broke the connection: {error.strerror}")

@@ -1,0 +1,89 @@
+"""Which connections make up a migration: one more taken in, one missed, all of them gathered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from ramferry.errors import MigrationFailed, RamferryError, RemoteProtocolError
+from ramferry.flows.inlet.calls import Call
+from ramferry.flows.inlet.lobby import Departure, Lobby, MultifdArrival
+from ramferry.flows.inlet.roster import Roster
+from ramferry.flows.session.session import Session
+
+
+def admit(
+    session: Session, roster: Roster, arrival: MultifdArrival, main: Call, advice: str = ""
+) -> bool:
+    """Take a channel into a migration; False where it is not taken, or cannot belong to it.
+
+    :param main: who made the migration's main connection.
+    :param advice: what helps where one comes too late.
+    """
+    late = session.gathered.is_set() and not session.over.is_set()
+    own = arrival.call.number > main.number and roster.may_lack(arrival.initial)
+    if late and not own:
+        # a second source's: the migration that is under way has all of its own
+        session.note(f"refused a second {arrival.name} in a migration under way")
+        arrival.connection.close()
+        return False
+    session.sources.append(arrival.connection)
+    try:
+        if late:
+            expected = f"{len(roster.ids)} channels"
+            raise RemoteProtocolError(
+                expected, f"one more after the first sync mark{advice}", channel=arrival.name
+            )
+        roster.admit(arrival.initial)
+    except RamferryError as error:
+        session.fail(error)
+        return False
+    return True
+
+
+def miss(session: Session, departures: Iterable[Departure]) -> None:
+    """Connections of this migration were closed before it began: it cannot go well.
+
+    Its source may not know: a QEMU 7.2 whose channel broke keeps main open, and dies if it is asked
+    to migrate again before main was ended.
+    """
+    for one in departures:
+        if one.channel:
+            session.fail(
+                MigrationFailed(f"{one.channel}: the source closed it before its migration began")
+            )
+        else:
+            session.missed = True
+
+
+def gather(
+    session: Session, lobby: Lobby, roster: Roster, take_early: Callable[[], None] = lambda: None
+) -> None:
+    """Main stands before the first mark: is every channel here?
+
+    :param take_early: takes in those that were accepted before main, where they are its own.
+    """
+    if session.gathered.is_set() or not session.want_gathered.is_set():
+        return
+    lobby.accept()
+    # also where their number was told: one too many is better noticed before the first mark, for
+    # which a destination may wait on its SYNC for good
+    if not lobby.settled():
+        return
+    take_early()
+    if not roster.full():
+        if session.missed:
+            session.fail(
+                MigrationFailed(
+                    f"{len(roster.ids)} of {roster.wanted} multifd channels came, and a connection "
+                    "was closed before it said which it is"
+                )
+            )
+        return
+    try:
+        roster.close()
+    except MigrationFailed as error:
+        session.fail(error)
+        return
+    session.uuid = roster.uuid or session.uuid
+    session.gate.expect(roster.ids)
+    session.gathered.set()

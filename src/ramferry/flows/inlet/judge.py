@@ -1,0 +1,124 @@
+"""What a main channel is judged by: what stands before its first section, and its commands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from ramferry.errors import MigrationFailed, RemoteProtocolError
+from ramferry.wire.configuration import TARGET_PAGE_BITS
+from ramferry.wire.events import (
+    BlockList,
+    Command,
+    ConfigurationSubsection,
+    MainEvent,
+    SectionStart,
+)
+from ramferry.wire.main import MainParser
+
+_MAX_PREAMBLE: Final = 64 * 1024
+"""Bytes before the first section: header, configuration, commands; some hundred in practice."""
+_PIECE: Final = 4096
+_REFUSED: Final = {
+    "POSTCOPY_ADVISE": "this migration may switch to postcopy, which {lack}: unset the "
+    "postcopy-ram capability",
+    "ENABLE_COLO": "this is a COLO migration, which {lack}: unset x-colo",
+    "PACKAGED": "the source switched to postcopy, which {lack}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """How a kind of inlet says what it cannot take."""
+
+    lack: str
+    """After "which": why postcopy and COLO cannot be carried."""
+    page_size: str
+    """With ``{found}``, the guest's page size, and ``{told}``."""
+    return_path: str
+    """After "the source opened no return path, so": what is missed without one."""
+
+
+RELAYED: Final = Words(
+    "a relay does not carry",
+    "the guest's pages have {found} bytes: pass --page-size {found}",
+    "nobody would learn whether the destination took over: set the return-path capability on both "
+    "QEMUs and migrate again",
+)
+RECEIVED: Final = Words(
+    "needs a QEMU at its end",
+    "the guest's pages have {found} bytes, not {told}",
+    "it would never learn that its guest was taken over: set the return-path capability on the "
+    "source and migrate again",
+)
+
+
+def read_preamble(
+    first: bytes, parser: MainParser, receive: Callable[[memoryview], int]
+) -> tuple[memoryview, list[MainEvent]]:
+    """Read up to the piece that holds the first section's start; bytes and events, all of them.
+
+    :param first: what was read already.
+    :param receive: fills a buffer with what there is; 0 at the end.
+    :raise MigrationFailed: the source ended it before.
+    :raise RemoteProtocolError: there is no section where one must be.
+    """
+    # one piece, however small those are in which it comes: they are not kept
+    data, fresh = bytearray(first), parser.feed(first)
+    events, buffer = list(fresh), memoryview(bytearray(_PIECE))
+    while not any(isinstance(event, SectionStart) for event in fresh):
+        count = receive(buffer)
+        if not count:
+            raise MigrationFailed("main: the source gave up before it sent any section")
+        data += buffer[:count]
+        if len(data) > _MAX_PREAMBLE:
+            raise RemoteProtocolError(
+                f"a section within {_MAX_PREAMBLE} bytes", "none", channel="main"
+            )
+        fresh = parser.feed(buffer[:count])
+        events += fresh
+    return memoryview(data), events
+
+
+class Judge:
+    """Refuses streams that cannot be taken; each sentence says what helps."""
+
+    def __init__(self, page_size: int, words: Words) -> None:
+        """:param page_size: the guest's, as the flow was told."""
+        self._page_size = page_size
+        self._words = words
+        self._return_path = False
+
+    def look(self, event: MainEvent) -> None:
+        """Judge one event of main.
+
+        :raise MigrationFailed: this stream cannot be taken.
+        """
+        if isinstance(event, Command):
+            if event.name == "OPEN_RETURN_PATH":
+                self._return_path = True
+            elif event.name in _REFUSED and not _for_bitmaps_alone(event):
+                raise MigrationFailed(_REFUSED[event.name].format(lack=self._words.lack))
+        elif isinstance(event, BlockList):
+            self.need_return_path()
+        elif isinstance(event, ConfigurationSubsection):
+            self._look_at_pages(event)
+
+    def need_return_path(self) -> None:
+        """:raise MigrationFailed: no event so far has opened one."""
+        if not self._return_path:
+            raise MigrationFailed(f"the source opened no return path, so {self._words.return_path}")
+
+    def _look_at_pages(self, event: ConfigurationSubsection) -> None:
+        if event.name == TARGET_PAGE_BITS and isinstance(event.value, int):
+            found = 1 << event.value
+            if found != self._page_size:
+                raise MigrationFailed(
+                    self._words.page_size.format(found=found, told=self._page_size)
+                )
+
+
+def _for_bitmaps_alone(event: Command) -> bool:
+    """Postcopy is advised, without page sizes, also where only dirty-bitmaps is set: RAM stays."""
+    return event.name == "POSTCOPY_ADVISE" and not event.data

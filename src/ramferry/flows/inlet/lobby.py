@@ -1,0 +1,256 @@
+"""Where connections from the source wait until their first bytes say what they are.
+
+Nothing is connected onwards for a connection that has not spoken: a silent connection freezes a
+QEMU destination's monitor, and one that closes at once (a port probe) ends it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from ramferry.errors import RemoteProtocolError
+from ramferry.flows.inlet.calls import Call, one_too_many
+from ramferry.flows.session.loop import HUNG_UP, READABLE, Loop
+from ramferry.patience import Patience
+from ramferry.transport import budget
+from ramferry.transport.connection import Connection
+from ramferry.transport.listening import Accepted, Listener
+from ramferry.wire.multifd import parse_initial
+from ramferry.wire.packets import INITIAL_SIZE, Initial
+
+MAIN_MAGIC: Final = b"QEVM"
+MULTIFD_MAGIC: Final = b"\x11\x22\x33\x44"
+_TLS_HANDSHAKE: Final = b"\x16\x03"
+SILENCE: Final = 30.0
+"""Seconds within which a connection must have said what it is. A 10.x source's main is silent only
+until its last multifd channel is connected."""
+MOST_OF_ONE: Final = 256
+"""Connections of one host, or process, that may wait here at once: a main and 255 channels. One
+more, and the one that waited longest leaves."""
+MOST_CALLERS: Final = 512
+"""Connections of all of them."""
+PROBE_GRACE: Final = 1.0
+"""Seconds after which a connection without a single byte does not delay the first sync mark."""
+_BACK_OFF: Final = 0.5
+"""Seconds until accepting is tried again where it failed for want of descriptors or memory."""
+
+
+@dataclass(eq=False, slots=True)
+class Caller:
+    """A connection whose kind is not known yet."""
+
+    connection: Connection
+    call: Call
+    since: float
+    first: bytearray = field(default_factory=bytearray)
+
+    @property
+    def silent(self) -> bool:
+        """Whether it may still become a main."""
+        return MAIN_MAGIC.startswith(self.first)
+
+
+@dataclass(frozen=True, slots=True)
+class MainArrival:
+    """A main channel; its magic has been read."""
+
+    connection: Connection
+    first: bytes
+    call: Call
+
+
+@dataclass(frozen=True, slots=True)
+class MultifdArrival:
+    """A multifd channel; its initial packet has been read."""
+
+    connection: Connection
+    initial: Initial
+    call: Call
+
+    @property
+    def name(self) -> str:
+        """As sentences call it."""
+        return f"multifd {self.initial.channel_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """A connection that its peer closed before its migration began."""
+
+    call: Call
+    channel: str
+    """What it was, by name; empty for one that may have been a port probe."""
+
+
+class Lobby:
+    """Accepts, classifies and hands over connections; all in the loop's thread."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        listener: Listener,
+        arrived: Callable[[MainArrival | MultifdArrival], None],
+        note: Callable[[str], None],
+        departed: Callable[[Departure], None] = lambda _: None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """:param departed: told of who hung up before it was known, but for would-be mains."""
+        self._loop = loop
+        self._listener = listener
+        self._arrived = arrived
+        self._note = note
+        self._departed = departed
+        self._callers: set[Caller] = set()
+        self._running = Patience(math.inf, clock=clock)
+        """The lobby's clock; it stands still with this process, whose own stop no caller is to
+        blame for."""
+        self._shut_since: float | None = None
+        """When accepting was given up for a moment."""
+        self._in_want = False
+        self.accepted = 0
+        """Connections so far."""
+        self._open()
+
+    @property
+    def silent(self) -> list[Call]:
+        """Connections that may still become a main, and live."""
+        return [one.call for one in self._callers if one.silent and not one.connection.hung_up()]
+
+    def accept(self) -> None:
+        """Take in every connection that is waiting to be accepted."""
+        if self._shut_since is None and self._accept_all():
+            self._in_want = False
+
+    def settled(self) -> bool:
+        """True where every connection that came has been classified, probes aside."""
+        now = self._running.spent
+        return all(not one.first and now - one.since > PROBE_GRACE for one in self._callers)
+
+    def expire(self) -> None:
+        """Turn out connections that stayed silent for too long; called at least once a second."""
+        now = self._running.spent
+        for caller in [one for one in self._callers if now - one.since > SILENCE]:
+            self._refuse(caller, f"sent {len(caller.first)} bytes in {SILENCE:.0f} s")
+        if self._shut_since is not None and now - self._shut_since > _BACK_OFF:
+            self._shut_since = None
+            self._open()
+
+    def take(self, call: Call) -> Connection:
+        """Hand over a connection that has not spoken."""
+        caller = next(one for one in self._callers if one.call == call)
+        self._leave(caller)
+        return caller.connection
+
+    def close(self) -> None:
+        """Stop accepting and turn out whoever still waits."""
+        self._shut()
+        for caller in list(self._callers):
+            self._leave(caller)
+            caller.connection.close()
+
+    # --- accepting
+
+    def _open(self) -> None:
+        for fd in self._listener.filenos():
+            self._loop.add(fd, READABLE, self.accept)
+
+    def _shut(self) -> None:
+        for fd in self._listener.filenos():
+            self._loop.remove(fd)
+
+    def _accept_all(self) -> bool:
+        """Whether all that wait came in."""
+        try:
+            while accepted := self._listener.accept():
+                self._let_in(accepted)
+        except OSError as error:
+            self._back_off(error)
+            return False
+        return True
+
+    def _back_off(self, error: OSError) -> None:
+        """Look away for a moment: what cannot be accepted stays readable, and would be for ever."""
+        self._shut()
+        self._shut_since = self._running.spent
+        if not self._in_want:
+            self._in_want = True
+            self._note(
+                f"connections cannot be accepted ({error.strerror}): they wait until that has ended"
+            )
+
+    def _let_in(self, accepted: Accepted) -> None:
+        call = Call(self.accepted, accepted.origin)
+        self.accepted += 1
+        while leaves := one_too_many(
+            self._callers, lambda one: one.call, MOST_OF_ONE, MOST_CALLERS, call
+        ):
+            self._refuse(leaves, "was silent while too many others came")
+        connection = accepted.connection
+        if connection.windowed:
+            # before anything is read, since a window cannot shrink later; and not on the
+            # listener, whose buffer would settle the window's scale: it never passed 128 KiB a
+            # round trip then, however large the buffer became (rcv_wscale 1 in place of 10)
+            connection.set_buffers(receive=budget.INITIAL)
+        caller = Caller(connection, call, self._running.spent)
+        self._callers.add(caller)
+        self._loop.add(connection.fileno(), READABLE | HUNG_UP, partial(self._read, caller))
+
+    # --- telling them apart
+
+    def _read(self, caller: Caller) -> None:
+        wanted = INITIAL_SIZE if caller.first[:4] == MULTIFD_MAGIC else 4
+        piece = memoryview(bytearray(wanted - len(caller.first)))
+        try:
+            count = caller.connection.receive_some(piece)
+        except OSError:
+            count = 0
+        if count is None:
+            return
+        if count:
+            caller.first += piece[:count]
+            self._classify(caller)
+            return
+        # a port probe, or a source that gave up: nothing was connected onwards for it
+        self._leave(caller)
+        caller.connection.close()
+        first = bytes(caller.first[:4])
+        channel = "a multifd channel" if first and MULTIFD_MAGIC.startswith(first) else ""
+        self._departed(Departure(caller.call, channel))
+
+    def _classify(self, caller: Caller) -> None:
+        first = bytes(caller.first)
+        if first == MAIN_MAGIC:
+            self._leave(caller)
+            self._arrived(MainArrival(caller.connection, first, caller.call))
+        elif first[:2] == _TLS_HANDSHAKE:
+            self._refuse(caller, "began a TLS handshake; unset tls-creds on the source")
+        elif len(first) == INITIAL_SIZE:
+            self._multifd(caller, first)
+        elif len(first) >= 4 and first[:4] != MULTIFD_MAGIC:
+            self._refuse(caller, f"began with {first.hex()}, which is no migration channel")
+
+    def _multifd(self, caller: Caller, first: bytes) -> None:
+        try:
+            initial = parse_initial(first)
+        except RemoteProtocolError as error:
+            self._refuse(caller, f"is no multifd channel of ours: {error}")
+            return
+        self._leave(caller)
+        self._arrived(MultifdArrival(caller.connection, initial, caller.call))
+
+    def _refuse(self, caller: Caller, why: str) -> None:
+        self._note(f"refused a connection that {why}")
+        self._leave(caller)
+        caller.connection.close()
+
+    def _leave(self, caller: Caller) -> None:
+        self._loop.remove(caller.connection.fileno())
+        with contextlib.suppress(KeyError):
+            self._callers.remove(caller)

@@ -1,0 +1,152 @@
+"""The main channel coming in: read, parsed and judged, then handed on piece by piece."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ramferry.errors import MigrationFailed
+from ramferry.flows.inlet.judge import Judge, Words, read_preamble
+from ramferry.flows.session.session import Session
+from ramferry.flows.session.tally import ChannelTally
+from ramferry.transport.connection import Connection
+from ramferry.wire.events import BlockList, MainEvent, NotParsed, Resynchronised
+from ramferry.wire.main import MainParser
+
+
+class MainTaker(Protocol):
+    """Where main goes; every method is called in main's thread but ``farewell``'s caller's."""
+
+    @property
+    def most(self) -> int:
+        """Bytes that a piece may have at most."""
+
+    @property
+    def next_piece(self) -> int:
+        """Bytes that the next piece is to have."""
+
+    @property
+    def fill(self) -> bool:
+        """Whether to wait for a full piece, as long as the connection's ``piece`` allows."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the stream has ended, by its own words."""
+
+    def begin(self, tally: ChannelTally, parser: MainParser) -> None:
+        """Called once, before the first piece."""
+
+    def open_piece(self, data: memoryview, events: list[MainEvent]) -> None:
+        """A piece of the stream came, with these events in it; ``data`` is valid until
+        ``close_piece`` returns."""
+
+    def hear(self, event: MainEvent) -> None:
+        """Take the next event of the piece."""
+
+    def close_piece(self) -> None:
+        """All its events were told."""
+
+    def source_ended(self) -> None:
+        """The source closed main, or the stream is complete."""
+
+    def source_broke(self) -> None:
+        """The source broke main: see to what may not be left as it is, before it fails."""
+
+    def farewell(self) -> None:
+        """Nothing more will come, and the migration has not failed."""
+
+
+class MainInlet:
+    """Carries main from the source to a taker, in one thread."""
+
+    def __init__(
+        self,
+        session: Session,
+        source: Connection,
+        first: bytes,
+        taker: MainTaker,
+        words: Words,
+        *,
+        whole_preamble: bool = False,
+        give_pages: bool = False,
+    ) -> None:
+        """
+        :param first: bytes of it that were read already.
+        :param words: how to say what cannot be taken.
+        :param whole_preamble: whether the taker begins only when all before the first section was
+            read and judged.
+        :param give_pages: whether the taker is to hear of the pages on main.
+        """
+        self._session = session
+        self._source = source
+        self._first = first
+        self._taker = taker
+        self._judge = Judge(session.settings.page_size, words)
+        self._parser = MainParser(page_size=session.settings.page_size, give_pages=give_pages)
+        self._whole_preamble = whole_preamble
+        self._tally = session.tally.channel("main")
+
+    def run(self) -> None:
+        """Carry the stream to its end.
+
+        :raise RamferryError: it cannot be carried, or broke.
+        """
+        taker, parser = self._taker, self._parser
+        self._tally.bytes_in += len(self._first)
+        data, events = self._preamble() if self._whole_preamble else self._beginning()
+        taker.begin(self._tally, parser)
+        self._take(data, events)
+        buffer = memoryview(bytearray(taker.most))
+        while not taker.complete and (count := self._receive(buffer[: taker.next_piece])):
+            piece = buffer[:count]
+            self._take(piece, parser.feed(piece))
+        taker.source_ended()
+
+    def farewell(self) -> None:
+        """Tell the taker that nothing more comes."""
+        self._taker.farewell()
+
+    def _beginning(self) -> tuple[memoryview, list[MainEvent]]:
+        return memoryview(self._first), self._parser.feed(self._first)
+
+    def _preamble(self) -> tuple[memoryview, list[MainEvent]]:
+        """Read up to the first section and judge whether this stream can be taken at all."""
+        data, events = read_preamble(self._first, self._parser, self._receive)
+        for event in events:
+            self._judge.look(event)
+        self._judge.need_return_path()
+        return data, events
+
+    def _take(self, data: memoryview, events: list[MainEvent]) -> None:
+        taker = self._taker
+        taker.open_piece(data, events)
+        for event in events:
+            self._look(event)
+            taker.hear(event)
+        taker.close_piece()
+
+    def _look(self, event: MainEvent) -> None:
+        self._judge.look(event)
+        match event:
+            case BlockList():
+                self._session.blocks.update(
+                    (block.name, block.used_length) for block in event.blocks
+                )
+            case NotParsed():
+                self._session.lost_sight(event.idstr, event.why)
+            case Resynchronised():
+                self._session.regained_sight()
+
+    def _receive(self, buffer: memoryview) -> int:
+        """The next bytes of the stream; 0 at its end. Silence is no fault on main: the flow's loop
+        judges stalls."""
+        while True:
+            self._session.check()
+            try:
+                count = self._source.receive_some(buffer, whole=self._taker.fill)
+            except OSError as error:
+                self._session.check()
+                self._taker.source_broke()
+                raise MigrationFailed(f"main: the source broke the connection: {error}") from error
+            if count is not None:
+                self._tally.bytes_in += count
+                return count

@@ -1,0 +1,69 @@
+"""The watch over a migration under way: what no event reports is looked at again and again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from ramferry.flows.inlet.arrivals import Arrivals
+from ramferry.flows.session.loop import Loop
+from ramferry.flows.session.session import Phase, Session
+from ramferry.flows.session.stall import StallWatch
+from ramferry.flows.session.throttle import BufferGovernor
+from ramferry.metrics import RelayCounters
+from ramferry.patience import Patience
+from ramferry.transport.address import Address
+
+STEP: Final = 0.25
+"""Seconds between two looks at what no event reports; also the pace of progress."""
+_BRIEF: Final = 0.02
+"""The same while somebody may be waiting for it: before the first mark, and from the end on."""
+_FAREWELL: Final = 5.0
+"""Seconds for the source to close its side after it was told that its guest was taken over."""
+
+
+class Observer(Protocol):
+    """Told what happens, in the flow's thread; ``note`` may come from any thread."""
+
+    def listening(self, address: Address) -> None:
+        """Connections are accepted at ``address``."""
+
+    def progress(self, counters: RelayCounters) -> None:
+        """A migration is under way."""
+
+    def note(self, text: str) -> None:
+        """Something a person should know; one sentence."""
+
+
+def watch(
+    session: Session,
+    arrivals: Arrivals,
+    loop: Loop,
+    governor: BufferGovernor,
+    observer: Observer,
+    look: Callable[[], None] = lambda: None,
+) -> bool:
+    """Watch until the migration has ended, and the source has heard of a good end.
+
+    :param look: called at each step.
+    :return: False where the source was told, and has not closed its side within 5 s.
+    """
+    farewell: Patience | None = None
+    stall = StallWatch(session)
+    next_look = time.monotonic() + STEP
+    while session.running() and not session.over.is_set():
+        loop.step(_BRIEF if session.phase is not Phase.CARRYING else STEP)
+        arrivals.gather()
+        look()
+        if session.phase is Phase.CONFIRMED:
+            farewell = farewell or Patience(_FAREWELL)
+            if farewell.over:
+                return False
+        if time.monotonic() >= next_look:
+            next_look = time.monotonic() + STEP
+            arrivals.expire()
+            stall.look()
+            governor.adjust()
+            observer.progress(session.tally.snapshot(session.gate.passed))
+    return True

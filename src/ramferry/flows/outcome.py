@@ -1,0 +1,52 @@
+"""How a relayed or received migration ended, as records and as words."""
+
+from __future__ import annotations
+
+from ramferry.errors import Cancelled
+from ramferry.flows.session.footprint import Footprint, peak_resident
+from ramferry.flows.session.session import Phase, Session
+from ramferry.flows.settings import RelaySettings
+from ramferry.metrics import ReceiveResult, RelayResult
+
+
+def relay_result(
+    session: Session, settings: RelaySettings, channels: int, footprint: Footprint
+) -> RelayResult:
+    """What a relay tells of a migration that has ended; ``channels``: its multifd channels."""
+    error = session.error
+    return RelayResult(
+        completed=session.phase is Phase.CONFIRMED,
+        error=str(error) if error else "",
+        exit_code=error.exit_code if error else 0,
+        method_in=session.method_in,
+        method_out=settings.method,
+        level=settings.level,
+        backend=session.engines.backend,
+        channels=channels,
+        gated=session.gate.gated,
+        max_rss_bytes=peak_resident(),
+        max_pss_bytes=footprint.proportional,
+        counters=session.tally.snapshot(session.gate.passed),
+    )
+
+
+def receive_result(session: Session, machine: str, channels: int) -> ReceiveResult:
+    """What a receiver tells; ``machine``: the machine type's versioned name."""
+    error = session.error
+    return ReceiveResult(
+        completed=error is None,
+        error=str(error) if error else "",
+        exit_code=error.exit_code if error else 0,
+        machine=machine,
+        method=session.method_in,
+        backend=session.engines.backend,
+        channels=channels,
+        counters=session.tally.snapshot(session.gate.passed),
+    )
+
+
+def cancelled(session: Session, reason: str) -> Cancelled:
+    """With where the guest is, as far as a relay knows: before ram's END no other can start."""
+    if session.phase == Phase.SWITCHOVER:
+        return Cancelled(f"cancelled in the switchover: {reason}; see which QEMU runs the guest")
+    return Cancelled(f"cancelled: {reason}; the guest runs on at the source")

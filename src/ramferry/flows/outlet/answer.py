@@ -1,0 +1,138 @@
+"""The return path: what a destination says about the guest that it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ramferry.errors import MigrationFailed, PeerTimeout, RemoteProtocolError
+from ramferry.flows.session.session import Phase, Session
+from ramferry.transport.connection import Connection
+from ramferry.wire.return_path import ReturnPathParser, Shut
+
+_PIECE = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What came on the return path at once."""
+
+    data: memoryview
+    """Valid until more is heard."""
+    shut: Shut | None
+    """The destination's last word, if it is complete with these bytes."""
+    nonsense: RemoteProtocolError | None
+    """Why nothing is understood from here on, told once."""
+
+
+class ReturnPath:
+    """Reads it, from one thread."""
+
+    def __init__(self, destination: Connection, check: Callable[[], None]) -> None:
+        """:param check: called now and then while nothing comes; what it raises ends the wait."""
+        self._destination = destination
+        self._check = check
+        self._parser = ReturnPathParser()
+        self.nonsense: RemoteProtocolError | None = None
+        """Why nothing is understood any more, if so."""
+        self._buffer = memoryview(bytearray(_PIECE))
+
+    def hear(self) -> Said | None:
+        """What comes next; None at the end.
+
+        :raise OSError: the connection broke.
+        """
+        while (count := self._destination.receive_some(self._buffer)) is None:
+            self._check()
+        if not count:
+            return None
+        data = self._buffer[:count]
+        if self.nonsense is not None:
+            return Said(data, None, None)
+        try:
+            events = self._parser.feed(data)
+        except RemoteProtocolError as error:
+            self.nonsense = error
+            return Said(data, None, error)
+        return Said(data, next((one for one in events if isinstance(one, Shut)), None), None)
+
+
+class CarriedAnswer:
+    """Carries a destination's answer back to the source, and learns how the migration ended."""
+
+    def __init__(self, session: Session, source: Connection, destination: Connection) -> None:
+        self._session = session
+        self._source = source
+        self._path = ReturnPath(destination, session.check)
+
+    def run(self) -> None:
+        """Carry it to its end, in a thread of the session."""
+        shut: Shut | None = None
+        while (said := self._hear()) is not None:
+            if said.nonsense is not None:
+                # in the switchover the source must judge it: an answer may still come
+                self._session.fail(said.nonsense)
+                self._session.check()
+            shut = said.shut or shut
+            if shut is not None and not shut.error:
+                self._confirm()
+            self._send_back(said.data, shut)
+            if shut is not None and shut.error:
+                self._refused(shut)
+        if shut is None:
+            self._unanswered()
+
+    def _hear(self) -> Said | None:
+        try:
+            return self._path.hear()
+        except OSError:
+            return None
+
+    def _unanswered(self) -> None:
+        """The destination's main channel ended without a SHUT.
+
+        A QEMU that ends it so has refused the guest or died. In the switchover that may also be a
+        relay between, and only the QEMU behind it knows whether it has the guest.
+        """
+        where = "see its log for the cause"
+        if self._session.phase is Phase.SWITCHOVER:
+            where = (
+                f"no answer was heard; {where}, and with `info status`, where another relay is "
+                "between, that the guest does not run there"
+            )
+        self._session.fail(
+            MigrationFailed(
+                f"the destination closed the main channel without taking over: {where}"
+            ),
+            final=True,
+        )
+
+    def _confirm(self) -> None:
+        """The destination has taken over: from here on nothing that breaks can undo it."""
+        session = self._session
+        if session.phase < Phase.SWITCHOVER and session.sighted:
+            session.fail(
+                RemoteProtocolError("no SHUT before ram's END", "SHUT 0", channel="return path")
+            )
+            session.check()
+        if not session.advance(Phase.CONFIRMED):
+            session.note(
+                "the destination took over after the source had given the migration up: the guest "
+                "runs at the destination, stop the source's QEMU"
+            )
+
+    def _send_back(self, data: memoryview, shut: Shut | None) -> None:
+        try:
+            self._source.send([data])
+        except (OSError, PeerTimeout) as error:
+            if shut is not None and not shut.error:
+                self._session.note(
+                    "the source could not be told that the destination took over "
+                    f"({error}): the guest runs at the destination, stop the source's QEMU"
+                )
+
+    def _refused(self, shut: Shut) -> None:
+        self._session.fail(
+            MigrationFailed(f"the destination refused the guest (SHUT with error {shut.error})"),
+            final=True,
+        )

@@ -1,0 +1,198 @@
+"""A multifd channel going out: pages compressed, headers written, packets sent in their slots."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Final
+
+from ramferry.codec import create_encoder
+from ramferry.codec.base import Buffer, Encoder
+from ramferry.errors import MigrationFailed, PeerUnreachable
+from ramferry.flows.outlet.outlet import Outlet
+from ramferry.flows.session.tally import ChannelTally
+from ramferry.transport.connection import Connection
+from ramferry.wire.multifd import DeviceState, RamPacket
+from ramferry.wire.packets import INITIAL_SIZE, Initial
+
+_LOOK: Final = 0.25
+"""Seconds between two looks at whether a channel that waits for main still has its source."""
+
+
+class OutletChannel:
+    """One channel towards the destination, used by one thread: connected, then sent on."""
+
+    def __init__(self, outlet: Outlet, channel_id: int) -> None:
+        self.name = f"multifd {channel_id}"
+        self.tally = outlet.session.tally.channel(self.name)
+        self._outlet = outlet
+        self._settings = outlet.settings
+        self.connection: Connection
+        """Towards the destination, once it is open."""
+        self._encoder: Encoder | None = None
+
+    def open(self, initial: Initial) -> None:
+        """Connect, and say which channel of which guest this is.
+
+        :raise RamferryError: nobody accepts, or the migration has failed.
+        """
+        self.connection = self._outlet.connect()
+        raw = initial.encode()
+        self.send([raw], len(raw))
+
+    def create_encoder(self) -> Encoder:
+        """Make what compresses from here on.
+
+        :raise UsageError: there is no such method, or it has no such level.
+        """
+        settings = self._settings
+        self._encoder = create_encoder(
+            settings.method,
+            settings.level,
+            page_size=settings.page_size,
+            accelerator=settings.accelerator,
+        )
+        return self._encoder
+
+    def encode(self, pages: memoryview) -> list[Buffer]:
+        """Compress pages, and count the time."""
+        assert self._encoder is not None
+        begun = time.thread_time()
+        parts = self._encoder.encode(pages)
+        self.tally.codec_seconds += time.thread_time() - begun
+        return parts
+
+    def send(self, parts: list[Buffer], size: int) -> None:
+        """Send ``parts``, ``size`` bytes in all, when their slot on the wire comes.
+
+        :raise MigrationFailed: the destination broke the connection.
+        :raise PeerTimeout: it takes no more.
+        :raise Unwind: the migration has failed.
+        """
+        outlet = self._outlet
+        if outlet.paced:
+            outlet.pacer.wait(size)
+            outlet.session.check()
+        try:
+            self.connection.send(parts)
+        except OSError as error:
+            outlet.session.check()
+            raise MigrationFailed(
+                f"{self.name}: the destination broke the connection: {error.strerror}"
+            ) from error
+        self.tally.bytes_out += size
+
+    def finish(self) -> None:
+        """Nothing more will come: the destination must not wait for it."""
+        if hasattr(self, "connection"):
+            self.connection.finish()
+
+
+class RelayedChannel:
+    """A channel of a relay going out: takes what its inlet received, in the inlet's thread.
+
+    A :class:`~ramferry.flows.inlet.channel.ChannelTaker`.
+    """
+
+    in_place = False
+    """Pages are inflated into the inlet's own memory."""
+
+    def __init__(
+        self,
+        outlet: Outlet,
+        source: Connection,
+        initial: Initial,
+        connected: Callable[[Connection, str], None],
+    ) -> None:
+        """
+        :param source: where the channel comes from; looked at, never read.
+        :param connected: called in the channel's thread once it is connected onwards.
+        """
+        self._out = OutletChannel(outlet, initial.channel_id)
+        self._outlet = outlet
+        self._source = source
+        self._initial = initial
+        self._connected = connected
+        self._gate = outlet.session.gate
+        self._syncs = 0
+        self._method = outlet.settings.method
+        self._encodes = False
+        self._slot = outlet.outbox.slot()
+        self.admit = self._slot.admit
+        """See ``ChannelTaker``."""
+
+    @property
+    def tally(self) -> ChannelTally:
+        """See ``ChannelTaker``."""
+        return self._out.tally
+
+    def begin(self) -> None:
+        """See ``ChannelTaker``: connect onwards, once main is."""
+        session, uuid = self._outlet.session, self._outlet.uuid
+        while not self._outlet.may_follow(_LOOK):
+            if self._source.hung_up():
+                raise MigrationFailed(
+                    f"{self._out.name}: the source closed it before its migration began"
+                )
+        session.check()
+        try:
+            self._out.open(self._initial if uuid is None else replace(self._initial, uuid=uuid))
+        except PeerUnreachable as error:
+            # also in a switchover, which main may have reached alone where marks are not held: a
+            # destination reads main only once all of its channels are connected, and waits
+            session.fail(error, final=True)
+            raise
+        self._out.tally.bytes_in += INITIAL_SIZE
+        self._connected(self._out.connection, self._out.name)
+
+    def choose(self, method: str) -> Encoder | None:
+        """See ``ChannelTaker``: the same method passes its bytes on as they came."""
+        if method == self._method:
+            if method == "none":
+                self._slot.workers = 1
+            return None
+        self._encodes = True
+        return self._out.create_encoder()
+
+    def room(self, packet: RamPacket) -> memoryview | None:
+        """See ``ChannelTaker``."""
+        del packet
+        return None
+
+    def take(self, packet: RamPacket, payload: memoryview, pages: memoryview) -> None:
+        """See ``ChannelTaker``: send a packet on, with its header changed in place."""
+        parts: list[Buffer] = [packet.header]
+        size = len(packet.header)
+        if packet.normal:
+            parts += self._out.encode(pages) if self._encodes else (payload,)
+            size = sum(map(len, parts))
+            if self._encodes:
+                packet.rewrite(self._method, size - len(packet.header))
+            self._slot.ready(size)
+        elif packet.zero:
+            # no payload, but a destination checks the method of every packet with pages
+            packet.rewrite(self._method, 0)
+        if self._gate.passed < self._syncs:
+            self._gate.follow(self._syncs)
+        self._out.send(parts, size)
+        if packet.normal:
+            self._slot.sent()
+
+    def synced(self, count: int) -> None:
+        """See ``ChannelTaker``: what comes next may be received, but not sent on."""
+        self._syncs = count
+        if count == 1:
+            # pages come next, and only main's first mark proves that the block list was read
+            self._gate.follow(1)
+
+    def device(self, packet: DeviceState, pieces: Iterator[memoryview]) -> None:
+        """See ``ChannelTaker``: pass it through, since nobody but the device can read it."""
+        self._gate.follow(self._syncs)
+        self._out.send([packet.header], len(packet.header))
+        for piece in pieces:
+            self._out.send([piece], len(piece))
+
+    def farewell(self) -> None:
+        """See ``ChannelTaker``."""
+        self._out.finish()

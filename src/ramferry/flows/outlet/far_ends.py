@@ -1,0 +1,43 @@
+"""A watch over a destination's ends of the multifd channels, where one that goes takes its bytes
+with it."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ramferry.errors import MigrationFailed
+from ramferry.flows.session.loop import HUNG_UP, Loop
+from ramferry.flows.session.session import Phase, Session
+from ramferry.transport.connection import Connection
+
+
+class FarEnds:
+    """Fails a migration whose destination closes a channel before its time."""
+
+    def __init__(self, loop: Loop, session: Session) -> None:
+        self._loop = loop
+        self._session = session
+        self._watched: list[int] = []
+
+    def watch(self, destination: Connection, name: str) -> None:
+        """Watch one more; safe from any thread."""
+        self._loop.call(partial(self._add, destination, name))
+
+    def close(self) -> None:
+        """Watch no more, before the connections are closed; in the loop's thread."""
+        for fd in self._watched:
+            self._loop.remove(fd)
+
+    def _add(self, destination: Connection, name: str) -> None:
+        fd = destination.fileno()
+        if fd >= 0:
+            self._watched.append(fd)
+            self._loop.add(fd, HUNG_UP, partial(self._gone, fd, name))
+
+    def _gone(self, fd: int, name: str) -> None:
+        """A channel's far end closed: the normal end, or the loss of everything on it."""
+        self._loop.remove(fd)
+        session = self._session
+        # after ram's END it is the normal end
+        if session.gate.gated and session.phase < Phase.SWITCHOVER:
+            session.fail(MigrationFailed(f"{name}: the destination closed the connection"))

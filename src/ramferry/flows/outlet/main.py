@@ -1,0 +1,162 @@
+"""The main channel going out: each sync mark held until its channels are ready."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ramferry.errors import MigrationFailed, PeerTimeout
+from ramferry.flows.outlet.answer import CarriedAnswer
+from ramferry.flows.outlet.outlet import Outlet
+from ramferry.flows.session.gate import Unwind
+from ramferry.flows.session.session import Phase
+from ramferry.flows.session.tally import ChannelTally
+from ramferry.transport.connection import Connection
+from ramferry.wire.events import MainEvent, RamEnd, SyncMark
+from ramferry.wire.main import MainParser
+
+_NOTHING: Final = memoryview(b"")
+
+
+class RelayedMain:
+    """Passes main on as it came; a :class:`~ramferry.flows.inlet.main.MainTaker`."""
+
+    most = next_piece = 64 * 1024
+    fill = False
+    complete = False
+
+    def __init__(self, outlet: Outlet, source: Connection) -> None:
+        """:param source: main's connection, which is read by the inlet; the answer goes there."""
+        self._outlet = outlet
+        self._session = outlet.session
+        self._source = source
+        self._tally: ChannelTally
+        self._destination: Connection
+        self._data = _NOTHING
+        """The piece at hand."""
+        self._seen = 0
+        """Absolute offset in the stream up to which bytes were received and parsed."""
+        self._sent = 0
+        """The same, up to which they went on."""
+
+    def begin(self, tally: ChannelTally, parser: MainParser) -> None:
+        """See ``MainTaker``: connect onwards, and let the channels follow."""
+        del parser
+        self._tally = tally
+        self._destination = self._outlet.connect(main=True)
+        answer = CarriedAnswer(self._session, self._source, self._destination)
+        self._session.start("return path", answer.run)
+        self._outlet.open_onward()
+
+    def open_piece(self, data: memoryview, events: list[MainEvent]) -> None:
+        """See ``MainTaker``."""
+        del events
+        self._data = data
+        self._seen += len(data)
+
+    def hear(self, event: MainEvent) -> None:
+        """See ``MainTaker``: stop before each mark until its channels are ready."""
+        match event:
+            case SyncMark():
+                self._send_up_to(event.start)
+                self._pass_mark(event)
+            case RamEnd():
+                # with what follows, the destination may start its guest
+                if not self._session.advance(Phase.SWITCHOVER):
+                    raise Unwind
+
+    def close_piece(self) -> None:
+        """See ``MainTaker``."""
+        self._send_up_to(self._seen)
+
+    def source_ended(self) -> None:
+        """See ``MainTaker``: the end of a good migration, a cancel, or the source's death."""
+        if self._session.phase < Phase.SWITCHOVER:
+            raise MigrationFailed("main: the source ended the migration before its last round")
+        self._leave_to_the_destination()
+
+    def source_broke(self) -> None:
+        """See ``MainTaker``."""
+        if self._session.phase is Phase.SWITCHOVER:
+            self._leave_to_the_destination()
+
+    def farewell(self) -> None:
+        """See ``MainTaker``: the destination decides by what it got.
+
+        Its answer is still carried back.
+        """
+        if hasattr(self, "_destination"):
+            self._destination.finish()
+
+    def look_back(self) -> None:
+        """From the loop's thread, since main's may be held up in sending: notice a source that has
+        ended main in the switchover, before the answer."""
+        if self._session.phase is Phase.SWITCHOVER and self._source.hung_up():
+            self._refuse_the_rest()
+
+    def tell_if_unheard(self) -> None:
+        """A source that has heard of the destination's answer closes main at once."""
+        if not self._source.hung_up():
+            self._session.note(
+                "the guest runs at the destination, and the source does not close the migration as "
+                "one that has heard of it: see with `info status` that its guest does not run"
+            )
+
+    def _pass_mark(self, mark: SyncMark) -> None:
+        session = self._session
+        if mark.index == 0:
+            session.gather()
+        session.gate.hold(mark.index)
+        if session.gate.gated:
+            self._outlet.until_consumed()
+        session.check()
+        self._send_up_to(mark.end)
+        session.gate.release(mark.index)
+        self._tally.syncs += 1
+
+    def _send_up_to(self, offset: int) -> None:
+        """Send what is unsent before the stream's ``offset``; the piece ends where ``_seen`` is."""
+        if offset <= self._sent:
+            return
+        first = self._seen - len(self._data)
+        part = self._data[max(self._sent - first, 0) : offset - first]
+        self.look_back()
+        # main's few bytes do not queue behind packets: a late mark would hold every channel
+        self._outlet.pacer.charge(len(part))
+        try:
+            self._tally.bytes_out += self._destination.send([part])
+        except OSError as error:
+            raise MigrationFailed(f"main: the destination broke the connection: {error}") from error
+        except PeerTimeout:
+            raise PeerTimeout("main: the destination takes no more bytes") from None
+        self._sent = offset
+
+    # --- a source that ends main in the switchover, before the answer, goes on with its guest
+
+    def _leave_to_the_destination(self) -> None:
+        """So the destination must not start it, where that can still be prevented.
+
+        What it has taken already is its own to judge, as is what lies in a UNIX socket: its answer
+        is waited for.
+        """
+        self._refuse_the_rest()
+        self._session.check()
+        if not self._outlet.taken_on_main():
+            self._withdraw()
+            self._session.check()
+
+    def _refuse_the_rest(self) -> None:
+        if self._sent < self._seen:
+            self._withdraw()
+
+    def _withdraw(self) -> None:
+        if self._session.phase is not Phase.SWITCHOVER:
+            return
+        self._session.fail(
+            MigrationFailed(
+                "main: the source ended the migration in the switchover, before the answer: the "
+                "rest of the stream was withdrawn, so that the destination does not start the "
+                "guest; see with `info status` there that it does not run"
+            ),
+            final=True,
+        )
+        self._destination.reset()

@@ -1,0 +1,234 @@
+"""Every connection of a migration that begins here: main, and channels with a thread each.
+
+The order is a source's: main is connected before any channel, each round's pages are on the wire
+before its SYNCs, and those before its mark on main (``docs/wire-format.md``).
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections.abc import Callable, Iterable
+from typing import Final, Self
+
+from ramferry.errors import MigrationFailed, PeerTimeout, RamferryError
+from ramferry.flows.contracts import Batch
+from ramferry.flows.outlet.answer import ReturnPath
+from ramferry.flows.outlet.fed_channel import FedChannel
+from ramferry.flows.outlet.handout import Handout
+from ramferry.flows.outlet.outlet import Outlet
+from ramferry.flows.session.gate import Unwind
+from ramferry.flows.session.session import Session
+from ramferry.flows.settings import SendSettings
+from ramferry.metrics import RelayCounters
+from ramferry.transport.connection import Connection
+from ramferry.wire.return_path import Shut
+
+_LOOK: Final = 0.05
+"""Seconds between two looks at the rate while batches are sent."""
+
+_PIECE: Final = 0.1
+"""Seconds between two looks while the destination takes the last bytes, and has yet to answer."""
+_UNREACHABLE: Final = frozenset(
+    {errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN}
+)
+
+
+class Outgoing:
+    """The connections towards one destination; a context manager that ends them."""
+
+    def __init__(self, settings: SendSettings) -> None:
+        """:raise UsageError: there is no such method, or it has no such level."""
+        self.session = Session(settings, note=lambda _: None, wake=self._ended_early)
+        self._outlet = self.session.behind = Outlet(self.session, settings)
+        self._tally = self.session.tally
+        self.rounds = 0
+        """Marks sent."""
+        self._handout = Handout()
+        self._channels = [
+            FedChannel(self._outlet, id, settings.uuid, self._handout)
+            for id in range(settings.channels)
+        ]
+        self._governor = self._outlet.governor()
+        self._main: Connection
+        self._main_tally = self._tally.channel("main")
+        self._shut: Shut | None = None
+        self._sealed = False
+        """What lets the destination start the guest is on its way."""
+        self._answered = threading.Event()
+
+    @property
+    def error(self) -> RamferryError | None:
+        """Why it ended early."""
+        return self.session.error
+
+    def counters(self) -> RelayCounters:
+        """What was sent so far."""
+        return self._tally.snapshot(self.rounds)
+
+    @property
+    def pages(self) -> int:
+        """Pages sent so far, zero pages included."""
+        return sum(one.pages + one.zero_pages for one in self._tally.channels)
+
+    def set_bandwidth(self, rate: float) -> None:
+        """Change the cap, in wire bytes per second; 0: none."""
+        self._outlet.set_bandwidth(rate)
+
+    def open(self) -> None:
+        """Connect main, then every channel, and start the threads.
+
+        :raise PeerUnreachable: nobody accepts.
+        :raise RamferryError: the migration was ended meanwhile.
+        """
+        try:
+            self.take_main(self._outlet.connect(main=True))
+            for channel in self._channels:
+                channel.open()
+        except Unwind:
+            self.check()
+            raise
+        for channel in self._channels:
+            self.session.start(channel.name, channel.run)
+
+    def take_main(self, main: Connection) -> None:
+        """Send on ``main``, and listen to what its far end says."""
+        self._main = self._outlet.main = main
+        self.session.start("return path", self._listen)
+
+    def main(self, data: bytes) -> None:
+        """Send bytes on main.
+
+        :raise RamferryError: the migration has failed.
+        """
+        self.check()
+        try:
+            self._main_tally.bytes_out += self._main.send([data])
+        except (OSError, PeerTimeout) as error:
+            self.abort(MigrationFailed(f"main: the destination takes no more: {error}"))
+            self.check()
+
+    def carry(self, batches: Iterable[Batch], waiting: Callable[[], None] = lambda: None) -> None:
+        """Have the channels load, compress and send every batch; returns when all are sent.
+
+        :param batches: drawn from in the channels' threads, one at a time.
+        :param waiting: called now and then in this thread; what it raises ends the wait.
+        :raise RamferryError: the migration has failed.
+        """
+        self.check()
+        self._handout.give(batches)
+        while not self._handout.done(_LOOK):
+            self._governor.adjust()
+            waiting()
+            self.check()
+        self.check()
+
+    def sync(self, mark: bytes) -> None:
+        """End a round: a SYNC on every channel, then ``mark``.
+
+        :raise RamferryError: the migration has failed.
+        """
+        try:
+            for channel in self._channels:
+                self.check()
+                channel.sync()
+        except Unwind:
+            self.check()
+        except RamferryError as error:
+            self.abort(error)
+        self.main(mark)
+        self.rounds += 1
+
+    def hand_over(self, tail: bytes, waiting: Callable[[], None] = lambda: None) -> int:
+        """Send the rest, with which the destination may start the guest, and wait for its SHUT.
+
+        From the first of these bytes on only the destination knows whether its guest runs. So no
+        silence ends this, and no nonsense that it says: only SHUT, and the end of main, which TCP's
+        keepalive notices, too (25 s).
+
+        :param waiting: called before the first byte, and then now and again; what it raises ends
+            the wait.
+        :return: SHUT's error, 0 where the destination took the guest over.
+        :raise RamferryError: main ended; nobody knows whether the guest runs there.
+        """
+        self.check()
+        waiting()
+        self._sealed = True
+        self._send_patiently(tail, waiting)
+        while not self._answered.wait(_PIECE):
+            waiting()
+        if self._shut is None:
+            self.check()
+            raise MigrationFailed(self._closed())
+        return self._shut.error
+
+    def _send_patiently(self, data: bytes, waiting: Callable[[], None]) -> None:
+        self._main.settle(_PIECE)
+        left = memoryview(data)
+        while left and not self._answered.is_set():
+            try:
+                sent = self._main.send_some(left)
+            except OSError as error:
+                self.abort(MigrationFailed(f"main: the destination takes no more: {error}"))
+                self.check()
+            self._main_tally.bytes_out += sent
+            left = left[sent:]
+            waiting()
+
+    def check(self) -> None:
+        """:raise RamferryError: the migration has failed; the first cause."""
+        if self.error is not None:
+            raise self.error
+
+    def abort(self, error: RamferryError) -> None:
+        """End every connection, main first: the destination waits there for no SYNC.
+
+        Safe from any thread; the first error stays.
+        """
+        self.session.fail(error, final=True)
+
+    def _ended_early(self) -> None:
+        self._handout.drop()
+        self._outlet.tear_down()
+
+    def close(self) -> None:
+        """Wait for the threads and free the sockets; without a good end the migration fails."""
+        if self._shut is None:
+            self.abort(MigrationFailed("the migration was given up"))
+        self._handout.end()
+        self._outlet.tear_down()
+        self.session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    # --- the return path
+
+    def _listen(self) -> None:
+        """Read the return path to its end."""
+        path = ReturnPath(self._main, self.session.check)
+        try:
+            while (said := path.hear()) is not None:
+                if said.shut is not None:
+                    self._shut = said.shut
+                    self._answered.set()
+                # it says what cannot be: that ends it, but not where the guest may run
+                if said.nonsense is not None and not self._sealed:
+                    self.abort(said.nonsense)
+        except Unwind:
+            pass
+        except OSError as error:
+            if error.errno in _UNREACHABLE:
+                # not the destination's doing: its log would say nothing
+                self.abort(MigrationFailed(f"main: the network failed: {error.strerror}"))
+        if self._shut is None:
+            self.abort(path.nonsense or MigrationFailed(self._closed()))
+        self._answered.set()
+
+    def _closed(self) -> str:
+        if not self._sealed:
+            return "the destination closed the main channel: see its log"
+        return "the destination closed the main channel without an answer"

@@ -1,0 +1,216 @@
+"""The connections towards one destination, and what paces and bounds the bytes on them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from ramferry.errors import MigrationFailed, PeerTimeout
+from ramferry.flows.outlet.outbox import Outbox
+from ramferry.flows.session.gate import Unwind
+from ramferry.flows.session.session import FlowSettings, Session
+from ramferry.flows.session.throttle import BufferGovernor
+from ramferry.patience import Patience
+from ramferry.transport import budget
+from ramferry.transport.address import Address
+from ramferry.transport.connection import Connection
+from ramferry.transport.pacing import Pacer
+from ramferry.transport.plain import connect
+
+_DRAIN_POLL: Final = (0.0001, 0.001)
+"""First and longest pause between two looks at an unsent queue, in seconds: no event tells when
+it is empty."""
+_ACKNOWLEDGE: Final = 0.25
+"""Seconds within which a TCP peer acknowledges what it has: 0.2 at most where it delays it."""
+
+
+class OutletSettings(FlowSettings, Protocol):
+    """What an outlet needs to know besides."""
+
+    @property
+    def connect(self) -> Address:
+        """Where the destination listens."""
+
+    @property
+    def method(self) -> str:
+        """multifd-compression of what goes out."""
+
+    @property
+    def level(self) -> int | None:
+        """The method's level; None: its default."""
+
+    @property
+    def max_bandwidth(self) -> float:
+        """Bytes per second; 0: no cap."""
+
+
+class Outlet:
+    """Connects to a destination, keeps its connections, and ends them."""
+
+    def __init__(
+        self, session: Session, settings: OutletSettings, uuid: bytes | None = None
+    ) -> None:
+        """:param uuid: see ``RelaySettings.uuid``."""
+        self.session = session
+        self.settings = settings
+        self.uuid = uuid
+        """What the destination expects in the channels' initial packets; None: what comes in."""
+        self.pacer = Pacer(settings.max_bandwidth)
+        self.paced = bool(settings.max_bandwidth)
+        """Whether packets wait for a slot on the wire."""
+        self.outbox = Outbox()
+        self.main: Connection | None = None
+        self.channels: list[Connection] = []
+        """The multifd channels, in the order in which they were connected."""
+        self._onward = threading.Event()
+        self._lock = threading.Lock()
+
+    def connect(self, *, main: bool = False) -> Connection:
+        """Connect once more; the connection is ended with the others.
+
+        :raise PeerUnreachable: nobody accepts.
+        :raise Unwind: the migration failed meanwhile.
+        """
+        connection: Connection = connect(self.settings.connect)
+        self.adopt(connection, main=main)
+        connection.settle(self.settings.stall_timeout)
+        connection.set_buffers(send=budget.INITIAL)
+        self.session.check()
+        return connection
+
+    def adopt(self, connection: Connection, *, main: bool = False) -> None:
+        """Take in a connection, to be ended with the others.
+
+        :raise Unwind: the migration failed while it was being made; it is closed.
+        """
+        with self._lock:
+            late = self.session.failed
+            if main and not late:
+                self.main = connection
+            elif not late:
+                self.channels.append(connection)
+        if late:
+            connection.close()
+            raise Unwind
+
+    def open_onward(self) -> None:
+        """Main is connected: the multifd channels may follow."""
+        self._onward.set()
+
+    def may_follow(self, timeout: float) -> bool:
+        """Wait up to ``timeout`` seconds until main is connected; whether it is."""
+        return self._onward.wait(timeout)
+
+    def governor(self) -> BufferGovernor:
+        """What sizes buffers, the outbox included, by the rate at which the destination drains."""
+        session, cap = self.session, self.settings.max_bandwidth
+        if cap:
+            self.outbox.limit(budget.outbox(cap))
+        return BufferGovernor(
+            lambda: session.tally.bytes_out,
+            sending=lambda: self.channels,
+            receiving=lambda: session.sources[1:],
+            told=lambda rate: self.outbox.limit(budget.outbox(rate)),
+        )
+
+    def set_bandwidth(self, rate: float) -> None:
+        """Change the cap, in wire bytes per second; 0: none."""
+        self.paced = True  # who waits already, by the old one, is let go by the pacer alone
+        self.pacer.rate = rate
+
+    # --- what the destination has taken
+
+    def until_consumed(self) -> None:
+        """Wait until the far side has taken all that was sent on every multifd channel.
+
+        Called while all of them are held, so that nothing is added meanwhile.
+
+        :raise MigrationFailed: a channel closed, so that nothing proves anything.
+        :raise PeerTimeout: the far side takes nothing for the stall limit.
+        """
+        for connection in self.channels:
+            try:
+                self._until_consumed(connection)
+            except OSError:
+                self.session.check()
+                raise MigrationFailed("a multifd channel broke at the destination") from None
+
+    def _until_consumed(self, connection: Connection) -> None:
+        pause, left = _DRAIN_POLL[0], -1
+        silence = Patience(self.settings.stall_timeout, clock=time.monotonic)
+        while (left_now := connection.unsent()) > 0:
+            self.session.check()
+            if left_now != left:
+                left = left_now
+                silence.restart()
+            elif silence.over:
+                raise PeerTimeout(f"the destination leaves {left} bytes of a channel untaken")
+            time.sleep(pause)
+            pause = min(pause * 2, _DRAIN_POLL[1])
+        if connection.hung_up():
+            raise ConnectionResetError
+
+    def taken_on_main(self) -> bool:
+        """True where nothing that was sent on main can be kept from the destination any more.
+
+        A TCP peer that has it all may take a moment to say so.
+        """
+        if self.main is None or not self.main.windowed:
+            return True
+        patience = Patience(_ACKNOWLEDGE)
+        while self.main.unsent():
+            if patience.over:
+                return False
+            time.sleep(_DRAIN_POLL[1])
+        return True
+
+    # --- as what lies behind an inlet
+
+    @property
+    def introduced(self) -> bool:
+        """See ``Behind``: main is connected onwards, which its preamble decides."""
+        return self._onward.is_set()
+
+    @property
+    def waits(self) -> str:
+        """See ``Behind``."""
+        return ""
+
+    def untaken(self) -> int:
+        """See ``Behind``."""
+        return max((one.unsent() for one in self.channels), default=0)
+
+    def blinded(self) -> None:
+        """See ``Behind``: go on without holding marks, where pages can still be checked."""
+        session = self.session
+        if not session.blocks:
+            session.fail(
+                MigrationFailed(
+                    "main: a device that cannot be parsed hides the list of RAM blocks, without "
+                    "which no page can be checked: remove the device and migrate again"
+                )
+            )
+            return
+        session.note("main: its sync marks cannot be seen, so they are not held (not gated)")
+        session.gate.open()
+
+    def unblock(self) -> None:
+        """See ``Behind``."""
+        self.pacer.end()
+        self.outbox.end()
+        self._onward.set()
+
+    def tear_down(self) -> None:
+        """See ``Behind``: main is cut first, so that its destination sees the end and fails."""
+        if self.main is not None:
+            # behind ram's END, what it has not taken yet would start the guest if it were delivered
+            end: Callable[[], None] = self.main.reset if self.session.switched else self.main.cut
+            end()
+        for connection in list(self.channels):
+            connection.cut()
+
+    def connections(self) -> list[Connection]:
+        """See ``Behind``."""
+        return [*([self.main] if self.main else []), *self.channels]

@@ -1,0 +1,118 @@
+"""The receiver: a live migration from a real QEMU ends here, in a sink.
+
+It keeps the rules that a destination QEMU keeps: a mark is met by one SYNC of every channel, the
+source is told of its guest's arrival only when the sink has it, and any fault before that resets
+every connection, so that the source fails the migration and its guest goes on.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ramferry.errors import Cancelled, RamferryError
+from ramferry.flows.contracts import Sink
+from ramferry.flows.ends.intake import Intake
+from ramferry.flows.ends.sink_channel import SinkChannel
+from ramferry.flows.ends.sink_main import PATIENCE, SinkMain
+from ramferry.flows.inlet import watching
+from ramferry.flows.inlet.arrivals import Arrivals
+from ramferry.flows.inlet.channel import ChannelInlet
+from ramferry.flows.inlet.judge import RECEIVED
+from ramferry.flows.inlet.lobby import MainArrival, MultifdArrival
+from ramferry.flows.inlet.main import MainInlet
+from ramferry.flows.outcome import receive_result
+from ramferry.flows.session.loop import Loop
+from ramferry.flows.session.session import Session
+from ramferry.flows.settings import ReceiveSettings
+from ramferry.metrics import ReceiveResult
+from ramferry.transport.connection import Connection
+from ramferry.transport.listening import Listener
+
+
+class Receiver:
+    """Listens at one address and takes one migration into a sink."""
+
+    def __init__(self, settings: ReceiveSettings, sink: Sink, observer: watching.Observer) -> None:
+        """Listen; ``run`` accepts.
+
+        :raise HostError: the address is in use or not ours to take.
+        """
+        self._settings = settings
+        self._observer = observer
+        self._loop = Loop()
+        self._listener = Listener(settings.listen)
+        self.session = Session(settings, observer.note, self._loop.wake)
+        """The one migration."""
+        self._intake = Intake(self.session, settings, sink)
+        self._arrivals = Arrivals(
+            self._loop, self._listener, self, observer.note, settings.channels
+        )
+
+    def run(self) -> ReceiveResult:
+        """Take one migration in, to its good or early end."""
+        self._observer.listening(self._listener.address)
+        session = self.session
+        try:
+            while self._arrivals.session is None and not session.over.is_set():
+                self._loop.step(watching.STEP)
+                self._arrivals.expire()
+            watching.watch(
+                session, self._arrivals, self._loop, self._intake.governor(), self._observer
+            )
+        finally:
+            self._close()
+        return receive_result(session, self._intake.machine, self._arrivals.gathered)
+
+    def stop(self, reason: str) -> None:
+        """Cancel; safe from any thread and signal handler.
+
+        Too late once the sink makes it final: the migration completes, as the result says.
+        """
+        self._loop.call(partial(self.session.fail, Cancelled(f"cancelled: {reason}")))
+
+    @property
+    def error(self) -> RamferryError | None:
+        """Why it ended early; None where it did not, or has not ended."""
+        return self.session.error
+
+    # --- as the house of its arrivals
+
+    def enter(self, source: Connection) -> Session:
+        """See ``House``."""
+        del source
+        return self.session
+
+    def main(self, session: Session, arrival: MainArrival) -> None:
+        """See ``House``."""
+        settings, source = self._settings, arrival.connection
+        source.settle(settings.stall_timeout, piece=PATIENCE if settings.threads else None)
+        sink = SinkMain(self._intake, source)
+        inlet = MainInlet(session, source, arrival.first, sink, RECEIVED, give_pages=True)
+        session.start("main", partial(_carried, inlet, sink))
+
+    def channel(self, session: Session, arrival: MultifdArrival) -> None:
+        """See ``House``."""
+        source = arrival.connection
+        source.settle(self._settings.stall_timeout)
+        sink = SinkChannel(self._intake, arrival.initial)
+        inlet = ChannelInlet(session, source, arrival.initial, sink)
+        session.start(inlet.name, inlet.run)
+
+    # --- its end
+
+    def _close(self) -> None:
+        session = self.session
+        session.end()
+        self._arrivals.close()
+        self._loop.close()
+        self._listener.close()
+        session.engines.tell_troubles()
+        if session.error is not None:
+            self._intake.sink.abort(session.error)
+
+
+def _carried(inlet: MainInlet, sink: SinkMain) -> None:
+    try:
+        inlet.run()
+    finally:
+        sink.close()

@@ -1,1 +1,0 @@
-"""The receiving side: a QEMU migration stream, into guest memory or a file."""

@@ -1,0 +1,101 @@
+"""The meeting of the main channel's sync marks and the multifd channels' SYNC packets.
+
+A destination that reaches a mark waits for one SYNC on every channel, with its monitor blocked,
+and nothing but SIGKILL frees it when one of them never comes. So mark k may pass only when every
+channel's SYNC k has been consumed by the far side, and what follows SYNC k on a channel may pass
+only after mark k. A mark that is held when the migration ends is never sent.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+
+
+class Unwind(Exception):
+    """Raised in threads that wait for something that will not come any more."""
+
+
+class SyncGate:
+    """Counts SYNCs per channel and marks; blocks whoever is early."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._arrived: dict[int, int] = {}
+        self._channels: frozenset[int] | None = None
+        self.passed = 0
+        """Marks that passed; only ``release`` changes it."""
+        self._held: int | None = None
+        self._waiting = 0
+        self._open = False
+        self._ended = False
+
+    @property
+    def gated(self) -> bool:
+        """False once marks are no longer held."""
+        return not self._open
+
+    @property
+    def waiting(self) -> str:
+        """Who waits for what, as a phrase; empty where nobody waits."""
+        with self._changed:
+            if self._held is not None:
+                late = ", ".join(f"multifd {id}" for id in self._late(self._held))
+                return f"sync mark {self._held} waits for the SYNC of {late or 'every channel'}"
+            if self._waiting:
+                return f"{self._waiting} channels wait for sync mark {self.passed} on main"
+            return ""
+
+    def expect(self, channels: Iterable[int]) -> None:
+        """Name the channels that every mark waits for; called before the first mark."""
+        with self._changed:
+            self._channels = frozenset(channels)
+
+    def arrive(self, channel: int) -> None:
+        """A channel's next SYNC was sent on."""
+        with self._changed:
+            self._arrived[channel] = self._arrived.get(channel, 0) + 1
+            self._changed.notify_all()
+
+    def follow(self, syncs: int) -> None:
+        """A channel that sent ``syncs`` SYNCs has more to send: wait until their marks passed."""
+        if self.passed >= syncs:
+            return
+        with self._changed:
+            self._waiting += 1
+            self._wait_until(lambda: self._open or self.passed >= syncs)
+            self._waiting -= 1
+
+    def hold(self, index: int) -> None:
+        """Main stands before mark ``index``: wait for that SYNC of every channel."""
+        with self._changed:
+            self._held = index
+            self._wait_until(lambda: self._open or not self._late(index))
+            self._held = None
+
+    def release(self, index: int) -> None:
+        """Mark ``index`` was sent: the channels may go on."""
+        with self._changed:
+            self.passed = index + 1
+            self._changed.notify_all()
+
+    def open(self) -> None:
+        """Hold nothing from here on: the main channel's marks cannot be seen."""
+        with self._changed:
+            self._open = True
+            self._changed.notify_all()
+
+    def end(self) -> None:
+        """The migration is over: every waiter, present and future, unwinds."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def _late(self, index: int) -> list[int]:
+        channels = self._channels or ()
+        return sorted(id for id in channels if self._arrived.get(id, 0) <= index)
+
+    def _wait_until(self, met: Callable[[], bool]) -> None:
+        self._changed.wait_for(lambda: self._ended or met())
+        if self._ended:
+            raise Unwind

@@ -1,0 +1,285 @@
+"""One migration as its threads share it: phases, marks, counters, and the one way it fails.
+
+The phases say what may still be undone. Until ram's END has gone on, any fault ends every
+connection, so that the source fails the migration and its guest runs on. After that only the
+destination knows whether its guest has started: what there is is delivered, the destination's
+answer is carried back, and nothing else is changed.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Final, Protocol
+
+from ramferry.codec.base import Decoder, Encoder
+from ramferry.errors import HostError, MigrationFailed, RamferryError, RemoteProtocolError
+from ramferry.flows.session.engines import Engines
+from ramferry.flows.session.gate import SyncGate, Unwind
+from ramferry.flows.session.tally import Tally
+from ramferry.patience import Patience
+from ramferry.transport.connection import Connection
+
+_JOIN_STEP: Final = 0.25
+"""Seconds between two looks at a thread that is to end."""
+
+
+class Phase(IntEnum):
+    """How far a migration is."""
+
+    GATHERING = 0
+    """Not every channel is here; the destination may not be connected yet."""
+    CARRYING = 1
+    """Rounds of guest memory."""
+    SWITCHOVER = 2
+    """Ram's END went on: the destination may start its guest at any moment."""
+    SEALED = 3
+    """A receiver's sink has it all and makes it final: a stop comes too late."""
+    CONFIRMED = 4
+    """The destination's SHUT was delivered to the source."""
+    FAILED = 5
+
+
+class FlowSettings(Protocol):
+    """What every migration needs to know."""
+
+    @property
+    def page_size(self) -> int:
+        """Target page size in bytes."""
+
+    @property
+    def channels(self) -> int | None:
+        """multifd-channels; None: as many as are connected when the first sync mark comes."""
+
+    @property
+    def stall_timeout(self) -> float:
+        """Seconds after which a peer that stopped in the middle of something is given up."""
+
+    @property
+    def accelerator(self) -> str:
+        """One of ``ramferry.qatzip.ACCELERATORS``."""
+
+
+class Behind(Protocol):
+    """What lies behind the inlet of a migration: an outlet towards a destination, or a sink."""
+
+    @property
+    def introduced(self) -> bool:
+        """True once main's first bytes have shown what is to be carried."""
+
+    @property
+    def waits(self) -> str:
+        """What it waits for, as a phrase; empty where the marks alone decide that."""
+
+    def untaken(self) -> int:
+        """Bytes that a far side leaves on the fullest multifd channel."""
+
+    def blinded(self) -> None:
+        """Main's marks cannot be seen for good, and every channel waits for one."""
+
+    def unblock(self) -> None:
+        """The migration has failed: wake whoever waits for something that is kept here."""
+
+    def tear_down(self) -> None:
+        """End its connections, in the order that leaves a destination answering."""
+
+    def connections(self) -> list[Connection]:
+        """All of them, main first."""
+
+
+class Session:
+    """Shared state of one migration's threads."""
+
+    behind: Behind
+    """Set by whoever made the session, before anything comes in."""
+
+    def __init__(
+        self,
+        settings: FlowSettings,
+        note: Callable[[str], None],
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
+        """:param wake: called, from any thread, when the migration has failed."""
+        self.settings = settings
+        self.note = note
+        self._wake = wake
+        self.gate = SyncGate()
+        self.tally = Tally(settings.page_size)
+        self.blocks: dict[str, int] = {}
+        """RAM blocks' used lengths, filled when the main channel brings the list."""
+        self.uuid = bytes(16)
+        """Of the channels' initial packets, known once they are gathered."""
+        self.gathered = threading.Event()
+        """Set once every channel that the source opened is here."""
+        self.want_gathered = threading.Event()
+        """Set by main when it stands before the first sync mark."""
+        self.over = threading.Event()
+        """Set when the migration has failed or every thread has ended."""
+        self.error: RamferryError | None = None
+        self.method_in = ""
+        self.engines = Engines(note)
+        self.sources: list[Connection] = []
+        """Connections towards the source, main first."""
+        self.blind_since: float | None = None
+        """When main lost sight of its marks; None while it sees them."""
+        self.missed = False
+        """A connection that may have been a channel was closed before it said so."""
+        self.switched = False
+        """Ram's END went on at some time."""
+        self._phase = Phase.GATHERING
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+
+    @property
+    def phase(self) -> Phase:
+        """How far the migration is."""
+        return self._phase
+
+    @property
+    def failed(self) -> bool:
+        """True once it has failed; safe to ask under any lock."""
+        return self._phase is Phase.FAILED
+
+    def advance(self, phase: Phase) -> bool:
+        """Enter a later phase; an earlier one is ignored. False where the migration has failed."""
+        with self._lock:
+            self.switched = self.switched or phase is Phase.SWITCHOVER
+            self._phase = max(self._phase, phase)
+            return self._phase is not Phase.FAILED
+
+    def fail(self, error: RamferryError, *, final: bool = False) -> None:
+        """End the migration with ``error``, unless it is too late or something came first.
+
+        :param final: the caller knows that nobody took over, so that the switchover, or what the
+            sink makes final, has failed too.
+        """
+        with self._lock:
+            late = self._phase is Phase.SWITCHOVER and not final
+            if self._phase >= Phase.CONFIRMED:
+                return
+            if self._phase is Phase.SEALED and not final:
+                return  # whoever cancels sees from the result that it was too late
+            if not late:
+                self._phase = Phase.FAILED
+                self.error = error
+        if late:
+            # not under the lock, which every other thread of the migration needs to go on
+            self.note(f"in the switchover, left to the destination to judge: {error}")
+            return
+        self.gate.end()
+        self.gathered.set()
+        self.behind.unblock()
+        self.over.set()
+        self._wake()
+
+    def check(self) -> None:
+        """Leave the calling thread where the migration has failed.
+
+        :raise Unwind: it has.
+        """
+        if self._phase is Phase.FAILED:
+            raise Unwind
+
+    def gather(self) -> None:
+        """Before the first mark: wait until every channel is here; called by main."""
+        self.want_gathered.set()
+        self.gathered.wait()
+        self.check()
+        self.advance(Phase.CARRYING)
+
+    @property
+    def sighted(self) -> bool:
+        """True while main's marks and ram's END are seen."""
+        return self.blind_since is None and self.gate.gated
+
+    def lost_sight(self, idstr: str, why: str) -> None:
+        """Main has come to bytes that cannot be parsed: marks may pass unseen."""
+        if self._phase < Phase.SWITCHOVER:
+            self.note(f"main: device {idstr!r} is copied, not parsed ({why})")
+            self.blind_since = time.monotonic()
+
+    def regained_sight(self) -> None:
+        """Main is parsed again."""
+        self.blind_since = None
+
+    def note_codecs(self, method: str, decoder: Decoder, encoder: Encoder | None) -> None:
+        """A channel saw the source's method and chose its codecs.
+
+        :raise RemoteProtocolError: another channel saw another method.
+        """
+        with self._lock:
+            if self.method_in not in ("", method):
+                raise RemoteProtocolError(f"method {self.method_in} on every channel", method)
+            self.method_in = method
+        self.engines.add(decoder, encoder)
+
+    # --- threads and connections
+
+    def start(
+        self, name: str, run: Callable[[], None], farewell: Callable[[], None] = lambda: None
+    ) -> None:
+        """Run ``run`` in a thread of this migration; its errors end the migration.
+
+        :param farewell: called when ``run`` has ended, however, and the migration has not failed.
+        """
+
+        def body() -> None:
+            try:
+                run()
+            except Unwind:
+                pass
+            except RamferryError as error:
+                self.fail(error)
+            except MemoryError as error:
+                self.fail(HostError(f"not enough memory: {error or 'none is left'}"))
+            except Exception as error:
+                self.fail(RamferryError(f"internal error in {name}: {error!r}"))
+            if self._phase is not Phase.FAILED:
+                farewell()
+
+        thread = threading.Thread(target=body, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def running(self) -> bool:
+        """True while any thread of the migration lives."""
+        return any(thread.is_alive() for thread in self._threads)
+
+    def tear_down(self) -> None:
+        """End every connection; threads that wait on one wake up.
+
+        What lies behind goes first: its destination's main waits for no SYNC, because a mark is
+        passed on only after all of them, so it sees the end and fails. Towards the source every
+        connection is reset.
+        """
+        self.behind.tear_down()
+        for connection in list(self.sources):
+            connection.reset()
+
+    def end(self) -> bool:
+        """End what is left of it and wait for its threads; whether it was a good migration."""
+        completed = self._phase is Phase.CONFIRMED
+        if completed:
+            # all bytes are delivered, and both sides have left their connections open
+            for connection in self._connections():
+                connection.cut()
+        else:
+            # also where a fault of Ramferry's own left it sealed: the source was told nothing
+            self.fail(MigrationFailed("every connection ended early"), final=True)
+            self.tear_down()
+        self.close()
+        return completed
+
+    def close(self, patience: float = 5.0) -> None:
+        """Wait for the threads and free the connections."""
+        wait = Patience(patience)
+        for thread in self._threads:
+            while thread.is_alive() and not wait.over:
+                thread.join(min(wait.left, _JOIN_STEP))
+        for connection in self._connections():
+            connection.close()
+
+    def _connections(self) -> list[Connection]:
+        return [*self.behind.connections(), *self.sources]

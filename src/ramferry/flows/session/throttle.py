@@ -1,0 +1,86 @@
+"""Keeps a migration's socket buffers at what its destination drains in a moment."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from ramferry.transport import budget
+from ramferry.transport.connection import Connection
+
+_WINDOW: Final = 12
+"""Looks whose fastest counts: a pause between rounds is no slow destination."""
+_CHANGE: Final = 1.25
+"""Smaller changes are left alone."""
+
+
+class BufferGovernor:
+    """Follows the rate of a migration and sizes the kernel's buffers of its channels by it."""
+
+    def __init__(
+        self,
+        moved: Callable[[], int],
+        sending: Callable[[], Sequence[Connection]] = tuple,
+        receiving: Callable[[], Sequence[Connection]] = tuple,
+        told: Callable[[float], None] = lambda _rate: None,
+    ) -> None:
+        """
+        :param moved: bytes so far, of what the far side drained or the source sent.
+        :param sending: multifd channels that are sent on; empty before there are any.
+        :param receiving: those that are received on; UNIX sockets have no window to size.
+        :param told: called with each new rate, in bytes per second.
+        """
+        self._moved = moved
+        self._sending = sending
+        self._receiving = receiving
+        self._told = told
+        self._rates: deque[float] = deque(maxlen=_WINDOW)
+        self._size = budget.INITIAL
+        self._last = (time.monotonic(), 0)
+
+    def adjust(self) -> None:
+        """Measure since the last call, and set what differs."""
+        now, moved = time.monotonic(), self._moved()
+        then, before = self._last
+        self._last = (now, moved)
+        self._rates.append((moved - before) / max(now - then, 1e-3))
+        sending = list(self._sending())
+        receiving = [one for one in self._receiving() if one.windowed]
+        sized = [*sending, *receiving]
+        if not sized or not moved:
+            return
+        rate = max(self._rates)
+        self._told(rate)
+        rtt = max(map(self._rtt, sending or receiving))
+        segment = max(map(self._segment, sized))
+        size = budget.socket_buffer(rate, len(sending or receiving), rtt, segment)
+        if self._size / _CHANGE < size < self._size * _CHANGE:
+            return
+        self._size = size
+        for sock in sending:
+            self._set(sock, send=size)
+        for sock in receiving:
+            self._set(sock, receive=size)
+
+    @staticmethod
+    def _rtt(connection: Connection) -> float:
+        with contextlib.suppress(OSError):
+            return connection.round_trip()
+        return 0.0
+
+    @staticmethod
+    def _segment(connection: Connection) -> int:
+        with contextlib.suppress(OSError):
+            return connection.segment()
+        return 0
+
+    @staticmethod
+    def _set(
+        connection: Connection, *, send: int | None = None, receive: int | None = None
+    ) -> None:
+        # a connection that closed meanwhile needs no buffer
+        with contextlib.suppress(OSError):
+            connection.set_buffers(send=send, receive=receive)

@@ -1,0 +1,45 @@
+"""The states of a multifd channel's parser, and every transition between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum, auto
+from typing import Final
+
+
+class State(IntEnum):
+    """What the next bytes of a channel are."""
+
+    INITIAL = auto()
+    PREFIX = auto()
+    """The first bytes of a packet, as many as the shortest header has."""
+    RAM_HEADER = auto()
+    """The rest of a RAM header."""
+    PAYLOAD = auto()
+
+
+class Seen(IntEnum):
+    """What a completed piece turned out to be."""
+
+    INITIAL = auto()
+    RAM_PREFIX = auto()
+    EMPTY = auto()
+    """A RAM header without payload."""
+    LOADED = auto()
+    """A RAM header with payload."""
+    DEVICE = auto()
+    """A DEVICE_STATE header, which always has one."""
+    PAYLOAD = auto()
+
+
+TRANSITIONS: Final[Mapping[tuple[State, Seen], State]] = {
+    (State.INITIAL, Seen.INITIAL): State.PREFIX,
+    (State.PREFIX, Seen.RAM_PREFIX): State.RAM_HEADER,
+    (State.PREFIX, Seen.EMPTY): State.PREFIX,
+    (State.PREFIX, Seen.LOADED): State.PAYLOAD,
+    (State.PREFIX, Seen.DEVICE): State.PAYLOAD,
+    (State.RAM_HEADER, Seen.EMPTY): State.PREFIX,
+    (State.RAM_HEADER, Seen.LOADED): State.PAYLOAD,
+    (State.PAYLOAD, Seen.PAYLOAD): State.PREFIX,
+}
+"""Every transition there is; a pair that is not here cannot happen."""
