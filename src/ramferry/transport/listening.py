@@ -7,12 +7,16 @@ import errno
 import os
 import socket
 import stat
+import struct
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 
 from ramferry.errors import HostError
 from ramferry.transport import sockets
 from ramferry.transport.address import Address, TcpAddress, UnixAddress
+from ramferry.transport.connection import Connection
+from ramferry.transport.plain import Plain
 
 _LISTENING: Final = "00010000"
 """The flags of a listening socket in /proc/net/unix."""
@@ -20,6 +24,28 @@ _NOT_HERE: Final = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 """What the kernel answers where this host lacks IPv6, or one of the addresses of a name."""
 _PORT_TRIES: Final = 16
 """A port that the kernel chose for one family may be taken in the other."""
+_OF_ONE: Final = {
+    errno.ECONNABORTED,
+    errno.EPROTO,
+    errno.ENETDOWN,
+    errno.ENETUNREACH,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.ENOPROTOOPT,
+    errno.EOPNOTSUPP,
+    errno.EPERM,
+}
+"""What accept(2) tells of one connection, which is gone with that; all else is want, of descriptors
+or memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A connection that somebody made to a listener."""
+
+    connection: Connection
+    origin: str
+    """Who made it: its host, or the process behind a UNIX socket."""
 
 
 class Listener:
@@ -46,10 +72,30 @@ class Listener:
         self.address = _told(address, self.sockets)
         """Where it listens, with the port that it was given."""
 
-    @property
-    def first(self) -> socket.socket:
-        """The first socket, for an address that has no other."""
-        return self.sockets[0]
+    def filenos(self) -> list[int]:
+        """The descriptors that are readable while a connection waits to be accepted."""
+        return [sock.fileno() for sock in self.sockets]
+
+    def accept(self) -> Accepted | None:
+        """The next connection that waits, not settled yet; None where none waits.
+
+        One that was gone before it could be accepted is passed over.
+
+        :raise OSError: this process, or the host, is in want of descriptors or memory.
+        """
+        for listening in self.sockets:
+            while True:
+                try:
+                    sock, peer = listening.accept()
+                except BlockingIOError:
+                    break
+                except OSError as error:
+                    if error.errno in _OF_ONE:
+                        continue
+                    raise
+                sock.setblocking(False)
+                return Accepted(Plain(sock), _origin(sock, peer))
+        return None
 
     def close(self) -> None:
         """Stop listening, and remove the UNIX socket's path where it is still this listener's.
@@ -103,6 +149,15 @@ def check_free(address: Address) -> None:
 def _begin(sock: socket.socket, backlog: int) -> None:
     sock.listen(backlog)
     sock.setblocking(False)
+
+
+def _origin(sock: socket.socket, peer: Any) -> str:
+    if sock.family != socket.AF_UNIX:
+        return str(peer[0])
+    pid, _, _ = struct.unpack(
+        "@iII", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("@iII"))
+    )
+    return f"process {pid}"
 
 
 def _told(address: Address, listening: list[socket.socket]) -> Address:
