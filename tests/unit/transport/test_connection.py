@@ -200,7 +200,7 @@ def test_receive_some_of_a_whole_view_waits_for_all_of_it(pair: Pair) -> None:
     assert receiver.is_alive()
     far.send([b"defgh"])
     assert receiver.result() == 6
-    assert view == b"abcdef"
+    assert bytes(view) == b"abcdef"
     assert taken(near, 2) == b"gh"
 
 
@@ -344,6 +344,16 @@ def test_silence_counts_the_least_of_what_was_asked_for(pair: Pair) -> None:
     far.send([b"abc"])
     with pytest.raises(PeerTimeout, match="after 3 of 5 bytes"):
         near.receive(memoryview(bytearray(8)), 5)
+
+
+def test_silence_is_told_after_a_piece_of_the_limit(pair: Pair) -> None:
+    near, far = pair
+    near.settle(SETTLE * 4, piece=STALL)
+    far.send([b"abc"])
+    begun = time.monotonic()
+    with pytest.raises(PeerTimeout, match="after 3 of 8 bytes"):
+        near.receive(memoryview(bytearray(8)))
+    assert time.monotonic() - begun < SETTLE
 
 
 def test_silence_before_the_first_byte_is_a_timeout_unless_idle(pair: Pair) -> None:
