@@ -222,13 +222,13 @@ def test_a_listener_whose_queue_is_full_is_peer_unreachable_in_time(tmp_path: Pa
             connect(UnixAddress(path), timeout=STALL)
 
 
-def test_a_name_is_tried_by_all_its_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("hosts", [("127.0.0.3", "127.0.0.2"), ("127.0.0.2", "127.0.0.3")])
+def test_a_name_is_tried_by_all_its_addresses(
+    monkeypatch: pytest.MonkeyPatch, hosts: tuple[str, str]
+) -> None:
     with socket.create_server(("127.0.0.2", 0)) as server:
         port = server.getsockname()[1]
-        found = [
-            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port))
-            for host in ("127.0.0.3", "127.0.0.2")
-        ]
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in hosts]
         monkeypatch.setattr(plain.socket, "getaddrinfo", lambda *_, **__: found)
         with contextlib.closing(connect(TcpAddress("two", port))) as connection:
             assert connection._sock.getpeername()[0] == "127.0.0.2"
