@@ -31,9 +31,10 @@ class Connection(Protocol):
     def settle(self, stall_timeout: float, *, piece: float | None = None) -> None:
         """Make it blocking, prompt, and aware of a peer that went silent.
 
-        :param stall_timeout: seconds in which a receive or a send has to move something.
-        :param piece: seconds after which ``receive_some`` comes back with what there is; None: as
-            ``stall_timeout``.
+        :param stall_timeout: seconds, more than 0, in which a receive or a send has to move
+            something.
+        :param piece: the same for receiving alone, after which ``receive_some`` comes back with
+            what there is; None: as ``stall_timeout``.
         """
 
     # --- bytes in
@@ -79,7 +80,8 @@ class Connection(Protocol):
         """Bytes the peer has not taken: unread by a local one, unacknowledged by a far one.
 
         Not ``windowed``, 0 proves that the peer has read everything; ``windowed``, that its host
-        has it.
+        has it; both, only where it has not ``hung_up`` since: what a peer that closes has not
+        read does not count any more. Says nothing once this end was ``reset``.
         """
 
     # --- size and time
@@ -102,12 +104,15 @@ class Connection(Protocol):
         """Say that no more bytes come; what was sent is still delivered."""
 
     def cut(self) -> None:
-        """End both directions and wake every thread that waits on this connection."""
+        """End both directions and wake every thread that waits on this connection.
+
+        A far peer that is sending does not notice while the window is full: see ``reset``.
+        """
 
     def reset(self) -> None:
         """Abort it so that the peer notices at once, whatever is in the window.
 
-        What it has not taken is lost. Threads that wait on the connection wake up.
+        What it has not taken may be lost. Threads that wait on the connection wake up.
         """
 
     def close(self) -> None:

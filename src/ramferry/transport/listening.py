@@ -29,6 +29,7 @@ _OF_ONE: Final = {
     errno.EPROTO,
     errno.ENETDOWN,
     errno.ENETUNREACH,
+    errno.ENONET,
     errno.EHOSTDOWN,
     errno.EHOSTUNREACH,
     errno.ENOPROTOOPT,

@@ -1,0 +1,131 @@
+"""Pairs of connections of every form, and what tests of connections do beside them."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Final
+
+import in_memory
+from ramferry.transport.address import TcpAddress, UnixAddress
+from ramferry.transport.connection import Connection
+from ramferry.transport.listening import Accepted, Listener
+from ramferry.transport.plain import Plain, connect
+
+SETTLE: Final = 5.0
+"""Seconds within which anything is done that nothing hinders."""
+_FULL: Final = 0.02
+"""Seconds after which a peer that takes nothing is full."""
+_FULL_TCP: Final = 0.3
+"""The kernel's TCP asks a peer that told it of no room again after 0.2 s, and takes more itself."""
+
+Pair = tuple[Connection, Connection]
+Plains = tuple[Plain, Plain]
+
+
+class Aside(threading.Thread):
+    """Runs ``function`` aside; ``result`` waits for it and raises what it raised."""
+
+    def __init__(self, function: Callable[[], object]) -> None:
+        super().__init__()
+        self._function = function
+        self._result: object = None
+        self._error: Exception | None = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self._result = self._function()
+        except Exception as error:
+            self._error = error
+
+    def result(self) -> object:
+        self.join(SETTLE)
+        assert not self.is_alive(), "still waiting"
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+
+def until(met: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SETTLE
+    while not met():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def by_listener(listener: Listener) -> Plains:
+    """The end that connected, and the end that was accepted; neither is settled."""
+    with listener:
+        near = connect(listener.address)
+        far = one_accepted(listener).connection
+    assert isinstance(far, Plain)
+    return near, far
+
+
+def one_accepted(listener: Listener) -> Accepted:
+    """The next connection, waited for."""
+    select.select(listener.filenos(), [], [], SETTLE)
+    one = listener.accept()
+    assert one is not None
+    return one
+
+
+def unix() -> Plains:
+    with tempfile.TemporaryDirectory() as folder:
+        return by_listener(Listener(UnixAddress(f"{folder}/it")))
+
+
+def tcp() -> Plains:
+    return by_listener(Listener(TcpAddress("127.0.0.1", 0)))
+
+
+FORMS: Final[dict[str, Callable[[], Pair]]] = {
+    "unix": unix,
+    "tcp": tcp,
+    "in-memory": in_memory.joined,
+    "in-memory-windowed": partial(in_memory.joined, windowed=True),
+}
+"""How to make the two ends of a connection: one that connected, one that was accepted."""
+WINDOWED: Final = ("tcp", "in-memory-windowed")
+
+
+@contextlib.contextmanager
+def joined(form: str) -> Iterator[Pair]:
+    """Both ends, settled; closed at the end of the block."""
+    near, far = FORMS[form]()
+    with contextlib.closing(near), contextlib.closing(far):
+        near.settle(SETTLE)
+        far.settle(SETTLE)
+        yield near, far
+
+
+def fill(connection: Connection) -> int:
+    """Send until neither side takes more; returns the bytes."""
+    by_kernel = connection.windowed and isinstance(connection, Plain)
+    connection.settle(_FULL_TCP if by_kernel else _FULL)
+    total = 0
+    while sent := connection.send_some(bytes(65536)):
+        total += sent
+    connection.settle(SETTLE)
+    return total
+
+
+def taken(connection: Connection, count: int) -> bytes:
+    """The next ``count`` bytes, or fewer where the stream ends before."""
+    view = memoryview(bytearray(count))
+    return bytes(view[: connection.receive(view)])
+
+
+def read_to_end(connection: Connection) -> int:
+    """Receive until the end; returns the bytes."""
+    view, total = memoryview(bytearray(1 << 20)), 0
+    while count := connection.receive_some(view):
+        total += count
+    assert count == 0, "no end"
+    return total
