@@ -28,13 +28,18 @@ from ramferry.control.archive.wish import SaveWish
 from ramferry.control.qemu.status import ENDED
 from ramferry.errors import Cancelled, MigrationFailed, PeerTimeout
 from ramferry.patience import Patience
-from ramferry.report.text_table import aligned
+from ramferry.report.drawing import text
+from ramferry.report.grid import Column, Grid, row
 
 SECONDS: Final = 600.0
 """For one save or restore."""
 _POLL: Final = 0.005
 FILE_SINCE: Final = (8, 2, 0)
 """QEMU's first version with ``file:``."""
+_COLUMNS: Final = (
+    Column("", words=True),
+    *map(Column, ("save s", "CPU s", "file MB", "restore s", "CPU s")),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,22 +177,20 @@ def _cpu(qemu: Qemu) -> float:
 
 
 def table(courses: dict[Way, list[Course]]) -> str:
-    """Medians, and the least and greatest in brackets."""
-    rows = [("", "save s", "CPU s", "file MB", "restore s", "CPU s")]
-    for way, done in courses.items():
-        if not done:
-            continue
-        rows.append(
-            (
-                way.name,
-                _spread([one.save_seconds for one in done]),
-                _spread([one.save_cpu_seconds for one in done]),
-                f"{median(one.size for one in done) / 1e6:.1f}",
-                _spread([one.restore_seconds for one in done]),
-                _spread([one.restore_cpu_seconds for one in done]),
-            )
+    """The medians of each way, with the least and the greatest in brackets, as plain text."""
+    rows = (
+        row(
+            way.name,
+            _spread([one.save_seconds for one in done]),
+            _spread([one.save_cpu_seconds for one in done]),
+            f"{median(one.size for one in done) / 1e6:.1f}",
+            _spread([one.restore_seconds for one in done]),
+            _spread([one.restore_cpu_seconds for one in done]),
         )
-    return "".join(f"{line}\n" for line in aligned(rows, left=(0,)))
+        for way, done in courses.items()
+        if done
+    )
+    return text.draw(Grid(_COLUMNS, tuple(rows)))
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -9,7 +9,7 @@ from ramferry.report.benchmark import grids
 from ramferry.report.benchmark.differences import Named, differences, pairs
 from ramferry.report.benchmark.findings import headlines, warnings
 from ramferry.report.benchmark.forecast_check import forecasts
-from ramferry.report.benchmark.grids import Grid
+from ramferry.report.grid import Grid
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from ramferry.report.benchmark.columns import MEASURES, Measure, Spread, doubt, spread_of
 from ramferry.report.benchmark.comparison import CaseRuns, Comparison
-from ramferry.report.benchmark.grids import Cell, Column, Grid, facts
-from ramferry.report.table import NOT_KNOWN
+from ramferry.report.benchmark.grids import facts
+from ramferry.report.grid import NOT_KNOWN, Cell, Column, Grid
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def differences(before: Named, after: Named) -> Grid:
         Column("method", words=True),
         *(Column(measure.name, "change") for measure in MEASURES),
     )
-    return Grid(f"{before.name} → {after.name}", columns, rows, _notes(before, after))
+    return Grid(columns, rows, f"{before.name} → {after.name}", _notes(before, after))
 
 
 def _change(measure: Measure, one: CaseRuns, other: CaseRuns, before: Named, after: Named) -> Cell:

@@ -6,8 +6,8 @@ from typing import Final
 
 from ramferry.report.benchmark.columns import TOTAL, WIRE, Measure, Spread, spread, spread_of
 from ramferry.report.benchmark.comparison import CaseRuns, Comparison, Forecast
-from ramferry.report.benchmark.grids import Cell, Column, Grid, figure
-from ramferry.report.table import NOT_KNOWN
+from ramferry.report.benchmark.grids import figure
+from ramferry.report.grid import NOT_KNOWN, Cell, Column, Grid
 
 ALLOWED: Final = 0.25
 """Share of the measured total time by which a forecast may miss it."""
@@ -55,7 +55,7 @@ def forecasts(comparison: Comparison) -> Grid | None:
         f" relay pair; off by: forecast over measured, less 1. {_verdict(comparison)}",
         *(f"{note[:1].upper()}{note[1:]}." for note in comparison.forecast_notes),
     )
-    return Grid("Forecast", _COLUMNS, tuple(rows), notes)
+    return Grid(_COLUMNS, tuple(rows), "Forecast", notes)
 
 
 def _verdict(comparison: Comparison) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from ramferry.report.benchmark.columns import (
     BASE,
@@ -25,38 +24,8 @@ from ramferry.report.benchmark.comparison import (
     CaseRuns,
     Comparison,
 )
-from ramferry.report.table import NOT_KNOWN
+from ramferry.report.grid import NOT_KNOWN, Cell, Column, Grid, row
 from ramferry.units import memory, rate
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A heading and, below it, the unit."""
-
-    heading: str
-    unit: str = ""
-    words: bool = False
-    """Text, to the left; else figures, to the right."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """What stands in a table."""
-
-    text: str
-    below: str = ""
-    """In small letters: the spread, a verdict."""
-    faint: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """A table, with what must be said about it."""
-
-    title: str
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    notes: tuple[str, ...] = ()
 
 
 def results(comparison: Comparison) -> Grid:
@@ -73,7 +42,7 @@ def results(comparison: Comparison) -> Grid:
         "CPU in % of one core; CPU seconds are both sides', per GiB of the guest's memory.",
         "Throughput is 10⁶ bit/s on the wire; the ratio is that of the pages with content.",
     )
-    return Grid("Results", columns, rows, notes)
+    return Grid(columns, rows, "Results", notes)
 
 
 def _result_row(case: CaseRuns, guest_memory: int) -> tuple[Cell, ...]:
@@ -112,7 +81,7 @@ def ratios(comparison: Comparison) -> Grid:
         "Documented: the table of QEMU's own page about its QATzip method (8 channels, 10 Gbit/s,"
         " two hosts with QAT devices).",
     )
-    return Grid("As ratios to none", columns, tuple(rows), notes)
+    return Grid(columns, tuple(rows), "As ratios to none", notes)
 
 
 def _over_base(comparison: Comparison, case: CaseRuns) -> list[Cell]:
@@ -137,18 +106,18 @@ def _ratio_cell(over: Spread | None, under: Spread | None) -> Cell:
 def failures(comparison: Comparison) -> Grid | None:
     """The runs that failed or were left out, each with its sentence; None where none was."""
     skipped = [
-        (Cell(case.label), Cell("all"), Cell(f"not run: {case.skipped}"))
+        row(case.label, "all", f"not run: {case.skipped}")
         for case in comparison.cases
         if case.skipped
     ]
     failed = [
-        (Cell(case.label), Cell(str(number)), Cell(run.error))
+        row(case.label, str(number), run.error)
         for case in comparison.cases
         for number, run in enumerate(case.runs, 1)
         if run.error
     ]
     columns = (Column("method", words=True), Column("run"), Column("what went wrong", words=True))
-    return Grid("Failed runs", columns, (*skipped, *failed)) if skipped or failed else None
+    return Grid(columns, (*skipped, *failed), "Failed runs") if skipped or failed else None
 
 
 def facts(comparison: Comparison) -> tuple[Grid, Grid]:
@@ -157,13 +126,13 @@ def facts(comparison: Comparison) -> tuple[Grid, Grid]:
     measured = {"started": comparison.started, "ramferry": comparison.ramferry}
     machine = measured | dict(_flat(comparison.machine))
     return (
-        Grid("Scenario", columns, _lines(_scenario(comparison))),
-        Grid("Machine", columns, _lines(machine)),
+        Grid(columns, _lines(_scenario(comparison)), "Scenario"),
+        Grid(columns, _lines(machine), "Machine"),
     )
 
 
 def _lines(pairs: Mapping[str, str]) -> tuple[tuple[Cell, ...], ...]:
-    return tuple((Cell(name), Cell(value)) for name, value in pairs.items() if value)
+    return tuple(row(name, value) for name, value in pairs.items() if value)
 
 
 def _scenario(comparison: Comparison) -> dict[str, str]:

@@ -16,7 +16,7 @@ from ramferry.report.benchmark.columns import (
 )
 from ramferry.report.benchmark.comparison import CaseRuns, Comparison, Run
 from ramferry.report.benchmark.differences import Named, shared
-from ramferry.report.formats.escaping import in_plot
+from ramferry.report.drawing.escaping import in_plot
 from ramferry.report.formats.figures import Figure, axis, layout, legend, styles, with_legend
 
 BAR: Final = 14

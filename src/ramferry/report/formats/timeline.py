@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from ramferry.report.benchmark.comparison import CaseRuns, Comparison, Run, TimelinePoint
-from ramferry.report.formats.escaping import in_plot
+from ramferry.report.drawing.escaping import in_plot
 from ramferry.report.formats.figures import Figure, axis, layout, legend, styles, with_legend
 
 MOVING: Final = frozenset({"none", "setup", "wait-unplug", "active"})
