@@ -10,8 +10,7 @@ from uuid import UUID
 from ramferry import __version__
 from ramferry.guest import human, looking
 from ramferry.guest.errors import MonitorError
-from ramferry.guest.numbers import UINT64_MAX
-from ramferry.guest.parameters import PARAMETERS, STATUSES
+from ramferry.guest.parameters import PARAMETERS, STATUSES, UINT64_MAX
 from ramferry.guest.uri import parse
 from ramferry.guest.vm import BLOCK, Vm
 

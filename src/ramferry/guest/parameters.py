@@ -7,22 +7,23 @@ neither, do here what they say (a QEMU without ``multifd`` would send everything
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from ramferry.codec import METHODS
-from ramferry.guest import numbers
 from ramferry.guest.errors import MonitorError
-from ramferry.guest.numbers import UINT64_MAX
 
-_NO_NUMBER: Final = (
-    "Parameter '{}' expects a non-negative number below 2^64\n"
-    "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\n"
-    "and exabytes, respectively."
+UINT64_MAX: Final = (1 << 64) - 1
+_SHIFTS: Final = {"K": 10, "M": 20, "G": 30, "T": 40}
+# a number that begins with 0 is another one to QEMU: octal, where it expects no size
+_NUMBER: Final = re.compile(
+    r"(?P<number>0|[1-9][0-9]{0,19})(?P<unit>[KMGT]?)", re.IGNORECASE | re.ASCII
 )
 Kind = Literal["mebibytes", "size", "uint8_t", "enum"]
-"""How a value is written at the human monitor: a plain number is MiB, or what it says."""
+"""What a value is. At the human monitor a number of "mebibytes" without a suffix is MiB, and only
+"mebibytes" and "size" take a suffix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Parameter:
     unit: str = ""
     """As ``info migrate_parameters`` writes it behind the value."""
     refusal: str = ""
-    """What it expects, where its words are not those of a plain range."""
+    """What QEMU says that it expects; empty if that is "a value between" ``low`` and ``high``."""
     choices: tuple[str, ...] = ()
 
     def check(self, name: str, value: object) -> int | str:
@@ -59,34 +60,21 @@ class Parameter:
         return value
 
     def parse(self, name: str, text: str) -> int | str:
-        """A value as the human monitor takes it.
+        """A value as the human monitor takes it: one of the choices, or a decimal number.
 
-        :raise MonitorError: in QEMU's words: it is none.
+        A size may have a suffix, as in 512M.
+
+        :raise MonitorError: it is neither, or ``check`` refuses it.
         """
-        try:
-            return self.check(name, text if self.choices else self._number(text))
-        except OverflowError:
-            if self.kind == "size":
-                raise MonitorError(
-                    f"Value '{text}' is out of range for parameter '{name}'"
-                ) from None
-            raise MonitorError(f"Invalid size {text}") from None
-        except ValueError:
-            if self.kind == "mebibytes":
-                raise MonitorError(f"Invalid size {text}") from None
-            if self.kind == "size":
-                raise MonitorError(_NO_NUMBER.format(name)) from None
-            raise MonitorError(f"Parameter '{name}' expects uint64") from None
-
-    def _number(self, text: str) -> int:
-        if self.kind == "uint8_t":
-            return numbers.integer(text)
-        if self.kind == "size":
-            return numbers.size(text, 0)
-        value = numbers.size(text, 20)
-        if value > UINT64_MAX >> 1:
-            raise OverflowError(text)
-        return value
+        if self.choices:
+            return self.check(name, text)
+        match = _NUMBER.fullmatch(text)
+        if match is None or (match["unit"] and self.kind == "uint8_t"):
+            raise MonitorError(f"Parameter '{name}' expects a decimal number, not '{text}'")
+        shift = 20 if self.kind == "mebibytes" else 0
+        if match["unit"]:
+            shift = _SHIFTS[match["unit"].upper()]
+        return self.check(name, int(match["number"]) << shift)
 
 
 PARAMETERS: Final[Mapping[str, Parameter]] = {
