@@ -32,7 +32,7 @@ from ramferry.report.drawing import text
 from ramferry.report.grid import Column, Grid, row
 
 SECONDS: Final = 600.0
-"""For one save or restore."""
+"""Time limit of one save or restore."""
 _POLL: Final = 0.005
 FILE_SINCE: Final = (8, 2, 0)
 """QEMU's first version with ``file:``."""
@@ -48,9 +48,9 @@ class Way:
 
     name: str
     method: str = ""
-    """Of ``ramferry save``; empty where QEMU does it."""
+    """Method of ``ramferry save``; empty if QEMU itself saves."""
     save_uri: str = ""
-    """QEMU's, with ``{}`` for the file."""
+    """Migration URI for QEMU, with ``{}`` in place of the file's path."""
     restore_uri: str = ""
 
 
@@ -60,9 +60,9 @@ class Course:
 
     save_seconds: float
     save_cpu_seconds: float
-    """Of the QEMU, its commands and this process."""
+    """CPU time of the QEMU, the commands it runs and this process."""
     size: int
-    """Bytes of the file."""
+    """Size of the file in bytes."""
     restore_seconds: float
     restore_cpu_seconds: float
 
@@ -77,7 +77,7 @@ FILE: Final = Way("QEMU file:", "", "file:{}", "file:{}")
 
 
 def ways(binary: QemuBinary) -> list[Way]:
-    """Those that can be compared here."""
+    """The ways that can be compared on this host with this QEMU."""
     found = [*OURS]
     if shutil.which("zstd"):
         found.append(EXEC)
@@ -95,7 +95,7 @@ class ArchiveRig:
         """
         :param memory: the guest's RAM in bytes.
         :param folder: where the files go, one at a time.
-        :param files: what fills the RAM; the generator where there are none.
+        :param files: what fills the RAM; if there are none, generated data.
         """
         self._rig = Rig(binary, binary, memory, files)
         self._source = self._rig.source
@@ -118,7 +118,7 @@ class ArchiveRig:
     def course(self, way: Way, channels: int, stop: threading.Event) -> Course:
         """Save, restore, compare.
 
-        :raise MigrationFailed: one of them failed, or another RAM came back.
+        :raise MigrationFailed: one of them failed, or the restored RAM differs.
         :raise Cancelled: ``stop`` was set.
         """
         self._path.unlink(missing_ok=True)
@@ -159,7 +159,7 @@ class ArchiveRig:
                 raise PeerTimeout(f"not done within {SECONDS:g} s")
 
     def _timed(self, qemu: Qemu, work: Callable[[], None]) -> tuple[float, float]:
-        """Seconds, and CPU seconds of the QEMU, its commands and this process."""
+        """Seconds of the work, and CPU seconds of the QEMU, its commands and this process."""
         began, before = time.monotonic(), _cpu(qemu)
         work()
         return time.monotonic() - began, _cpu(qemu) - before
@@ -198,7 +198,7 @@ def _spread(values: Sequence[float]) -> str:
 
 
 def folder_for(size: int) -> Path:
-    """A folder in memory where it has room, so that no disk blurs what is compared."""
+    """A folder in memory if there is room, so that no disk disturbs the comparison."""
     shm = Path("/dev/shm")
     if shm.is_dir() and shutil.disk_usage(shm).free > 2 * size:
         return shm

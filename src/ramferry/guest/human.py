@@ -87,7 +87,7 @@ def _members(info: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _usages(beginning: str) -> str:
-    """The commands that begin so; ``qmp-shell`` reads them to complete what is typed."""
+    """The usage of each command that begins so; ``qmp-shell`` completes what is typed by it."""
     lines = (" ".join([name, *takes]) for name, (_, takes) in _COMMANDS.items())
     return "\n".join(line for line in lines if line.startswith(beginning))
 
@@ -109,4 +109,4 @@ _COMMANDS: Final[Mapping[str, tuple[Callable[..., str | None], tuple[str, ...]]]
     "quit": (Vm.quit, ()),
     "stop": (Vm.stop, ()),
 }
-"""What each does, and its arguments; one in brackets may be left out and changes nothing."""
+"""The function of each command, and its arguments. One in brackets is accepted and ignored."""

@@ -1,8 +1,8 @@
 """Migration parameters and capabilities by QEMU's names, with its defaults, ranges and refusals.
 
-Read off QEMU 10.0.13. Only those are here that this guest heeds. ``multifd`` and ``return-path``
-are on and stay on: it migrates in no other way, and the steps of QEMU's QATzip page, which name
-neither, do here what they say (a QEMU without ``multifd`` would send everything uncompressed).
+As of QEMU 10.0.13, and only those that this guest heeds. ``multifd`` and ``return-path`` are always
+on: it migrates in no other way. So the steps of QEMU's QATzip page, which do not mention them, work
+here as they stand, while a QEMU without ``multifd`` sends everything uncompressed.
 """
 
 from __future__ import annotations
@@ -35,13 +35,16 @@ class Parameter:
     low: int = 0
     high: int = UINT64_MAX
     unit: str = ""
-    """As ``info migrate_parameters`` writes it behind the value."""
+    """Follows the value in ``info migrate_parameters``."""
     refusal: str = ""
     """What QEMU says that it expects; empty if that is "a value between" ``low`` and ``high``."""
     choices: tuple[str, ...] = ()
 
     def check(self, name: str, value: object) -> int | str:
-        """:raise MonitorError: in QEMU's words: the value is of another type, or out of range."""
+        """The value, if the parameter takes it.
+
+        :raise MonitorError: in QEMU's words: it is of another type, or out of range.
+        """
         if self.choices:
             if not isinstance(value, str):
                 raise MonitorError(f"Invalid parameter type for '{name}', expected: string")
@@ -105,7 +108,7 @@ STATUSES: Final = (
 
 
 class Settings:
-    """How a guest is to migrate."""
+    """The migration parameters and capabilities of a guest."""
 
     def __init__(self) -> None:
         self.parameters: dict[str, int | str] = {
@@ -114,7 +117,7 @@ class Settings:
         self.capabilities = {name: name in ALWAYS_ON for name in CAPABILITIES}
 
     def set_parameters(self, wanted: Mapping[str, object]) -> None:
-        """All of them, or none.
+        """Set all of them; if one is refused, none is set.
 
         :raise MonitorError: there is no such parameter, or it does not take the value.
         """
@@ -126,12 +129,18 @@ class Settings:
         self.parameters.update(checked)
 
     def set_capability(self, name: str, state: bool) -> None:
-        """:raise MonitorError: there is no such capability, or it cannot be switched off."""
+        """Switch a capability on or off.
+
+        :raise MonitorError: there is no such capability, or it cannot be switched off.
+        """
         self.check_capability(name, state)
         self.capabilities[name] = state
 
     def check_capability(self, name: str, state: bool) -> None:
-        """:raise MonitorError: as ``set_capability``."""
+        """Refuse what ``set_capability`` would refuse.
+
+        :raise MonitorError: as there.
+        """
         if name not in CAPABILITIES:
             raise MonitorError(f"Parameter 'capability' does not accept value '{name}'")
         if name in ALWAYS_ON and not state:
@@ -141,18 +150,18 @@ class Settings:
             )
 
     def number(self, name: str) -> int:
-        """A parameter that is a number."""
+        """The value of a parameter that is a number."""
         value = self.parameters[name]
         assert isinstance(value, int)
         return value
 
     @property
     def method(self) -> str:
-        """The multifd compression."""
+        """The compression method, ``multifd-compression``."""
         return str(self.parameters["multifd-compression"])
 
     @property
     def level(self) -> int | None:
-        """The method's level; None where it has none."""
+        """The level of that method; None if it has no levels."""
         value = self.parameters.get(f"multifd-{self.method}-level")
         return value if isinstance(value, int) else None

@@ -1,4 +1,4 @@
-"""What ``ramferry plan time`` says, on a terminal and as JSON."""
+"""What ``ramferry plan time`` prints, on a terminal and as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``ramferry plan`` says, on a terminal."""
+"""What ``ramferry plan memory`` and ``plan method`` print."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A comparison as plain tables and sentences, which every format of the report draws. Pure."""
+"""The tables of a comparison, which every format of the report draws. Pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ramferry.units import memory, rate
 
 
 def results(comparison: Comparison) -> Grid:
-    """The table: medians, and under them the spread."""
+    """The table of results: medians, and the spread below them."""
     columns = (
         Column("method", words=True),
         *(Column(measure.name, measure.unit) for measure in MEASURES),
@@ -54,7 +54,7 @@ def _result_row(case: CaseRuns, guest_memory: int) -> tuple[Cell, ...]:
 
 
 def figure(measure: Measure, found: Spread | None) -> Cell:
-    """A median above its spread; where the runs do not differ, the figure alone."""
+    """A median and its spread below it; the figure alone if the runs do not differ."""
     if found is None:
         return Cell(NOT_KNOWN, faint=True)
     text, low, high = (measure.text(one) for one in (found.middle, found.low, found.high))
@@ -62,7 +62,7 @@ def figure(measure: Measure, found: Spread | None) -> Cell:
 
 
 def ratios(comparison: Comparison) -> Grid:
-    """Every case over ``none``, beside the documented figures as ratios of the same kind."""
+    """Every case as a ratio to ``none``, and the figures of QEMU's page as such ratios."""
     columns = (
         Column("method", words=True),
         *(Column(measure.name, "× none") for measure in DOCUMENTED_MEASURES),
@@ -104,7 +104,7 @@ def _ratio_cell(over: Spread | None, under: Spread | None) -> Cell:
 
 
 def failures(comparison: Comparison) -> Grid | None:
-    """The runs that failed or were left out, each with its sentence; None where none was."""
+    """The runs that failed or were left out, each with its sentence; None if there are none."""
     skipped = [
         row(case.label, "all", f"not run: {case.skipped}")
         for case in comparison.cases
@@ -121,7 +121,7 @@ def failures(comparison: Comparison) -> Grid | None:
 
 
 def facts(comparison: Comparison) -> tuple[Grid, Grid]:
-    """The scenario's facts, and the machine's."""
+    """The facts of the scenario, and those of the machine."""
     columns = (Column("", words=True), Column("", words=True))
     measured = {"started": comparison.started, "ramferry": comparison.ramferry}
     machine = measured | dict(_flat(comparison.machine))

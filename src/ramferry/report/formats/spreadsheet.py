@@ -25,7 +25,7 @@ _COLUMNS: Final = (
 
 
 def draw(measured: Sequence[Named]) -> str:
-    """A heading, then the runs of each comparison, case by case; empty if a figure is not known.
+    """A heading, then a line for each run, case by case; a figure that is not known is empty.
 
     A case that was not run has a line without figures.
     """

@@ -1,4 +1,4 @@
-"""The report as plain text: columns aligned by spaces, a second line for what stands below."""
+"""The report as plain text."""
 
 from __future__ import annotations
 
