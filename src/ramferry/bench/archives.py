@@ -94,7 +94,7 @@ class ArchiveRig:
     ) -> None:
         """
         :param memory: the guest's RAM in bytes.
-        :param folder: where the files go, one at a time.
+        :param folder: a folder for the saved file; there is one at a time.
         :param files: what fills the RAM; if there are none, generated data.
         """
         self._rig = Rig(binary, binary, memory, files)

@@ -88,7 +88,7 @@ class BuiltInRig(MovingRig[BuiltIn]):
         :param memory: bytes of RAM.
         :param files: what fills it; if there are none, generated data.
         :param options: further options of ``ramferry guest``, such as its workload.
-        :param namespaces: where the two guests run.
+        :param namespaces: the network namespaces of the two guests.
         """
         fill = ["--fill", os.pathsep.join(map(str, files)) if files else "generator"]
         self._memory = memory

@@ -47,8 +47,8 @@ LEAST_DATA = 16 * 1024 * 1024
 16 MiB of guest RAM at a time, and must not find the same file in it twice."""
 
 SHIFT = 1013
-"""Files repeat after a number of bytes that leaves this remainder by 4096: an odd one, so that no
-page of the first 4096 repetitions is cut where one before it was."""
+"""The number of bytes after which files repeat, modulo 4096. It is odd, so that the pages of the
+first 4096 repetitions all begin at different places of the files."""
 
 
 def _never() -> None:

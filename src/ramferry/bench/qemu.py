@@ -50,7 +50,7 @@ class QemuBinary:
 
     @property
     def machine(self) -> str:
-        """The ``pc`` machine as this version introduced it; every later version has it, too."""
+        """The ``pc`` machine as this version introduced it; every later version has it as well."""
         return f"pc-i440fx-{self.name}"
 
 
@@ -106,13 +106,14 @@ def qemu_at(path: Path) -> QemuBinary:
 
 
 def accelerator(*, runs: bool = True) -> str:
-    """Choose "kvm" or "tcg": KVM where this user may, for guests that run only on real hardware.
+    """Choose "kvm" or "tcg": KVM if this user may use it.
 
-    A KVM without a processor's virtualisation under it (kvm_pvm, inside a virtual machine)
-    interprets what is not a kernel made for it: there QEMU 7.2 took 7 to 12 s to start the boot
-    sector, which then dirtied 3 MB/s, and 10.0 did not start it in 40 s. Under TCG
-    both take 0.2 s and dirty 400 to 690 MB/s (one vCPU of a busy 2-core EPYC guest, Linux 6.18;
-    ``boot_sector(rate=None)``). A guest that never runs makes no difference.
+    For a guest that ``runs``, also only on real hardware. A KVM without a processor's
+    virtualisation under it (kvm_pvm, inside a virtual machine) interprets what is not a kernel made
+    for it: there QEMU 7.2 took 7 to 12 s to start the boot sector, which then dirtied 3 MB/s, and
+    10.0 did not start it in 40 s. Under TCG both take 0.2 s and dirty 400 to 690 MB/s (one vCPU of
+    a busy 2-core EPYC guest, Linux 6.18; ``boot_sector(rate=None)``). For a guest that never runs
+    it makes no difference.
     """
     try:
         os.close(os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC))
@@ -156,7 +157,7 @@ class Qemu(Monitored):
         :param paused: the guest stays stopped until ``cont``; also after an incoming migration.
         :param accel: "kvm" or "tcg"; by default what ``accelerator()`` chooses if there is a boot
             sector.
-        :param ram_folder: where the RAM's file is made; a folder in memory, or a guest's every
+        :param ram_folder: the folder of the RAM's file; it should be in memory, or a guest's every
             write goes to a disk.
         :param options: further options of QEMU.
         :param launcher: a prefix of the command, as ``control.hosts.namespaces.launcher`` makes it.

@@ -54,7 +54,7 @@ class Rig(MovingRig[Qemu]):
 
         :param memory: the guest's RAM in bytes.
         :param files: what fills it; if there are none, generated data.
-        :param namespaces: where the two QEMUs run.
+        :param namespaces: the network namespaces of the two QEMUs.
         :param stop: ends the filling when it is set.
         """
         self._stop = stop

@@ -36,7 +36,7 @@ class Costs:
     zero_receive: float = 0.15 / GIB
     zero_seconds: float = 0.14 / GIB
     """CPU of both sides and the time for each byte of zero pages: an empty guest of 1 GiB took
-    153 ms, where its memory had been touched before."""
+    153 ms, after its memory had been touched."""
 
     factor: float = 1.0
     """Scale factor that was applied to every cost; 1 on the reference host."""

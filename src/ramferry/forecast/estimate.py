@@ -6,7 +6,7 @@ bytes of such pages a second:
 
 - the link: its rate over w, the wire bytes for each byte of pages (payload and packet header);
 - the cores: what they can spend over the CPU seconds that a byte costs, for each side by itself,
-  or for both together where they share a host;
+  or for both together if they share a host;
 - the channels: each is one thread of a relay, which carries its packets one by one;
 - the interpreter: what a relay does between codec and kernel, one thread at a time.
 

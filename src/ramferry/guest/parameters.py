@@ -17,7 +17,7 @@ from ramferry.guest.errors import MonitorError
 
 UINT64_MAX: Final = (1 << 64) - 1
 _SHIFTS: Final = {"K": 10, "M": 20, "G": 30, "T": 40}
-# a number that begins with 0 is another one to QEMU: octal, where it expects no size
+# no leading 0: to QEMU a number that begins with 0 is octal, unless it is a size
 _NUMBER: Final = re.compile(
     r"(?P<number>0|[1-9][0-9]{0,19})(?P<unit>[KMGT]?)", re.IGNORECASE | re.ASCII
 )

@@ -16,7 +16,7 @@ from ramferry.report.grid import Cell, Grid
 
 
 def draw(grid: Grid, console: Console, indent: str = "") -> None:
-    """Draw a table whole: as plain text where the console is no terminal, or is too narrow."""
+    """Draw a table, as plain text if the console is no terminal or is narrower than the table."""
     picture = Padding(_table(grid), (0, 0, 0, len(indent)), expand=False)
     wide = console.options.update_width(sys.maxsize)
     wanted = console.measure(picture, options=wide).maximum

@@ -12,7 +12,7 @@ BETWEEN = "  "
 
 
 def lines(grid: Grid, indent: str = "") -> list[str]:
-    """The headings, then each row, with a second line where a cell has something below it.
+    """The headings, then each row, on two lines if a cell of it has something below.
 
     No line ends in spaces.
     """

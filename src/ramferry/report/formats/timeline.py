@@ -62,7 +62,7 @@ def left_over_time(comparison: Comparison) -> Figure | None:
 
 
 def one_run(run: Run, colour: str) -> Figure:
-    """Rates above, bytes left below, with lines where iterations begin and at the switchover."""
+    """Rates above, bytes left below, with lines at each iteration and at the switchover."""
     points = sorted(run.timeline, key=lambda one: one.seconds)
     wire = _rate(points, lambda one: one.wire_bytes)
     guest = _rate(points, lambda one: one.guest_bytes)
