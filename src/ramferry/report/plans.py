@@ -45,10 +45,13 @@ def print_memory(plan: MemoryPlan, lines: Lines) -> None:
 
 
 def _print_needs(plan: MemoryPlan, lines: Lines) -> None:
-    sizes = ((need.low_mib, need.high_mib, need.memlock_mib) for need in plan.needs)
     rows = tuple(
-        row(need.role, *map(_mebibytes, size), str(need.huge_pages))
-        for need, size in zip(plan.needs, sizes, strict=True)
+        row(
+            need.role,
+            *map(_mebibytes, (need.low_mib, need.high_mib, need.memlock_mib)),
+            str(need.huge_pages),
+        )
+        for need in plan.needs
     )
     lines.blank()
     lines.table(Grid(_NEEDS, rows), indent="  ")

@@ -1,6 +1,6 @@
-"""What the page shows beside the tables: each comparison's plots, and the lists that choose a run.
+"""What the page shows beside the tables: plots, and a list of runs to choose one to be plotted.
 
-The page's template places them; ``page.js`` draws the figures, which it finds by their names.
+The page's template places them, and ``page.js`` draws their figures, which it finds by name.
 """
 
 from __future__ import annotations
@@ -10,96 +10,91 @@ from dataclasses import dataclass
 
 from ramferry.report.benchmark.chapters import Report
 from ramferry.report.benchmark.comparison import CaseRuns, Comparison
-from ramferry.report.benchmark.differences import Named, pairs
+from ramferry.report.benchmark.differences import pairs
 from ramferry.report.formats import plots, timeline
 from ramferry.report.formats.figures import Figure, styles
-from ramferry.report.grid import Grid
 
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A place where a figure is drawn."""
+    """A figure, and the texts beside it."""
 
     name: str
-    """The figure's, and the id of the element that holds it."""
-    title: str
+    """Unique in the page."""
+    figure: Figure
     caption: str
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
     """A run that can be chosen."""
 
-    figure: str
-    """The name of the figure that shows the run."""
+    name: str
+    """The figure's, unique in the page."""
+    figure: Figure
     words: str
-    """What it is called within its case: "run 2, the median"."""
+    """What the run is called within its case: "run 2, the median"."""
     median: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Chooser:
-    """A place for one figure, and a list of those that can be drawn there."""
+class ChapterPlots:
+    """The plots of one comparison."""
 
-    name: str
-    """The id of the element that holds the figure."""
-    first: str
-    """The name of the figure that is drawn before anything is chosen."""
+    plots: tuple[Plot, ...]
     choices: Mapping[str, tuple[Choice, ...]]
-    """By the label of their case."""
+    """By the label of their case; empty if no run has a timeline."""
 
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What changed between two comparisons."""
-
-    grid: Grid
-    plot: Plot
+    @property
+    def every_choice(self) -> list[Choice]:
+        """The choices of all cases. The first median is shown until another is chosen."""
+        return [one for group in self.choices.values() for one in group]
 
 
 @dataclass(frozen=True, slots=True)
 class Plotted:
     """All plots of a page."""
 
-    changes: tuple[Change, ...]
-    plots: tuple[tuple[Plot, ...], ...]
-    """A tuple for each chapter."""
-    choosers: tuple[Chooser | None, ...]
-    """One for each chapter; None if no run of it has a timeline."""
-    figures: Mapping[str, Figure]
-    """By name."""
+    changes: tuple[Plot, ...]
+    """In the order of the report's differences."""
+    chapters: tuple[ChapterPlots, ...]
+
+    @property
+    def figures(self) -> dict[str, Figure]:
+        """All figures by name."""
+        drawn: list[Plot | Choice] = [*self.changes]
+        for chapter in self.chapters:
+            drawn += [*chapter.plots, *chapter.every_choice]
+        return {one.name: one.figure for one in drawn}
 
 
 def plotted(report: Report) -> Plotted:
     """Make every plot of a report."""
-    figures: dict[str, Figure] = {}
     measured = [chapter.measured for chapter in report.chapters]
-    both = zip(pairs(measured), report.differences, strict=True)
-    changes = tuple(
-        Change(grid, _kept(figures, _changed(f"changes-{number}", before, after)))
-        for number, ((before, after), grid) in enumerate(both)
-    )
-    found = [(f"c{number}", one.comparison) for number, one in enumerate(measured)]
-    drawn = tuple(
-        tuple(_kept(figures, one) for one in (*_charts(name, what), *_left(name, what)))
-        for name, what in found
-    )
-    choosers = tuple(_chooser(f"{name}-run", what, figures) for name, what in found)
-    return Plotted(changes, drawn, choosers, figures)
+    changes = [
+        Plot(
+            f"changes-{number}",
+            plots.before_and_after(before, after),
+            f"Total time of each method: pale {before.name}, full {after.name}.",
+        )
+        for number, (before, after) in enumerate(pairs(measured))
+    ]
+    chapters = (_chapter(f"c{number}", one.comparison) for number, one in enumerate(measured))
+    return Plotted(tuple(changes), tuple(chapters))
 
 
-def _kept(figures: dict[str, Figure], drawn: tuple[Plot, Figure]) -> Plot:
-    plot, figure = drawn
-    figures[plot.name] = figure
-    return plot
+def _chapter(name: str, found: Comparison) -> ChapterPlots:
+    look = styles(found)
+    choices = {
+        case.label: tuple(_choices(f"{name}-run-{index}", case, look[case.label].colour))
+        for index, case in enumerate(found.cases)
+    }
+    timed = {label: group for label, group in choices.items() if group}
+    return ChapterPlots((*_charts(name, found), *_left(name, found)), timed)
 
 
-def _changed(name: str, before: Named, after: Named) -> tuple[Plot, Figure]:
-    caption = f"Total time of each method: pale {before.name}, full {after.name}."
-    return Plot(name, "", caption), plots.before_and_after(before, after)
-
-
-def _charts(name: str, found: Comparison) -> Iterator[tuple[Plot, Figure]]:
+def _charts(name: str, found: Comparison) -> Iterator[Plot]:
     """The plots over the cases; none if no run has a result."""
     if not any(case.results for case in found.cases):
         return
@@ -109,40 +104,26 @@ def _charts(name: str, found: Comparison) -> Iterator[tuple[Plot, Figure]]:
     forecast = " Diamonds: the forecast of ramferry plan time." if told else ""
     sides = "Full: the sending side; pale: the receiving side. Per GiB of the guest's memory."
     better = "Up and to the left is better. Small marks are runs, large ones medians."
-    for key, title, figure, caption in (
-        ("time", "Total time", plots.total_time(found), median + forecast),
-        ("downtime", "Downtime", plots.downtime(found), f"{still} {median}"),
-        ("cpu", "CPU", plots.cpu(found), f"{sides} {median}"),
-        ("ratio", "Ratio against CPU", plots.ratio_against_cpu(found), better),
-    ):
-        yield Plot(f"{name}-{key}", title, caption), figure
+    yield Plot(f"{name}-time", plots.total_time(found), median + forecast, "Total time")
+    yield Plot(f"{name}-downtime", plots.downtime(found), f"{still} {median}", "Downtime")
+    yield Plot(f"{name}-cpu", plots.cpu(found), f"{sides} {median}", "CPU")
+    yield Plot(f"{name}-ratio", plots.ratio_against_cpu(found), better, "Ratio against CPU")
 
 
-def _left(name: str, found: Comparison) -> Iterator[tuple[Plot, Figure]]:
+def _left(name: str, found: Comparison) -> Iterator[Plot]:
     """The plot over time of all methods; none if no run has a timeline."""
     figure = timeline.left_over_time(found)
     if figure is not None:
         caption = "Guest memory still to be sent, in the median run of each method."
-        yield Plot(f"{name}-left", "Bytes left, all methods", caption), figure
+        yield Plot(f"{name}-left", figure, caption, "Bytes left, all methods")
 
 
-def _chooser(name: str, found: Comparison, figures: dict[str, Figure]) -> Chooser | None:
-    look = styles(found)
-    choices: dict[str, tuple[Choice, ...]] = {}
-    for index, case in enumerate(found.cases):
-        if timed := [number for number, run in enumerate(case.runs) if run.timeline]:
-            group = tuple(_choice(f"{name}-{index}", case, number) for number in timed)
-            drawn = (
-                timeline.one_run(case.runs[number], look[case.label].colour) for number in timed
-            )
-            choices[case.label] = group
-            figures.update(zip((one.figure for one in group), drawn, strict=True))
-    every = [one for group in choices.values() for one in group]
-    first = next((one for one in every if one.median), next(iter(every), None))
-    return None if first is None else Chooser(name, first.figure, choices)
-
-
-def _choice(name: str, case: CaseRuns, number: int) -> Choice:
-    failed, median = bool(case.runs[number].error), number == timeline.median_run(case)
-    remark = ", failed" if failed else ", the median" if median else ""
-    return Choice(f"{name}-{number}", f"run {number + 1}{remark}", median)
+def _choices(name: str, case: CaseRuns, colour: str) -> Iterator[Choice]:
+    """The runs of a case that have a timeline."""
+    middle = timeline.median_run(case)
+    for number, run in enumerate(case.runs):
+        if run.timeline:
+            remark = ", failed" if run.error else ", the median" if number == middle else ""
+            figure = timeline.one_run(run, colour)
+            words = f"run {number + 1}{remark}"
+            yield Choice(f"{name}-{number}", figure, words, number == middle)
