@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from ramferry.report.drawing.escaping import printable
 from ramferry.report.grid import Column, Grid
@@ -21,8 +22,9 @@ def lines(grid: Grid, indent: str = "") -> list[str]:
         table.append([printable(cell.text) for cell in row])
         if any(cell.below for cell in row):
             table.append([printable(cell.below) for cell in row])
-    longest = [max(map(len, cells)) for cells in zip(*table, strict=True)]
-    widths = [max(*both) for both in zip(longest, _least(grid.columns), strict=True)]
+    # without headings and rows there are no cells, and no lines
+    columns = zip(grid.columns, zip(*table, strict=True), strict=bool(table))
+    widths = [max(column.least, *map(len, cells)) for column, cells in columns]
     return [_line(cells, grid.columns, widths, indent) for cells in table]
 
 
@@ -33,15 +35,9 @@ def draw(grid: Grid) -> str:
 
 def headings(columns: Sequence[Column]) -> list[list[str]]:
     """The lines above a table, a cell for each column: the lines of the titles, then the units."""
-    titles = [column.title.split("\n") for column in columns]
-    height = max(map(len, titles))
-    found = [[*title, *[""] * (height - len(title))] for title in titles]
-    rows = [*(list(line) for line in zip(*found, strict=True)), [one.unit for one in columns]]
+    titles = zip_longest(*(column.title.split("\n") for column in columns), fillvalue="")
+    rows = [*map(list, titles), [column.unit for column in columns]]
     return [line for line in rows if any(line)]
-
-
-def _least(columns: Sequence[Column]) -> list[int]:
-    return [column.least for column in columns]
 
 
 def _line(

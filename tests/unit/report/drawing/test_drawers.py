@@ -46,6 +46,7 @@ def test_text() -> None:
 
 def test_text_of_a_table_without_rows_is_its_headings() -> None:
     assert text.draw(Grid((Column("a", words=True), Column("b")), ())) == "a  b\n"
+    assert text.lines(Grid((Column(""), Column("")), ())) == []
 
 
 def test_a_terminal_has_the_same_lines_and_a_rule() -> None:
