@@ -27,15 +27,19 @@ def draw(grid: Grid, console: Console, indent: str = "") -> None:
 
 
 def _table(grid: Grid) -> Table:
+    above = text.headings(grid.columns)
     table = Table(
-        box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold"
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        header_style="bold",
+        show_header=bool(above),
     )
-    titles = zip(*text.headings(grid.columns), strict=True)
-    for column, title in zip(grid.columns, titles, strict=True):
-        *words, last = title
-        heading = Text("\n".join([*words, ""])).append(last, "dim" if column.unit else "")
+    for index, column in enumerate(grid.columns):
+        *words, last = [line[index] for line in above] or [""]
         table.add_column(
-            heading,
+            Text("\n".join([*words, ""])).append(last, "dim" if column.unit else ""),
             justify="left" if column.words else "right",
             no_wrap=True,
             min_width=column.least,

@@ -30,12 +30,12 @@ a | b       12345    n/a
 """
 
 
-def drawn(width: int, *, force_terminal: bool = True, indent: str = "") -> str:
+def drawn(width: int, *, grid: Grid = GRID, force_terminal: bool = True, indent: str = "") -> str:
     out = io.StringIO()
     console = Console(
         file=out, width=width, force_terminal=force_terminal, color_system=None, highlight=False
     )
-    terminal.draw(GRID, console, indent)
+    terminal.draw(grid, console, indent)
     return out.getvalue()
 
 
@@ -53,6 +53,11 @@ def test_a_terminal_has_the_same_lines_and_a_rule() -> None:
     lines = [line.rstrip() for line in drawn(80, indent="  ").splitlines()]
     plain = text.lines(GRID, "  ")
     assert lines == [*plain[:3], f"  {'─' * 24}", *plain[3:]]
+
+
+def test_a_terminal_draws_no_rule_without_headings() -> None:
+    bare = Grid((Column("", words=True), Column("", words=True)), (row("a", "b"),))
+    assert drawn(80, grid=bare) == "a  b\n"
 
 
 def test_a_terminal_that_is_too_narrow_and_a_pipe_get_plain_text() -> None:
