@@ -19,13 +19,13 @@ from ramferry.errors import MigrationFailed
 from ramferry.guest.workload import Workload
 
 START_SECONDS: Final = 60.0
-"""Filling its memory included: 1 GiB takes 2 s here."""
+"""Time limit of a start, which includes filling the memory: 2 s for 1 GiB on 2 EPYC cores."""
 
 
 class BuiltIn(Monitored):
     """One ``ramferry guest``; a context manager that starts and ends it.
 
-    ``ram`` is its RAM, shared with it; keep no view of it longer than the guest.
+    ``ram`` is the guest's RAM, mapped here as well. Do not keep a view of it after the guest's end.
     """
 
     def __init__(
@@ -33,8 +33,8 @@ class BuiltIn(Monitored):
     ) -> None:
         """
         :param memory: bytes of RAM, whole MiB.
-        :param options: more of the command's.
-        :param launcher: what stands before the command, as ``control.namespaces.launcher`` has it.
+        :param options: further options of ``ramferry guest``.
+        :param launcher: a prefix of the command, as ``control.hosts.namespaces.launcher`` makes it.
         """
         super().__init__("the built-in guest", "ramferry", START_SECONDS, launcher)
         self.memory = memory
@@ -56,12 +56,12 @@ class BuiltIn(Monitored):
         self._end()
 
     def state(self) -> dict[str, Any]:
-        """What ``x-query-guest`` tells: its counter, its workload, its tracker."""
+        """The answer of ``x-query-guest``: counter, workload, tracker."""
         found: dict[str, Any] = self.qmp.execute("x-query-guest")
         return found
 
     def bad_pages(self) -> int:
-        """Pages that are not as the writes of this stopped guest left them."""
+        """Numbers of the pages that are not as the writes of this stopped guest left them."""
         state = self.state()
         work = Workload(state["rate"], state["pattern"], state["changed"])
         return len(work.bad_pages(self.ram.reshape(-1, 4096), state["counter"]))
@@ -86,9 +86,9 @@ class BuiltInRig(MovingRig[BuiltIn]):
     ):
         """
         :param memory: bytes of RAM.
-        :param files: what fills it; the generator where there are none.
-        :param options: more of ``ramferry guest``'s: its workload.
-        :param namespaces: where the two guests run.
+        :param files: what fills it; if there are none, generated data.
+        :param options: further options of ``ramferry guest``, such as its workload.
+        :param namespaces: the network namespaces of the two guests.
         """
         fill = ["--fill", os.pathsep.join(map(str, files)) if files else "generator"]
         self._memory = memory

@@ -26,7 +26,7 @@ from ramferry.cli.results import tell
 from ramferry.cli.screen import screen as open_screen
 from ramferry.codec import find_method
 from ramferry.errors import Cancelled, HostError, UsageError
-from ramferry.forecast.other_load import NOTABLE_OTHERS, Others
+from ramferry.forecast.other_load import NOTABLE_OTHERS, OtherLoad
 from ramferry.report.codecs import codec_lines
 from ramferry.report.document import FORMAT
 
@@ -69,7 +69,7 @@ def command(
     stop = threading.Event()
     cores = sorted({1, len(os.sched_getaffinity(0))})
     rows: list[CodecFigures] = []
-    others = Others()
+    others = OtherLoad()
     interrupted: Cancelled | None = None
     with open_screen() as screen:
         with stop_on_signals(stop):

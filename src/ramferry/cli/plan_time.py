@@ -87,14 +87,6 @@ answers; 4 it lacks a command; 6 interrupted; 8 it, or this user, may not."""
     help="Memory to look at, in pieces of 256 KiB from all over the guest.  [default: 64M]",
 )
 @click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Which pieces: another number draws others.",
-)
-@click.option(
     "--scratch",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     metavar="DIR",
@@ -114,7 +106,6 @@ def command(
     measure_dirty: int | None,
     downtime_limit: int,
     sample: int,
-    seed: int,
     scratch: Path | None,
     page_size: str,
     accelerator: str,
@@ -146,7 +137,6 @@ def command(
         dirty_from="measured" if measure_dirty else "given",
         measure_dirty=measure_dirty or 0,
         size=sample,
-        seed=seed,
         scratch=scratch,
         page_size=int(page_size),
         accelerator=accelerator,

@@ -1,4 +1,4 @@
-"""Which method a forecast speaks for, and why. Pure."""
+"""Chooses a method by the forecasts, and says why. Pure."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Final
 from ramferry.metrics.forecast import MethodTime
 
 NEAR: Final = 1.05
-"""Expected times closer than this count as equal: then less CPU decides."""
+"""Expected times that differ by less than this share count as equal; the one with less CPU wins."""
 
 
 def choose(methods: Sequence[MethodTime], dirty_rate: float) -> tuple[str, str]:
-    """The method to take, empty where none converges, and one sentence that says why."""
+    """The method to take, and a sentence that says why; an empty method if none converges."""
     able = [one for one in methods if one.total_seconds is not None]
     if not able:
         best = max(methods, key=lambda one: one.carried_rate)

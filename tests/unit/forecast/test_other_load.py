@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from ramferry.forecast import other_load as others
-from ramferry.forecast.other_load import Others
+from ramferry.forecast.other_load import OtherLoad
 
 Times = namedtuple("Times", "user nice system idle iowait irq softirq steal guest guest_nice")
 
@@ -37,10 +37,10 @@ def test_ours_are_taken_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(others.time, "monotonic", lambda: next(clock))
     monkeypatch.setattr(others.resource, "getrusage", used)
     monkeypatch.setattr(others.psutil, "Process", process)
-    assert Others(77).cores() == pytest.approx((3.5 - 0.5 - 0.5 - 1.0) / 2)
+    assert OtherLoad(77).cores() == pytest.approx((3.5 - 0.5 - 0.5 - 1.0) / 2)
 
 
 def test_a_process_that_has_ended_takes_nothing() -> None:
     gone = max(psutil.pids()) + 100_000
-    assert Others(gone).cores() >= 0
-    assert Others(os.getpid()).cores() >= 0
+    assert OtherLoad(gone).cores() >= 0
+    assert OtherLoad(os.getpid()).cores() >= 0

@@ -20,7 +20,7 @@ from ramferry.errors import Cancelled, MethodUnavailable, PeerTimeout, UsageErro
 from ramferry.forecast.calibration import host_costs
 from ramferry.forecast.choice import choose
 from ramferry.forecast.estimate import Conditions, estimate
-from ramferry.forecast.other_load import NOTABLE_OTHERS, Others
+from ramferry.forecast.other_load import NOTABLE_OTHERS, OtherLoad
 from ramferry.forecast.sampling import SAMPLE, Read, Sample, draw
 from ramferry.forecast.trial import try_method
 from ramferry.metrics.forecast import MethodTime, TimePlan, Trial
@@ -60,7 +60,6 @@ class TimeQuestion:
     measure_dirty: int = 0
     """Seconds; 0: the conditions' dirty rate holds."""
     size: int = SAMPLE
-    seed: int = 1
     scratch: Path | None = None
     page_size: int = 4096
     accelerator: str = AUTO
@@ -141,7 +140,7 @@ def look(question: TimeQuestion, begun: Callable[[str], None], stop: threading.E
                 heed(f"measuring the dirty rate for {question.measure_dirty} s")
                 rate = measure_dirty(end, question.measure_dirty, lambda: heed(""))
                 conditions = replace(conditions, dirty_rate=rate)
-    trials, meter = {}, Others()
+    trials, meter = {}, OtherLoad()
     for method, level in _worthwhile(question.methods, sample):
         heed(f"trying {method}" if level is None else f"trying {method} {level}")
         accelerator = question.accelerator
@@ -170,7 +169,6 @@ def _drawn(question: TimeQuestion, total: int, read: Read, heed: Callable[[str],
         piece,
         size=question.size,
         page_size=question.page_size,
-        seed=question.seed,
     )
 
 
