@@ -26,7 +26,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def inspected(path: Path) -> dict[str, object]:
-    ended = run("inspect", path, "--json")
+    ended = run("inspect", path, "--json", "-")
     assert ended.returncode == 0, ended.stderr
     found: dict[str, object] = json.loads(ended.stdout)
     return found

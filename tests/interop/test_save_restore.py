@@ -103,7 +103,7 @@ def test_older_copies_in_a_busy_guests_file_are_not_restored(pair: Pair, tmp_pat
         saved(source, file)
         (ram,) = (
             block
-            for block in json.loads(run("inspect", file, "--json").stdout)["blocks"]
+            for block in json.loads(run("inspect", file, "--json", "-").stdout)["blocks"]
             if block["name"] == "pc.ram"
         )
         assert ram["repeated"] > 0
@@ -296,7 +296,7 @@ def test_inspect_tells_of_a_real_save_and_a_real_stream(pair: Pair, tmp_path: Pa
         until("a recorded stream", lambda: status(source) == "completed", 30)
     until("a whole file", lambda: run("inspect", tmp_path / "stream").returncode == 0, 30)
     for name, kind in (("state", "save file"), ("stream", "main stream")):
-        ended = run("inspect", tmp_path / name, "--json")
+        ended = run("inspect", tmp_path / name, "--json", "-")
         assert ended.returncode == 0, ended.stderr
         found = json.loads(ended.stdout)
         assert (found["kind"], found["machine"]) == (kind, pair.source.machine)

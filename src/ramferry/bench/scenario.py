@@ -34,6 +34,8 @@ LEAST_HOT: Final = 4 << 20
 """The least memory, in bytes, that a guest keeps dirtying."""
 SPARE: Final = 512 << 20
 """What is left to the rest of the machine, in bytes."""
+LEAST_RATE: Final = 1000.0
+"""Bytes a second below which nothing would ever arrive."""
 LEAST_REPEATS: Final = 3
 """Fewer runs of each case show no spread to judge a difference by."""
 

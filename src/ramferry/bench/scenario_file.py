@@ -30,11 +30,13 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
 from importlib.resources import files
 from itertools import product
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
 
 from ramferry.bench.scenario import (
     DATA,
@@ -42,6 +44,7 @@ from ramferry.bench.scenario import (
     GUESTS,
     LEAST_HOT,
     LEAST_MEMORY,
+    LEAST_RATE,
     LEAST_REPEATS,
     POSSIBLE,
     QEMU,
@@ -50,15 +53,61 @@ from ramferry.bench.scenario import (
     Scenario,
     labels,
 )
-from ramferry.bench.toml_table import TomlTable
 from ramferry.codec import find_method
 from ramferry.errors import HostError, UsageError
+from ramferry.report.benchmark.comparison import one_of
+from ramferry.units import parse_rate, parse_size
 
 SUFFIX: Final = ".toml"
 MOST_BYTES: Final = 1 << 20
 """No scenario is larger."""
 MOST_CASES: Final = 1000
-MOST_CHANNELS: Final = 255
+MOST_DIRTY_RATE: Final = 100e9
+
+
+class _Memory(int):
+    """Bytes, written as "512M" or "2G"."""
+
+
+class _Rate(float):
+    """Bytes a second, written as "125M" or "1Gbit"."""
+
+
+class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    """A table of the file: its keys are the fields, with hyphens."""
+
+
+class _Guest(_Table, frozen=True):
+    memory: _Memory
+    kind: Annotated[str, one_of(GUESTS)] = QEMU
+    scalable: bool = False
+    fill: (
+        Annotated[str, one_of((DATA, GENERATOR))] | Annotated[tuple[str, ...], Meta(min_length=1)]
+    ) = DATA
+    dirty_rate: _Rate = _Rate(0)
+    hot: _Memory | None = None
+
+
+class _Link(_Table, frozen=True):
+    rate: _Rate = _Rate(0)
+
+
+class _Cases(_Table, frozen=True):
+    methods: Annotated[tuple[str, ...], Meta(min_length=1)]
+    routes: Annotated[tuple[str, ...], Meta(min_length=1)]
+    levels: Annotated[tuple[int, ...], Meta(min_length=1)] | None = None
+    channels: Annotated[tuple[Annotated[int, Meta(ge=1, le=255)], ...], Meta(min_length=1)] = (8,)
+
+
+class _File(_Table, frozen=True):
+    title: str
+    guest: _Guest
+    cases: tuple[_Cases, ...]
+    description: str = ""
+    repeats: Annotated[int, Meta(ge=LEAST_REPEATS, le=100)] = LEAST_REPEATS
+    downtime_limit: Annotated[int, Meta(ge=1, le=2_000_000)] = 300
+    timeout: Annotated[int, Meta(ge=1, le=86_400)] = 600
+    link: _Link = _Link()
 
 
 def shipped() -> tuple[str, ...]:
@@ -98,7 +147,8 @@ def parse(raw: bytes, name: str, folder: Path) -> Scenario:
 
     :param name: of the file, for sentences; without its suffix it is the scenario's name.
     :param folder: from which relative paths of ``fill`` are seen.
-    :raise UsageError: it is no TOML, or a key is unknown, missing or has an impossible value.
+    :raise UsageError: it is no TOML, or a key is unknown, missing or has an impossible value; the
+        sentence has the file's name and the key's path.
     """
     if len(raw) > MOST_BYTES:
         raise UsageError(f"{name} is larger than any scenario")
@@ -106,59 +156,75 @@ def parse(raw: bytes, name: str, folder: Path) -> Scenario:
         content = tomllib.loads(raw.decode())
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{name} is no TOML: {error}") from error
-    top = TomlTable(content, name, "")
-    guest = _guest(top.table("guest"), folder)
+    try:
+        read = msgspec.convert(content, _File, dec_hook=_number)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{name}: {error}") from error
+    guest = _guest(read.guest, name, folder)
     scenario = Scenario(
         name=Path(name).name.removesuffix(SUFFIX),
-        title=top.text("title"),
-        description=" ".join(top.text("description", "").split()),
+        title=read.title,
+        description=" ".join(read.description.split()),
         guest=guest,
-        rate=_link_rate(top.table("link", {})),
-        cases=_cases(top.tables("cases"), name, guest.kind),
-        repeats=top.whole("repeats", 3, LEAST_REPEATS, 100),
-        downtime_limit_ms=top.whole("downtime-limit", 300, 1, 2_000_000),
-        timeout=float(top.whole("timeout", 600, 1, 86_400)),
+        rate=float(read.link.rate),
+        cases=_cases(read.cases, name, guest.kind),
+        repeats=read.repeats,
+        downtime_limit_ms=read.downtime_limit,
+        timeout=float(read.timeout),
     )
-    top.nothing_else()
     if scenario.held > 2 and guest.dirty_rate:
         raise UsageError(f"{name}: native stands beside a QEMU's guest without a dirty-rate only")
     return scenario
 
 
-def _guest(table: TomlTable, folder: Path) -> Guest:
-    memory = table.size("memory")
-    dirty = table.rate("dirty-rate", 0.0)
-    kind = table.one_of("kind", GUESTS, QEMU)
-    eighth = max(LEAST_HOT, memory // 8 >> 20 << 20) if dirty and kind == QEMU else 0
-    hot = table.size("hot", eighth)
-    if memory < LEAST_MEMORY:
-        raise table.wrong("memory", f"{LEAST_MEMORY >> 20}M or more")
-    if dirty > 100e9:
-        raise table.wrong("dirty-rate", "100G or less")
-    if bool(eighth) != bool(hot) or (hot and not LEAST_HOT <= hot <= memory // 2):
-        raise table.wrong(
-            "hot", f"{LEAST_HOT >> 20}M to half of memory, of a QEMU's guest with a dirty-rate"
+def _number(kind: type, value: Any) -> Any:
+    """A size or rate from the text that a person writes; msgspec adds the path to the error."""
+    if kind is _Memory:
+        size = parse_size(value) if isinstance(value, str) else None
+        if size is None:
+            raise ValueError(f'Expected whole MiB of memory as "512M" or "2G", got {value!r}')
+        return _Memory(size)
+    rate = parse_rate(value) if isinstance(value, str) else None
+    if rate is None or rate < LEAST_RATE:
+        raise ValueError(f'Expected a rate as "125M" or "1Gbit", or no such key, got {value!r}')
+    return _Rate(rate)
+
+
+def _guest(read: _Guest, name: str, folder: Path) -> Guest:
+    """:raise UsageError: its figures do not go together."""
+    busy = bool(read.dirty_rate) and read.kind == QEMU
+    eighth = max(LEAST_HOT, read.memory // 8 >> 20 << 20) if busy else 0
+    hot = eighth if read.hot is None else int(read.hot)
+    if read.memory < LEAST_MEMORY:
+        raise UsageError(f"{name}: guest.memory must be {LEAST_MEMORY >> 20}M or more")
+    if read.dirty_rate > MOST_DIRTY_RATE:
+        raise UsageError(f"{name}: guest.dirty-rate must be {MOST_DIRTY_RATE / 1e9:.0f}G or less")
+    if bool(eighth) != bool(hot) or (hot and not LEAST_HOT <= hot <= read.memory // 2):
+        raise UsageError(
+            f"{name}: guest.hot must be {LEAST_HOT >> 20}M to half of memory, of a QEMU's guest"
+            " with a dirty-rate"
         )
-    guest = Guest(
-        kind=kind,
-        memory=memory,
-        scalable=table.flag("scalable", False),
-        fill=table.word_or_paths("fill", (DATA, GENERATOR), folder),
-        dirty_rate=dirty,
+    return Guest(
+        kind=read.kind,
+        memory=int(read.memory),
+        scalable=read.scalable,
+        fill=(read.fill,) if isinstance(read.fill, str) else _paths(read.fill, folder),
+        dirty_rate=float(read.dirty_rate),
         hot=hot,
     )
-    table.nothing_else()
-    return guest
 
 
-def _link_rate(table: TomlTable) -> float:
-    rate = table.rate("rate", 0.0)
-    table.nothing_else()
-    return rate
+def _paths(fill: tuple[str, ...], folder: Path) -> tuple[str, ...]:
+    return tuple(str(folder / Path(path).expanduser()) for path in fill)
 
 
-def _cases(tables: Sequence[TomlTable], name: str, kind: str) -> tuple[Case, ...]:
-    cases = [case for table in tables for case in _product(table, kind)]
+def _cases(tables: tuple[_Cases, ...], name: str, kind: str) -> tuple[Case, ...]:
+    """:raise UsageError: there are none, too many, or the same one twice."""
+    cases = [
+        case
+        for number, table in enumerate(tables)
+        for case in _product(table, f"{name}: cases[{number}]", kind)
+    ]
     if not cases or len(cases) > MOST_CASES:
         raise UsageError(f"{name}: cases make {len(cases)} cases, not 1 to {MOST_CASES}")
     seen: set[str] = set()
@@ -169,26 +235,19 @@ def _cases(tables: Sequence[TomlTable], name: str, kind: str) -> tuple[Case, ...
     return tuple(cases)
 
 
-def _product(table: TomlTable, kind: str) -> list[Case]:
-    methods = table.items("methods", str)
-    routes = table.items("routes", str)
-    channels = table.items("channels", int, [8])
-    levels = table.items("levels", int, [None])
-    table.nothing_else()
-    if not all(1 <= count <= MOST_CHANNELS for count in channels):
-        raise table.wrong("channels", f"a list of numbers from 1 to {MOST_CHANNELS}")
+def _product(table: _Cases, where: str, kind: str) -> list[Case]:
     possible = POSSIBLE[kind]
-    if not set(routes) <= set(possible):
-        raise table.wrong("routes", f"a list of {', '.join(possible)} with a {kind} guest")
-    combinations = product(routes, methods, levels, channels)
-    return [Case(m, _level(table, m, n), count, r) for r, m, n, count in combinations]
+    if not set(table.routes) <= set(possible):
+        raise UsageError(f"{where}.routes must be of {', '.join(possible)} with a {kind} guest")
+    combinations = product(table.routes, table.methods, table.levels or (None,), table.channels)
+    return [Case(m, _level(where, m, n), count, r) for r, m, n, count in combinations]
 
 
-def _level(table: TomlTable, method: str, level: int | None) -> int | None:
+def _level(where: str, method: str, level: int | None) -> int | None:
     """The level as the table shows it: the default by its number."""
     try:
         found = find_method(method)
         checked = found.level(level)
     except UsageError as error:
-        raise UsageError(f"{table.place('methods')}: {error}") from error
+        raise UsageError(f"{where}.methods: {error}") from error
     return None if found.levels is None else checked

@@ -12,7 +12,6 @@ from typing import IO
 import click
 from rich.console import Console
 
-from ramferry import __version__
 from ramferry.bench import codecs
 from ramferry.bench.codecs import CodecFigures
 from ramferry.bench.fill import data_files
@@ -20,15 +19,15 @@ from ramferry.bench.machine import host_facts
 from ramferry.bench.qzip import find_qzip, libqatzip
 from ramferry.bench.runner import fill_in_words
 from ramferry.cli.interrupt import stop_on_signals
-from ramferry.cli.json_file import JsonFile
-from ramferry.cli.params import SIZE, json_option
+from ramferry.cli.json_file import JsonFile, json_option
+from ramferry.cli.params import SIZE
 from ramferry.cli.results import tell
 from ramferry.cli.screen import screen as open_screen
 from ramferry.codec import find_method
 from ramferry.errors import Cancelled, HostError, UsageError
 from ramferry.forecast.other_load import NOTABLE_OTHERS, OtherLoad
 from ramferry.report.codecs import codec_lines
-from ramferry.report.document import FORMAT
+from ramferry.report.document import document
 
 
 @click.command()
@@ -50,7 +49,7 @@ from ramferry.report.document import FORMAT
     metavar="SIZE",
     help="Bytes of memory to work on: 64M, 1G.  [default: 64M]",
 )
-@json_option
+@json_option()
 def command(
     files: tuple[Path, ...], methods: str, levels: str | None, size: int, json_file: JsonFile | None
 ) -> None:
@@ -143,10 +142,9 @@ def _levels(methods: str, levels: str | None) -> dict[str, tuple[int | None, ...
 
 
 def _document(rows: Sequence[CodecFigures], size: int, words: str) -> dict[str, object]:
-    return {
-        "format": FORMAT,
-        "ramferry": __version__,
+    content = {
         "machine": host_facts(),
         "data": {"bytes": size, "what": words},
         "codecs": [asdict(row) for row in rows],
     }
+    return document("codecs", content)

@@ -17,11 +17,11 @@ from ramferry.bench.course import Reports
 from ramferry.bench.fill import data_files
 from ramferry.bench.qemu import QemuBinary, choose_qemu
 from ramferry.bench.runner import SHAPES, Bench, files_of
-from ramferry.bench.scenario import Scenario
+from ramferry.bench.scenario import LEAST_RATE, Scenario
 from ramferry.bench.scenario_file import find_scenario, shipped
-from ramferry.bench.toml_table import LEAST_RATE
 from ramferry.bench.verdicts import verdicts
 from ramferry.cli.interrupt import stop_on_signals
+from ramferry.cli.json_file import json_option
 from ramferry.cli.live import live_hooks
 from ramferry.cli.params import RATE, SIZE
 from ramferry.cli.results import done_all_the_same
@@ -75,12 +75,10 @@ from ramferry.report.progress import Progress
     help="What holds that rate: tc between network namespaces (root), or the relays' pacing;"
     " auto tries tc first.",
 )
-@click.option(
-    "--json",
-    "json_file",
-    metavar="FILE",
-    help="Write every run as JSON, after each; - for standard output at the end; a folder for"
-    " several scenarios.",
+@json_option(
+    "Write every run as JSON, after each; - for standard output at the end; a folder for several"
+    " scenarios.",
+    click.STRING,
 )
 @click.option(
     "--resume",

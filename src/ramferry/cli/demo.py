@@ -13,9 +13,9 @@ from ramferry.bench.fill import data_files
 from ramferry.bench.machine import host_facts, machine_facts
 from ramferry.bench.qemu import accelerator, find_qemus
 from ramferry.cli.interrupt import stop_on_signals
-from ramferry.cli.json_file import JsonFile
+from ramferry.cli.json_file import JsonFile, json_option
 from ramferry.cli.live import live_hooks
-from ramferry.cli.params import RATE, SIZE, json_option
+from ramferry.cli.params import RATE, SIZE
 from ramferry.cli.results import show
 from ramferry.cli.screen import screen as open_screen
 from ramferry.codec import find_method
@@ -58,7 +58,7 @@ DOWNTIME_LIMIT_MS = 300
     help="multifd channels.",
 )
 @click.option("--built-in", is_flag=True, help="Ramferry's own guest, also where there is a QEMU.")
-@json_option
+@json_option()
 def command(
     memory: int | None,
     max_bandwidth: float,

@@ -9,7 +9,8 @@ from dataclasses import asdict
 import click
 from rich.console import Console
 
-from ramferry import __version__
+from ramferry.cli.json_file import JsonFile, json_option
+from ramferry.cli.results import put
 from ramferry.control.qemu.binaries import ask_qemus
 from ramferry.hardware.diagnosis import diagnose
 from ramferry.hardware.facts import HostFacts, discover
@@ -17,7 +18,7 @@ from ramferry.hardware.identity import current, named
 from ramferry.hardware.root import Root
 from ramferry.qatzip.proof import prove
 from ramferry.report.doctor import print_doctor
-from ramferry.report.document import FORMAT, write_document
+from ramferry.report.document import document
 from ramferry.report.lines import Lines
 
 
@@ -39,8 +40,8 @@ def facts_of(sysroot: str, user: str | None = None) -> tuple[Root, HostFacts]:
     metavar="NAME",
     help="Judge permissions for this user, as the one that QEMU runs as. Default: you.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON on stdout.")
-def command(sysroot: str, user: str | None, as_json: bool) -> None:
+@json_option()
+def command(sysroot: str, user: str | None, json_file: JsonFile | None) -> None:
     """Find QAT and IAA devices, what is wrong with them, and the command that mends it.
 
     Reads only what is safe to read on a busy host. Where this host has a QAT device, it also
@@ -52,9 +53,9 @@ def command(sysroot: str, user: str | None, as_json: bool) -> None:
     qemus = None if root.replaced else ask_qemus(os.environ.get("PATH", os.defpath))
     # a job shows what this process may do, not another user, and on this host alone
     report = diagnose(facts, qemus, None if root.replaced or user else prove)
-    if as_json:
-        about = {"format": FORMAT, "ramferry": __version__}
-        write_document({**about, **asdict(report)}, sys.stdout)
-    else:
-        print_doctor(report, Lines(Console()))
+    put(
+        document("doctor", asdict(report)),
+        json_file,
+        lambda out: print_doctor(report, Lines(Console(file=out))),
+    )
     sys.exit(report.exit_code)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import IO
 
 import click
 from rich.console import Console
 
+from ramferry.cli.json_file import JsonFile, json_option
 from ramferry.cli.params import page_size_option
 from ramferry.cli.pipes import ended_by_closed_pipes
+from ramferry.cli.results import put
 from ramferry.errors import RemoteProtocolError
 from ramferry.flows import inspection
 from ramferry.metrics import Inspection
+from ramferry.report.document import document
 from ramferry.report.inspection import print_inspection
 
 EPILOG = """\b
@@ -23,10 +26,12 @@ is shown all the same; 8 it cannot be read."""
 
 
 @click.command(epilog=EPILOG)
-@click.argument("what", type=click.Path(exists=True, allow_dash=True, path_type=Path))
+@click.argument(
+    "what", type=click.Path(exists=True, allow_dash=True, path_type=Path), required=False
+)
 @page_size_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(what: Path, page_size: str, as_json: bool) -> None:
+@json_option()
+def command(what: Path | None, page_size: str, json_file: JsonFile | None) -> None:
     """Show what is in WHAT: a file of ramferry save; the recording of a migration's
     main or multifd channel, as QEMU's exec:cat>FILE or a proxy makes it, a
     mapped-ram file, or a folder with one file for each connection; - for
@@ -35,20 +40,21 @@ def command(what: Path, page_size: str, as_json: bool) -> None:
     RAM blocks with their pages, zero and repeated pages and ratio; packets by
     channel; devices by the VM description; and where the data is damaged.
     """
+    if what is None:
+        taken = " (--json took what follows it as its FILE)" if json_file else ""
+        raise click.UsageError(f"Missing argument 'WHAT'{taken}.")
     with ended_by_closed_pipes():
-        _show(_inspect(what, int(page_size)), as_json)
-
-
-def _show(found: Inspection, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(asdict(found), indent=2))
-    else:
-        console = Console(highlight=False)
-        if not console.is_terminal:
-            console.width = 200
-        print_inspection(found, console)
+        found = _inspect(what, int(page_size))
+        put(document("inspection", asdict(found)), json_file, lambda out: _draw(found, out))
     if found.fault:
         raise _Damaged(found.fault)
+
+
+def _draw(found: Inspection, out: IO[str]) -> None:
+    console = Console(file=out, highlight=False)
+    if not console.is_terminal:
+        console.width = 200
+    print_inspection(found, console)
 
 
 class _Damaged(RemoteProtocolError):

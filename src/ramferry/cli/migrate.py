@@ -9,14 +9,13 @@ from dataclasses import replace
 import click
 
 from ramferry.cli.interrupt import stop_on_signals
-from ramferry.cli.json_file import JsonFile
+from ramferry.cli.json_file import JsonFile, json_option
 from ramferry.cli.live import live_hooks
 from ramferry.cli.params import (
     RATE,
     Seconds,
     accelerator_option,
     downtime_limit_option,
-    json_option,
     level_option,
     page_size_option,
 )
@@ -84,7 +83,7 @@ anything began."""
     metavar="URI",
     help="Where the destination QEMU is to listen: tcp:HOST:PORT or unix:PATH.",
 )
-@json_option
+@json_option()
 def command(
     source: str,
     destination: str,

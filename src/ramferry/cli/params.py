@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import click
 
-from ramferry.cli.json_file import JsonFileType
 from ramferry.errors import UsageError
 from ramferry.qatzip.accelerator import ACCELERATORS
 from ramferry.transport.address import WILDCARDS, TcpAddress, parse_address
@@ -98,14 +97,6 @@ SIZE: Final = Size()
 
 level_option = click.option(
     "--level", type=int, metavar="N", help="Level of the method.  [default: 1]"
-)
-
-json_option = click.option(
-    "--json",
-    "json_file",
-    type=JsonFileType(),
-    metavar="FILE",
-    help="Write the result as JSON, in place of what FILE holds; - for standard output.",
 )
 
 channels_option = click.option(

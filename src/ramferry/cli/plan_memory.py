@@ -8,11 +8,13 @@ from typing import Any
 import click
 from rich.console import Console
 
+from ramferry.cli.json_file import JsonFile, json_option
 from ramferry.cli.params import channels_option
-from ramferry.cli.results import print_json
+from ramferry.cli.results import put
 from ramferry.errors import UsageError
 from ramferry.hardware.dma_memory import DEFAULT_HW_BUFF_SZ, MemoryQuestion, plan_memory, vfs_for
 from ramferry.hardware.families import FAMILIES, INSTANCES_ALONE
+from ramferry.report.document import document
 from ramferry.report.lines import Lines
 from ramferry.report.plans import print_memory
 
@@ -63,14 +65,15 @@ ROLES = {"sender": ("sender",), "receiver": ("receiver",), "both": ("sender", "r
     show_default=True,
     help="MiB that the process locks besides, as a QEMU that passes devices through does.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON on stdout.")
-def command(as_json: bool, role: str, **question: Any) -> None:
+@json_option()
+def command(json_file: JsonFile | None, role: str, **question: Any) -> None:
     """DMA memory that QATzip in hardware takes, low and high, and the limits to set for it."""
     plan = plan_memory(_memory_question(**question), ROLES[role])
-    if as_json:
-        print_json(asdict(plan))
-    else:
-        print_memory(plan, Lines(Console()))
+    put(
+        document("memory-plan", asdict(plan)),
+        json_file,
+        lambda out: print_memory(plan, Lines(Console(file=out))),
+    )
 
 
 def _memory_question(

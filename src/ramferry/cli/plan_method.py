@@ -9,11 +9,13 @@ import click
 from rich.console import Console
 
 from ramferry.cli.doctor import facts_of
+from ramferry.cli.json_file import JsonFile, json_option
 from ramferry.cli.params import RATE
-from ramferry.cli.results import print_json
+from ramferry.cli.results import put
 from ramferry.errors import UsageError
 from ramferry.hardware.diagnosis import diagnose
 from ramferry.hardware.method import MethodQuestion, advise, question_of
+from ramferry.report.document import document
 from ramferry.report.lines import Lines
 from ramferry.report.plans import print_method
 
@@ -42,14 +44,15 @@ from ramferry.report.plans import print_method
     metavar="DIR",
     help="Discover below DIR, as from a copy of another host. Default: /.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the advice as JSON on stdout.")
-def command(as_json: bool, sysroot: str, **given: Any) -> None:
+@json_option()
+def command(json_file: JsonFile | None, sysroot: str, **given: Any) -> None:
     """QATzip, QPL, or software: which method to take here, and by which rule."""
     advice = advise(_method_question(sysroot, given))
-    if as_json:
-        print_json(asdict(advice))
-    else:
-        print_method(advice, Lines(Console()))
+    put(
+        document("method-advice", asdict(advice)),
+        json_file,
+        lambda out: print_method(advice, Lines(Console(file=out))),
+    )
 
 
 def _method_question(sysroot: str, given: dict[str, Any]) -> MethodQuestion:

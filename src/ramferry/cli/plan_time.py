@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from ramferry.cli.interrupt import stop_on_signals
-from ramferry.cli.json_file import JsonFile
+from ramferry.cli.json_file import JsonFile, json_option
 from ramferry.cli.params import (
     LINK,
     RATE,
@@ -18,7 +18,6 @@ from ramferry.cli.params import (
     accelerator_option,
     channels_option,
     downtime_limit_option,
-    json_option,
     page_size_option,
 )
 from ramferry.cli.results import tell
@@ -94,7 +93,7 @@ answers; 4 it lacks a command; 6 interrupted; 8 it, or this user, may not."""
 )
 @page_size_option
 @accelerator_option
-@json_option
+@json_option()
 def command(
     guest: str,
     link: float | TcpAddress,

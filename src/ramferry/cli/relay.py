@@ -14,6 +14,7 @@ from uuid import UUID
 import click
 
 from ramferry import interruption
+from ramferry.cli.json_file import json_option
 from ramferry.cli.outlet import Outlet
 from ramferry.cli.params import RATE, Seconds, accelerator_option, page_size_option
 from ramferry.errors import Cancelled, UsageError
@@ -21,6 +22,7 @@ from ramferry.flows.relay import Relay
 from ramferry.flows.settings import RelaySettings
 from ramferry.metrics import RelayCounters, RelayResult
 from ramferry.patience import Patience
+from ramferry.report.document import document
 from ramferry.transport.address import Address, parse_address
 
 _LAST_WORDS: Final = 2.0
@@ -55,7 +57,7 @@ class _Printer:
         fields["counters"]["ratio"] = result.counters.ratio
         self._emit("finished", fields)
         if self._results is not None:
-            self._results.say(json.dumps(fields))
+            self._results.say(json.dumps(document("relay", fields)))
         self.note(_sentence(result))
 
     def note(self, text: str) -> None:
@@ -149,12 +151,8 @@ def _sentence(result: RelayResult) -> str:
     "refuses every channel.",
 )
 @click.option("--once", is_flag=True, help="Carry one migration, then exit with its code.")
-@click.option(
-    "--json",
-    "json_file",
-    type=click.File("a"),
-    metavar="FILE",
-    help="Append each migration's result as one line of JSON.",
+@json_option(
+    "Append each migration's result as one line of JSON; - for standard output.", click.File("a")
 )
 @click.option("--events", is_flag=True, help="Print progress and results as JSON lines on stdout.")
 def command(

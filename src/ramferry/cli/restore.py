@@ -8,9 +8,8 @@ from pathlib import Path
 import click
 
 from ramferry.cli.interrupt import stop_on_signals
-from ramferry.cli.json_file import JsonFile
+from ramferry.cli.json_file import JsonFile, json_option
 from ramferry.cli.live import noting
-from ramferry.cli.params import json_option
 from ramferry.cli.results import show_archive
 from ramferry.cli.screen import screen as open_screen
 from ramferry.control.archive.callbacks import ArchiveHooks
@@ -37,7 +36,7 @@ cancelled, and the sentence says what was seen there."""
     show_default=True,
     help="multifd-channels to the QEMU, each with a thread that inflates.",
 )
-@json_option
+@json_option()
 def command(file: Path, qemu: str, channels: int, json_file: JsonFile | None) -> None:
     """Restore the guest saved in FILE into the QEMU at QEMU, which waits with -incoming defer.
 

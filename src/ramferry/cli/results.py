@@ -10,13 +10,12 @@ from typing import IO
 
 from rich.console import Console
 
-from ramferry import __version__
 from ramferry.cli.json_file import JsonFile
 from ramferry.control.archive.overlays import overlays_clause
 from ramferry.errors import HostError
 from ramferry.metrics import ArchiveResult, MigrationResult
 from ramferry.report import archive
-from ramferry.report.document import FORMAT, document, write_document
+from ramferry.report.document import migrations
 from ramferry.report.table import print_table
 
 
@@ -36,7 +35,7 @@ def show(
             out.write(f"{headline}\n")
         print_table(results, console)
 
-    tell(document(results, about), json_file, draw)
+    tell(migrations(results, about), json_file, draw)
 
 
 def show_archive(result: ArchiveResult, json_file: JsonFile | None) -> None:
@@ -57,28 +56,34 @@ def tell(
     draw: Callable[[IO[str]], None],
     more: str = "",
 ) -> None:
-    """Write the document, then draw for a person: neither takes the other with it.
+    """``put`` of what a command did, which stays done if it cannot be told.
 
-    Where the document goes to standard output, the drawing goes to standard error.
-
-    :param more: what an operator must know where one of them cannot be written.
+    :param more: what an operator must know if document or drawing cannot be written.
     :raise HostError: one of them cannot be written; the sentence says that the work is done.
     """
-    taken = json_file is not None and json_file.to_stdout
     with done_all_the_same(more):
-        try:
-            if json_file is not None:
-                json_file.write(content)
-        finally:
-            # standard output is None where the caller closed it
-            out = sys.stderr if taken else sys.stdout or sys.stderr
-            draw(out)
-            out.flush()
+        put(content, json_file, draw)
 
 
-def print_json(content: Mapping[str, object]) -> None:
-    """A document on standard output, with the format's number and the version."""
-    write_document({"format": FORMAT, "ramferry": __version__, **content}, sys.stdout)
+def put(
+    content: Mapping[str, object], json_file: JsonFile | None, draw: Callable[[IO[str]], None]
+) -> None:
+    """Write the document, then draw for a person; if one fails the other is written all the same.
+
+    If the document goes to standard output, the drawing goes to standard error.
+
+    :raise HostError: the document cannot be written.
+    :raise OSError: the drawing cannot be written.
+    """
+    taken = json_file is not None and json_file.to_stdout
+    try:
+        if json_file is not None:
+            json_file.write(content)
+    finally:
+        # standard output is None if the caller closed it
+        out = sys.stderr if taken else sys.stdout or sys.stderr
+        draw(out)
+        out.flush()
 
 
 @contextmanager

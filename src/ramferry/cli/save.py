@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from ramferry.cli.interrupt import stop_on_signals
-from ramferry.cli.json_file import JsonFile
+from ramferry.cli.json_file import JsonFile, json_option
 from ramferry.cli.live import noting
-from ramferry.cli.params import Seconds, json_option, level_option
+from ramferry.cli.params import Seconds, level_option
 from ramferry.cli.results import show_archive
 from ramferry.cli.screen import screen as open_screen
 from ramferry.codec import METHODS, find_method
@@ -77,7 +77,7 @@ its name it is too late to cancel: 0."""
     "overlay beside each, IMAGE.overlay-N.qcow2.",
 )
 @click.option("--force", is_flag=True, help="Replace FILE where it exists.")
-@json_option
+@json_option()
 def command(
     qemu: str,
     file: Path,

@@ -94,17 +94,19 @@ class MigrationResult:
     """ "relay pair", "source relay", "QEMU built-in"."""
     total_ms: int
     downtime_ms: int
-    mbps: float
-    """10^6 bit/s of wire bytes over the total time."""
+    mbps: float | None
+    """10^6 bit/s of wire bytes over the total time; None if nobody counted those."""
     pages_per_second: float
     """Normal and zero pages over the total time."""
     send_cpu_percent: float | None
     """QEMU without its vCPU threads plus its relay; None where the side is remote."""
     recv_cpu_percent: float | None
-    wire_bytes: int
+    wire_bytes: int | None
+    """None if nobody counted them: neither a relay here nor the source QEMU."""
     guest_bytes: int
     """Normal pages times page size."""
-    ratio: float
+    ratio: float | None
+    """``guest_bytes`` over ``wire_bytes``; None if nobody counted those."""
     backend: str
     iterations: int
     setup_ms: int = 0

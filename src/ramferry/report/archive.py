@@ -10,9 +10,8 @@ from rich.console import Console
 from rich.status import Status
 
 from ramferry.metrics import ArchiveResult
+from ramferry.report import document as documents
 from ramferry.units import memory, rate
-
-DOCUMENT_VERSION = 1
 
 
 class Activity:
@@ -63,4 +62,4 @@ def sentences(result: ArchiveResult) -> list[str]:
 
 def document(result: ArchiveResult) -> dict[str, object]:
     """The result for ``--json``."""
-    return {"version": DOCUMENT_VERSION, **asdict(result)}
+    return documents.document("archive", asdict(result))

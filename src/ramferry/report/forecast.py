@@ -7,9 +7,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Final
 
-from ramferry import __version__
 from ramferry.metrics.forecast import MethodTime, Range, TimePlan
-from ramferry.report.document import FORMAT
+from ramferry.report import document as documents
 from ramferry.report.grid import Cell, Column, Grid, row
 from ramferry.report.lines import Lines
 from ramferry.units import memory, rate
@@ -29,13 +28,13 @@ _COLUMNS: Final = (
 
 
 def document(plan: TimePlan) -> dict[str, Any]:
-    """The plan as a JSON document, by the names of ``metrics.times``; null: without end."""
-    about = {"format": FORMAT, "ramferry": __version__, "route": "relay pair", **asdict(plan)}
-    for one in about["methods"]:
+    """The plan as a JSON document, by the names of ``metrics.forecast``; null: without end."""
+    content = {"route": "relay pair", **asdict(plan)}
+    for one in content["methods"]:
         total = one["total_seconds"]
         if total and not math.isfinite(total["high"]):
             total["high"] = None
-    return about
+    return documents.document("forecast", content)
 
 
 def print_times(plan: TimePlan, lines: Lines) -> None:

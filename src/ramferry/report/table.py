@@ -12,13 +12,8 @@ from ramferry.report.drawing import terminal, text
 from ramferry.report.grid import NOT_KNOWN, Column, Grid, row
 
 
-def _percent(value: float | None) -> str:
-    return NOT_KNOWN if value is None else f"{value:.0f}"
-
-
-def _of_wire(result: MigrationResult, shown: str) -> str:
-    """A figure that is known only if somebody counted the bytes on the wire."""
-    return shown if result.wire_bytes else NOT_KNOWN
+def _number(value: float | None, digits: int = 0) -> str:
+    return NOT_KNOWN if value is None else f"{value:.{digits}f}"
 
 
 def _label(result: MigrationResult) -> str:
@@ -29,12 +24,12 @@ _COLUMNS: Final[tuple[tuple[Column, Callable[[MigrationResult], str]], ...]] = (
     (Column("method\nlevel", words=True), _label),
     (Column("total\ntime", "ms"), lambda r: str(r.total_ms)),
     (Column("down-\ntime", "ms"), lambda r: str(r.downtime_ms)),
-    (Column("through-\nput", "mbps"), lambda r: _of_wire(r, f"{r.mbps:.0f}")),
+    (Column("through-\nput", "mbps"), lambda r: _number(r.mbps)),
     (Column("pages\nper", "second"), lambda r: f"{r.pages_per_second:.0f}"),
-    (Column("send\nCPU", "%"), lambda r: _percent(r.send_cpu_percent)),
-    (Column("recv\nCPU", "%"), lambda r: _percent(r.recv_cpu_percent)),
-    (Column("wire\nbytes"), lambda r: _of_wire(r, str(r.wire_bytes))),
-    (Column("ratio"), lambda r: _of_wire(r, f"{r.ratio:.2f}")),
+    (Column("send\nCPU", "%"), lambda r: _number(r.send_cpu_percent)),
+    (Column("recv\nCPU", "%"), lambda r: _number(r.recv_cpu_percent)),
+    (Column("wire\nbytes"), lambda r: _number(r.wire_bytes)),
+    (Column("ratio"), lambda r: _number(r.ratio, 2)),
     (Column("backend", words=True), lambda r: r.backend),
 )
 """Each with how a result is written in it. CPU is in % of one core, mbps is 10^6 bit/s on the wire,

@@ -37,7 +37,8 @@ def ramferry(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 
 def of_json(text: str) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(text)
-    assert document["format"] == 1
+    assert document["version"] == 2
+    assert list(document)[:3] == ["format", "version", "ramferry"]
     return document
 
 
@@ -50,7 +51,7 @@ def test_exit_codes_of_the_trees(ramferry: Run, tmp_path: Path, tree: str, code:
     ended, text, errors = ramferry(*arguments)
     assert (ended, errors) == (code, "")
     assert "\nQATzip in hardware  " in text
-    ended, text, _ = ramferry(*arguments, "--json")
+    ended, text, _ = ramferry(*arguments, "--json", "-")
     document = of_json(text)
     assert (ended, document["exit_code"]) == (code, code)
     assert document["user"] == "alice"
@@ -59,7 +60,7 @@ def test_exit_codes_of_the_trees(ramferry: Run, tmp_path: Path, tree: str, code:
 
 def test_json_has_evidence_verdict_and_commands(ramferry: Run, tmp_path: Path) -> None:
     TREES["b"](tmp_path)
-    _, text, _ = ramferry("doctor", "--sysroot", str(tmp_path), "--json")
+    _, text, _ = ramferry("doctor", "--sysroot", str(tmp_path), "--json", "-")
     [finding] = [f for f in of_json(text)["findings"] if f["check"] == "qat-services"]
     assert finding["subject"] == PF
     assert finding["verdict"] == "problem"
@@ -76,7 +77,7 @@ def test_this_hosts_qemus_are_those_on_the_path(
     binary.write_text("#!/bin/sh\necho 'no such option' >&2\nexit 1\n")
     binary.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    code, text, _ = ramferry("doctor", "--json")
+    code, text, _ = ramferry("doctor", "--json", "-")
     assert code in (0, 10, 11)
     assert of_json(text)["qemus"] == [
         {"path": str(binary), "version": "", "methods": [], "trouble": "no such option"}
@@ -128,13 +129,13 @@ def test_plan_memory_counts_four_instances_a_vf(ramferry: Run) -> None:
         (("--instances", "6"), 2, 6),
         (("--vfs", "3", "--instances", "6"), 3, 6),
     ):
-        code, text, _ = ramferry("plan", "memory", "--json", *arguments)
+        code, text, _ = ramferry("plan", "memory", "--json", "-", *arguments)
         document = of_json(text)
         assert (code, document["vfs"], document["instances"]) == (0, vfs, instances)
 
 
 def test_plan_memory_for_one_role(ramferry: Run) -> None:
-    _, text, _ = ramferry("plan", "memory", "--role", "receiver", "--channels", "4", "--json")
+    _, text, _ = ramferry("plan", "memory", "--role", "receiver", "--channels", "4", "--json", "-")
     document = of_json(text)
     assert [(need["role"], need["low_mib"]) for need in document["needs"]] == [("receiver", 14)]
     assert all(cell["equal"] for cell in document["documented"])
@@ -156,7 +157,7 @@ def test_plan_method_from_what_is_there_and_what_is_given(
 ) -> None:
     TREES["a"](tmp_path)
     # the user who runs the tests may own the nodes, or be root: either may open them
-    code, text, _ = ramferry("plan", "method", "--sysroot", str(tmp_path), "--json", *options)
+    code, text, _ = ramferry("plan", "method", "--sysroot", str(tmp_path), "--json", "-", *options)
     assert (code, of_json(text)["sentence"]) == (0, sentence)
 
 

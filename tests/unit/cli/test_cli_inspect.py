@@ -26,9 +26,32 @@ def test_a_stream_is_shown() -> None:
 
 
 def test_a_pipe_and_json() -> None:
-    done = run("-", "--json", data=(GOLDEN / "7.2-microvm.main").read_bytes())
+    done = run("-", "--json", "-", data=(GOLDEN / "7.2-microvm.main").read_bytes())
     found = json.loads(done.stdout)
+    assert (found["format"], found["version"]) == ("inspection", 2)
     assert (found["machine"], found["rounds"], found["fault"]) == ("microvm", 3, "")
+    assert done.stderr.startswith(b"main stream, microvm, ")
+
+
+def test_json_of_what_is_damaged_goes_into_its_file(tmp_path: Path) -> None:
+    raw = (GOLDEN / "7.2-microvm.main").read_bytes()
+    (tmp_path / "cut").write_bytes(raw[:20000])
+    done = run(tmp_path / "cut", "--json", tmp_path / "found.json")
+    assert done.returncode == 7
+    assert b"microvm.ram" in done.stdout
+    assert "no end of stream" in json.loads((tmp_path / "found.json").read_text())["fault"]
+
+
+def test_json_as_a_flag_is_refused_and_takes_no_file(tmp_path: Path) -> None:
+    (tmp_path / "stream").write_bytes(b"as it is")
+    done = run("--json", tmp_path / "stream")
+    assert done.returncode == 2
+    assert b"Missing argument 'WHAT' (--json took what follows it as its FILE)." in done.stderr
+    assert (tmp_path / "stream").read_bytes() == b"as it is"
+    for line in ((tmp_path / "stream", "--json"), ("--json", "--page-size", "4096", "x")):
+        done = run(*line)
+        assert done.returncode == 2
+        assert b"'--json': names no FILE: write --json FILE, or --json - for stand" in done.stderr
 
 
 def test_a_pipe_with_a_name() -> None:

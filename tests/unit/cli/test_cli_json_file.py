@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 
 from fakes_qmp import FakeQemu
-from ramferry.cli import json_file
+from ramferry import __version__
+from ramferry.cli import json_file, main
 from ramferry.cli.json_file import JsonFile
 from ramferry.errors import HostError, UsageError
+from ramferry.report.document import VERSION
 
 OLD = '{"old": true}\n'
 
@@ -127,3 +129,51 @@ def test_standard_output_by_its_other_name_is_not_replaced(tmp_path: Path) -> No
 def test_what_cannot_be_written_is_refused_beforehand(asked: str) -> None:
     with pytest.raises(UsageError, match="cannot write /"):
         JsonFile(asked)
+
+
+COMMANDS = (
+    ("inspect", "/dev/null"),
+    ("doctor",),
+    ("plan", "memory"),
+    ("plan", "method"),
+    ("plan", "time", "/dev/null", "--link", "1"),
+    ("migrate", "qmp:/nobody/a", "qmp:/nobody/b"),
+    ("save", "qmp:/nobody/a", "/nobody/state"),
+    ("restore", "/dev/null", "qmp:/nobody/a"),
+    ("relay", "unix:/nobody/a", "unix:/nobody/b", "--method", "none"),
+    ("demo",),
+    ("bench",),
+    ("bench", "codec"),
+)
+
+
+def name(command: tuple[str, ...]) -> str:
+    return " ".join(word for word in command[:2] if word.isalpha())
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=name)
+def test_every_command_wants_a_file_behind_it(
+    command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["ramferry", *command, "--json"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    said = "Invalid value for '--json': names no FILE: write --json FILE, or --json - for standard"
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", COMMANDS[1:4], ids=name)
+def test_every_document_begins_alike(
+    tmp_path: Path,
+    command: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["ramferry", *command, "--json", str(tmp_path / "r.json")])
+    with pytest.raises(SystemExit):
+        main()
+    found = json.loads((tmp_path / "r.json").read_text())
+    assert list(found)[:3] == ["format", "version", "ramferry"]
+    assert (found["version"], found["ramferry"]) == (VERSION, __version__)
+    assert capsys.readouterr().out  # and what is for people is where it always was

@@ -12,8 +12,8 @@ QATZIP = MigrationResult(
     537_400_123, 1_800_000_000, 3.3496, "isa-l", 4,
 )  # fmt: skip
 BUILT_IN = MigrationResult(
-    "zlib", "zlib", None, 8, "QEMU built-in", 20100, 300, 0.0, 26_100.0, 180.6, None,
-    0, 1_800_000_000, 0.0, "QEMU 7.2.22 zlib", 12,
+    "zlib", "zlib", None, 8, "QEMU built-in", 20100, 300, None, 26_100.0, 180.6, None,
+    None, 1_800_000_000, None, "QEMU 7.2.22 zlib", 12,
 )  # fmt: skip
 
 PLAIN = """\

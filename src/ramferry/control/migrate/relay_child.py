@@ -7,13 +7,13 @@ Sentences for people go to standard error.
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import threading
 from collections import deque
-from dataclasses import fields
-from typing import IO, Any
+from typing import IO
+
+import msgspec
 
 from ramferry.control.hosts.namespaces import launcher
 from ramferry.control.migrate.cause import Complaint, Rank
@@ -26,7 +26,7 @@ from ramferry.errors import (
     RemoteProtocolError,
     UsageError,
 )
-from ramferry.metrics import ChannelCounters, RelayCounters, RelayResult
+from ramferry.metrics import RelayCounters, RelayResult
 from ramferry.patience import Patience
 from ramferry.qatzip.accelerator import AUTO
 
@@ -76,6 +76,16 @@ def command_line(step: RelayStep, connect: str, channels: int) -> list[str]:
     if step.uuid:
         line += ["--uuid", step.uuid]
     return line
+
+
+class _Event(msgspec.Struct, frozen=True):
+    """A line of a relay's ``--events``."""
+
+    event: str
+
+
+class _Listening(msgspec.Struct, frozen=True):
+    uri: str
 
 
 class RelayChild:
@@ -181,22 +191,26 @@ class RelayChild:
                 if not line.endswith("\n"):
                     continue  # a killed relay can leave half a line
                 try:
-                    self._take(json.loads(line))
-                except (ValueError, KeyError, TypeError, AttributeError):
+                    self._take(line)
+                except (ValueError, RecursionError):
                     # of something else in that process, or of another version of it; whoever does
                     # not read on stops neither the relay nor what it tells next
                     self._sentences.append(line.strip())
         self._told.set()
 
-    def _take(self, event: dict[str, Any]) -> None:
-        kind = event.pop("event")
-        if kind == "listening":
-            self.uri = event["uri"]
+    def _take(self, line: str) -> None:
+        """Take one event: the keys behind its name are the fields of a record, or more.
+
+        :raise ValueError: it is no event.
+        """
+        event = msgspec.json.decode(line, type=_Event).event
+        if event == "listening":
+            self.uri = msgspec.json.decode(line, type=_Listening).uri
             self._told.set()
-        elif kind == "progress":
-            self.counters = counters_of(event)
-        elif kind == "finished":
-            self.result = result_of(event)
+        elif event == "progress":
+            self.counters = msgspec.json.decode(line, type=RelayCounters)
+        elif event == "finished":
+            self.result = msgspec.json.decode(line, type=RelayResult)
             self.counters = self.result.counters
 
     def _read_sentences(self, stream: IO[str]) -> None:
@@ -214,6 +228,7 @@ def _start(command: list[str], side: str) -> subprocess.Popen[str]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            errors="backslashreplace",  # a byte that is no text ends no reader
             # Ctrl-C is for the orchestrator, which ends the migration before its relays. No session
             # of its own: Linux shares CPUs by session before it shares them by thread (autogroup),
             # and on two cores QEMU 7.2's migration thread, which spins on busy channels, then took
@@ -222,20 +237,3 @@ def _start(command: list[str], side: str) -> subprocess.Popen[str]:
         )
     except OSError as error:
         raise HostError(f"cannot start the {side} relay: {error.strerror}") from error
-
-
-def counters_of(record: dict[str, Any]) -> RelayCounters:
-    """RelayCounters from the dict that ``asdict`` made of them."""
-    channels = tuple(ChannelCounters(**channel) for channel in record.get("channels", ()))
-    return RelayCounters(**_known(RelayCounters, record) | {"channels": channels})
-
-
-def result_of(record: dict[str, Any]) -> RelayResult:
-    """RelayResult from the dict that ``asdict`` made of it."""
-    counters = counters_of(record["counters"])
-    return RelayResult(**_known(RelayResult, record) | {"counters": counters})
-
-
-def _known(record: type[RelayCounters | RelayResult], values: dict[str, Any]) -> dict[str, Any]:
-    names = {field.name for field in fields(record)}
-    return {name: value for name, value in values.items() if name in names}

@@ -108,15 +108,13 @@ def result_of(
     """The row of one completed migration.
 
     :param info: the source's last ``query-migrate``.
-    :param wire_bytes: None, where nobody counted them, becomes 0 in the record, and with it the
-        throughput and the ratio: no migration sends nothing.
+    :param wire_bytes: None if nobody counted them: then there is no throughput or ratio either.
     :param relays: what those on this host said at their end, the source's first.
     """
     ram = info["ram"]
     page = int(ram.get("page-size", 4096))
     total_ms = max(1, int(info["total-time"]))
     guest_bytes = int(ram["normal"]) * page
-    sent = wire_bytes or 0
     return MigrationResult(
         name=wish.method,
         method=wish.method,
@@ -125,13 +123,13 @@ def result_of(
         route=route.name,
         total_ms=total_ms,
         downtime_ms=int(info.get("downtime", 0)),
-        mbps=sent * 8 / 1000 / total_ms,
+        mbps=None if wire_bytes is None else wire_bytes * 8 / 1000 / total_ms,
         pages_per_second=(int(ram["normal"]) + int(ram["duplicate"])) * 1000 / total_ms,
         send_cpu_percent=cpu.send_percent,
         recv_cpu_percent=cpu.recv_percent,
-        wire_bytes=sent,
+        wire_bytes=wire_bytes,
         guest_bytes=guest_bytes,
-        ratio=guest_bytes / sent if sent else 0.0,
+        ratio=guest_bytes / wire_bytes if wire_bytes else None,
         backend=compressor.backend,
         iterations=int(ram.get("dirty-sync-count", 0)),
         setup_ms=int(info.get("setup-time", 0)),

@@ -55,15 +55,13 @@ class Measure:
 
 
 def _of_result(
-    figure: Callable[[MigrationResult], float | None], counted: bool = False
+    figure: Callable[[MigrationResult], float | None],
 ) -> Callable[[Run, int], float | None]:
-    """A figure of the result; a ``counted`` one is known only if somebody counted wire bytes."""
+    """A figure of the result."""
 
     def of_run(run: Run, memory: int) -> float | None:
         del memory
-        if run.result is None or (counted and not run.result.wire_bytes):
-            return None
-        return figure(run.result)
+        return None if run.result is None else figure(run.result)
 
     return of_run
 
@@ -91,7 +89,7 @@ def _cpu_per_gib(run: Run, memory: int) -> float | None:
 
 TOTAL: Final = Measure("total_ms", "total time", "ms", 0, _of_result(lambda r: r.total_ms))
 DOWNTIME: Final = Measure("downtime_ms", "downtime", "ms", 0, _of_result(lambda r: r.downtime_ms))
-THROUGHPUT: Final = Measure("mbps", "throughput", "mbps", 0, _of_result(lambda r: r.mbps, True))
+THROUGHPUT: Final = Measure("mbps", "throughput", "mbps", 0, _of_result(lambda r: r.mbps))
 PAGES: Final = Measure(
     "pages_per_second", "pages", "per second", 0, _of_result(lambda r: r.pages_per_second)
 )
@@ -101,8 +99,8 @@ SEND: Final = Measure(
 RECV: Final = Measure(
     "recv_cpu_percent", "recv CPU", "%", 0, _of_result(lambda r: r.recv_cpu_percent)
 )
-WIRE: Final = Measure("wire_bytes", "wire", "bytes", 0, _of_result(lambda r: r.wire_bytes, True))
-RATIO: Final = Measure("ratio", "ratio", "", 2, _of_result(lambda r: r.ratio, True))
+WIRE: Final = Measure("wire_bytes", "wire", "bytes", 0, _of_result(lambda r: r.wire_bytes))
+RATIO: Final = Measure("ratio", "ratio", "", 2, _of_result(lambda r: r.ratio))
 CPU_PER_GIB: Final = Measure("cpu_seconds_per_gib", "CPU", "s per GiB", 2, _cpu_per_gib)
 
 DOCUMENTED_MEASURES: Final = (TOTAL, DOWNTIME, THROUGHPUT, PAGES, SEND, RECV)

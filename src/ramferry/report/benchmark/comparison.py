@@ -1,20 +1,35 @@
 """What ``ramferry bench`` measured: the scenario, the machine, every run; to and from JSON.
 
-The records are the document: its keys are their field names. Sizes are bytes, rates bytes per
-second, times seconds unless a name says otherwise.
+The records are the document: its keys are their field names, and what their types say is checked
+when it is read. A field of another type is refused with its path; one that a record does not know
+is passed over, because a later Ramferry may add fields to this version of the format. Sizes are
+bytes, rates bytes per second, times seconds unless a name says otherwise.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
 
 from ramferry import __version__
+from ramferry.errors import HostError, UsageError
 from ramferry.metrics import MigrationResult
-from ramferry.report.benchmark.decoding import Damaged, joined, read_json, record
-from ramferry.report.document import FORMAT, OF_WIRE, row
+from ramferry.report import document as documents
+from ramferry.report.benchmark import former
+
+FORMAT: Final = "benchmark"
+MOST_BYTES: Final = 256 << 20
+"""Of a file: a thousand runs of an hour each, sampled ten times a second, take less."""
+MOST_DEPTH: Final = 24
+"""Of lists and objects in each other; without the free-form facts of a machine there are 9."""
+LARGEST: Final = 1 << 63
+"""No count of bytes, pages or milliseconds is larger, and every one below makes a float."""
 
 TC: Final = "tc"
 RELAY_PACING: Final = "relay pacing"
@@ -29,13 +44,22 @@ ROUTES: Final = (BUILT_IN, RELAY_PAIR, NATIVE)
 """Who compresses: the QEMUs, relays beside them, or Ramferry's own sender and receiver."""
 
 
+def one_of(words: tuple[str, ...]) -> Meta:
+    """What a text is checked by that must be one of ``words``; the error lists them."""
+    return Meta(pattern=f"^({'|'.join(words)})$")
+
+
+class Damaged(UsageError):
+    """A document is not what it should be; the text names the file and the field."""
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
     """What lies between the two hosts."""
 
     rate: float
     """Bytes per second; 0 where nothing limits it."""
-    how: str
+    how: Annotated[str, one_of(HOW)]
     """One of ``HOW``."""
     probed: float | None = None
     """Bytes per second that a probe found; None where there was none."""
@@ -96,12 +120,17 @@ class Run:
     others_cores: float | None = None
     """Cores of the host that processes of others kept busy meanwhile; None where not known."""
 
+    def __post_init__(self) -> None:
+        if (self.result is None) != bool(self.error):
+            said = "both a result and an" if self.error else "neither a result nor an"
+            raise ValueError(f"a run has {said} error")
+
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
     """What ``ramferry plan time`` said of a case before its runs."""
 
-    expected_ms: float | None
+    expected_ms: Annotated[float, Meta(gt=0)] | None
     """Total time; None where it was not to converge."""
     low_ms: float | None
     high_ms: float | None
@@ -123,13 +152,17 @@ class CaseRuns:
     method: str
     level: int | None
     channels: int
-    route: str
+    route: Annotated[str, one_of(ROUTES)]
     """One of ``ROUTES``."""
     runs: tuple[Run, ...] = ()
     forecast: Forecast | None = None
     """None where none can be made: of other routes than a relay pair."""
     skipped: str = ""
     """Why it is not run here, a sentence; empty where it is."""
+
+    def __post_init__(self) -> None:
+        if self.skipped and self.runs:
+            raise ValueError("a case that was skipped has runs")
 
     @property
     def results(self) -> tuple[MigrationResult, ...]:
@@ -154,14 +187,15 @@ class Comparison:
     forecast_notes: tuple[str, ...] = ()
     """What was said with the forecasts."""
 
+    def __post_init__(self) -> None:
+        labels = [case.label for case in self.cases]
+        if len(set(labels)) < len(labels):
+            raise ValueError("two cases have the same label")
+
 
 def document(comparison: Comparison) -> dict[str, Any]:
     """For ``report.document.write_document``."""
-    content = {"format": FORMAT, "ramferry": comparison.ramferry, **asdict(comparison)}
-    for case, written in zip(comparison.cases, content["cases"], strict=True):
-        for run, entry in zip(case.runs, written["runs"], strict=True):
-            entry["result"] = None if run.result is None else row(run.result)
-    return content
+    return documents.document(FORMAT, asdict(comparison))
 
 
 def read(path: Path) -> Comparison:
@@ -170,74 +204,64 @@ def read(path: Path) -> Comparison:
     :raise Damaged: it is none, is damaged, or has another format; names the file and the field.
     :raise HostError: it cannot be read.
     """
-    return from_document(read_json(path), str(path))
+    try:
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size > MOST_BYTES:
+                raise Damaged(f"{path}: is larger than any result ({MOST_BYTES >> 20} MiB)")
+            raw = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise HostError(f"cannot read {path}: {error.strerror}") from error
+    return decode(raw, str(path))
 
 
-def from_document(content: Mapping[str, Any], name: str) -> Comparison:
-    """The inverse of ``document``.
+def decode(raw: bytes, name: str) -> Comparison:
+    """The inverse of ``document``; documents of version 1 are understood, too.
 
     :param name: of the file, for the sentence.
     :raise Damaged: as ``read``.
     """
-    _check_format(content, name)
-    comparison = record(Comparison, {**content, "cases": _counted(content["cases"])}, f"{name}:")
-    _check(comparison, name)
-    return comparison
+    if len(raw) > MOST_BYTES:
+        raise Damaged(f"{name}: is larger than any result ({MOST_BYTES >> 20} MiB)")
+    try:
+        content = msgspec.json.decode(raw)
+    except (ValueError, RecursionError) as error:
+        raise Damaged(f"{name}: is no JSON document, or a part of one ({error})") from error
+    if (place := _out_of_range(content)) is not None:
+        raise Damaged(f"{name}: a number is too large, or the nesting too deep - at `${place}`")
+    try:
+        return msgspec.convert(_of_this_version(content, name), Comparison)
+    except msgspec.ValidationError as error:
+        raise Damaged(f"{name}: {error}") from error
 
 
-def _check_format(content: Mapping[str, Any], name: str) -> None:
-    if "ramferry" not in content or "format" not in content:
+def _of_this_version(content: Any, name: str) -> Any:
+    if not isinstance(content, dict) or not {"format", "ramferry"} <= content.keys():
         raise Damaged(f"{name}: is no document of ramferry: it has no format and ramferry")
-    if content["format"] != FORMAT or isinstance(content["format"], bool):
+    kind, version = content["format"], content.get("version")
+    if kind == former.FORMAT and not isinstance(kind, bool) and "version" not in content:
+        kind, version, content = FORMAT, documents.VERSION, former.renamed(content)
+    if kind != FORMAT or not {"scenario", "cases"} <= content.keys():
+        raise Damaged(f"{name}: is no result of ramferry bench: {_shown(kind)} is its format")
+    if version != documents.VERSION or isinstance(version, bool):
         raise Damaged(
-            f"{name}: format is {str(content['format'])[:20]!r}, and this ramferry {__version__}"
-            f" reads format {FORMAT}: use the version that wrote it"
+            f"{name}: its version is {_shown(version)}, and this ramferry {__version__} reads"
+            f" versions up to {documents.VERSION}: use the ramferry that wrote it"
         )
-    if "scenario" not in content or "cases" not in content:
-        raise Damaged(f"{name}: scenario and cases are missing: ramferry bench did not write it")
+    return content
 
 
-def _counted(cases: object) -> object:
-    """Write 0 where ``row`` has null, since nobody counted the wire's bytes."""
-    if not isinstance(cases, list):
-        return cases
-    return [
-        {**case, "runs": [_counted_run(run) for run in case["runs"]]}
-        if isinstance(case, dict) and isinstance(case.get("runs"), list)
-        else case
-        for case in cases
-    ]
+def _shown(value: object) -> str:
+    return ascii(value)[:40]
 
 
-def _counted_run(run: object) -> object:
-    if not isinstance(run, dict) or not isinstance(run.get("result"), dict):
-        return run
-    result = run["result"]
-    return {**run, "result": result | {key: 0 for key in OF_WIRE if result.get(key, 0) is None}}
-
-
-def _check(comparison: Comparison, name: str) -> None:
-    """What types cannot say."""
-    where = f"{name}:"
-    _one_of(HOW, comparison.scenario.link.how, f"{where} scenario.link.how")
-    labels: set[str] = set()
-    for index, case in enumerate(comparison.cases):
-        place = f"{where} cases[{index}]"
-        _one_of(ROUTES, case.route, joined(place, "route"))
-        if case.label in labels:
-            raise Damaged(f"{place}.label is the label of another case, too")
-        labels.add(case.label)
-        forecast = case.forecast
-        if forecast and forecast.expected_ms is not None and forecast.expected_ms <= 0:
-            raise Damaged(f"{joined(place, 'forecast')}.expected_ms is not more than 0")
-        if case.skipped and case.runs:
-            raise Damaged(f"{joined(place, 'skipped')} is given, and there are runs")
-        for number, run in enumerate(case.runs):
-            if (run.result is None) != bool(run.error):
-                said = "both a result and an" if run.error else "neither a result nor an"
-                raise Damaged(f"{place}.runs[{number}] has {said} error")
-
-
-def _one_of(allowed: tuple[str, ...], value: str, where: str) -> None:
-    if value not in allowed:
-        raise Damaged(f"{where} is none of {', '.join(allowed)}")
+def _out_of_range(value: object, depth: int = 0) -> str | None:
+    """Where a number does not fit 64 bits, or what nests too deep begins; None if all is well."""
+    if depth > MOST_DEPTH:
+        return ""
+    if isinstance(value, dict | list):
+        named = isinstance(value, dict)
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            if (place := _out_of_range(inner, depth + 1)) is not None:
+                return f"[{ascii(key)[:40] if named else key}]{place}"
+        return None
+    return "" if isinstance(value, int | float) and not abs(value) < LARGEST else None

@@ -12,7 +12,7 @@ import pytest
 from fakes_clock import stopping
 from ramferry.control.migrate import relay_child
 from ramferry.control.migrate.cause import Complaint, Rank
-from ramferry.control.migrate.relay_child import RelayChild, command_line, counters_of, result_of
+from ramferry.control.migrate.relay_child import RelayChild, command_line
 from ramferry.control.migrate.route import RelayStep
 from ramferry.errors import HostError, PeerTimeout, UsageError
 from ramferry.metrics import ChannelCounters, RelayCounters, RelayResult
@@ -43,9 +43,34 @@ def test_command_line() -> None:
     assert line[-2:] == ["--accelerator", "require"]
 
 
-def test_records_come_back_from_their_dicts() -> None:
-    assert counters_of({"event": "progress", **asdict(COUNTERS)}) == COUNTERS
-    assert result_of({**asdict(RESULT), "a field to come": 1}) == RESULT
+def told(monkeypatch: pytest.MonkeyPatch, *lines: str) -> RelayChild:
+    """A child that printed these lines and ended."""
+    script = "import os, sys; os.write(1, os.fsencode(sys.argv[1]) + b'\\n')"
+    command = [sys.executable, "-c", script, "\n".join(lines)]
+    monkeypatch.setattr(relay_child, "command_line", lambda *_: command)
+    child = RelayChild(RelayStep("destination", "unix:nowhere", "none"), "unix:nobody", 2)
+    child.wait_finished(10)
+    child.end()
+    return child
+
+
+def test_records_come_back_from_their_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    progress = {"event": "progress", **asdict(COUNTERS)}
+    child = told(monkeypatch, json.dumps(progress))
+    assert (child.counters, child.result) == (COUNTERS, None)
+    finished = {"event": "finished", **asdict(RESULT), "a field to come": 1}
+    child = told(monkeypatch, json.dumps(progress | {"packets": 9}), json.dumps(finished))
+    assert (child.counters, child.result) == (COUNTERS, RESULT)
+
+
+def test_an_event_with_a_field_of_another_type_is_not_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    progress = {"event": "progress", **asdict(COUNTERS)}
+    odd = [progress | {"packets": "9"}, progress | {"channels": [{"name": 1}]}, progress]
+    del odd[2]["cpu_seconds"]
+    for event in odd:
+        assert told(monkeypatch, json.dumps(event)).counters is None
 
 
 def test_a_relay_has_its_time_to_listen_where_we_stood_still(
@@ -68,14 +93,9 @@ def test_a_line_that_is_no_event_of_ours_keeps_none_from_being_read(
     """Of a library in that process, or a relay of another version: the reader reads on."""
     lines = ["no JSON", "7", "[]", "{}", '{"event": "listening"}', '{"event": "progress"}']
     lines += ['{"event": "finished", "counters": 1}', '{"event": "to come"}']
+    lines += ["[" * 100_000, '"a byte \udc80 that is no text"']
     lines.append(json.dumps({"event": "listening", "uri": "tcp:here:1"}))
-    command = [sys.executable, "-c", "import sys; print(sys.argv[1])", "\n".join(lines)]
-    monkeypatch.setattr(relay_child, "command_line", lambda *_: command)
-    child = RelayChild(RelayStep("destination", "unix:nowhere", "none"), "unix:nobody", 2)
-    try:
-        assert child.wait_listening() == "tcp:here:1"
-    finally:
-        child.end()
+    assert told(monkeypatch, *lines).wait_listening() == "tcp:here:1"
 
 
 def test_listens_and_ends(tmp_path: Path) -> None:

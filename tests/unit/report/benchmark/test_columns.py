@@ -71,7 +71,7 @@ def test_a_failed_run_has_no_figures() -> None:
 def test_wire_figures_are_unknown_where_nobody_counted() -> None:
     run = comparison().cases[0].runs[0]
     assert run.result is not None
-    run = replace(run, result=replace(run.result, wire_bytes=0, mbps=0.0, ratio=0.0))
+    run = replace(run, result=replace(run.result, wire_bytes=None, mbps=None, ratio=None))
     assert (WIRE.figure(run, GIB), RATIO.figure(run, GIB)) == (None, None)
     assert TOTAL.figure(run, GIB) == comparison().cases[0].runs[0].result.total_ms  # type: ignore[union-attr]
 

@@ -65,7 +65,7 @@ def test_a_run_over_time() -> None:
     assert run.result is not None
     stopped = (run.result.total_ms - run.result.downtime_ms) / 1000
     assert timeline.switchover(run) == stopped
-    assert timeline.switchover(replace(run, result=None)) == points[39].seconds
+    assert timeline.switchover(replace(run, result=None, error="lost")) == points[39].seconds
     figure = timeline.one_run(run, "@none")
     assert figure["layout"]["shapes"][-1]["x0"] == stopped
     guest, wire, left = figure["data"]

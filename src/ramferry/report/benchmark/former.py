@@ -1,0 +1,21 @@
+"""Documents of ``ramferry bench`` of version 1: ``report`` compares them with today's."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+FORMAT: Final = 1
+"""What such a document has as its ``format``; it has no ``version``."""
+
+_RENAMED: Final[dict[tuple[str, ...], dict[str, str]]] = {}
+"""Place → names of version 1 there → today's."""
+
+
+def renamed(value: Any, place: tuple[str, ...] = ()) -> Any:
+    """The document with today's names of its fields."""
+    if isinstance(value, list):
+        return [renamed(one, place) for one in value]
+    if not isinstance(value, dict):
+        return value
+    names = _RENAMED.get(place, {})
+    return {names.get(name, name): renamed(one, (*place, name)) for name, one in value.items()}
