@@ -8,13 +8,13 @@ named, and what came before it is told all the same.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from ramferry.errors import CorruptDataError, HostError, UsageError
-from ramferry.flows.archive.format import OPENING
-from ramferry.flows.archive.reader import Archive
+from ramferry.flows.archive.format import OPENING, Directory
+from ramferry.flows.archive.reader import Archive, directory_of
 from ramferry.flows.inlet.lobby import MAIN_MAGIC, MULTIFD_MAGIC
 from ramferry.flows.recording import Recording, devices_of
 from ramferry.flows.unwrapping import Unwrapped, unwrap
@@ -100,8 +100,35 @@ def is_archive(path: Path) -> bool:
 def inspect_archive(path: Path) -> Inspection:
     """Look into a save file, and check every chunk of it.
 
-    :raise CorruptDataError: its index is damaged, so that nothing can be told.
+    If its index is damaged or cut off, so that no page can be found, the file's size, what its
+    directory says, and the fault are all there is.
+
+    :raise UsageError: it is no save file.
+    :raise HostError: it cannot be read.
     """
+    try:
+        return _inspect_archive(path)
+    except CorruptDataError as error:
+        directory = directory_of(path)
+        return _described(path, directory, fault=f"{error}; no page can be found in it")
+
+
+def _described(path: Path, directory: Directory | None, **more: Any) -> Inspection:
+    """What is told of every save file; with no directory, that is its size."""
+    return Inspection(
+        kind="save file",
+        machine="" if directory is None else directory.machine,
+        page_size=0 if directory is None else directory.page_size,
+        method="" if directory is None else directory.method,
+        rounds=0,
+        channels=(),
+        size=path.stat().st_size,
+        created=0.0 if directory is None else directory.created,
+        **{"blocks": (), "devices": (), **more},
+    )
+
+
+def _inspect_archive(path: Path) -> Inspection:
     with Archive(path, partial=True) as archive:
         directory = archive.directory
         blocks = []
@@ -114,14 +141,10 @@ def inspect_archive(path: Path) -> Inspection:
             blocks.append(
                 InspectedBlock(*told, superseded, payload, content / payload if payload else 0.0)
             )
-        return Inspection(
-            kind="save file",
-            machine=directory.machine,
-            page_size=directory.page_size,
-            method=directory.method,
-            rounds=0,
+        return _described(
+            path,
+            directory,
             blocks=tuple(blocks),
-            channels=(),
             devices=devices_of(vm_description(archive.stream.tail)),
             fault=_first_damage(archive),
         )

@@ -248,7 +248,9 @@ class Inspection:
     kind: str
     """ "save file", "main stream", "mapped-ram file", "multifd channel", "recording"."""
     machine: str
+    """Empty if the data does not come so far."""
     page_size: int
+    """Bytes; 0 if a damaged save file does not tell."""
     method: str
     rounds: int
     """Sync marks; 0 where main was not recorded, and for a save file."""
@@ -259,3 +261,7 @@ class Inspection:
     """Where the data is damaged, and how; empty where it is not."""
     wrapping: tuple[str, ...] = ()
     """What the recording is in, the outermost first: "a libvirt save image", "gzip"."""
+    size: int = 0
+    """Bytes of a save file; 0 for a recording, whose channels have their own."""
+    created: float = 0.0
+    """Seconds since 1970 when a guest was saved; 0 for a recording, or if it is not known."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from rich.console import Console
 from rich.text import Text
@@ -16,7 +17,11 @@ from ramferry.units import memory
 def print_inspection(found: Inspection, console: Console) -> None:
     """Print everything that was found, a table for each kind of thing there is."""
     kind = " in ".join([found.kind, *reversed(found.wrapping)])
-    about = [kind, found.machine, f"pages of {found.page_size} bytes"]
+    about = [kind, memory(found.size) if found.size else "", found.machine]
+    if found.created:
+        about.append(f"saved {datetime.fromtimestamp(found.created):%Y-%m-%d %H:%M:%S}")
+    if found.page_size:
+        about.append(f"pages of {found.page_size} bytes")
     if found.method:
         about.append(f"method {found.method}")
     if found.rounds:

@@ -21,6 +21,7 @@ from ramferry.flows.archive.format import (
     OPENING,
     Part,
     crc32,
+    pack_directory,
     pack_footer,
     pack_numbers,
     unpack_directory,
@@ -37,6 +38,8 @@ from ramferry.flows.settings import ReceiveSettings, SendSettings
 from ramferry.metrics import ReceiveResult, RelayCounters
 from ramferry.transport.address import Address, UnixAddress
 from ramferry.transport.safefile import SafeFile
+
+GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 
 
 def nothing() -> None: ...
@@ -115,6 +118,20 @@ def test_what_was_saved_is_restored(tmp_path: Path, method: str, mode: str) -> N
     assert destination.faults == []
     assert destination.memory == script.memory
     assert destination.uuids == {bytes(range(16))}
+
+
+def test_a_file_of_former_days_is_restored(tmp_path: Path) -> None:
+    uuid = bytes(range(16))
+    guest = Guest("none", rounds=3, pages=1, zeros=2, uuid=uuid, whole=True)
+    script = Script(guest)
+    golden = GOLDEN / "save-2.state"
+    destination = replayed(tmp_path, golden, script, method="zstd")
+    assert destination.complete
+    assert destination.faults == []
+    assert destination.memory == script.memory
+    # and its directory would be written as it is
+    with Archive(golden) as archive:
+        assert pack_directory(archive.directory) in golden.read_bytes()
 
 
 @pytest.mark.parametrize("threads", [1, 3])

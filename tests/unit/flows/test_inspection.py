@@ -12,6 +12,7 @@ from test_archive import saved
 
 from fakes_wire import MAIN, Guest, Script, end_of_stream
 from ramferry.errors import UsageError
+from ramferry.flows.archive.reader import Archive
 from ramferry.flows.inspection import inspect, inspect_archive, inspect_folder
 from ramferry.flows.recording import devices_of
 
@@ -114,6 +115,23 @@ def test_a_save_file_is_told_and_checked(tmp_path: Path) -> None:
     raw[len(raw) // 2] ^= 1
     path.write_bytes(raw)
     assert "expected CRC" in inspect_archive(path).fault
+
+
+def test_a_save_file_without_an_index_is_told_as_far_as_can_be(tmp_path: Path) -> None:
+    path = saved(tmp_path, Script(WHOLE))
+    raw = path.read_bytes()
+    with Archive(path) as archive:
+        directory = archive.directory
+    path.write_bytes(raw[:-100])
+    cut = inspect_archive(path)
+    assert (cut.kind, cut.size, cut.machine, cut.blocks) == ("save file", len(raw) - 100, "", ())
+    assert "the file was cut or damaged; no page can be found in it" in cut.fault
+    at = directory.parts["chunks"].offset
+    path.write_bytes(raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :])
+    found = inspect_archive(path)
+    assert (found.machine, found.method) == ("pc-i440fx-7.2", "qatzip")
+    assert (found.page_size, found.created) == (directory.page_size, directory.created)
+    assert "the file's part 'chunks', received damaged bytes" in found.fault
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -49,3 +50,12 @@ def test_the_wrapping_is_named_from_the_inside() -> None:
         first
         == "main stream in gzip in a libvirt save image, pc, pages of 4096 bytes, 1 sync marks"
     )
+
+
+def test_of_a_save_file_that_was_cut_there_is_its_size() -> None:
+    found = Inspection("save file", "", 0, "", 0, (), (), (), "cut", (), 3 << 20)
+    console = Console(file=io.StringIO(), width=200)
+    print_inspection(found, console)
+    assert console.file.getvalue() == "save file, 3 MiB\n"  # type: ignore[attr-defined]
+    print_inspection(replace(found, created=1e9), console)
+    assert "save file, 3 MiB, saved 2001-09-" in console.file.getvalue()  # type: ignore[attr-defined]

@@ -41,7 +41,7 @@ OPENING: Final = struct.pack("<8sII", MAGIC, VERSION, 0)
 _FOOTER: Final = struct.Struct("<8sQIIQ")
 FOOTER_SIZE: Final = _FOOTER.size + 4
 MAX_DIRECTORY: Final = 16 * 1024 * 1024
-"""Bound of ours: some hundred bytes for each RAM block."""
+"""Ramferry's own limit: some hundred bytes for each RAM block."""
 
 CHUNK: Final = np.dtype(
     [("offset", "<u8"), ("size", "<u4"), ("crc", "<u4"), ("block", "<u2"), ("pages", "<u2")]
@@ -51,6 +51,8 @@ PAGE_NUMBER: Final = np.dtype("<u4")
 """Offset in its block over page size."""
 
 
+MAX_CREATED: Final = 1e11
+"""Seconds since 1970: the year 5138, which every calendar can show."""
 PARTS: Final = ("head", "between", "tail", "chunks", "pages", "newest", "zero")
 """Names of the parts."""
 _MOST_INFLATED: Final = 1032
@@ -93,7 +95,7 @@ class Directory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     method: str
     level: int | None
     backend: str
-    created: float
+    created: Annotated[float, Meta(ge=0, le=MAX_CREATED)]
     """Seconds since 1970."""
     ram_section: _U32
     blocks: Annotated[tuple[Block, ...], Meta(max_length=MAX_BLOCKS)]

@@ -34,7 +34,78 @@ _NONE: Final = np.empty(0, np.uint64)
 _NOTHING: Final = memoryview(b"")
 
 
-class Archive:
+def directory_of(path: Path) -> Directory | None:
+    """What the directory says of a damaged file; None if that is damaged, too, or was cut off.
+
+    :raise HostError: the file cannot be read.
+    """
+    with _File(path) as file:
+        try:
+            return file.read_directory()[1]
+        except (CorruptDataError, UsageError):
+            return None
+
+
+class _File:
+    """A file whose parts are read and checked; a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        """:raise HostError: it cannot be read."""
+        self.path = path
+        try:
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self.size = os.fstat(self._fd).st_size
+        except OSError as error:
+            raise HostError(f"cannot read {path}: {error.strerror}") from error
+
+    def read_directory(self) -> tuple[Part, Directory]:
+        """Where the directory is, and what it says.
+
+        :raise UsageError: this is no save file.
+        :raise CorruptDataError: the file was cut, or its end is damaged.
+        """
+        opening = self._read(0, len(OPENING))
+        if opening != OPENING:
+            if opening[:8] == OPENING[:8]:
+                raise CorruptDataError(f"a save file of version {VERSION}", opening[8:].hex())
+            raise UsageError(f"{self.path} is no file of ramferry save")
+        if self.size < len(OPENING) + FOOTER_SIZE:
+            raise CorruptDataError("a save file's footer", f"{self.size} bytes")
+        footer = self._read(self.size - FOOTER_SIZE, FOOTER_SIZE)
+        place = unpack_footer(footer, self.size)
+        return place, unpack_directory(self._part("directory", place))
+
+    def _part(self, name: str, part: Part) -> bytes:
+        raw = self._read(part.offset, part.size)
+        if len(raw) != part.size or crc32(raw) != part.crc:
+            raise CorruptDataError(f"the file's part {name!r}", "damaged bytes")
+        return raw
+
+    def _read(self, offset: int, size: int) -> bytes:
+        pieces = []
+        try:
+            while size and (piece := os.pread(self._fd, size, offset)):
+                pieces.append(piece)
+                offset += len(piece)
+                size -= len(piece)
+        except OSError as error:
+            raise HostError(f"cannot read {self.path}: {error.strerror}") from error
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class Archive(_File):
     """An open save file; a context manager."""
 
     def __init__(self, path: Path, *, partial: bool = False) -> None:
@@ -45,12 +116,7 @@ class Archive:
         :raise HostError: it cannot be read.
         :raise CorruptDataError: it was cut or damaged, or pages are missing.
         """
-        self.path = path
-        try:
-            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            self.size = os.fstat(self._fd).st_size
-        except OSError as error:
-            raise HostError(f"cannot read {path}: {error.strerror}") from error
+        super().__init__(path)
         self._local = threading.local()
         self._decoders: list[ChunkDecoder] = []
         try:
@@ -60,16 +126,7 @@ class Archive:
             raise
 
     def _open(self, partial: bool) -> None:
-        opening = self._read(0, len(OPENING))
-        if opening != OPENING:
-            if opening[:8] == OPENING[:8]:
-                raise CorruptDataError(f"a save file of version {VERSION}", opening[8:].hex())
-            raise UsageError(f"{self.path} is no file of ramferry save")
-        if self.size < len(OPENING) + FOOTER_SIZE:
-            raise CorruptDataError("a save file's footer", f"{self.size} bytes")
-        footer = self._read(self.size - FOOTER_SIZE, FOOTER_SIZE)
-        place = unpack_footer(footer, self.size)
-        self.directory: Directory = unpack_directory(self._part("directory", place))
+        place, self.directory = self.read_directory()
         raw = {name: self._part(name, self._place(name)) for name in PARTS}
         self.stream = MainStream(
             raw["head"], self.directory.ram_section, raw["between"], raw["tail"]
@@ -173,35 +230,6 @@ class Archive:
                 f"{crc32(raw):08x}: the file is damaged",
             ).at(f"block {block!r} at {offset:#x}")
         return memoryview(raw)
-
-    def _part(self, name: str, part: Part) -> bytes:
-        raw = self._read(part.offset, part.size)
-        if len(raw) != part.size or crc32(raw) != part.crc:
-            raise CorruptDataError(f"the file's part {name!r}", "damaged bytes")
-        return raw
-
-    def _read(self, offset: int, size: int) -> bytes:
-        pieces = []
-        try:
-            while size and (piece := os.pread(self._fd, size, offset)):
-                pieces.append(piece)
-                offset += len(piece)
-                size -= len(piece)
-        except OSError as error:
-            raise HostError(f"cannot read {self.path}: {error.strerror}") from error
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
 
 class StoredBatch:
