@@ -22,7 +22,7 @@ class Chapter:
     warnings: tuple[str, ...]
     headlines: tuple[tuple[str, str, str], ...]
     tables: tuple[Grid, ...]
-    """Results and ratios; forecasts and failed runs if there are any."""
+    """Results; ratios, forecasts and failed runs if there are any."""
     facts: tuple[Grid, ...]
     """Scenario and machine."""
 
@@ -47,7 +47,9 @@ def report(measured: Sequence[Named]) -> Report:
 def _chapter(measured: Named) -> Chapter:
     found = measured.comparison
     more = [table for table in (forecasts(found), grids.failures(found)) if table is not None]
-    tables = (grids.results(found), grids.ratios(found), *more)
+    if any(case.results for case in found.cases):
+        more.insert(0, grids.ratios(found))
+    tables = (grids.results(found), *more)
     return Chapter(
         measured,
         found.scenario.title,

@@ -38,7 +38,9 @@ def headlines(comparison: Comparison) -> tuple[tuple[str, str, str], ...]:
 def warnings(comparison: Comparison) -> tuple[str, ...]:
     """What a reader must know before believing the figures."""
     said = []
-    if not comparison.finished:
+    if not any(case.runs for case in comparison.cases) and not comparison.finished:
+        said.append("The benchmark was interrupted before a run was finished: nothing is measured.")
+    elif not comparison.finished:
         said.append("The benchmark was interrupted: runs are missing.")
     failed = sum(bool(run.error) for case in comparison.cases for run in case.runs)
     if failed:

@@ -62,6 +62,8 @@ def _verdict(comparison: Comparison) -> str:
     wrong = missed(comparison)
     if wrong:
         return f"Off by more than {ALLOWED:.0%}: {', '.join(wrong)}."
+    if not any(case.forecast and case.results for case in comparison.cases):
+        return "None of it was measured."
     return f"All that was measured is within {ALLOWED:.0%}."
 
 

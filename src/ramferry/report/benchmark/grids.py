@@ -29,14 +29,16 @@ from ramferry.units import memory, rate
 
 
 def results(comparison: Comparison) -> Grid:
-    """The table of results: medians, and the spread below them."""
+    """The table of results: medians, and the spread below them; no rows if nothing has run."""
     columns = (
         Column("method", words=True),
         *(Column(measure.name, measure.unit) for measure in MEASURES),
         Column("runs"),
         Column("backend", words=True),
     )
-    rows = tuple(_result_row(case, comparison.scenario.memory_bytes) for case in comparison.cases)
+    measured = any(case.runs for case in comparison.cases)
+    cases = comparison.cases if measured else ()
+    rows = tuple(_result_row(case, comparison.scenario.memory_bytes) for case in cases)
     notes = (
         "Medians; below them the least and the greatest of all runs.",
         "CPU in % of one core; CPU seconds are both sides', per GiB of the guest's memory.",

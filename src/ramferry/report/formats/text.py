@@ -20,7 +20,10 @@ def _chapter(chapter: Chapter) -> list[str]:
     said = [f"{what}: {label}, {figure}" for what, label, figure in chapter.headlines]
     head = [name, "=" * len(name), chapter.description, *chapter.warnings, *said]
     opening = "".join(f"{printable(line)}\n" for line in head if line)
-    return [opening, *(_grid(grid, grid.title) for grid in (*chapter.tables, *chapter.facts))]
+    return [
+        opening,
+        *(_grid(grid, grid.title) for grid in (*chapter.tables, *chapter.facts) if grid.rows),
+    ]
 
 
 def _grid(grid: Grid, title: str) -> str:

@@ -126,3 +126,18 @@ def test_every_format_says_it() -> None:
     assert {round(float(row["off_by"]), 1) for row in pair} <= {0.4, 0.5, 0.6}
     assert all(float(row["forecast_ms"]) > 0 for row in pair)
     assert {row["forecast_ms"] for row in rows if row["route"] != "relay pair"} == {""}
+
+
+def test_of_a_benchmark_without_a_run_nothing_is_said_to_be_measured() -> None:
+    found = comparison()
+    bare = replace(
+        found, cases=tuple(replace(case, runs=()) for case in found.cases), finished=False
+    )
+    drawn = text.draw(report([Named("r.json", bare)]))
+    assert "interrupted before a run was finished: nothing is measured." in drawn
+    assert "None of it was measured." in drawn
+    assert "within 25%" not in drawn
+    assert "Results" not in drawn
+    assert "As ratios to none" not in drawn
+    markdown.draw(report([Named("r.json", bare)]))
+    page.draw(report([Named("r.json", bare)]))
