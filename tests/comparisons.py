@@ -99,17 +99,17 @@ def _run(
         level=level,
         channels=8,
         route=route,
-        total_ms=round(took * 1000),
+        total_time_ms=round(took * 1000),
         downtime_ms=chance.randint(18, 60),
         mbps=sent * 8 / 1e6 / took,
         pages_per_second=MEMORY / 4096 / took,
         send_cpu_percent=percent,
         recv_cpu_percent=percent * 0.6,
         wire_bytes=sent,
-        guest_bytes=guest,
+        normal_bytes=guest,
         ratio=ratio,
         backend="isa-l" if method == "qatzip" else method,
-        iterations=4,
+        dirty_sync_count=4,
     )
     busy = percent / 100 * took
     return Run(result, busy, busy * 0.6, _timeline(chance, took, sent))

@@ -89,8 +89,8 @@ def check_results(results: list[RelayResult], route: Route, channels: int) -> No
         assert result.error == ""
         assert result.gated, "the main channel's marks passed unheld"
         assert result.backend
-        assert result.counters.pages == results[0].counters.pages
-        assert result.counters.guest_bytes == result.counters.pages * PAGE
+        assert result.counters.normal_pages == results[0].counters.normal_pages
+        assert result.counters.normal_bytes == result.counters.normal_pages * PAGE
         if result.method_out != "none":
             assert result.counters.ratio > 2
     for before, after in pairwise(results):

@@ -108,7 +108,7 @@ def test_methods_arrive(
     (row,) = json.loads(result.read_text())["results"]
     assert row["route"] == route
     assert backend in row["backend"]
-    assert row["total_ms"] > 0
+    assert row["total_time_ms"] > 0
     assert row["send_cpu_percent"] >= 0
     assert row["recv_cpu_percent"] >= 0
 

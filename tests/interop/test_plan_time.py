@@ -58,7 +58,7 @@ def test_the_forecast_comes_true_where_the_link_decides(pair: Pair, tmp_path: Pa
             came = rig.carry(wish, Hooks())
             assert said[method]["limited_by"] == "link"
             expected = said[method]["total_seconds"]["expected"]
-            assert expected * 1000 == pytest.approx(came.total_ms, rel=0.25), method
+            assert expected * 1000 == pytest.approx(came.total_time_ms, rel=0.25), method
             assert said[method]["wire_bytes"] == pytest.approx(came.wire_bytes, rel=0.1), method
 
 

@@ -95,7 +95,7 @@ def test_paused_guest(pair: Pair, route: Route, channels: int, mixed_data: Bytes
         assert_same_ram(source, destination)
         assert (source.ram == mixed_data).all()
         check_results(results, route, channels)
-        assert results[0].counters.pages >= normal_pages(source)
+        assert results[0].counters.normal_pages >= normal_pages(source)
 
 
 @cases(BUSY_ROUTES)

@@ -103,17 +103,17 @@ def attempt(case: Case, label: str, carry: Carry, hooks: Hooks, others: OtherLoa
 def _point(sample: Sample) -> TimelinePoint:
     return TimelinePoint(
         seconds=round(sample.seconds, 3),
-        iteration=sample.iteration,
+        dirty_sync_count=sample.dirty_sync_count,
         status=sample.status,
         wire_bytes=sample.wire_bytes,
         remaining_bytes=sample.remaining_bytes,
-        guest_bytes=sample.carried_bytes,
+        carried_bytes=sample.carried_bytes,
     )
 
 
 def _seconds(percent: float | None, result: MigrationResult) -> float | None:
     """CPU seconds, from CPU in % of the total time."""
-    return None if percent is None else percent / 100 * result.total_ms / 1000
+    return None if percent is None else percent / 100 * result.total_time_ms / 1000
 
 
 def _with_run(comparison: Comparison, index: int, run: Run) -> Comparison:

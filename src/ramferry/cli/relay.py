@@ -107,7 +107,7 @@ def _sentence(result: RelayResult) -> str:
     counters = result.counters
     methods = f"{result.method_in or 'no data'} → {result.method_out}"
     return (
-        f"carried {counters.guest_bytes / 1e6:.0f} MB of pages as "
+        f"carried {counters.normal_bytes / 1e6:.0f} MB of pages as "
         f"{counters.bytes_out / 1e6:.0f} MB in {counters.seconds:.1f} s "
         f"({methods}, {result.backend or 'no codec'})"
     )

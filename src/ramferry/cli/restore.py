@@ -48,7 +48,7 @@ def command(file: Path, qemu: str, channels: int, json_file: JsonFile | None) ->
     with open_screen() as screen, Activity(screen) as activity, stop_on_signals(stop, insist):
 
         def progress(counters: RelayCounters, live: int) -> None:
-            activity.show(lambda: f"{100 * counters.pages // max(live, 1)} % of the pages")
+            activity.show(lambda: f"{100 * counters.normal_pages // max(live, 1)} % of the pages")
 
         hooks = ArchiveHooks(progress, noting(screen), stop, insist)
         result = restore(file, qemu, channels, hooks)

@@ -120,7 +120,7 @@ def command(
 
         def progress(counters: RelayCounters, size: int) -> None:
             activity.show(
-                lambda: f"{memory(counters.guest_bytes)} → {memory(size)}, round {counters.rounds}"
+                lambda: f"{memory(counters.normal_bytes)} → {memory(size)}, round {counters.rounds}"
             )
 
         result = save(qemu, wish, ArchiveHooks(progress, noting(screen), ended))

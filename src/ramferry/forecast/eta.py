@@ -22,8 +22,8 @@ class Sample:
     seconds: float
     """Since the migration began."""
     status: str
-    iteration: int
-    """QEMU's dirty-sync-count."""
+    dirty_sync_count: int
+    """The iteration, as QEMU counts them."""
     total_bytes: int
     """Guest memory."""
     remaining_bytes: int

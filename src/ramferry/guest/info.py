@@ -19,8 +19,8 @@ def of_source(progress: SendProgress, error: str) -> dict[str, Any]:
     if progress.status == "setup":
         return info
     info |= {
-        "total-time": progress.total_ms,
-        "setup-time": progress.setup_ms,
+        "total-time": progress.total_time_ms,
+        "setup-time": progress.setup_time_ms,
         "ram": _ram(progress),
     }
     if progress.downtime_ms is not None:
@@ -33,21 +33,21 @@ def of_source(progress: SendProgress, error: str) -> dict[str, Any]:
 def _ram(progress: SendProgress) -> dict[str, int | float]:
     counters = progress.counters
     main = sum(one.bytes_out for one in counters.channels if one.name == "main")
-    seconds = max(progress.total_ms - progress.setup_ms, 1) / 1000
-    pages = counters.pages + counters.zero_pages
-    page_size = counters.guest_bytes // counters.pages if counters.pages else 4096
+    seconds = max(progress.total_time_ms - progress.setup_time_ms, 1) / 1000
+    pages = counters.normal_pages + counters.zero_pages
+    page_size = counters.normal_bytes // counters.normal_pages if counters.normal_pages else 4096
     return {
         "total": progress.total_bytes,
         "remaining": progress.remaining_bytes,
         "transferred": counters.bytes_out,
         "mbps": counters.bytes_out * 8 / 1e6 / seconds,
         "pages-per-second": round(pages / seconds),
-        "normal": counters.pages,
-        "normal-bytes": counters.guest_bytes,
+        "normal": counters.normal_pages,
+        "normal-bytes": counters.normal_bytes,
         "duplicate": counters.zero_pages,
         "page-size": page_size,
-        "dirty-sync-count": progress.dirty_syncs,
-        "dirty-pages-rate": progress.dirty_pages_per_second,
+        "dirty-sync-count": progress.dirty_sync_count,
+        "dirty-pages-rate": progress.dirty_pages_rate,
         "multifd-bytes": counters.bytes_out - main,
         "precopy-bytes": main,
         "postcopy-bytes": 0,

@@ -16,8 +16,8 @@ class ChannelCounters:
     bytes_out: int = 0
     """Bytes sent to the destination side, headers included."""
     packets: int = 0
-    pages: int = 0
-    """Normal pages."""
+    normal_pages: int = 0
+    """QEMU's ``normal``: pages that came with their content."""
     zero_pages: int = 0
     syncs: int = 0
 
@@ -31,9 +31,11 @@ class RelayCounters:
     bytes_in: int
     bytes_out: int
     packets: int
-    pages: int
+    normal_pages: int
+    """QEMU's ``normal``: pages that came with their content."""
     zero_pages: int
-    guest_bytes: int
+    """QEMU's ``duplicate``."""
+    normal_bytes: int
     """Normal pages times page size: what was compressed or copied."""
     rounds: int
     """Sync marks that passed."""
@@ -54,7 +56,7 @@ class RelayCounters:
     @property
     def ratio(self) -> float:
         """Guest bytes of normal pages per byte sent; 0 before anything was sent."""
-        return self.guest_bytes / self.bytes_out if self.bytes_out else 0.0
+        return self.normal_bytes / self.bytes_out if self.bytes_out else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class MigrationResult:
     channels: int
     route: str
     """ "relay pair", "source relay", "QEMU built-in"."""
-    total_ms: int
+    total_time_ms: int
     downtime_ms: int
     mbps: float | None
     """10^6 bit/s of wire bytes over the total time; None if nobody counted those."""
@@ -103,13 +105,14 @@ class MigrationResult:
     recv_cpu_percent: float | None
     wire_bytes: int | None
     """None if nobody counted them: neither a relay here nor the source QEMU."""
-    guest_bytes: int
+    normal_bytes: int
     """Normal pages times page size."""
     ratio: float | None
     """``guest_bytes`` over ``wire_bytes``; None if nobody counted those."""
     backend: str
-    iterations: int
-    setup_ms: int = 0
+    dirty_sync_count: int
+    """Iterations, as QEMU counts them."""
+    setup_time_ms: int = 0
     relays: tuple[RelayResult, ...] = field(default=())
     """The relays on this host, as they saw it; the source's first."""
 
@@ -119,8 +122,8 @@ class SendProgress:
     """Where a migration stands that began here; what QEMU tells in ``query-migrate``."""
 
     status: str
-    setup_ms: int
-    total_ms: int
+    setup_time_ms: int
+    total_time_ms: int
     """Since it began, or to its end."""
     downtime_ms: int | None
     """None before the destination has taken the guest over."""
@@ -129,8 +132,8 @@ class SendProgress:
     """Guest memory."""
     remaining_bytes: int
     """Dirty guest memory at the last collection that is not sent yet."""
-    dirty_syncs: int
-    dirty_pages_per_second: int
+    dirty_sync_count: int
+    dirty_pages_rate: int
     """Over the last round."""
     counters: RelayCounters
 
@@ -181,10 +184,10 @@ class ArchiveResult:
     backend: str
     """What compressed or inflated here."""
     channels: int
-    total_ms: int
+    total_time_ms: int
     downtime_ms: int | None
     """How long the guest stood still for it; None where it did not run before."""
-    guest_bytes: int
+    normal_bytes: int
     """Pages with content, times page size: those sent, or those in the file."""
     file_bytes: int
     ratio: float

@@ -37,12 +37,12 @@ class Activity:
 
 def sentences(result: ArchiveResult) -> list[str]:
     """The lines that are printed at the end."""
-    seconds = max(result.total_ms, 1) / 1000
+    seconds = max(result.total_time_ms, 1) / 1000
     level = "" if result.level is None else f" {result.level}"
     lines = [
-        f"{result.action} {result.machine} in {seconds:.1f} s: {memory(result.guest_bytes)} of "
+        f"{result.action} {result.machine} in {seconds:.1f} s: {memory(result.normal_bytes)} of "
         f"pages, {memory(result.file_bytes)} of file ({result.ratio:.2f}:1), "
-        f"{rate(result.guest_bytes / seconds)}",
+        f"{rate(result.normal_bytes / seconds)}",
         f"{result.method}{level} by {result.backend}, {result.channels} channels, "
         f"{result.cpu_seconds:.1f} s of CPU",
     ]

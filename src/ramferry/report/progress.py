@@ -93,7 +93,7 @@ def line(sample: Sample, outlook: Forecast) -> str:
 def stage(sample: Sample) -> str:
     """The iteration, or QEMU's word for what it does."""
     if sample.status in ("active", "none"):
-        return f"iteration {sample.iteration}"
+        return f"iteration {sample.dirty_sync_count}"
     return sample.status
 
 

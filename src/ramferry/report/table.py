@@ -22,7 +22,7 @@ def _label(result: MigrationResult) -> str:
 
 _COLUMNS: Final[tuple[tuple[Column, Callable[[MigrationResult], str]], ...]] = (
     (Column("method\nlevel", words=True), _label),
-    (Column("total\ntime", "ms"), lambda r: str(r.total_ms)),
+    (Column("total\ntime", "ms"), lambda r: str(r.total_time_ms)),
     (Column("down-\ntime", "ms"), lambda r: str(r.downtime_ms)),
     (Column("through-\nput", "mbps"), lambda r: _number(r.mbps)),
     (Column("pages\nper", "second"), lambda r: f"{r.pages_per_second:.0f}"),

@@ -50,7 +50,7 @@ def test_without_a_qemu_the_built_in_guest_runs_and_is_named() -> None:
     )
     plain, packed = run(demo, lambda _: Hooks())
     assert (plain.name, packed.name) == ("none", "qatzip")
-    assert plain.guest_bytes == packed.guest_bytes > 20 << 20
+    assert plain.normal_bytes == packed.normal_bytes > 20 << 20
     assert packed.ratio > 2 * plain.ratio > 1.9
     assert packed.route == "relay pair"
 

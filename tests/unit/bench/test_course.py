@@ -80,7 +80,7 @@ def test_a_run_has_its_label_its_cpu_seconds_and_its_timeline() -> None:
     assert (run.result.name, run.result.route) == ("qatzip", "relay pair")
     assert (run.send_cpu_seconds, run.recv_cpu_seconds) == (1.5, None)
     (point,) = run.timeline
-    assert (point.remaining_bytes, point.guest_bytes, point.wire_bytes) == (50, 40, 20)
+    assert (point.remaining_bytes, point.carried_bytes, point.wire_bytes) == (50, 40, 20)
 
 
 def test_a_run_that_fails_is_kept_and_the_others_go_on() -> None:

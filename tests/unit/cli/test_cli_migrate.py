@@ -53,7 +53,7 @@ def test_migrates_and_prints_the_table(
     assert out.splitlines()[3].split()[:4] == ["zlib", "1", "2000", "40"]
     assert err.startswith("setup, 2 MiB left")
     (row,) = json.loads((tmp_path / "r.json").read_text())["results"]
-    assert (row["method"], row["total_ms"], row["wire_bytes"]) == ("zlib", 2000, None)
+    assert (row["method"], row["total_time_ms"], row["wire_bytes"]) == ("zlib", 2000, None)
 
 
 def test_a_document_on_standard_output_has_it_to_itself(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_a_guest_arrives_without_channels(tmp_path: Path, threads: int) -> None:
     result, source = received(tmp_path, script, MemorySink(ram, lambda _: None), threads)
     assert result.completed, result.error
     assert source.status == "completed"
-    assert result.counters.pages == 8 * 9 * 7
+    assert result.counters.normal_pages == 8 * 9 * 7
     assert result.counters.zero_pages == 8 * 9 * 5
     for name, block in ram.blocks.items():
         assert block.view == script.memory[name]

@@ -109,7 +109,7 @@ def test_idle_channels_only_sync(tmp_path: Path) -> None:
         stage.carry(relay, script)
         result = relay.finished()
     assert result.method_in == ""
-    assert result.counters.guest_bytes == 0
+    assert result.counters.normal_bytes == 0
 
 
 def test_device_state_passes_as_it_is(tmp_path: Path) -> None:
@@ -290,8 +290,8 @@ def test_progress_grows_and_ends_at_the_result(tmp_path: Path) -> None:
     assert len(snapshots) > 1
     sent = [one.bytes_out for one in snapshots]
     assert sent == sorted(sent)
-    assert result.counters.guest_bytes == 2 * 3 * 2 * 30 * 4096
-    assert result.counters.pages == 2 * 3 * 2 * 30
+    assert result.counters.normal_bytes == 2 * 3 * 2 * 30 * 4096
+    assert result.counters.normal_pages == 2 * 3 * 2 * 30
     # the cap holds but for what the last slots let start at once
     slack = 1e6 * (Pacer.BURST + 0.05) + 130_000
     assert result.counters.bytes_out <= 1e6 * result.counters.seconds + slack

@@ -191,15 +191,15 @@ def assert_moved(here: Here, there: There, run: Run) -> None:
     progress = run.sender.progress()
     assert progress.remaining_bytes == 0
     assert progress.downtime_ms is not None
-    assert 0 <= progress.downtime_ms <= progress.total_ms
+    assert 0 <= progress.downtime_ms <= progress.total_time_ms
     counters = progress.counters
-    assert (counters.pages, counters.zero_pages) == (
-        result.counters.pages,
+    assert (counters.normal_pages, counters.zero_pages) == (
+        result.counters.normal_pages,
         result.counters.zero_pages,
     )
     initial = INITIAL_SIZE * result.channels  # a receiver counts what comes behind it
     assert counters.bytes_out == result.counters.bytes_in + initial
-    assert counters.rounds == result.counters.rounds == progress.dirty_syncs + 1
+    assert counters.rounds == result.counters.rounds == progress.dirty_sync_count + 1
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -214,7 +214,7 @@ def test_a_busy_guest_arrives_whole(
             here, there.address, Precopy(100), method=method, channels=channels, max_bandwidth=60e6
         )
         assert_moved(here, there, run)
-        assert run.sender.progress().dirty_syncs > 1
+        assert run.sender.progress().dirty_sync_count > 1
         assert here.trackers[0].name == ("digest" if tracker == "digest" else "uffd-wp")
 
 
@@ -232,15 +232,15 @@ def test_an_idle_guest_takes_two_rounds_and_its_description_is_found(tmp_path: P
     with both(tmp_path) as (here, there):
         run = Run(here, there.address, Precopy(), method="qatzip", level=9, uuid=bytes(range(16)))
         assert_moved(here, there, run)
-        assert run.sender.progress().dirty_syncs == 2
-        assert run.sender.progress().counters.pages == 1001
+        assert run.sender.progress().dirty_sync_count == 2
+        assert run.sender.progress().counters.normal_pages == 1001
         assert vm_description(there.tail).startswith(b'{"page_size": 4096')
 
 
 def test_a_guest_that_writes_faster_than_the_link_is_cancelled(tmp_path: Path) -> None:
     with both(tmp_path, Workload(200e6, "sequential", 4096)) as (here, there):
         run = Run(here, there.address, Precopy(1), max_bandwidth=20e6)
-        until(lambda: run.sender.progress().dirty_syncs > 2)
+        until(lambda: run.sender.progress().dirty_sync_count > 2)
         assert run.sender.progress().expected_downtime_ms > 1
         assert run.sender.cancel("by the test")
         run.join()
@@ -254,7 +254,7 @@ def test_a_guest_that_writes_faster_than_the_link_is_cancelled(tmp_path: Path) -
 def test_a_cap_that_is_lifted_lets_it_converge(tmp_path: Path) -> None:
     with both(tmp_path, Workload(30e6, "sequential", 4096)) as (here, there):
         run = Run(here, there.address, Precopy(50), max_bandwidth=10e6)
-        until(lambda: run.sender.progress().dirty_syncs > 1)
+        until(lambda: run.sender.progress().dirty_sync_count > 1)
         run.sender.set_bandwidth(0)
         assert_moved(here, there, run)
 
@@ -276,7 +276,7 @@ def test_a_destination_that_ends_leaves_the_guest_here(tmp_path: Path) -> None:
     with both(tmp_path, BUSY) as (here, there):
         run = Run(here, there.address, Precopy(1), max_bandwidth=10e6)
         run.wait("active")
-        until(lambda: run.sender.progress().counters.pages > 10)
+        until(lambda: run.sender.progress().counters.normal_pages > 10)
         there.receiver.stop("by the test")
         run.join()
         assert isinstance(run.error, MigrationFailed)
@@ -340,7 +340,7 @@ def test_no_silence_ends_it_once_the_destination_may_have_the_guest(
             r"the destination has all .* nothing for 0 s: .* stands still", run.notes[0]
         )
         assert not run.sender.cancel("by the test")
-        until(lambda: run.sender.progress().total_ms > 1500)
+        until(lambda: run.sender.progress().total_time_ms > 1500)
         assert (run.statuses[-1], run.error, resumed.is_set()) == ("device", None, False)
         told.set()
         assert_moved(here, there, run)

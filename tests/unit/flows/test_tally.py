@@ -17,8 +17,8 @@ def test_a_snapshot_sums_up_its_channels() -> None:
     second.zero_pages = 9
     counters = tally.snapshot(rounds=4)
     assert (counters.bytes_in, counters.bytes_out) == (5800, 3400)
-    assert (counters.packets, counters.pages, counters.zero_pages) == (3, 250, 9)
-    assert counters.guest_bytes == 250 * 4096
+    assert (counters.packets, counters.normal_pages, counters.zero_pages) == (3, 250, 9)
+    assert counters.normal_bytes == 250 * 4096
     assert counters.ratio == pytest.approx(250 * 4096 / 3400)
     assert counters.rounds == 4
     assert [one.name for one in counters.channels] == ["main", "multifd 0", "multifd 1"]

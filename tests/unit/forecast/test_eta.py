@@ -15,10 +15,19 @@ def sample(
     dirty: float = 0.0,
     wire: int | None = None,
     normal: int = 0,
-    iteration: int = 1,
+    syncs: int = 1,
 ) -> Sample:
     return Sample(
-        seconds, "active", iteration, 2000 * MB, remaining, carried, normal, dirty, None, wire
+        seconds,
+        "active",
+        syncs,
+        2000 * MB,
+        remaining,
+        carried,
+        normal,
+        dirty,
+        None,
+        wire,
     )
 
 
@@ -35,7 +44,7 @@ def test_the_first_pass_ends_when_all_is_sent() -> None:
 def test_a_guest_that_dirties_less_than_the_link_carries() -> None:
     """100 MB/s carried, 50 dirtied, 30 of the last 530 MB fit the downtime: 500 / 50 s."""
     past = sample(0, 0, 630 * MB, dirty=50 * MB)
-    now = sample(1, 100 * MB, 530 * MB, dirty=50 * MB, iteration=2)
+    now = sample(1, 100 * MB, 530 * MB, dirty=50 * MB, syncs=2)
     outlook = forecast([past, now], 300)
     assert outlook.converges
     assert outlook.seconds_left == pytest.approx(10.3)
@@ -43,7 +52,7 @@ def test_a_guest_that_dirties_less_than_the_link_carries() -> None:
 
 def test_a_guest_that_dirties_faster_than_the_link_carries() -> None:
     past = sample(0, 0, 600 * MB, dirty=120 * MB)
-    now = sample(1, 95 * MB, 505 * MB, dirty=120 * MB, iteration=2)
+    now = sample(1, 95 * MB, 505 * MB, dirty=120 * MB, syncs=2)
     outlook = forecast([past, now], 300)
     assert not outlook.converges
     assert outlook.seconds_left is None

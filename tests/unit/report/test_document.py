@@ -24,7 +24,7 @@ def test_document() -> None:
     assert (content["format"], content["version"]) == ("migrations", 2)
     assert content["link"] == "1 Gbit/s"
     known, unknown = content["results"]
-    assert known["total_ms"] == 4712
+    assert known["total_time_ms"] == 4712
     assert known["recv_cpu_percent"] is None
     assert known["wire_bytes"] == 537_400_123
     assert (unknown["wire_bytes"], unknown["mbps"], unknown["ratio"]) == (None, None, None)

@@ -164,7 +164,7 @@ class SaveCourse:
         convergence, counters = self._convergence, self._incoming.counters
         if counters is None or self._guest.since is not None:
             return
-        convergence.look(info, counters.guest_bytes, time.monotonic())
+        convergence.look(info, counters.normal_bytes, time.monotonic())
         limit = self._wish.stop_after
         if limit is not None and convergence.stalled >= limit:
             figures = convergence.figures(self._sink.size)
@@ -256,7 +256,7 @@ class SaveCourse:
 
     def _result(self, info: dict[str, Any], seconds: float, cpu: float) -> ArchiveResult:
         received = self._incoming.result
-        guest = received.counters.guest_bytes
+        guest = received.counters.normal_bytes
         return ArchiveResult(
             action="saved",
             file=str(self._wish.path),
@@ -265,9 +265,9 @@ class SaveCourse:
             level=self._wish.level,
             backend=self._sink.backend,
             channels=self._wish.channels,
-            total_ms=int(info.get("total-time") or round(seconds * 1000)),
+            total_time_ms=int(info.get("total-time") or round(seconds * 1000)),
             downtime_ms=self._downtime_ms(info),
-            guest_bytes=guest,
+            normal_bytes=guest,
             file_bytes=self._sink.size,
             ratio=guest / self._sink.size,
             cpu_seconds=cpu,

@@ -85,7 +85,7 @@ def sample_of(info: Mapping[str, Any], seconds: float, wire_bytes: int | None) -
     return Sample(
         seconds=seconds,
         status=str(info.get("status", "none")),
-        iteration=int(ram.get("dirty-sync-count", 0)),
+        dirty_sync_count=int(ram.get("dirty-sync-count", 0)),
         total_bytes=int(ram.get("total", 0)),
         remaining_bytes=int(ram.get("remaining", 0)),
         carried_bytes=(normal + int(ram.get("duplicate", 0))) * page,
@@ -113,25 +113,25 @@ def result_of(
     """
     ram = info["ram"]
     page = int(ram.get("page-size", 4096))
-    total_ms = max(1, int(info["total-time"]))
-    guest_bytes = int(ram["normal"]) * page
+    total_time_ms = max(1, int(info["total-time"]))
+    normal_bytes = int(ram["normal"]) * page
     return MigrationResult(
         name=wish.method,
         method=wish.method,
         level=compressor.level,
         channels=wish.channels,
         route=route.name,
-        total_ms=total_ms,
+        total_time_ms=total_time_ms,
         downtime_ms=int(info.get("downtime", 0)),
-        mbps=None if wire_bytes is None else wire_bytes * 8 / 1000 / total_ms,
-        pages_per_second=(int(ram["normal"]) + int(ram["duplicate"])) * 1000 / total_ms,
+        mbps=None if wire_bytes is None else wire_bytes * 8 / 1000 / total_time_ms,
+        pages_per_second=(int(ram["normal"]) + int(ram["duplicate"])) * 1000 / total_time_ms,
         send_cpu_percent=cpu.send_percent,
         recv_cpu_percent=cpu.recv_percent,
         wire_bytes=wire_bytes,
-        guest_bytes=guest_bytes,
-        ratio=guest_bytes / wire_bytes if wire_bytes else None,
+        normal_bytes=normal_bytes,
+        ratio=normal_bytes / wire_bytes if wire_bytes else None,
         backend=compressor.backend,
-        iterations=int(ram.get("dirty-sync-count", 0)),
-        setup_ms=int(info.get("setup-time", 0)),
+        dirty_sync_count=int(ram.get("dirty-sync-count", 0)),
+        setup_time_ms=int(info.get("setup-time", 0)),
         relays=relays,
     )

@@ -70,13 +70,13 @@ class SendRecord:
         ended = self._ended or time.monotonic()
         return SendProgress(
             status=self.status,
-            setup_ms=round((self._setup - self._began) * 1000) if self._setup else 0,
-            total_ms=round((ended - self._began) * 1000),
+            setup_time_ms=round((self._setup - self._began) * 1000) if self._setup else 0,
+            total_time_ms=round((ended - self._began) * 1000),
             downtime_ms=self._downtime_ms,
             expected_downtime_ms=round(rounds.downtime_ms(rounds.pages)),
             total_bytes=ram,
             remaining_bytes=rounds.left(outgoing.pages) * rounds.page_size,
-            dirty_syncs=rounds.syncs,
-            dirty_pages_per_second=round(rounds.dirty_rate),
+            dirty_sync_count=rounds.syncs,
+            dirty_pages_rate=round(rounds.dirty_rate),
             counters=outgoing.counters(),
         )

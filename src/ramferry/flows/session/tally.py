@@ -64,16 +64,16 @@ class Tally:
     def snapshot(self, rounds: int) -> RelayCounters:
         """Sums and channels at this moment."""
         channels = tuple(one.frozen() for one in self.channels)
-        pages = sum(one.pages for one in channels)
+        pages = sum(one.normal_pages for one in channels)
         user, system = (now - then for now, then in zip(_cpu_times(), self._cpu, strict=True))
         return RelayCounters(
             seconds=time.monotonic() - self.started,
             bytes_in=sum(one.bytes_in for one in channels),
             bytes_out=sum(one.bytes_out for one in channels),
             packets=sum(one.packets for one in channels),
-            pages=pages,
+            normal_pages=pages,
             zero_pages=sum(one.zero_pages for one in channels),
-            guest_bytes=pages * self.page_size,
+            normal_bytes=pages * self.page_size,
             rounds=rounds,
             cpu_seconds=user + system,
             channels=channels,

@@ -87,7 +87,9 @@ def _cpu_per_gib(run: Run, memory: int) -> float | None:
     return None if send is None or recv is None else send + recv
 
 
-TOTAL: Final = Measure("total_ms", "total time", "ms", 0, _of_result(lambda r: r.total_ms))
+TOTAL: Final = Measure(
+    "total_time_ms", "total time", "ms", 0, _of_result(lambda r: r.total_time_ms)
+)
 DOWNTIME: Final = Measure("downtime_ms", "downtime", "ms", 0, _of_result(lambda r: r.downtime_ms))
 THROUGHPUT: Final = Measure("mbps", "throughput", "mbps", 0, _of_result(lambda r: r.mbps))
 PAGES: Final = Measure(

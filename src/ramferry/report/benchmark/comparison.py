@@ -93,15 +93,15 @@ class TimelinePoint:
 
     seconds: float
     """Since the migration began."""
-    iteration: int
-    """QEMU's dirty-sync-count."""
+    dirty_sync_count: int
+    """The iteration, as QEMU counts them."""
     status: str
     """QEMU's: "active", "device", "completed" …"""
     wire_bytes: int | None
     """None where nobody counts them."""
     remaining_bytes: int
     """Guest memory that is dirty and not sent."""
-    guest_bytes: int
+    carried_bytes: int
     """Guest memory sent, zero pages included, pages sent again counted again."""
 
 

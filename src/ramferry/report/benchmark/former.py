@@ -7,7 +7,22 @@ from typing import Any, Final
 FORMAT: Final = 1
 """What such a document has as its ``format``; it has no ``version``."""
 
-_RENAMED: Final[dict[tuple[str, ...], dict[str, str]]] = {}
+_RESULT: Final = ("cases", "runs", "result")
+_COUNTERS: Final = (*_RESULT, "relays", "counters")
+_RENAMED: Final[dict[tuple[str, ...], dict[str, str]]] = {
+    ("cases", "runs", "timeline"): {
+        "iteration": "dirty_sync_count",
+        "guest_bytes": "carried_bytes",
+    },
+    _RESULT: {
+        "total_ms": "total_time_ms",
+        "setup_ms": "setup_time_ms",
+        "iterations": "dirty_sync_count",
+        "guest_bytes": "normal_bytes",
+    },
+    _COUNTERS: {"pages": "normal_pages", "guest_bytes": "normal_bytes"},
+    (*_COUNTERS, "channels"): {"pages": "normal_pages"},
+}
 """Place → names of version 1 there → today's."""
 
 

@@ -123,7 +123,7 @@ def ratio_against_cpu(comparison: Comparison) -> Figure:
 
 
 def _seconds(run: Run) -> float | None:
-    return None if run.result is None else run.result.total_ms / 1000
+    return None if run.result is None else run.result.total_time_ms / 1000
 
 
 def _still(run: Run) -> float | None:

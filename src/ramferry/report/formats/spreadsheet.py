@@ -48,7 +48,7 @@ def _rows(measured: Named, case: CaseRuns) -> Iterator[tuple[Cell, ...]]:
 def _rest(run: Run, forecast: Forecast | None) -> list[object]:
     backend = None if run.result is None else run.result.backend
     expected = forecast.expected_ms if forecast else None
-    off = expected / run.result.total_ms - 1 if expected and run.result else None
+    off = expected / run.result.total_time_ms - 1 if expected and run.result else None
     used = [run.send_cpu_seconds, run.recv_cpu_seconds, run.others_cores]
     return [*used, backend, expected, off, run.error]
 

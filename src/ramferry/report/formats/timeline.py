@@ -35,7 +35,7 @@ Points = Sequence[TimelinePoint]
 def median_run(case: CaseRuns) -> int | None:
     """Index of the run whose total time is the middle one of those with a timeline."""
     timed = [
-        (run.result.total_ms, index)
+        (run.result.total_time_ms, index)
         for index, run in enumerate(case.runs)
         if run.result is not None and run.timeline
     ]
@@ -65,7 +65,7 @@ def one_run(run: Run, colour: str) -> Figure:
     """Rates above, bytes left below, with lines at each iteration and at the switchover."""
     points = sorted(run.timeline, key=lambda one: one.seconds)
     wire = _rate(points, lambda one: one.wire_bytes)
-    guest = _rate(points, lambda one: one.guest_bytes)
+    guest = _rate(points, lambda one: one.carried_bytes)
     left = _line("left", _begun(points), lambda one: one.remaining_bytes / _GIB)
     data = [
         {
@@ -92,7 +92,7 @@ def one_run(run: Run, colour: str) -> Figure:
 
 def _begun(points: Points) -> Points:
     """The points from the first iteration on: before it QEMU reports that nothing is left."""
-    return [one for one in points if one.iteration > 0] or points
+    return [one for one in points if one.dirty_sync_count > 0] or points
 
 
 def _line(name: str, points: Points, value: Callable[[TimelinePoint], float]) -> Figure:
@@ -141,8 +141,8 @@ def iterations(points: Points) -> list[tuple[float, int]]:
     begun = []
     highest = 0
     for one in points:
-        if one.iteration > highest:
-            highest = one.iteration
+        if one.dirty_sync_count > highest:
+            highest = one.dirty_sync_count
             begun.append((one.seconds, highest))
     return begun
 
@@ -153,7 +153,7 @@ def switchover(run: Run) -> float | None:
     The result is more exact than the points, since a QEMU may not answer during the switchover.
     """
     if run.result is not None:
-        return max(0, run.result.total_ms - run.result.downtime_ms) / 1000
+        return max(0, run.result.total_time_ms - run.result.downtime_ms) / 1000
     points = sorted(run.timeline, key=lambda one: one.seconds)
     return next((one.seconds for one in points if one.status not in MOVING), None)
 

@@ -281,7 +281,7 @@ def test_a_qemu_that_spins_on_its_channels_gets_none(
     stage = make(version=version, capabilities={"multifd": spins})
     result = stage.save()
     assert result.channels == 2
-    assert result.guest_bytes > 0
+    assert result.normal_bytes > 0
     set_ = [
         asked for command, asked in stage.qemu.executed if command == "migrate-set-capabilities"
     ]

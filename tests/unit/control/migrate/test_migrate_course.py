@@ -89,7 +89,7 @@ def stage(tmp_path: Path) -> Iterator[Make]:
 def test_completes(stage: Make) -> None:
     on = stage()
     row = on.migrate()
-    assert (row.total_ms, row.downtime_ms, row.setup_ms) == (2000, 40, 5)
+    assert (row.total_time_ms, row.downtime_ms, row.setup_time_ms) == (2000, 40, 5)
     assert (row.route, row.backend, row.level) == ("QEMU built-in", "QEMU 7.2.22 zstd", 1)
     assert row.send_cpu_percent is not None
     assert row.recv_cpu_percent is not None
@@ -157,7 +157,7 @@ def test_capabilities_in_the_way_are_off_meanwhile(stage: Make) -> None:
     ],
 )
 def test_statuses_on_the_way(stage: Make, steps: tuple[Step, ...]) -> None:
-    assert stage({"steps": steps}).migrate().total_ms == 2000
+    assert stage({"steps": steps}).migrate().total_time_ms == 2000
 
 
 def test_a_guest_that_loses_writes_is_told_of(stage: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +173,7 @@ def test_a_guest_that_loses_writes_is_told_of(stage: Make, monkeypatch: pytest.M
 def test_times_that_come_after_the_status_are_waited_for(stage: Make) -> None:
     early = Step("completed", "postmigrate", {"total-time": 0, "downtime": 0})
     row = stage({"steps": (Step("active"), early, early, COMPLETED)}).migrate()
-    assert (row.total_ms, row.downtime_ms) == (2000, 40)
+    assert (row.total_time_ms, row.downtime_ms) == (2000, 40)
 
 
 def test_pre_switchover_is_answered(stage: Make) -> None:
@@ -258,7 +258,7 @@ def test_a_destination_that_listens_keeps_its_settings(stage: Make) -> None:
 def test_cancel_too_late_is_a_success_with_a_note(stage: Make) -> None:
     on = stage({"steps": LONG, "on_cancel": (Step("device"), COMPLETED)})
     threading.Thread(target=lambda: (on.source.migrating.wait(), on.stop.set())).start()
-    assert on.migrate().total_ms == 2000
+    assert on.migrate().total_time_ms == 2000
     assert on.notes == ["too late to end the migration (cancelled)"]
 
 
@@ -274,7 +274,7 @@ def test_a_time_limit_counts_no_time_in_which_the_command_stood_still(
     on = stage()
     stand_still = stopping(monkeypatch, watch_module)
     hooks = Hooks(on_sample=lambda _: stand_still())
-    assert migrate(on.source.uri, on.destination.uri, WISH, hooks, timeout=60).total_ms == 2000
+    assert migrate(on.source.uri, on.destination.uri, WISH, hooks, timeout=60).total_time_ms == 2000
 
 
 def test_cancelled_by_someone_else(stage: Make) -> None:
@@ -515,7 +515,7 @@ def test_a_monitor_that_is_lost_is_no_qemu_that_ended(stage: Make) -> None:
         return reply
 
     on.source._do_query_migrate = lose_the_monitor  # type: ignore[method-assign]
-    assert on.migrate().total_ms == 2000
+    assert on.migrate().total_time_ms == 2000
     assert len(on.destination._connections) == 2
 
 

@@ -72,10 +72,11 @@ def test_the_best_witness_counts_the_wire(
 
 def test_result() -> None:
     row = result_of(INFO, ROUTE, Wish("qatzip"), 1_000_000, Compressor("isa-l", 1), Cpu(55.0, None))
-    assert (row.total_ms, row.downtime_ms, row.setup_ms, row.iterations) == (2000, 40, 5, 4)
+    assert (row.total_time_ms, row.downtime_ms, row.setup_time_ms) == (2000, 40, 5)
+    assert row.dirty_sync_count == 4
     assert row.mbps == pytest.approx(4.0)
     assert row.pages_per_second == pytest.approx(750.0)
-    assert row.guest_bytes == 4_096_000
+    assert row.normal_bytes == 4_096_000
     assert row.ratio == pytest.approx(4.096)
     assert (row.send_cpu_percent, row.recv_cpu_percent) == (55.0, None)
     assert (row.name, row.level, row.backend, row.route) == ("qatzip", 1, "isa-l", "relay pair")
@@ -96,7 +97,7 @@ def test_who_compressed() -> None:
 
 def test_sample() -> None:
     sample = sample_of(INFO, 1.5, 1_000_000)
-    assert (sample.seconds, sample.status, sample.iteration) == (1.5, "completed", 4)
+    assert (sample.seconds, sample.status, sample.dirty_sync_count) == (1.5, "completed", 4)
     assert sample.carried_bytes == 1500 * 4096
     assert sample.normal_bytes == 1000 * 4096
     assert sample.dirty_rate == 25 * 4096

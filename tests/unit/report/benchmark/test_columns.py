@@ -73,12 +73,12 @@ def test_wire_figures_are_unknown_where_nobody_counted() -> None:
     assert run.result is not None
     run = replace(run, result=replace(run.result, wire_bytes=None, mbps=None, ratio=None))
     assert (WIRE.figure(run, GIB), RATIO.figure(run, GIB)) == (None, None)
-    assert TOTAL.figure(run, GIB) == comparison().cases[0].runs[0].result.total_ms  # type: ignore[union-attr]
+    assert TOTAL.figure(run, GIB) == comparison().cases[0].runs[0].result.total_time_ms  # type: ignore[union-attr]
 
 
 def test_columns_are_in_the_order_of_the_documented_table() -> None:
     assert [one.key for one in DOCUMENTED_MEASURES] == [
-        "total_ms", "downtime_ms", "mbps", "pages_per_second", "send_cpu_percent",
+        "total_time_ms", "downtime_ms", "mbps", "pages_per_second", "send_cpu_percent",
         "recv_cpu_percent",
     ]  # fmt: skip
 
@@ -108,5 +108,5 @@ def test_a_base_without_results_is_none() -> None:
 
 def test_spread_of_a_case() -> None:
     case = comparison().cases[0]
-    times = sorted(result.total_ms for result in case.results)
+    times = sorted(result.total_time_ms for result in case.results)
     assert spread_of(case, TOTAL, GIB) == Spread(times[1], times[0], times[2], 3)

@@ -16,6 +16,8 @@ from ramferry.report.benchmark import comparison as comparisons
 from ramferry.report.benchmark.comparison import Comparison, Damaged, decode, document, read
 from ramferry.report.document import migrations
 
+GOLDEN = Path(__file__).resolve().parents[3] / "golden"
+
 
 @pytest.fixture
 def content() -> dict[str, Any]:
@@ -60,6 +62,28 @@ def test_wire_bytes_that_nobody_counted_are_null_in_the_file() -> None:
     written = json.loads(json.dumps(document(found)))
     assert written["cases"][0]["runs"][0]["result"]["wire_bytes"] is None
     assert from_document(written) == found
+
+
+def test_a_result_of_version_1_is_read_by_todays_names() -> None:
+    raw = json.loads((GOLDEN / "bench-1.json").read_bytes())
+    assert raw["format"] == 1
+    assert "version" not in raw
+    found = read(GOLDEN / "bench-1.json")
+    for case, before in zip(found.cases, raw["cases"], strict=True):
+        (run,), (told,) = case.runs, before["runs"]
+        assert run.result is not None
+        old = told["result"]
+        assert (run.result.total_time_ms, run.result.setup_time_ms) == (old["total_ms"], 3)
+        assert (run.result.normal_bytes, run.result.dirty_sync_count) == (old["guest_bytes"], 4)
+        assert run.result.wire_bytes == old["wire_bytes"]
+        counters = run.result.relays[0].counters
+        assert (counters.normal_pages, counters.normal_bytes) == (7, 28672)
+        assert counters.channels[0].normal_pages == 7
+        assert [one.carried_bytes for one in run.timeline] == [
+            point["guest_bytes"] for point in told["timeline"]
+        ]
+        assert [one.dirty_sync_count for one in run.timeline] == [1, 1, 4]
+    assert [case.results[0].wire_bytes is None for case in found.cases] == [False, True, False]
 
 
 def test_fields_of_a_later_version_are_passed_over(content: dict[str, Any]) -> None:

@@ -26,7 +26,7 @@ def told(factor: float | None) -> Comparison:
     cases = list(found.cases)
     case = cases[PAIR]
     assert case.forecast is not None
-    times = sorted(result.total_ms for result in case.results)
+    times = sorted(result.total_time_ms for result in case.results)
     expected = None if factor is None else times[1] * factor
     cases[PAIR] = replace(case, forecast=replace(case.forecast, expected_ms=expected))
     return replace(found, cases=tuple(cases), forecast_notes=("the host was busy",))
@@ -62,7 +62,7 @@ def test_a_row_has_what_was_told_and_what_came() -> None:
     found = told(1.3)
     grid = forecasts(found)
     assert grid is not None
-    times = sorted(result.total_ms for result in found.cases[PAIR].results)
+    times = sorted(result.total_time_ms for result in found.cases[PAIR].results)
     _, expected, measured, off, wire, _, recv, limit = grid.rows[0]
     assert (expected.text, measured.text) == (f"{times[1] * 1.3:.0f}", str(times[1]))
     assert measured.below == f"{times[0]} – {times[2]}"

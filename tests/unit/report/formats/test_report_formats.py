@@ -48,7 +48,7 @@ def test_plots_are_in_plotlys_schema(found: Comparison) -> None:
 def test_bars_have_the_medians_and_the_spread() -> None:
     found = comparison()
     bars, forecasts = plots.total_time(found)["data"]
-    times = sorted(result.total_ms / 1000 for result in found.cases[0].results)
+    times = sorted(result.total_time_ms / 1000 for result in found.cases[0].results)
     assert bars["x"][0] == times[1]
     assert bars["error_x"]["array"][0] == pytest.approx(times[2] - times[1])
     assert bars["error_x"]["arrayminus"][0] == pytest.approx(times[1] - times[0])
@@ -63,7 +63,7 @@ def test_a_run_over_time() -> None:
     points = run.timeline
     assert [number for _, number in timeline.iterations(points)] == [1, 2, 3, 4]
     assert run.result is not None
-    stopped = (run.result.total_ms - run.result.downtime_ms) / 1000
+    stopped = (run.result.total_time_ms - run.result.downtime_ms) / 1000
     assert timeline.switchover(run) == stopped
     assert timeline.switchover(replace(run, result=None, error="lost")) == points[39].seconds
     figure = timeline.one_run(run, "@none")
@@ -82,9 +82,9 @@ def test_a_run_over_time() -> None:
 def test_rates_are_of_steps_that_mean_something() -> None:
     """The first answers of a QEMU are milliseconds apart; a step of 5 ms made a peak of 1 GB/s."""
     run = comparison().cases[0].runs[0]
-    zero = replace(run.timeline[0], seconds=0.0, guest_bytes=0, wire_bytes=0)
+    zero = replace(run.timeline[0], seconds=0.0, carried_bytes=0, wire_bytes=0)
     spots = ((0.005, 5), (0.2, 10), (0.45, 45), (0.6, 60), (0.9, 90), (1.0, 100))
-    points = [replace(zero, seconds=at, guest_bytes=mega * 10**6) for at, mega in spots]
+    points = [replace(zero, seconds=at, carried_bytes=mega * 10**6) for at, mega in spots]
     guest, _, _ = timeline.one_run(replace(run, timeline=(zero, *points)), "@none")["data"]
     assert guest["x"] == [0.45, 1.0]
     assert guest["y"] == pytest.approx([100, 100])
@@ -95,7 +95,7 @@ def test_rates_are_of_steps_that_mean_something() -> None:
 def test_before_the_first_iteration_nothing_is_known_to_be_left() -> None:
     found = comparison()
     run = found.cases[0].runs[0]
-    early = replace(run.timeline[0], iteration=0, remaining_bytes=0, status="setup")
+    early = replace(run.timeline[0], dirty_sync_count=0, remaining_bytes=0, status="setup")
     run = replace(run, timeline=(early, *run.timeline))
     assert timeline.one_run(run, "@none")["data"][2]["y"][0] == 4.0
     case = replace(found.cases[0], runs=(run,))
@@ -115,7 +115,7 @@ def test_the_median_run_has_a_timeline_and_did_not_fail() -> None:
     found = failed(comparison(), "oh")
     assert timeline.median_run(found.cases[-1]) == 0
     runs = found.cases[0].runs
-    times = [run.result.total_ms for run in runs if run.result]
+    times = [run.result.total_time_ms for run in runs if run.result]
     assert timeline.median_run(found.cases[0]) == times.index(sorted(times)[1])
 
 
@@ -131,7 +131,7 @@ def test_text() -> None:
     drawn = text.draw(report([Named("r.json", failed(comparison(), "multifd 3 was reset"))]))
     assert "The benchmark was interrupted: runs are missing." in drawn
     row = next(line for line in drawn.splitlines() if line.startswith("  none (QEMU built-in) "))
-    times = sorted(result.total_ms for result in comparison().cases[0].results)
+    times = sorted(result.total_time_ms for result in comparison().cases[0].results)
     assert row.split()[3] == str(times[1])
     assert "multifd 3 was reset" in drawn
     assert "qatzip, documented" in drawn
@@ -177,11 +177,11 @@ def test_csv_has_a_line_for_every_run() -> None:
     assert len(rows) == 6 * 3 + 2
     first = found.cases[0].runs[0].result
     assert first is not None
-    assert (rows[0]["total_ms"], rows[0]["wire_bytes"]) == (
-        str(first.total_ms),
+    assert (rows[0]["total_time_ms"], rows[0]["wire_bytes"]) == (
+        str(first.total_time_ms),
         str(first.wire_bytes),
     )
-    assert (rows[-1]["total_ms"], rows[-1]["error"]) == ("", "'=HYPERLINK(1)")
+    assert (rows[-1]["total_time_ms"], rows[-1]["error"]) == ("", "'=HYPERLINK(1)")
     assert rows[-1]["run"] == "2"
 
 
