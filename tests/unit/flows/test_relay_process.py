@@ -144,7 +144,9 @@ def test_a_signal_in_the_switchover_is_obeyed_after_it(tmp_path: Path) -> None:
     assert destination.memory == script.memory
     assert code == 0
     assert "carried" in err
-    assert json.loads(results.read_text())["completed"] is True
+    document = json.loads(results.read_text())
+    assert (document["format"], document["version"]) == ("relay", 2)
+    assert document["completed"] is True
 
 
 def test_a_killed_relay_ends_both_sides(tmp_path: Path) -> None:
