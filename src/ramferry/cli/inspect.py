@@ -27,7 +27,10 @@ is shown all the same; 8 it cannot be read."""
 
 @click.command(epilog=EPILOG)
 @click.argument(
-    "what", type=click.Path(exists=True, allow_dash=True, path_type=Path), required=False
+    "what",
+    metavar="WHAT",
+    type=click.Path(exists=True, allow_dash=True, path_type=Path),
+    required=False,
 )
 @page_size_option
 @json_option()
