@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from ramferry.control.hosts.host import Host
 from ramferry.control.qemu.qmp import Qmp
 from ramferry.errors import HostError, PeerUnreachable
 from ramferry.patience import Patience
@@ -23,17 +24,17 @@ class Monitored:
     Whatever happens to us, the process goes with the thread that started it.
     """
 
-    def __init__(self, name: str, speaker: str, patience: float, launcher: Sequence[str]) -> None:
+    def __init__(self, name: str, speaker: str, patience: float, host: Host) -> None:
         """
         :param name: for sentences.
         :param speaker: what its own complaints begin with.
         :param patience: seconds until its greeting is given up.
-        :param launcher: what stands before the command, as ``control.namespaces.launcher`` has it.
+        :param host: where it runs.
         """
         self._name = name
         self._speaker = speaker
         self._patience = patience
-        self._launcher = launcher
+        self._host = host
 
     def _make_folder(self) -> None:
         self._own = TempFolder.for_sockets()
@@ -48,7 +49,7 @@ class Monitored:
         """
         with (self.folder / "stderr").open("wb") as stderr:
             self.process = subprocess.Popen(
-                [*self._launcher, *dies_with_us(), *command],
+                self._host.command([*dies_with_us(), *command]),
                 stdin=subprocess.DEVNULL,
                 stdout=stderr,
                 stderr=stderr,

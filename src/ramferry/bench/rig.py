@@ -13,7 +13,7 @@ from ramferry.bench import boot_sector as guest
 from ramferry.bench.fill import LOW_MEMORY, fill
 from ramferry.bench.moving import MovingRig, same
 from ramferry.bench.qemu import Qemu, QemuBinary
-from ramferry.control.hosts.namespaces import HERE, Namespaces, launcher
+from ramferry.control.hosts.host import BOTH_HERE, Hosts
 from ramferry.errors import Cancelled, MigrationFailed, PeerTimeout
 from ramferry.patience import Patience
 
@@ -47,14 +47,14 @@ class Rig(MovingRig[Qemu]):
         files: tuple[Path, ...] = (),
         *,
         load: Load = Load(),
-        namespaces: Namespaces = HERE,
+        hosts: Hosts = BOTH_HERE,
         stop: threading.Event | None = None,
     ) -> None:
         """Describe it; entering the context boots and fills the source.
 
         :param memory: the guest's RAM in bytes.
         :param files: what fills it; the generator where there are none.
-        :param namespaces: where the two QEMUs run.
+        :param hosts: where the two QEMUs run.
         :param stop: set, it ends the filling.
         """
         self._stop = stop
@@ -63,11 +63,10 @@ class Rig(MovingRig[Qemu]):
         self._memory = memory
         self._files = files
         self._load = load
-        self._far = launcher(namespaces.destination)
+        self._far = hosts.destination
         self._boot = load.boot_sector(memory)
-        near = launcher(namespaces.source)
         super().__init__(
-            Qemu(source, memory, boot=self._boot, machine=self._machine, launcher=near)
+            Qemu(source, memory, boot=self._boot, machine=self._machine, host=hosts.source)
         )
 
     def __enter__(self) -> Self:
@@ -97,7 +96,7 @@ class Rig(MovingRig[Qemu]):
             machine=self._machine,
             incoming=True,
             paused=paused,
-            launcher=self._far,
+            host=self._far,
         )
 
     def compare(self, destination: Qemu) -> None:

@@ -23,9 +23,9 @@ from ramferry.cli.params import (
 from ramferry.cli.results import show
 from ramferry.cli.screen import screen as open_screen
 from ramferry.codec import METHODS, find_method
+from ramferry.control.hosts.addresses import relay_uri
 from ramferry.control.migrate.course import migrate
 from ramferry.control.migrate.route import RelayMode, Wish
-from ramferry.control.qemu.uri import relay_uri
 from ramferry.report.progress import Progress
 from ramferry.transport.address import parse_address
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from uuid import UUID
 
+from ramferry.control.archive.archive_settings import save_settings
 from ramferry.control.archive.callbacks import ArchiveHooks
 from ramferry.control.archive.disks import disks_for_overlays, refuse_writable_disks
 from ramferry.control.archive.free_space import room_note
@@ -19,10 +20,8 @@ from ramferry.control.archive.overlays import DiskSnapshot
 from ramferry.control.archive.saved_guest import SavedGuest
 from ramferry.control.archive.saving import SaveCourse
 from ramferry.control.archive.wish import SaveWish
-from ramferry.control.hosts.folders import Folder
 from ramferry.control.qemu.end import QemuEnd, open_end
 from ramferry.control.qemu.ready import check_source, lost_writes, refuse_tls
-from ramferry.control.qemu.settings import save_settings
 from ramferry.errors import UsageError
 from ramferry.flows.ends.archive_sink import ArchiveSink
 from ramferry.flows.settings import ReceiveSettings
@@ -61,7 +60,7 @@ def save(uri: str, wish: SaveWish, hooks: ArchiveHooks) -> ArchiveResult:
             hooks.note(note)
         leaves_out = may_leave_out(source)
         sink = ArchiveSink(file, wish.method, wish.level, may_leave_out=leaves_out)
-        folder = stack.enter_context(Folder(source.party))
+        folder = stack.enter_context(source.party.folder())
         folder.require(writes=False)
         stands = snapshot or wish.stop or wish.stop_after
         guardian = stack.enter_context(Guardian(uri)) if stands else None

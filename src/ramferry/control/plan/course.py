@@ -16,6 +16,7 @@ from ramferry.control.plan.guest_memory import file_memory, qemu_memory
 from ramferry.control.qemu.end import QemuEnd, open_end
 from ramferry.control.qemu.ready import lost_writes
 from ramferry.control.qemu.status import IDLE
+from ramferry.control.qemu.uri import QMP
 from ramferry.errors import Cancelled, MethodUnavailable, PeerTimeout, UsageError
 from ramferry.forecast.calibration import host_costs
 from ramferry.forecast.choice import choose
@@ -27,8 +28,6 @@ from ramferry.metrics.forecast import MethodTime, TimePlan, Trial
 from ramferry.patience import Patience
 from ramferry.qatzip.accelerator import AUTO
 from ramferry.transport.address import TcpAddress
-
-QMP: Final = "qmp:"
 
 SAMPLED_PAGES: Final = 4096
 """Pages for each GiB that ``calc-dirty-rate`` looks at: eight times QEMU's default, for small

@@ -32,8 +32,8 @@ def qemu_memory(end: QemuEnd, scratch: Path | None) -> Iterator[tuple[int, Read]
     :raise UsageError: the QEMU is not on this host, or ``scratch`` cannot be used.
     :raise MethodUnavailable: the QEMU does not tell its memory layout.
     """
-    uri, pid = end.party.uri, end.party.pid
-    if pid is None:
+    uri = end.party.uri
+    if end.party.process is None:
         raise UsageError(
             f"the QEMU at {uri} is not on this host, or in a container of its own, and would write"
             " the sample there: run this command beside it"
@@ -118,9 +118,9 @@ class _Pieces:
 def _folder(end: QemuEnd, scratch: Path | None) -> Folder:
     """:raise UsageError: none can be made in ``scratch``."""
     if scratch is None:
-        return Folder(end.party, (IN_MEMORY, Path(tempfile.gettempdir())))
+        return end.party.folder(IN_MEMORY, Path(tempfile.gettempdir()))
     try:
-        return Folder(end.party, (scratch,))
+        return end.party.folder(scratch)
     except HostError as error:
         raise UsageError(str(error)) from error
 

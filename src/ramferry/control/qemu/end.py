@@ -7,13 +7,16 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from ramferry.control.migrate.route import Party
+from ramferry.control.hosts.addresses import LOOPBACK
+from ramferry.control.hosts.host import HERE, Elsewhere, Host
+from ramferry.control.hosts.process import Process
 from ramferry.control.qemu.cpu import CpuMeter, owner_of, qemu_pid
+from ramferry.control.qemu.party import Party
 from ramferry.control.qemu.probe import EXIT_ON_ERROR, probe
 from ramferry.control.qemu.qmp import Qmp
-from ramferry.control.qemu.settings import Settings, capability_list, difference
+from ramferry.control.qemu.settings import MigrationSettings, capability_list, difference
 from ramferry.control.qemu.status import ARRIVING, ENDED, GONE, WAITING
-from ramferry.control.qemu.uri import LOOPBACK, qmp_host
+from ramferry.control.qemu.uri import qmp_host
 from ramferry.errors import (
     HostError,
     MethodUnavailable,
@@ -53,18 +56,25 @@ class QemuEnd:
     Also a context manager that closes the connection; the QEMU runs on.
     """
 
-    def __init__(self, side: str, qmp: Qmp) -> None:
+    def __init__(self, side: str, qmp: Qmp, host: Host = HERE) -> None:
         """Probe the QEMU at the far end of ``qmp``, which this object owns from here on.
 
         :param side: "source" or "destination", for sentences.
+        :param host: where it runs, if its process is found there.
         :raise PeerUnreachable: it does not answer as a QEMU does.
         """
         self.side = side
         self._qmp = qmp
         self.facts = probe(qmp)
-        self.party = Party(qmp.uri, self.facts, self._pid())
-        self.meter = CpuMeter(self.party.pid, self.facts.vcpu_threads)
-        self._undo = Settings({}, {})
+        pid = self._pid()
+        self.party = Party(
+            qmp.uri,
+            self.facts,
+            Elsewhere(qmp_host(qmp.uri) or "") if pid is None else host,
+            None if pid is None else Process(pid),
+        )
+        self.meter = CpuMeter(pid, self.facts.vcpu_threads)
+        self._undo = MigrationSettings({}, {})
         self._listens = False
         self._silent = False
         """It did not answer the last question."""
@@ -94,7 +104,7 @@ class QemuEnd:
         """Return when QEMU announces something, or after ``seconds``; whether it did."""
         return bool(self.events(seconds))
 
-    def apply(self, wanted: Settings) -> None:
+    def apply(self, wanted: MigrationSettings) -> None:
         """Set what differs from ``wanted``; ``restore`` sets it back.
 
         :raise MethodUnavailable: the QEMU refuses one of them.
@@ -118,7 +128,7 @@ class QemuEnd:
         :raise HostError: it cannot: an address in use, a path it may not write. QEMU itself takes
             away whatever file has the name of its socket; a local one is kept from that.
         """
-        if self.party.local:
+        if self.party.process is not None:
             check_free(parse_address(uri))
         stays = {EXIT_ON_ERROR: False} if self.facts.stays_to_tell else {}
         try:
@@ -136,7 +146,7 @@ class QemuEnd:
         7.2 dies of an assertion when multifd is switched off under it. One that stayed to say why
         its migration failed is ended.
         """
-        undo, self._undo = self._undo, Settings({}, {})
+        undo, self._undo = self._undo, MigrationSettings({}, {})
         through = not self._listens or self._is_through()
         if self._gave_up() or undo.empty:
             return ""
@@ -201,7 +211,7 @@ class QemuEnd:
         self._silent = False
         return answer
 
-    def _set(self, settings: Settings, **timeout: float) -> None:
+    def _set(self, settings: MigrationSettings, **timeout: float) -> None:
         if settings.capabilities:
             capabilities = capability_list(settings.capabilities)
             self._qmp.execute("migrate-set-capabilities", {"capabilities": capabilities}, **timeout)
@@ -273,15 +283,15 @@ class QemuEnd:
         self.close()
 
 
-def open_end(side: str, uri: str) -> QemuEnd:
-    """Connect to a QEMU and probe it.
+def open_end(side: str, uri: str, host: Host = HERE) -> QemuEnd:
+    """Connect to a QEMU and probe it; the parameters are those of ``QemuEnd``.
 
     :raise UsageError: ``uri`` is no QMP address.
     :raise PeerUnreachable: nobody answers there, or it is not a QEMU.
     """
     qmp = Qmp.connect(uri)
     try:
-        return QemuEnd(side, qmp)
+        return QemuEnd(side, qmp, host)
     except BaseException:
         qmp.close()
         raise

@@ -21,6 +21,7 @@ from qemu.qmp import ConnectError, ExecInterruptedError, ExecuteError, QMPClient
 from qemu.qmp.protocol import Runstate, StateError
 
 from ramferry.control.qemu.qmp_socket import not_greeted, open_socket, peer_pid
+from ramferry.control.qemu.uri import parse_qmp
 from ramferry.errors import MethodUnavailable, PeerTimeout, PeerUnreachable, UsageError
 from ramferry.patience import Patience
 
@@ -57,24 +58,6 @@ class Event:
     """QEMU's host clock, since 1970."""
 
 
-def parse_uri(uri: str) -> str | tuple[str, int]:
-    """Read ``qmp:PATH`` or ``qmp:HOST:PORT``: a socket's path, or host and port.
-
-    A path is what holds a slash or no colon. IPv6 addresses may stand in brackets.
-
-    :raise UsageError: it is neither.
-    """
-    scheme, _, rest = uri.partition(":")
-    if scheme != "qmp" or not rest:
-        raise UsageError(f"{uri!r} is no QMP address: write qmp:PATH or qmp:HOST:PORT")
-    if "/" in rest or ":" not in rest:
-        return rest
-    host, _, port = rest.rpartition(":")
-    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
-        raise UsageError(f"{uri!r} is no QMP address: the port must be 1 to 65535")
-    return host.removeprefix("[").removesuffix("]"), int(port)
-
-
 class Qmp:
     """One QMP connection; its methods may be called from any thread.
 
@@ -100,7 +83,7 @@ class Qmp:
         :raise UsageError: ``uri`` is malformed.
         :raise PeerUnreachable: nobody listens, the peer stays silent, or it is not a QEMU.
         """
-        connection = open_socket(uri, parse_uri(uri), timeout)
+        connection = open_socket(uri, parse_qmp(uri), timeout)
         qmp = cls(uri)
         qmp.peer_pid = peer_pid(connection)
         qmp._thread.start()

@@ -1,5 +1,6 @@
 """The course of a migration against scripted QEMUs: ends, refusals, and what is set back."""
 
+import os
 import socket
 import threading
 import time
@@ -644,7 +645,7 @@ def test_a_source_that_kept_its_guest_in_postmigrate_is_told_how_to_go_on(stage:
 def test_a_file_where_the_destination_is_to_listen_is_kept(
     stage: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ramferry.control.migrate.route.Party.local", True)
+    monkeypatch.setattr(end_module, "qemu_pid", lambda *_: os.getpid())
     path = tmp_path / "precious"
     path.write_text("data")
     on = stage()
