@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import threading
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import Future
@@ -20,10 +19,10 @@ from typing import Any, Self
 from qemu.qmp import ConnectError, ExecInterruptedError, ExecuteError, QMPClient, QMPError
 from qemu.qmp.protocol import Runstate, StateError
 
-from ramferry.control.qemu.qmp_socket import not_greeted, open_socket, peer_pid
-from ramferry.control.qemu.uri import parse_qmp
+from ramferry.control.qemu.qmp_socket import connect_to_monitor, not_greeted
 from ramferry.errors import MethodUnavailable, PeerTimeout, PeerUnreachable, UsageError
 from ramferry.patience import Patience
+from ramferry.transport.monitor_socket import MonitorSocket
 
 CONNECT_SECONDS = 5.0
 """How long a QMP server may take to accept, greet and negotiate."""
@@ -83,9 +82,9 @@ class Qmp:
         :raise UsageError: ``uri`` is malformed.
         :raise PeerUnreachable: nobody listens, the peer stays silent, or it is not a QEMU.
         """
-        connection = open_socket(uri, parse_qmp(uri), timeout)
+        connection = connect_to_monitor(uri, timeout)
         qmp = cls(uri)
-        qmp.peer_pid = peer_pid(connection)
+        qmp.peer_pid = connection.peer_pid
         qmp._thread.start()
         try:
             qmp._greet(connection, timeout)
@@ -173,9 +172,9 @@ class Qmp:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _greet(self, connection: socket.socket, timeout: float) -> None:
+    def _greet(self, connection: MonitorSocket, timeout: float) -> None:
         try:
-            self._call(self._client.connect(connection), timeout)
+            self._call(self._client.connect(connection.raw), timeout)
             self.version  # noqa: B018  a greeting without a version is not QEMU's
         except TimeoutError:
             raise not_greeted(self.uri, timeout) from None
