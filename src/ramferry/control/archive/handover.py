@@ -91,15 +91,11 @@ class HandOver:
     def _hold(self) -> bool:
         """Have a guest that comes stand still; whether the QEMU has heard."""
         try:
-            self._destination.execute("stop")
+            self._held = self._destination.bar()
         except MethodUnavailable as error:
             self._hooks.note(str(error))
             self._heeded = True
-            return False
-        except RamferryError:
-            return False
-        self._held = True
-        return True
+        return self._held
 
     def _insist(self) -> None:
         """Long without an answer: a QEMU whose monitor answers is at work, and waited for."""

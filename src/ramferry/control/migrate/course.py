@@ -16,7 +16,7 @@ from typing import Any
 from ramferry.control.hosts.addresses import port_is_open, with_port_of
 from ramferry.control.migrate.callbacks import Hooks
 from ramferry.control.migrate.relays import Relays
-from ramferry.control.migrate.result import Cpu, compressor_of, result_of, wire_bytes_of
+from ramferry.control.migrate.result import Beside, Cpu, compressor_of, result_of, wire_bytes_of
 from ramferry.control.migrate.route import Route, Wish, plan
 from ramferry.control.migrate.route_settings import destination_settings, source_settings
 from ramferry.control.migrate.socket_folders import SocketFolders
@@ -213,5 +213,5 @@ class _Course:
         compressor = compressor_of(
             self.relays.result("source"), facts, {**facts.parameters, **level}, self.wish.method
         )
-        relays = self.relays.results()
-        return result_of(info, self.route, self.wish, wire, compressor, cpu, relays)
+        beside = Beside(wire, compressor, cpu, self.relays.results())
+        return result_of(info, self.route, self.wish, beside)

@@ -96,44 +96,46 @@ def sample_of(info: Mapping[str, Any], seconds: float, wire_bytes: int | None) -
     )
 
 
-def result_of(
-    info: Mapping[str, Any],
-    route: Route,
-    wish: Wish,
-    wire_bytes: int | None,
-    compressor: Compressor,
-    cpu: Cpu,
-    relays: tuple[RelayResult, ...] = (),
-) -> MigrationResult:
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What was found out of a completed migration beside its source's ``query-migrate``."""
+
+    wire_bytes: int | None
+    compressor: Compressor
+    cpu: Cpu
+    relays: tuple[RelayResult, ...] = ()
+    """What those on this host said at their end, the source's first."""
+
+
+def result_of(info: Mapping[str, Any], route: Route, wish: Wish, beside: Beside) -> MigrationResult:
     """The row of one completed migration.
 
+    If nobody counted the bytes on the wire they are 0 in the record, and so are the throughput and
+    the ratio: no migration sends nothing.
+
     :param info: the source's last ``query-migrate``.
-    :param wire_bytes: None, where nobody counted them, becomes 0 in the record, and with it the
-        throughput and the ratio: no migration sends nothing.
-    :param relays: what those on this host said at their end, the source's first.
     """
     ram = info["ram"]
-    page = int(ram.get("page-size", 4096))
     total_ms = max(1, int(info["total-time"]))
-    guest_bytes = int(ram["normal"]) * page
-    sent = wire_bytes or 0
+    guest_bytes = int(ram["normal"]) * int(ram.get("page-size", 4096))
+    sent = beside.wire_bytes or 0
     return MigrationResult(
         name=wish.method,
         method=wish.method,
-        level=compressor.level,
+        level=beside.compressor.level,
         channels=wish.channels,
         route=route.name,
         total_ms=total_ms,
         downtime_ms=int(info.get("downtime", 0)),
         mbps=sent * 8 / 1000 / total_ms,
         pages_per_second=(int(ram["normal"]) + int(ram["duplicate"])) * 1000 / total_ms,
-        send_cpu_percent=cpu.send_percent,
-        recv_cpu_percent=cpu.recv_percent,
+        send_cpu_percent=beside.cpu.send_percent,
+        recv_cpu_percent=beside.cpu.recv_percent,
         wire_bytes=sent,
         guest_bytes=guest_bytes,
         ratio=guest_bytes / sent if sent else 0.0,
-        backend=compressor.backend,
+        backend=beside.compressor.backend,
         iterations=int(ram.get("dirty-sync-count", 0)),
         setup_ms=int(info.get("setup-time", 0)),
-        relays=relays,
+        relays=beside.relays,
     )

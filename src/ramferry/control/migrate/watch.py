@@ -189,13 +189,14 @@ class Watch:
         while True:
             try:
                 info: Mapping[str, Any] = self._source.execute("query-migrate")
-            except (PeerUnreachable, PeerTimeout) as error:
-                state = self._source.look()
-                lost = isinstance(error, PeerTimeout) or state == GONE
-                if lost or patience.over or self._hooks.insist.is_set():
+            except PeerTimeout as error:
+                raise self._without_source(error, self._source.look()) from error
+            except PeerUnreachable as error:
+                if (state := self._source.look()) is None:
+                    self._ending.say(f"{error}: looking for it")
+                    state = self._source.find(patience, self._hooks.insist)
+                if state == GONE or patience.over or self._hooks.insist.is_set():
                     raise self._without_source(error, state) from error
-                self._ending.say(f"{error}: looking for it")
-                self._hooks.insist.wait(POLL_SECONDS)
             else:
                 return info
 

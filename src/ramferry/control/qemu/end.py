@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from ramferry.control.hosts.addresses import LOOPBACK
-from ramferry.control.hosts.host import HERE, Elsewhere, Host
-from ramferry.control.hosts.process import Process
-from ramferry.control.qemu.cpu import CpuMeter, owner_of, qemu_pid
-from ramferry.control.qemu.party import Party
+from ramferry.control.hosts.host import HERE, Host
+from ramferry.control.qemu.cpu import CpuMeter, process_of
+from ramferry.control.qemu.party import party_of
 from ramferry.control.qemu.probe import EXIT_ON_ERROR, probe
 from ramferry.control.qemu.qmp import Qmp
 from ramferry.control.qemu.settings import MigrationSettings, capability_list, difference
 from ramferry.control.qemu.status import ARRIVING, ENDED, GONE, WAITING
-from ramferry.control.qemu.uri import qmp_host
 from ramferry.errors import (
     HostError,
     MethodUnavailable,
@@ -45,7 +43,6 @@ SETTLE_POLL = 0.05
 HANDOVER_SECONDS = 10.0
 """How long a destination may take from the source's "completed" to its guest's own run state."""
 
-
 _BARE: Final = "load of migration failed"
 """A destination's words where it has written to its log what of the guest it could not load."""
 
@@ -66,13 +63,8 @@ class QemuEnd:
         self.side = side
         self._qmp = qmp
         self.facts = probe(qmp)
-        pid = self._pid()
-        self.party = Party(
-            qmp.uri,
-            self.facts,
-            Elsewhere(qmp_host(qmp.uri) or "") if pid is None else host,
-            None if pid is None else Process(pid),
-        )
+        pid = process_of(qmp.uri, qmp.peer_pid, self.facts.vcpu_threads)
+        self.party = party_of(qmp.uri, self.facts, pid, host)
         self.meter = CpuMeter(pid, self.facts.vcpu_threads)
         self._undo = MigrationSettings({}, {})
         self._listens = False
@@ -82,15 +74,6 @@ class QemuEnd:
         """A destination that failed was told to end."""
         self._words = ""
         """Its last."""
-
-    def _pid(self) -> int | None:
-        threads = self.facts.vcpu_threads
-        host = qmp_host(self._qmp.uri)
-        if host is None:
-            return qemu_pid(self._qmp.peer_pid, threads)
-        if host not in LOOPBACK or not threads:
-            return None
-        return qemu_pid(owner_of(threads[0]), threads)
 
     def execute(self, command: str, arguments: Mapping[str, object] | None = None) -> Any:
         """Run one QMP command, as ``Qmp.execute``."""
@@ -245,6 +228,26 @@ class QemuEnd:
                 return GONE if ended else None
             lost.close()
         return GONE if self._gave_up() else self.run_state()
+
+    def find(self, patience: Patience, insist: threading.Event) -> str | None:
+        """``look`` until the monitor can be reached again, patience is over, or ``insist`` set."""
+        while (state := self.look()) is None and not self.connected and not patience.over:
+            if insist.wait(SETTLE_POLL):
+                break
+        return state
+
+    def bar(self) -> bool:
+        """Tell a destination in ``inmigrate`` not to start the guest that comes; True if it heard.
+
+        QEMU takes ``stop`` as that wish until the guest is there.
+
+        :raise MethodUnavailable: it refuses.
+        """
+        try:
+            self.execute("stop")
+        except (PeerUnreachable, PeerTimeout):
+            return False
+        return True
 
     def receives(self) -> bool:
         """True where bytes of a guest have come to this destination, so that it may start it."""

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ramferry.control.hosts.folders import Folder
-from ramferry.control.hosts.host import Host
+from ramferry.control.hosts.host import Elsewhere, Host
 from ramferry.control.hosts.process import Process
 from ramferry.control.qemu.probe import QemuFacts
+from ramferry.control.qemu.uri import qmp_host
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +27,13 @@ class Party:
     def folder(self, *parents: Path) -> Folder:
         """Make a folder that it may use, as ``Host.folder``."""
         return self.host.folder(self.uri, self.process, parents)
+
+
+def party_of(uri: str, facts: QemuFacts, pid: int | None, host: Host) -> Party:
+    """The QEMU at a QMP address.
+
+    :param pid: its process; None if it runs on another host than ``host``.
+    """
+    if pid is None:
+        return Party(uri, facts, Elsewhere(qmp_host(uri) or ""))
+    return Party(uri, facts, host, Process(pid))

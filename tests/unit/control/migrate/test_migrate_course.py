@@ -645,7 +645,7 @@ def test_a_source_that_kept_its_guest_in_postmigrate_is_told_how_to_go_on(stage:
 def test_a_file_where_the_destination_is_to_listen_is_kept(
     stage: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(end_module, "qemu_pid", lambda *_: os.getpid())
+    monkeypatch.setattr(end_module, "process_of", lambda *_: os.getpid())
     path = tmp_path / "precious"
     path.write_text("data")
     on = stage()
