@@ -28,7 +28,7 @@ from ramferry.control.migrate.course import migrate
 from ramferry.control.migrate.ending import Ending
 from ramferry.control.migrate.route import RelayMode, Wish
 from ramferry.errors import Cancelled, MigrationFailed, PeerTimeout, PeerUnreachable, RamferryError
-from ramferry.forecast.eta import Sample
+from ramferry.forecast.eta import MigrationSample
 from ramferry.metrics import MigrationResult
 from ramferry.transport.address import TcpAddress, parse_address
 
@@ -73,7 +73,7 @@ class Course:
         self.thread = threading.Thread(target=self._run, args=(timeout, rate))
         self.thread.start()
 
-    def _sampled(self, sample: Sample) -> None:
+    def _sampled(self, sample: MigrationSample) -> None:
         if sample.status == "active" and sample.carried_bytes:
             self.moving.set()
 

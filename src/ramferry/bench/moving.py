@@ -70,7 +70,7 @@ class MovingRig(ABC, Generic[One]):
         """Migrate once, check the guest that arrived, and let the source run on as before.
 
         :param timeout: seconds until the migration is cancelled.
-        :raise RamferryError: as ``control.migration.migrate``, or as ``compare``. The source can be
+        :raise RamferryError: as ``control.migrate.course.migrate``, or as ``compare``. The source can be
             used again where ``revive`` says so.
         """
         with self.fresh() as destination:

@@ -151,7 +151,7 @@ class Qemu(Monitored):
 
         :param memory: the guest's RAM in bytes, whole MiB.
         :param machine: the machine type, the binary's own by default; both ends need the same.
-        :param boot: a boot sector, as ``guest.boot_sector`` makes it.
+        :param boot: a boot sector, as ``boot_sector.boot_sector`` makes it.
         :param incoming: wait for ``migrate-incoming``, rather than start a guest.
         :param paused: the guest stays stopped until ``cont``; also after an incoming migration.
         :param accel: "kvm" or "tcg"; by default ``accelerator()``, whose guest runs where it has a

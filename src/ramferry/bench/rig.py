@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from ramferry.bench import boot_sector as guest
+from ramferry.bench import boot_sector
 from ramferry.bench.fill import LOW_MEMORY, fill
 from ramferry.bench.moving import MovingRig, same
 from ramferry.bench.qemu import Qemu, QemuBinary
@@ -32,8 +32,8 @@ class Load:
 
     def boot_sector(self, memory: int) -> bytes:
         """The guest of ``memory`` bytes that does it."""
-        end = LOW_MEMORY + self.hot if self.rate else min(memory, guest.HIGHEST)
-        return guest.boot_sector(end, first=LOW_MEMORY, rate=self.rate / 1e6)
+        end = LOW_MEMORY + self.hot if self.rate else min(memory, boot_sector.HIGHEST)
+        return boot_sector.boot_sector(end, first=LOW_MEMORY, rate=self.rate / 1e6)
 
 
 class Rig(MovingRig[Qemu]):
@@ -74,7 +74,7 @@ class Rig(MovingRig[Qemu]):
         try:
             fill(self.source.ram, files=self._files, heed=self._heed)
             self.source.qmp.execute("cont")
-            self._wait(lambda: guest.state(self.source.ram).beats > 0)
+            self._wait(lambda: boot_sector.state(self.source.ram).beats > 0)
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -105,7 +105,7 @@ class Rig(MovingRig[Qemu]):
         if not same(self.source.ram[first:], destination.ram[first:]):
             raise MigrationFailed("the destination's RAM differs from the source's")
         if self._load.hot:
-            verdict = guest.verify(destination.ram)
+            verdict = boot_sector.verify(destination.ram)
             if not verdict.ok:
                 raise MigrationFailed(
                     f"the destination's RAM is not what its guest wrote: {verdict}"

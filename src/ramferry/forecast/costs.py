@@ -2,7 +2,7 @@
 
 Measured on two cores of an AMD EPYC 9004 guest, Linux 6.18. Nearly all of it is the moving of
 packets through sockets, so another host's costs are these times what its sockets take over what
-they took there (``control.calibration``).
+they took there (``forecast.calibration``).
 """
 
 from __future__ import annotations

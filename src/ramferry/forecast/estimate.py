@@ -86,7 +86,7 @@ class Conditions:
 
 
 Pair = tuple[float, float]
-_Course = tuple[float, float, int]
+_Precopy = tuple[float, float, int]
 """Seconds in all, bytes carried again, passes."""
 
 
@@ -146,7 +146,7 @@ def estimate(trial: Trial, sample: SampleSummary, conditions: Conditions) -> Met
     )
 
 
-def _total(passes: Sequence[_Course | None]) -> Range | None:
+def _total(passes: Sequence[_Precopy | None]) -> Range | None:
     """None where the expected course does not converge; without a bound where the slow one does."""
     if passes[1] is None:
         return None
@@ -245,7 +245,7 @@ def work_bounds(
     return bounds | own
 
 
-def _rounds(case: _Pass, total: int, conditions: Conditions) -> _Course | None:
+def _rounds(case: _Pass, total: int, conditions: Conditions) -> _Precopy | None:
     """None where it does not converge."""
     fits = conditions.downtime_limit_ms / 1000 / case.seconds_per_byte
     seconds, again, last = case.seconds, 0.0, case.seconds

@@ -1,4 +1,4 @@
-"""How much of this host's CPUs others take: what makes a time longer that no forecast can know."""
+"""The CPU load of unrelated processes, which makes a time longer that no forecast can know."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Final
 
 import psutil
 
-NOTABLE_OTHERS: Final = 0.3
+NOTABLE_LOAD: Final = 0.3
 """Cores that others keep busy from which on it is said: with 0.4 to 1.6 of two cores taken,
 migrations that the cores limit took up to 2.1 times what was forecast for two free ones."""
 
 
-class Others:
-    """How many of this host's cores others keep busy, since the object was made.
+class OtherLoad:
+    """How many of this host's cores other processes keep busy, since the object was made.
 
-    Others are neither this process nor its children that have ended, nor the one it is told of.
+    This process, its children that have ended, and the process that it is told of do not count.
     """
 
     def __init__(self, pid: int | None = None) -> None:
-        """:param pid: a process that is no other either, and runs on."""
+        """:param pid: one more process that does not count; it must not have ended."""
         self._pid = pid
         self._begun = self._now()
 
     def cores(self) -> float:
-        """On average."""
+        """The average until now."""
         clock, busy = (now - then for now, then in zip(self._now(), self._begun, strict=True))
         return max(0.0, busy / clock) if clock > 0 else 0.0
 

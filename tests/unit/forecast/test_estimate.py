@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from ramferry.forecast import estimate as model
+from ramferry.forecast import estimate as estimate_module
 from ramferry.forecast.choice import choose
 from ramferry.forecast.costs import GIB, REFERENCE
 from ramferry.forecast.estimate import Conditions, break_even, estimate
@@ -241,4 +241,4 @@ def test_constants_are_what_was_measured() -> None:
     conditions = Conditions(link_rate=0, cores=2, one_host=True, waits_busy=True)
     one = estimate(measured, sample(total=GIB // 2), conditions)
     assert 1.5 < seconds(one) < 1.75
-    assert model.BUSY < 1
+    assert estimate_module.BUSY < 1

@@ -2,7 +2,7 @@
 
 What can be told before anything is sent is told then: another machine type, a damaged file. The
 pages are checked as they are sent, and the part of the stream with which QEMU may start the guest
-comes after the last of them. From then on (``control.handover``) nothing is given up before the
+comes after the last of them. From then on (``control.archive.handover``) nothing is given up before the
 QEMU was asked, and every sentence says what was seen there.
 """
 

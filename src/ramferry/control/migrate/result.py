@@ -10,7 +10,7 @@ from ramferry.codec import find_method
 from ramferry.control.migrate.route import Route, Wish
 from ramferry.control.qemu.probe import QemuFacts
 from ramferry.control.qemu.settings import LEVEL_PARAMETER
-from ramferry.forecast.eta import Sample
+from ramferry.forecast.eta import MigrationSample
 from ramferry.metrics import MigrationResult, RelayCounters, RelayResult
 
 NO_RATE = 1 << 62
@@ -76,13 +76,13 @@ def wire_bytes_of(
     return int(info.get("ram", {}).get("transferred", 0))
 
 
-def sample_of(info: Mapping[str, Any], seconds: float, wire_bytes: int | None) -> Sample:
+def sample_of(info: Mapping[str, Any], seconds: float, wire_bytes: int | None) -> MigrationSample:
     """One ``query-migrate`` of the source, with the wire bytes someone counted."""
     ram = info.get("ram", {})
     page = int(ram.get("page-size", 4096))
     normal = int(ram.get("normal", 0))
     downtime = info.get("expected-downtime")
-    return Sample(
+    return MigrationSample(
         seconds=seconds,
         status=str(info.get("status", "none")),
         iteration=int(ram.get("dirty-sync-count", 0)),

@@ -21,8 +21,8 @@ from ramferry.errors import Cancelled, MethodUnavailable, PeerTimeout, UsageErro
 from ramferry.forecast.calibration import host_costs
 from ramferry.forecast.choice import choose
 from ramferry.forecast.estimate import Conditions, estimate
-from ramferry.forecast.other_load import NOTABLE_OTHERS, Others
-from ramferry.forecast.sampling import SAMPLE, Read, Sample, draw
+from ramferry.forecast.other_load import NOTABLE_LOAD, OtherLoad
+from ramferry.forecast.sampling import SAMPLE, MemorySample, Read, draw
 from ramferry.forecast.trial import try_method
 from ramferry.metrics.forecast import MethodTime, TimePlan, Trial
 from ramferry.patience import Patience
@@ -69,7 +69,7 @@ class TimeQuestion:
 class Findings:
     """What was found out about a guest and this host, before anything follows from it."""
 
-    sample: Sample
+    sample: MemorySample
     conditions: Conditions
     trials: Mapping[Attempt, Trial]
     """In the order of the question, ``none`` first; ``none`` alone where all pages are zero."""
@@ -140,7 +140,7 @@ def look(question: TimeQuestion, begun: Callable[[str], None], stop: threading.E
                 heed(f"measuring the dirty rate for {question.measure_dirty} s")
                 rate = measure_dirty(end, question.measure_dirty, lambda: heed(""))
                 conditions = replace(conditions, dirty_rate=rate)
-    trials, meter = {}, Others()
+    trials, meter = {}, OtherLoad()
     for method, level in _worthwhile(question.methods, sample):
         heed(f"trying {method}" if level is None else f"trying {method} {level}")
         accelerator = question.accelerator
@@ -157,7 +157,9 @@ def _cores(conditions: Conditions) -> int:
     return max(1, min(conditions.cores, len(os.sched_getaffinity(0))))
 
 
-def _drawn(question: TimeQuestion, total: int, read: Read, heed: Callable[[str], None]) -> Sample:
+def _drawn(
+    question: TimeQuestion, total: int, read: Read, heed: Callable[[str], None]
+) -> MemorySample:
     def piece(at: int, size: int) -> bytes:
         heed("")
         return read(at, size)
@@ -198,13 +200,13 @@ def _check(end: QemuEnd) -> None:
         raise UsageError(f"the QEMU at {end.party.uri} is migrating already")
 
 
-def _worthwhile(wanted: Sequence[Attempt], sample: Sample) -> list[Attempt]:
+def _worthwhile(wanted: Sequence[Attempt], sample: MemorySample) -> list[Attempt]:
     """``none`` first, since all others are compared with it; alone where all pages are zero."""
     rest = [one for one in wanted if one != PLAIN]
     return [PLAIN, *rest] if len(sample.content) else [PLAIN]
 
 
-def _of_sample(sample: Sample) -> Iterator[str]:
+def _of_sample(sample: MemorySample) -> Iterator[str]:
     packets = sample.content.nbytes / PACKET_BYTES
     if not packets:
         yield "the sample holds nothing but zeros: there is nothing to compress"
@@ -225,7 +227,7 @@ def _of_guest(end: QemuEnd | None) -> Iterator[str]:
 
 
 def _busy(cores: float) -> Iterator[str]:
-    if cores >= NOTABLE_OTHERS:
+    if cores >= NOTABLE_LOAD:
         yield (
             f"others keep {cores:.1f} cores of this host busy at this moment: the times are for"
             " cores that the migration has to itself, so leave those out of --cores"

@@ -30,7 +30,7 @@ from ramferry.errors import (
     RamferryError,
     UsageError,
 )
-from ramferry.forecast.eta import Sample
+from ramferry.forecast.eta import MigrationSample
 from ramferry.metrics import MigrationResult
 
 WISH = Wish("zstd", relay=RelayMode.NONE)
@@ -46,7 +46,7 @@ class Stage:
     destination: FakeQemu
     stop: threading.Event
     routes: list[Route]
-    samples: list[Sample]
+    samples: list[MigrationSample]
     notes: list[str]
 
     def migrate(self, wish: Wish = WISH, timeout: float | None = None) -> MigrationResult:
@@ -576,7 +576,7 @@ def test_a_destination_that_never_says_it_has_the_guest(
 def test_a_failing_caller_does_not_leave_a_migration_alone(stage: Make) -> None:
     on = stage({"steps": LONG})
 
-    def broken(_: Sample) -> None:
+    def broken(_: MigrationSample) -> None:
         raise BrokenPipeError
 
     hooks = Hooks(on_sample=broken)

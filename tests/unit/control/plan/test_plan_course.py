@@ -175,12 +175,12 @@ def test_a_dirty_rate_that_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(course.Others, "cores", lambda _: 0.0)
+    monkeypatch.setattr(course.OtherLoad, "cores", lambda _: 0.0)
 
 
 def test_a_busy_host_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "ram").write_bytes(bytes(4096))
-    monkeypatch.setattr(course.Others, "cores", lambda _: 1.04)
+    monkeypatch.setattr(course.OtherLoad, "cores", lambda _: 1.04)
     plan = plan_time(question(tmp_path / "ram"), lambda _: None, threading.Event())
     assert plan.notes[-1].startswith("others keep 1.0 cores of this host busy at this moment")
 
