@@ -70,8 +70,8 @@ class MovingRig(ABC, Generic[One]):
         """Migrate once, check the guest that arrived, and let the source run on as before.
 
         :param timeout: seconds until the migration is cancelled.
-        :raise RamferryError: as ``control.migrate.course.migrate``, or as ``compare``. The source can be
-            used again where ``revive`` says so.
+        :raise RamferryError: as ``control.migrate.course.migrate``, or as ``compare``. The source
+            can be used again where ``revive`` says so.
         """
         with self.fresh() as destination:
             destination.ram[:] = 0

@@ -52,7 +52,7 @@ from ramferry.bench.scenario import (
 )
 from ramferry.bench.toml_table import TomlTable
 from ramferry.codec import find_method
-from ramferry.errors import HostError, UsageError
+from ramferry.errors import UsageError, unreadable
 
 SUFFIX: Final = ".toml"
 MOST_BYTES: Final = 1 << 20
@@ -89,7 +89,7 @@ def find_scenario(name: str) -> Scenario:
         with path.open("rb") as file:
             text = file.read(MOST_BYTES + 1)
     except OSError as error:
-        raise HostError(f"cannot read {path}: {error.strerror}") from error
+        raise unreadable(path, error) from error
     return parse(text, name, path.parent)
 
 

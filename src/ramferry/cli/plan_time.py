@@ -69,7 +69,7 @@ answers; 4 it lacks a command; 6 interrupted; 8 it, or this user, may not."""
     "--dirty-rate",
     type=RATE,
     metavar="RATE",
-    help="Guest memory that is dirtied, in bytes a second.  [default: 0, an idle guest]",
+    help="Guest memory that is dirtied, in bytes a second.  [default: 0, as of an idle guest]",
 )
 @click.option(
     "--measure-dirty",
@@ -142,7 +142,7 @@ def _question(
         _conditions(link, dirty_rate, **conditions),
         methods=tuple((name, None) for name in dict.fromkeys(names)),
         probe=link if isinstance(link, TcpAddress) else None,
-        dirty_from="measured" if measure_dirty else "given",
+        dirty_from=_dirty_from(dirty_rate, measure_dirty),
         measure_dirty=measure_dirty or 0,
         size=sample,
         seed=seed,
@@ -150,6 +150,12 @@ def _question(
         page_size=int(page_size),
         accelerator=accelerator,
     )
+
+
+def _dirty_from(dirty_rate: float | None, measure_dirty: int | None) -> str:
+    if measure_dirty is not None:
+        return "measured"
+    return "assumed" if dirty_rate is None else "given"
 
 
 def _conditions(

@@ -217,6 +217,24 @@ def test_none_is_chosen_where_the_cores_are_the_limit() -> None:
     assert "do not get smaller by more than it costs" in why
 
 
+@pytest.mark.parametrize(
+    ("zero_share", "clause"),
+    [(0.2, ""), (0.8, ", as 80% of the pages are zero"), (1, ", as nearly all of the pages are")],
+)
+def test_where_no_method_matters_none_is_chosen_and_nothing_else_said(
+    zero_share: float, clause: str
+) -> None:
+    """A guest of mostly zero pages: the methods differ in what they do to the others only."""
+    conditions = Conditions(link_rate=125 * MB, cores=2)
+    guest = replace(sample(), zero_share=exactly(1 - 1e-6))
+    methods = [estimate(one, guest, conditions) for one in (UNTOUCHED, FAST)]
+    method, why = choose(methods, 0.0, zero_share)
+    assert method == "none"
+    assert why.startswith(
+        f"no method is notably faster than none, which takes the least CPU{clause}"
+    )
+
+
 def test_a_method_that_makes_it_converge_says_so() -> None:
     method, why = chosen([UNTOUCHED, FAST], replace(ROOMY, dirty_rate=60 * MB))
     assert method == "zstd"

@@ -2,8 +2,8 @@
 
 What can be told before anything is sent is told then: another machine type, a damaged file. The
 pages are checked as they are sent, and the part of the stream with which QEMU may start the guest
-comes after the last of them. From then on (``control.archive.handover``) nothing is given up before the
-QEMU was asked, and every sentence says what was seen there.
+comes after the last of them. From then on (``control.archive.handover``) nothing is given up before
+the QEMU was asked, and every sentence says what was seen there.
 """
 
 from __future__ import annotations

@@ -56,6 +56,7 @@ class TimeQuestion:
     probe: TcpAddress | None = None
     """Where a probe of the link waits; None: the conditions' rate holds."""
     dirty_from: str = "given"
+    """"given", "measured", or "assumed" if nobody said."""
     measure_dirty: int = 0
     """Seconds; 0: the conditions' dirty rate holds."""
     size: int = SAMPLE
@@ -92,7 +93,8 @@ def plan_time(
     found = look(question, begun, stop)
     conditions = found.conditions
     methods = [estimate(one, found.sample.summary, conditions) for one in found.trials.values()]
-    choice, reason = choose(methods, conditions.dirty_rate)
+    zeros = found.sample.summary.zero_share.expected
+    choice, reason = choose(methods, conditions.dirty_rate, zeros)
     return TimePlan(
         sample=found.sample.summary,
         link_rate=conditions.link_rate,

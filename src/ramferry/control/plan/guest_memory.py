@@ -19,7 +19,7 @@ from pathlib import Path
 from ramferry.control.hosts.folders import Folder
 from ramferry.control.plan.memory_map import Extent, layout
 from ramferry.control.qemu.end import QemuEnd
-from ramferry.errors import HostError, MethodUnavailable, PeerUnreachable, UsageError
+from ramferry.errors import HostError, MethodUnavailable, PeerUnreachable, UsageError, unreadable
 from ramferry.forecast.sampling import Read
 from ramferry.transport.tempfolder import IN_MEMORY
 
@@ -55,7 +55,7 @@ def file_memory(path: Path) -> Iterator[tuple[int, Read]]:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        raise HostError(f"cannot read {path}: {error.strerror}") from error
+        raise unreadable(path, error) from error
     try:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ramferry.codec import name_backends
 from ramferry.codec.zstd_frame import raw_frame
-from ramferry.errors import CorruptDataError, HostError, UsageError
+from ramferry.errors import CorruptDataError, HostError, UsageError, unreadable
 from ramferry.flows.archive.claims import check_coverage, check_stream
 from ramferry.flows.archive.coder import FRAMES, ChunkDecoder
 from ramferry.flows.archive.format import (
@@ -50,7 +50,7 @@ class Archive:
             self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             self.size = os.fstat(self._fd).st_size
         except OSError as error:
-            raise HostError(f"cannot read {path}: {error.strerror}") from error
+            raise unreadable(path, error) from error
         self._local = threading.local()
         self._decoders: list[ChunkDecoder] = []
         try:

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from ramferry.errors import HostError, UsageError
+from ramferry.errors import UsageError, unreadable
 
 LARGEST: Final = 1 << 63
 """No count of bytes, pages or milliseconds is larger, and every one below makes a float."""
@@ -48,7 +48,7 @@ def read_json(path: Path) -> dict[str, Any]:
                 raise Damaged(f"{path}: is larger than any result ({MOST_BYTES >> 20} MiB)")
             raw = file.read(MOST_BYTES + 1)
     except OSError as error:
-        raise HostError(f"cannot read {path}: {error.strerror}") from error
+        raise unreadable(path, error) from error
     if len(raw) > MOST_BYTES:
         raise Damaged(f"{path}: is larger than any result ({MOST_BYTES >> 20} MiB)")
     try:
