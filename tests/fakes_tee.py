@@ -20,7 +20,7 @@ class Tee:
         folder.mkdir()
         self.address = UnixAddress(f"{folder}.sock")
         self._folder, self._onward = folder, UnixAddress(str(onward))
-        self._listener = Listener(self.address).first
+        self._listener = Listener(self.address).sockets[0]
         self._listener.setblocking(True)
         self._threads: list[threading.Thread] = []
         self._socks: list[socket.socket] = []

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from migrating import MIB, PAGE, Pair, listen, migrate, two_qemus, wait_arrived
 
-from ramferry.wire import grammar
-from ramferry.wire import packets
+from ramferry.wire import grammar, packets
 from ramferry.wire.channel_states import State
 from ramferry.wire.events import MainEvent, NotParsed, SyncMark
 from ramferry.wire.main import MainParser

@@ -14,16 +14,13 @@ import ramferry
 SOURCE: Final = Path(ramferry.__file__).parent
 
 BELOW: Final = {"transport"}
-STILL: Final = {"flows"}
-"""Packages that name sockets still."""
-
 MODULES: Final = {"_socket", "socket", "socketserver", "ssl"}
 
 
 def packages() -> list[str]:
     """All packages and modules of ``ramferry`` that are to be free of sockets."""
     found = {path.stem for path in SOURCE.iterdir() if path.suffix == ".py" or path.is_dir()}
-    return sorted(found - BELOW - STILL - {"__pycache__"})
+    return sorted(found - BELOW - {"__pycache__"})
 
 
 def imported(tree: ast.AST) -> Iterator[str]:
@@ -52,9 +49,3 @@ def test_no_socket_above_transport(package: str) -> None:
         tree = ast.parse(file.read_text())
         found = {*(MODULES & set(imported(tree))), *named(tree)}
         assert not found, f"{file.relative_to(SOURCE)} handles {', '.join(sorted(found))}"
-
-
-@pytest.mark.parametrize("package", sorted(STILL))
-def test_what_is_still_allowed_still_needs_it(package: str) -> None:
-    trees = (ast.parse(file.read_text()) for file in (SOURCE / package).rglob("*.py"))
-    assert any(MODULES & set(imported(tree)) for tree in trees)
