@@ -75,7 +75,7 @@ def find_scenario(name: str) -> Scenario:
     """A shipped scenario by its name, or a file's by its path.
 
     :raise UsageError: there is no such scenario, or the file is not one; names file and key.
-    :raise HostError: the file cannot be read.
+    :raise HostError: the file is there and cannot be read.
     """
     if name in shipped():
         text = (files("ramferry.bench") / "scenarios" / f"{name}{SUFFIX}").read_bytes()

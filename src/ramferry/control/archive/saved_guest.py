@@ -7,15 +7,13 @@ import time
 from contextlib import suppress
 
 from ramferry.control.archive.guardian import Guardian
-from ramferry.control.qemu.end import ASIDE_SECONDS, QemuEnd
+from ramferry.control.qemu.end import ASIDE_SECONDS, GOING_SECONDS, QemuEnd
 from ramferry.control.qemu.status import FINISHING, GONE, IDLE, Phase, phase_of, whereabouts
 from ramferry.errors import PeerUnreachable, RamferryError
 from ramferry.patience import Patience
 
 CANCEL_SECONDS = 15.0
 """How long a QEMU may take to end a migration whose far end has gone."""
-GOING_SECONDS = 1.0
-"""How long a QEMU's listener may take to be gone, once its monitor's connection is."""
 
 
 class SavedGuest:

@@ -49,7 +49,7 @@ def qemu_memory(end: QemuEnd, scratch: Path | None) -> Iterator[tuple[int, Read]
 def file_memory(path: Path) -> Iterator[tuple[int, Read]]:
     """A file with a guest's RAM: its size, and how to read it.
 
-    :raise UsageError: it is not a regular file.
+    :raise UsageError: it is not there, or is no regular file.
     :raise HostError: it cannot be read.
     """
     try:

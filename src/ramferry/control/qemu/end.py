@@ -30,19 +30,17 @@ from ramferry.transport.listening import check_free
 ASIDE_SECONDS = 3.0
 """How long a question may take whose answer only makes a sentence better. A destination that
 waits for a lost channel never answers again (wire facts §7)."""
-
 AGAIN_SECONDS = 0.5
 """The same, where the last such question was not answered."""
-
 THROUGH_SECONDS = 1.5
 """How long a destination may take to exit after a failed migration: 0.1 s here. One that nobody
 connected to stays."""
-
 SETTLE_POLL = 0.05
 
+GOING_SECONDS = 1.0
+"""How long a QEMU's listener may take to be gone, once its monitor's connection is."""
 HANDOVER_SECONDS = 10.0
 """How long a destination may take from the source's "completed" to its guest's own run state."""
-
 _BARE: Final = "load of migration failed"
 """A destination's words where it has written to its log what of the guest it could not load."""
 

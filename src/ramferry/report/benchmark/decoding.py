@@ -40,6 +40,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in a file.
 
     :raise Damaged: it is too large, is no JSON, or is no object.
+    :raise UsageError: there is no such file.
     :raise HostError: it cannot be read.
     """
     try:
