@@ -19,7 +19,7 @@ import pytest
 from holding import Held, Holder
 from migrating import MIB, Pair, run_state, two_qemus, until
 
-from ramferry.bench import boot_sector as guest
+from ramferry.bench import boot_sector
 from ramferry.bench.builtin import BuiltIn
 from ramferry.bench.qemu import COMMAND, Qemu, qemu_at
 from ramferry.control.migrate import watch
@@ -130,7 +130,7 @@ def decided(end: Qemu | BuiltIn) -> bool:
 def beats(end: Qemu | BuiltIn) -> int:
     """How far this copy of the guest is, seen in its memory; not what its monitor says."""
     if isinstance(end, Qemu):
-        return guest.state(end.ram).beats
+        return boot_sector.state(end.ram).beats
     return int(end.state()["counter"])
 
 
@@ -146,7 +146,7 @@ def ends(kind: str, require_peer: Callable[[str], Path]) -> Iterator[tuple[Qemu 
             yield source, destination
         return
     binary = qemu_at(require_peer({"stock": COMMAND, "10.0": f"{COMMAND}-10.0"}[kind]))
-    boot = guest.boot_sector(MEMORY, first=48 * MIB, rate=4)
+    boot = boot_sector.boot_sector(MEMORY, first=48 * MIB, rate=4)
     with two_qemus(Pair(binary, binary), MEMORY, boot=boot) as (source, destination):
         source.qmp.execute("cont")
         # made for tests that do not want that, it would not run what arrives
