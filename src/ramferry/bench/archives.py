@@ -28,13 +28,18 @@ from ramferry.control.archive.wish import SaveWish
 from ramferry.control.qemu.status import ENDED
 from ramferry.errors import Cancelled, MigrationFailed, PeerTimeout
 from ramferry.patience import Patience
-from ramferry.report.text_table import aligned
+from ramferry.report.drawing import text
+from ramferry.report.grid import Column, Grid, row
 
 SECONDS: Final = 600.0
-"""For one save or restore."""
+"""Time limit of one save or restore."""
 _POLL: Final = 0.005
 FILE_SINCE: Final = (8, 2, 0)
 """QEMU's first version with ``file:``."""
+_COLUMNS: Final = (
+    Column("", words=True),
+    *map(Column, ("save s", "CPU s", "file MB", "restore s", "CPU s")),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +48,9 @@ class Way:
 
     name: str
     method: str = ""
-    """Of ``ramferry save``; empty where QEMU does it."""
+    """Method of ``ramferry save``; empty if QEMU itself saves."""
     save_uri: str = ""
-    """QEMU's, with ``{}`` for the file."""
+    """Migration URI for QEMU, with ``{}`` in place of the file's path."""
     restore_uri: str = ""
 
 
@@ -55,9 +60,9 @@ class Course:
 
     save_seconds: float
     save_cpu_seconds: float
-    """Of the QEMU, its commands and this process."""
+    """CPU time of the QEMU, the commands it runs and this process."""
     size: int
-    """Bytes of the file."""
+    """Size of the file in bytes."""
     restore_seconds: float
     restore_cpu_seconds: float
 
@@ -72,7 +77,7 @@ FILE: Final = Way("QEMU file:", "", "file:{}", "file:{}")
 
 
 def ways(binary: QemuBinary) -> list[Way]:
-    """Those that can be compared here."""
+    """The ways that can be compared on this host with this QEMU."""
     found = [*OURS]
     if shutil.which("zstd"):
         found.append(EXEC)
@@ -89,8 +94,8 @@ class ArchiveRig:
     ) -> None:
         """
         :param memory: the guest's RAM in bytes.
-        :param folder: where the files go, one at a time.
-        :param files: what fills the RAM; the generator where there are none.
+        :param folder: a folder for the saved file; there is one at a time.
+        :param files: what fills the RAM; if there are none, generated data.
         """
         self._rig = Rig(binary, binary, memory, files)
         self._source = self._rig.source
@@ -113,7 +118,7 @@ class ArchiveRig:
     def course(self, way: Way, channels: int, stop: threading.Event) -> Course:
         """Save, restore, compare.
 
-        :raise MigrationFailed: one of them failed, or another RAM came back.
+        :raise MigrationFailed: one of them failed, or the restored RAM differs.
         :raise Cancelled: ``stop`` was set.
         """
         self._path.unlink(missing_ok=True)
@@ -154,7 +159,7 @@ class ArchiveRig:
                 raise PeerTimeout(f"not done within {SECONDS:g} s")
 
     def _timed(self, qemu: Qemu, work: Callable[[], None]) -> tuple[float, float]:
-        """Seconds, and CPU seconds of the QEMU, its commands and this process."""
+        """Seconds of the work, and CPU seconds of the QEMU, its commands and this process."""
         began, before = time.monotonic(), _cpu(qemu)
         work()
         return time.monotonic() - began, _cpu(qemu) - before
@@ -172,22 +177,20 @@ def _cpu(qemu: Qemu) -> float:
 
 
 def table(courses: dict[Way, list[Course]]) -> str:
-    """Medians, and the least and greatest in brackets."""
-    rows = [("", "save s", "CPU s", "file MB", "restore s", "CPU s")]
-    for way, done in courses.items():
-        if not done:
-            continue
-        rows.append(
-            (
-                way.name,
-                _spread([one.save_seconds for one in done]),
-                _spread([one.save_cpu_seconds for one in done]),
-                f"{median(one.size for one in done) / 1e6:.1f}",
-                _spread([one.restore_seconds for one in done]),
-                _spread([one.restore_cpu_seconds for one in done]),
-            )
+    """The medians of each way, with the least and the greatest in brackets, as plain text."""
+    rows = (
+        row(
+            way.name,
+            _spread([one.save_seconds for one in done]),
+            _spread([one.save_cpu_seconds for one in done]),
+            f"{median(one.size for one in done) / 1e6:.1f}",
+            _spread([one.restore_seconds for one in done]),
+            _spread([one.restore_cpu_seconds for one in done]),
         )
-    return "".join(f"{line}\n" for line in aligned(rows, left=(0,)))
+        for way, done in courses.items()
+        if done
+    )
+    return text.draw(Grid(_COLUMNS, tuple(rows)))
 
 
 def _spread(values: Sequence[float]) -> str:
@@ -195,7 +198,7 @@ def _spread(values: Sequence[float]) -> str:
 
 
 def folder_for(size: int) -> Path:
-    """A folder in memory where it has room, so that no disk blurs what is compared."""
+    """A folder in memory if there is room, so that no disk disturbs the comparison."""
     shm = Path("/dev/shm")
     if shm.is_dir() and shutil.disk_usage(shm).free > 2 * size:
         return shm

@@ -1,6 +1,6 @@
 """The guest of demo, bench and interop tests: a boot sector, and the proof its memory holds.
 
-``boot_sector.asm`` is the source and tells the pattern; ``CODE`` is what nasm makes of it.
+``boot_sector.asm`` is the source and documents the pattern; ``CODE`` is what nasm makes of it.
 The guest either idles or writes page after page at a given rate, over and over, so that any RAM
 image of a stopped guest shows whether a page was lost or is older than it may be.
 """
@@ -49,10 +49,10 @@ CREDIT = 256
 """Credit for one page write."""
 
 BURST_SECONDS = 0.1
-"""A guest that could not keep up makes up for so much time at most."""
+"""A guest that fell behind its rate catches up on so many seconds at most."""
 
 UNLIMITED = CREDIT << 22
-"""Credit a tick for a guest that never waits: 16 GiB of page writes."""
+"""Credit for each tick of a guest that never waits: 16 GiB of page writes."""
 
 WORDS = PAGE // 4
 LCG_A, LCG_C = 1664525, 1013904223
@@ -65,7 +65,7 @@ Words = NDArray[np.uint32]
 
 
 class State(NamedTuple):
-    """What the guest notes about itself, at ``STATE_AT``."""
+    """The state that the guest keeps in its memory, at ``STATE_AT``."""
 
     magic: bytes
     beats: int
@@ -73,12 +73,12 @@ class State(NamedTuple):
     written: int
     """Pages completed, over all passes."""
     credit: int
-    """Page writes that are due, in 1/256."""
+    """Page writes that are due, in units of 1/256 write."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a guest's RAM says about it."""
+    """The result of checking a guest's RAM."""
 
     state: State
     generation: int
@@ -127,7 +127,7 @@ def boot_sector(end: int, *, first: int = FIRST, rate: float | None = 0.0) -> by
 
 
 def state(ram: NDArray[np.uint8]) -> State:
-    """Read how far the guest is, also while it runs; zeros before it started."""
+    """Read the state of a guest, also while it runs; all zeros before it started."""
     found = State(*_STATE.unpack(ram[STATE_AT : STATE_AT + _STATE.size].tobytes()))
     return found if found.magic == MAGIC else State(b"", 0, 0, 0)
 
@@ -135,7 +135,7 @@ def state(ram: NDArray[np.uint8]) -> State:
 def verify(ram: NDArray[np.uint8]) -> Verdict:
     """Check every page of a stopped guest against the pattern; ``ram`` is its RAM from address 0.
 
-    :raise UsageError: this is not the RAM of our guest, or the guest has not started.
+    :raise UsageError: this is not the RAM of such a guest, or the guest has not started.
     """
     now = state(ram)
     sector = ram[LOADED_AT : LOADED_AT + PARAMETERS.size].tobytes()

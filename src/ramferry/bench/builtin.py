@@ -19,19 +19,19 @@ from ramferry.errors import MigrationFailed
 from ramferry.guest.workload import Workload
 
 START_SECONDS: Final = 60.0
-"""Filling its memory included: 1 GiB takes 2 s here."""
+"""Time limit of a start, which includes filling the memory: 2 s for 1 GiB on 2 EPYC cores."""
 
 
 class BuiltIn(Monitored):
     """One ``ramferry guest``; a context manager that starts and ends it.
 
-    ``ram`` is its RAM, shared with it; keep no view of it longer than the guest.
+    ``ram`` is the guest's RAM, mapped here as well. Do not keep a view of it after the guest's end.
     """
 
     def __init__(self, memory: int, options: Sequence[str] = (), host: Host = HERE) -> None:
         """
         :param memory: bytes of RAM, whole MiB.
-        :param options: more of the command's.
+        :param options: further options of ``ramferry guest``.
         :param host: where it runs.
         """
         super().__init__("the built-in guest", "ramferry", START_SECONDS, host)
@@ -54,12 +54,12 @@ class BuiltIn(Monitored):
         self._end()
 
     def state(self) -> dict[str, Any]:
-        """What ``x-query-guest`` tells: its counter, its workload, its tracker."""
+        """The answer of ``x-query-guest``: counter, workload, tracker."""
         found: dict[str, Any] = self.qmp.execute("x-query-guest")
         return found
 
     def bad_pages(self) -> int:
-        """Pages that are not as the writes of this stopped guest left them."""
+        """Numbers of the pages that are not as the writes of this stopped guest left them."""
         state = self.state()
         work = Workload(state["rate"], state["pattern"], state["changed"])
         return len(work.bad_pages(self.ram.reshape(-1, 4096), state["counter"]))
@@ -84,8 +84,8 @@ class BuiltInRig(MovingRig[BuiltIn]):
     ):
         """
         :param memory: bytes of RAM.
-        :param files: what fills it; the generator where there are none.
-        :param options: more of ``ramferry guest``'s: its workload.
+        :param files: what fills it; if there are none, generated data.
+        :param options: further options of ``ramferry guest``, such as its workload.
         :param hosts: where the two guests run.
         """
         fill = ["--fill", os.pathsep.join(map(str, files)) if files else "generator"]

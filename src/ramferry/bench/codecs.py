@@ -1,8 +1,8 @@
 """The codecs alone: speed and ratio of each method and level, packet by packet as relays work.
 
-On one core, and on all with an encoder and a decoder for each, as channels have them. Beside them
-stands QEMU's zlib: the C library itself, page by page, as QEMU calls it; ``bench.qzip`` has the
-software path of the real libqatzip.
+Measured on one core, and on all cores with an encoder and a decoder for each, as channels have
+them. For comparison there is QEMU's zlib: the C library, called page by page as QEMU does.
+``bench.qzip`` measures the software path of the real libqatzip.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ LEVELS: Final[Mapping[str, tuple[int | None, ...]]] = {
     "uadk": (None,),
     "qatzip": (1, 2, 3, 6, 9),
 }
-"""What is measured where nobody asks: ends and middle of what each method has."""
+"""Levels that are measured by default: the ends and the middle of each method's range."""
 
 
 @dataclass(frozen=True, slots=True)
 class CodecFigures:
-    """One method at one level on so many cores. Rates are bytes of pages a second."""
+    """One method at one level on a number of cores. Rates are bytes of pages a second."""
 
     name: str
     """ "qatzip", "QEMU's zlib", "libqatzip (qzip)"."""
@@ -61,7 +61,7 @@ class Coder(Protocol):
 
     @property
     def backend(self) -> str:
-        """What does the work."""
+        """The name of the library that does the work."""
 
     def pack(self, piece: memoryview) -> bytes:
         """Compress one packet's pages."""
@@ -71,7 +71,7 @@ class Coder(Protocol):
 
 
 def pieces_of(size: int, files: Sequence[Path]) -> list[memoryview]:
-    """Packets of pages with content: of the generator's memory, or of files.
+    """Packets of pages with content, from memory that is filled with files or generated data.
 
     :param size: bytes of memory, zero pages included.
     """
@@ -89,9 +89,9 @@ def measure(
     begun: Callable[[str], None],
     stop: threading.Event,
 ) -> Iterator[CodecFigures]:
-    """Measure one after another; each on each number of cores.
+    """Measure each method and level on each number of cores, one after another.
 
-    :param begun: told the name before each.
+    :param begun: called with a name before each.
     :raise Cancelled: ``stop`` was set.
     :raise HostError: what was inflated is not what was compressed.
     """
@@ -119,17 +119,17 @@ class MethodCoder:
     """A method's encoder and decoder, as a channel of a relay has them."""
 
     def __init__(self, method: str, level: int | None) -> None:
-        """On the CPU, whatever devices there are."""
+        """Always on the CPU, even if there is a device."""
         self._encoder = create_encoder(method, level, accelerator=OFF)
         self._decoder = create_decoder(method, accelerator=OFF)
 
     @property
     def backend(self) -> str:
-        """The encoder's."""
+        """The encoder's backend."""
         return self._encoder.backend
 
     def pack(self, piece: memoryview) -> bytes:
-        """As ``Coder``; the parts are put together, for they are valid until the next call."""
+        """See ``Coder``. The parts are joined, because they are valid only until the next call."""
         return b"".join(self._encoder.encode(piece))
 
     def unpack(self, packed: bytes, out: memoryview) -> None:
@@ -159,7 +159,7 @@ class QemuZlib:
 
 
 def zlib_of_qemu(pieces: Pieces, level: int, cores: int, stop: threading.Event) -> CodecFigures:
-    """``QemuZlib``, measured as ``measure`` does."""
+    """The figures of ``QemuZlib``, measured as ``measure`` does."""
     return figures("QEMU's zlib", level, cores, pieces, lambda: QemuZlib(level), stop)
 
 
@@ -198,7 +198,7 @@ def figures(
 
 
 class _Share:
-    """One thread's part of the pieces, and what became of it."""
+    """One thread's part of the pieces, and what it was compressed to and inflated to."""
 
     def __init__(self, coder: Coder, pieces: Pieces, stop: threading.Event) -> None:
         self.coder = coder

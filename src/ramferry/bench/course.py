@@ -1,4 +1,4 @@
-"""The order of a scenario's runs, and what is kept of each: pure but for what it is given to call.
+"""The order of a scenario's runs, and what is recorded of each. Pure except for what it calls.
 
 A machine's speed drifts, so repetitions go A B C A B C, never A A B B, after one uncounted run of
 the first case.
@@ -20,14 +20,14 @@ from ramferry.report.benchmark.comparison import CaseRuns, Comparison, Run, Time
 
 @dataclass(frozen=True, slots=True)
 class Reports:
-    """What a course tells its caller."""
+    """Functions that a course calls."""
 
     begun: Callable[[int, CaseRuns], Hooks]
-    """Before each run: its repetition, 0 for the warm-up, and its case; returns the run's hooks."""
+    """Called before each run with its repetition (0: the warm-up) and its case; returns hooks."""
     failed: Callable[[CaseRuns, str], None]
-    """After one that failed, with its sentence."""
+    """Called after a run that failed, with the sentence that says why."""
     kept: Callable[[Comparison], None]
-    """After each run that counts: all that is known so far."""
+    """Called after each run that counts, with everything measured so far."""
 
 
 Carry = Callable[[Case, Hooks], MigrationResult]
@@ -41,13 +41,13 @@ def course(
     reports: Reports,
     source: Callable[[Case], int | None] = lambda _case: None,
 ) -> Comparison:
-    """Do the runs that ``comparison`` lacks; returns it with them.
+    """Do the runs that ``comparison`` lacks and return it with their results.
 
-    A run that fails is kept as that, and the others go on; cases to skip are skipped. ``finished``
-    is False where the wish to stop of a run's hooks came true; what was finished by then is there.
+    A run that fails is recorded as failed, and the others go on; cases to skip are skipped. If the
+    ``stop`` of a run's hooks is set, the course ends there and ``finished`` is False.
 
     :param cases: in the order of ``comparison.cases``.
-    :param source: tells a case's source process, which is none of those that disturb its run.
+    :param source: returns the id of a case's source process, which is no unrelated load.
     """
     wanted = [
         (number, index)
@@ -73,9 +73,9 @@ def course(
 
 
 def attempt(case: Case, label: str, carry: Carry, hooks: Hooks, load: OtherLoad) -> Run:
-    """One run, or the sentence of one that failed.
+    """Do one run; if it fails, the result holds the sentence that says why.
 
-    :raise Cancelled: ``hooks.stop`` was set; a run that took too long is one that failed.
+    :raise Cancelled: ``hooks.stop`` was set. A run that took too long has failed.
     """
     timeline: list[TimelinePoint] = []
 
@@ -112,7 +112,7 @@ def _point(sample: MigrationSample) -> TimelinePoint:
 
 
 def _seconds(percent: float | None, result: MigrationResult) -> float | None:
-    """CPU time out of its share of the total time."""
+    """CPU seconds, from CPU in % of the total time."""
     return None if percent is None else percent / 100 * result.total_ms / 1000
 
 

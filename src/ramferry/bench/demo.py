@@ -1,7 +1,7 @@
 """The demonstration: one guest, one link, each method once; without a QEMU, the built-in guest.
 
-There is no second way to migrate: it is the rig and the orchestrator of ``ramferry bench`` and
-``ramferry migrate``, with a relay pair for every method, so that all of them meet the same link.
+It uses the rig of ``ramferry bench`` and the orchestrator of ``ramferry migrate``, with a relay
+pair for every method, so that all methods get the same link.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from ramferry.metrics import MigrationResult
 from ramferry.units import memory
 
 DEFAULT_MEMORY: Final = {"kvm": 1 << 30, "tcg": 512 << 20}
-"""Guest RAM by accelerator; it is held twice, at the source and at the destination."""
+"""Guest RAM by QEMU's accelerator. It is allocated twice, at the source and the destination."""
 
 LEAST_MEMORY: Final = 64 << 20
 """The smallest guest, in bytes, whose figures are more than those of its firmware."""
 
 SPARE: Final = 512 << 20
-"""What is left to the rest of the machine."""
+"""Bytes of memory that are left to the rest of the machine."""
 
 PACKAGES: Final = {
     "apt-get": "apt-get install qemu-system-x86",
@@ -39,7 +39,7 @@ PACKAGES: Final = {
     "zypper": "zypper install qemu-x86",
     "pacman": "pacman -S qemu-system-x86",
 }
-"""Package manager → the line that installs QEMU."""
+"""By package manager, the command that installs QEMU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Demo:
     """What is demonstrated."""
 
     binary: QemuBinary | None
-    """None: the built-in guest runs."""
+    """None to use the built-in guest."""
     memory: int
     """Guest RAM in bytes."""
     methods: tuple[str, ...]
@@ -55,7 +55,7 @@ class Demo:
     max_bandwidth: int
     """Wire bytes a second; 0 is unlimited."""
     files: tuple[Path, ...] = ()
-    """What fills the RAM; the generator where there are none."""
+    """What fills the RAM; if there are none, generated data."""
 
 
 def run(demo: Demo, hooks_of: Callable[[str], Hooks]) -> list[MigrationResult]:
@@ -89,7 +89,10 @@ def _rig(demo: Demo) -> Rig | BuiltInRig:
 
 
 def check_memory(wanted: int, available: int) -> None:
-    """:raise HostError: two guests of ``wanted`` bytes do not fit into ``available`` ones."""
+    """Refuse a guest that is too large.
+
+    :raise HostError: two guests of ``wanted`` bytes do not fit into ``available`` ones.
+    """
     if 2 * wanted + SPARE > available:
         room = max(LEAST_MEMORY, ((available - SPARE) // 2) >> 26 << 26)
         raise HostError(
@@ -120,7 +123,7 @@ def _guest_of(demo: Demo) -> str:
 
 
 def how_to_get_qemu(managers: Sequence[str] | None = None) -> str:
-    """A sentence that says how to install QEMU, by the package managers that are here."""
+    """A sentence that says how to install QEMU with a package manager of this host."""
     if managers is None:
         managers = [name for name in PACKAGES if shutil.which(name)]
     lines = [PACKAGES[name] for name in managers] or list(PACKAGES.values())

@@ -23,7 +23,7 @@ from ramferry.errors import HostError, UsageError
 Bytes = NDArray[np.uint8]
 
 LOW_MEMORY = 1024 * 1024
-"""What a guest's firmware and boot sector need to themselves, from address 0."""
+"""Bytes from address 0 that a guest's firmware and boot sector use, and that are not filled."""
 
 EXTENT = 64 * 1024
 CHUNK = 1024 * 1024
@@ -47,12 +47,12 @@ LEAST_DATA = 16 * 1024 * 1024
 16 MiB of guest RAM at a time, and must not find the same file in it twice."""
 
 SHIFT = 1013
-"""Files repeat after a number of bytes that leaves this remainder by 4096: an odd one, so that no
-page of the first 4096 repetitions is cut where one before it was."""
+"""The number of bytes after which files repeat, modulo 4096. It is odd, so that the pages of the
+first 4096 repetitions all begin at different places of the files."""
 
 
 def _never() -> None:
-    """What nobody interrupts."""
+    """A ``heed`` that never interrupts."""
 
 
 def fill(
@@ -63,12 +63,12 @@ def fill(
     low: int = LOW_MEMORY,
     heed: Callable[[], None] = _never,
 ) -> None:
-    """Write ``ram`` from ``low`` (bytes, a multiple of 1 MiB) to its end; below nothing changes.
+    """Write ``ram`` from ``low`` (bytes, a multiple of 1 MiB) to its end; nothing below changes.
 
     ``ram`` is a guest's whole RAM as a flat array, the caller's. Without ``files`` the generator
     fills it, the same for the same seed; the length does not change what stands at an address.
 
-    :param heed: called after every few MiB; what it raises ends the work.
+    :param heed: called after every few MiB; an exception that it raises ends the work.
     :raise UsageError: the files hold less than ``LEAST_DATA`` together.
     :raise HostError: a file cannot be read.
     """
@@ -83,7 +83,7 @@ def fill(
 def data_files(value: str, whose: str = "RAMFERRY_DATA") -> tuple[Path, ...]:
     """Read ``RAMFERRY_DATA``: paths separated by colons; a folder stands for the files in it.
 
-    :param whose: what the value belongs to, for the sentence.
+    :param whose: the name of the variable or option, for the error's sentence.
     :raise UsageError: a path does not exist, or a folder holds no file.
     """
     found: list[Path] = []

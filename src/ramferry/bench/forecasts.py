@@ -33,10 +33,10 @@ def with_forecasts(
 ) -> Comparison:
     """``comparison`` with a forecast of each case whose route is a relay pair.
 
-    What has forecasts already keeps them; without one, since a sample cannot be had, the runs go
-    on all the same.
+    Forecasts that it has already are kept. If no sample can be taken there are no forecasts, and
+    the runs go on all the same.
 
-    :param scenario: whose cases ``comparison`` has, in the same order.
+    :param scenario: the scenario of ``comparison``, with its cases in the same order.
     :param guest: the QMP address of the QEMU that is to be sampled.
     """
     paired = [case for case in scenario.cases if case.route == RELAY_PAIR]

@@ -1,9 +1,9 @@
 """A link of a given rate between two network namespaces: veth, held back by tc's token bucket.
 
-Two namespaces stand for two hosts; whatever a process in one sends to the other passes the qdisc
-``tbf`` of its end. It takes root, ``ip``, ``tc`` and ``nsenter``. A namespace takes its end of the
-link and its qdisc with it, so that deleting the two by name is all there is to undo; their names
-hold our process id, by which the next run finds what a killed one left behind.
+Two namespaces stand for two hosts. Whatever a process in one sends to the other passes the qdisc
+``tbf`` of its end. This needs root, ``ip``, ``tc`` and ``nsenter``. Deleting a namespace also
+deletes its end of the link and its qdisc, so nothing else must be undone. The names of the
+namespaces hold the id of this process; by it the next run finds what a killed run left behind.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from ramferry.control.hosts.host import NAMESPACES, Hosts, Namespace
 from ramferry.errors import HostError
 
 COMMANDS: Final = {"ip": "iproute2", "tc": "iproute2", "nsenter": "util-linux"}
-"""Command → the package that brings it."""
+"""The commands that are needed, each with the package that brings it."""
 PREFIX: Final = "ramferry-bench"
 NAME: Final = re.compile(rf"{PREFIX}-(\d+)-(?:source|destination)")
 DEVICE: Final = "link0"
 ADDRESSES: Final = ("192.0.2.1", "192.0.2.2")
-"""Source's and destination's, of the block that documents use (RFC 5737): no route leads there but
-the link."""
+"""Addresses of source and destination, from the block for documentation (RFC 5737), to which no
+route leads but the link."""
 QUEUE: Final = "20ms"
-"""What may wait at an end of the link; a switch's buffer at these rates."""
+"""What may wait at an end of the link, about as much as in a switch."""
 LEAST_BURST: Final = 128 << 10
-"""Bytes: a packet of 64 KiB, as veth carries them unsegmented, and one more."""
+"""Bytes: two packets of 64 KiB, which veth carries unsegmented."""
 BURST_SECONDS: Final = 0.002
-"""Of the rate that may pass at once: one timer's tick."""
+"""Seconds' worth of the rate that may pass at once: one timer tick."""
 COMMAND_SECONDS: Final = 20.0
 
 
 def why_not() -> str:
-    """Why no link can be shaped here; empty where one can be tried."""
+    """Why no link can be shaped here; empty if it is worth a try."""
     missing = [f"{one} ({of})" for one, of in COMMANDS.items() if _path(one) is None]
     if missing:
         return f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not here"
@@ -46,10 +46,12 @@ def why_not() -> str:
 
 
 class ShapedLink:
-    """A context manager that makes the link and, whatever happens, takes it away."""
+    """A context manager that makes the link, and removes it whatever happens."""
 
     def __init__(self, rate: float) -> None:
-        """:param rate: bytes a second, in each direction, headers included."""
+        """
+        :param rate: bytes a second in each direction, headers included.
+        """
         self._rate = rate
         ours = f"{PREFIX}-{os.getpid()}"
         names = (f"{ours}-source", f"{ours}-destination")
@@ -59,7 +61,10 @@ class ShapedLink:
         self.hosts = Hosts(*self._namespaces)
 
     def __enter__(self) -> Self:
-        """:raise HostError: this host cannot; the sentence says what it is that fails."""
+        """Make the link.
+
+        :raise HostError: this host cannot; the sentence says which step failed.
+        """
         if reason := why_not():
             raise HostError(f"the link cannot be shaped: {reason}")
         sweep()
@@ -97,7 +102,7 @@ class ShapedLink:
 
 
 def sweep() -> list[str]:
-    """Delete the namespaces of runs that were killed; their names."""
+    """Delete the namespaces that killed runs left behind, and return their names."""
     if not NAMESPACES.is_dir():
         return []
     found = {path.name: NAME.fullmatch(path.name) for path in NAMESPACES.iterdir()}
@@ -124,7 +129,7 @@ def _delete(name: str) -> None:
 
 
 def _path(command: str) -> str | None:
-    """Root's commands may lie beside a user's PATH."""
+    """Find a command, also in the folders that are only on the PATH of root."""
     return shutil.which(command) or shutil.which(command, path="/usr/sbin:/sbin")
 
 

@@ -18,13 +18,13 @@ from ramferry.bench.qemu import QemuBinary, accelerator
 _LIBRARIES: Final = ("isal", "deflate", "zlib-ng", "zstandard", "numpy")
 
 PASSING: Final = frozenset({"load_before"})
-"""Facts of a moment; all others are the machine's own."""
+"""Facts that change from moment to moment; all others belong to the machine."""
 
 _GOVERNORS: Final = "devices/system/cpu/cpufreq/policy*/scaling_governor"
 
 
 def machine_facts(source: QemuBinary, destination: QemuBinary) -> dict[str, object]:
-    """For the JSON document of a comparison."""
+    """The facts for the JSON document of a comparison."""
     return {
         **host_facts(),
         "accelerator": accelerator(),
@@ -33,7 +33,7 @@ def machine_facts(source: QemuBinary, destination: QemuBinary) -> dict[str, obje
 
 
 def host_facts(sysfs: Path = Path("/sys")) -> dict[str, object]:
-    """What holds whatever guest runs."""
+    """The facts that do not depend on the guest."""
     return {
         "cpu": _cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
@@ -51,7 +51,7 @@ def host_facts(sysfs: Path = Path("/sys")) -> dict[str, object]:
 
 
 def difference(before: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    """The first fact in which two machines differ: "kernel: 6.1, here 6.18"; empty where none."""
+    """The first fact in which two machines differ: "kernel: 6.1, here 6.18"; empty if none does."""
     for name in dict.fromkeys([*before, *here]):
         if name not in PASSING and before.get(name) != here.get(name):
             return f"{name}: {before.get(name)}, here {here.get(name)}"
@@ -63,7 +63,7 @@ def _full(binary: QemuBinary) -> str:
 
 
 def _governor(sysfs: Path) -> str:
-    """Of all CPUs; or that the kernel does not choose the frequency, as in most guests."""
+    """The frequency governor of the CPUs; in most guests the kernel has none."""
     found = sorted({path.read_text().strip() for path in sysfs.glob(_GOVERNORS)})
     return ", ".join(found) or "none: no cpufreq here"
 

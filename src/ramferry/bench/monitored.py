@@ -20,15 +20,15 @@ POLL_SECONDS = 0.01
 class Monitored:
     """A QEMU, or a built-in guest.
 
-    ``qmp`` is this process's connection, ``uri`` the address of a monitor for ``ramferry migrate``.
-    Whatever happens to us, the process goes with the thread that started it.
+    ``qmp`` is a connection of this process to the monitor, ``uri`` the address of another monitor
+    for ``ramferry migrate``. The process ends with the thread that started it, whatever happens.
     """
 
     def __init__(self, name: str, speaker: str, patience: float, host: Host) -> None:
         """
-        :param name: for sentences.
-        :param speaker: what its own complaints begin with.
-        :param patience: seconds until its greeting is given up.
+        :param name: what sentences call it.
+        :param speaker: the word that its own error messages begin with.
+        :param patience: seconds to wait for the greeting of its monitor.
         :param host: where it runs.
         """
         self._name = name
@@ -39,13 +39,13 @@ class Monitored:
     def _make_folder(self) -> None:
         self._own = TempFolder.for_sockets()
         self.folder = self._own.path
-        """For sockets; goes with the process."""
+        """A folder for sockets, which is removed with the process."""
         self.uri = f"qmp:{self.folder}/qmp"
 
     def _start(self, command: Sequence[str], monitor: str) -> None:
-        """Start it, and wait until the monitor at that name in the folder greets.
+        """Start the command and wait for the greeting of the monitor, a socket in the folder.
 
-        :raise HostError: it ends first, or takes too long; says what it complained about.
+        :raise HostError: it ends first, or takes too long; the sentence has its error message.
         """
         with (self.folder / "stderr").open("wb") as stderr:
             self.process = subprocess.Popen(
@@ -73,13 +73,13 @@ class Monitored:
         raise HostError(f"{self._name} did not start: {self._complaint()}")
 
     def _complaint(self) -> str:
-        """The line of stderr that tells most: the program's own last one, before its hints."""
+        """The most telling line of stderr: the program's last error message, without hints."""
         lines = self.stderr().splitlines() or ["it does not answer"]
         own = [line for line in lines if line.startswith(self._speaker)]
         return (own or lines)[-1].removeprefix(f"{self._speaker}: ")
 
     def _end(self) -> None:
-        """End what was started; the folder goes, too."""
+        """End the process and remove the folder."""
         if hasattr(self, "process"):
             self.process.kill()
             self.process.wait()
@@ -89,16 +89,16 @@ class Monitored:
 
     @property
     def pid(self) -> int:
-        """The process."""
+        """The id of the process."""
         return self.process.pid
 
     @property
     def alive(self) -> bool:
-        """Whether it still runs."""
+        """Whether the process still runs."""
         return self.process.poll() is None
 
     def stderr(self) -> str:
-        """What it has complained about so far."""
+        """What it has written to stderr so far."""
         return (self.folder / "stderr").read_text(errors="replace").strip()
 
 

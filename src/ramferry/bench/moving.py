@@ -1,8 +1,8 @@
 """One guest, and migrations from it to fresh ones: what QEMUs and built-in guests have in common.
 
-The source keeps its RAM: after a migration its guest is continued, so that the next one carries
-the same pages. A destination's RAM is touched before its guest comes, as with QEMU's ``prealloc``:
-otherwise the first touch of every page, which no method can change, blurs what is compared.
+The source keeps its RAM: after a migration its guest runs on, so that the next migration carries
+the same pages. A destination's RAM is touched before its guest comes, as QEMU's ``prealloc`` does:
+the first touch of every page costs the same with every method and would blur the differences.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ramferry.metrics import MigrationResult
 
 MIGRATION_SECONDS: Final = 600.0
 COMPARED: Final = 64 << 20
-"""Bytes of RAM that are compared at a time: a whole guest's would take as much again."""
+"""Bytes of RAM that are compared at a time, since a comparison takes as much memory again."""
 
 
 class Station(Protocol):
@@ -43,10 +43,12 @@ One = TypeVar("One", bound=Station)
 
 
 class MovingRig(ABC, Generic[One]):
-    """A context manager: the source, its guest, and ``carry``."""
+    """A context manager that starts and ends the source, whose guest ``carry`` migrates."""
 
     def __init__(self, source: One) -> None:
-        """:param source: not yet started; entering the context does."""
+        """
+        :param source: not yet started; entering the context starts it.
+        """
         self.source = source
 
     def __enter__(self) -> Self:
@@ -58,11 +60,14 @@ class MovingRig(ABC, Generic[One]):
 
     @abstractmethod
     def fresh(self) -> One:
-        """A destination that waits for the guest, not yet started."""
+        """Make a destination that will wait for the guest; it is not yet started."""
 
     @abstractmethod
     def compare(self, destination: One) -> None:
-        """:raise MigrationFailed: the destination's stopped guest is not the source's."""
+        """Compare the destination's stopped guest with the source's.
+
+        :raise MigrationFailed: they differ.
+        """
 
     def carry(
         self, wish: Wish, hooks: Hooks, timeout: float = MIGRATION_SECONDS
@@ -70,8 +75,8 @@ class MovingRig(ABC, Generic[One]):
         """Migrate once, check the guest that arrived, and let the source run on as before.
 
         :param timeout: seconds until the migration is cancelled.
-        :raise RamferryError: as ``control.migrate.course.migrate``, or as ``compare``. The source
-            can be used again where ``revive`` says so.
+        :raise RamferryError: as ``control.migrate.course.migrate`` or ``compare``. The source can
+            be used again after ``revive``.
         """
         with self.fresh() as destination:
             destination.ram[:] = 0
@@ -82,9 +87,9 @@ class MovingRig(ABC, Generic[One]):
         return result
 
     def revive(self) -> None:
-        """After a failed ``carry``: let the source's guest run, in a new process where it is gone.
+        """After a failed ``carry`` let the source's guest run, in a new process if it has ended.
 
-        :raise RamferryError: a new one cannot be started.
+        :raise RamferryError: a new process cannot be started.
         """
         try:
             self.source.qmp.execute("cont")

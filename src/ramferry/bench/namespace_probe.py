@@ -1,7 +1,7 @@
 """What a link carries: one TCP connection through it for a second, by sockets of this process.
 
-A socket belongs to the network namespace of the thread that made it, for good; so a thread that
-goes there, makes it and ends is all it takes to have both ends in one process.
+A socket stays in the network namespace of the thread that made it. So both ends can be held by one
+process: a thread enters the namespace, makes the socket and ends.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ T = TypeVar("T")
 def probe(hosts: Hosts) -> float:
     """Bytes a second that one connection carries from the source's side to the destination's.
 
-    :raise HostError: the one cannot reach the other.
+    :raise HostError: the source's side cannot reach the destination's.
     """
     try:
         return flow_between(

@@ -1,8 +1,8 @@
 """Real QEMUs for demo, bench and tests: found, started with visible RAM, ended without a trace.
 
-The guest's RAM is a file in memory that QEMU and this process both map, so that it is filled and
-compared from outside, byte for byte. Whatever happens to this process, its QEMUs and their RAM go
-with it: the RAM file has no name any more once QEMU has it, and QEMU dies with the thread that
+The guest's RAM is a file in memory that QEMU and this process both map, so that it can be filled
+and compared from outside, byte for byte. Whatever happens to this process, its QEMUs and their RAM
+end with it: the RAM file loses its name once QEMU has opened it, and QEMU dies with the thread that
 started it.
 """
 
@@ -39,7 +39,7 @@ RAM_ID = "pc.ram"
 
 @dataclass(frozen=True, slots=True)
 class QemuBinary:
-    """A QEMU that can be started here."""
+    """A QEMU program of this host."""
 
     path: Path
     version: tuple[int, int, int]
@@ -51,7 +51,7 @@ class QemuBinary:
 
     @property
     def machine(self) -> str:
-        """The ``pc`` machine as this version introduced it; every later version has it, too."""
+        """The ``pc`` machine as this version introduced it; every later version has it as well."""
         return f"pc-i440fx-{self.name}"
 
 
@@ -107,13 +107,14 @@ def qemu_at(path: Path) -> QemuBinary:
 
 
 def accelerator(*, runs: bool = True) -> str:
-    """Choose "kvm" or "tcg": KVM where this user may, for guests that run only on real hardware.
+    """Choose "kvm" or "tcg": KVM if this user may use it.
 
-    A KVM without a processor's virtualisation under it (kvm_pvm, inside a virtual machine)
-    interprets what is not a kernel made for it: there QEMU 7.2 took 7 to 12 s to start the boot
-    sector of guest.py, which then dirtied 3 MB/s, and 10.0 did not start it in 40 s. Under TCG
-    both take 0.2 s and dirty 400 to 690 MB/s (one vCPU of a busy 2-core EPYC guest, Linux 6.18;
-    ``boot_sector(rate=None)``). A guest that never runs is the same to both.
+    For a guest that ``runs``, also only on real hardware. A KVM without a processor's
+    virtualisation under it (kvm_pvm, inside a virtual machine) interprets what is not a kernel made
+    for it: there QEMU 7.2 took 7 to 12 s to start the boot sector, which then dirtied 3 MB/s, and
+    10.0 did not start it in 40 s. Under TCG both take 0.2 s and dirty 400 to 690 MB/s (one vCPU of
+    a busy 2-core EPYC guest, Linux 6.18; ``boot_sector(rate=None)``). For a guest that never runs
+    it makes no difference.
     """
     try:
         os.close(os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC))
@@ -128,9 +129,10 @@ def accelerator(*, runs: bool = True) -> str:
 class Qemu(Monitored):
     """One running QEMU of the ``pc`` machine; a context manager that starts and ends it.
 
-    ``uri`` is a second QMP address beside our own connection, for ``ramferry migrate``. ``ram`` is
-    the guest's RAM as a flat array that shares its memory with the guest; keep no view of it longer
-    than the QEMU. ``folder`` is a folder for sockets that goes with the QEMU.
+    ``qmp`` is a connection to it; ``uri`` is a second QMP address, for ``ramferry migrate``.
+    ``ram`` is the guest's RAM as a flat array that shares its memory with the guest; do not keep a
+    view of it after the QEMU's end. ``folder`` is a folder for sockets, which is removed with the
+    QEMU.
     """
 
     def __init__(
@@ -150,15 +152,15 @@ class Qemu(Monitored):
         """Describe a QEMU; entering the context starts it.
 
         :param memory: the guest's RAM in bytes, whole MiB.
-        :param machine: the machine type, the binary's own by default; both ends need the same.
-        :param boot: a boot sector, as ``boot_sector.boot_sector`` makes it.
+        :param machine: the machine type, by default that of the binary; both ends need the same.
+        :param boot: a boot sector, as ``bench.boot_sector.boot_sector`` makes it.
         :param incoming: wait for ``migrate-incoming``, rather than start a guest.
         :param paused: the guest stays stopped until ``cont``; also after an incoming migration.
-        :param accel: "kvm" or "tcg"; by default ``accelerator()``, whose guest runs where it has a
-            boot sector.
-        :param ram_folder: where the RAM's file is made; a folder in memory, or a guest's every
+        :param accel: "kvm" or "tcg"; by default what ``accelerator()`` chooses if there is a boot
+            sector.
+        :param ram_folder: the folder of the RAM's file; it should be in memory, or a guest's every
             write goes to a disk.
-        :param options: more of QEMU's own options.
+        :param options: further options of QEMU.
         :param host: where it runs.
         """
         super().__init__(f"QEMU {binary.name}", COMMAND, START_SECONDS, host)

@@ -1,4 +1,4 @@
-"""The software path of the real libqatzip, by its own program ``qzip`` and that program's clock."""
+"""Measures the software path of the real libqatzip with its own program ``qzip`` and its clock."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ SECONDS: Final = 600.0
 
 
 def find_qzip(environ: Mapping[str, str] = os.environ) -> Path | None:
-    """The real ``qzip``: in the folders of the peers, else on the PATH."""
+    """Find the real ``qzip`` in the folders of the peers, or else on the PATH."""
     own = os.pathsep.join(map(str, peer_folders(environ)))
     found = shutil.which("qzip", path=own) or shutil.which("qzip", path=environ.get("PATH"))
     return Path(found) if found else None
 
 
 def libqatzip(pieces: Pieces, level: int, cores: int, qzip: Path) -> CodecFigures:
-    """What libqatzip does in software: one process for each core, each with its share.
+    """Measure libqatzip in software, with a process and a share of the pieces for each core.
 
-    Rates are the sum of what the processes say.
+    The rates are the sums of those that the processes report.
 
     :raise HostError: it does not run, or does not give back what it compressed.
     """
@@ -81,7 +81,7 @@ class _Share:
         return self._back.read_bytes() == self.original.read_bytes()
 
     def _run(self, *arguments: object) -> float:
-        """Bytes a second that ``qzip`` says it did; it writes where its file is."""
+        """Bytes a second that ``qzip`` reports; it writes its output beside its input."""
         try:
             done = subprocess.run(
                 [str(self._qzip), *map(str, arguments)],

@@ -18,7 +18,7 @@ from ramferry.errors import Cancelled, MigrationFailed, PeerTimeout
 from ramferry.patience import Patience
 
 BOOT_SECONDS: Final = 30.0
-"""How long the guest may take to its first timer tick: 1 s under KVM, more without."""
+"""Time limit until the first timer tick of the guest: 1 s under KVM, longer without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,12 @@ class Load:
     """What the guest writes while it moves."""
 
     rate: float = 0.0
-    """Bytes of pages a second; 0: it is idle."""
+    """Bytes of pages a second; 0 for an idle guest."""
     hot: int = 0
-    """Bytes that it writes over and over, from ``LOW_MEMORY`` on; 0 where it is idle."""
+    """Bytes that it writes over and over, from ``LOW_MEMORY`` on; 0 for an idle guest."""
 
     def boot_sector(self, memory: int) -> bytes:
-        """The guest of ``memory`` bytes that does it."""
+        """A boot sector for a guest of ``memory`` bytes that writes so."""
         end = LOW_MEMORY + self.hot if self.rate else min(memory, boot_sector.HIGHEST)
         return boot_sector.boot_sector(end, first=LOW_MEMORY, rate=self.rate / 1e6)
 
@@ -53,9 +53,9 @@ class Rig(MovingRig[Qemu]):
         """Describe it; entering the context boots and fills the source.
 
         :param memory: the guest's RAM in bytes.
-        :param files: what fills it; the generator where there are none.
+        :param files: what fills it; if there are none, generated data.
         :param hosts: where the two QEMUs run.
-        :param stop: set, it ends the filling.
+        :param stop: ends the filling when it is set.
         """
         self._stop = stop
         self._destination = destination

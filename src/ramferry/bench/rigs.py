@@ -16,7 +16,7 @@ from ramferry.report.benchmark.comparison import NATIVE
 
 
 class Rigs:
-    """A context manager: starts and fills each guest that a case moves, and ends them."""
+    """A context manager that starts and fills each guest that a case moves, and ends them."""
 
     def __init__(
         self,
@@ -27,9 +27,9 @@ class Rigs:
         stop: threading.Event,
     ) -> None:
         """
-        :param binary: None where the scenario's guest is the built-in one.
-        :param files: what fills them; the generator where there are none.
-        :param stop: set, it ends the filling.
+        :param binary: None if the guest of the scenario is the built-in one.
+        :param files: what fills them; if there are none, generated data.
+        :param stop: ends the filling when it is set.
         """
         guest = scenario.guest
         native = any(case.route == NATIVE for case in scenario.cases)
@@ -61,7 +61,7 @@ class Rigs:
         return rig
 
     def pid(self, case: Case) -> int:
-        """The process of the case's source."""
+        """The process id of the case's source."""
         return self.of(case).source.pid
 
 

@@ -38,41 +38,41 @@ from ramferry.units import memory, rate
 
 AUTO: Final = "auto"
 SHAPES: Final = {AUTO: AUTO, "tc": TC, "relay": RELAY_PACING}
-"""What ``--shape`` takes → what holds the link's rate."""
+"""The values of ``--shape``, each with what holds the rate of the link."""
 
 TOO_FAST: Final = 1.1
-"""Times the rate: a probe that finds more has found a link that nothing shapes."""
+"""If a probe finds more than this times the rate, nothing shapes the link."""
 TOO_SLOW: Final = 0.85
-"""Times the rate: TCP's and IP's headers take 0.044 of it."""
+"""A shaped link carries at least this times the rate: TCP's and IP's headers take 0.044."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What is run where."""
+    """What is to be run, and on which guest and link."""
 
     scenario: Scenario
     scaling: str
-    """What was scaled, as a sentence."""
+    """A sentence that says what was scaled; empty if nothing was."""
     documented_memory: int | None
-    """The guest's memory in the scenario's file, where it has another one here."""
+    """The guest's memory in the scenario's file; None if the guest has as much here."""
     binary: QemuBinary | None
-    """None where the guest is the built-in one."""
+    """None if the guest is the built-in one."""
     files: tuple[Path, ...]
-    """What fills the guest; the generator where there are none."""
+    """What fills the guest; if there are none, generated data."""
     shape: str
     """``AUTO``, ``TC`` or ``RELAY_PACING``."""
     note: Callable[[str], None]
-    """For sentences that a person should see."""
+    """Called with sentences for the user."""
     stop: threading.Event
-    """Set, it ends the runs; what is finished is kept."""
+    """Ends the runs when it is set; what is finished is kept."""
     before: Comparison | None = field(default=None)
-    """An interrupted one to go on with."""
+    """An interrupted comparison to go on with."""
 
     def run(self, reports: Reports) -> Comparison:
         """Do all runs, or those that ``before`` lacks.
 
         :raise UsageError: ``before`` is of another scenario or machine.
-        :raise HostError: the guest, or the link that was asked for, cannot be had here.
+        :raise HostError: this host cannot have the guest, or the link that was asked for.
         """
         scenario = self.scenario
         with ExitStack() as stack:
@@ -184,11 +184,11 @@ class Bench:
 
 
 def not_run(case: Case, link: records.Link, binary: QemuBinary | None) -> str:
-    """Why a case cannot be compared over a link that nothing but the sending side holds back.
+    """Why a case cannot be compared if only the sending side keeps the rate; empty if it can.
 
-    A relay paces what it sends, as Ramferry's own sender does. A QEMU's max-bandwidth holds back
-    the wire where it sends pages as they are, or counts what it has compressed; it lets go at the
-    switchover, so that a guest of 64 MiB came at 1.6 times the rate.
+    A relay and Ramferry's own sender pace what they send. A QEMU's max-bandwidth limits the wire
+    only if it sends uncompressed pages or counts compressed bytes. At the switchover it is lifted,
+    so that a guest of 64 MiB came at 1.6 times the rate.
     """
     if link.how != RELAY_PACING or case.route != BUILT_IN or case.method == "none":
         return ""

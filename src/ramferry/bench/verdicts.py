@@ -1,4 +1,4 @@
-"""What the table of a comparison does not say: our cases over QEMU's own, and the relays' cost."""
+"""What a comparison's table does not say: Ramferry's cases over QEMU's, and the relays' cost."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FIGURES: Final[tuple[tuple[str, Callable[[Run], float | None]], ...]] = (
 
 
 def over(case: CaseRuns, other: CaseRuns) -> list[str]:
-    """One case over another, by what the spreads of both allow; nothing where one has no runs."""
+    """One case over another, with the range that their spreads allow; empty if one has no runs."""
     lines = []
     for what, figure in FIGURES:
         ours, theirs = (spread(figure(run) for run in one.runs) for one in (case, other))
@@ -52,8 +52,8 @@ def relay_lines(results: Sequence[MigrationResult]) -> list[str]:
 
 
 def verdicts(comparison: Comparison) -> list[str]:
-    """How qatzip through relays, and our own sender and receiver, compare with what QEMU has built
-    in; what the relays cost."""
+    """How qatzip through relays, and Ramferry's sender and receiver, compare with QEMU's built-in
+    methods, and what the relays cost."""
     ours = [c for c in comparison.cases if (c.method, c.route) == ("qatzip", RELAY_PAIR)]
     lines: list[str] = []
     for case in ours:

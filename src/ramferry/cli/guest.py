@@ -59,6 +59,7 @@ PAGE = 4096
     default=64,
     show_default=True,
     metavar="BYTES",
+    hidden=True,  # how well the written pages compress: tests choose it
     help="Bytes changed in each page written, a multiple of 8.",
 )
 @click.option("--qmp", metavar="URI", help="Where the monitor listens: qmp:PATH or qmp:HOST:PORT.")
@@ -73,6 +74,7 @@ PAGE = 4096
     type=click.Choice(TRACKERS),
     default="auto",
     show_default=True,
+    hidden=True,  # tests try either on one host
     help="How written pages are found: by the kernel (Linux 6.7 or newer), or by comparison.",
 )
 @accelerator_option

@@ -86,14 +86,6 @@ answers; 4 it lacks a command; 6 interrupted; 8 it, or this user, may not."""
     help="Memory to look at, in pieces of 256 KiB from all over the guest.  [default: 64M]",
 )
 @click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Which pieces: another number draws others.",
-)
-@click.option(
     "--scratch",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     metavar="DIR",
@@ -127,7 +119,6 @@ def _question(
     dirty_rate: float | None,
     measure_dirty: int | None,
     sample: int,
-    seed: int,
     scratch: Path | None,
     page_size: str,
     accelerator: str,
@@ -145,7 +136,6 @@ def _question(
         dirty_from=_dirty_from(dirty_rate, measure_dirty),
         measure_dirty=measure_dirty or 0,
         size=sample,
-        seed=seed,
         scratch=scratch,
         page_size=int(page_size),
         accelerator=accelerator,

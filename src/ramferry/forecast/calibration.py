@@ -1,8 +1,8 @@
-"""How fast this host's stations are, by what all of them do with every byte: sockets.
+"""How much slower or faster than the reference host this host moves bytes through sockets.
 
-The costs of ``forecast.costs`` were measured on one host. Measuring them anew takes QEMUs and a
-minute; how much CPU a packet takes through a socket is told in a tenth of a second, and most of a
-station's cost is that: copies by the kernel, in and out.
+The costs of ``forecast.costs`` were measured on one reference host. To measure them here would take
+QEMUs and a minute. The CPU time of a packet through a socket is measured in a tenth of a second,
+and most of the costs consist of that: copies by the kernel, in and out.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from ramferry.forecast.costs import GIB, REFERENCE, Costs
 from ramferry.transport.socket_cost import cpu_of_copy
 
 REFERENCE_COPY: Final = 0.22 / GIB
-"""CPU seconds of both ends for each byte, on the host of ``forecast.costs``: the least of ``RUNS``
-was 0.19 to 0.26 in 12 tries beside other work; the least of 7, one by one, was 0.22 to 0.44."""
+"""CPU seconds of both ends for each byte on the reference host: the least of ``RUNS`` was 0.19 to
+0.26 in 12 tries beside other work; the least of 7, one by one, was 0.22 to 0.44."""
 
 PACKETS: Final = 128
 RUNS: Final = 14
-"""The fastest counts: what disturbed another is no property of the host."""
+"""Of so many measurements the fastest counts, since other work disturbed the slower ones."""
 AT_ONCE: Final = 2
-"""As a migration keeps more than one core busy, too."""
+"""Measurements that run together, because a migration keeps more than one core busy as well."""
 
 STRANGE: Final = (0.2, 5.0)
-"""Times the reference beyond which not the host was measured, but what disturbed it."""
+"""Bounds of the factor: beyond them it was not the host that was measured, but a disturbance."""
 
 
 def host_costs() -> Costs:
-    """This host's costs."""
+    """The costs of this host."""
     low, high = STRANGE
     with ThreadPoolExecutor(AT_ONCE) as pool:
         factor = min(pool.map(lambda _: _copy(), range(RUNS))) / REFERENCE_COPY

@@ -1,4 +1,4 @@
-"""Which method a forecast speaks for, and why. Pure."""
+"""Chooses a method by the forecasts, and says why. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from ramferry.metrics.forecast import MethodTime
 
 NEAR: Final = 1.05
-"""Expected times closer than this count as equal: then less CPU decides."""
+"""Expected times that differ by less than this share count as equal; the one with less CPU wins."""
 
 
 MOSTLY: Final = 0.5
@@ -18,7 +18,7 @@ MOSTLY: Final = 0.5
 def choose(
     methods: Sequence[MethodTime], dirty_rate: float, zero_share: float = 0.0
 ) -> tuple[str, str]:
-    """The method to take, empty if no method converges, and one sentence that says why.
+    """The method to take, and a sentence that says why; an empty method if none converges.
 
     :param dirty_rate: bytes a second.
     :param zero_share: share of the guest's pages that are zero: no method sends their content.

@@ -1,8 +1,8 @@
-"""What the stations of a migration spend on it besides codecs. Pure.
+"""CPU time that a migration takes besides its codecs: in the QEMUs and the relays. Pure.
 
-Measured on two cores of an AMD EPYC 9004 guest, Linux 6.18. Nearly all of it is the moving of
-packets through sockets, so another host's costs are these times what its sockets take over what
-they took there (``forecast.calibration``).
+Measured on two cores of an AMD EPYC 9004 guest, Linux 6.18, the reference host. Nearly all of it is
+spent on moving packets through sockets. So the costs of another host are these, scaled by how long
+its sockets take compared with the reference host's (``forecast.calibration``).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 GIB: Final = 1 << 30
 
 PAGEWISE: Final = frozenset({"qpl", "uadk"})
-"""Methods that make one call a page (``codec.paged``)."""
+"""Methods whose codec is called once for each page (``codec.paged``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +31,18 @@ class Costs:
     interpreter: float = 0.20 / GIB
     """Seconds for each byte that a relay spends outside codecs and kernel: 0.1 to 0.25."""
     pagewise: float = 0.92 / GIB
-    """What a method of ``PAGEWISE`` adds to it: 3.5 µs for each page."""
+    """What a method of ``PAGEWISE`` adds to ``interpreter``: 3.5 µs for each page."""
     zero_send: float = 0.09 / GIB
     zero_receive: float = 0.15 / GIB
     zero_seconds: float = 0.14 / GIB
     """CPU of both sides and the time for each byte of zero pages: an empty guest of 1 GiB took
-    153 ms, where its memory had been touched before."""
+    153 ms, after its memory had been touched."""
 
     factor: float = 1.0
-    """All of them over those that were measured."""
+    """Scale factor that was applied to every cost; 1 on the reference host."""
 
     def times(self, factor: float) -> Costs:
-        """The costs of a host that takes so many times as long."""
+        """The costs of a host that takes ``factor`` times as long."""
         return Costs(*(getattr(self, one.name) * factor for one in fields(self)))
 
     def of_interpreter(self, method: str) -> float:

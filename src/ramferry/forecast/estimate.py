@@ -6,14 +6,14 @@ bytes of such pages a second:
 
 - the link: its rate over w, the wire bytes for each byte of pages (payload and packet header);
 - the cores: what they can spend over the CPU seconds that a byte costs, for each side by itself,
-  or for both together where they share a host;
+  or for both together if they share a host;
 - the channels: each is one thread of a relay, which carries its packets one by one;
 - the interpreter: what a relay does between codec and kernel, one thread at a time.
 
-The first pass takes what content takes at C, and what zero pages take to be found and told. A guest
+The first pass sends the pages with content at C, and finds and announces the zero pages. A guest
 that dirties D bytes/s leaves D · t dirty after a pass of t seconds, so every pass is D / C times as
-long as the one before it, until what is left fits the downtime limit: Σ B/C · (D/C)^k. Where D ≥ C
-it never does.
+long as the one before it, until what is left fits the downtime limit: Σ B/C · (D/C)^k. If D ≥ C it
+never does.
 
 Low and high are two standard errors of the sample's zero pages, ratios and speeds, all of them on
 the same side at once, and the error of this model itself.
@@ -31,16 +31,16 @@ from ramferry.metrics.forecast import UNTOUCHED, MethodTime, Range, SampleSummar
 from ramferry.wire.packets import header_size
 
 CROWDED: Final = 1.10
-"""A codec among four busy processes against the same codec by itself: caches and memory are shared.
-Alone on a core of a quiet host it was 1.02 to 1.19 (zstd most, zlib and qatzip least); on a shared
-host, tried with company on every core, still 1.0 (zlib) to 1.45 (zstd)."""
+"""How much longer a codec takes beside the three other busy processes than by itself, because they
+share caches and memory: 1.02 to 1.19 on a quiet host (zstd most, zlib and qatzip least), 1.0 (zlib)
+to 1.45 (zstd) on a shared host whose every core was kept busy during the trial as well."""
 
 BUSY: Final = 0.94
 """Share of two cores that such a migration kept busy when nothing else limited it: 0.93 to 0.95."""
 
 WAITING_BUSY: Final = 0.24
-"""Cores that QEMU 7.2.22 burns while it waits for a channel and all cores are wanted; 0.67 where
-one is free. QEMU 10.0.13 sleeps. Versions between the two were not measured."""
+"""Cores that QEMU 7.2.22 burns while it waits for a channel, if all cores are busy; 0.67 if one is
+free. QEMU 10.0.13 sleeps. Versions between the two were not measured."""
 WAITING_FREE: Final = 0.67
 
 ZERO_RECORD: Final = 9
@@ -53,13 +53,13 @@ DOWNTIME_SHARES: Final = (0.5, 0.83)
 """Low and expected downtime over the limit: QEMU stops the guest as soon as the rest fits, so an
 idle guest stands still as well: 154 to 344 ms, 247 on average, at 300 (26 migrations)."""
 BUFFERS_SECONDS: Final = 0.1
-"""What may lie in buffers when the guest stops: ``transport.budget``."""
+"""What buffers may still hold when the guest stops (``transport.budget``)."""
 
 CPU_ERROR: Final = 0.12
 LINK_ERROR: Final = 0.03
-"""How far the model may be off by itself, by what limits. Migrations of 768 and 1024 MiB that were
-not fitted, 14 with both cores free: -13 to +11 % where the cores limited, once +21 % (``none``
-without a link's limit), and -1 to 0 % where the link did."""
+"""How far the model itself may be off, by what limits the migration. Migrations of 768 and 1024 MiB
+that were not fitted, 14 with both cores free: -13 to +11 % where the cores limited, once +21 %
+(``none`` without a link's limit), and -1 to 0 % where the link did."""
 
 MOST_ROUNDS: Final = 1000
 
@@ -71,7 +71,7 @@ class Conditions:
     link_rate: float
     """Bytes/s; 0 is unlimited."""
     cores: int
-    """Each side may spend; both together with ``one_host``."""
+    """Cores that each side may use; with ``one_host`` both sides share them."""
     channels: int = 8
     one_host: bool = False
     dirty_rate: float = 0.0
@@ -80,19 +80,19 @@ class Conditions:
     waits_busy: bool = False
     """The source is a QEMU that polls while it waits."""
     dirty_bytes: int = 0
-    """Guest memory that is dirtied over and over; 0: any of it."""
+    """Bytes of guest memory that are dirtied over and over; 0 if it can be any."""
     costs: Costs = REFERENCE
-    """Of this host."""
+    """The costs of this host."""
 
 
 Pair = tuple[float, float]
 _Precopy = tuple[float, float, int]
-"""Seconds in all, bytes carried again, passes."""
+"""Total seconds, bytes that were carried more than once, number of passes."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Figures:
-    """One value for each figure of a trial and a sample, all on one side of their ranges."""
+    """The figures of a trial and a sample, each taken at the same end of its range."""
 
     zero_share: float
     payload: float
@@ -102,7 +102,7 @@ class _Figures:
 
 @dataclass(frozen=True, slots=True)
 class _Pass:
-    """One pass over all of the memory, and what a byte of content costs after it."""
+    """The first pass over all memory, and the cost of a byte of content in later ones."""
 
     seconds: float
     seconds_per_byte: float
@@ -114,7 +114,7 @@ class _Pass:
 def estimate(trial: Trial, sample: SampleSummary, conditions: Conditions) -> MethodTime:
     """Forecast one method.
 
-    :param trial: of the sample's pages with content, or of ``none``.
+    :param trial: of the method on the sample's pages with content, or of ``none``.
     """
     cases = [_pass(trial, sample, conditions, side) for side in (-1, 0, 1)]
     middle = cases[1]
@@ -147,7 +147,10 @@ def estimate(trial: Trial, sample: SampleSummary, conditions: Conditions) -> Met
 
 
 def _total(passes: Sequence[_Precopy | None]) -> Range | None:
-    """None where the expected course does not converge; without a bound where the slow one does."""
+    """Range of the total time.
+
+    None if the expected case does not converge; without an upper bound if the slowest does not.
+    """
     if passes[1] is None:
         return None
     low, expected, high = (one[0] if one else float("inf") for one in passes)
@@ -157,7 +160,7 @@ def _total(passes: Sequence[_Precopy | None]) -> Range | None:
 def _cpu_per_byte(
     trial: Trial, costs: Costs, compress: float = 1.0, decompress: float = 1.0
 ) -> Pair:
-    """CPU seconds of the source's side and of the destination's, codecs scaled by so much."""
+    """CPU seconds of the source's side and of the destination's, with the codecs' share scaled."""
     return (
         costs.qemu_send + costs.relay_send + CROWDED * trial.compress_cpu * compress,
         costs.qemu_receive + costs.relay_receive + CROWDED * trial.decompress_cpu * decompress,
@@ -165,7 +168,7 @@ def _cpu_per_byte(
 
 
 def _waiting(trial: Trial, case: _Pass, conditions: Conditions) -> float:
-    """Cores that the source's QEMU burns while it waits."""
+    """Cores that the QEMU of the source burns while it waits."""
     if not conditions.waits_busy:
         return 0.0
     if case.limited_by == "link":
@@ -178,7 +181,7 @@ def _inverse(seconds: float) -> float | None:
 
 
 def _figures(trial: Trial, sample: SampleSummary, side: int) -> _Figures:
-    """Side -1 is the fastest end of every range, 1 the slowest."""
+    """The figures at one end of their ranges: side -1 is the fastest, 1 the slowest."""
 
     def end(of: Range) -> float:
         return (of.expected, of.high, of.low)[side]
@@ -222,9 +225,9 @@ def wire_per_byte(payload: float, page_size: int) -> float:
 def work_bounds(
     trial: Trial, compress: float, decompress: float, conditions: Conditions
 ) -> dict[str, float]:
-    """Bytes of pages a second that each bound but the link allows.
+    """Bytes of pages a second that each bound allows, without the link's.
 
-    :param compress: seconds for each byte on one core, as ``decompress``.
+    :param compress: seconds for each byte on one core; ``decompress`` is the same for inflating.
     """
     scale = compress / trial.compress_seconds.expected if trial.compress_seconds.expected else 1.0
     back = (
@@ -246,7 +249,7 @@ def work_bounds(
 
 
 def _rounds(case: _Pass, total: int, conditions: Conditions) -> _Precopy | None:
-    """None where it does not converge."""
+    """The course of all passes; None if it does not converge."""
     fits = conditions.downtime_limit_ms / 1000 / case.seconds_per_byte
     seconds, again, last = case.seconds, 0.0, case.seconds
     most = min(conditions.dirty_bytes or total, total)
@@ -262,7 +265,7 @@ def _rounds(case: _Pass, total: int, conditions: Conditions) -> _Precopy | None:
 
 
 def _downtime(case: _Pass, total: float, conditions: Conditions) -> Range:
-    """Milliseconds; never more than the migration takes."""
+    """Downtime in milliseconds, at most the total time."""
     limit = conditions.downtime_limit_ms / 1000
     in_hand = conditions.channels * PACKET_BYTES * case.seconds_per_byte
     low, expected = (share * limit for share in DOWNTIME_SHARES)
@@ -274,8 +277,8 @@ def break_even(trial: Trial, sample: SampleSummary, conditions: Conditions) -> f
     """Link rate below which the method beats ``none``.
 
     On a link so slow that it limits both, fewer wire bytes win. A faster link speeds ``none`` up to
-    the rate that the method's own bound allows: K · w(none). 0 where the method saves no wire
-    bytes; None where its bound is not below that of ``none``, so that it wins on every link.
+    the rate that the method's own bound allows: K · w(none). 0 if the method saves no wire
+    bytes; None if its bound is not below that of ``none``, so that it wins on every link.
     """
     if trial.method == "none":
         return None

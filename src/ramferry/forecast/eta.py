@@ -2,7 +2,7 @@
 
 Precopy sends what is dirty, then what became dirty meanwhile, and so on, until what is left fits
 the downtime limit. With C bytes/s of guest memory carried and D bytes/s dirtied, R bytes left
-shrink by C - D a second; the last T = C · limit are sent while the guest stands still. Where
+shrink by C - D a second; the last T = C · limit are sent while the guest stands still. If
 D ≥ C the passes do not get shorter, and no time can be told.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 WINDOW_SECONDS = 3.0
-"""Rates are taken over this much of the past: long enough to be calm at QEMU's 100 ms windows."""
+"""Rates are averages over this time: QEMU's own, over 100 ms, jump about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class MigrationSample:
     """Bytes of guest memory dirtied a second, at the last sync; 0 before there was one."""
     expected_downtime_ms: int | None
     wire_bytes: int | None
-    """None where nobody counts them."""
+    """None if nobody counts them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +44,17 @@ class Outlook:
     """Rates over the window, and the time left."""
 
     memory_rate: float
-    """Bytes of guest memory carried a second; 0 while there is nothing to tell it from."""
+    """Bytes of guest memory carried a second; 0 while there is only one sample."""
     wire_rate: float | None
     ratio: float | None
     """Bytes of normal pages per wire byte, since the beginning."""
     seconds_left: float | None
-    """None where it does not converge or nothing is known yet."""
+    """None if it does not converge, or nothing is known yet."""
     converges: bool
 
 
 def outlook_of(samples: Sequence[MigrationSample], downtime_limit_ms: int) -> Outlook:
-    """Judge the newest sample by those of the window before it.
+    """Rates and time left at the newest sample, by the samples of the window before it.
 
     :param samples: at least one, oldest first.
     """
@@ -73,7 +73,7 @@ def outlook_of(samples: Sequence[MigrationSample], downtime_limit_ms: int) -> Ou
 
 
 def _window(samples: Sequence[MigrationSample]) -> Sequence[MigrationSample]:
-    """The samples inside the window; the newest two where the others are older."""
+    """The samples inside the window; the newest two if all others are older."""
     now = samples[-1]
     inside = [sample for sample in samples if now.seconds - sample.seconds <= WINDOW_SECONDS]
     return inside if len(inside) > 1 else samples[-2:]

@@ -1,4 +1,4 @@
-"""The CPU load of unrelated processes, which makes a time longer that no forecast can know."""
+"""CPU load of unrelated processes on this host, which no forecast can know in advance."""
 
 from __future__ import annotations
 
@@ -10,23 +10,25 @@ from typing import Final
 import psutil
 
 NOTABLE_LOAD: Final = 0.3
-"""Cores that others keep busy from which on it is said: with 0.4 to 1.6 of two cores taken,
+"""From so many busy cores on, users are told: with 0.4 to 1.6 of two cores taken by others,
 migrations that the cores limit took up to 2.1 times what was forecast for two free ones."""
 
 
 class OtherLoad:
-    """How many of this host's cores other processes keep busy, since the object was made.
+    """Cores of this host that unrelated processes keep busy, from when the object was made.
 
-    This process, its children that have ended, and the process that it is told of do not count.
+    Unrelated are all but this process, its children that have ended, and the process ``pid``.
     """
 
     def __init__(self, pid: int | None = None) -> None:
-        """:param pid: one more process that does not count; it must not have ended."""
+        """
+        :param pid: a process that is not unrelated and still runs when ``cores`` is asked.
+        """
         self._pid = pid
         self._begun = self._now()
 
     def cores(self) -> float:
-        """The average until now."""
+        """The number of cores, on average."""
         clock, busy = (now - then for now, then in zip(self._now(), self._begun, strict=True))
         return max(0.0, busy / clock) if clock > 0 else 0.0
 

@@ -1,9 +1,9 @@
 """Pages of a guest, drawn at random from all of its memory, while it runs on.
 
-Memory is not alike everywhere: a page cache here, a heap there, zeros behind. So the memory is cut
-into strata of equal size, and a piece is drawn from a random place in each: no region is missed,
-and no period in the memory can meet one of the sample. A piece is contiguous, since compression
-methods look back: QATzip 64 KiB, the streams of zlib and zstd 32 and 512 KiB.
+Memory differs from place to place: here a page cache, there a heap, then zeros. So it is cut into
+strata of equal size, and a piece is drawn from a random place in each: no region is missed, and a
+pattern that repeats in memory cannot coincide with the sample. A piece is contiguous, since
+compression methods look back: QATzip 64 KiB, the streams of zlib and zstd 32 and 512 KiB.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from ramferry.metrics.forecast import Range, SampleSummary
 from ramferry.ram.zero import zero_pages
 
 PIECE: Final = 256 * 1024
-"""Bytes drawn at one place. A QEMU's ``pmemsave`` of one takes 0.4 ms, in which its main loop does
-nothing else and the guest's processors go on."""
+"""Bytes drawn at one place. QEMU's ``pmemsave`` of a piece takes 0.4 ms; meanwhile its main loop
+does nothing else, and the guest's processors run on."""
 
 SAMPLE: Final = 64 << 20
 """Bytes drawn in all by default: 256 places, and 1.5 to 4 s for all methods on one core."""
 
 Pages = NDArray[np.uint8]
-"""n pages, one a row."""
+"""Pages, one in each row."""
 
 Read = Callable[[int, int], bytes]
-"""Reads so many bytes at an offset into the guest's memory, its holes left out."""
+"""Called with an offset and a size, returns the bytes there. Offsets do not count memory holes."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemorySample:
-    """What was drawn."""
+    """The sampled pages, and what is known about them."""
 
     summary: SampleSummary
     content: Pages
@@ -44,7 +44,7 @@ class MemorySample:
 
     @property
     def unseen_share(self) -> float:
-        """Share of the guest's memory that was not looked at."""
+        """Share of the guest's memory that is not in the sample."""
         return 1 - self.summary.sampled_bytes / self.summary.total_bytes
 
 
@@ -53,9 +53,9 @@ def draw(
 ) -> MemorySample:
     """Draw a sample.
 
-    :param source: its name, for the summary.
-    :param total: bytes of memory.
-    :param size: bytes to draw; all of the memory where it has no more.
+    :param source: the name of the guest, for the summary.
+    :param total: bytes of guest memory.
+    :param size: bytes to draw; if the guest has less memory, all of it is drawn.
     :raise UsageError: the memory is smaller than a page, or not whole pages.
     """
     if total < page_size or total % page_size:
@@ -82,7 +82,7 @@ def draw(
 
 
 def positions(total: int, size: int, page_size: int, seed: int) -> list[tuple[int, int]]:
-    """Where to look: (offset, length) of each piece, ascending, page-aligned, none overlapping."""
+    """Offset and length of each piece, ascending, page-aligned, without overlap."""
     pages, per_piece = total // page_size, max(1, PIECE // page_size)
     if size >= total:
         edges = [*range(0, pages, per_piece), pages]
@@ -98,7 +98,7 @@ def positions(total: int, size: int, page_size: int, seed: int) -> list[tuple[in
 
 
 def _zero_share(masks: Sequence[NDArray[np.bool_]], unseen: float) -> Range:
-    """Mean over the pieces, and two standard errors of it; exact where all was seen."""
+    """The mean over the pieces and two standard errors; exact if all memory was drawn."""
     weights = np.array([len(mask) for mask in masks], np.float64)
     shares = np.array([mask.mean() for mask in masks])
     share = float(np.average(shares, weights=weights))

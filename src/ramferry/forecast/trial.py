@@ -1,4 +1,4 @@
-"""What each method makes of a guest's own pages on this host: ratio, and speed of one core of many.
+"""Tries each method on a guest's own pages on this host: its ratio, and its speed on one core.
 
 The pages are packed as a migration packs them, 512 KiB of pages with content to a packet, and go
 through one channel's encoder and decoder in that order. Methods in software are timed by the CPU
@@ -29,13 +29,13 @@ from ramferry.qatzip.accelerator import AUTO
 Figures = NDArray[np.float64]
 
 RUNS: Final = 2
-"""Each packet counts by its faster run: on a shared host CPU time, too, is disturbed. With one run,
-qpl once came out 60 % slower, and qatzip 15 %, than a minute before."""
+"""Of so many runs of each packet the fastest counts: on a shared host CPU time is disturbed as
+well. With one run, qpl once came out 60 % slower, and qatzip 15 %, than a minute before."""
 
 
 @dataclass(slots=True)
 class _Log:
-    """One entry a packet; times in seconds."""
+    """What was measured, with an entry for each packet; times in seconds."""
 
     by_device: bool
     page_bytes: list[int] = field(default_factory=list)
@@ -56,13 +56,13 @@ def try_method(
 ) -> Trial:
     """Compress and decompress the sample's pages.
 
-    :param sample: with pages that are not zero, unless ``method`` is ``none``.
+    :param sample: must have pages that are not zero, unless ``method`` is ``none``.
     :param level: None is the method's default.
-    :param cores: how many work at once, as in a migration, one of them timed: they share caches and
-        memory. Two cores compressed 0.84 times twice as fast as one with qatzip and inflated 0.78
+    :param cores: cores that work at once, as in a migration; one is timed. They share caches and
+        memory: Two cores compressed 0.84 times twice as fast as one with qatzip and inflated 0.78
         times (``ramferry bench codec``, 2 cores of an AMD EPYC guest).
     :raise UsageError: there is no such method, or it has no such level.
-    :raise HostError: a byte came back changed.
+    :raise HostError: decompression gave back other bytes.
     """
     found, page = find_method(method), sample.summary.page_size
     if method == "none":
@@ -96,7 +96,7 @@ def _try_all(log: _Log, codecs: tuple[Encoder, Decoder], flat: memoryview, metho
 def _round_and_round(
     flat: memoryview, codecs: Callable[[], tuple[Encoder, Decoder]], stop: threading.Event
 ) -> None:
-    """The same work without a clock, until ``stop`` is set."""
+    """Do the same work untimed until ``stop`` is set, to keep another core busy."""
     encoder, decoder = codecs()
     out = memoryview(bytearray(PACKET_BYTES))
     for at in cycle(range(0, len(flat), PACKET_BYTES)):
@@ -108,7 +108,7 @@ def _round_and_round(
 
 @contextmanager
 def company(work: Callable[[threading.Event], None], count: int) -> Iterator[None]:
-    """Have ``count`` threads do ``work`` meanwhile, which ends when its event is set."""
+    """Run ``work`` in ``count`` threads during the context; its event is set at the end."""
     stop = threading.Event()
     threads = [threading.Thread(target=work, args=(stop,)) for _ in range(count)]
     for thread in threads:
@@ -124,7 +124,7 @@ def company(work: Callable[[threading.Event], None], count: int) -> Iterator[Non
 def _try_packet(
     log: _Log, encoder: Encoder, decoder: Decoder, pages: memoryview
 ) -> NDArray[np.uint8]:
-    """There and back; returns the pages as they came back."""
+    """Compress and decompress one packet; returns the pages that came out."""
     begun, cpu = time.perf_counter(), time.thread_time()
     parts = encoder.encode(pages)
     wall, cpu = time.perf_counter() - begun, time.thread_time() - cpu
@@ -149,7 +149,7 @@ def _summary(
     total = float(pages.sum())
 
     def best(times: Callable[[_Log], list[float]]) -> Figures:
-        """Each packet's fastest run: what disturbed one of them is no property of the method."""
+        """The fastest run of each packet, since other work disturbed the slower ones."""
         fastest: Figures = np.array([times(log) for log in logs]).min(axis=0)
         return fastest
 
@@ -167,7 +167,7 @@ def _summary(
 
 
 def quotient(over: Figures, under: Figures, unseen: float) -> Range:
-    """Estimate a ratio of sums from one pair a packet, two standard errors each way.
+    """Estimate the ratio of two sums from a pair for each packet, give or take two standard errors.
 
     r = Σy / Σx, and s² = Σ(y - r·x)² / (n - 1) / n / x̄² · unseen: the ratio estimator with its
     correction for a finite population (Cochran, *Sampling Techniques*, 6.4).

@@ -1,1 +1,1 @@
-"""The built-in guest: a process with RAM, a workload and QEMU's monitor, where there is no QEMU."""
+"""The built-in guest: a process with RAM, a workload and QEMU's monitor, which needs no QEMU."""

@@ -20,29 +20,29 @@ from ramferry.ram.blocks import Ram
 from ramferry.transport.address import Address
 
 _PATIENCE: Final = 10.0
-"""Seconds for its threads to end: those of a receiver have 5."""
+"""Seconds to wait for the threads of a receiver to end; the receiver gives them 5."""
 
 
 class Host(Protocol):
-    """What takes the guest in; all is called in threads of the arrival's."""
+    """The guest that is loaded. Its methods are called in threads of the arrival."""
 
     ram: Ram
 
     def load(self, state: GuestState) -> None:
-        """Its memory is here: take over what else it is."""
+        """All memory has arrived: load the device state."""
 
     def arrived(self, error: str) -> None:
-        """It is here and may run, or why it is not."""
+        """The migration has ended: the guest may run if ``error`` is empty."""
 
     def arriving(self, status: str) -> None:
-        """The migration has another status."""
+        """The status of the migration has changed."""
 
     def note(self, text: str) -> None:
-        """Something a person should know."""
+        """Tell the user something."""
 
 
 class Arrival:
-    """One incoming migration; begun once, by ``listen``."""
+    """One incoming migration, which ``listen`` begins."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -57,9 +57,9 @@ class Arrival:
         self._threads: list[threading.Thread] = []
 
     def prepare(self) -> None:
-        """Have the memory before the guest comes, as with QEMU's ``prealloc``.
+        """Allocate all memory before the guest comes, as QEMU's ``prealloc`` does.
 
-        Where it cannot be had, the guest is known not to arrive before it has left.
+        If there is not enough, the migration fails before the guest has left its source.
         """
         self._start("memory", self._populate)
 
@@ -91,7 +91,7 @@ class Arrival:
         self._heard.wait(_PATIENCE)
 
     def end(self) -> None:
-        """The process ends: when this returns, nothing writes to the memory any more."""
+        """End the migration; after this nothing writes to the memory any more."""
         self._given_up.set()
         if self._receiver is not None:
             self._receiver.stop("the guest that it was for has ended")
@@ -111,7 +111,7 @@ class Arrival:
         self._host.load(decode(stream.tail))
 
     def _taken_over(self) -> None:
-        """The guest is here alone; it need not wait until the source has closed, too."""
+        """The source has been told, so the guest may run: do not wait until it disconnects."""
         self.status = "completed"
         self._host.arrived("")
 

@@ -10,8 +10,7 @@ from uuid import UUID
 from ramferry import __version__
 from ramferry.guest import human, looking
 from ramferry.guest.errors import MonitorError
-from ramferry.guest.numbers import UINT64_MAX
-from ramferry.guest.parameters import PARAMETERS, STATUSES
+from ramferry.guest.parameters import PARAMETERS, STATUSES, UINT64_MAX
 from ramferry.guest.uri import parse
 from ramferry.guest.vm import BLOCK, Vm
 
@@ -37,17 +36,17 @@ class Command:
 
     run: Callable[[Vm, Arguments], Any]
     needs: Mapping[str, str] = field(default_factory=dict)
-    """Arguments that must be there, and their types."""
+    """Required arguments and their types."""
     takes: Mapping[str, str] = field(default_factory=dict)
-    """Arguments that may be there."""
+    """Optional arguments and their types."""
     free: bool = False
-    """Whether ``run`` looks at the names of its arguments itself."""
+    """True if ``run`` checks its arguments itself."""
 
 
 def execute(vm: Vm, name: str, arguments: Arguments) -> Any:
-    """Run a command and return its ``return`` member.
+    """Run a command and return the value of its ``return`` member.
 
-    :raise MonitorError: there is no such command, or it refuses.
+    :raise MonitorError: the command does not exist, or refuses.
     """
     command = COMMANDS.get(name)
     if command is None:
@@ -176,7 +175,7 @@ def _human(vm: Vm, arguments: Arguments) -> str:
 
 
 def _query_guest(vm: Vm, _: Arguments) -> dict[str, Any]:
-    """What only this guest has to tell; its memory is file ``ram-fd`` of process ``pid``."""
+    """What a QEMU cannot tell. The memory is the file ``ram-fd`` of this process."""
     work = vm.vcpu.workload
     return {
         "counter": vm.vcpu.counter,
@@ -192,7 +191,7 @@ def _query_guest(vm: Vm, _: Arguments) -> dict[str, Any]:
 
 
 def _schema(vm: Vm, _: Arguments) -> list[dict[str, Any]]:  # noqa: ARG001
-    """The commands and their arguments, as far as they have any."""
+    """The commands, each with its arguments."""
     entries: list[dict[str, Any]] = [
         {"name": "int", "meta-type": "builtin", "json-type": "int"},
         {"name": "str", "meta-type": "builtin", "json-type": "string"},

@@ -1,10 +1,10 @@
-"""What a monitor answers where it refuses: QEMU's error classes and texts."""
+"""The monitor's refusals, with QEMU's error classes and texts."""
 
 from __future__ import annotations
 
 
 class MonitorError(Exception):
-    """One QMP error."""
+    """An error that the monitor answers with."""
 
     def __init__(self, desc: str, kind: str = "GenericError") -> None:
         super().__init__(desc)

@@ -1,4 +1,4 @@
-"""Who hears of a guest's events."""
+"""Passes a guest's events to the clients of its monitor."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import threading
 from collections.abc import Callable, Mapping
 
 Told = Callable[[str, Mapping[str, object]], None]
-"""Takes an event's name and data; may be called from any thread."""
+"""Called with an event's name and data, from any thread."""
 
 
 class Events:
-    """Tells each event to everyone who listens."""
+    """Passes each event to every listener."""
 
     def __init__(self) -> None:
         self._told: list[Told] = []
         self._lock = threading.Lock()
 
     def listen(self, told: Told) -> Callable[[], None]:
-        """Have events told to ``told``; what is returned ends that."""
+        """Pass events to ``told`` from now on, until the returned function is called."""
         with self._lock:
             self._told.append(told)
         return lambda: self._told.remove(told)
 
     def tell(self, event: str, data: Mapping[str, object] | None = None) -> None:
-        """Tell everyone."""
+        """Pass an event to every listener."""
         for told in list(self._told):
             told(event, data or {})

@@ -1,4 +1,4 @@
-"""``query-migrate`` of the built-in guest: QEMU's members, from what sender and receiver count."""
+"""``query-migrate`` of the built-in guest: counters of its sender or receiver, named as QEMU's."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from ramferry.transport.address import Address, TcpAddress
 
 
 def of_source(progress: SendProgress, error: str) -> dict[str, Any]:
-    """For a guest that leaves or has left.
+    """The answer at the source of a migration.
 
-    :param error: why it failed, where it did.
+    :param error: why it failed; empty if it did not.
     """
     info: dict[str, Any] = {"status": progress.status}
     if progress.status in ("failed", "cancelled"):
@@ -57,7 +57,7 @@ def _ram(progress: SendProgress) -> dict[str, int | float]:
 
 
 def of_destination(status: str, error: str, address: Address | None) -> dict[str, Any]:
-    """For a guest that is awaited or has come."""
+    """The answer at the destination of a migration."""
     if status == "none":
         return {}
     info: dict[str, Any] = {"status": status}

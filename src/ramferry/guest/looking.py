@@ -1,4 +1,4 @@
-"""What a monitor tells of the guest's memory: its layout, pieces of it, how fast it is written.
+"""What the monitor tells about the guest's memory: its layout, its content, its dirty rate.
 
 All RAM begins at guest-physical address 0 and has no holes.
 """
@@ -19,14 +19,14 @@ from ramferry.ram.blocks import Ram
 
 _LONGEST: Final = 60_000
 _SHORTEST: Final = 50
-"""Milliseconds over which a dirty rate may be measured."""
+"""Bounds of the time over which a dirty rate is measured, in milliseconds."""
 _SAMPLED: Final = (128, 16384)
-"""Pages for each GiB that may be looked at …"""
+"""Bounds of ``sample-pages``, the number of pages that are sampled in each GiB."""
 _USUALLY: Final = 512
-"""… and are, where nobody says."""
+"""The default of ``sample-pages``."""
 _GIB: Final = 1 << 30
 _AT_ONCE: Final = 1024
-"""Pages copied for their digests at once."""
+"""Pages whose digests are computed together, from one copy."""
 _ODD: Final = np.uint64(1)
 
 Pages = NDArray[np.uint8]
@@ -65,7 +65,10 @@ def save(ram: Ram, start: int, size: int, path: str) -> None:
 
 
 class DirtyRate:
-    """Measures by sampled pages whose content changed, QEMU's default way; one at a time."""
+    """Measures the dirty rate as QEMU does by default: by the sampled pages that changed.
+
+    One measurement at a time.
+    """
 
     def __init__(self, ram: Ram) -> None:
         self._ram = ram
@@ -82,9 +85,9 @@ class DirtyRate:
         }
 
     def begin(self, arguments: Mapping[str, Any]) -> None:
-        """``calc-dirty-rate``.
+        """Begin a measurement: ``calc-dirty-rate``.
 
-        :raise MonitorError: in QEMU's words: it cannot be measured so.
+        :raise MonitorError: in QEMU's words: an argument is wrong, or one is under way.
         """
         mode, unit = arguments.get("mode", "page-sampling"), arguments.get("calc-time-unit")
         if mode in ("dirty-ring", "dirty-bitmap"):
@@ -104,11 +107,11 @@ class DirtyRate:
         self._start(length, pages, arguments["calc-time"], unit or "second")
 
     def answer(self) -> dict[str, Any]:
-        """``query-dirty-rate``."""
+        """What ``query-dirty-rate`` answers."""
         return dict(self._answer)
 
     def close(self) -> None:
-        """Look at the memory no more."""
+        """End a measurement that is under way; after this the memory is not read any more."""
         self._over.set()
         if self._thread is not None:
             self._thread.join()
@@ -151,7 +154,10 @@ class DirtyRate:
 
 
 def _digests(pages: Pages, rows: Rows, factors: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """64 bits for each page; a change of one word always shows, as its factor is odd."""
+    """A digest of 64 bits for each page.
+
+    It differs whenever one word of the page does, because every factor is odd.
+    """
     found = np.empty(len(rows), np.uint64)
     for start in range(0, len(rows), _AT_ONCE):
         part = pages[rows[start : start + _AT_ONCE]].view(np.uint64)

@@ -1,28 +1,29 @@
 """Migration parameters and capabilities by QEMU's names, with its defaults, ranges and refusals.
 
-Read off QEMU 10.0.13. Only those are here that this guest heeds. ``multifd`` and ``return-path``
-are on and stay on: it migrates in no other way, and the steps of QEMU's QATzip page, which name
-neither, do here what they say (a QEMU without ``multifd`` would send everything uncompressed).
+As of QEMU 10.0.13, and only those that this guest heeds. ``multifd`` and ``return-path`` are always
+on: it migrates in no other way. So the steps of QEMU's QATzip page, which do not mention them, work
+here as they stand, while a QEMU without ``multifd`` sends everything uncompressed.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from ramferry.codec import METHODS
-from ramferry.guest import numbers
 from ramferry.guest.errors import MonitorError
-from ramferry.guest.numbers import UINT64_MAX
 
-_NO_NUMBER: Final = (
-    "Parameter '{}' expects a non-negative number below 2^64\n"
-    "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\n"
-    "and exabytes, respectively."
+UINT64_MAX: Final = (1 << 64) - 1
+_SHIFTS: Final = {"K": 10, "M": 20, "G": 30, "T": 40}
+# no leading 0: to QEMU a number that begins with 0 is octal, unless it is a size
+_NUMBER: Final = re.compile(
+    r"(?P<number>0|[1-9][0-9]{0,19})(?P<unit>[KMGT]?)", re.IGNORECASE | re.ASCII
 )
 Kind = Literal["mebibytes", "size", "uint8_t", "enum"]
-"""How a value is written at the human monitor: a plain number is MiB, or what it says."""
+"""What a value is. At the human monitor a number of "mebibytes" without a suffix is MiB, and only
+"mebibytes" and "size" take a suffix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +35,16 @@ class Parameter:
     low: int = 0
     high: int = UINT64_MAX
     unit: str = ""
-    """As ``info migrate_parameters`` writes it behind the value."""
+    """Follows the value in ``info migrate_parameters``."""
     refusal: str = ""
-    """What it expects, where its words are not those of a plain range."""
+    """What QEMU says that it expects; empty if that is "a value between" ``low`` and ``high``."""
     choices: tuple[str, ...] = ()
 
     def check(self, name: str, value: object) -> int | str:
-        """:raise MonitorError: in QEMU's words: the value is of another type, or out of range."""
+        """The value, if the parameter takes it.
+
+        :raise MonitorError: in QEMU's words: it is of another type, or out of range.
+        """
         if self.choices:
             if not isinstance(value, str):
                 raise MonitorError(f"Invalid parameter type for '{name}', expected: string")
@@ -59,34 +63,21 @@ class Parameter:
         return value
 
     def parse(self, name: str, text: str) -> int | str:
-        """A value as the human monitor takes it.
+        """A value as the human monitor takes it: one of the choices, or a decimal number.
 
-        :raise MonitorError: in QEMU's words: it is none.
+        A size may have a suffix, as in 512M.
+
+        :raise MonitorError: it is neither, or ``check`` refuses it.
         """
-        try:
-            return self.check(name, text if self.choices else self._number(text))
-        except OverflowError:
-            if self.kind == "size":
-                raise MonitorError(
-                    f"Value '{text}' is out of range for parameter '{name}'"
-                ) from None
-            raise MonitorError(f"Invalid size {text}") from None
-        except ValueError:
-            if self.kind == "mebibytes":
-                raise MonitorError(f"Invalid size {text}") from None
-            if self.kind == "size":
-                raise MonitorError(_NO_NUMBER.format(name)) from None
-            raise MonitorError(f"Parameter '{name}' expects uint64") from None
-
-    def _number(self, text: str) -> int:
-        if self.kind == "uint8_t":
-            return numbers.integer(text)
-        if self.kind == "size":
-            return numbers.size(text, 0)
-        value = numbers.size(text, 20)
-        if value > UINT64_MAX >> 1:
-            raise OverflowError(text)
-        return value
+        if self.choices:
+            return self.check(name, text)
+        match = _NUMBER.fullmatch(text)
+        if match is None or (match["unit"] and self.kind == "uint8_t"):
+            raise MonitorError(f"Parameter '{name}' expects a decimal number, not '{text}'")
+        shift = 20 if self.kind == "mebibytes" else 0
+        if match["unit"]:
+            shift = _SHIFTS[match["unit"].upper()]
+        return self.check(name, int(match["number"]) << shift)
 
 
 PARAMETERS: Final[Mapping[str, Parameter]] = {
@@ -117,7 +108,7 @@ STATUSES: Final = (
 
 
 class Settings:
-    """How a guest is to migrate."""
+    """The migration parameters and capabilities of a guest."""
 
     def __init__(self) -> None:
         self.parameters: dict[str, int | str] = {
@@ -126,7 +117,7 @@ class Settings:
         self.capabilities = {name: name in ALWAYS_ON for name in CAPABILITIES}
 
     def set_parameters(self, wanted: Mapping[str, object]) -> None:
-        """All of them, or none.
+        """Set all of them; if one is refused, none is set.
 
         :raise MonitorError: there is no such parameter, or it does not take the value.
         """
@@ -138,12 +129,18 @@ class Settings:
         self.parameters.update(checked)
 
     def set_capability(self, name: str, state: bool) -> None:
-        """:raise MonitorError: there is no such capability, or it cannot be switched off."""
+        """Switch a capability on or off.
+
+        :raise MonitorError: there is no such capability, or it cannot be switched off.
+        """
         self.check_capability(name, state)
         self.capabilities[name] = state
 
     def check_capability(self, name: str, state: bool) -> None:
-        """:raise MonitorError: as ``set_capability``."""
+        """Refuse what ``set_capability`` would refuse.
+
+        :raise MonitorError: as there.
+        """
         if name not in CAPABILITIES:
             raise MonitorError(f"Parameter 'capability' does not accept value '{name}'")
         if name in ALWAYS_ON and not state:
@@ -153,18 +150,18 @@ class Settings:
             )
 
     def number(self, name: str) -> int:
-        """A parameter that is a number."""
+        """The value of a parameter that is a number."""
         value = self.parameters[name]
         assert isinstance(value, int)
         return value
 
     @property
     def method(self) -> str:
-        """The multifd compression."""
+        """The compression method, ``multifd-compression``."""
         return str(self.parameters["multifd-compression"])
 
     @property
     def level(self) -> int | None:
-        """The method's level; None where it has none."""
+        """The level of that method; None if it has no levels."""
         value = self.parameters.get(f"multifd-{self.method}-level")
         return value if isinstance(value, int) else None

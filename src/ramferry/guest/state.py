@@ -33,17 +33,17 @@ _FIELDS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class GuestState:
-    """What a built-in guest is, besides its memory."""
+    """The state of a built-in guest without its memory."""
 
     counter: int
-    """Writes done."""
+    """The number of writes that it has done."""
     workload: Workload
     running: bool
-    """Whether it is to run where it arrives."""
+    """Whether it runs at the destination."""
 
 
 def encode(state: GuestState, page_size: int) -> bytes:
-    """Everything behind the footer of ram's END."""
+    """The end of the stream: everything behind the footer of ram's END section."""
     work = state.workload
     body = _BODY.pack(
         state.counter,
@@ -58,7 +58,7 @@ def encode(state: GuestState, page_size: int) -> bytes:
 def decode(tail: bytes) -> GuestState:
     """Read what ``encode`` wrote.
 
-    :raise RemoteProtocolError: it is another guest's.
+    :raise RemoteProtocolError: it is the state of another kind of guest, or damaged.
     """
     head = named_section(SectionType.FULL, _SECTION, _IDSTR, _VERSION)
     end = len(head) + _BODY.size
@@ -80,7 +80,7 @@ def decode(tail: bytes) -> GuestState:
 
 
 def _description(page_size: int) -> bytes:
-    """In the form of QEMU's VM description."""
+    """The section as QEMU's VM description describes it, in JSON."""
     fields = [{"name": name, "type": kind, "size": size} for name, kind, size in _FIELDS]
     device = {
         "name": _IDSTR,

@@ -9,13 +9,13 @@ from ramferry.guest.errors import MonitorError
 from ramferry.transport.address import Address, parse_address
 
 _ONE_CHANNEL: Final = ("exec", "fd", "file", "rdma")
-"""What QEMU refuses with ``multifd``, which is always on here."""
+"""URIs that QEMU refuses while ``multifd`` is on, as it always is here."""
 
 
 def parse(uri: str) -> Address:
-    """``tcp:HOST:PORT`` or ``unix:PATH``.
+    """Read ``tcp:HOST:PORT`` or ``unix:PATH``.
 
-    :raise MonitorError: it is neither; in QEMU's words where QEMU, too, refuses at once.
+    :raise MonitorError: it is neither; in QEMU's words if QEMU refuses it as well.
     """
     scheme, colon, rest = uri.partition(":")
     if colon and scheme in _ONE_CHANNEL:

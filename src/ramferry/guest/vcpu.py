@@ -12,22 +12,24 @@ from ramferry.ram.blocks import RamBlock
 _TICK: Final = 0.01
 """Seconds between two bursts of writes."""
 _BEHIND: Final = 0.1
-"""A guest that could not keep up makes up for so many seconds at most."""
+"""A guest that fell behind its rate catches up on so many seconds at most."""
 _AT_ONCE: Final = 2048
-"""Writes after which the guest can be stopped: some milliseconds, even of whole pages."""
+"""Writes between two looks at whether to stop: a few milliseconds, even for whole pages."""
 
 
 class Vcpu:
-    """Stopped at first; ``close`` ends the thread."""
+    """The processor, which is stopped at first. ``close`` ends its thread."""
 
     def __init__(self, block: RamBlock, workload: Workload, counter: int = 0) -> None:
-        """:param counter: writes that the guest has done already."""
+        """
+        :param counter: the number of writes that the guest has done before.
+        """
         self.block = block
         self.workload = workload
         self.counter = counter
-        """Writes done; may be read at any time."""
+        """The number of writes done; may be read at any time."""
         self.beats = 0
-        """Ticks for which this process's guest ran."""
+        """The number of ticks during which the guest ran in this process."""
         self._running = False
         self._ended = False
         self._changed = threading.Condition()
@@ -36,12 +38,12 @@ class Vcpu:
 
     @property
     def thread_id(self) -> int:
-        """The kernel's number for the thread."""
+        """The thread's id in the kernel."""
         return self._thread.native_id or 0
 
     @property
     def running(self) -> bool:
-        """Whether it writes."""
+        """Whether the guest runs."""
         return self._running
 
     def start(self) -> None:
@@ -51,12 +53,12 @@ class Vcpu:
             self._changed.notify_all()
 
     def stop(self) -> None:
-        """Stop it: when this returns nothing is written any more."""
+        """Stop the guest; after this nothing is written any more."""
         with self._changed:
             self._running = False
 
     def load(self, workload: Workload, counter: int) -> None:
-        """Take over another guest's state, while stopped."""
+        """Take over the state of a guest that arrived; only while stopped."""
         with self._changed:
             self.workload, self.counter = workload, counter
 

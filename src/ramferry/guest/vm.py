@@ -1,7 +1,7 @@
 """The built-in guest: RAM, a processor, run states, and its way out of or into this process.
 
-Run states and what leads from one to another are QEMU's. A guest that came is started only after
-its source was told so (SHUT), and one that left stays here, stopped, so that `cont` brings it back.
+The run states are QEMU's, and so is what leads from one to another. A guest that arrived starts
+only after its source was told (SHUT). A guest that left stays here, stopped: `cont` brings it back.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ MACHINE: Final = "ramferry-1"
 BLOCK: Final = "ramferry.ram"
 ENDED: Final = ("none", "completed", "failed", "cancelled")
 _PATIENCE: Final = 10.0
-"""Seconds for a sender that was cancelled to leave the memory alone."""
+"""Seconds to wait until a cancelled sender reads the memory no more."""
 
 
 @dataclass(frozen=True, slots=True)
 class GuestSettings:
-    """What kind of guest."""
+    """What a guest is made of."""
 
     memory: int
     """Bytes of RAM."""
@@ -49,13 +49,13 @@ class GuestSettings:
 
 
 class Vm:
-    """One guest; methods may be called from any thread."""
+    """One guest. Its methods may be called from any thread."""
 
     def __init__(self, settings: GuestSettings, *, incoming: bool = False) -> None:
-        """Stopped at first.
+        """Make a guest that does not run yet.
 
-        :param incoming: whether it waits for ``migrate-incoming``.
-        :raise HostError: there is not so much memory.
+        :param incoming: whether it waits for ``migrate-incoming``, to be loaded from a migration.
+        :raise HostError: the host does not have that much memory.
         """
         self.settings = settings
         self.ram = Ram.create([(BLOCK, settings.memory)])
@@ -64,11 +64,11 @@ class Vm:
         self.migration = Settings()
         self.state = "inmigrate" if incoming else "prelaunch"
         self.tracker = ""
-        """What watched the last migration, and why."""
+        """How the last migration found written pages, and why so."""
         self.ended = threading.Event()
-        """Set by ``quit``, and where an incoming migration failed."""
+        """Set by ``quit``, and when an incoming migration fails."""
         self.failure = ""
-        """Why the process is to end as failed."""
+        """Why the process ends with an error; empty if it does not."""
         self._arrival = Arrival(self) if incoming else None
         self._autostart = True
         self._before = self.state
@@ -84,7 +84,7 @@ class Vm:
     # --- run states
 
     def cont(self) -> None:
-        """Let it run; a guest that is still to come runs when it is here."""
+        """Let the guest run; one that is still arriving runs when it has arrived."""
         with self._lock:
             if self.state == "inmigrate":
                 self._autostart = True
@@ -95,7 +95,7 @@ class Vm:
                 self._to("running", "RESUME")
 
     def stop(self) -> None:
-        """Stop it."""
+        """Stop the guest."""
         with self._lock:
             if self.state == "inmigrate":
                 self._autostart = False
@@ -104,7 +104,7 @@ class Vm:
                 self._to("paused", "STOP")
 
     def quit(self) -> None:
-        """End the process that this guest is."""
+        """End the guest and its process."""
         self.events.tell("SHUTDOWN", {"guest": False, "reason": "host-qmp-quit"})
         self.cancel()
         self.ended.set()
@@ -145,13 +145,13 @@ class Vm:
 
     @property
     def status(self) -> str:
-        """The migration's: that which leaves or left, else that which comes or came."""
+        """The status of the outgoing migration; of the incoming one if there is no other."""
         if self._sender is not None:
             return self._sender.progress().status
         return "none" if self._arrival is None else self._arrival.status
 
     def migrate(self, address: Address) -> None:
-        """Begin to leave for a destination.
+        """Begin to migrate to a destination.
 
         :raise MonitorError: it cannot begin.
         """
@@ -202,26 +202,29 @@ class Vm:
         self._tell_migration("MIGRATION_PASS", {"pass": number})
 
     def cancel(self) -> None:
-        """Cancel a migration that leaves, if there is one and it is not too late."""
+        """Cancel the outgoing migration, if there is one and it is not too late."""
         if self._sender is not None and self.status not in ENDED:
             self._sender.cancel("the migration was cancelled")
 
     def proceed(self, state: str) -> None:
         """Go on from "pre-switchover".
 
-        :raise MonitorError: it is not in ``state``, or does not wait there.
+        :raise MonitorError: the migration is not in ``state``, or does not wait there.
         """
         if self._sender is None or not state == self.status == "pre-switchover":
             raise MonitorError(f"Migration not in expected state: {self.status}")
         self._sender.proceed()
 
     def refuse_while_migrating(self) -> None:
-        """:raise MonitorError: the guest is on its way out."""
+        """Refuse a command during an outgoing migration.
+
+        :raise MonitorError: there is one.
+        """
         if self._sender is not None and self.status not in ENDED:
             raise MonitorError("There's a migration process in progress")
 
     def set_parameters(self, wanted: Mapping[str, object]) -> None:
-        """Take migration parameters; the cap counts at once.
+        """Set migration parameters; ``max-bandwidth`` takes effect at once.
 
         :raise MonitorError: as ``Settings.set_parameters``.
         """
@@ -230,9 +233,9 @@ class Vm:
             self._sender.set_bandwidth(float(self.migration.number("max-bandwidth")))
 
     def migrate_incoming(self, address: Address) -> None:
-        """Listen for a guest.
+        """Listen for an incoming migration.
 
-        :raise MonitorError: it is not one that waits, or cannot listen there.
+        :raise MonitorError: this guest does not wait for one, or cannot listen there.
         """
         self.refuse_unless_incoming()
         assert self._arrival is not None
@@ -240,7 +243,10 @@ class Vm:
         self._arrival.listen(address, channels, self.settings.accelerator)
 
     def refuse_unless_incoming(self) -> None:
-        """:raise MonitorError: it was not begun to take a guest in."""
+        """Refuse a command for an incoming migration.
+
+        :raise MonitorError: this guest was not started with ``--incoming``.
+        """
         if self._arrival is None:
             raise MonitorError("'-incoming' was not specified on the command line")
 
@@ -285,7 +291,7 @@ class Vm:
             self.events.tell(event, data)
 
     def close(self) -> None:
-        """End it and free its memory."""
+        """End the guest and free its memory."""
         with self._lock:
             self._closing = True
         if self._sender is not None:

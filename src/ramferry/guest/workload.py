@@ -3,7 +3,7 @@
 Writes are numbered from 0, the guest's counter. Write n goes to the page that the pattern names for
 n, and puts there, in 64-bit words: n, the page's number, and words that follow from both, up to the
 given number of bytes; the rest of the page stays what it was. So each page tells its newest write,
-and for any counter it is known which write that has to be.
+and the counter of a stopped guest says which write that has to be.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ Pattern = Literal["sequential", "random", "hot-set"]
 PATTERNS: Final[tuple[Pattern, ...]] = ("sequential", "random", "hot-set")
 
 HOT_SHARE: Final = 10
-"""One page in so many is hot …"""
+"""One page in so many is hot."""
 HOT_WRITES: Final = 10
-"""… and all writes but one in so many go there."""
+"""One write in so many goes to any page, all others to a hot one."""
 LEAST_BYTES: Final = 16
-"""Of a page that a write changes: its number and the page's."""
+"""Bytes that a write changes at least: its own number and the page's."""
 _VERIFIED: Final = 1 << 20
-"""Writes looked at together by ``newest``: 8 MiB of numbers."""
+"""Writes that ``_newest`` examines at once: 8 MiB of numbers."""
 
 Words = NDArray[np.uint64]
 Rows = NDArray[np.intp]
@@ -43,7 +43,10 @@ class Workload:
     """Bytes changed in each page written, a multiple of 8."""
 
     def __post_init__(self) -> None:
-        """:raise UsageError: a value that makes no sense."""
+        """Check the values.
+
+        :raise UsageError: one of them makes no sense.
+        """
         if self.pattern not in PATTERNS:
             raise UsageError(f"no pattern {self.pattern!r}: there are {', '.join(PATTERNS)}")
         if self.rate < 0:
@@ -55,7 +58,7 @@ class Workload:
             )
 
     def rows(self, first: int, count: int, pages: int) -> Rows:
-        """The pages of writes ``first`` to ``first + count``, of ``pages`` there are."""
+        """Page numbers of the writes ``first`` to ``first + count``, in a guest of ``pages``."""
         numbers = np.arange(first, first + count, dtype=np.uint64)
         if self.pattern == "sequential":
             return (numbers % np.uint64(pages)).astype(np.intp)
@@ -79,9 +82,9 @@ class Workload:
         )
 
     def bad_pages(self, pages: NDArray[np.uint8], counter: int) -> Rows:
-        """The pages of a stopped guest that are not as its writes left them.
+        """Numbers of the pages of a stopped guest that are not as its writes left them.
 
-        :param counter: how many writes it has done.
+        :param counter: the number of writes that it has done.
         """
         newest = self._newest(counter, len(pages))
         rows = np.flatnonzero(newest >= 0)
@@ -91,7 +94,7 @@ class Workload:
         return bad
 
     def _newest(self, counter: int, pages: int) -> NDArray[np.int64]:
-        """The last write to each page; -1 where there was none."""
+        """The number of the last write to each page; -1 if there was none."""
         newest = np.full(pages, -1, np.int64)
         for first in range(0, counter, _VERIFIED):
             count = min(_VERIFIED, counter - first)

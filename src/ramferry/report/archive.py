@@ -1,4 +1,4 @@
-"""What ``save`` and ``restore`` tell: a line while they work, a few lines at the end."""
+"""What ``save`` and ``restore`` print: a line while they work, a few lines at the end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DOCUMENT_VERSION = 1
 
 
 class Activity:
-    """A line that changes, on a terminal only; a context manager."""
+    """A context manager that shows a changing line on a terminal, and elsewhere nothing."""
 
     def __init__(self, console: Console) -> None:
         self._status: Status | None = Status("", console=console) if console.is_terminal else None
@@ -37,7 +37,7 @@ class Activity:
 
 
 def sentences(result: ArchiveResult) -> list[str]:
-    """The result as lines of text."""
+    """The lines that are printed at the end."""
     seconds = max(result.total_ms, 1) / 1000
     level = "" if result.level is None else f" {result.level}"
     lines = [

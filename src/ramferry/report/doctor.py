@@ -32,7 +32,7 @@ CONTENT_LIMIT = 160
 
 
 def print_doctor(report: DoctorReport, lines: Lines) -> None:
-    """Print the whole report; the conclusions come last, where the eye is."""
+    """Print the whole report. The conclusions come last, next to the prompt."""
     kernel = report.kernel if report.kernel.startswith("unknown") else f"Linux {report.kernel}"
     lines.write(f"{report.system}, {kernel}; permissions of {report.user}", style="bold")
     for subject, findings in groupby(report.findings, key=lambda finding: finding.subject):

@@ -1,35 +1,31 @@
-"""What ``ramferry plan time`` says, on a terminal and as JSON."""
+"""What ``ramferry plan time`` prints, on a terminal and as JSON."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from ramferry import __version__
 from ramferry.metrics.forecast import MethodTime, Range, TimePlan
 from ramferry.report.document import FORMAT
+from ramferry.report.grid import Cell, Column, Grid, row
 from ramferry.report.lines import Lines
 from ramferry.units import memory, rate
 
-HEADING = (
-    (
-        "method",
-        "total",
-        "downtime",
-        "send",
-        "recv",
-        "wire",
-        "ratio",
-        "speed",
-        "limited by",
-        "beats",
-    ),
-    ("level", "s", "ms", "CPU s", "CPU s", "bytes", "", "in / out", "", "none below"),
+_COLUMNS: Final = (
+    Column("method", "level", words=True),
+    Column("total", "s"),
+    Column("downtime", "ms"),
+    Column("send", "CPU s"),
+    Column("recv", "CPU s"),
+    Column("wire", "bytes"),
+    Column("ratio"),
+    Column("speed", "in / out"),
+    Column("limited by", words=True),
+    Column("beats", "none below"),
 )
-LEFT = (0, 8)
-"""Columns of words; the others are aligned to the right."""
 
 
 def document(plan: TimePlan) -> dict[str, Any]:
@@ -43,14 +39,11 @@ def document(plan: TimePlan) -> dict[str, Any]:
 
 
 def print_times(plan: TimePlan, lines: Lines) -> None:
-    """What was looked at, a row for each method, the choice."""
+    """Print what was sampled, a row for each method, and the choice."""
     lines.write(_headline(plan), style="bold")
     lines.write(_sample(plan), style="dim")
     lines.blank()
-    rows = [*HEADING, *(_row(one) for one in plan.methods)]
-    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
-    for number, row in enumerate(rows):
-        lines.row(_line(row, widths), style="dim" if number < len(HEADING) else "")
+    lines.table(Grid(_COLUMNS, tuple(_row(one) for one in plan.methods)))
     lines.blank()
     for note in plan.notes:
         lines.labelled("note", note, indent=" " * 6, style="yellow")
@@ -81,8 +74,8 @@ def _sample(plan: TimePlan) -> str:
     )
 
 
-def _row(one: MethodTime) -> tuple[str, ...]:
-    return (
+def _row(one: MethodTime) -> tuple[Cell, ...]:
+    return row(
         one.method if one.level is None else f"{one.method} {one.level}",
         _range(one.total_seconds, _seconds) or "does not converge",
         _range(one.downtime_ms, lambda value: f"{value:.0f}") or "-",
@@ -117,14 +110,6 @@ def _break_even(one: MethodTime) -> str:
     if one.break_even_rate is None:
         return "any link"
     return rate(one.break_even_rate) if one.break_even_rate else "no link"
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    aligned = (
-        cell.ljust(width) if column in LEFT else cell.rjust(width)
-        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    )
-    return "  ".join(aligned).rstrip()
 
 
 def _command(plan: TimePlan) -> str:

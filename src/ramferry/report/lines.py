@@ -1,6 +1,6 @@
-"""Lines that fold at the terminal's width under a hanging indent; whole where there is no terminal.
+"""Lines that fold at the terminal's width, and line up under their first one.
 
-Commands never fold, so that they can be copied, nor do rows of tables.
+Without a terminal nothing folds. Commands never do, so that they can be copied, nor do tables.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ import textwrap
 from rich.console import Console
 from rich.text import Text
 
+from ramferry.report.drawing import terminal
+from ramferry.report.grid import Grid
+
 NARROWEST = 40
 """Columns below which folding would only tear words apart."""
 
@@ -18,13 +21,15 @@ class Lines:
     """Prints to one console."""
 
     def __init__(self, console: Console, *, fold: bool | None = None) -> None:
-        """:param fold: None: where the console is a terminal."""
+        """
+        :param fold: whether lines fold; None: if the console is a terminal.
+        """
         self._console = console
         folds = console.is_terminal if fold is None else fold
         self._width = max(NARROWEST, console.width) if folds else None
 
     def write(self, text: str, *, indent: str = "", first: str = "", style: str = "") -> None:
-        """A paragraph; ``first`` stands before its first line, in the place of the indent."""
+        """A paragraph, indented; ``first`` takes the place of the indent in its first line."""
         for number, line in enumerate(self._folded(text, len(indent))):
             lead = first.ljust(len(indent)) if number == 0 else indent
             self._print(Text(lead).append(line, style) if style else Text(lead + line))
@@ -40,9 +45,9 @@ class Lines:
         for line in rest:
             self._print(Text(indent + line))
 
-    def row(self, text: str, *, style: str = "") -> None:
-        """A line of a table, on one line however long."""
-        self._print(Text(text, style))
+    def table(self, grid: Grid, *, indent: str = "") -> None:
+        """A table, each of its lines on one line however long."""
+        terminal.draw(grid, self._console, indent)
 
     def blank(self) -> None:
         """An empty line."""

@@ -1,16 +1,34 @@
-"""What ``ramferry plan`` says, on a terminal."""
+"""What ``ramferry plan memory`` and ``plan method`` print."""
 
 from __future__ import annotations
 
+from typing import Final
+
 from ramferry.metrics.host import MemoryPlan, MethodAdvice
+from ramferry.report.grid import NOT_KNOWN, Column, Grid, row
 from ramferry.report.lines import Lines
 from ramferry.units import memory
 
-MARK = {True: "yes", False: "no"}
+MARK: Final = {True: "yes", False: "no"}
+
+_NEEDS: Final = (
+    Column("", words=True, least=10),
+    Column("low", least=8),
+    Column("high", least=8),
+    Column("memlock", least=8),
+    Column("huge pages", least=11),
+)
+_DOCUMENTED: Final = (
+    Column("", words=True, least=10),
+    Column("channels"),
+    Column("documented", least=11),
+    Column("this plan"),
+    Column("equal", words=True),
+)
 
 
 def print_memory(plan: MemoryPlan, lines: Lines) -> None:
-    """Needs, the documented table beside the formula, settings."""
+    """Print what is needed, QEMU's documented figures beside this plan's, and the settings."""
     instances = f"{plan.instances} compression instance{'' if plan.instances == 1 else 's'}"
     vfs = f"{plan.vfs} VF{'' if plan.vfs == 1 else 's'}"
     channels = f"{plan.channels} channel{'' if plan.channels == 1 else 's'}"
@@ -27,12 +45,16 @@ def print_memory(plan: MemoryPlan, lines: Lines) -> None:
 
 
 def _print_needs(plan: MemoryPlan, lines: Lines) -> None:
+    rows = tuple(
+        row(
+            need.role,
+            *map(_mebibytes, (need.low_mib, need.high_mib, need.memlock_mib)),
+            str(need.huge_pages),
+        )
+        for need in plan.needs
+    )
     lines.blank()
-    lines.write(f"  {'':10}{'low':>10}{'high':>10}{'memlock':>10}{'huge pages':>13}", style="dim")
-    for need in plan.needs:
-        sizes = (need.low_mib, need.high_mib, need.memlock_mib)
-        cells = "".join(f"{'n/a' if size is None else f'{size} MiB':>10}" for size in sizes)
-        lines.write(f"  {need.role:10}{cells}{need.huge_pages:>13}")
+    lines.table(Grid(_NEEDS, rows), indent="  ")
     lines.blank()
     lines.write(
         "low: the channels take turns on one instance; high: each uses its own, as far as there"
@@ -42,17 +64,26 @@ def _print_needs(plan: MemoryPlan, lines: Lines) -> None:
     )
 
 
+def _mebibytes(size: int | None) -> str:
+    return NOT_KNOWN if size is None else f"{size} MiB"
+
+
 def _print_documented(plan: MemoryPlan, lines: Lines) -> None:
+    rows = tuple(
+        row(
+            cell.role,
+            str(cell.channels),
+            _mebibytes(cell.documented_mib),
+            _mebibytes(cell.computed_mib),
+            MARK[cell.equal],
+        )
+        for cell in plan.documented
+    )
     lines.blank()
     lines.write(
         "QEMU's documented figures for one PF, beside the low ones of this plan", style="bold"
     )
-    lines.write(f"  {'':10}{'channels':>10}{'documented':>13}{'this plan':>11}  equal", style="dim")
-    for cell in plan.documented:
-        documented, computed = f"{cell.documented_mib} MiB", f"{cell.computed_mib} MiB"
-        lines.write(
-            f"  {cell.role:10}{cell.channels:>10}{documented:>13}{computed:>11}  {MARK[cell.equal]}"
-        )
+    lines.table(Grid(_DOCUMENTED, rows), indent="  ")
     if not all(cell.equal for cell in plan.documented):
         lines.write(
             "the documented figures hold for one VF with four instances and hw_buff_sz 64 KiB",
@@ -71,7 +102,7 @@ def _print_settings(plan: MemoryPlan, lines: Lines) -> None:
 
 
 def print_method(advice: MethodAdvice, lines: Lines) -> None:
-    """Each rule that was asked, with its evidence; the choice last."""
+    """Print each rule that was asked, with its evidence, and the choice last."""
     for rule in advice.rules:
         label, style = ("  yes", "green") if rule.applies else ("  no", "dim")
         lines.labelled(label, rule.rule, indent=" " * 7, style=style)

@@ -1,4 +1,4 @@
-"""The live view of a running migration: redrawn on a terminal, a line now and then elsewhere."""
+"""The live view of a running migration: redrawn on a terminal; elsewhere a line now and then."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from ramferry.forecast.eta import WINDOW_SECONDS, MigrationSample, Outlook, outl
 from ramferry.units import duration, memory, rate
 
 LINE_SECONDS = 5.0
-"""Between two lines where the output is no terminal."""
+"""Seconds between two lines if the output is no terminal."""
 
 BAR_WIDTH = 40
 
 
 class Progress:
-    """A context manager; leaving it ends the display and leaves nothing of it on the screen."""
+    """A context manager. At its end the display disappears from the screen."""
 
     def __init__(self, console: Console, downtime_limit_ms: int) -> None:
-        """Draw on ``console``, which should be standard error's."""
+        """
+        :param console: where to draw; it should be on standard error.
+        """
         self._console = console
         self._limit = downtime_limit_ms
         self._title = ""
@@ -33,7 +35,7 @@ class Progress:
         self._live: Live | None = None
 
     def begin(self, title: str) -> None:
-        """Another migration begins; ``title`` says which, above the bar."""
+        """Begin another migration, whose name ``title`` stands above the bar."""
         self._title = title
         self._samples.clear()
         self._next_line = 0.0
@@ -63,7 +65,7 @@ class Progress:
 
 
 def picture(title: str, sample: MigrationSample, outlook: Outlook) -> Group:
-    """Four lines for a terminal: what, how far, how fast and how long still."""
+    """Four lines for a terminal: the title, the bar, the rates and the time left."""
     head = Text.assemble((title, "bold"), "  ", stage(sample))
     if not sample.total_bytes:
         return Group(head)
@@ -81,7 +83,7 @@ def picture(title: str, sample: MigrationSample, outlook: Outlook) -> Group:
 
 
 def line(sample: MigrationSample, outlook: Outlook) -> str:
-    """The same on one line, for a log."""
+    """The same figures on one line, for a log."""
     if not sample.total_bytes:
         return stage(sample)
     parts = [stage(sample), f"{memory(sample.remaining_bytes)} left"]
@@ -89,7 +91,7 @@ def line(sample: MigrationSample, outlook: Outlook) -> str:
 
 
 def stage(sample: MigrationSample) -> str:
-    """Where QEMU stands, in its words."""
+    """The iteration, or QEMU's word for what it does."""
     if sample.status in ("active", "none"):
         return f"iteration {sample.iteration}"
     return sample.status
@@ -109,7 +111,7 @@ def figures(sample: MigrationSample, outlook: Outlook) -> list[str]:
 
 
 def eta(sample: MigrationSample, outlook: Outlook) -> str:
-    """The time left, or why there is none to tell."""
+    """The time left, or why it is not known."""
     if not outlook.converges:
         return (
             f"does not converge: dirties {rate(sample.dirty_rate)},"

@@ -60,7 +60,6 @@ class TimeQuestion:
     measure_dirty: int = 0
     """Seconds; 0: the conditions' dirty rate holds."""
     size: int = SAMPLE
-    seed: int = 1
     scratch: Path | None = None
     page_size: int = 4096
     accelerator: str = AUTO
@@ -173,7 +172,6 @@ def _drawn(
         piece,
         size=question.size,
         page_size=question.page_size,
-        seed=question.seed,
     )
 
 

@@ -1,4 +1,4 @@
-"""The parts of a report in the order of reading, before anyone draws them. Pure."""
+"""The content of a report, in the order of reading, without a format. Pure."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from ramferry.report.benchmark import grids
 from ramferry.report.benchmark.differences import Named, differences, pairs
 from ramferry.report.benchmark.findings import headlines, warnings
 from ramferry.report.benchmark.forecast_check import forecasts
-from ramferry.report.benchmark.grids import Grid
+from ramferry.report.grid import Grid
 
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """All about one comparison."""
+    """Everything that the report says about one comparison."""
 
     measured: Named
     title: str
@@ -22,14 +22,14 @@ class Chapter:
     warnings: tuple[str, ...]
     headlines: tuple[tuple[str, str, str], ...]
     tables: tuple[Grid, ...]
-    """Results, ratios; forecasts and failed runs where there are any."""
+    """Results and ratios; forecasts and failed runs if there are any."""
     facts: tuple[Grid, ...]
     """Scenario and machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What every format draws."""
+    """The content of a whole report."""
 
     chapters: tuple[Chapter, ...]
     differences: tuple[Grid, ...]
@@ -37,7 +37,7 @@ class Report:
 
 
 def report(measured: Sequence[Named]) -> Report:
-    """Arrange one or more comparisons."""
+    """Make a report of one or more comparisons."""
     return Report(
         tuple(_chapter(one) for one in measured),
         tuple(differences(before, after) for before, after in pairs(measured)),

@@ -33,7 +33,7 @@ class Spread:
     low: float
     high: float
     count: int
-    """Runs that had the figure."""
+    """The number of runs that had the figure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Measure:
     digits: int
     """Decimals that are shown."""
     figure: Callable[[Run, int], float | None]
-    """Of a run, and of the guest's memory in bytes; None where it is not known."""
+    """Takes a run and the guest's memory in bytes; returns None if the figure is not known."""
 
     def text(self, value: float) -> str:
         """The value as it is shown."""
@@ -57,7 +57,7 @@ class Measure:
 def _of_result(
     figure: Callable[[MigrationResult], float | None], counted: bool = False
 ) -> Callable[[Run, int], float | None]:
-    """A figure of the result; ``counted``: known only where someone counted the wire's bytes."""
+    """A figure of the result; a ``counted`` one is known only if somebody counted wire bytes."""
 
     def of_run(run: Run, memory: int) -> float | None:
         del memory
@@ -114,14 +114,14 @@ DOCUMENTED: Final[Mapping[str, tuple[float, ...]]] = {
     "zstd": (20165, 24, 8579, 2391465, 810, 340),
     "none": (46063, 40, 10848, 330240, 45, 85),
 }
-"""By method, ``DOCUMENTED_MEASURES``: the table of QEMU's documentation of its QATzip method."""
+"""The table on QEMU's page about its QATzip method: by method, ``DOCUMENTED_MEASURES``."""
 
 BASE: Final = "none"
 """The method that the others are compared with."""
 
 
 def spread(values: Iterable[float | None]) -> Spread | None:
-    """Median and extremes of what is known; None where nothing is."""
+    """Median and extremes of the known values; None if there are none."""
     known = [value for value in values if value is not None]
     if not known:
         return None
@@ -129,7 +129,7 @@ def spread(values: Iterable[float | None]) -> Spread | None:
 
 
 def spread_of(case: CaseRuns, measure: Measure, memory: int) -> Spread | None:
-    """One cell: a column over the runs of a case that did not fail.
+    """A figure over the runs of a case that did not fail.
 
     :param memory: the guest's, in bytes.
     """
@@ -137,7 +137,7 @@ def spread_of(case: CaseRuns, measure: Measure, memory: int) -> Spread | None:
 
 
 def significant(a: Spread, b: Spread) -> bool:
-    """Whether two cases differ by more than their spread: every run of one lies beyond the other's.
+    """Whether two cases differ by more than their spread: all runs of one exceed all of the other.
 
     Never with fewer runs than ``FEWEST``.
     """
@@ -145,14 +145,14 @@ def significant(a: Spread, b: Spread) -> bool:
 
 
 def doubt(a: Spread, b: Spread) -> str:
-    """Why a difference between two cases proves nothing; empty where it is significant."""
+    """Why a difference between two cases proves nothing; empty if it is significant."""
     if significant(a, b):
         return ""
     return NOT_SIGNIFICANT if min(a.count, b.count) >= FEWEST else TOO_FEW
 
 
 def quotient(over: Spread, under: Spread) -> Spread | None:
-    """Median over median, and the extremes that the two spreads allow; None where one is 0."""
+    """Median over median, and the extremes that the two spreads allow; None if a divisor is 0."""
     if not under.low or not under.middle or not under.high:
         return None
     return Spread(
@@ -164,9 +164,9 @@ def quotient(over: Spread, under: Spread) -> Spread | None:
 
 
 def base_of(comparison: Comparison, case: CaseRuns) -> CaseRuns | None:
-    """The ``none`` case that another is compared with: of its own route, else the first there is.
+    """The ``none`` case that another is compared with: that of its route, or else the first one.
 
-    None where there is none that has a result.
+    None if no such case has a result.
     """
     bases = [one for one in comparison.cases if one.method == BASE and one.results]
     same = [one for one in bases if one.route == case.route]
@@ -174,7 +174,7 @@ def base_of(comparison: Comparison, case: CaseRuns) -> CaseRuns | None:
 
 
 def documented_ratios(method: str) -> tuple[float, ...] | None:
-    """The documented row of a method over that of ``none``; None where there is no such row."""
+    """The documented row of a method over that of ``none``; None if there is no such row."""
     if method not in DOCUMENTED:
         return None
     pairs = zip(DOCUMENTED[method], DOCUMENTED[BASE], strict=True)

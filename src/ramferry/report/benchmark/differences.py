@@ -1,4 +1,4 @@
-"""Two comparisons side by side: what changed by more than its runs differ. Pure."""
+"""What changed between two comparisons by more than the runs of each differ. Pure."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from ramferry.report.benchmark.columns import MEASURES, Measure, Spread, doubt, spread_of
 from ramferry.report.benchmark.comparison import CaseRuns, Comparison
-from ramferry.report.benchmark.grids import Cell, Column, Grid, facts
-from ramferry.report.table import NOT_KNOWN
+from ramferry.report.benchmark.grids import facts
+from ramferry.report.grid import NOT_KNOWN, Cell, Column, Grid
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +20,13 @@ class Named:
 
 
 def shared(before: Comparison, after: Comparison) -> list[tuple[CaseRuns, CaseRuns]]:
-    """The cases that both have, by label, in the first one's order."""
+    """Pairs of the cases that both have, by label, in the order of the first."""
     others = {case.label: case for case in after.cases}
     return [(case, others[case.label]) for case in before.cases if case.label in others]
 
 
 def differences(before: Named, after: Named) -> Grid:
-    """A row a case that both have: the change of each column's median, and its verdict."""
+    """A row for each case that both have: how each median changed, and what that proves."""
     rows = tuple(
         (Cell(one.label), *(_change(measure, one, other, before, after) for measure in MEASURES))
         for one, other in shared(before.comparison, after.comparison)
@@ -35,7 +35,7 @@ def differences(before: Named, after: Named) -> Grid:
         Column("method", words=True),
         *(Column(measure.name, "change") for measure in MEASURES),
     )
-    return Grid(f"{before.name} → {after.name}", columns, rows, _notes(before, after))
+    return Grid(columns, rows, f"{before.name} → {after.name}", _notes(before, after))
 
 
 def _change(measure: Measure, one: CaseRuns, other: CaseRuns, before: Named, after: Named) -> Cell:
@@ -72,7 +72,7 @@ def _missing(one: Named, other: Named) -> list[str]:
 
 
 def _apart(before: Comparison, after: Comparison) -> list[str]:
-    """Facts of scenario and machine that differ: they may be what made the difference."""
+    """Facts of scenario and machine that differ, and so may explain the changes."""
     said = []
     for one, other in zip(facts(before), facts(after), strict=True):
         old, new = _by_name(one), _by_name(other)
@@ -88,5 +88,5 @@ def _by_name(grid: Grid) -> dict[str, str]:
 
 
 def pairs(measured: Sequence[Named]) -> list[tuple[Named, Named]]:
-    """The first with each of the others."""
+    """The first comparison paired with each of the others."""
     return [(measured[0], other) for other in measured[1:]]

@@ -1,4 +1,4 @@
-"""What a comparison says in a few sentences. Pure."""
+"""The findings of a comparison in a few sentences. Pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ _ASKED: Final[tuple[tuple[str, Measure, Callable[[float], str]], ...]] = (
 
 
 def headlines(comparison: Comparison) -> tuple[tuple[str, str, str], ...]:
-    """What is asked, the answer's label, and its figure with what comes next."""
+    """Triples: a title such as "Fastest", the best case's label, its figure beside the next
+    one's."""
     said = (_least(comparison, *asked) for asked in _ASKED)
     return tuple(line for line in said if line is not None)
 
@@ -62,7 +63,7 @@ def warnings(comparison: Comparison) -> tuple[str, ...]:
 def _least(
     comparison: Comparison, what: str, measure: Measure, say: Callable[[float], str]
 ) -> tuple[str, str, str] | None:
-    """The case with the least median; None where fewer than two have the figure."""
+    """The case with the least median; None if fewer than two have the figure."""
     spreads = {
         case.label: found
         for case in comparison.cases

@@ -1,4 +1,4 @@
-"""What was forecast for a comparison's cases, beside what was measured. Pure."""
+"""Compares what was forecast for the cases of a comparison with what was measured. Pure."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Final
 
 from ramferry.report.benchmark.columns import TOTAL, WIRE, Measure, Spread, spread, spread_of
 from ramferry.report.benchmark.comparison import CaseRuns, Comparison, Forecast
-from ramferry.report.benchmark.grids import Cell, Column, Grid, figure
-from ramferry.report.table import NOT_KNOWN
+from ramferry.report.benchmark.grids import figure
+from ramferry.report.grid import NOT_KNOWN, Cell, Column, Grid
 
 ALLOWED: Final = 0.25
-"""Share of the measured total time by which a forecast may miss it."""
+"""A forecast may be off by this share of the measured total time."""
 
 _COLUMNS: Final = (
     Column("method", words=True),
@@ -25,14 +25,14 @@ _COLUMNS: Final = (
 
 
 def off_by(case: CaseRuns) -> float | None:
-    """Forecast over the median of the measured total times, less 1; None where one is missing."""
+    """Forecast over the median of the measured total times, less 1; None if one is missing."""
     found = spread_of(case, TOTAL, 0)
     expected = case.forecast.expected_ms if case.forecast else None
     return None if expected is None or found is None else expected / found.middle - 1
 
 
 def missed(comparison: Comparison) -> list[str]:
-    """The cases whose forecast did not come true, each with by how much."""
+    """The cases whose forecast was off by more than ``ALLOWED``, each with by how much."""
     said = []
     for case in comparison.cases:
         if case.forecast is None or not case.results:
@@ -46,7 +46,7 @@ def missed(comparison: Comparison) -> list[str]:
 
 
 def forecasts(comparison: Comparison) -> Grid | None:
-    """A row for each case that was forecast; None where none was."""
+    """A row for each case that was forecast; None if none was."""
     rows = [_row(comparison, case) for case in comparison.cases if case.forecast is not None]
     if not rows:
         return None
@@ -55,7 +55,7 @@ def forecasts(comparison: Comparison) -> Grid | None:
         f" relay pair; off by: forecast over measured, less 1. {_verdict(comparison)}",
         *(f"{note[:1].upper()}{note[1:]}." for note in comparison.forecast_notes),
     )
-    return Grid("Forecast", _COLUMNS, tuple(rows), notes)
+    return Grid(_COLUMNS, tuple(rows), "Forecast", notes)
 
 
 def _verdict(comparison: Comparison) -> str:

@@ -1,9 +1,8 @@
-"""A comparison as plain tables and sentences, which every format of the report draws. Pure."""
+"""The tables of a comparison, which every format of the report draws. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from ramferry.report.benchmark.columns import (
     BASE,
@@ -25,42 +24,12 @@ from ramferry.report.benchmark.comparison import (
     CaseRuns,
     Comparison,
 )
-from ramferry.report.table import NOT_KNOWN
+from ramferry.report.grid import NOT_KNOWN, Cell, Column, Grid, row
 from ramferry.units import memory, rate
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A heading and, below it, the unit."""
-
-    heading: str
-    unit: str = ""
-    words: bool = False
-    """Text, to the left; else figures, to the right."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """What stands in a table."""
-
-    text: str
-    below: str = ""
-    """In small letters: the spread, a verdict."""
-    faint: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """A table, with what must be said about it."""
-
-    title: str
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    notes: tuple[str, ...] = ()
-
-
 def results(comparison: Comparison) -> Grid:
-    """The table: medians, and under them the spread."""
+    """The table of results: medians, and the spread below them."""
     columns = (
         Column("method", words=True),
         *(Column(measure.name, measure.unit) for measure in MEASURES),
@@ -73,7 +42,7 @@ def results(comparison: Comparison) -> Grid:
         "CPU in % of one core; CPU seconds are both sides', per GiB of the guest's memory.",
         "Throughput is 10⁶ bit/s on the wire; the ratio is that of the pages with content.",
     )
-    return Grid("Results", columns, rows, notes)
+    return Grid(columns, rows, "Results", notes)
 
 
 def _result_row(case: CaseRuns, guest_memory: int) -> tuple[Cell, ...]:
@@ -85,7 +54,7 @@ def _result_row(case: CaseRuns, guest_memory: int) -> tuple[Cell, ...]:
 
 
 def figure(measure: Measure, found: Spread | None) -> Cell:
-    """A median above its spread; where the runs do not differ, the figure alone."""
+    """A median and its spread below it; the figure alone if the runs do not differ."""
     if found is None:
         return Cell(NOT_KNOWN, faint=True)
     text, low, high = (measure.text(one) for one in (found.middle, found.low, found.high))
@@ -93,7 +62,7 @@ def figure(measure: Measure, found: Spread | None) -> Cell:
 
 
 def ratios(comparison: Comparison) -> Grid:
-    """Every case over ``none``, beside the documented figures as ratios of the same kind."""
+    """Every case as a ratio to ``none``, and the figures of QEMU's page as such ratios."""
     columns = (
         Column("method", words=True),
         *(Column(measure.name, "× none") for measure in DOCUMENTED_MEASURES),
@@ -112,7 +81,7 @@ def ratios(comparison: Comparison) -> Grid:
         "Documented: the table of QEMU's own page about its QATzip method (8 channels, 10 Gbit/s,"
         " two hosts with QAT devices).",
     )
-    return Grid("As ratios to none", columns, tuple(rows), notes)
+    return Grid(columns, tuple(rows), "As ratios to none", notes)
 
 
 def _over_base(comparison: Comparison, case: CaseRuns) -> list[Cell]:
@@ -135,35 +104,35 @@ def _ratio_cell(over: Spread | None, under: Spread | None) -> Cell:
 
 
 def failures(comparison: Comparison) -> Grid | None:
-    """The runs that failed or were left out, each with its sentence; None where none was."""
+    """The runs that failed or were left out, each with its sentence; None if there are none."""
     skipped = [
-        (Cell(case.label), Cell("all"), Cell(f"not run: {case.skipped}"))
+        row(case.label, "all", f"not run: {case.skipped}")
         for case in comparison.cases
         if case.skipped
     ]
     failed = [
-        (Cell(case.label), Cell(str(number)), Cell(run.error))
+        row(case.label, str(number), run.error)
         for case in comparison.cases
         for number, run in enumerate(case.runs, 1)
         if run.error
     ]
     columns = (Column("method", words=True), Column("run"), Column("what went wrong", words=True))
-    return Grid("Failed runs", columns, (*skipped, *failed)) if skipped or failed else None
+    return Grid(columns, (*skipped, *failed), "Failed runs") if skipped or failed else None
 
 
 def facts(comparison: Comparison) -> tuple[Grid, Grid]:
-    """The scenario's facts, and the machine's."""
+    """The facts of the scenario, and those of the machine."""
     columns = (Column("", words=True), Column("", words=True))
     measured = {"started": comparison.started, "ramferry": comparison.ramferry}
     machine = measured | dict(_flat(comparison.machine))
     return (
-        Grid("Scenario", columns, _lines(_scenario(comparison))),
-        Grid("Machine", columns, _lines(machine)),
+        Grid(columns, _lines(_scenario(comparison)), "Scenario"),
+        Grid(columns, _lines(machine), "Machine"),
     )
 
 
 def _lines(pairs: Mapping[str, str]) -> tuple[tuple[Cell, ...], ...]:
-    return tuple((Cell(name), Cell(value)) for name, value in pairs.items() if value)
+    return tuple(row(name, value) for name, value in pairs.items() if value)
 
 
 def _scenario(comparison: Comparison) -> dict[str, str]:

@@ -30,7 +30,7 @@ class Style:
 
 
 def styles(comparison: Comparison) -> Mapping[str, Style]:
-    """By label: the colour is the method's; levels and routes differ in dash and symbol."""
+    """By label: a colour for each method, whose levels and routes differ in dash and symbol."""
     found: dict[str, Style] = {}
     seen: dict[str, int] = {}
     for case in comparison.cases:
@@ -75,5 +75,5 @@ def legend() -> dict[str, Any]:
 
 
 def with_legend(cases: int) -> int:
-    """Height in pixels that leaves room for the plot where each case has a line of legend."""
+    """Height in pixels of a plot with a line of legend for each case."""
     return 330 + 22 * cases

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from ramferry.report.benchmark.chapters import Chapter, Report
-from ramferry.report.benchmark.grids import Cell, Column, Grid
-from ramferry.report.formats.escaping import in_markdown
+from ramferry.report.drawing import markdown
+from ramferry.report.drawing.escaping import in_markdown
+from ramferry.report.grid import Grid
 
 
 def draw(report: Report) -> str:
@@ -30,24 +29,6 @@ def _chapter(chapter: Chapter) -> list[str]:
 
 
 def _grid(grid: Grid) -> list[str]:
-    lines = [
-        _row(_heading(column) for column in grid.columns),
-        _row("---" if column.words else "---:" for column in grid.columns),
-        *(_row(_cell(cell) for cell in row) for row in grid.rows),
-    ]
     notes = "\n".join(f"{in_markdown(note)}  " for note in grid.notes)
-    return [f"## {in_markdown(grid.title)}", "\n".join(lines), *([notes] if notes else [])]
-
-
-def _row(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _heading(column: Column) -> str:
-    unit = f", {column.unit}" if column.unit else ""
-    return in_markdown(column.heading + unit)
-
-
-def _cell(cell: Cell) -> str:
-    below = f" ({in_markdown(cell.below)})" if cell.below else ""
-    return in_markdown(cell.text) + below
+    parts = (f"## {in_markdown(grid.title)}", markdown.draw(grid), notes)
+    return [part for part in parts if part]

@@ -1,46 +1,74 @@
 """The report as one HTML page that needs no other file and no network.
 
-Its policy lets nothing be loaded, and no script run but the page's own, by their digests.
+Its policy lets nothing be loaded, and no script run but the page's own, by their digests. The
+markup is in ``page.html``, whose engine escapes every text that it is given.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import json
-from collections.abc import Mapping
+import re
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 from ramferry import __version__
 from ramferry.report.benchmark.chapters import Report
-from ramferry.report.formats.body import Body
-from ramferry.report.formats.escaping import in_html
-from ramferry.report.formats.figures import Figure
+from ramferry.report.drawing.escaping import printable
+from ramferry.report.formats.plotted import plotted
 
-_NEVER_MARKUP: Final = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
-"""What could end a script element, as JSON writes it otherwise."""
+_LONG_NUMBER: Final = re.compile(r"(?<![\d.])\d{5,}(?![\d.])")
+_THIN: Final = "\N{NARROW NO-BREAK SPACE}"
 
 
 def draw(report: Report) -> str:
     """The whole page."""
-    body = Body(report)
-    content = body.write()
     scripts = (get_plotlyjs(), _resource("page.js"))
-    title = " · ".join(dict.fromkeys(chapter.title for chapter in report.chapters))
     return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_policy(scripts)}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        f"<title>{in_html(title)}</title>\n<style>{_resource('page.css')}</style>\n</head>\n"
-        f"<body>\n<main>\n{content}</main>\n<footer>ramferry {in_html(__version__)}</footer>\n"
-        f'<script type="application/json" id="figures">{_json(body.figures)}</script>\n'
-        + "".join(f"<script>{script}</script>\n" for script in scripts)
-        + "</body>\n</html>\n"
+        environment()
+        .get_template("page.html")
+        .render(
+            report=report,
+            plotted=plotted(report),
+            title=" · ".join(dict.fromkeys(chapter.title for chapter in report.chapters)),
+            # these are Ramferry's and plotly's own: the only texts that are not escaped
+            policy=Markup(_policy(scripts)),
+            style=Markup(_resource("page.css")),
+            scripts=[Markup(script) for script in scripts],
+            version=__version__,
+        )
     )
+
+
+def environment() -> Environment:
+    """The template engine: it escapes every text, and refuses a name that it was not given."""
+    made = Environment(
+        loader=PackageLoader(__package__, ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    made.filters["grouped"] = grouped
+    made.policies["json.dumps_kwargs"] = {"allow_nan": False}
+    return made
+
+
+def grouped(text: str) -> Markup:
+    """A text whose whole numbers of five and more digits are in groups of three."""
+    shown = _LONG_NUMBER.sub(lambda one: f"{int(one[0]):,}".replace(",", _THIN), printable(text))
+    return escape(shown)
+
+
+def _shown(value: Any) -> Any:
+    """What the engine escapes next: a text, without what acts on whoever reads it."""
+    return value if hasattr(value, "__html__") else printable(str(value))
 
 
 def _resource(name: str) -> str:
@@ -55,8 +83,3 @@ def _policy(scripts: tuple[str, ...]) -> str:
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline';"
         " img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
-
-
-def _json(figures: Mapping[str, Figure]) -> str:
-    """As may stand in a script element."""
-    return json.dumps(figures, allow_nan=False).translate(_NEVER_MARKUP)

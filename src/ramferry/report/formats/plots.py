@@ -16,16 +16,16 @@ from ramferry.report.benchmark.columns import (
 )
 from ramferry.report.benchmark.comparison import CaseRuns, Comparison, Run
 from ramferry.report.benchmark.differences import Named, shared
-from ramferry.report.formats.escaping import in_plot
+from ramferry.report.drawing.escaping import in_plot
 from ramferry.report.formats.figures import Figure, axis, layout, legend, styles, with_legend
 
 BAR: Final = 14
-"""Height of a bar in pixels; the y axis of bars is in pixels, so that labels keep their place."""
+"""Height of a bar in pixels. The y axis is in pixels too, so that labels stay at their bars."""
 LABEL: Final = 22
 """Height of the line of text above the bars of a case."""
 GAP: Final = 12
 LONGEST_LABEL: Final = 38
-"""Characters that leave room for the figures on a telephone."""
+"""Characters of a label that leave room for the figures on a phone."""
 
 _PALE: Final = 0.45
 
@@ -34,7 +34,7 @@ Quantity = Callable[[Run], float | None]
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Bars of one kind: one for each row."""
+    """One bar for each row, all of the same kind."""
 
     name: str
     spreads: Sequence[Spread | None]
@@ -43,7 +43,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What the bars stand for, from the top."""
+    """The label and colour of each row, from the top."""
 
     labels: Sequence[str]
     colours: Sequence[str]
@@ -97,7 +97,7 @@ def before_and_after(before: Named, after: Named) -> Figure:
 
 
 def ratio_against_cpu(comparison: Comparison) -> Figure:
-    """What is saved on the wire for what is spent: a small mark a run, a large one the median."""
+    """Compression ratio against CPU time: a small mark for each run, a large one for the median."""
     memory = comparison.scenario.memory_bytes
     look = styles(comparison)
     data: list[Figure] = []

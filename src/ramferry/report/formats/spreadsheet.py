@@ -2,54 +2,57 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from ramferry.report.benchmark.columns import MEASURES
 from ramferry.report.benchmark.comparison import CaseRuns, Forecast, Run
 from ramferry.report.benchmark.differences import Named
-from ramferry.report.formats.escaping import in_csv
+from ramferry.report.drawing import csv
+from ramferry.report.grid import Cell, Column, Grid, row
 
-_FIRST = ("file", "scenario", "label", "method", "level", "channels", "route", "run")
-_LAST = (
-    "send_cpu_seconds",
-    "recv_cpu_seconds",
-    "others_cores",
-    "backend",
-    "forecast_ms",
-    "off_by",
-    "error",
+_COLUMNS: Final = (
+    *(Column(key, words=True) for key in ("file", "scenario", "label", "method")),
+    *(Column(key) for key in ("level", "channels")),
+    Column("route", words=True),
+    Column("run"),
+    *(Column(measure.key) for measure in MEASURES),
+    *(Column(key) for key in ("send_cpu_seconds", "recv_cpu_seconds", "others_cores")),
+    Column("backend", words=True),
+    *(Column(key) for key in ("forecast_ms", "off_by")),
+    Column("error", words=True),
 )
 
 
 def draw(measured: Sequence[Named]) -> str:
-    """A heading, then the runs of each comparison, case by case; empty where nothing is known.
+    """A heading, then a line for each run, case by case; a figure that is not known is empty.
 
     A case that was not run has a line without figures.
     """
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow([*_FIRST, *(measure.key for measure in MEASURES), *_LAST])
-    for one in measured:
-        for case in one.comparison.cases:
-            writer.writerows(_lines(one, case))
-    return out.getvalue()
+    rows = (
+        cells for one in measured for case in one.comparison.cases for cells in _rows(one, case)
+    )
+    return csv.draw(Grid(_COLUMNS, tuple(rows)))
 
 
-def _lines(measured: Named, case: CaseRuns) -> Iterator[list[object]]:
+def _rows(measured: Named, case: CaseRuns) -> Iterator[tuple[Cell, ...]]:
     scenario = measured.comparison.scenario
     left_out = [(0, Run(None, error=f"not run: {case.skipped}"))] if case.skipped else []
     for number, run in left_out or enumerate(case.runs, 1):
         figures = [measure.figure(run, scenario.memory_bytes) for measure in MEASURES]
-        named = [in_csv(text) for text in (measured.name, scenario.name, case.label, case.method)]
-        setting = [case.level, case.channels, in_csv(case.route), number]
-        yield [*named, *setting, *figures, *_rest(run, case.forecast)]
+        named = [measured.name, scenario.name, case.label, case.method]
+        setting = [case.level, case.channels, case.route, number]
+        yield row(*map(_text, [*named, *setting, *figures, *_rest(run, case.forecast)]))
 
 
 def _rest(run: Run, forecast: Forecast | None) -> list[object]:
-    backend = "" if run.result is None else in_csv(run.result.backend)
+    backend = None if run.result is None else run.result.backend
     expected = forecast.expected_ms if forecast else None
     off = expected / run.result.total_ms - 1 if expected and run.result else None
     used = [run.send_cpu_seconds, run.recv_cpu_seconds, run.others_cores]
-    return [*used, backend, expected, off, in_csv(run.error)]
+    return [*used, backend, expected, off, run.error]
+
+
+def _text(value: object) -> str:
+    """A figure with all its digits."""
+    return "" if value is None else str(value)

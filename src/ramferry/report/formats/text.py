@@ -1,11 +1,11 @@
-"""The report as plain text: columns aligned by spaces, a second line for what stands below."""
+"""The report as plain text."""
 
 from __future__ import annotations
 
 from ramferry.report.benchmark.chapters import Chapter, Report
-from ramferry.report.benchmark.grids import Grid
-from ramferry.report.formats.escaping import printable
-from ramferry.report.text_table import aligned
+from ramferry.report.drawing.escaping import printable
+from ramferry.report.drawing.text import lines
+from ramferry.report.grid import Grid
 
 
 def draw(report: Report) -> str:
@@ -24,21 +24,5 @@ def _chapter(chapter: Chapter) -> list[str]:
 
 
 def _grid(grid: Grid, title: str) -> str:
-    lines = _aligned(grid)
     notes = [printable(note) for note in grid.notes]
-    return "".join(f"{line}\n" for line in [printable(title), *lines, *notes])
-
-
-def _aligned(grid: Grid) -> list[str]:
-    table = _headings(grid)
-    for row in grid.rows:
-        table.append([printable(cell.text) for cell in row])
-        if any(cell.below for cell in row):
-            table.append([printable(cell.below) for cell in row])
-    words = {index for index, column in enumerate(grid.columns) if column.words}
-    return [f"  {line}".rstrip() for line in aligned(table, left=words)]
-
-
-def _headings(grid: Grid) -> list[list[str]]:
-    both = [[one.heading for one in grid.columns], [one.unit for one in grid.columns]]
-    return [line for line in both if any(line)]
+    return "".join(f"{line}\n" for line in [printable(title), *lines(grid, "  "), *notes])

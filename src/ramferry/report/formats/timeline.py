@@ -7,24 +7,24 @@ from itertools import pairwise
 from typing import Any, Final
 
 from ramferry.report.benchmark.comparison import CaseRuns, Comparison, Run, TimelinePoint
-from ramferry.report.formats.escaping import in_plot
+from ramferry.report.drawing.escaping import in_plot
 from ramferry.report.formats.figures import Figure, axis, layout, legend, styles, with_legend
 
 MOVING: Final = frozenset({"none", "setup", "wait-unplug", "active"})
 """QEMU's statuses in which the guest runs at the source; the others belong to the switchover."""
 
 MOST_NUMBERED: Final = 12
-"""Iterations that are numbered; of more, only the lines are drawn."""
+"""If there are more iterations than this, their lines have no numbers."""
 MOST_LINES: Final = 200
 
 LEAST_STEP: Final = 0.4
-"""Seconds over which a rate is taken at least: a relay counts about as often as QEMU is asked, so
-that from one answer to the next nothing or twice as much may have come; and the first answers are
-milliseconds apart."""
+"""Least number of seconds over which a rate is taken. A relay counts about as often as QEMU is
+asked, so that between two answers its count may rise not at all, or twice as much as it should; and
+the first answers are milliseconds apart."""
 MOST_STEPS: Final = 80
 
 RUN_HEIGHT: Final = 480
-"""Pixels; of the plot beside it, too."""
+"""Height in pixels, also of the plot beside it."""
 
 _MEGA: Final = 1e6
 _GIB: Final = 1 << 30
@@ -43,7 +43,7 @@ def median_run(case: CaseRuns) -> int | None:
 
 
 def left_over_time(comparison: Comparison) -> Figure | None:
-    """Guest memory left over time, each case's median run; None where no run has a timeline."""
+    """Guest memory left over time, each case's median run; None if no run has a timeline."""
     look = styles(comparison)
     data = []
     for case in comparison.cases:
@@ -62,7 +62,7 @@ def left_over_time(comparison: Comparison) -> Figure | None:
 
 
 def one_run(run: Run, colour: str) -> Figure:
-    """Rates above, bytes left below, with lines where iterations begin and at the switchover."""
+    """Rates above, bytes left below, with lines at each iteration and at the switchover."""
     points = sorted(run.timeline, key=lambda one: one.seconds)
     wire = _rate(points, lambda one: one.wire_bytes)
     guest = _rate(points, lambda one: one.guest_bytes)
@@ -91,7 +91,7 @@ def one_run(run: Run, colour: str) -> Figure:
 
 
 def _begun(points: Points) -> Points:
-    """Those from the first iteration on: before, a QEMU says that nothing is left."""
+    """The points from the first iteration on: before it QEMU reports that nothing is left."""
     return [one for one in points if one.iteration > 0] or points
 
 
@@ -107,7 +107,7 @@ def _line(name: str, points: Points, value: Callable[[TimelinePoint], float]) ->
 
 
 def _rate(points: Points, count: Callable[[TimelinePoint], int | None]) -> Figure:
-    """10^6 bytes a second between one point and another; nothing where nobody counts."""
+    """The rate between points in 10^6 bytes a second; empty if nobody counted."""
     spots: list[tuple[float, float]] = []
     known = [(one.seconds, counted) for one in points if (counted := count(one)) is not None]
     for (begin, before), (end, after) in pairwise(_apart(known)):
@@ -122,7 +122,7 @@ def _rate(points: Points, count: Callable[[TimelinePoint], int | None]) -> Figur
 
 
 def _apart(known: Sequence[tuple[float, int]]) -> list[tuple[float, int]]:
-    """The points of which rates can be made, and the last one."""
+    """Points that are far enough apart to take rates between them, up to the last one."""
     if not known:
         return []
     least = max(LEAST_STEP, (known[-1][0] - known[0][0]) / MOST_STEPS)
@@ -137,7 +137,7 @@ def _apart(known: Sequence[tuple[float, int]]) -> list[tuple[float, int]]:
 
 
 def iterations(points: Points) -> list[tuple[float, int]]:
-    """When each iteration began, by the points: seconds and QEMU's number."""
+    """When each iteration began, as far as the points tell: seconds and QEMU's number."""
     begun = []
     highest = 0
     for one in points:
@@ -148,9 +148,9 @@ def iterations(points: Points) -> list[tuple[float, int]]:
 
 
 def switchover(run: Run) -> float | None:
-    """When the source's guest stopped, in seconds; None where it never did.
+    """When the source's guest stopped, in seconds; None if it never did.
 
-    By the result where there is one: a QEMU may not answer while it switches over.
+    The result is more exact than the points, since a QEMU may not answer during the switchover.
     """
     if run.result is not None:
         return max(0, run.result.total_ms - run.result.downtime_ms) / 1000

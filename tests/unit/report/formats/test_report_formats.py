@@ -11,15 +11,16 @@ from typing import Any
 
 import plotly.graph_objects
 import pytest
+from jinja2 import UndefinedError
 
 from comparisons import comparison, failed
 from ramferry.report.benchmark.chapters import report
 from ramferry.report.benchmark.comparison import Comparison, Link
 from ramferry.report.benchmark.differences import Named, differences
 from ramferry.report.benchmark.findings import headlines
+from ramferry.report.drawing.escaping import in_csv, in_markdown, in_plot, printable
 from ramferry.report.formats import markdown, page, plots, spreadsheet, text, timeline
-from ramferry.report.formats.body import Body
-from ramferry.report.formats.escaping import in_csv, in_html, in_markdown, in_plot, printable
+from ramferry.report.formats.plotted import plotted
 
 EVIL = "<img src=x onerror=alert(1)>\x1b[31m|\n</script>"
 
@@ -36,15 +37,10 @@ def _empty() -> Comparison:
     return replace(found, cases=(), machine={}, scenario=replace(found.scenario, memory_bytes=0))
 
 
-def _figures(body: Body) -> list[Any]:
-    body.write()
-    return list(body.figures.values())
-
-
 @pytest.mark.parametrize("found", [comparison(), _evil(), _empty()], ids=["good", "evil", "empty"])
 def test_plots_are_in_plotlys_schema(found: Comparison) -> None:
     measured = [Named("a", found), Named("b", found)]
-    for figure in _figures(Body(report(measured))):
+    for figure in plotted(report(measured)).figures.values():
         raw = re.sub(r'"@[a-z]+"', '"#123456"', json.dumps(figure, allow_nan=False))
         plotly.graph_objects.Figure(json.loads(raw))
 
@@ -202,6 +198,27 @@ def test_nothing_out_of_a_file_acts() -> None:
     assert whole.count("</script>") == 3
 
 
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ('<a b="c">&\'', "&lt;a b=&#34;c&#34;&gt;&amp;&#39;"),
+        ("a\nb\x1b\ud800\u202e", "a\ufffdb\ufffd\ufffd\ufffd"),
+        ("<b>12345 1.123456\x1b", "&lt;b&gt;12\u202f345 1.123456\ufffd"),
+    ],
+)
+def test_the_engine_escapes_whatever_it_is_given(given: str, shown: str) -> None:
+    engine = page.environment()
+    ways = ("{{ one }}", "{{ one|grouped }}", '{{ "" ~ one }}', "{% set two = one %}{{ two }}")
+    drawn = [engine.from_string(way).render(one=given) for way in ways]
+    plain = shown.replace("\u202f", "")
+    assert drawn == [plain, shown, plain, plain]
+
+
+def test_the_engine_refuses_a_name_that_it_was_not_given() -> None:
+    with pytest.raises(UndefinedError, match="'nothing' is undefined"):
+        page.environment().from_string("{{ nothing }}").render()
+
+
 def test_the_page_loads_nothing() -> None:
     whole = page.draw(report([Named("r.json", comparison())]))
     assert "default-src 'none'" in whole
@@ -212,7 +229,6 @@ def test_the_page_loads_nothing() -> None:
     ("escape", "raw", "shown"),
     [
         (printable, "a\nb\x1b\ud800\u202e", "a\ufffdb\ufffd\ufffd\ufffd"),
-        (in_html, '<a b="c">&\'', "&lt;a b=&quot;c&quot;&gt;&amp;&#x27;"),
         (in_plot, "<b>&amp;", "&lt;b&gt;&amp;amp;"),
         (in_markdown, "a|b*c_<d>`e`[f]\\", "a\\|b\\*c\\_\\<d\\>\\`e\\`\\[f\\]\\\\"),
         (in_markdown, "# head", "\\# head"),

@@ -1,4 +1,7 @@
-"""Text out of a file, for each format: nothing in it may act on a terminal, page or spreadsheet."""
+"""Text out of a file made harmless for each format: on a terminal, in plotly, Markdown and CSV.
+
+The page's template escapes by itself.
+"""
 
 from __future__ import annotations
 
@@ -11,26 +14,21 @@ _FORMULA = ("=", "+", "-", "@", "\t")
 
 
 def printable(text: str) -> str:
-    """Without control characters, line ends, lone surrogates and changes of direction."""
+    """Replace control characters, line ends, lone surrogates and changes of direction."""
     return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
 
 
-def in_html(text: str) -> str:
-    """For the content of an element or a quoted attribute."""
-    return html.escape(printable(text))
-
-
 def in_plot(text: str) -> str:
-    """For plotly, whose texts know some of HTML's elements and entities."""
+    """For a text in plotly, which interprets some of HTML's elements and entities."""
     return html.escape(printable(text), quote=False)
 
 
 def in_markdown(text: str) -> str:
-    """For a line of prose or a cell of a table; the first character begins no list or heading."""
+    """For a line of prose or a cell of a table. Nothing in it begins a list or a heading."""
     return _BLOCK.sub(r"\1\\", _MARKDOWN.sub(r"\\\1", printable(text)))
 
 
 def in_csv(text: str) -> str:
-    """For a cell; a text that a spreadsheet would compute gets an apostrophe before it."""
+    """For a cell. A text that would be a formula to a spreadsheet gets an apostrophe before it."""
     shown = printable(text)
     return f"'{shown}" if shown.startswith(_FORMULA) else shown

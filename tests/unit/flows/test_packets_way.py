@@ -1,0 +1,97 @@
+"""A packet's way through a relay, followed call by call: short, and through few rooms.
+
+The figures are the guard: a packet costs microseconds of Python, and a reader has to follow it.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import pytest
+
+import ramferry
+from fakes_relay import RelayThread, Stage
+from fakes_wire import Guest, Script
+
+HOUSE = str(Path(ramferry.__file__).parent)
+PACKETS = 30
+
+
+@dataclass(frozen=True)
+class Way:
+    """The calls between one packet's header and the next one's."""
+
+    calls: list[tuple[str, str]]
+    """File and function of each."""
+
+    @property
+    def files(self) -> set[str]:
+        return {file for file, _ in self.calls}
+
+    @property
+    def moves(self) -> int:
+        """Calls of another file than the call before; after the last comes the first again."""
+        after = self.calls[1:] + self.calls[:1]
+        return sum(one[0] != other[0] for one, other in zip(self.calls, after, strict=True))
+
+    def __str__(self) -> str:
+        return "\n".join(f"{file} {name}" for file, name in self.calls)
+
+
+class Follower:
+    """Notes every call of Ramferry's own functions, by thread."""
+
+    def __init__(self) -> None:
+        self._calls: dict[int, list[tuple[str, str]]] = defaultdict(list)
+
+    def note(self, frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code.co_filename.startswith(HOUSE):
+            file = frame.f_code.co_filename[len(HOUSE) + 1 :]
+            self._calls[threading.get_ident()].append((file, frame.f_code.co_name))
+
+    def way(self) -> Way:
+        """Of a packet in the middle, in the thread of the relay's channel."""
+        header = ("wire/multifd.py", "_ram")
+        (calls,) = (one for one in self._calls.values() if ("flows/inlet/channel.py", "run") in one)
+        starts = [at for at, call in enumerate(calls) if call == header]
+        assert len(starts) > PACKETS
+        middle = starts[PACKETS // 2 : PACKETS // 2 + 2]
+        return Way(calls[middle[0] : middle[1]])
+
+
+def followed(folder: Path, method_in: str, method_out: str) -> Way:
+    """A migration of one channel with many packets, followed."""
+    follower = Follower()
+    script = Script(Guest(method=method_in, channels=1, rounds=1, packets=PACKETS, pages=8))
+    stage = Stage(folder, method=method_out)
+    before = threading.getprofile()
+    threading.setprofile(follower.note)
+    try:
+        with RelayThread(stage.settings) as relay:
+            stage.carry(relay, script)
+    finally:
+        threading.setprofile(before)  # type: ignore[arg-type]
+    assert sys.getprofile() is None
+    return follower.way()
+
+
+@pytest.mark.parametrize(
+    ("method_in", "method_out", "calls", "files", "moves"),
+    [
+        ("none", "zstd", 22, 6, 12),
+        ("zstd", "none", 29, 8, 16),
+        ("zlib", "zlib", 22, 6, 12),
+    ],
+)
+def test_a_packets_way_stays_short(
+    tmp_path: Path, method_in: str, method_out: str, calls: int, files: int, moves: int
+) -> None:
+    way = followed(tmp_path, method_in, method_out)
+    assert len(way.calls) <= calls, way
+    assert len(way.files) <= files, way
+    assert way.moves <= moves, way
