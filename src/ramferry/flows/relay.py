@@ -6,23 +6,16 @@ thread accepts, watches and judges, while every channel has a thread of its own.
 
 from __future__ import annotations
 
-import contextlib
 from functools import partial
 from typing import Protocol
 
 from ramferry.codec import create_decoder, create_encoder
+from ramferry.errors import RamferryError
 from ramferry.flows.inlet import watching
 from ramferry.flows.inlet.arrivals import Arrivals
-from ramferry.flows.inlet.channel import ChannelInlet
-from ramferry.flows.inlet.judge import RELAYED
 from ramferry.flows.inlet.lobby import MainArrival, MultifdArrival
-from ramferry.flows.inlet.main import MainInlet
-from ramferry.flows.outcome import cancelled, relay_result
-from ramferry.flows.outlet.channel import RelayedChannel
-from ramferry.flows.outlet.far_ends import FarEnds
-from ramferry.flows.outlet.main import RelayedMain
-from ramferry.flows.outlet.outlet import Outlet
-from ramferry.flows.session.footprint import Footprint
+from ramferry.flows.outcome import cancelled
+from ramferry.flows.passage import Passage
 from ramferry.flows.session.loop import Loop
 from ramferry.flows.session.session import Phase, Session
 from ramferry.flows.settings import RelaySettings
@@ -58,11 +51,8 @@ class Relay:
         self._listener = Listener(settings.listen)
         self._loop = Loop()
         self._stopping = False
-        self._outlet: Outlet
-        """Of the migration under way, as are these."""
-        self._main: RelayedMain
-        self._far_ends: FarEnds
-        self._footprint = Footprint()
+        self._passage: Passage
+        """The migration under way."""
         self.arrivals = Arrivals(
             self._loop,
             self._listener,
@@ -81,7 +71,7 @@ class Relay:
                 self._loop.step(watching.STEP)
                 self.arrivals.expire()
                 if self.arrivals.session is not None:
-                    result = self._carry(self.arrivals.session)
+                    result = self._carry(self._passage)
         finally:
             self._close()
         return result
@@ -92,11 +82,9 @@ class Relay:
 
     def watch_parent(self, fd: int) -> None:
         """End the relay when the reader of pipe ``fd`` is gone; a file has none."""
-        with contextlib.suppress(PermissionError):
-            self._loop.add(fd, 0, partial(self._parent_gone, fd))
+        self._loop.when_reader_gone(fd, self._reader_gone)
 
-    def _parent_gone(self, fd: int) -> None:
-        self._loop.remove(fd)
+    def _reader_gone(self) -> None:
         if not self._stopping:
             self._stop("its reader is gone")
 
@@ -116,50 +104,34 @@ class Relay:
     # --- as the house of its arrivals
 
     def enter(self, source: Connection) -> Session:
-        """See ``House``: an outlet of its own lies behind each migration."""
-        session = Session(self._settings, self._observer.note, self._loop.wake)
-        self._outlet = session.behind = Outlet(session, self._settings, self._settings.uuid)
-        self._main = RelayedMain(self._outlet, source)
-        self._far_ends = FarEnds(self._loop, session)
-        return session
+        """See ``House``."""
+        self._passage = Passage(self._settings, source, self._loop, self._observer.note)
+        return self._passage.session
 
     def main(self, session: Session, arrival: MainArrival) -> None:
         """See ``House``."""
-        source = arrival.connection
-        source.settle(self._settings.stall_timeout)
-        inlet = MainInlet(session, source, arrival.first, self._main, RELAYED, whole_preamble=True)
-        session.start("main", inlet.run, inlet.farewell)
+        del session
+        self._passage.main(arrival)
 
     def channel(self, session: Session, arrival: MultifdArrival) -> None:
         """See ``House``."""
-        source = arrival.connection
-        source.settle(self._settings.stall_timeout)
-        onward = RelayedChannel(self._outlet, source, arrival.initial, self._far_ends.watch)
-        inlet = ChannelInlet(session, source, arrival.initial, onward)
-        session.start(inlet.name, inlet.run, inlet.farewell)
+        del session
+        self._passage.channel(arrival)
 
     # --- one migration
 
-    def _carry(self, session: Session) -> RelayResult:
+    def _carry(self, passage: Passage) -> RelayResult:
         """Watch over a migration until it has ended and nothing of it is left."""
-        governor = self._outlet.governor()
+        governor = passage.outlet.governor()
         if not watching.watch(
-            session, self.arrivals, self._loop, governor, self._observer, self._look
+            passage.session, self.arrivals, self._loop, governor, self._observer, passage.look
         ):
-            self._main.tell_if_unheard()
-        return self._end(session)
+            passage.unheard()
+        return self._end(passage)
 
-    def _look(self) -> None:
-        self._main.look_back()
-        self._footprint.look()
-
-    def _end(self, session: Session) -> RelayResult:
-        self._footprint.measure()
-        self._far_ends.close()
-        completed = session.end()
-        self.arrivals.ended(failed=not completed)
-        session.engines.tell_troubles()
-        result = relay_result(session, self._settings, self.arrivals.gathered, self._footprint)
+    def _end(self, passage: Passage, error: RamferryError | None = None) -> RelayResult:
+        result = passage.end(self.arrivals.gathered, error)
+        self.arrivals.ended(failed=not result.completed)
         self._observer.progress(result.counters)
         self._observer.finished(result)
         return result
@@ -168,7 +140,6 @@ class Relay:
         session = self.arrivals.session
         self.arrivals.close()
         if session is not None:
-            session.fail(cancelled(session, "the relay ended"), final=True)
-            self._end(session)
+            self._end(self._passage, cancelled(session, "the relay ended"))
         self._loop.close()
         self._listener.close()

@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from ramferry.errors import RamferryError
 from ramferry.flows.ends.precopy import Precopy
-from ramferry.flows.sender import Sender, Status
+from ramferry.flows.ends.send_record import Status
+from ramferry.flows.sender import Sender
 from ramferry.flows.settings import SendSettings
 from ramferry.guest import info
 from ramferry.guest.arrival import Arrival

@@ -28,7 +28,7 @@ class Rounds:
     """Rates and counts of the rounds; written by the sender's thread, read by any."""
 
     def __init__(self, page_size: int) -> None:
-        self._page_size = page_size
+        self.page_size = page_size
         self.syncs = 0
         """How often the dirty pages were collected, the start included: QEMU's dirty-sync-count."""
         self.bandwidth = 0.0
@@ -57,7 +57,7 @@ class Rounds:
         """Everything of it was sent."""
         seconds = time.monotonic() - self._began
         if seconds >= _SHORTEST or not self.bandwidth:
-            self.bandwidth = self.pages * self._page_size / max(seconds, 1e-6)
+            self.bandwidth = self.pages * self.page_size / max(seconds, 1e-6)
 
     def left(self, sent: int) -> int:
         """Pages of this round that are not on the wire.
@@ -68,4 +68,4 @@ class Rounds:
 
     def downtime_ms(self, pages: int) -> float:
         """How long it would take to send so many pages."""
-        return pages * self._page_size * 1000 / self.bandwidth if self.bandwidth else 0.0
+        return pages * self.page_size * 1000 / self.bandwidth if self.bandwidth else 0.0

@@ -5,6 +5,7 @@ Payloads never pass through it; they have threads of their own.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import threading
@@ -38,6 +39,16 @@ class Loop:
         """Forget ``fd``; to be called before it is closed. Unknown ones are ignored."""
         if self._callbacks.pop(fd, None):
             self._epoll.unregister(fd)
+
+    def when_reader_gone(self, fd: int, callback: Callable[[], None]) -> None:
+        """Call ``callback`` once the reader of pipe ``fd`` is gone; a file has none."""
+
+        def gone() -> None:
+            self.remove(fd)
+            callback()
+
+        with contextlib.suppress(PermissionError):  # epoll's answer for a file
+            self.add(fd, 0, gone)
 
     def call(self, function: Callable[[], None]) -> None:
         """From any thread or signal handler: run ``function`` in the loop's thread, soon."""

@@ -9,6 +9,10 @@ from ramferry.patience import Patience
 
 SECONDS: Final = 10.0
 """An answer takes 0.1 s as a rule."""
+SILENT_DESTINATION: Final = (
+    "the destination has all of the guest and has said nothing for {seconds:.0f} s: the guest "
+    "stands still here; if the destination is dead, end it, and the guest goes on here"
+)
 
 
 class Reminder:

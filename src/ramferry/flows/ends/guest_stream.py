@@ -1,0 +1,127 @@
+"""The stream of a guest whose memory this process holds, section by section.
+
+It is a QEMU's of machine types from 10.0 on: header, configuration, block list, rounds with a
+MULTIFD_FLUSH each, SWITCHOVER_START, the device section, end, VM description; zero pages travel in
+packets.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
+
+import numpy as np
+
+from ramferry.flows.contracts import Offsets
+from ramferry.flows.ends.guest_source import all_pages, count, ram_batches
+from ramferry.flows.ends.precopy import Rounds
+from ramferry.flows.outlet.outgoing import Outgoing
+from ramferry.ram.blocks import Ram
+from ramferry.ram.dirty import DirtyTracker
+from ramferry.wire.events import RamBlock
+from ramferry.wire.grammar import SectionType
+from ramferry.wire.writer import command, ram_start, round_end, section, stream_start
+
+RAM_SECTION: Final = 2
+"""Ram's section id, as on most QEMUs; any other would do."""
+_OPEN_RETURN_PATH: Final = 1
+_PING: Final = 2
+_SWITCHOVER_START: Final = 11
+
+
+class SendingGuest(Protocol):
+    """The guest that a sender moves."""
+
+    ram: Ram
+    machine: str
+    """The machine type's versioned name."""
+
+    def watch(self) -> DirtyTracker:
+        """Start to watch what the guest writes; the sender closes it.
+
+        :raise HostError: it cannot be watched as was wanted.
+        """
+
+    def pause(self) -> None:
+        """Stop the guest: when this returns it writes nothing more."""
+
+    def resume(self) -> None:
+        """Let it run again, if it ran before ``pause``."""
+
+    def device_state(self) -> bytes:
+        """Sections of the stopped guest's devices, and the end of the stream."""
+
+
+class GuestStream:
+    """Sends a guest's memory; every method raises why the migration has failed."""
+
+    def __init__(
+        self,
+        guest: SendingGuest,
+        outgoing: Outgoing,
+        rounds: Rounds,
+        method: str,
+        on_pass: Callable[[int], None],
+    ) -> None:
+        """:param on_pass: told the number of each pass over the dirty pages, from 1."""
+        self._guest = guest
+        self._outgoing = outgoing
+        self._rounds = rounds
+        self._method = method
+        self._on_pass = on_pass
+
+    def begin(self) -> None:
+        """Send everything before the first round."""
+        ram = self._guest.ram
+        blocks = [RamBlock(one.name, one.size, one.page_size) for one in ram.blocks.values()]
+        self._outgoing.main(
+            stream_start(self._guest.machine)
+            + command(_OPEN_RETURN_PATH)
+            + command(_PING, struct.pack(">I", 1))
+            + ram_start(RAM_SECTION, blocks)
+        )
+        self._end_section()
+        self._on_pass(1)  # QEMU collects, and says so, before it is active
+
+    def precopy(self, tracker: DirtyTracker, downtime_limit_ms: float) -> Mapping[str, Offsets]:
+        """Send round after round of what is dirty, while the guest runs.
+
+        :return: the rest, which fits the downtime limit.
+        """
+        dirty: Mapping[str, Offsets] = all_pages(self._guest.ram)
+        while True:
+            self._round(SectionType.PART, tracker, dirty, copied=self._method != "none")
+            dirty = tracker.collect()
+            if self._rounds.downtime_ms(count(dirty)) <= downtime_limit_ms:
+                return dirty
+
+    def end(self, tracker: DirtyTracker, dirty: Mapping[str, Offsets]) -> None:
+        """Send ``dirty`` and what was written since, which nobody writes to any more."""
+        last = tracker.collect()
+        united = {name: np.union1d(dirty[name], last[name]) for name in dirty}
+        self._outgoing.main(command(_SWITCHOVER_START))
+        self._round(SectionType.END, tracker, united, copied=False)
+
+    def _round(
+        self,
+        kind: SectionType,
+        tracker: DirtyTracker,
+        dirty: Mapping[str, Offsets],
+        *,
+        copied: bool,
+    ) -> None:
+        """:param copied: whether the method reads a page more than once while the guest runs."""
+        copied = copied or tracker.needs_copies
+        self._rounds.begin(count(dirty), self._outgoing.pages)
+        if self._rounds.syncs > 1:
+            self._on_pass(self._rounds.syncs)
+        self._outgoing.main(section(kind, RAM_SECTION))
+        self._outgoing.carry(ram_batches(self._guest.ram, dirty, tracker, copied=copied))
+        self._end_section()
+        self._rounds.end()
+
+    def _end_section(self) -> None:
+        mark, rest = round_end(RAM_SECTION, "round")
+        self._outgoing.sync(mark)
+        self._outgoing.main(rest)

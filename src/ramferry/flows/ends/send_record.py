@@ -1,0 +1,82 @@
+"""What is known of a migration that begins here: its status, and when each part of it was over."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from ramferry.flows.ends.precopy import Rounds
+from ramferry.flows.outlet.outgoing import Outgoing
+from ramferry.metrics import SendProgress
+
+Status = Literal[
+    "setup",
+    "active",
+    "pre-switchover",
+    "device",
+    "completed",
+    "failed",
+    "cancelling",
+    "cancelled",
+]
+"""QEMU's migration statuses, those that a sender sees."""
+
+
+class SendRecord:
+    """Written by the sender's thread, read by any."""
+
+    def __init__(self, on_status: Callable[[Status], None]) -> None:
+        """:param on_status: told each status, in the sender's thread."""
+        self._on_status = on_status
+        self.status: Status = "setup"
+        self._began = time.monotonic()
+        self._ended = self._setup = self._stopped = 0.0
+        self._downtime_ms: int | None = None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the guest was stopped for the switchover."""
+        return bool(self._stopped)
+
+    def to(self, status: Status) -> None:
+        """Enter a status."""
+        if status in ("completed", "failed", "cancelled"):
+            self._ended = self._ended or time.monotonic()
+        self.status = status
+        self._on_status(status)
+
+    def set_up(self) -> None:
+        """The setup is over: every connection stands, and the block list is out."""
+        self._setup = time.monotonic()
+
+    def stop(self) -> None:
+        """The guest is about to be stopped."""
+        self._stopped = time.monotonic()
+
+    def hand_over(self) -> None:
+        """The destination has taken the guest over.
+
+        What is cleared away afterwards no guest waits for, nor does QEMU count it.
+        """
+        self._ended = time.monotonic()
+        self._downtime_ms = round((self._ended - self._stopped) * 1000)
+
+    def progress(self, rounds: Rounds, outgoing: Outgoing, ram: int) -> SendProgress:
+        """Where the migration stands.
+
+        :param ram: bytes of the guest's memory.
+        """
+        ended = self._ended or time.monotonic()
+        return SendProgress(
+            status=self.status,
+            setup_ms=round((self._setup - self._began) * 1000) if self._setup else 0,
+            total_ms=round((ended - self._began) * 1000),
+            downtime_ms=self._downtime_ms,
+            expected_downtime_ms=round(rounds.downtime_ms(rounds.pages)),
+            total_bytes=ram,
+            remaining_bytes=rounds.left(outgoing.pages) * rounds.page_size,
+            dirty_syncs=rounds.syncs,
+            dirty_pages_per_second=round(rounds.dirty_rate),
+            counters=outgoing.counters(),
+        )

@@ -1,0 +1,81 @@
+"""One migration through a relay: an inlet and an outlet of its own, joined by pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ramferry.errors import RamferryError
+from ramferry.flows.inlet.channel import ChannelInlet
+from ramferry.flows.inlet.judge import RELAYED
+from ramferry.flows.inlet.lobby import MainArrival, MultifdArrival
+from ramferry.flows.inlet.main import MainInlet
+from ramferry.flows.outcome import relay_result
+from ramferry.flows.outlet.channel import RelayedChannel
+from ramferry.flows.outlet.far_ends import FarEnds
+from ramferry.flows.outlet.main import RelayedMain
+from ramferry.flows.outlet.outlet import Outlet
+from ramferry.flows.session.footprint import Footprint
+from ramferry.flows.session.loop import Loop
+from ramferry.flows.session.session import Session
+from ramferry.flows.settings import RelaySettings
+from ramferry.metrics import RelayResult
+from ramferry.transport.connection import Connection
+
+
+class Passage:
+    """Made when a main comes; ended once. All of it is called in the loop's thread."""
+
+    def __init__(
+        self,
+        settings: RelaySettings,
+        source: Connection,
+        loop: Loop,
+        note: Callable[[str], None],
+    ) -> None:
+        """:param source: main's connection."""
+        self._settings = settings
+        self.session = Session(settings, note, loop.wake)
+        self.outlet = self.session.behind = Outlet(self.session, settings, settings.uuid)
+        self._main = RelayedMain(self.outlet, source)
+        self._far_ends = FarEnds(loop, self.session)
+        self._footprint = Footprint()
+
+    def main(self, arrival: MainArrival) -> None:
+        """Start to carry main."""
+        source = arrival.connection
+        source.settle(self._settings.stall_timeout)
+        inlet = MainInlet(
+            self.session, source, arrival.first, self._main, RELAYED, whole_preamble=True
+        )
+        self.session.start("main", inlet.run, inlet.farewell)
+
+    def channel(self, arrival: MultifdArrival) -> None:
+        """Start to carry a multifd channel."""
+        source = arrival.connection
+        source.settle(self._settings.stall_timeout)
+        onward = RelayedChannel(self.outlet, source, arrival.initial, self._far_ends.watch)
+        inlet = ChannelInlet(self.session, source, arrival.initial, onward)
+        self.session.start(inlet.name, inlet.run, inlet.farewell)
+
+    def look(self) -> None:
+        """See to what no event reports; called again and again while it is under way."""
+        self._main.look_back()
+        self._footprint.look()
+
+    def unheard(self) -> None:
+        """The source has not closed its side in time: see whether it has heard of the end."""
+        self._main.tell_if_unheard()
+
+    def end(self, channels: int, error: RamferryError | None = None) -> RelayResult:
+        """End what is left of it; how it ended.
+
+        :param channels: its multifd channels.
+        :param error: why it is ended, where it is not over by itself.
+        """
+        if error is not None:
+            self.session.fail(error, final=True)
+        self._footprint.measure()
+        self._far_ends.close()
+        self.session.end()
+        self.session.engines.tell_troubles()
+        return relay_result(self.session, self._settings, channels, self._footprint)
