@@ -3,7 +3,7 @@
 ::
 
     RamferryError                 1   anything unforeseen; seeing this plain class is a bug
-    ├── UsageError                2   the caller's fault: a bad option, level, address or call
+    ├── UsageError                2   the caller's fault: a bad option, level, address or file
     ├── PeerUnreachable           3   nobody answers, or what answers is not a QEMU or a relay
     ├── MethodUnavailable         4   a QEMU was not built with, or cannot do, what was asked
     ├── MigrationFailed           5   a migration, save or restore ended early
@@ -111,3 +111,13 @@ class PeerTimeout(RamferryError):
     """A peer stopped in the middle of what it had begun."""
 
     exit_code = 9
+
+
+def unreadable(name: object, error: OSError) -> RamferryError:
+    """The error of a file that somebody named and that cannot be opened for reading.
+
+    A file that is not there is a wrong call; any other is this host's refusal.
+    """
+    missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+    kind = UsageError if missing else HostError
+    return kind(f"cannot read {name}: {error.strerror}")

@@ -18,7 +18,7 @@ import numpy as np
 from migrating import MIB, PAGE
 from numpy.typing import NDArray
 
-from ramferry.bench import boot_sector as guest
+from ramferry.bench import boot_sector
 from ramferry.bench.builtin import BuiltIn
 from ramferry.bench.fill import fill
 from ramferry.bench.monitored import Monitored
@@ -70,7 +70,7 @@ def binaries() -> dict[str, QemuBinary]:
 @functools.cache
 def _data() -> NDArray[np.uint8]:
     data = np.zeros(MEMORY - BUSY, np.uint8)
-    fill(data, low=guest.FIRST)
+    fill(data, low=boot_sector.FIRST)
     return data
 
 
@@ -87,7 +87,7 @@ def two_peers(source: str, destination: str) -> Iterator[tuple[Peer, Peer]]:
         return
     qemus = binaries()
     machine = qemus[min(source, destination, key=lambda name: qemus[name].version)].machine
-    boot = guest.boot_sector(MEMORY, first=MEMORY - BUSY, rate=RATE)
+    boot = boot_sector.boot_sector(MEMORY, first=MEMORY - BUSY, rate=RATE)
     with (
         Qemu(qemus[source], MEMORY, machine=machine, boot=boot, options=NAME) as sends,
         Qemu(
@@ -100,7 +100,7 @@ def two_peers(source: str, destination: str) -> Iterator[tuple[Peer, Peer]]:
             options=NAME,
         ) as receives,
     ):
-        sends.ram[guest.FIRST : MEMORY - BUSY] = _data()[guest.FIRST :]
+        sends.ram[boot_sector.FIRST : MEMORY - BUSY] = _data()[boot_sector.FIRST :]
         sends.qmp.execute("cont")
         yield sends, receives
 
@@ -109,7 +109,7 @@ def pulse(peer: Peer) -> int:
     """How often this guest has been seen to tick: in its memory, or where it is a process of ours
     by that process; -1 where that does not answer."""
     if isinstance(peer, Qemu):
-        return guest.state(peer.ram).beats
+        return boot_sector.state(peer.ram).beats
     with suppress(RamferryError):
         return int(peer.qmp.execute("x-query-guest", timeout=GLANCE_SECONDS)["beats"])
     return -1
@@ -129,13 +129,13 @@ def memory_fault(peer: Peer, version: str) -> str:
         bad = peer.bad_pages()
         return f"{bad} pages are not as the guest wrote them" if bad else ""
     os.kill(peer.pid, signal.SIGSTOP)
-    kept = peer.ram[guest.FIRST : MEMORY - BUSY].reshape(-1, PAGE)
-    bad = int((kept != _data()[guest.FIRST :].reshape(-1, PAGE)).any(axis=1).sum())
+    kept = peer.ram[boot_sector.FIRST : MEMORY - BUSY].reshape(-1, PAGE)
+    bad = int((kept != _data()[boot_sector.FIRST :].reshape(-1, PAGE)).any(axis=1).sum())
     if bad:
         return f"{bad} pages that the guest never writes have changed"
     if version == "7.2":
         return ""  # its TCG loses writes to busy pages in any live migration
-    verdict = guest.verify(peer.ram)
+    verdict = boot_sector.verify(peer.ram)
     return "" if verdict.ok else str(verdict)
 
 

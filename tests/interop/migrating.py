@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ramferry.bench import boot_sector as guest
+from ramferry.bench import boot_sector
 from ramferry.bench.qemu import Qemu, QemuBinary
 
 MIB = 1024 * 1024
@@ -138,22 +138,22 @@ def start_guest(source: Qemu, seconds: float = 30) -> None:
 
 def second_pass(qemu: Qemu) -> bool:
     """Whether every page of the guest's range carries its pattern."""
-    first, end, *_ = guest.PARAMETERS.unpack(qemu.ram[0x7C00:0x7E00].tobytes())
-    return guest.state(qemu.ram).written * PAGE > end - first > 0
+    first, end, *_ = boot_sector.PARAMETERS.unpack(qemu.ram[0x7C00:0x7E00].tobytes())
+    return boot_sector.state(qemu.ram).written * PAGE > end - first > 0
 
 
 def assert_guest_goes_on(destination: Qemu, seconds: float = 10) -> None:
     """Let the guest run at the destination, see its counters grow, and check its memory again."""
-    before = guest.state(destination.ram)
+    before = boot_sector.state(destination.ram)
     destination.qmp.execute("cont")
     until(
         "life at the destination",
         lambda: (
-            guest.state(destination.ram).beats >= before.beats + 5
-            and guest.state(destination.ram).written > before.written
+            boot_sector.state(destination.ram).beats >= before.beats + 5
+            and boot_sector.state(destination.ram).written > before.written
         ),
         seconds,
     )
     destination.qmp.execute("stop")
-    verdict = guest.verify(destination.ram)
+    verdict = boot_sector.verify(destination.ram)
     assert verdict.ok, verdict

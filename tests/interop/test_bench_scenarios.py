@@ -15,7 +15,7 @@ import pytest
 
 from ramferry.bench.link import PREFIX, ShapedLink, sweep, why_not
 from ramferry.bench.namespace_probe import probe
-from ramferry.control.hosts.namespaces import FOLDER
+from ramferry.control.hosts.host import NAMESPACES
 from ramferry.report.benchmark.comparison import Comparison, read
 
 pytestmark = [pytest.mark.interop, pytest.mark.timed]
@@ -47,7 +47,7 @@ def _nothing_left() -> object:
 
 def left_behind() -> list[str]:
     """Namespaces of benchmarks that do not run any more."""
-    names = [path.name for path in FOLDER.iterdir()] if FOLDER.is_dir() else []
+    names = [path.name for path in NAMESPACES.iterdir()] if NAMESPACES.is_dir() else []
     return [
         name
         for name in names
@@ -77,9 +77,9 @@ def measured(done: subprocess.CompletedProcess[str], result: Path) -> Comparison
 @needs_tc
 def test_a_shaped_link_carries_its_rate_and_goes() -> None:
     with ShapedLink(25e6) as link:
-        assert 0.85 * 25e6 < probe(link.namespaces) < 1.05 * 25e6
-        assert (FOLDER / link.namespaces.source).exists()
-    assert not (FOLDER / link.namespaces.source).exists()
+        assert 0.85 * 25e6 < probe(link.hosts) < 1.05 * 25e6
+        assert (NAMESPACES / link.hosts.source.name).exists()
+    assert not (NAMESPACES / link.hosts.source.name).exists()
 
 
 @needs_tc

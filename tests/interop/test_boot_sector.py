@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from ramferry.bench import boot_sector as guest
+from ramferry.bench import boot_sector
 
 pytestmark = pytest.mark.interop
 
-SOURCE = Path(guest.__file__).with_name("boot_sector.asm")
+SOURCE = Path(boot_sector.__file__).with_name("boot_sector.asm")
 PARAMETERS_AT = 490
 
 
@@ -23,5 +23,5 @@ def test_code_is_what_nasm_makes_of_the_source(
     subprocess.run([require_peer("nasm"), "-f", "bin", "-o", image, SOURCE], check=True)
     made = image.read_bytes()
     assert len(made) == 512
-    assert made[:PARAMETERS_AT].rstrip(b"\0") == guest.CODE
+    assert made[:PARAMETERS_AT].rstrip(b"\0") == boot_sector.CODE
     assert made[PARAMETERS_AT:] == bytes(20) + b"\x55\xaa"

@@ -19,7 +19,7 @@ import pytest
 from disk_writer import noted, on_disk, write_disk
 from migrating import MIB, Pair, assert_same_ram, run_state, status, until
 
-from ramferry.bench import boot_sector as guest
+from ramferry.bench import boot_sector
 from ramferry.bench.fill import LOW_MEMORY, fill
 from ramferry.bench.qemu import Qemu
 from ramferry.control.archive.callbacks import ArchiveHooks
@@ -364,7 +364,7 @@ def small(folder: Path, size: str) -> Iterator[list[str]]:
 
 @BOTH
 def test_a_full_file_system_leaves_no_file_and_a_running_guest(pair: Pair, tmp_path: Path) -> None:
-    boot = guest.boot_sector(MEMORY, first=LOW_MEMORY, rate=0.0)
+    boot = boot_sector.boot_sector(MEMORY, first=LOW_MEMORY, rate=0.0)
     folder = tmp_path / "small"
     with small(folder, "8m") as line, Qemu(pair.source, MEMORY, boot=boot) as source:
         noise = np.random.default_rng(1).integers(0, 256, MEMORY - LOW_MEMORY, np.uint8)
@@ -379,5 +379,5 @@ def test_a_full_file_system_leaves_no_file_and_a_running_guest(pair: Pair, tmp_p
         assert "No space left on device" in sentence
         assert "there is no file, and the guest runs at the source" in sentence
         assert run_state(source) == "running"
-        beats = guest.state(source.ram).beats
-        until("a guest that runs", lambda: guest.state(source.ram).beats > beats + 5, 10)
+        beats = boot_sector.state(source.ram).beats
+        until("a guest that runs", lambda: boot_sector.state(source.ram).beats > beats + 5, 10)

@@ -22,7 +22,7 @@ from migrating import MIB, Pair, listen, prepare, run_state, status, two_qemus, 
 from relaying import WAIT_SECONDS, Route
 
 from covering import pairs_of
-from ramferry.bench import boot_sector as guest
+from ramferry.bench import boot_sector
 from ramferry.bench.fill import fill
 from ramferry.bench.qemu import Qemu
 from ramferry.control.migrate.relay_child import RelayChild
@@ -88,11 +88,11 @@ def under_way(
 
     ``last`` is where the destination listens; a unix socket by default.
     """
-    boot = guest.boot_sector(MEMORY, first=MEMORY - BUSY, rate=4)
+    boot = boot_sector.boot_sector(MEMORY, first=MEMORY - BUSY, rate=4)
     with two_qemus(pair, MEMORY, boot=boot) as (source, destination), ExitStack() as stack:
-        fill(source.ram[guest.FIRST : MEMORY - BUSY])
+        fill(source.ram[boot_sector.FIRST : MEMORY - BUSY])
         source.qmp.execute("cont")
-        until("the guest's first beats", lambda: guest.state(source.ram).beats > 5, 20)
+        until("the guest's first beats", lambda: boot_sector.state(source.ram).beats > 5, 20)
         way = Way(source, destination)
         uri = listen(destination, route.destination, CHANNELS, last)
         for index in range(len(route.methods) - 2, -1, -1):
@@ -132,10 +132,10 @@ def assert_both_survive(way: Way, since: float, ended: str = "failed") -> None:
         lambda: not way.destination.alive or answers(way.destination),
         max(deadline - time.monotonic(), 0.1),
     )
-    beats = guest.state(way.source.ram).beats
-    until("life at the source", lambda: guest.state(way.source.ram).beats > beats + 5, 5)
+    beats = boot_sector.state(way.source.ram).beats
+    until("life at the source", lambda: boot_sector.state(way.source.ram).beats > beats + 5, 5)
     if way.destination.alive:
-        assert guest.state(way.destination.ram).beats <= beats
+        assert boot_sector.state(way.destination.ram).beats <= beats
         assert run_state(way.destination) != "running"
     assert way.source.alive
 
@@ -265,7 +265,9 @@ def test_port_probes_disturb_nobody(pair: Pair) -> None:
         wait_arrived(way.destination)
         results = [relay.wait_finished(WAIT_SECONDS) for relay in way.relays]
         assert all(result is not None and result.completed for result in results)
-        assert np.array_equal(way.source.ram[guest.FIRST :], way.destination.ram[guest.FIRST :])
+        assert np.array_equal(
+            way.source.ram[boot_sector.FIRST :], way.destination.ram[boot_sector.FIRST :]
+        )
 
 
 def knock(address: TcpAddress | UnixAddress) -> socket.socket:
@@ -283,7 +285,7 @@ def test_after_a_failure_the_same_source_migrates(pair: Pair) -> None:
         until("pages on their way", way.moved, STRIKE_SECONDS)
         os.kill(way.relays[0].pid, signal.SIGKILL)
         assert_both_survive(way, time.monotonic())
-        boot = guest.boot_sector(MEMORY, first=MEMORY - BUSY, rate=4)
+        boot = boot_sector.boot_sector(MEMORY, first=MEMORY - BUSY, rate=4)
         arguments = {"machine": pair.machine, "boot": boot, "incoming": True}
         with Qemu(pair.destination, MEMORY, **arguments) as fresh:  # type: ignore[arg-type]
             uri = listen(fresh, OTHER.destination, CHANNELS)
@@ -295,7 +297,7 @@ def test_after_a_failure_the_same_source_migrates(pair: Pair) -> None:
                 way.source.qmp.execute("migrate", {"uri": relay.wait_listening()})
                 until("completion", again, 30)
                 wait_arrived(fresh)
-                verdict = guest.verify(fresh.ram)
+                verdict = boot_sector.verify(fresh.ram)
                 assert verdict.ok, verdict
             finally:
                 relay.end()

@@ -18,7 +18,7 @@ import psutil
 import pytest
 from migrating import MIB, Pair, assert_same_ram, run_state, status, two_qemus, until
 
-from ramferry.bench import boot_sector as guest
+from ramferry.bench import boot_sector
 from ramferry.bench.fill import fill
 from ramferry.bench.qemu import Qemu
 
@@ -146,20 +146,20 @@ def test_a_source_that_waits_for_an_ack_gets_one(pair: Pair, route: str) -> None
 
 @BOTH
 def test_a_running_guest_goes_on_at_the_destination(pair: Pair) -> None:
-    boot = guest.boot_sector(MEMORY, rate=20.0)
+    boot = boot_sector.boot_sector(MEMORY, rate=20.0)
     with (
         Qemu(pair.source, MEMORY, boot=boot, paused=False) as source,
         Qemu(pair.destination, MEMORY, boot=boot, incoming=True, paused=False) as destination,
     ):
-        until("the guest's life", lambda: guest.state(source.ram).written > 0, 30)
+        until("the guest's life", lambda: boot_sector.state(source.ram).written > 0, 30)
         ended = migrate(source.uri, destination.uri, "--channels", 4)
         assert ended.returncode == 0, ended.stderr
         assert run_state(source) == "postmigrate"
         assert run_state(destination) == "running"
-        arrived = guest.state(destination.ram).beats
-        until("life there", lambda: guest.state(destination.ram).beats > arrived, 10)
+        arrived = boot_sector.state(destination.ram).beats
+        until("life there", lambda: boot_sector.state(destination.ram).beats > arrived, 10)
         destination.qmp.execute("stop")
-        verdict = guest.verify(destination.ram)
+        verdict = boot_sector.verify(destination.ram)
         assert verdict.ok, verdict
 
 

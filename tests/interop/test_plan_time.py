@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from migrating import MIB, Pair, run_state, start_guest, status, two_qemus, until
 
-from ramferry.bench import boot_sector as guest
+from ramferry.bench import boot_sector
 from ramferry.bench.fill import fill
 from ramferry.bench.qemu import Qemu
 from ramferry.bench.rig import Rig
@@ -85,15 +85,15 @@ def test_memory_on_both_sides_of_the_hole_is_read_in_its_place(
 
 @BOTH
 def test_the_guest_runs_on(pair: Pair) -> None:
-    with Qemu(pair.source, MEMORY, boot=guest.boot_sector(MEMORY, rate=20)) as qemu:
+    with Qemu(pair.source, MEMORY, boot=boot_sector.boot_sector(MEMORY, rate=20)) as qemu:
         start_guest(qemu)
         qemu.qmp.events()
         said = plan(qemu.uri, "--methods", "zstd", "--measure-dirty", 2)
         assert not [event for event in qemu.qmp.events() if event.name in ("STOP", "RESUME")]
         assert run_state(qemu) == "running"
         assert said["dirty_rate"] == pytest.approx(20e6, rel=0.3)
-        written = guest.state(qemu.ram).written
-        until("more writes", lambda: guest.state(qemu.ram).written > written, 10)
+        written = boot_sector.state(qemu.ram).written
+        until("more writes", lambda: boot_sector.state(qemu.ram).written > written, 10)
 
 
 @STOCK

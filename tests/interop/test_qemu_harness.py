@@ -21,7 +21,7 @@ from migrating import (
     wait_arrived,
 )
 
-from ramferry.bench import boot_sector as guest
+from ramferry.bench import boot_sector
 from ramferry.bench.fill import fill
 from ramferry.bench.qemu import Qemu, accelerator, find_qemus
 from ramferry.errors import HostError
@@ -42,15 +42,15 @@ def test_filled_ram_arrives(pair: Pair, method: str) -> None:
 
 
 def test_guest_under_load_arrives_and_goes_on(pair: Pair) -> None:
-    boot = guest.boot_sector(MEMORY, rate=100)
+    boot = boot_sector.boot_sector(MEMORY, rate=100)
     with two_qemus(pair, MEMORY, boot=boot) as (source, destination):
         start_guest(source)
-        before = guest.state(source.ram)
+        before = boot_sector.state(source.ram)
         migrate(source, listen(destination, "zstd", 2), "zstd", 2)
         wait_arrived(destination)
-        verdict = guest.verify(destination.ram)
+        verdict = boot_sector.verify(destination.ram)
         assert verdict.ok, verdict
-        assert verdict.checked == (MEMORY - guest.FIRST) // PAGE
+        assert verdict.checked == (MEMORY - boot_sector.FIRST) // PAGE
         assert verdict.state.written > before.written
         assert_same_ram(source, destination)
         assert_guest_goes_on(destination)
@@ -58,47 +58,49 @@ def test_guest_under_load_arrives_and_goes_on(pair: Pair) -> None:
 
 @STOCK
 def test_a_stale_page_of_a_real_guest_is_found(pair: Pair) -> None:
-    boot = guest.boot_sector(MEMORY, rate=None)
+    boot = boot_sector.boot_sector(MEMORY, rate=None)
     with Qemu(pair.source, MEMORY, boot=boot) as qemu:
         start_guest(qemu)
         qemu.qmp.execute("stop")
         page = slice(MEMORY - PAGE, MEMORY)
-        kept, passes = qemu.ram[page].copy(), guest.verify(qemu.ram).generation
+        kept, passes = qemu.ram[page].copy(), boot_sector.verify(qemu.ram).generation
         qemu.qmp.execute("cont")
-        until("another pass", lambda: guest.state(qemu.ram).written * PAGE > passes * MEMORY, 30)
+        until(
+            "another pass", lambda: boot_sector.state(qemu.ram).written * PAGE > passes * MEMORY, 30
+        )
         qemu.qmp.execute("stop")
-        assert guest.verify(qemu.ram).ok
+        assert boot_sector.verify(qemu.ram).ok
         qemu.ram[page] = kept
-        assert guest.verify(qemu.ram).bad == (MEMORY // PAGE - 1,)
+        assert boot_sector.verify(qemu.ram).bad == (MEMORY // PAGE - 1,)
 
 
 @STOCK
 @pytest.mark.timed
 @pytest.mark.parametrize("rate", [4, 100])
 def test_guest_keeps_its_rate(pair: Pair, rate: float) -> None:
-    with Qemu(pair.source, MEMORY, boot=guest.boot_sector(MEMORY, rate=rate)) as qemu:
+    with Qemu(pair.source, MEMORY, boot=boot_sector.boot_sector(MEMORY, rate=rate)) as qemu:
         qemu.qmp.execute("cont")
-        until("the guest's start", lambda: guest.state(qemu.ram).beats > 10, 10)
-        begin = guest.state(qemu.ram)
-        until("a second", lambda: guest.state(qemu.ram).beats >= begin.beats + 100, 20)
-        end = guest.state(qemu.ram)
-        seconds = (end.beats - begin.beats) / guest.TICKS_PER_SECOND
+        until("the guest's start", lambda: boot_sector.state(qemu.ram).beats > 10, 10)
+        begin = boot_sector.state(qemu.ram)
+        until("a second", lambda: boot_sector.state(qemu.ram).beats >= begin.beats + 100, 20)
+        end = boot_sector.state(qemu.ram)
+        seconds = (end.beats - begin.beats) / boot_sector.TICKS_PER_SECOND
         assert (end.written - begin.written) * PAGE / seconds / 1e6 == pytest.approx(rate, rel=0.1)
 
 
 @STOCK
 def test_idle_guest_writes_nothing(pair: Pair) -> None:
-    with Qemu(pair.source, MEMORY, boot=guest.boot_sector(MEMORY)) as qemu:
+    with Qemu(pair.source, MEMORY, boot=boot_sector.boot_sector(MEMORY)) as qemu:
         fill(qemu.ram)
         quiet = qemu.ram[MIB : MEMORY - 17 * MIB]  # the firmware works below and above
         before = quiet.copy()
         qemu.qmp.execute("cont")
-        until("the guest's ticks", lambda: guest.state(qemu.ram).beats > 20, 10)
+        until("the guest's ticks", lambda: boot_sector.state(qemu.ram).beats > 20, 10)
         assert (quiet == before).all()
-        assert guest.state(qemu.ram).written == 0
+        assert boot_sector.state(qemu.ram).written == 0
 
 
-@pytest.mark.parametrize("boot", [b"", guest.boot_sector(MEMORY)], ids=["paused", "running"])
+@pytest.mark.parametrize("boot", [b"", boot_sector.boot_sector(MEMORY)], ids=["paused", "running"])
 def test_kvm_carries_what_it_can(pair: Pair, boot: bytes) -> None:
     """QEMU itself says which accelerator took the guest."""
     with Qemu(pair.source, MEMORY, boot=boot) as qemu:

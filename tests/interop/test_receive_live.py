@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from migrating import MIB, Pair, prepare, run_state, start_guest, status, until, wait_ended
 
-from ramferry.bench import boot_sector as guest
+from ramferry.bench import boot_sector
 from ramferry.bench.fill import LOW_MEMORY, fill
 from ramferry.bench.qemu import RAM_ID, Qemu
 from ramferry.errors import HostError, RamferryError
@@ -169,7 +169,7 @@ def test_a_paused_guest_arrives(pair: Pair, method: str, channels: int) -> None:
 @BOTH
 def test_a_running_guest_arrives_as_it_stopped(pair: Pair) -> None:
     sink = AnyGuest()
-    boot = guest.boot_sector(MEMORY, first=LOW_MEMORY, rate=20)
+    boot = boot_sector.boot_sector(MEMORY, first=LOW_MEMORY, rate=20)
     with Qemu(pair.source, MEMORY, boot=boot) as qemu:
         start_guest(qemu)
         with receiving(qemu, sink, 4) as result:
@@ -185,7 +185,7 @@ def test_a_running_guest_arrives_as_it_stopped(pair: Pair) -> None:
 @pytest.mark.parametrize("fault", ["begin", "pages", "finish"])
 def test_a_sink_that_fails_leaves_the_guest_at_the_source(pair: Pair, fault: str) -> None:
     sink = AnyGuest(fault)
-    boot = guest.boot_sector(MEMORY, first=LOW_MEMORY, rate=0.0)
+    boot = boot_sector.boot_sector(MEMORY, first=LOW_MEMORY, rate=0.0)
     with Qemu(pair.source, MEMORY, boot=boot) as qemu:
         qemu.qmp.execute("cont")
         with receiving(qemu, sink, 2) as result:

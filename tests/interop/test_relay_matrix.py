@@ -19,7 +19,7 @@ from migrating import (
 )
 from relaying import Route, carry, check_results, normal_pages
 
-from ramferry.bench import boot_sector as guest
+from ramferry.bench import boot_sector
 from ramferry.bench.fill import Bytes, fill
 
 pytestmark = [pytest.mark.interop, pytest.mark.timed]
@@ -101,14 +101,14 @@ def test_paused_guest(pair: Pair, route: Route, channels: int, mixed_data: Bytes
 @cases(BUSY_ROUTES)
 def test_guest_under_load(pair: Pair, route: Route, channels: int) -> None:
     memory = 48 * MIB
-    boot = guest.boot_sector(memory, rate=30)
+    boot = boot_sector.boot_sector(memory, rate=30)
     with two_qemus(pair, memory, boot=boot) as (source, destination):
         start_guest(source)
-        before = guest.state(source.ram)
+        before = boot_sector.state(source.ram)
         results = carry(source, destination, route, channels)
-        verdict = guest.verify(destination.ram)
+        verdict = boot_sector.verify(destination.ram)
         assert verdict.ok, verdict
-        assert verdict.checked == (memory - guest.FIRST) // PAGE
+        assert verdict.checked == (memory - boot_sector.FIRST) // PAGE
         assert verdict.state.written > before.written
         assert_same_ram(source, destination)
         check_results(results, route, channels)

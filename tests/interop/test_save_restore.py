@@ -23,7 +23,7 @@ from migrating import (
     until,
 )
 
-from ramferry.bench import boot_sector as guest
+from ramferry.bench import boot_sector
 from ramferry.bench.fill import LOW_MEMORY, fill
 from ramferry.bench.qemu import Qemu
 from ramferry.errors import PeerUnreachable
@@ -78,18 +78,18 @@ def test_a_paused_guest_comes_back(pair: Pair, tmp_path: Path, method: str, chan
 @BOTH
 def test_a_running_guest_goes_on_where_it_stopped(pair: Pair, tmp_path: Path) -> None:
     file = tmp_path / "state"
-    boot = guest.boot_sector(MEMORY, first=LOW_MEMORY, rate=5)
+    boot = boot_sector.boot_sector(MEMORY, first=LOW_MEMORY, rate=5)
     with Qemu(pair.source, MEMORY, boot=boot) as source:
         start_guest(source)
         saved(source, file)
         assert run_state(source) == "postmigrate"
-        before = guest.state(source.ram)
+        before = boot_sector.state(source.ram)
         with waiting(pair, boot=boot) as destination:
             ended = run("restore", file, destination.uri)
             assert ended.returncode == 0, ended.stderr
             if pair.source.version >= (9,):  # 7.2 under TCG loses updates of hot pages by itself
                 assert_same_ram(source, destination)
-            assert guest.state(destination.ram).beats == before.beats
+            assert boot_sector.state(destination.ram).beats == before.beats
             if pair.source.version >= (9,):
                 assert_guest_goes_on(destination)
 
@@ -97,7 +97,7 @@ def test_a_running_guest_goes_on_where_it_stopped(pair: Pair, tmp_path: Path) ->
 @pytest.mark.parametrize("pair", ["10.0"], indirect=True)  # 7.2 under TCG loses updates by itself
 def test_older_copies_in_a_busy_guests_file_are_not_restored(pair: Pair, tmp_path: Path) -> None:
     file = tmp_path / "state"
-    boot = guest.boot_sector(MEMORY, first=LOW_MEMORY, rate=200)
+    boot = boot_sector.boot_sector(MEMORY, first=LOW_MEMORY, rate=200)
     with Qemu(pair.source, MEMORY, boot=boot) as source:
         start_guest(source)
         saved(source, file)
@@ -120,7 +120,7 @@ def test_older_copies_in_a_busy_guests_file_are_not_restored(pair: Pair, tmp_pat
 def test_a_source_that_would_pause_before_the_switchover_does_not(
     pair: Pair, tmp_path: Path, running: bool
 ) -> None:
-    boot = guest.boot_sector(MEMORY, first=LOW_MEMORY, rate=0.0) if running else b""
+    boot = boot_sector.boot_sector(MEMORY, first=LOW_MEMORY, rate=0.0) if running else b""
     pause = [{"capability": "pause-before-switchover", "state": True}]
     with Qemu(pair.source, MEMORY, boot=boot) as source:
         if running:
@@ -152,7 +152,7 @@ def test_a_source_that_would_wait_for_an_ack_does_not(pair: Pair, tmp_path: Path
 
 @BOTH
 def test_resume_lets_the_guest_run_on(pair: Pair, tmp_path: Path) -> None:
-    boot = guest.boot_sector(MEMORY, first=LOW_MEMORY, rate=0.0)
+    boot = boot_sector.boot_sector(MEMORY, first=LOW_MEMORY, rate=0.0)
     with Qemu(pair.source, MEMORY, boot=boot) as source:
         source.qmp.execute("cont")
         saved(source, tmp_path / "state", "--resume")
@@ -230,7 +230,7 @@ def test_a_save_that_is_ended_leaves_no_file_and_a_running_guest(
     pair: Pair, tmp_path: Path, number: signal.Signals
 ) -> None:
     file = tmp_path / "state"
-    boot = guest.boot_sector(MEMORY, first=LOW_MEMORY, rate=400)
+    boot = boot_sector.boot_sector(MEMORY, first=LOW_MEMORY, rate=400)
     with Qemu(pair.source, MEMORY, boot=boot) as source:
         start_guest(source)
         line = [sys.executable, "-m", "ramferry", "save", source.uri, str(file)]
@@ -246,7 +246,7 @@ def test_a_save_that_is_ended_leaves_no_file_and_a_running_guest(
 
 @pytest.mark.parametrize("pair", ["stock"], indirect=True)
 def test_a_full_disk_leaves_no_file_and_a_running_guest(pair: Pair, tmp_path: Path) -> None:
-    boot = guest.boot_sector(MEMORY, first=LOW_MEMORY, rate=0.0)
+    boot = boot_sector.boot_sector(MEMORY, first=LOW_MEMORY, rate=0.0)
     with Qemu(pair.source, MEMORY, boot=boot) as source:
         source.ram[LOW_MEMORY:] = np.random.default_rng(1).integers(
             0, 256, MEMORY - LOW_MEMORY, np.uint8

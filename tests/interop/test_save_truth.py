@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from migrating import MIB, Pair, assert_same_ram, run_state, start_guest, status, until
 
-from ramferry.bench import boot_sector as guest
+from ramferry.bench import boot_sector
 from ramferry.bench.builtin import BuiltIn
 from ramferry.bench.fill import LOW_MEMORY, fill
 from ramferry.bench.qemu import Qemu
@@ -141,7 +141,7 @@ def test_a_save_that_stood_still_goes_on(pair: Pair, tmp_path: Path, seconds: in
     The QEMU waits as long; a built-in guest gives up a far end that takes nothing for 60 s.
     """
     file = tmp_path / "state"
-    boot = guest.boot_sector(MEMORY, first=LOW_MEMORY, rate=None)
+    boot = boot_sector.boot_sector(MEMORY, first=LOW_MEMORY, rate=None)
     with Qemu(pair.source, MEMORY, boot=boot) as source:
         source.qmp.execute("migrate-set-parameters", {"downtime-limit": 1})  # which nothing fits
         start_guest(source)

@@ -19,7 +19,7 @@ import pytest
 from holding import Held, Holder
 from migrating import MIB, Pair, run_state, two_qemus, until
 
-from ramferry.bench import boot_sector as guest
+from ramferry.bench import boot_sector
 from ramferry.bench.builtin import BuiltIn
 from ramferry.bench.qemu import COMMAND, Qemu, qemu_at
 from ramferry.control.migrate import watch
@@ -28,7 +28,7 @@ from ramferry.control.migrate.course import migrate
 from ramferry.control.migrate.ending import Ending
 from ramferry.control.migrate.route import RelayMode, Wish
 from ramferry.errors import Cancelled, MigrationFailed, PeerTimeout, PeerUnreachable, RamferryError
-from ramferry.forecast.eta import Sample
+from ramferry.forecast.eta import MigrationSample
 from ramferry.metrics import MigrationResult
 from ramferry.transport.address import TcpAddress, parse_address
 
@@ -73,7 +73,7 @@ class Course:
         self.thread = threading.Thread(target=self._run, args=(timeout, rate))
         self.thread.start()
 
-    def _sampled(self, sample: Sample) -> None:
+    def _sampled(self, sample: MigrationSample) -> None:
         if sample.status == "active" and sample.carried_bytes:
             self.moving.set()
 
@@ -130,7 +130,7 @@ def decided(end: Qemu | BuiltIn) -> bool:
 def beats(end: Qemu | BuiltIn) -> int:
     """How far this copy of the guest is, seen in its memory; not what its monitor says."""
     if isinstance(end, Qemu):
-        return guest.state(end.ram).beats
+        return boot_sector.state(end.ram).beats
     return int(end.state()["counter"])
 
 
@@ -146,7 +146,7 @@ def ends(kind: str, require_peer: Callable[[str], Path]) -> Iterator[tuple[Qemu 
             yield source, destination
         return
     binary = qemu_at(require_peer({"stock": COMMAND, "10.0": f"{COMMAND}-10.0"}[kind]))
-    boot = guest.boot_sector(MEMORY, first=48 * MIB, rate=4)
+    boot = boot_sector.boot_sector(MEMORY, first=48 * MIB, rate=4)
     with two_qemus(Pair(binary, binary), MEMORY, boot=boot) as (source, destination):
         source.qmp.execute("cont")
         # made for tests that do not want that, it would not run what arrives

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from migrating import MIB, PAGE, Pair, listen, migrate, two_qemus, wait_arrived
 
-from ramferry.wire import grammar as layout
-from ramferry.wire import packets
+from ramferry.wire import grammar, packets
 from ramferry.wire.channel_states import State
 from ramferry.wire.events import MainEvent, NotParsed, SyncMark
 from ramferry.wire.main import MainParser
@@ -122,8 +121,8 @@ def main_events(stream: bytearray) -> tuple[MainParser, list[MainEvent]]:
 )
 def test_every_mark_has_its_sync_on_every_channel(pair: Pair, method: str, channels: int) -> None:
     streams = recorded(pair, method, channels)
-    mains = [one for one in streams if one[0].startswith(layout.MAGIC)]
-    others = [one for one in streams if not one[0].startswith(layout.MAGIC)]
+    mains = [one for one in streams if one[0].startswith(grammar.MAGIC)]
+    others = [one for one in streams if not one[0].startswith(grammar.MAGIC)]
     assert (len(mains), len(others)) == (1, channels)
     ((forth, back),) = mains
     parser, events = main_events(forth)

@@ -20,7 +20,7 @@ def test_what_is_opened_next_is_no_standard_stream(closed: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        ("decompress nothing.gz", 8),
+        ("decompress nothing.gz", 2),
         ("compress --no-such-option", 2),
         ("relay tcp:nowhere unix:out --method none", 2),
     ],

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ramferry.bench.monitored import Monitored
 from ramferry.bench.moving import MovingRig, same
-from ramferry.control.hosts.namespaces import HERE, Namespaces, launcher
+from ramferry.control.hosts.host import BOTH_HERE, HERE, Host, Hosts
 from ramferry.errors import MigrationFailed
 from ramferry.guest.workload import Workload
 
@@ -28,15 +28,13 @@ class BuiltIn(Monitored):
     ``ram`` is the guest's RAM, mapped here as well. Do not keep a view of it after the guest's end.
     """
 
-    def __init__(
-        self, memory: int, options: Sequence[str] = (), launcher: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, memory: int, options: Sequence[str] = (), host: Host = HERE) -> None:
         """
         :param memory: bytes of RAM, whole MiB.
         :param options: further options of ``ramferry guest``.
-        :param launcher: a prefix of the command, as ``control.hosts.namespaces.launcher`` makes it.
+        :param host: where it runs.
         """
-        super().__init__("the built-in guest", "ramferry", START_SECONDS, launcher)
+        super().__init__("the built-in guest", "ramferry", START_SECONDS, host)
         self.memory = memory
         self._options = options
 
@@ -82,18 +80,18 @@ class BuiltInRig(MovingRig[BuiltIn]):
         memory: int,
         files: tuple[Path, ...] = (),
         options: Sequence[str] = (),
-        namespaces: Namespaces = HERE,
+        hosts: Hosts = BOTH_HERE,
     ):
         """
         :param memory: bytes of RAM.
         :param files: what fills it; if there are none, generated data.
         :param options: further options of ``ramferry guest``, such as its workload.
-        :param namespaces: the network namespaces of the two guests.
+        :param hosts: where the two guests run.
         """
         fill = ["--fill", os.pathsep.join(map(str, files)) if files else "generator"]
         self._memory = memory
-        self._far = launcher(namespaces.destination)
-        super().__init__(BuiltIn(memory, [*fill, *options], launcher(namespaces.source)))
+        self._far = hosts.destination
+        super().__init__(BuiltIn(memory, [*fill, *options], hosts.source))
 
     def fresh(self) -> BuiltIn:
         """See ``MovingRig``."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from ramferry.bench.scenario import Case
 from ramferry.control.migrate.callbacks import Hooks
 from ramferry.errors import Cancelled, RamferryError
-from ramferry.forecast.eta import Sample
+from ramferry.forecast.eta import MigrationSample
 from ramferry.forecast.other_load import OtherLoad
 from ramferry.metrics import MigrationResult
 from ramferry.report.benchmark.comparison import CaseRuns, Comparison, Run, TimelinePoint
@@ -72,14 +72,14 @@ def course(
     return replace(comparison, finished=True)
 
 
-def attempt(case: Case, label: str, carry: Carry, hooks: Hooks, others: OtherLoad) -> Run:
+def attempt(case: Case, label: str, carry: Carry, hooks: Hooks, load: OtherLoad) -> Run:
     """Do one run; if it fails, the result holds the sentence that says why.
 
     :raise Cancelled: ``hooks.stop`` was set. A run that took too long has failed.
     """
     timeline: list[TimelinePoint] = []
 
-    def on_sample(sample: Sample) -> None:
+    def on_sample(sample: MigrationSample) -> None:
         timeline.append(_point(sample))
         hooks.on_sample(sample)
 
@@ -96,11 +96,11 @@ def attempt(case: Case, label: str, carry: Carry, hooks: Hooks, others: OtherLoa
         _seconds(result.send_cpu_percent, result),
         _seconds(result.recv_cpu_percent, result),
         tuple(timeline),
-        others_cores=round(others.cores(), 2),
+        others_cores=round(load.cores(), 2),
     )
 
 
-def _point(sample: Sample) -> TimelinePoint:
+def _point(sample: MigrationSample) -> TimelinePoint:
     return TimelinePoint(
         seconds=round(sample.seconds, 3),
         dirty_sync_count=sample.dirty_sync_count,

@@ -15,7 +15,7 @@ import subprocess
 from contextlib import suppress
 from typing import Final, Self
 
-from ramferry.control.hosts.namespaces import FOLDER, Namespaces
+from ramferry.control.hosts.host import NAMESPACES, Hosts, Namespace
 from ramferry.errors import HostError
 
 COMMANDS: Final = {"ip": "iproute2", "tc": "iproute2", "nsenter": "util-linux"}
@@ -54,7 +54,11 @@ class ShapedLink:
         """
         self._rate = rate
         ours = f"{PREFIX}-{os.getpid()}"
-        self.namespaces = Namespaces(f"{ours}-source", f"{ours}-destination", ADDRESSES[1])
+        names = (f"{ours}-source", f"{ours}-destination")
+        self._namespaces = [
+            Namespace(name, address) for name, address in zip(names, ADDRESSES, strict=True)
+        ]
+        self.hosts = Hosts(*self._namespaces)
 
     def __enter__(self) -> Self:
         """Make the link.
@@ -72,11 +76,11 @@ class ShapedLink:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        for name in (self.namespaces.source, self.namespaces.destination):
-            _delete(name)
+        for namespace in self._namespaces:
+            _delete(namespace.name)
 
     def _make(self) -> None:
-        source, destination = self.namespaces.source, self.namespaces.destination
+        source, destination = (namespace.name for namespace in self._namespaces)
         for name in (source, destination):
             _run("ip", "netns", "add", name)
         _run(
@@ -99,9 +103,9 @@ class ShapedLink:
 
 def sweep() -> list[str]:
     """Delete the namespaces that killed runs left behind, and return their names."""
-    if not FOLDER.is_dir():
+    if not NAMESPACES.is_dir():
         return []
-    found = {path.name: NAME.fullmatch(path.name) for path in FOLDER.iterdir()}
+    found = {path.name: NAME.fullmatch(path.name) for path in NAMESPACES.iterdir()}
     dead = sorted(name for name, match in found.items() if match and not _lives(int(match[1])))
     for name in dead:
         _delete(name)
@@ -119,7 +123,7 @@ def _lives(pid: int) -> bool:
 
 
 def _delete(name: str) -> None:
-    if (FOLDER / name).exists():
+    if (NAMESPACES / name).exists():
         with suppress(HostError):  # of a run that ends for another reason: the next one sweeps
             _run("ip", "netns", "delete", name)
 

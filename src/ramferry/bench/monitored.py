@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from ramferry.control.hosts.host import Host
 from ramferry.control.qemu.qmp import Qmp
 from ramferry.errors import HostError, PeerUnreachable
 from ramferry.patience import Patience
@@ -23,17 +24,17 @@ class Monitored:
     for ``ramferry migrate``. The process ends with the thread that started it, whatever happens.
     """
 
-    def __init__(self, name: str, speaker: str, patience: float, launcher: Sequence[str]) -> None:
+    def __init__(self, name: str, speaker: str, patience: float, host: Host) -> None:
         """
         :param name: what sentences call it.
         :param speaker: the word that its own error messages begin with.
         :param patience: seconds to wait for the greeting of its monitor.
-        :param launcher: a prefix of the command, as ``control.hosts.namespaces.launcher`` makes it.
+        :param host: where it runs.
         """
         self._name = name
         self._speaker = speaker
         self._patience = patience
-        self._launcher = launcher
+        self._host = host
 
     def _make_folder(self) -> None:
         self._own = TempFolder.for_sockets()
@@ -48,7 +49,7 @@ class Monitored:
         """
         with (self.folder / "stderr").open("wb") as stderr:
             self.process = subprocess.Popen(
-                [*self._launcher, *dies_with_us(), *command],
+                self._host.command([*dies_with_us(), *command]),
                 stdin=subprocess.DEVNULL,
                 stdout=stderr,
                 stderr=stderr,

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ramferry.bench.monitored import Monitored
+from ramferry.control.hosts.host import HERE, Host
 from ramferry.errors import HostError
 
 COMMAND = "qemu-system-x86_64"
@@ -146,7 +147,7 @@ class Qemu(Monitored):
         accel: str | None = None,
         ram_folder: Path = Path("/dev/shm"),
         options: Sequence[str] = (),
-        launcher: Sequence[str] = (),
+        host: Host = HERE,
     ) -> None:
         """Describe a QEMU; entering the context starts it.
 
@@ -160,9 +161,9 @@ class Qemu(Monitored):
         :param ram_folder: the folder of the RAM's file; it should be in memory, or a guest's every
             write goes to a disk.
         :param options: further options of QEMU.
-        :param launcher: a prefix of the command, as ``control.hosts.namespaces.launcher`` makes it.
+        :param host: where it runs.
         """
-        super().__init__(f"QEMU {binary.name}", COMMAND, START_SECONDS, launcher)
+        super().__init__(f"QEMU {binary.name}", COMMAND, START_SECONDS, host)
         self.binary = binary
         self.memory = memory
         self._machine = machine or binary.machine

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from ramferry.bench import boot_sector as guest
+from ramferry.bench import boot_sector
 from ramferry.bench.fill import LOW_MEMORY, fill
 from ramferry.bench.moving import MovingRig, same
 from ramferry.bench.qemu import Qemu, QemuBinary
-from ramferry.control.hosts.namespaces import HERE, Namespaces, launcher
+from ramferry.control.hosts.host import BOTH_HERE, Hosts
 from ramferry.errors import Cancelled, MigrationFailed, PeerTimeout
 from ramferry.patience import Patience
 
@@ -32,8 +32,8 @@ class Load:
 
     def boot_sector(self, memory: int) -> bytes:
         """A boot sector for a guest of ``memory`` bytes that writes so."""
-        end = LOW_MEMORY + self.hot if self.rate else min(memory, guest.HIGHEST)
-        return guest.boot_sector(end, first=LOW_MEMORY, rate=self.rate / 1e6)
+        end = LOW_MEMORY + self.hot if self.rate else min(memory, boot_sector.HIGHEST)
+        return boot_sector.boot_sector(end, first=LOW_MEMORY, rate=self.rate / 1e6)
 
 
 class Rig(MovingRig[Qemu]):
@@ -47,14 +47,14 @@ class Rig(MovingRig[Qemu]):
         files: tuple[Path, ...] = (),
         *,
         load: Load = Load(),
-        namespaces: Namespaces = HERE,
+        hosts: Hosts = BOTH_HERE,
         stop: threading.Event | None = None,
     ) -> None:
         """Describe it; entering the context boots and fills the source.
 
         :param memory: the guest's RAM in bytes.
         :param files: what fills it; if there are none, generated data.
-        :param namespaces: the network namespaces of the two QEMUs.
+        :param hosts: where the two QEMUs run.
         :param stop: ends the filling when it is set.
         """
         self._stop = stop
@@ -63,11 +63,10 @@ class Rig(MovingRig[Qemu]):
         self._memory = memory
         self._files = files
         self._load = load
-        self._far = launcher(namespaces.destination)
+        self._far = hosts.destination
         self._boot = load.boot_sector(memory)
-        near = launcher(namespaces.source)
         super().__init__(
-            Qemu(source, memory, boot=self._boot, machine=self._machine, launcher=near)
+            Qemu(source, memory, boot=self._boot, machine=self._machine, host=hosts.source)
         )
 
     def __enter__(self) -> Self:
@@ -75,7 +74,7 @@ class Rig(MovingRig[Qemu]):
         try:
             fill(self.source.ram, files=self._files, heed=self._heed)
             self.source.qmp.execute("cont")
-            self._wait(lambda: guest.state(self.source.ram).beats > 0)
+            self._wait(lambda: boot_sector.state(self.source.ram).beats > 0)
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -97,7 +96,7 @@ class Rig(MovingRig[Qemu]):
             machine=self._machine,
             incoming=True,
             paused=paused,
-            launcher=self._far,
+            host=self._far,
         )
 
     def compare(self, destination: Qemu) -> None:
@@ -106,7 +105,7 @@ class Rig(MovingRig[Qemu]):
         if not same(self.source.ram[first:], destination.ram[first:]):
             raise MigrationFailed("the destination's RAM differs from the source's")
         if self._load.hot:
-            verdict = guest.verify(destination.ram)
+            verdict = boot_sector.verify(destination.ram)
             if not verdict.ok:
                 raise MigrationFailed(
                     f"the destination's RAM is not what its guest wrote: {verdict}"

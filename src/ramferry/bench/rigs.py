@@ -11,7 +11,7 @@ from ramferry.bench.builtin import BuiltInRig
 from ramferry.bench.qemu import QemuBinary
 from ramferry.bench.rig import Load, Rig
 from ramferry.bench.scenario import Case, Guest, Scenario
-from ramferry.control.hosts.namespaces import Namespaces
+from ramferry.control.hosts.host import Hosts
 from ramferry.report.benchmark.comparison import NATIVE
 
 
@@ -23,7 +23,7 @@ class Rigs:
         scenario: Scenario,
         binary: QemuBinary | None,
         files: tuple[Path, ...],
-        namespaces: Namespaces,
+        hosts: Hosts,
         stop: threading.Event,
     ) -> None:
         """
@@ -37,12 +37,10 @@ class Rigs:
         """The QEMU's guest, if there is one."""
         if binary is not None and any(case.route != NATIVE for case in scenario.cases):
             load = Load(guest.dirty_rate, guest.hot)
-            self.qemu = Rig(
-                binary, binary, guest.memory, files, load=load, namespaces=namespaces, stop=stop
-            )
+            self.qemu = Rig(binary, binary, guest.memory, files, load=load, hosts=hosts, stop=stop)
         self._built_in = None
         if binary is None or native:
-            self._built_in = BuiltInRig(guest.memory, files, _workload(guest), namespaces)
+            self._built_in = BuiltInRig(guest.memory, files, _workload(guest), hosts)
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:

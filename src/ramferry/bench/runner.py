@@ -20,7 +20,7 @@ from ramferry.bench.qemu import QemuBinary
 from ramferry.bench.rig import Rig
 from ramferry.bench.rigs import Rigs
 from ramferry.bench.scenario import BUILT_IN_GUEST, DATA, GENERATOR, Case, Scenario, labels
-from ramferry.control.hosts.namespaces import HERE, Namespaces
+from ramferry.control.hosts.host import BOTH_HERE, Hosts
 from ramferry.control.migrate.callbacks import Hooks
 from ramferry.control.qemu.probe import COUNTS_WIRE_BYTES
 from ramferry.errors import HostError, RamferryError, UsageError
@@ -76,19 +76,19 @@ class Bench:
         """
         scenario = self.scenario
         with ExitStack() as stack:
-            link, namespaces = self._link(stack)
+            link, hosts = self._link(stack)
             comparison = self._comparison(link)
             for left_out in (case for case in comparison.cases if case.skipped):
                 self.note(f"not run: {left_out.label}: {left_out.skipped}")
             self.note(f"booting a guest of {memory(scenario.guest.memory)} and filling it")
-            rigs = Rigs(scenario, self.binary, self.files, namespaces, self.stop)
+            rigs = Rigs(scenario, self.binary, self.files, hosts, self.stop)
             stack.enter_context(rigs)
             if rigs.qemu is not None:  # the forecast's costs are those of QEMUs
                 guest = rigs.qemu.source.uri
                 comparison = with_forecasts(comparison, scenario, guest, self.note, self.stop)
 
             def carry(case: Case, hooks: Hooks) -> MigrationResult:
-                return self._carry(rigs.of(case), case, hooks, link, namespaces)
+                return self._carry(rigs.of(case), case, hooks, link, hosts)
 
             cases, repeats = scenario.cases, scenario.repeats
             return course(comparison, cases, repeats, carry, reports, rigs.pid)
@@ -99,12 +99,12 @@ class Bench:
         case: Case,
         hooks: Hooks,
         link: records.Link,
-        namespaces: Namespaces,
+        hosts: Hosts,
     ) -> MigrationResult:
         wish = replace(
             case.wish(),
             downtime_limit_ms=self.scenario.downtime_limit_ms,
-            namespaces=namespaces,
+            hosts=hosts,
         )
         if link.how == RELAY_PACING:
             # of the relay, or of a source without one: see not_run
@@ -115,11 +115,11 @@ class Bench:
             rig.revive()
             raise
 
-    def _link(self, stack: ExitStack) -> tuple[records.Link, Namespaces]:
+    def _link(self, stack: ExitStack) -> tuple[records.Link, Hosts]:
         """The link, made and probed; it ends with ``stack``."""
         wanted = self.scenario.rate
         if not wanted:
-            return records.Link(0.0, UNSHAPED, probe(HERE)), HERE
+            return records.Link(0.0, UNSHAPED, probe(BOTH_HERE)), BOTH_HERE
         if self.shape != RELAY_PACING:
             try:
                 return self._shaped(stack, wanted)
@@ -127,12 +127,12 @@ class Bench:
                 if self.shape == TC:
                     raise
                 self.note(f"{error}; the relays hold the link to {rate(wanted)} instead")
-        return records.Link(wanted, RELAY_PACING), HERE
+        return records.Link(wanted, RELAY_PACING), BOTH_HERE
 
-    def _shaped(self, stack: ExitStack, wanted: float) -> tuple[records.Link, Namespaces]:
+    def _shaped(self, stack: ExitStack, wanted: float) -> tuple[records.Link, Hosts]:
         with ExitStack() as made:
-            namespaces = made.enter_context(ShapedLink(wanted)).namespaces
-            found = probe(namespaces)
+            hosts = made.enter_context(ShapedLink(wanted)).hosts
+            found = probe(hosts)
             if found > TOO_FAST * wanted:
                 raise HostError(
                     f"the link cannot be shaped: it carries {rate(found)} where tc was told"
@@ -142,7 +142,7 @@ class Bench:
                 self.note(f"this machine carries {rate(found)} over a link of {rate(wanted)}")
             stack.push(made.pop_all())
         self.note(f"a link of {rate(wanted)}, held by tc; a probe carries {rate(found)}")
-        return records.Link(wanted, TC, found), namespaces
+        return records.Link(wanted, TC, found), hosts
 
     def _comparison(self, link: records.Link) -> Comparison:
         facts = machine_facts(self.binary, self.binary) if self.binary else host_facts()

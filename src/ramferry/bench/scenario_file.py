@@ -54,7 +54,7 @@ from ramferry.bench.scenario import (
     labels,
 )
 from ramferry.codec import find_method
-from ramferry.errors import HostError, UsageError
+from ramferry.errors import UsageError, unreadable
 from ramferry.report.benchmark.comparison import one_of
 from ramferry.units import parse_rate, parse_size
 
@@ -124,7 +124,7 @@ def find_scenario(name: str) -> Scenario:
     """A shipped scenario by its name, or a file's by its path.
 
     :raise UsageError: there is no such scenario, or the file is not one; names file and key.
-    :raise HostError: the file cannot be read.
+    :raise HostError: the file is there and cannot be read.
     """
     if name in shipped():
         text = (files("ramferry.bench") / "scenarios" / f"{name}{SUFFIX}").read_bytes()
@@ -138,7 +138,7 @@ def find_scenario(name: str) -> Scenario:
         with path.open("rb") as file:
             text = file.read(MOST_BYTES + 1)
     except OSError as error:
-        raise HostError(f"cannot read {path}: {error.strerror}") from error
+        raise unreadable(path, error) from error
     return parse(text, name, path.parent)
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import threading
 
 import click
 
 from ramferry.bench.archives import ArchiveRig, Course, Way, folder_for, table, ways
 from ramferry.bench.fill import data_files
 from ramferry.bench.qemu import choose_qemu
-from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.params import SIZE
-from ramferry.cli.screen import screen as open_screen
+from ramferry.cli.terminal import terminal
 from ramferry.units import memory as of_memory
 
 
@@ -50,20 +48,15 @@ def command(memory: int, channels: int, repeat: int, qemu: str | None) -> None:
     every way in turn, and every file restored into a fresh QEMU whose RAM is compared.
     """
     binary = choose_qemu(qemu, newest=True)
-    stop = threading.Event()
     files = data_files(os.environ.get("RAMFERRY_DATA", ""))
     courses: dict[Way, list[Course]] = {way: [] for way in ways(binary)}
     folder = folder_for(memory)
-    with (
-        open_screen() as screen,
-        stop_on_signals(stop),
-        ArchiveRig(binary, memory, folder, files) as rig,
-    ):
+    with terminal() as at, ArchiveRig(binary, memory, folder, files) as rig:
         for repetition in range(repeat + 1):
             label = f"run {repetition} of {repeat}" if repetition else "warm-up"
             for way, done in courses.items():
-                screen.print(f"{label}: {way.name}")
-                course = rig.course(way, channels, stop)
+                at.say(f"{label}: {way.name}")
+                course = rig.course(way, channels, at.stop)
                 if repetition:
                     done.append(course)
     click.echo(

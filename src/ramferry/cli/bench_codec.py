@@ -25,7 +25,7 @@ from ramferry.cli.results import tell
 from ramferry.cli.screen import screen as open_screen
 from ramferry.codec import find_method
 from ramferry.errors import Cancelled, HostError, UsageError
-from ramferry.forecast.other_load import NOTABLE_OTHERS, OtherLoad
+from ramferry.forecast.other_load import NOTABLE_LOAD, OtherLoad
 from ramferry.report.codecs import codec_lines
 from ramferry.report.document import document
 
@@ -68,7 +68,7 @@ def command(
     stop = threading.Event()
     cores = sorted({1, len(os.sched_getaffinity(0))})
     rows: list[CodecFigures] = []
-    others = OtherLoad()
+    load = OtherLoad()
     interrupted: Cancelled | None = None
     with open_screen() as screen:
         with stop_on_signals(stop):
@@ -77,7 +77,7 @@ def command(
                     rows.append(row)
             except Cancelled as error:
                 interrupted = error
-        if (busy := others.cores()) >= NOTABLE_OTHERS:
+        if (busy := load.cores()) >= NOTABLE_LOAD:
             screen.print(f"others kept {busy:.1f} cores of this host busy: it is faster than this")
     _show(rows, data, sum(map(len, pieces)), json_file)
     if interrupted:

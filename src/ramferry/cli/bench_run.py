@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from dataclasses import replace
 from pathlib import Path
 
 import click
 import psutil
-from rich.console import Console
 
 from ramferry.bench import scenario as scenarios
 from ramferry.bench.course import Reports
@@ -20,13 +18,12 @@ from ramferry.bench.runner import SHAPES, Bench, files_of
 from ramferry.bench.scenario import LEAST_RATE, Scenario
 from ramferry.bench.scenario_file import find_scenario, shipped
 from ramferry.bench.verdicts import verdicts
-from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.json_file import json_option
 from ramferry.cli.live import live_hooks
 from ramferry.cli.params import RATE, SIZE
 from ramferry.cli.results import done_all_the_same
 from ramferry.cli.results_file import ResultFile
-from ramferry.cli.screen import screen as open_screen
+from ramferry.cli.terminal import Terminal, terminal
 from ramferry.control.migrate.callbacks import Hooks
 from ramferry.errors import Cancelled, HostError, UsageError
 from ramferry.report.benchmark.chapters import report
@@ -110,11 +107,10 @@ def command(
     data = data_files(os.environ.get("RAMFERRY_DATA", ""))
     qemus = any(one.guest.kind == scenarios.QEMU for one in chosen)
     binary = choose_qemu(qemu) if qemus else None
-    stop = threading.Event()
-    with open_screen() as screen, stop_on_signals(stop):
+    with terminal() as at:
         for one, result in zip(chosen, results, strict=True):
-            bench = _bench(one, memory, before, binary, data, shape, screen, stop)
-            _run(bench, result, screen)
+            bench = _bench(one, memory, before, binary, data, shape, at)
+            _run(bench, result, at)
 
 
 def _bench(
@@ -124,41 +120,50 @@ def _bench(
     binary: QemuBinary | None,
     data: tuple[Path, ...],
     shape: str,
-    screen: Console,
-    stop: threading.Event,
+    at: Terminal,
 ) -> Bench:
-    wanted = scenario.guest.memory
+    fitting, said = _fitting(scenario, memory, before)
+    if said:
+        at.say(said)
+    return Bench(
+        fitting,
+        said,
+        None if fitting.guest.memory == scenario.guest.memory else scenario.guest.memory,
+        binary if fitting.guest.kind == scenarios.QEMU else None,
+        files_of(fitting.guest.fill, data),
+        _shape(shape, before),
+        at.say,
+        at.stop,
+        before,
+    )
+
+
+def _fitting(
+    scenario: Scenario, memory: int | None, before: Comparison | None
+) -> tuple[Scenario, str]:
+    """The scenario with a guest that this machine has room for, and a sentence if it is another.
+
+    :param memory: what was asked for.
+    :param before: the interrupted runs that are to go on, with the guest that they had.
+    """
+    said = ""
     if before is not None:
         scenario, _ = scenarios.with_memory(scenario, before.scenario.memory_bytes)
         said = before.scenario.scaling
     elif memory is not None:
         scenario, said = scenarios.with_memory(scenario, memory)
-    else:
-        said = ""
     scenario, scaled = scenarios.fitted(scenario, psutil.virtual_memory().available)
-    said = said or scaled
+    return scenario, said or scaled
 
-    def note(sentence: str) -> None:
-        screen.print(sentence, soft_wrap=True, markup=False)
 
-    if said:
-        note(said)
+def _shape(wanted: str, before: Comparison | None) -> str:
+    """What is to hold the link: what held it before, if runs go on."""
     held = before.scenario.link.how if before is not None else ""
-    return Bench(
-        scenario,
-        said,
-        wanted if wanted != scenario.guest.memory else None,
-        binary if scenario.guest.kind == scenarios.QEMU else None,
-        files_of(scenario.guest.fill, data),
-        held if held in SHAPES.values() else SHAPES[shape],
-        note,
-        stop,
-        before,
-    )
+    return held if held in SHAPES.values() else SHAPES[wanted]
 
 
-def _run(bench: Bench, result: ResultFile, screen: Console) -> None:
-    comparison = _measured(bench, result, screen)
+def _run(bench: Bench, result: ResultFile, at: Terminal) -> None:
+    comparison = _measured(bench, result, at)
     try:
         result.end(comparison)
     finally:
@@ -171,22 +176,22 @@ def _run(bench: Bench, result: ResultFile, screen: Console) -> None:
         raise HostError(f"scenario {name}: no run came through: {reason}")
 
 
-def _measured(bench: Bench, result: ResultFile, screen: Console) -> Comparison:
-    """The runs, with their progress on ``screen``, and the file kept after each."""
+def _measured(bench: Bench, result: ResultFile, at: Terminal) -> Comparison:
+    """The runs, with their progress on the screen, and the file kept after each."""
     scenario = bench.scenario
-    with Progress(screen, scenario.downtime_limit_ms) as progress:
+    with Progress(at.screen, scenario.downtime_limit_ms) as progress:
 
         def begun(number: int, case: CaseRuns) -> Hooks:
             which = f"run {number} of {scenario.repeats}" if number else "warm-up"
-            screen.print(f"{which}: {case.label}", markup=False)
-            return live_hooks(progress, screen, case.label, case.channels, bench.stop)
+            at.say(f"{which}: {case.label}")
+            return live_hooks(progress, at, case.label, case.channels)
 
         def failed(case: CaseRuns, sentence: str) -> None:
-            screen.print(f"failed: {case.label}: {sentence}", soft_wrap=True, markup=False)
+            at.say(f"failed: {case.label}: {sentence}")
 
         def kept(comparison: Comparison) -> None:
             if trouble := result.keep(comparison):
-                screen.print(f"{trouble}; the runs go on", soft_wrap=True, markup=False)
+                at.say(f"{trouble}; the runs go on")
 
         return bench.run(Reports(begun, failed, kept))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import threading
 
 import click
 
@@ -12,12 +11,11 @@ from ramferry.bench import demo
 from ramferry.bench.fill import data_files
 from ramferry.bench.machine import host_facts, machine_facts
 from ramferry.bench.qemu import accelerator, find_qemus
-from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.json_file import JsonFile, json_option
 from ramferry.cli.live import live_hooks
 from ramferry.cli.params import RATE, SIZE
 from ramferry.cli.results import show
-from ramferry.cli.screen import screen as open_screen
+from ramferry.cli.terminal import terminal
 from ramferry.codec import find_method
 from ramferry.control.migrate.callbacks import Hooks
 from ramferry.errors import Cancelled, UsageError
@@ -87,18 +85,13 @@ def command(
 
 
 def _run(what: demo.Demo, json_file: JsonFile | None) -> None:
-    stop = threading.Event()
-    with (
-        open_screen() as screen,
-        Progress(screen, DOWNTIME_LIMIT_MS) as progress,
-        stop_on_signals(stop),
-    ):
+    with terminal() as at, Progress(at.screen, DOWNTIME_LIMIT_MS) as progress:
 
         def hooks_of(method: str) -> Hooks:
-            screen.print(f"migrating with {method}")
-            return live_hooks(progress, screen, method, what.channels, stop)
+            at.say(f"migrating with {method}")
+            return live_hooks(progress, at, method, what.channels)
 
-        screen.print("starting a guest and filling its memory")
+        at.say("starting a guest and filling its memory")
         try:
             results = demo.run(what, hooks_of)
         except Cancelled as error:

@@ -20,7 +20,7 @@ from ramferry.cli import listing
 from ramferry.cli.file_options import Options
 from ramferry.cli.pipes import ended_by_closed_pipes
 from ramferry.cli.tasks import Task
-from ramferry.errors import HostError, RamferryError, UsageError
+from ramferry.errors import HostError, RamferryError, UsageError, unreadable
 from ramferry.qatzip import Buffer, Totals
 from ramferry.qatzip.stream import Progress, Writer
 from ramferry.transport.safefile import SafeFile
@@ -123,7 +123,7 @@ def _input(name: str, options: Options, task: Task) -> Iterator[tuple[int, os.st
             raise UsageError(f"{name} is not a regular file")
         fd = os.open(name, os.O_RDONLY)
     except OSError as error:
-        raise HostError(f"cannot read {name}: {error.strerror}") from error
+        raise unreadable(name, error) from error
     try:
         yield fd, os.fstat(fd)
     finally:

@@ -12,7 +12,7 @@ import psutil
 from ramferry.bench.fill import data_files, fill
 from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.params import RATE, SIZE, accelerator_option
-from ramferry.control.qemu.qmp import parse_uri
+from ramferry.control.qemu.uri import parse_qmp
 from ramferry.errors import HostError, MigrationFailed, UsageError
 from ramferry.guest.errors import MonitorError
 from ramferry.guest.monitor import Monitor
@@ -130,7 +130,7 @@ def _workload(pattern: str, rate: float, changed: int) -> Workload:
 
 
 def _monitor_address(uri: str) -> Address:
-    place = parse_uri(uri)
+    place = parse_qmp(uri)
     return UnixAddress(place) if isinstance(place, str) else TcpAddress(*place)
 
 

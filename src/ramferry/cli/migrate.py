@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import threading
 from dataclasses import replace
+from typing import Any
 
 import click
 
-from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.json_file import JsonFile, json_option
 from ramferry.cli.live import live_hooks
 from ramferry.cli.params import (
@@ -20,11 +19,11 @@ from ramferry.cli.params import (
     page_size_option,
 )
 from ramferry.cli.results import show
-from ramferry.cli.screen import screen as open_screen
+from ramferry.cli.terminal import terminal
 from ramferry.codec import METHODS, find_method
+from ramferry.control.hosts.addresses import relay_uri
 from ramferry.control.migrate.course import migrate
 from ramferry.control.migrate.route import RelayMode, Wish
-from ramferry.control.qemu.uri import relay_uri
 from ramferry.report.progress import Progress
 from ramferry.transport.address import parse_address
 
@@ -87,18 +86,9 @@ anything began."""
 def command(
     source: str,
     destination: str,
-    method: str,
-    level: int | None,
-    channels: int,
-    max_bandwidth: float,
-    downtime_limit: int,
     timeout: float | None,
-    relay: str,
-    page_size: str,
-    accelerator: str,
-    via: str | None,
-    incoming: str | None,
     json_file: JsonFile | None,
+    **wanted: Any,
 ) -> None:
     """Live-migrate the guest of the QEMU at SOURCE to the QEMU at DESTINATION.
 
@@ -109,8 +99,29 @@ def command(
     still for the switchover both QEMUs are asked first, and a destination that has
     it keeps it. A second signal leaves at once what cannot be ended.
     """
+    wish = _wish(**wanted)
+    with terminal() as at, Progress(at.screen, wish.downtime_limit_ms) as progress:
+        hooks = live_hooks(progress, at, wish.method, wish.channels)
+        hooks = replace(hooks, on_doubt=hooks.on_note)
+        result = migrate(source, destination, wish, hooks, timeout)
+    show([result], json_file)
+
+
+def _wish(
+    method: str,
+    level: int | None,
+    channels: int,
+    max_bandwidth: float,
+    downtime_limit: int,
+    relay: str,
+    page_size: str,
+    accelerator: str,
+    via: str | None,
+    incoming: str | None,
+) -> Wish:
+    """:raise UsageError: the method has no such level, or an address is none."""
     find_method(method).level(level)
-    wish = Wish(
+    return Wish(
         method=method,
         level=level,
         channels=channels,
@@ -122,13 +133,3 @@ def command(
         via=relay_uri(via) if via else None,
         incoming=str(parse_address(incoming)) if incoming else None,
     )
-    stop, insist = threading.Event(), threading.Event()
-    with (
-        open_screen() as screen,
-        stop_on_signals(stop, insist),
-        Progress(screen, downtime_limit) as progress,
-    ):
-        hooks = live_hooks(progress, screen, method, channels, stop, insist)
-        hooks = replace(hooks, on_doubt=hooks.on_note)
-        result = migrate(source, destination, wish, hooks, timeout)
-    show([result], json_file)

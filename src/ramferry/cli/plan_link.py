@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+import os
 import threading
 
 import click
@@ -43,7 +43,7 @@ def command(listen: str, wait: float) -> None:
     with stop_on_signals(stop), LinkAnswer(address) as answer:
         there = answer.address
         assert isinstance(there, TcpAddress)
-        host = socket.gethostname() if there.host in WILDCARDS else there.host
+        host = os.uname().nodename if there.host in WILDCARDS else there.host
         probe = str(TcpAddress(host, there.port)).replace("tcp:", "probe:", 1)
         click.echo(f"waiting at {there}: run `ramferry plan time GUEST --link {probe}`", err=True)
         near, flow = answer.wait(wait, stop)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import threading
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
 
-from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.json_file import JsonFile, json_option
 from ramferry.cli.params import (
     LINK,
@@ -21,7 +20,7 @@ from ramferry.cli.params import (
     page_size_option,
 )
 from ramferry.cli.results import tell
-from ramferry.cli.screen import screen as open_screen
+from ramferry.cli.terminal import terminal
 from ramferry.codec import METHODS, find_method
 from ramferry.control.plan.course import TimeQuestion, plan_time
 from ramferry.errors import UsageError
@@ -69,7 +68,7 @@ answers; 4 it lacks a command; 6 interrupted; 8 it, or this user, may not."""
     "--dirty-rate",
     type=RATE,
     metavar="RATE",
-    help="Guest memory that is dirtied, in bytes a second.  [default: 0, an idle guest]",
+    help="Guest memory that is dirtied, in bytes a second.  [default: 0, as of an idle guest]",
 )
 @click.option(
     "--measure-dirty",
@@ -94,22 +93,7 @@ answers; 4 it lacks a command; 6 interrupted; 8 it, or this user, may not."""
 @page_size_option
 @accelerator_option
 @json_option()
-def command(
-    guest: str,
-    link: float | TcpAddress,
-    cores: int | None,
-    one_host: bool,
-    channels: int,
-    methods: str,
-    dirty_rate: float | None,
-    measure_dirty: int | None,
-    downtime_limit: int,
-    sample: int,
-    scratch: Path | None,
-    page_size: str,
-    accelerator: str,
-    json_file: JsonFile | None,
-) -> None:
+def command(guest: str, json_file: JsonFile | None, **wanted: Any) -> None:
     """Forecast a migration before it runs: time, downtime, CPU and wire bytes of each method.
 
     Reads a sample of the guest's memory, of the QEMU at qmp:PATH (also qmp:HOST:PORT of this host)
@@ -117,34 +101,65 @@ def command(
     runs on meanwhile. Times are for a pair of relays, a destination as fast as this host, and
     destination memory that is preallocated.
     """
+    question = _question(guest, **wanted)
+    with terminal() as at, at.screen.status("") as status:
+        plan = plan_time(question, status.update, at.stop)
+    tell(
+        document(plan),
+        json_file,
+        lambda out: print_times(plan, Lines(Console(file=out, highlight=False))),
+    )
+
+
+def _question(
+    guest: str,
+    link: float | TcpAddress,
+    methods: str,
+    dirty_rate: float | None,
+    measure_dirty: int | None,
+    sample: int,
+    scratch: Path | None,
+    page_size: str,
+    accelerator: str,
+    **conditions: Any,
+) -> TimeQuestion:
+    """:raise UsageError: options contradict each other, or there is no such method."""
     if dirty_rate is not None and measure_dirty is not None:
         raise UsageError("--dirty-rate gives what --measure-dirty would measure: take one of them")
-    question = TimeQuestion(
-        guest=guest,
-        conditions=Conditions(
-            link_rate=link if isinstance(link, float) else 0.0,
-            cores=cores or len(os.sched_getaffinity(0)),
-            channels=channels,
-            one_host=one_host,
-            dirty_rate=dirty_rate or 0.0,
-            downtime_limit_ms=downtime_limit,
-        ),
-        methods=tuple(
-            dict.fromkeys((find_method(name.strip()).name, None) for name in methods.split(","))
-        ),
+    names = [find_method(name.strip()).name for name in methods.split(",")]
+    return TimeQuestion(
+        guest,
+        _conditions(link, dirty_rate, **conditions),
+        methods=tuple((name, None) for name in dict.fromkeys(names)),
         probe=link if isinstance(link, TcpAddress) else None,
-        dirty_from="measured" if measure_dirty else "given",
+        dirty_from=_dirty_from(dirty_rate, measure_dirty),
         measure_dirty=measure_dirty or 0,
         size=sample,
         scratch=scratch,
         page_size=int(page_size),
         accelerator=accelerator,
     )
-    stop = threading.Event()
-    with open_screen() as screen, stop_on_signals(stop), screen.status("") as status:
-        plan = plan_time(question, status.update, stop)
-    tell(
-        document(plan),
-        json_file,
-        lambda out: print_times(plan, Lines(Console(file=out, highlight=False))),
+
+
+def _dirty_from(dirty_rate: float | None, measure_dirty: int | None) -> str:
+    if measure_dirty is not None:
+        return "measured"
+    return "assumed" if dirty_rate is None else "given"
+
+
+def _conditions(
+    link: float | TcpAddress,
+    dirty_rate: float | None,
+    cores: int | None,
+    one_host: bool,
+    channels: int,
+    downtime_limit: int,
+) -> Conditions:
+    return Conditions(
+        link_rate=link if isinstance(link, float) else 0.0,
+        cores=cores or len(os.sched_getaffinity(0)),
+        channels=channels,
+        one_host=one_host,
+        dirty_rate=dirty_rate or 0.0,
+        downtime_limit_ms=downtime_limit,
     )

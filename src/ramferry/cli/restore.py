@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import click
 
-from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.json_file import JsonFile, json_option
-from ramferry.cli.live import noting
 from ramferry.cli.results import show_archive
-from ramferry.cli.screen import screen as open_screen
+from ramferry.cli.terminal import terminal
 from ramferry.control.archive.callbacks import ArchiveHooks
 from ramferry.control.archive.restore import restore
 from ramferry.metrics import RelayCounters
@@ -44,12 +41,11 @@ def command(file: Path, qemu: str, channels: int, json_file: JsonFile | None) ->
     saved, and its disks as they were at that moment. Every byte of FILE is checked
     before the guest can start.
     """
-    stop, insist = threading.Event(), threading.Event()
-    with open_screen() as screen, Activity(screen) as activity, stop_on_signals(stop, insist):
+    with terminal() as at, Activity(at.screen) as activity:
 
         def progress(counters: RelayCounters, live: int) -> None:
             activity.show(lambda: f"{100 * counters.normal_pages // max(live, 1)} % of the pages")
 
-        hooks = ArchiveHooks(progress, noting(screen), stop, insist)
+        hooks = ArchiveHooks(progress, at.note, at.stop, at.insist)
         result = restore(file, qemu, channels, hooks)
     show_archive(result, json_file)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
+from typing import Any
 
 import click
 
-from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.json_file import JsonFile, json_option
-from ramferry.cli.live import noting
 from ramferry.cli.params import Seconds, level_option
 from ramferry.cli.results import show_archive
-from ramferry.cli.screen import screen as open_screen
+from ramferry.cli.terminal import terminal
 from ramferry.codec import METHODS, find_method
 from ramferry.control.archive.callbacks import ArchiveHooks
 from ramferry.control.archive.save import save
@@ -78,8 +76,28 @@ its name it is too late to cancel: 0."""
 )
 @click.option("--force", is_flag=True, help="Replace FILE where it exists.")
 @json_option()
-def command(
-    qemu: str,
+def command(qemu: str, file: Path, json_file: JsonFile | None, **wanted: Any) -> None:
+    """Save the state of the guest of the QEMU at QEMU, qmp:PATH or qmp:HOST:PORT, in FILE.
+
+    A running guest is saved while it runs, and stands still at the end: memory
+    without the disks of the same moment is no state. One that writes faster than
+    it is saved has to be stopped (--stop, --stop-after). FILE appears when it is
+    complete and on disk; whatever goes wrong before leaves no file, and the
+    guest as it was, or, once --disk-snapshot took its snapshot, on overlays.
+    """
+    wish = _wish(file, **wanted)
+    with terminal() as at, Activity(at.screen) as activity:
+
+        def progress(counters: RelayCounters, size: int) -> None:
+            activity.show(
+                lambda: f"{memory(counters.normal_bytes)} → {memory(size)}, round {counters.rounds}"
+            )
+
+        result = save(qemu, wish, ArchiveHooks(progress, at.note, at.stop, at.insist))
+    show_archive(result, json_file)
+
+
+def _wish(
     file: Path,
     method: str,
     level: int | None,
@@ -90,20 +108,12 @@ def command(
     timeout: float | None,
     disk_snapshot: bool,
     force: bool,
-    json_file: JsonFile | None,
-) -> None:
-    """Save the state of the guest of the QEMU at QEMU, qmp:PATH or qmp:HOST:PORT, in FILE.
-
-    A running guest is saved while it runs, and stands still at the end: memory
-    without the disks of the same moment is no state. One that writes faster than
-    it is saved has to be stopped (--stop, --stop-after). FILE appears when it is
-    complete and on disk; whatever goes wrong before leaves no file, and the
-    guest as it was, or, once --disk-snapshot took its snapshot, on overlays.
-    """
+) -> SaveWish:
+    """:raise UsageError: the method has no such level, or the file is standard output."""
     if str(file) == "-":
         raise UsageError("a save file is no stream, so it cannot go to standard output: name FILE")
     find_method(method).level(level)
-    wish = SaveWish(
+    return SaveWish(
         file,
         method,
         level,
@@ -115,13 +125,3 @@ def command(
         stop_after=stop_after,
         timeout=timeout,
     )
-    ended = threading.Event()
-    with open_screen() as screen, Activity(screen) as activity, stop_on_signals(ended):
-
-        def progress(counters: RelayCounters, size: int) -> None:
-            activity.show(
-                lambda: f"{memory(counters.normal_bytes)} → {memory(size)}, round {counters.rounds}"
-            )
-
-        result = save(qemu, wish, ArchiveHooks(progress, noting(screen), ended))
-    show_archive(result, json_file)

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ramferry.errors import CorruptDataError, HostError, UsageError
+from ramferry.errors import CorruptDataError, UsageError, unreadable
 from ramferry.flows.archive.format import OPENING, Directory
 from ramferry.flows.archive.reader import Archive, directory_of
 from ramferry.flows.inlet.lobby import MAIN_MAGIC, MULTIFD_MAGIC
@@ -85,7 +85,7 @@ def _opened(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
     except OSError as error:
-        raise HostError(f"cannot read {path}: {error.strerror}") from error
+        raise unreadable(path, error) from error
 
 
 def is_archive(path: Path) -> bool:

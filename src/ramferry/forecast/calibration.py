@@ -7,14 +7,12 @@ and most of the costs consist of that: copies by the kernel, in and out.
 
 from __future__ import annotations
 
-import socket
-import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from ramferry.codec.base import PACKET_BYTES
 from ramferry.forecast.costs import GIB, REFERENCE, Costs
+from ramferry.transport.socket_cost import cpu_of_copy
 
 REFERENCE_COPY: Final = 0.22 / GIB
 """CPU seconds of both ends for each byte on the reference host: the least of ``RUNS`` was 0.19 to
@@ -40,22 +38,4 @@ def host_costs() -> Costs:
 
 def _copy() -> float:
     """CPU seconds for each byte of packets that one thread sends to another."""
-    here, there = socket.socketpair()
-    spent: list[float] = []
-    with here, there:
-        taker = threading.Thread(target=lambda: spent.append(_take(there)))
-        taker.start()
-        packet, begun = bytes(PACKET_BYTES), time.thread_time()
-        for _ in range(PACKETS):
-            here.sendall(packet)
-        sent = time.thread_time() - begun
-        here.shutdown(socket.SHUT_WR)
-        taker.join()
-    return (sent + spent[0]) / (PACKETS * PACKET_BYTES)
-
-
-def _take(sock: socket.socket) -> float:
-    buffer, begun = bytearray(PACKET_BYTES), time.thread_time()
-    while sock.recv_into(buffer, 0, socket.MSG_WAITALL):
-        pass
-    return time.thread_time() - begun
+    return cpu_of_copy(PACKETS, PACKET_BYTES) / (PACKETS * PACKET_BYTES)

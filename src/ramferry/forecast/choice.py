@@ -11,8 +11,18 @@ NEAR: Final = 1.05
 """Expected times that differ by less than this share count as equal; the one with less CPU wins."""
 
 
-def choose(methods: Sequence[MethodTime], dirty_rate: float) -> tuple[str, str]:
-    """The method to take, and a sentence that says why; an empty method if none converges."""
+MOSTLY: Final = 0.5
+"""Share of zero pages from which on the reason names them."""
+
+
+def choose(
+    methods: Sequence[MethodTime], dirty_rate: float, zero_share: float = 0.0
+) -> tuple[str, str]:
+    """The method to take, and a sentence that says why; an empty method if none converges.
+
+    :param dirty_rate: bytes a second.
+    :param zero_share: share of the guest's pages that are zero: no method sends their content.
+    """
     able = [one for one in methods if one.total_seconds is not None]
     if not able:
         best = max(methods, key=lambda one: one.carried_rate)
@@ -24,7 +34,19 @@ def choose(methods: Sequence[MethodTime], dirty_rate: float) -> tuple[str, str]:
     fastest = min(able, key=_expected)
     near = [one for one in able if _expected(one) <= NEAR * _expected(fastest)]
     chosen = min(near, key=lambda one: one.send_cpu_seconds + one.recv_cpu_seconds)
+    if chosen.method == "none" and any(one.ratio > NEAR for one in near):
+        return "none", _no_matter(chosen, zero_share)
     return chosen.method, _why(chosen, fastest, methods)
+
+
+def _no_matter(none: MethodTime, zero_share: float) -> str:
+    """Why nothing is to be compressed where that would not take notably longer."""
+    share = "nearly all" if zero_share > 0.99 else f"{zero_share:.0%}"
+    zeros = f", as {share} of the pages are zero" if zero_share >= MOSTLY else ""
+    return (
+        f"no method is notably faster than none, which takes the least CPU{zeros}:"
+        f" {_expected(none):.1f} s expected"
+    )
 
 
 def _expected(one: MethodTime) -> float:

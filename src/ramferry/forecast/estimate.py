@@ -86,7 +86,7 @@ class Conditions:
 
 
 Pair = tuple[float, float]
-_Course = tuple[float, float, int]
+_Precopy = tuple[float, float, int]
 """Total seconds, bytes that were carried more than once, number of passes."""
 
 
@@ -146,7 +146,7 @@ def estimate(trial: Trial, sample: SampleSummary, conditions: Conditions) -> Met
     )
 
 
-def _total(passes: Sequence[_Course | None]) -> Range | None:
+def _total(passes: Sequence[_Precopy | None]) -> Range | None:
     """Range of the total time.
 
     None if the expected case does not converge; without an upper bound if the slowest does not.
@@ -248,7 +248,7 @@ def work_bounds(
     return bounds | own
 
 
-def _rounds(case: _Pass, total: int, conditions: Conditions) -> _Course | None:
+def _rounds(case: _Pass, total: int, conditions: Conditions) -> _Precopy | None:
     """The course of all passes; None if it does not converge."""
     fits = conditions.downtime_limit_ms / 1000 / case.seconds_per_byte
     seconds, again, last = case.seconds, 0.0, case.seconds

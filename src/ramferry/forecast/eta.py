@@ -16,7 +16,7 @@ WINDOW_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class MigrationSample:
     """What the source and the relay said at one moment."""
 
     seconds: float
@@ -40,7 +40,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Forecast:
+class Outlook:
     """Rates over the window, and the time left."""
 
     memory_rate: float
@@ -53,7 +53,7 @@ class Forecast:
     converges: bool
 
 
-def forecast(samples: Sequence[Sample], downtime_limit_ms: int) -> Forecast:
+def outlook_of(samples: Sequence[MigrationSample], downtime_limit_ms: int) -> Outlook:
     """Rates and time left at the newest sample, by the samples of the window before it.
 
     :param samples: at least one, oldest first.
@@ -63,7 +63,7 @@ def forecast(samples: Sequence[Sample], downtime_limit_ms: int) -> Forecast:
     memory_rate = (now.carried_bytes - window[0].carried_bytes) / span if span > 0 else 0.0
     fits = now.remaining_bytes <= memory_rate * downtime_limit_ms / 1000
     converges = fits or memory_rate <= 0 or now.dirty_rate < memory_rate
-    return Forecast(
+    return Outlook(
         memory_rate=memory_rate,
         wire_rate=_wire_rate(window),
         ratio=now.normal_bytes / now.wire_bytes if now.wire_bytes else None,
@@ -72,14 +72,14 @@ def forecast(samples: Sequence[Sample], downtime_limit_ms: int) -> Forecast:
     )
 
 
-def _window(samples: Sequence[Sample]) -> Sequence[Sample]:
+def _window(samples: Sequence[MigrationSample]) -> Sequence[MigrationSample]:
     """The samples inside the window; the newest two if all others are older."""
     now = samples[-1]
     inside = [sample for sample in samples if now.seconds - sample.seconds <= WINDOW_SECONDS]
     return inside if len(inside) > 1 else samples[-2:]
 
 
-def _wire_rate(window: Sequence[Sample]) -> float | None:
+def _wire_rate(window: Sequence[MigrationSample]) -> float | None:
     counted = [(sample.seconds, sample.wire_bytes) for sample in window if sample.wire_bytes]
     if len(counted) < 2:
         return None
@@ -87,7 +87,7 @@ def _wire_rate(window: Sequence[Sample]) -> float | None:
     return (after - before) / (ended - began) if ended > began else None
 
 
-def _seconds_left(now: Sample, memory_rate: float, downtime_limit_ms: int) -> float | None:
+def _seconds_left(now: MigrationSample, memory_rate: float, downtime_limit_ms: int) -> float | None:
     if memory_rate <= 0:
         return None
     last = memory_rate * downtime_limit_ms / 1000

@@ -9,7 +9,7 @@ from typing import Final
 
 import psutil
 
-NOTABLE_OTHERS: Final = 0.3
+NOTABLE_LOAD: Final = 0.3
 """From so many busy cores on, users are told: with 0.4 to 1.6 of two cores taken by others,
 migrations that the cores limit took up to 2.1 times what was forecast for two free ones."""
 

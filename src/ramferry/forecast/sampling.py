@@ -35,7 +35,7 @@ Read = Callable[[int, int], bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class MemorySample:
     """The sampled pages, and what is known about them."""
 
     summary: SampleSummary
@@ -50,7 +50,7 @@ class Sample:
 
 def draw(
     source: str, total: int, read: Read, *, size: int = SAMPLE, page_size: int = 4096, seed: int = 1
-) -> Sample:
+) -> MemorySample:
     """Draw a sample.
 
     :param source: the name of the guest, for the summary.
@@ -78,7 +78,7 @@ def draw(
         zero_share=_zero_share(masks, 1 - seen / total),
     )
     content = [piece[~zero] for piece, zero in zip(pieces, masks, strict=True)]
-    return Sample(summary, np.concatenate(content))
+    return MemorySample(summary, np.concatenate(content))
 
 
 def positions(total: int, size: int, page_size: int, seed: int) -> list[tuple[int, int]]:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ramferry.codec import Accelerated, create_decoder, create_encoder, find_method
 from ramferry.codec.base import PACKET_BYTES, Decoder, Encoder
 from ramferry.errors import HostError
-from ramferry.forecast.sampling import Sample
+from ramferry.forecast.sampling import MemorySample
 from ramferry.metrics.forecast import UNTOUCHED, Range, Trial
 from ramferry.qatzip.accelerator import AUTO
 
@@ -47,7 +47,7 @@ class _Log:
 
 
 def try_method(
-    sample: Sample,
+    sample: MemorySample,
     method: str,
     level: int | None = None,
     *,

@@ -6,8 +6,6 @@ More than one client may be connected; each has a thread of its own, and hears e
 from __future__ import annotations
 
 import json
-import socket
-import struct
 import threading
 import time
 from collections.abc import Mapping
@@ -17,14 +15,11 @@ from typing import Any, Final
 from ramferry.guest.commands import VERSION, execute
 from ramferry.guest.errors import MonitorError
 from ramferry.guest.vm import Vm
-from ramferry.transport import sockets
 from ramferry.transport.address import Address
-from ramferry.transport.listening import Listener
+from ramferry.transport.monitor_socket import MonitorClient, MonitorServer
 
 MAX_REQUEST: Final = 1 << 20
 """Bytes of a request; whoever sends more is no monitor's client."""
-_PATIENCE: Final = struct.pack("ll", 5, 0)
-"""Seconds for a client to take what it is sent: events come from the guest's own threads."""
 _NEGOTIATE: Final = "qmp_capabilities"
 _MEMBERS: Final = ("execute", "arguments", "id")
 _DECODER: Final = json.JSONDecoder()
@@ -36,28 +31,13 @@ class Monitor:
     def __init__(self, vm: Vm, address: Address) -> None:
         """:raise HostError: the address is in use or not ours to take."""
         self._vm = vm
-        self._listener = Listener(address)
-        self.address = self._listener.address
+        self._server = MonitorServer(address, self._serve)
+        self.address = self._server.address
         """Where it listens, port included."""
-        self._clients: set[socket.socket] = set()
-        self._threads: list[threading.Thread] = []
-        for sock in self._listener.sockets:
-            sock.setblocking(True)
-            self._start(self._accept, sock)
 
     def close(self) -> None:
         """End every connection, once what was asked on it is answered: ``quit`` ends the guest."""
-        for listening in self._listener.sockets:
-            sockets.cut(listening)
-        for sock in list(self._clients):
-            with suppress(OSError):  # its client has gone
-                sock.shutdown(socket.SHUT_RD)
-        for thread in self._threads:
-            if thread is not threading.current_thread():
-                thread.join(5.0)
-        for sock in list(self._clients):
-            sockets.cut(sock)
-        self._listener.close()
+        self._server.close()
 
     def __enter__(self) -> Monitor:
         return self
@@ -65,39 +45,20 @@ class Monitor:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _start(self, run: Any, *arguments: object) -> None:
-        thread = threading.Thread(target=run, args=arguments, name="monitor", daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self, listener: socket.socket) -> None:
-        while True:
-            try:
-                sock, _ = listener.accept()
-            except OSError:
-                return  # closed
-            sock.setblocking(True)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _PATIENCE)
-            self._clients.add(sock)
-            self._start(self._serve, sock)
-
-    def _serve(self, sock: socket.socket) -> None:
-        client = _Client(self._vm, sock)
+    def _serve(self, connection: MonitorClient) -> None:
+        client = _Client(self._vm, connection)
         try:
-            with suppress(OSError):  # it went away; what it had asked for is done
-                client.run()
+            client.run()
         finally:
             client.end()
-            self._clients.discard(sock)
-            sock.close()
 
 
 class _Client:
     """One connection."""
 
-    def __init__(self, vm: Vm, sock: socket.socket) -> None:
+    def __init__(self, vm: Vm, connection: MonitorClient) -> None:
         self._vm = vm
-        self._sock = sock
+        self._connection = connection
         self._ready = False
         self._sending = threading.Lock()
         self.end = vm.events.listen(self._tell)
@@ -106,7 +67,7 @@ class _Client:
         """Serve it to its end."""
         self._send({"QMP": {"version": VERSION, "capabilities": []}})
         text = ""
-        while data := self._sock.recv(65536):
+        while data := self._connection.receive():
             text += data.decode("utf-8", "replace")
             text = self._requests(text.lstrip())
             if len(text) > MAX_REQUEST:
@@ -178,7 +139,7 @@ class _Client:
 
     def _send(self, message: Mapping[str, Any]) -> None:
         with self._sending:
-            self._sock.sendall(json.dumps(message).encode() + b"\r\n")
+            self._connection.send(json.dumps(message).encode() + b"\r\n")
 
 
 def _error(error: MonitorError) -> dict[str, Any]:

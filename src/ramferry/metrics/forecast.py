@@ -102,6 +102,7 @@ class TimePlan:
     dirty_rate: float
     """Bytes of guest memory a second."""
     dirty_from: str
+    """"given", "measured", or "assumed" if nobody said."""
     downtime_limit_ms: int
     methods: tuple[MethodTime, ...]
     choice: str

@@ -55,13 +55,13 @@ def _headline(plan: TimePlan) -> str:
     link = f"a link of {rate(plan.link_rate)} ({plan.link_from})" if plan.link_rate else "any link"
     cores = f"{plan.cores} core{'' if plan.cores == 1 else 's'}"
     spent = f"{cores} for both sides" if plan.one_host else f"{cores} at each side"
-    dirty = "an idle guest"
-    if plan.dirty_rate:
-        dirty = f"a guest that dirties {rate(plan.dirty_rate)} ({plan.dirty_from})"
-    return (
-        f"{dirty} of {memory(plan.sample.total_bytes)}, by a relay pair over {link}:"
-        f" {plan.channels} channels, {spent}"
-    )
+    size = memory(plan.sample.total_bytes)
+    dirty = f"a guest that dirties {rate(plan.dirty_rate)} ({plan.dirty_from}) of {size}"
+    if not plan.dirty_rate:
+        # samples of pages miss a guest that writes a few of them over and over
+        idle = {"assumed": " (assumed: see --measure-dirty)", "measured": " (as measured)"}
+        dirty = f"an idle guest of {size}{idle.get(plan.dirty_from, '')}"
+    return f"{dirty}, by a relay pair over {link}: {plan.channels} channels, {spent}"
 
 
 def _sample(plan: TimePlan) -> str:

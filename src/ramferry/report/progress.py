@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ramferry.forecast.eta import WINDOW_SECONDS, Forecast, Sample, forecast
+from ramferry.forecast.eta import WINDOW_SECONDS, MigrationSample, Outlook, outlook_of
 from ramferry.units import duration, memory, rate
 
 LINE_SECONDS = 5.0
@@ -30,7 +30,7 @@ class Progress:
         self._console = console
         self._limit = downtime_limit_ms
         self._title = ""
-        self._samples: list[Sample] = []
+        self._samples: list[MigrationSample] = []
         self._next_line = 0.0
         self._live: Live | None = None
 
@@ -40,12 +40,12 @@ class Progress:
         self._samples.clear()
         self._next_line = 0.0
 
-    def show(self, sample: Sample) -> None:
+    def show(self, sample: MigrationSample) -> None:
         """Draw the newest sample."""
         self._samples.append(sample)
         if sample.seconds - self._samples[0].seconds > 2 * WINDOW_SECONDS:
             del self._samples[0]
-        outlook = forecast(self._samples, self._limit)
+        outlook = outlook_of(self._samples, self._limit)
         if self._live is not None:
             self._live.update(picture(self._title, sample, outlook), refresh=True)
         elif time.monotonic() >= self._next_line:
@@ -64,7 +64,7 @@ class Progress:
             self._live = None
 
 
-def picture(title: str, sample: Sample, outlook: Forecast) -> Group:
+def picture(title: str, sample: MigrationSample, outlook: Outlook) -> Group:
     """Four lines for a terminal: the title, the bar, the rates and the time left."""
     head = Text.assemble((title, "bold"), "  ", stage(sample))
     if not sample.total_bytes:
@@ -82,7 +82,7 @@ def picture(title: str, sample: Sample, outlook: Forecast) -> Group:
     )
 
 
-def line(sample: Sample, outlook: Forecast) -> str:
+def line(sample: MigrationSample, outlook: Outlook) -> str:
     """The same figures on one line, for a log."""
     if not sample.total_bytes:
         return stage(sample)
@@ -90,14 +90,14 @@ def line(sample: Sample, outlook: Forecast) -> str:
     return ", ".join([*parts, *figures(sample, outlook), eta(sample, outlook)])
 
 
-def stage(sample: Sample) -> str:
+def stage(sample: MigrationSample) -> str:
     """The iteration, or QEMU's word for what it does."""
     if sample.status in ("active", "none"):
         return f"iteration {sample.dirty_sync_count}"
     return sample.status
 
 
-def figures(sample: Sample, outlook: Forecast) -> list[str]:
+def figures(sample: MigrationSample, outlook: Outlook) -> list[str]:
     """Rates, ratio and expected downtime, as far as they are known."""
     known = []
     if outlook.wire_rate is not None:
@@ -110,7 +110,7 @@ def figures(sample: Sample, outlook: Forecast) -> list[str]:
     return known
 
 
-def eta(sample: Sample, outlook: Forecast) -> str:
+def eta(sample: MigrationSample, outlook: Outlook) -> str:
     """The time left, or why it is not known."""
     if not outlook.converges:
         return (

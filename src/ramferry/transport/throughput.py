@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -34,6 +34,30 @@ class Flow:
     def rate(self) -> float:
         """Bytes a second."""
         return self.counted_bytes / self.seconds
+
+
+Maker = Callable[[Callable[[], socket.socket]], socket.socket]
+"""Calls a function that makes a socket where the socket is to be, and returns it: a socket belongs
+for good to the network namespace of the thread that made it."""
+
+
+def flow_between(host: str, near: Maker, far: Maker) -> Flow:
+    """What one TCP connection carries, both ends of which are sockets of this process.
+
+    :param host: the name or IP address at which the far end listens.
+    :param near: has the sending socket made.
+    :param far: has the receiving socket made.
+    :raise OSError: the one cannot reach the other.
+    """
+    with far(lambda: socket.create_server((host, 0))) as listener:
+        place = listener.getsockname()[:2]
+        sender = near(lambda: socket.create_connection(place, SILENCE_SECONDS))
+        with sender, listener.accept()[0] as receiver:
+            pump = threading.Thread(target=pour, args=([sender],), daemon=True)
+            pump.start()
+            found = drain([receiver])
+            pump.join()
+            return found
 
 
 def pour(socks: Sequence[socket.socket]) -> None:

@@ -3,7 +3,7 @@
 The parser does no I/O and holds nothing back: whoever owns the bytes passes them on and goes by
 the ``start`` and ``end`` of events. It understands commands, ram's and dirty-bitmap's sections;
 any other body is copied up to its footer, and everything behind ram's END to the end of stream.
-``layout.py`` has the grammar and the transition table.
+``grammar.py`` has the grammar and the transition table.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Final
 
 from ramferry.errors import RemoteProtocolError
-from ramferry.wire import grammar as layout
+from ramferry.wire import grammar
 from ramferry.wire.configuration import (
     CAPABILITIES,
     TARGET_PAGE_BITS,
@@ -134,12 +134,12 @@ class MainParser(StreamParser[MainEvent]):
         yield from copy_tail(self._source, self._emit)
 
     def _header(self) -> Parse[None]:
-        magic = yield from self._source.take(len(layout.MAGIC))
-        if magic != layout.MAGIC:
-            self._source.fail(f"magic {layout.MAGIC.hex()}", magic.hex())
+        magic = yield from self._source.take(len(grammar.MAGIC))
+        if magic != grammar.MAGIC:
+            self._source.fail(f"magic {grammar.MAGIC.hex()}", magic.hex())
         version = yield from self._source.uint(4)
-        if version != layout.VERSION:
-            self._source.fail(f"stream version {layout.VERSION}", f"version {version}")
+        if version != grammar.VERSION:
+            self._source.fail(f"stream version {grammar.VERSION}", f"version {version}")
         self._state = State.OPENING
         self._emit(StreamHeader(0, self._source.offset, version))
 
@@ -173,9 +173,9 @@ class MainParser(StreamParser[MainEvent]):
     def _command(self, _kind: SectionType, start: int) -> Parse[None]:
         number = yield from self._source.uint(2)
         length = yield from self._source.uint(2)
-        spec = layout.COMMANDS.get(number)
+        spec = grammar.COMMANDS.get(number)
         if spec is None:
-            self._source.fail(f"a command up to {max(layout.COMMANDS)}", f"command {number}")
+            self._source.fail(f"a command up to {max(grammar.COMMANDS)}", f"command {number}")
         if length not in spec.lengths:
             allowed = sorted({spec.lengths[0], spec.lengths[-1]})
             self._source.fail(f"{allowed} bytes of {spec.name}", f"{length} bytes")
@@ -183,7 +183,7 @@ class MainParser(StreamParser[MainEvent]):
         self._emit(Command(start, self._source.offset, number, spec.name, data))
         if spec.name == _ADVISE:
             self._ram.advise(data)
-        elif number == layout.PACKAGED:
+        elif number == grammar.PACKAGED:
             yield from self._source.skip(int.from_bytes(data, "big"))
 
     def _section(self, kind: SectionType, start: int) -> Parse[None]:

@@ -5,13 +5,13 @@ import struct
 import numpy as np
 import pytest
 
-from ramferry.bench import boot_sector as guest
+from ramferry.bench import boot_sector
 from ramferry.errors import UsageError
 
 MIB = 1024 * 1024
 FIRST = MIB
 PAGES = 512
-MEMORY = FIRST + PAGES * guest.PAGE
+MEMORY = FIRST + PAGES * boot_sector.PAGE
 
 
 def page_of(generation: int, number: int) -> bytes:
@@ -25,31 +25,31 @@ def page_of(generation: int, number: int) -> bytes:
     return struct.pack("<1024I", *words)
 
 
-def ram_after(written: int, *, words: int = 0) -> guest.NDArray[np.uint8]:
+def ram_after(written: int, *, words: int = 0) -> boot_sector.NDArray[np.uint8]:
     """RAM of a guest that completed ``written`` pages and ``words`` words of the next."""
     ram = np.random.default_rng(1).integers(0, 256, MEMORY, dtype=np.uint8)
     passes, cursor = divmod(written, PAGES)
     for index in range(PAGES):
         generation = passes + 1 if index < cursor else passes
         if generation:
-            put(ram, index, page_of(generation, FIRST // guest.PAGE + index))
-    after = page_of(passes + 1, FIRST // guest.PAGE + cursor)
+            put(ram, index, page_of(generation, FIRST // boot_sector.PAGE + index))
+    after = page_of(passes + 1, FIRST // boot_sector.PAGE + cursor)
     put(ram, cursor, after[: 4 * words])
-    sector = guest.boot_sector(MEMORY, first=FIRST, rate=1)
+    sector = boot_sector.boot_sector(MEMORY, first=FIRST, rate=1)
     ram[0x7C00:0x7E00] = np.frombuffer(sector, np.uint8)
     ram[0x9000:0x9010] = np.frombuffer(struct.pack("<4s3I", b"RFRY", 9, written, 0), np.uint8)
     return ram
 
 
-def put(ram: guest.NDArray[np.uint8], index: int, data: bytes) -> None:
-    begin = FIRST + index * guest.PAGE
+def put(ram: boot_sector.NDArray[np.uint8], index: int, data: bytes) -> None:
+    begin = FIRST + index * boot_sector.PAGE
     ram[begin : begin + len(data)] = np.frombuffer(data, np.uint8)
 
 
 def test_sector_carries_its_parameters() -> None:
-    sector = guest.boot_sector(8 * MIB, first=4 * MIB, rate=40.96)
+    sector = boot_sector.boot_sector(8 * MIB, first=4 * MIB, rate=40.96)
     assert len(sector) == 512
-    assert sector.startswith(guest.CODE)
+    assert sector.startswith(boot_sector.CODE)
     # 40.96 MB/s are 100 pages a tick of 10 ms; a tenth of a second may be made up for.
     assert struct.unpack("<5I", sector[490:510]) == (4 * MIB, 8 * MIB, 25600, 256000, 11932)
     assert sector[510:] == b"\x55\xaa"
@@ -57,10 +57,10 @@ def test_sector_carries_its_parameters() -> None:
 
 @pytest.mark.parametrize(("rate", "credit"), [(0, 0), (0.004096, 3), (None, 1 << 30)])
 def test_rates(rate: float | None, credit: int) -> None:
-    sector = guest.boot_sector(8 * MIB, rate=rate)
+    sector = boot_sector.boot_sector(8 * MIB, rate=rate)
     got, burst = struct.unpack_from("<2I", sector, 498)
     assert got == credit
-    assert burst >= max(credit, guest.CREDIT)
+    assert burst >= max(credit, boot_sector.CREDIT)
     assert burst + credit < 2**32
 
 
@@ -69,24 +69,24 @@ def test_rates(rate: float | None, credit: int) -> None:
 )
 def test_range_out_of_reach_is_refused(first: int, end: int) -> None:
     with pytest.raises(UsageError, match="the guest cannot write the memory"):
-        guest.boot_sector(end, first=first)
+        boot_sector.boot_sector(end, first=first)
 
 
 def test_absurd_rates_are_refused() -> None:
     for rate in (-1.0, 1e6, float("nan")):
         with pytest.raises(UsageError, match=r"the guest cannot write .* MB/s"):
-            guest.boot_sector(8 * MIB, rate=rate)
+            boot_sector.boot_sector(8 * MIB, rate=rate)
 
 
 @pytest.mark.parametrize("written", [0, 1, 300, PAGES, 2 * PAGES - 1, 7 * PAGES + 123])
 @pytest.mark.parametrize("words", [0, 1, 2, 300, 1023, 1024])
 def test_whole_ram_is_accepted(written: int, words: int) -> None:
     ram = ram_after(written, words=words)
-    verdict = guest.verify(ram)
+    verdict = boot_sector.verify(ram)
     assert verdict.ok, verdict
     assert verdict.checked == (written if written < PAGES else PAGES)
     assert verdict.generation == written // PAGES + 1
-    assert verdict.state == guest.state(ram) == (b"RFRY", 9, written, 0)
+    assert verdict.state == boot_sector.state(ram) == (b"RFRY", 9, written, 0)
 
 
 @pytest.mark.parametrize("index", [0, 99, 100, 101, PAGES - 1])
@@ -94,32 +94,32 @@ def test_whole_ram_is_accepted(written: int, words: int) -> None:
 def test_one_harmed_page_is_found(index: int, harm: str) -> None:
     ram = ram_after(5 * PAGES + 100, words=500)
     generation = 6 if index < 100 else 5
-    number = FIRST // guest.PAGE + index
+    number = FIRST // boot_sector.PAGE + index
     data = {
         "stale": page_of(generation - 1, number),
-        "zero": bytes(guest.PAGE),
+        "zero": bytes(boot_sector.PAGE),
         "ahead": page_of(generation + 2, number),
         "neighbour": page_of(generation, number + 1),
-        "bit": bytes([ram[FIRST + index * guest.PAGE] ^ 1]),
+        "bit": bytes([ram[FIRST + index * boot_sector.PAGE] ^ 1]),
     }[harm]
     put(ram, index, data)
-    verdict = guest.verify(ram)
+    verdict = boot_sector.verify(ram)
     assert verdict.bad == (number,)
     assert str(verdict) == f"pass 6, 512 pages checked, 1 lost or stale: page {number:#x}"
 
 
 def test_current_page_must_be_new_then_old() -> None:
     ram = ram_after(5 * PAGES + 100, words=500)
-    begin = FIRST + 100 * guest.PAGE
-    old, new = (page_of(generation, FIRST // guest.PAGE + 100) for generation in (5, 6))
-    ram[begin : begin + guest.PAGE] = np.frombuffer(old[:400] + new[400:], np.uint8)
-    assert not guest.verify(ram).ok
+    begin = FIRST + 100 * boot_sector.PAGE
+    old, new = (page_of(generation, FIRST // boot_sector.PAGE + 100) for generation in (5, 6))
+    ram[begin : begin + boot_sector.PAGE] = np.frombuffer(old[:400] + new[400:], np.uint8)
+    assert not boot_sector.verify(ram).ok
 
 
 def test_first_pass_checks_what_was_written() -> None:
     ram = ram_after(100)
-    put(ram, 99, bytes(guest.PAGE))
-    assert guest.verify(ram).bad == (FIRST // guest.PAGE + 99,)
+    put(ram, 99, bytes(boot_sector.PAGE))
+    assert boot_sector.verify(ram).bad == (FIRST // boot_sector.PAGE + 99,)
 
 
 @pytest.mark.parametrize("at", [0x9000, 0x7C00, 490 + 0x7C00 + 7])
@@ -127,8 +127,8 @@ def test_ram_of_another_guest_is_refused(at: int) -> None:
     ram = ram_after(100)
     ram[at] ^= 0xFF
     with pytest.raises(UsageError, match="holds no guest of ours that has started"):
-        guest.verify(ram)
+        boot_sector.verify(ram)
 
 
 def test_state_before_the_start() -> None:
-    assert guest.state(np.zeros(MIB, np.uint8)) == (b"", 0, 0, 0)
+    assert boot_sector.state(np.zeros(MIB, np.uint8)) == (b"", 0, 0, 0)

@@ -11,7 +11,7 @@ from ramferry.bench.course import Reports, course
 from ramferry.bench.scenario import Case
 from ramferry.control.migrate.callbacks import Hooks
 from ramferry.errors import Cancelled, MigrationFailed
-from ramferry.forecast.eta import Sample
+from ramferry.forecast.eta import MigrationSample
 from ramferry.metrics import MigrationResult
 from ramferry.report.benchmark.comparison import CaseRuns, Comparison, Link, Scenario
 
@@ -23,7 +23,7 @@ BLANK = Comparison(
     "2026-01-01T00:00:00+00:00",
     finished=False,
 )
-SAMPLE = Sample(0.2, "active", 1, 100, 50, 40, 30, 0.0, None, 20)
+SAMPLE = MigrationSample(0.2, "active", 1, 100, 50, 40, 30, 0.0, None, 20)
 
 
 @dataclass

@@ -10,7 +10,7 @@ import pytest
 
 from ramferry.bench import link
 from ramferry.bench.namespace_probe import probe
-from ramferry.control.hosts.namespaces import HERE, launcher
+from ramferry.control.hosts.host import BOTH_HERE
 from ramferry.errors import HostError
 
 
@@ -31,7 +31,7 @@ def test_what_a_killed_run_left_is_swept(tmp_path: Path, monkeypatch: pytest.Mon
     for name in names:
         (tmp_path / name).touch()
     run: list[str] = []
-    monkeypatch.setattr(link, "FOLDER", tmp_path)
+    monkeypatch.setattr(link, "NAMESPACES", tmp_path)
     monkeypatch.setattr(link, "_run", lambda *command: run.append(" ".join(command)))
     assert link.sweep() == names[:1]
     assert run == [f"ip netns delete {names[0]}"]
@@ -49,7 +49,7 @@ def test_a_link_that_cannot_be_made_is_taken_away(
         if command[0] == "tc":
             raise HostError("the link cannot be shaped: no tbf")
 
-    monkeypatch.setattr(link, "FOLDER", tmp_path)
+    monkeypatch.setattr(link, "NAMESPACES", tmp_path)
     monkeypatch.setattr(link, "why_not", lambda: "")
     monkeypatch.setattr(link, "_run", fail_at_tc)
     with pytest.raises(HostError, match="no tbf"):
@@ -65,9 +65,4 @@ def test_a_failing_command_is_quoted() -> None:
 def test_probe_of_the_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ramferry.transport.throughput.SETTLE_SECONDS", 0.02)
     monkeypatch.setattr("ramferry.transport.throughput.COUNTED_SECONDS", 0.05)
-    assert probe(HERE) > 10e6
-
-
-def test_launchers() -> None:
-    assert launcher("") == []
-    assert launcher("a") == ["nsenter", "--net=/run/netns/a", "--"]
+    assert probe(BOTH_HERE) > 10e6

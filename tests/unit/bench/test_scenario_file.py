@@ -9,7 +9,7 @@ import pytest
 
 from ramferry.bench.scenario import Case, labels
 from ramferry.bench.scenario_file import find_scenario, parse, shipped
-from ramferry.errors import HostError, UsageError
+from ramferry.errors import UsageError
 
 LEAST = """
 title = "t"
@@ -142,7 +142,7 @@ def test_the_built_in_guest_is_sent_natively() -> None:
 def test_a_path_that_is_not_there_and_a_name_that_nobody_knows(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no scenario 'sead': name one of default"):
         find_scenario("sead")
-    with pytest.raises(HostError, match="cannot read"):
+    with pytest.raises(UsageError, match="cannot read"):
         find_scenario(str(tmp_path / "own.toml"))
     (tmp_path / "own.toml").write_text(LEAST)
     assert find_scenario(str(tmp_path / "own.toml")).name == "own"

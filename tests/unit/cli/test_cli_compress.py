@@ -222,7 +222,7 @@ def test_what_is_refused_and_why(tmp_path: Path) -> None:
         "--output names one file, and there are 2 inputs",
         *("compress", "-o", "both", "pages", "pages.gz"),
     )
-    refused(HostError, "cannot read nothing: No such file or directory", "compress", "nothing")
+    refused(UsageError, "cannot read nothing: No such file or directory", "compress", "nothing")
     missing = tmp_path / "missing" / "out.gz"
     refused(
         HostError,

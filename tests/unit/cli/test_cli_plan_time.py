@@ -40,7 +40,7 @@ def test_a_ram_file_is_forecast(tmp_path: Path, capsys: pytest.CaptureFixture[st
     [
         (["qmp:/nobody/here", "--link", "1Gbit"], 3, "no QEMU answers at qmp:/nobody/here"),
         (["odd", "--link", "1Gbit"], 2, "odd holds 5000 bytes, which are not whole pages of 4096"),
-        (["none", "--link", "1Gbit"], 8, "cannot read none: No such file or directory"),
+        (["none", "--link", "1Gbit"], 2, "cannot read none: No such file or directory"),
         (["odd"], 2, "Missing option '--link'"),
         (["odd", "--link", "probe:beta"], 2, "'probe:beta' names no host and port: write probe:HO"),
         (["odd", "--link", "probe:0.0.0.0:44"], 2, "names no host and port: write probe:HOST:PORT"),

@@ -82,7 +82,7 @@ def test_a_damaged_result_leaves_no_report(folder: Path) -> None:
 
 def test_what_is_not_there(folder: Path) -> None:
     done = run(folder, "missing.json")
-    assert done.returncode == 8
+    assert done.returncode == 2
     assert done.stderr == "ramferry: cannot read missing.json: No such file or directory\n"
     done = run(folder, "a.json", "-o", "nowhere/r.html")
     assert done.returncode == 8

@@ -1,12 +1,11 @@
-"""control.calibration: a host's sockets against those of the host that was measured."""
+"""forecast.calibration: a host's sockets against those of the host that was measured."""
 
 from __future__ import annotations
 
 import pytest
 
-from ramferry.codec.base import PACKET_BYTES
 from ramferry.forecast import calibration
-from ramferry.forecast.calibration import PACKETS, REFERENCE_COPY, host_costs
+from ramferry.forecast.calibration import REFERENCE_COPY, host_costs
 from ramferry.forecast.costs import REFERENCE
 
 
@@ -22,9 +21,3 @@ def test_what_no_host_takes_is_no_measurement(
 ) -> None:
     monkeypatch.setattr(calibration, "_copy", lambda: copy * REFERENCE_COPY)
     assert host_costs().factor == factor
-
-
-def test_a_copy_costs_what_both_ends_spend(monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds = iter([0.0, 0.0, 3.0, 5.0])
-    monkeypatch.setattr(calibration.time, "thread_time", lambda: next(seconds))
-    assert calibration._copy() * PACKETS * PACKET_BYTES == pytest.approx(8.0)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from ramferry.forecast import estimate as model
+from ramferry.forecast import estimate as estimate_module
 from ramferry.forecast.choice import choose
 from ramferry.forecast.costs import GIB, REFERENCE
 from ramferry.forecast.estimate import Conditions, break_even, estimate
@@ -217,6 +217,24 @@ def test_none_is_chosen_where_the_cores_are_the_limit() -> None:
     assert "do not get smaller by more than it costs" in why
 
 
+@pytest.mark.parametrize(
+    ("zero_share", "clause"),
+    [(0.2, ""), (0.8, ", as 80% of the pages are zero"), (1, ", as nearly all of the pages are")],
+)
+def test_where_no_method_matters_none_is_chosen_and_nothing_else_said(
+    zero_share: float, clause: str
+) -> None:
+    """A guest of mostly zero pages: the methods differ in what they do to the others only."""
+    conditions = Conditions(link_rate=125 * MB, cores=2)
+    guest = replace(sample(), zero_share=exactly(1 - 1e-6))
+    methods = [estimate(one, guest, conditions) for one in (UNTOUCHED, FAST)]
+    method, why = choose(methods, 0.0, zero_share)
+    assert method == "none"
+    assert why.startswith(
+        f"no method is notably faster than none, which takes the least CPU{clause}"
+    )
+
+
 def test_a_method_that_makes_it_converge_says_so() -> None:
     method, why = chosen([UNTOUCHED, FAST], replace(ROOMY, dirty_rate=60 * MB))
     assert method == "zstd"
@@ -241,4 +259,4 @@ def test_constants_are_what_was_measured() -> None:
     conditions = Conditions(link_rate=0, cores=2, one_host=True, waits_busy=True)
     one = estimate(measured, sample(total=GIB // 2), conditions)
     assert 1.5 < seconds(one) < 1.75
-    assert model.BUSY < 1
+    assert estimate_module.BUSY < 1

@@ -1,4 +1,4 @@
-"""control.others: what the host does and neither we nor our processes do."""
+"""forecast.other_load: what the host does and neither we nor our processes do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from ramferry.forecast import other_load as others
+from ramferry.forecast import other_load
 from ramferry.forecast.other_load import OtherLoad
 
 Times = namedtuple("Times", "user nice system idle iowait irq softirq steal guest guest_nice")
@@ -33,10 +33,10 @@ def test_ours_are_taken_off(monkeypatch: pytest.MonkeyPatch) -> None:
         user, system = next(guest)
         return SimpleNamespace(cpu_times=lambda: SimpleNamespace(user=user, system=system))
 
-    monkeypatch.setattr(others.psutil, "cpu_times", lambda: next(host))
-    monkeypatch.setattr(others.time, "monotonic", lambda: next(clock))
-    monkeypatch.setattr(others.resource, "getrusage", used)
-    monkeypatch.setattr(others.psutil, "Process", process)
+    monkeypatch.setattr(other_load.psutil, "cpu_times", lambda: next(host))
+    monkeypatch.setattr(other_load.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(other_load.resource, "getrusage", used)
+    monkeypatch.setattr(other_load.psutil, "Process", process)
     assert OtherLoad(77).cores() == pytest.approx((3.5 - 0.5 - 0.5 - 1.0) / 2)
 
 

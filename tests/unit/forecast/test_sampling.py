@@ -77,7 +77,7 @@ def test_a_ram_file_is_read_in_place(tmp_path: Path) -> None:
 
 def test_what_is_no_ram_file(tmp_path: Path) -> None:
     with (
-        pytest.raises(HostError, match=r"cannot read .*nothing: No such file"),
+        pytest.raises(UsageError, match=r"cannot read .*nothing: No such file"),
         file_memory(tmp_path / "nothing"),
     ):
         pytest.fail("opened")

@@ -9,21 +9,21 @@ import pytest
 
 from ramferry.bench.fill import fill
 from ramferry.codec import METHODS
-from ramferry.forecast.sampling import Sample, draw
+from ramferry.forecast.sampling import MemorySample, draw
 from ramferry.forecast.trial import company, quotient, try_method
 
 MIB = 1 << 20
 
 
 @pytest.fixture(scope="module")
-def sample() -> Sample:
+def sample() -> MemorySample:
     ram = np.zeros(4 * MIB, np.uint8)
     fill(ram, low=0)
     return draw("x", ram.nbytes, lambda at, size: ram[at : at + size].tobytes())
 
 
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "none"])
-def test_ratio_and_speed_are_measured(sample: Sample, method: str) -> None:
+def test_ratio_and_speed_are_measured(sample: MemorySample, method: str) -> None:
     trial = try_method(sample, method)
     assert trial.packets == -(-sample.content.nbytes // (512 * 1024))
     assert 2.2 < trial.ratio < 3.5
@@ -34,7 +34,7 @@ def test_ratio_and_speed_are_measured(sample: Sample, method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["zstd", "qatzip"])
-def test_others_at_the_same_work_change_no_ratio(sample: Sample, method: str) -> None:
+def test_others_at_the_same_work_change_no_ratio(sample: MemorySample, method: str) -> None:
     before = threading.active_count()
     alone, among = try_method(sample, method), try_method(sample, method, cores=3)
     assert (among.packets, among.wire_share) == (alone.packets, alone.wire_share)
@@ -60,7 +60,7 @@ def test_company_works_meanwhile_and_ends_whatever_happens() -> None:
     assert threading.active_count() == before
 
 
-def test_none_is_free(sample: Sample) -> None:
+def test_none_is_free(sample: MemorySample) -> None:
     trial = try_method(sample, "none")
     assert (trial.ratio, trial.compress_cpu, trial.decompress_cpu) == (1.0, 0.0, 0.0)
 

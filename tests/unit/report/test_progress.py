@@ -6,52 +6,54 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from ramferry.forecast.eta import Sample, forecast
+from ramferry.forecast.eta import MigrationSample, outlook_of
 from ramferry.report.progress import Progress, eta, line, picture
 
 MB, MIB = 1_000_000, 1 << 20
 
-PAST = Sample(0, "active", 1, 2048 * MIB, 600 * MIB, 0, 0, 0.0, None, 10 * MB)
-NOW = Sample(1, "active", 2, 2048 * MIB, 412 * MIB, 366 * MB, 310 * MB, 20.0 * MB, 120, 110 * MB)
+PAST = MigrationSample(0, "active", 1, 2048 * MIB, 600 * MIB, 0, 0, 0.0, None, 10 * MB)
+NOW = MigrationSample(
+    1, "active", 2, 2048 * MIB, 412 * MIB, 366 * MB, 310 * MB, 20.0 * MB, 120, 110 * MB
+)
 
 
 def test_one_line() -> None:
-    assert line(NOW, forecast([PAST, NOW], 300)) == (
+    assert line(NOW, outlook_of([PAST, NOW], 300)) == (
         "iteration 2, 412 MiB left, 100 MB/s on the wire, 366 MB/s of guest memory, ratio 2.82,"
         " expected downtime 120 ms, about 1 s left"
     )
 
 
 def test_a_line_before_there_is_anything_to_say() -> None:
-    empty = Sample(0, "setup", 0, 0, 0, 0, 0, 0.0, None, None)
-    assert line(empty, forecast([empty], 300)) == "setup"
+    empty = MigrationSample(0, "setup", 0, 0, 0, 0, 0, 0.0, None, None)
+    assert line(empty, outlook_of([empty], 300)) == "setup"
 
 
 def test_no_convergence_is_admitted() -> None:
     slow = replace(NOW, carried_bytes=95 * MB, dirty_rate=120.0 * MB)
-    assert eta(slow, forecast([PAST, slow], 300)) == (
+    assert eta(slow, outlook_of([PAST, slow], 300)) == (
         "does not converge: dirties 120 MB/s, link carries 95 MB/s of guest memory"
     )
 
 
 def test_before_the_first_page_there_is_no_time_to_tell() -> None:
-    assert eta(PAST, forecast([PAST], 300)) == "waiting for the first pages"
+    assert eta(PAST, outlook_of([PAST], 300)) == "waiting for the first pages"
 
 
 def test_a_standstill_is_admitted() -> None:
     still = [NOW, replace(NOW, seconds=NOW.seconds + 1)]
-    assert eta(still[-1], forecast(still, 300)) == "no memory moves"
+    assert eta(still[-1], outlook_of(still, 300)) == "no memory moves"
 
 
 @pytest.mark.parametrize("status", ["device", "pre-switchover", "cancelling"])
 def test_statuses_are_qemus_words(status: str) -> None:
     sample = replace(NOW, status=status)
-    assert line(sample, forecast([PAST, sample], 300)).startswith(f"{status}, ")
+    assert line(sample, outlook_of([PAST, sample], 300)).startswith(f"{status}, ")
 
 
 def test_the_terminals_picture_says_the_same() -> None:
     console = Console(file=io.StringIO(), width=100, color_system=None)
-    console.print(picture("qatzip, relay pair, 8 channels", NOW, forecast([PAST, NOW], 300)))
+    console.print(picture("qatzip, relay pair, 8 channels", NOW, outlook_of([PAST, NOW], 300)))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     for part in ("qatzip, relay pair, 8 channels", "iteration 2", "412 MiB of 2.0 GiB left"):
         assert part in text

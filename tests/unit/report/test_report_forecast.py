@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
+import pytest
 from rich.console import Console
 
 from ramferry.forecast.choice import choose
@@ -49,6 +51,18 @@ def test_a_row_for_each_method_and_the_choice() -> None:
     assert lines[-1] == (
         "$ ramferry migrate qmp:/vm DESTINATION --method zstd --relay both --channels 8"
     )
+
+
+@pytest.mark.parametrize(
+    ("dirty_from", "said"),
+    [
+        ("given", "an idle guest of 1.0 GiB, by"),
+        ("measured", "an idle guest of 1.0 GiB (as measured), by"),
+        ("assumed", "an idle guest of 1.0 GiB (assumed: see --measure-dirty), by"),
+    ],
+)
+def test_who_says_that_a_guest_is_idle(dirty_from: str, said: str) -> None:
+    assert printed(replace(plan(), dirty_from=dirty_from)).startswith(said)
 
 
 def test_what_does_not_converge_says_so_and_nothing_is_advised() -> None:

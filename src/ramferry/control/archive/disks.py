@@ -11,9 +11,6 @@ from typing import Any, Final
 
 from ramferry.control.qemu.end import QemuEnd
 from ramferry.errors import HostError, UsageError
-from ramferry.hardware.inside import resolve_inside
-
-PROC: Final = "/proc"
 
 FORMATS: Final = frozenset(
     {"file", "parallels", "qcow", "qcow2", "qed", "raw", "vdi", "vhdx", "vmdk", "vpc"}
@@ -92,18 +89,13 @@ def _disk(source: QemuEnd, node: str, device: Mapping[str, Any], files: set[str]
 
 
 def _seen(source: QemuEnd, name: str, file: str) -> tuple[Path, Path, Path]:
-    """The image by its absolute path, by one that this process can use, and so its folder.
-
-    The QEMU's links lead inside its own root, which may be a container's.
-    """
-    pid = source.party.pid
-    if pid is None:
+    """The image by its absolute path, by one that this process can use, and so its folder."""
+    process = source.party.process
+    if process is None:
         raise _cannot(name, f"the QEMU's files cannot be seen from here, {file} among them")
     try:
-        image = Path(os.readlink(f"{PROC}/{pid}/cwd"), file)
-        root = f"{PROC}/{pid}/root"
-        seen = Path(resolve_inside(root, str(image)))
-        folder = Path(resolve_inside(root, str(image.parent)))
+        image = Path(process.folder, file)
+        seen, folder = process.found(str(image)), process.found(str(image.parent))
         regular = S_ISREG(seen.stat().st_mode)
     except OSError as error:
         raise _cannot(name, f"its image {file} cannot be seen: {error.strerror}") from error

@@ -1,21 +1,15 @@
-"""Whether a save file may find too little room: a guess, since nobody knows how memory compresses.
-
-Linux counts a process's memory in /proc/PID/status, in KiB: VmRSS, VmSwap, and HugetlbPages, which
-are in neither (proc_pid_status(5)).
-"""
+"""Whether a save file may find too little room: a guess, as nobody knows how memory compresses."""
 
 from __future__ import annotations
 
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
 
+from ramferry.control.hosts.process import Process
 from ramferry.control.qemu.end import QemuEnd
 from ramferry.errors import MethodUnavailable
 from ramferry.units import memory
-
-_COUNTED: Final = ("VmRSS:", "VmSwap:", "HugetlbPages:")
 
 
 def room_note(source: QemuEnd, file: Path) -> str:
@@ -50,7 +44,7 @@ def memory_in_use(source: QemuEnd) -> int | None:
     with suppress(MethodUnavailable):
         summary = source.execute("query-memory-size-summary")
         total = int(summary["base-memory"]) + int(summary.get("plugged-memory", 0))
-        resident = None if _is_shared(source) else _resident(source.party.pid)
+        resident = None if _is_shared(source) else _resident(source.party.process)
         return total if resident is None else min(total, resident)
     return None
 
@@ -60,8 +54,7 @@ def _is_shared(source: QemuEnd) -> bool:
     return any(device.get("share", True) for device in source.execute("query-memdev"))
 
 
-def _resident(pid: int | None) -> int | None:
+def _resident(process: Process | None) -> int | None:
     with suppress(OSError, ValueError):
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-        return sum(int(line.split()[1]) << 10 for line in lines if line.startswith(_COUNTED))
+        return None if process is None else process.memory_bytes()
     return None

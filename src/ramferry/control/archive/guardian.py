@@ -14,10 +14,13 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from ramferry import standard
 from ramferry.errors import HostError, RamferryError
+
+if TYPE_CHECKING:
+    from ramferry.control.qemu.qmp import Qmp
 
 SECONDS: Final = 30.0
 """How long a QEMU may take until its migration has ended."""
@@ -89,20 +92,9 @@ def stand_by(uri: str) -> None:
     # only here, so that standing by costs next to nothing
     from ramferry.control.qemu.qmp import Qmp
     from ramferry.control.qemu.settings import PAUSE, capability_list
-    from ramferry.control.qemu.status import FINISHING, IDLE, Phase, phase_of
-    from ramferry.patience import Patience
 
-    patience = Patience(SECONDS)
     with Qmp.connect(uri) as qmp:
-        while True:
-            status = str(qmp.execute("query-migrate").get("status", "none"))
-            if phase_of(status) is Phase.PAUSED:
-                qmp.execute("migrate_cancel")
-                standard.say(_CANCELLED)
-            finishing = qmp.execute("query-status")["status"] == FINISHING
-            if (status in IDLE and not finishing) or patience.over:
-                break
-            time.sleep(POLL_SECONDS)
+        status = _settled(qmp)
         # of a migration that has completed the guest is postmigrate, and in its file, whole
         ended = status in ("failed", "cancelled")
         if stopped and (ended or qmp.execute("query-status")["status"] == "paused"):
@@ -111,6 +103,23 @@ def stand_by(uri: str) -> None:
         # the next migration may be one that nobody lets go on
         off = {"capabilities": capability_list({PAUSE: False})}
         qmp.execute("migrate-set-capabilities", off)
+
+
+def _settled(qmp: Qmp) -> str:
+    """Cancel a migration that waits, and wait for the end of any; its status."""
+    from ramferry.control.qemu.status import FINISHING, IDLE, Phase, phase_of
+    from ramferry.patience import Patience
+
+    patience = Patience(SECONDS)
+    while True:
+        status = str(qmp.execute("query-migrate").get("status", "none"))
+        if phase_of(status) is Phase.PAUSED:
+            qmp.execute("migrate_cancel")
+            standard.say(_CANCELLED)
+        finishing = qmp.execute("query-status")["status"] == FINISHING
+        if (status in IDLE and not finishing) or patience.over:
+            return status
+        time.sleep(POLL_SECONDS)
 
 
 if __name__ == "__main__":

@@ -91,15 +91,11 @@ class HandOver:
     def _hold(self) -> bool:
         """Have a guest that comes stand still; whether the QEMU has heard."""
         try:
-            self._destination.execute("stop")
+            self._held = self._destination.bar()
         except MethodUnavailable as error:
             self._hooks.note(str(error))
             self._heeded = True
-            return False
-        except RamferryError:
-            return False
-        self._held = True
-        return True
+        return self._held
 
     def _insist(self) -> None:
         """Long without an answer: a QEMU whose monitor answers is at work, and waited for."""
@@ -110,9 +106,18 @@ class HandOver:
     def told(self, error: RamferryError) -> RamferryError:
         """The error of a restore whose stream has ended, with what was seen of the guest."""
         if not self._begun:
-            return error
+            ended = self._without_guest()
+            return error.reworded(f"{error}{ended}") if ended else error
         state = self._destination.settle_in(AFTERWARDS_SECONDS)
         return error.reworded(f"{error}: {self._seen(state)}")
+
+    def _without_guest(self) -> str:
+        """What became of a QEMU that got only a part of the guest; empty if it waits on."""
+        if not self._destination.receives() and self._destination.connected:
+            return ""
+        if self._destination.settle_in(AFTERWARDS_SECONDS) != GONE:
+            return ""
+        return "; the QEMU that waited for the guest has ended, start it anew"
 
     def _seen(self, state: str | None) -> str:
         if state == GONE:

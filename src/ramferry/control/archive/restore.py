@@ -2,8 +2,8 @@
 
 What can be told before anything is sent is told then: another machine type, a damaged file. The
 pages are checked as they are sent, and the part of the stream with which QEMU may start the guest
-comes after the last of them. From then on (``control.handover``) nothing is given up before the
-QEMU was asked, and every sentence says what was seen there.
+comes after the last of them. From then on (``control.archive.handover``) nothing is given up before
+the QEMU was asked, and every sentence says what was seen there.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
+from ramferry.control.archive.archive_settings import restore_settings
 from ramferry.control.archive.callbacks import ArchiveHooks
 from ramferry.control.archive.handover import NOT_STARTED, HandOver
-from ramferry.control.hosts.folders import Folder
 from ramferry.control.qemu.end import QemuEnd, open_end
 from ramferry.control.qemu.fit import check_saved
 from ramferry.control.qemu.ready import check_destination, refuse_tls
-from ramferry.control.qemu.settings import restore_settings
 from ramferry.errors import (
     Cancelled,
     MigrationFailed,
@@ -58,7 +57,7 @@ def restore(path: Path, uri: str, channels: int, hooks: ArchiveHooks) -> Archive
         check_destination(destination)
         refuse_tls(destination)
         check_saved(archive, destination)
-        folder = stack.enter_context(Folder(destination.party))
+        folder = stack.enter_context(destination.party.folder())
         folder.require(writes=True)
         stack.callback(destination.restore_or_tell, hooks.note)
         framed = archive.framed_for(destination.facts.methods)

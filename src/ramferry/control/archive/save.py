@@ -10,6 +10,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from uuid import UUID
 
+from ramferry.control.archive.archive_settings import save_settings
 from ramferry.control.archive.callbacks import ArchiveHooks
 from ramferry.control.archive.disks import disks_for_overlays, refuse_writable_disks
 from ramferry.control.archive.free_space import room_note
@@ -19,10 +20,8 @@ from ramferry.control.archive.overlays import DiskSnapshot
 from ramferry.control.archive.saved_guest import SavedGuest
 from ramferry.control.archive.saving import SaveCourse
 from ramferry.control.archive.wish import SaveWish
-from ramferry.control.hosts.folders import Folder
 from ramferry.control.qemu.end import QemuEnd, open_end
 from ramferry.control.qemu.ready import check_source, lost_writes, refuse_tls
-from ramferry.control.qemu.settings import save_settings
 from ramferry.errors import UsageError
 from ramferry.flows.ends.archive_sink import ArchiveSink
 from ramferry.flows.settings import ReceiveSettings
@@ -46,36 +45,54 @@ def save(uri: str, wish: SaveWish, hooks: ArchiveHooks) -> ArchiveResult:
     """
     with ExitStack() as stack:
         source = stack.enter_context(open_end("source", uri))
-        check_here(source)
-        check_source(source)
-        refuse_tls(source)
-        if wish.resume and not wish.disk_snapshot:
-            refuse_writable_disks(source)
-        needed = wish.disk_snapshot and bool(disks_for_overlays(source))
-        snapshot = DiskSnapshot(source, needed=needed)
+        refuse(source, wish)
+        snapshot = DiskSnapshot(
+            source, needed=wish.disk_snapshot and bool(disks_for_overlays(source))
+        )
         file = stack.enter_context(SafeFile(wish.path, replace=wish.replace, like=None))
-        if note := room_note(source, wish.path):
-            hooks.note(note)
+        for note in (room_note(source, wish.path), sleep_note(source, resume=wish.resume)):
+            if note:
+                hooks.note(note)
         lossy = "" if wish.stop else lost_writes(source)
-        if note := sleep_note(source, resume=wish.resume):
-            hooks.note(note)
-        leaves_out = may_leave_out(source)
-        sink = ArchiveSink(file, wish.method, wish.level, may_leave_out=leaves_out)
-        folder = stack.enter_context(Folder(source.party))
-        folder.require(writes=False)
-        stands = snapshot or wish.stop or wish.stop_after
-        guardian = stack.enter_context(Guardian(uri)) if stands else None
-        stack.callback(source.restore_or_tell, hooks.note)
-        settings = receive_settings(source, wish, UnixAddress(f"{folder.path}/save"))
-        multifd = settings.channels or 0
-        source.apply(save_settings(source.facts, multifd, pause=bool(snapshot)))
-        guest = SavedGuest(source, guardian)
-        result = SaveCourse(
-            source, wish, hooks, file, sink, settings, snapshot, guest, folder
-        ).run()
+        result = _prepared(stack, source, wish, hooks, file, snapshot).run()
         if lossy:
             hooks.note(f"{lossy}. The file may lack some of its writes: save it again with --stop")
         return result
+
+
+def _prepared(
+    stack: ExitStack,
+    source: QemuEnd,
+    wish: SaveWish,
+    hooks: ArchiveHooks,
+    file: SafeFile,
+    snapshot: DiskSnapshot,
+) -> SaveCourse:
+    """Set the QEMU up; ``stack`` undoes it."""
+    leaves_out = may_leave_out(source)
+    sink = ArchiveSink(file, wish.method, wish.level, may_leave_out=leaves_out)
+    folder = stack.enter_context(source.party.folder())
+    folder.require(writes=False)
+    stands = snapshot or wish.stop or wish.stop_after
+    guardian = stack.enter_context(Guardian(source.party.uri)) if stands else None
+    stack.callback(source.restore_or_tell, hooks.note)
+    settings = receive_settings(source, wish, UnixAddress(f"{folder.path}/save"))
+    source.apply(save_settings(source.facts, settings.channels or 0, pause=bool(snapshot)))
+    guest = SavedGuest(source, guardian, hooks.insist)
+    return SaveCourse(source, wish, hooks, file, sink, settings, snapshot, guest, folder)
+
+
+def refuse(source: QemuEnd, wish: SaveWish) -> None:
+    """Refuse what is no save, before anything is made.
+
+    :raise UsageError: the guest's state makes no sense, or it is to run on with its disks.
+    :raise MethodUnavailable: something blocks its migration, or the QEMU has TLS set.
+    """
+    check_here(source)
+    check_source(source)
+    refuse_tls(source)
+    if wish.resume and not wish.disk_snapshot:
+        refuse_writable_disks(source)
 
 
 def receive_settings(source: QemuEnd, wish: SaveWish, address: UnixAddress) -> ReceiveSettings:

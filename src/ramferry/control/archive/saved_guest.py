@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from contextlib import suppress
 
 from ramferry.control.archive.guardian import Guardian
-from ramferry.control.qemu.end import ASIDE_SECONDS, SETTLE_POLL, QemuEnd
+from ramferry.control.qemu.end import ASIDE_SECONDS, GOING_SECONDS, QemuEnd
 from ramferry.control.qemu.status import FINISHING, GONE, IDLE, Phase, phase_of, whereabouts
 from ramferry.errors import PeerUnreachable, RamferryError
 from ramferry.patience import Patience
 
 CANCEL_SECONDS = 15.0
 """How long a QEMU may take to end a migration whose far end has gone."""
-GOING_SECONDS = 1.0
-"""How long a QEMU's listener may take to be gone, once its monitor's connection is."""
 
 
 class SavedGuest:
     """One guest, from the save's beginning to its end."""
 
-    def __init__(self, source: QemuEnd, guardian: Guardian | None) -> None:
-        """:param guardian: which lets it go on where the save is killed; None where nothing has it
-        stand still before its end.
+    def __init__(self, source: QemuEnd, guardian: Guardian | None, insist: threading.Event) -> None:
         """
+        :param guardian: lets the guest go on if the save is killed; None if nothing makes the guest
+            stand still before the save's end.
+        :param insist: set it to wait no longer for a QEMU whose monitor is lost.
+        """
+        self._insist = insist
         self._source = source
         self._guardian = guardian
         self.since: float | None = None
@@ -41,11 +43,7 @@ class SavedGuest:
 
         :return: None where the QEMU does not answer, ``GONE`` where it has ended.
         """
-        state, patience = self._source.look(), Patience(GOING_SECONDS, longest_step=ASIDE_SECONDS)
-        while state is None and not self._source.connected and not patience.over:
-            time.sleep(SETTLE_POLL)
-            state = self._source.look()
-        return state
+        return self._source.find(Patience(GOING_SECONDS, longest_step=ASIDE_SECONDS), self._insist)
 
     def stop(self) -> bool:
         """Stop it; False where it stands still already.

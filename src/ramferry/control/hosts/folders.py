@@ -10,30 +10,30 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
-from ramferry.control.migrate.route import Party, Route, Sockets
-from ramferry.errors import HostError, PeerUnreachable
-from ramferry.hardware.inside import resolve_inside
+from ramferry.control.hosts.process import Process
+from ramferry.errors import HostError
 from ramferry.transport.tempfolder import SHORT_PLACES, TempFolder, places_for_sockets, sweep
 
 
 class Folder:
     """One such folder; a context manager that removes it with all that is in it."""
 
-    def __init__(self, party: Party, parents: tuple[Path, ...] = ()) -> None:
+    def __init__(self, uri: str, process: Process | None, parents: tuple[Path, ...] = ()) -> None:
         """Make it where its sockets' paths are short enough and the QEMU sees the same files.
 
-        :param party: the QEMU that is to use it; one that is not of this host gets nothing.
-        :param parents: where it may be made, best first; by default TMPDIR, and where that is too
-            long for a socket or the QEMU does not see it, places with short names.
+        :param uri: QMP address of the QEMU that is to use it, for sentences.
+        :param process: that QEMU's process; None if it is not known: the folder stays ours then.
+        :param parents: where it may be made, best first; by default TMPDIR and, if that is too long
+            for a socket or the QEMU does not see it, places with short names.
         :raise HostError: it can be made in none of them.
         """
-        self._party = party
+        self._uri = uri
+        self._process = process
         self._given = False
-        self._owner = None if party.pid is None else file_owner(party.pid)
+        self._owner = None if process is None else process.user
         self._folder = self._make(parents or places_for_sockets())
         self.path = self._folder.path
 
@@ -46,7 +46,7 @@ class Folder:
         if self._is_ours or os.geteuid() == 0 or (self._passes and not writes):
             return
         raise HostError(
-            f"the QEMU at {self._party.uri} runs as another user ({self._owner}), and this one"
+            f"the QEMU at {self._uri} runs as another user ({self._owner}), and this one"
             " cannot share a socket or a file with it: run this command as that user or as root"
         )
 
@@ -87,7 +87,7 @@ class Folder:
             except OSError as error:
                 problems.append(f"{parent}: {error.strerror}")
         raise HostError(
-            f"cannot make a folder in {'; in '.join(problems)}; the QEMU at {self._party.uri} needs"
+            f"cannot make a folder in {'; in '.join(problems)}; the QEMU at {self._uri} needs"
             " one that its user may enter"
         )
 
@@ -96,7 +96,7 @@ class Folder:
         if not self._may_reach(parent):
             raise PermissionError(0, f"the QEMU's user ({self._owner}) may not enter that")
         made = TempFolder(parent)
-        if not self._sees(made.path):
+        if self._process is not None and not self._process.sees(made.path):
             made.close()
             raise FileNotFoundError(0, "the QEMU sees another file system there")
         return made
@@ -107,67 +107,11 @@ class Folder:
             return True
         return all(_lets_in(folder, self._owner) for folder in (parent, *parent.absolute().parents))
 
-    def _sees(self, path: Path) -> bool:
-        """Whether the QEMU finds the same folder there; it can have a root of its own."""
-        pid = self._party.pid
-        if pid is None:
-            return True
-        try:
-            there, here = os.stat(resolve_inside(f"/proc/{pid}/root", str(path))), os.stat(path)
-        except PermissionError:
-            return True  # not ours to look at
-        except OSError:
-            return False
-        return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
-
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._folder.close()
-
-
-class Folders:
-    """The two folders of a migration; a context manager that removes them.
-
-    The source QEMU connects to sockets of ours in its folder, the destination makes its own in the
-    other: no user can enter both.
-    """
-
-    def __init__(self, source: Party, destination: Party) -> None:
-        """Make them.
-
-        :raise HostError: they cannot be made.
-        """
-        with ExitStack() as stack:
-            self._source = stack.enter_context(Folder(source))
-            self._destination = stack.enter_context(Folder(destination))
-            self._stack = stack.pop_all()
-        self.sockets = Sockets(str(self._source.path), str(self._destination.path))
-        self._admits = False
-
-    def require(self, route: Route) -> None:
-        """See beforehand that both QEMUs can be given the sockets that a route needs.
-
-        :raise HostError: one of them cannot.
-        """
-        self._admits = _holds(self._source, *(step.listen for step in route.relays))
-        if self._admits:
-            self._source.require(writes=False)
-        if _holds(self._destination, route.incoming or ""):
-            self._destination.require(writes=True)
-            self._destination.hand_over()
-
-    def admit_source(self) -> None:
-        """Let the source connect to the relays, which listen by now."""
-        if self._admits:
-            self._source.hand_over()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._stack.close()
 
 
 def _lets_in(folder: Path, user: int | None) -> bool:
@@ -177,21 +121,3 @@ def _lets_in(folder: Path, user: int | None) -> bool:
     except OSError:
         return True  # who makes a folder there says what is wrong
     return bool(facts.st_mode & (stat.S_IXUSR if facts.st_uid == user else stat.S_IXOTH))
-
-
-def _holds(folder: Folder, *uris: str) -> bool:
-    return any(uri.startswith(f"unix:{folder.path}/") for uri in uris)
-
-
-def file_owner(pid: int) -> int:
-    """The user as whom a process uses files (its fsuid, proc_pid_status(5)).
-
-    :raise PeerUnreachable: there is no such process.
-    """
-    try:
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("Uid:"):
-                return int(line.split()[4])
-    except OSError as error:
-        raise PeerUnreachable(f"the QEMU, process {pid}, has ended") from error
-    raise PeerUnreachable(f"the QEMU, process {pid}, does not tell its user")

@@ -1,6 +1,6 @@
 """A probe of the link between two hosts, before anything moves over it: the near end.
 
-``ramferry plan link`` waits at the far end (``control.link_answer``). A TCP connection to a wrong
+``ramferry plan link`` waits at the far end (``control.link.far``). A TCP connection to a wrong
 port would do harm: a QEMU that waits for its guest takes it for its source, and ends when it
 closes. So the near end asks by UDP first, at the same address, and connects only where a waiting
 probe has answered with the number that it was sent. Then it opens one connection to talk, and as
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import struct
 import threading
 from contextlib import ExitStack, suppress
@@ -21,7 +20,7 @@ from typing import Any, Final, NamedTuple
 
 from ramferry.errors import Cancelled, PeerUnreachable
 from ramferry.transport.address import TcpAddress
-from ramferry.transport.throughput import SILENCE_SECONDS, pour
+from ramferry.transport.probe import Place, ProbeConnection, ask, fill, places_of
 
 MOST_CONNECTIONS: Final = 16
 """That are filled; more channels share a link no better."""
@@ -99,29 +98,30 @@ def probe_link(address: TcpAddress, channels: int, stop: threading.Event) -> Lin
                 stack.enter_context(_connected(place, header._replace(number=number)))
                 for number in range(header.filled + 1)
             )
-            if talk.recv(len(GO)) != GO:
+            if talk.receive(len(GO)) != GO:
                 raise ConnectionError("it does not take the probe")
-            pour(filled)
-            return _figures(json.loads(_all_of(talk)), talk, header.filled)
+            fill(filled)
+            return _figures(json.loads(talk.receive_rest(MOST_REPLY)), talk, header.filled)
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise PeerUnreachable(f"the probe of the link to {address} failed: {error}") from error
 
 
-def _ask(address: TcpAddress, header: Header, stop: threading.Event) -> tuple[Any, ...]:
-    """The socket address at which a probe answered.
+def _ask(address: TcpAddress, header: Header, stop: threading.Event) -> Place:
+    """The place at which a probe answered.
 
     :raise PeerUnreachable: none does.
     """
     try:
-        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_DGRAM)
+        found = places_of(address)
     except OSError as error:
         raise PeerUnreachable(f"{address.host} has no address: {error.strerror}") from error
+    wanted = header._replace(magic=ANSWERS).packed()
     for _ in range(TRIES):
-        for family, _, _, _, place in found:
+        for place in found:
             if stop.is_set():
                 raise Cancelled("interrupted; the guest was not touched")
             with suppress(OSError):  # unreachable, refused or silent: asked again
-                if _answered(family, place, header):
+                if ask(place, header.packed(), HEADER_SIZE + 1, ANSWER_SECONDS) == wanted:
                     return place
         stop.wait(0.05)
     raise PeerUnreachable(
@@ -131,37 +131,15 @@ def _ask(address: TcpAddress, header: Header, stop: threading.Event) -> tuple[An
     )
 
 
-def _answered(family: int, place: tuple[Any, ...], header: Header) -> bool:
-    with socket.socket(family, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(ANSWER_SECONDS)
-        sock.connect(place)
-        sock.send(header.packed())
-        return sock.recv(HEADER_SIZE + 1) == header._replace(magic=ANSWERS).packed()
+def _connected(place: Place, header: Header) -> ProbeConnection:
+    connection = ProbeConnection.to(place)
+    connection.send(header.packed())
+    return connection
 
 
-def _connected(place: tuple[Any, ...], header: Header) -> socket.socket:
-    sock = socket.create_connection(place[:2], SILENCE_SECONDS)
-    sock.sendall(header.packed())
-    return sock
-
-
-def _all_of(sock: socket.socket) -> bytes:
-    """What the far end says until it closes."""
-    said = b""
-    while len(said) < MOST_REPLY and (got := sock.recv(MOST_REPLY)):
-        said += got
-    return said
-
-
-def _figures(said: Any, talk: socket.socket, count: int) -> LinkFigures:
+def _figures(said: Any, talk: ProbeConnection, count: int) -> LinkFigures:
     rate, taken = float(said["rate"]), int(said["bytes"])
     if not 0 < rate < 1e15 or not 0 < taken < 1 << 62:
         raise ValueError("what the far end says makes no sense")
     host = "".join(one for one in str(said["host"])[:64] if one.isprintable())
-    near, far = (host_of(name) for name in (talk.getsockname(), talk.getpeername()))
-    return LinkFigures(rate, count, taken, near, far, host)
-
-
-def host_of(name: tuple[Any, ...]) -> str:
-    """The address without its port; an IPv4 one as such."""
-    return str(name[0]).removeprefix("::ffff:")
+    return LinkFigures(rate, count, taken, talk.near, talk.far, host)

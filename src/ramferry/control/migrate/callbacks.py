@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ramferry.control.migrate.route import Route
-from ramferry.forecast.eta import Sample
+from ramferry.forecast.eta import MigrationSample
 
 
 def _ignore(_: object) -> None:
@@ -20,7 +20,7 @@ class Hooks:
 
     on_route: Callable[[Route], None] = _ignore
     """Once, when the route is chosen."""
-    on_sample: Callable[[Sample], None] = _ignore
+    on_sample: Callable[[MigrationSample], None] = _ignore
     """About five times a second while memory moves."""
     on_note: Callable[[str], None] = _ignore
     """A sentence that a person should see, though it is no failure."""

@@ -13,21 +13,21 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from ramferry.control.hosts.folders import Folders
+from ramferry.control.hosts.addresses import port_is_open, with_port_of
 from ramferry.control.migrate.callbacks import Hooks
 from ramferry.control.migrate.relays import Relays
-from ramferry.control.migrate.result import Cpu, compressor_of, result_of, wire_bytes_of
+from ramferry.control.migrate.result import Beside, Cpu, compressor_of, result_of, wire_bytes_of
 from ramferry.control.migrate.route import Route, Wish, plan
+from ramferry.control.migrate.route_settings import destination_settings, source_settings
+from ramferry.control.migrate.socket_folders import SocketFolders
 from ramferry.control.migrate.watch import Watch
 from ramferry.control.qemu.cpu import percent
 from ramferry.control.qemu.end import HANDOVER_SECONDS, QemuEnd, open_end
 from ramferry.control.qemu.fit import check_pair
 from ramferry.control.qemu.probe import uri_of
-from ramferry.control.qemu.qmp import parse_uri
 from ramferry.control.qemu.ready import check_destination, check_source, lost_writes
-from ramferry.control.qemu.settings import destination_settings, source_settings
 from ramferry.control.qemu.status import ARRIVING, GONE, whereabouts
-from ramferry.control.qemu.uri import port_is_open, with_port_of
+from ramferry.control.qemu.uri import parse_qmp
 from ramferry.errors import (
     Cancelled,
     MethodUnavailable,
@@ -56,17 +56,19 @@ def migrate(
     :raise MigrationFailed: it ended early; the sentence says why and where the guest is.
     :raise Cancelled: ``hooks.stop`` or the timeout ended it; the guest stayed at the source.
     """
-    if parse_uri(source_uri) == parse_uri(destination_uri):
+    if parse_qmp(source_uri) == parse_qmp(destination_uri):
         raise UsageError(f"source and destination are the same QEMU: {source_uri}")
     with ExitStack() as stack:
-        source = stack.enter_context(open_end("source", source_uri))
-        destination = stack.enter_context(open_end("destination", destination_uri))
+        source = stack.enter_context(open_end("source", source_uri, wish.hosts.source))
+        destination = stack.enter_context(
+            open_end("destination", destination_uri, wish.hosts.destination)
+        )
         check_source(source)
         check_destination(destination)
         check_pair(source, destination)
         if note := lost_writes(source):
             hooks.on_doubt(note)
-        folders = stack.enter_context(Folders(source.party, destination.party))
+        folders = stack.enter_context(SocketFolders(source.party, destination.party))
         route = plan(source.party, destination.party, wish, folders.sockets)
         folders.require(route)
         hooks.on_route(route)
@@ -84,7 +86,7 @@ class _Course:
     destination: QemuEnd
     wish: Wish
     route: Route
-    folders: Folders
+    folders: SocketFolders
     relays: Relays
     hooks: Hooks
     timeout: float | None
@@ -211,5 +213,5 @@ class _Course:
         compressor = compressor_of(
             self.relays.result("source"), facts, {**facts.parameters, **level}, self.wish.method
         )
-        relays = self.relays.results()
-        return result_of(info, self.route, self.wish, wire, compressor, cpu, relays)
+        beside = Beside(wire, compressor, cpu, self.relays.results())
+        return result_of(info, self.route, self.wish, beside)

@@ -78,10 +78,11 @@ class Ending:
         if far != ARRIVING or self.barred or not self._destination.receives():
             return far
         try:
-            self._destination.execute("stop")
-        except RamferryError:
+            self.barred = self._destination.bar()
+        except MethodUnavailable as error:
+            self.say(str(error))
+        if not self.barred:
             return None
-        self.barred = True
         far = self.look()
         if self.holder:
             # it came in between, and stands still because of us alone

@@ -15,7 +15,6 @@ from typing import IO
 
 import msgspec
 
-from ramferry.control.hosts.namespaces import launcher
 from ramferry.control.migrate.cause import Complaint, Rank
 from ramferry.control.migrate.route import PAGE_SIZE, RelayStep
 from ramferry.errors import (
@@ -55,15 +54,7 @@ KEPT_LINES = 20
 
 def command_line(step: RelayStep, connect: str, channels: int) -> list[str]:
     """What starts the relay of ``step``, which connects to the migration URI ``connect``."""
-    line = [
-        *launcher(step.namespace),
-        sys.executable,
-        "-m",
-        "ramferry",
-        "relay",
-        step.listen,
-        connect,
-    ]
+    line = [sys.executable, "-m", "ramferry", "relay", step.listen, connect]
     line += ["--method", step.method, "--channels", str(channels), "--once", "--events"]
     if step.level is not None:
         line += ["--level", str(step.level)]
@@ -75,7 +66,7 @@ def command_line(step: RelayStep, connect: str, channels: int) -> list[str]:
         line += ["--page-size", str(step.page_size)]
     if step.uuid:
         line += ["--uuid", step.uuid]
-    return line
+    return step.host.command(line)
 
 
 class _Event(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ from ramferry.codec import find_method
 from ramferry.control.migrate.route import Route, Wish
 from ramferry.control.qemu.probe import QemuFacts
 from ramferry.control.qemu.settings import LEVEL_PARAMETER
-from ramferry.forecast.eta import Sample
+from ramferry.forecast.eta import MigrationSample
 from ramferry.metrics import MigrationResult, RelayCounters, RelayResult
 
 NO_RATE = 1 << 62
@@ -76,13 +76,13 @@ def wire_bytes_of(
     return int(info.get("ram", {}).get("transferred", 0))
 
 
-def sample_of(info: Mapping[str, Any], seconds: float, wire_bytes: int | None) -> Sample:
+def sample_of(info: Mapping[str, Any], seconds: float, wire_bytes: int | None) -> MigrationSample:
     """One ``query-migrate`` of the source, with the wire bytes someone counted."""
     ram = info.get("ram", {})
     page = int(ram.get("page-size", 4096))
     normal = int(ram.get("normal", 0))
     downtime = info.get("expected-downtime")
-    return Sample(
+    return MigrationSample(
         seconds=seconds,
         status=str(info.get("status", "none")),
         dirty_sync_count=int(ram.get("dirty-sync-count", 0)),
@@ -96,42 +96,44 @@ def sample_of(info: Mapping[str, Any], seconds: float, wire_bytes: int | None) -
     )
 
 
-def result_of(
-    info: Mapping[str, Any],
-    route: Route,
-    wish: Wish,
-    wire_bytes: int | None,
-    compressor: Compressor,
-    cpu: Cpu,
-    relays: tuple[RelayResult, ...] = (),
-) -> MigrationResult:
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What was found out of a completed migration beside its source's ``query-migrate``."""
+
+    wire_bytes: int | None
+    compressor: Compressor
+    cpu: Cpu
+    relays: tuple[RelayResult, ...] = ()
+    """What those on this host said at their end, the source's first."""
+
+
+def result_of(info: Mapping[str, Any], route: Route, wish: Wish, beside: Beside) -> MigrationResult:
     """The row of one completed migration.
 
     :param info: the source's last ``query-migrate``.
-    :param wire_bytes: None if nobody counted them: then there is no throughput or ratio either.
-    :param relays: what those on this host said at their end, the source's first.
+    :param beside: with no ``wire_bytes`` if nobody counted them: then there is no throughput or
+        ratio either.
     """
-    ram = info["ram"]
-    page = int(ram.get("page-size", 4096))
+    ram, sent = info["ram"], beside.wire_bytes
     total_time_ms = max(1, int(info["total-time"]))
-    normal_bytes = int(ram["normal"]) * page
+    normal_bytes = int(ram["normal"]) * int(ram.get("page-size", 4096))
     return MigrationResult(
         name=wish.method,
         method=wish.method,
-        level=compressor.level,
+        level=beside.compressor.level,
         channels=wish.channels,
         route=route.name,
         total_time_ms=total_time_ms,
         downtime_ms=int(info.get("downtime", 0)),
-        mbps=None if wire_bytes is None else wire_bytes * 8 / 1000 / total_time_ms,
+        mbps=None if sent is None else sent * 8 / 1000 / total_time_ms,
         pages_per_second=(int(ram["normal"]) + int(ram["duplicate"])) * 1000 / total_time_ms,
-        send_cpu_percent=cpu.send_percent,
-        recv_cpu_percent=cpu.recv_percent,
-        wire_bytes=wire_bytes,
+        send_cpu_percent=beside.cpu.send_percent,
+        recv_cpu_percent=beside.cpu.recv_percent,
+        wire_bytes=sent,
         normal_bytes=normal_bytes,
-        ratio=normal_bytes / wire_bytes if wire_bytes else None,
-        backend=compressor.backend,
+        ratio=normal_bytes / sent if sent else None,
+        backend=beside.compressor.backend,
         dirty_sync_count=int(ram.get("dirty-sync-count", 0)),
         setup_time_ms=int(info.get("setup-time", 0)),
-        relays=relays,
+        relays=beside.relays,
     )

@@ -16,7 +16,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ramferry.control.hosts.namespaces import HERE, Namespaces
+from ramferry.control.hosts.addresses import connectable, port_is_open
+from ramferry.control.hosts.host import BOTH_HERE, HERE, Host, Hosts
 from ramferry.control.migrate.lacks import (
     lacks_method,
     need_multifd,
@@ -24,8 +25,8 @@ from ramferry.control.migrate.lacks import (
     uuid_to_send,
     why_source_relay,
 )
-from ramferry.control.qemu.probe import QemuFacts
-from ramferry.control.qemu.uri import connectable, is_here_only, port_is_open, qmp_host
+from ramferry.control.qemu.party import Party
+from ramferry.control.qemu.uri import qmp_host
 from ramferry.errors import MethodUnavailable, UsageError
 from ramferry.qatzip.accelerator import AUTO, REQUIRE
 from ramferry.transport.address import TcpAddress
@@ -63,24 +64,8 @@ class Wish:
     """Migration URI of a relay that runs on the far host."""
     incoming: str | None = None
     """Migration URI where the destination QEMU is to listen."""
-    namespaces: Namespaces = HERE
-    """Where relays run, and the address that the far side listens at on this host."""
-
-
-@dataclass(frozen=True, slots=True)
-class Party:
-    """One QEMU: what it can do, and where it is."""
-
-    uri: str
-    """Its QMP address."""
-    facts: QemuFacts
-    pid: int | None = None
-    """None: not on this host."""
-
-    @property
-    def local(self) -> bool:
-        """True where it runs on this host, so that ``unix:`` reaches it."""
-        return self.pid is not None
+    hosts: Hosts = BOTH_HERE
+    """Where the two QEMUs run, and their relays beside them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +80,8 @@ class RelayStep:
     max_bandwidth: int = 0
     page_size: int = PAGE_SIZE
     accelerator: str = AUTO
-    namespace: str = ""
-    """Network namespace to run in; empty: ours."""
+    host: Host = HERE
+    """Where it runs."""
     uuid: str = ""
     """What the destination expects in place of the source's UUID; empty: the same."""
 
@@ -144,13 +129,17 @@ def plan(source: Party, destination: Party, wish: Wish, sockets: Sockets) -> Rou
         refuse_hidden(source.facts, destination.facts)
     incoming = _incoming(destination, wish, sockets, relayed=near or far)
     address = wish.via or _address(destination, wish, incoming)
-    if not source.local:
-        _refuse_out_of_reach(source, address, far=far)
+    _refuse_out_of_reach(source, address, far=far)
+    steps = []
+    if far:
+        steps.append(_destination_relay(destination, wish, sockets, uuid, near=near))
+    if near:
+        steps.append(_source_relay(source, wish, sockets, "" if far else uuid))
     return Route(
         name=_NAMES[near, far or wish.via is not None],
         address=address,
         incoming=incoming,
-        relays=_relays(wish, sockets, uuid, near=near, far=far),
+        relays=tuple(steps),
         source_method="none" if near else wish.method,
         destination_method="none" if far or wish.via else wish.method,
         source_bandwidth=0 if near else wish.max_bandwidth,
@@ -165,41 +154,37 @@ _NAMES = {
 }
 
 
-def _relays(
-    wish: Wish, sockets: Sockets, uuid: str, *, near: bool, far: bool
-) -> tuple[RelayStep, ...]:
-    steps = []
-    if far:
-        # Towards another relay tcp, as on a real link; towards the source QEMU unix.
-        tcp = f"tcp:{wish.namespaces.address}:0"
-        listen = tcp if near else f"unix:{sockets.source}/destination-relay"
-        steps.append(
-            RelayStep(
-                "destination",
-                listen,
-                "none",
-                page_size=wish.page_size,
-                accelerator=wish.accelerator,
-                namespace=wish.namespaces.destination,
-                uuid=uuid,
-            )
-        )
-    if near:
-        listen = f"unix:{sockets.source}/source-relay"
-        steps.append(
-            RelayStep(
-                "source",
-                listen,
-                wish.method,
-                wish.level,
-                wish.max_bandwidth,
-                wish.page_size,
-                wish.accelerator,
-                wish.namespaces.source,
-                uuid=uuid if not far else "",
-            )
-        )
-    return tuple(steps)
+def _destination_relay(
+    destination: Party, wish: Wish, sockets: Sockets, uuid: str, *, near: bool
+) -> RelayStep:
+    """:param near: whether it listens for another relay: by TCP, as on a real link."""
+    return RelayStep(
+        "destination",
+        _any_port(destination.host) if near else f"unix:{sockets.source}/destination-relay",
+        "none",
+        page_size=wish.page_size,
+        accelerator=wish.accelerator,
+        host=destination.host,
+        uuid=uuid,
+    )
+
+
+def _source_relay(source: Party, wish: Wish, sockets: Sockets, uuid: str) -> RelayStep:
+    return RelayStep(
+        "source",
+        f"unix:{sockets.source}/source-relay",
+        wish.method,
+        wish.level,
+        wish.max_bandwidth,
+        wish.page_size,
+        wish.accelerator,
+        source.host,
+        uuid,
+    )
+
+
+def _any_port(host: Host) -> str:
+    return str(TcpAddress(host.address, 0))
 
 
 def _wants_destination_relay(destination: Party, wish: Wish) -> bool:
@@ -208,7 +193,7 @@ def _wants_destination_relay(destination: Party, wish: Wish) -> bool:
     if wish.via:
         return False
     if wish.relay is RelayMode.BOTH or (wish.relay is RelayMode.AUTO and lacks):
-        if destination.local:
+        if destination.host.starts:
             return True
         raise MethodUnavailable(
             (lacks or "--relay both needs a relay beside the destination")
@@ -230,7 +215,7 @@ def _wants_source_relay(source: Party, wish: Wish, uuid: str) -> bool:
             raise MethodUnavailable(f"{why}: leave out --relay none")
         return False
     near = wish.relay in (RelayMode.BOTH, RelayMode.SOURCE) or bool(why)
-    if near and not source.local:
+    if near and not source.host.starts:
         raise UsageError(
             f"{why or 'a relay was asked for'}, and a source relay runs beside its QEMU, but"
             f" {source.uri} is not on this host: run this command there"
@@ -264,19 +249,14 @@ def _incoming(destination: Party, wish: Wish, sockets: Sockets, *, relayed: bool
             "with --via, say where the destination QEMU is to listen for that relay:"
             " --incoming tcp:HOST:PORT or --incoming unix:PATH"
         )
-    if destination.local:
-        return (
-            f"unix:{sockets.destination}/destination"
-            if relayed
-            else f"tcp:{wish.namespaces.address}:0"
-        )
-    host = qmp_host(destination.uri)
-    if host is None:
+    if destination.host.starts and relayed:
+        return f"unix:{sockets.destination}/destination"
+    if not destination.host.address:
         raise UsageError(
             f"{destination.uri} leads to another host, whose address it does not tell:"
             " name it with --incoming tcp:HOST:PORT"
         )
-    return str(TcpAddress(host, 0))
+    return _any_port(destination.host)
 
 
 def _address(destination: Party, wish: Wish, incoming: str | None) -> str:
@@ -287,13 +267,13 @@ def _address(destination: Party, wish: Wish, incoming: str | None) -> str:
 
 
 def _refuse_out_of_reach(source: Party, address: str, *, far: bool) -> None:
-    """A source on another host (so without a relay of ours) cannot reach sockets of this one."""
-    if far:
+    """A source on another host, which has no relay of ours, cannot reach sockets of this one."""
+    if far and not source.host.starts:
         raise UsageError(
             f"the source at {source.uri} is not on this host and cannot reach a relay here:"
             " run this command on its host, and name a relay beside the destination with --via"
         )
-    if is_here_only(address):
+    if not source.host.reaches(address):
         raise UsageError(
             f"the source at {source.uri} is not on this host and cannot reach {address}:"
             " name an address of the destination with --incoming tcp:HOST:PORT"

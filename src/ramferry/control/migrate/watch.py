@@ -12,7 +12,7 @@ from ramferry.control.migrate.cause import Complaint, Rank, failure_sentence, ra
 from ramferry.control.migrate.ending import Ending
 from ramferry.control.migrate.relays import Relays
 from ramferry.control.migrate.result import sample_of, wire_bytes_of
-from ramferry.control.qemu.end import QemuEnd
+from ramferry.control.qemu.end import ASIDE_SECONDS, GOING_SECONDS, QemuEnd
 from ramferry.control.qemu.status import ENDED, GONE, STANDING, Phase, phase_of, whereabouts
 from ramferry.errors import (
     Cancelled,
@@ -189,13 +189,14 @@ class Watch:
         while True:
             try:
                 info: Mapping[str, Any] = self._source.execute("query-migrate")
-            except (PeerUnreachable, PeerTimeout) as error:
-                state = self._source.look()
-                lost = isinstance(error, PeerTimeout) or state == GONE
-                if lost or patience.over or self._hooks.insist.is_set():
+            except PeerTimeout as error:
+                raise self._without_source(error, self._source.look()) from error
+            except PeerUnreachable as error:
+                if (state := self._source.look()) is None:
+                    self._ending.say(f"{error}: looking for it")
+                    state = self._source.find(patience, self._hooks.insist)
+                if state == GONE or patience.over or self._hooks.insist.is_set():
                     raise self._without_source(error, state) from error
-                self._ending.say(f"{error}: looking for it")
-                self._hooks.insist.wait(POLL_SECONDS)
             else:
                 return info
 
@@ -203,6 +204,9 @@ class Watch:
         if self._standing is not None:
             self._relays.let_be()
         near = GONE if state == GONE else None
+        # one that ends with its source has lost its connection a moment before it is gone
+        going = Patience(GOING_SECONDS, longest_step=ASIDE_SECONDS)
+        self._destination.find(going, self._hooks.insist)
         return type(error)(f"{error}; {whereabouts(self._before, near, self._ending.look())}")
 
     @property

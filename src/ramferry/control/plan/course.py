@@ -16,19 +16,18 @@ from ramferry.control.plan.guest_memory import file_memory, qemu_memory
 from ramferry.control.qemu.end import QemuEnd, open_end
 from ramferry.control.qemu.ready import lost_writes
 from ramferry.control.qemu.status import IDLE
+from ramferry.control.qemu.uri import QMP
 from ramferry.errors import Cancelled, MethodUnavailable, PeerTimeout, UsageError
 from ramferry.forecast.calibration import host_costs
 from ramferry.forecast.choice import choose
 from ramferry.forecast.estimate import Conditions, estimate
-from ramferry.forecast.other_load import NOTABLE_OTHERS, OtherLoad
-from ramferry.forecast.sampling import SAMPLE, Read, Sample, draw
+from ramferry.forecast.other_load import NOTABLE_LOAD, OtherLoad
+from ramferry.forecast.sampling import SAMPLE, MemorySample, Read, draw
 from ramferry.forecast.trial import try_method
 from ramferry.metrics.forecast import MethodTime, TimePlan, Trial
 from ramferry.patience import Patience
 from ramferry.qatzip.accelerator import AUTO
 from ramferry.transport.address import TcpAddress
-
-QMP: Final = "qmp:"
 
 SAMPLED_PAGES: Final = 4096
 """Pages for each GiB that ``calc-dirty-rate`` looks at: eight times QEMU's default, for small
@@ -57,6 +56,7 @@ class TimeQuestion:
     probe: TcpAddress | None = None
     """Where a probe of the link waits; None: the conditions' rate holds."""
     dirty_from: str = "given"
+    """"given", "measured", or "assumed" if nobody said."""
     measure_dirty: int = 0
     """Seconds; 0: the conditions' dirty rate holds."""
     size: int = SAMPLE
@@ -69,7 +69,7 @@ class TimeQuestion:
 class Findings:
     """What was found out about a guest and this host, before anything follows from it."""
 
-    sample: Sample
+    sample: MemorySample
     conditions: Conditions
     trials: Mapping[Attempt, Trial]
     """In the order of the question, ``none`` first; ``none`` alone where all pages are zero."""
@@ -92,7 +92,8 @@ def plan_time(
     found = look(question, begun, stop)
     conditions = found.conditions
     methods = [estimate(one, found.sample.summary, conditions) for one in found.trials.values()]
-    choice, reason = choose(methods, conditions.dirty_rate)
+    zeros = found.sample.summary.zero_share.expected
+    choice, reason = choose(methods, conditions.dirty_rate, zeros)
     return TimePlan(
         sample=found.sample.summary,
         link_rate=conditions.link_rate,
@@ -157,7 +158,9 @@ def _cores(conditions: Conditions) -> int:
     return max(1, min(conditions.cores, len(os.sched_getaffinity(0))))
 
 
-def _drawn(question: TimeQuestion, total: int, read: Read, heed: Callable[[str], None]) -> Sample:
+def _drawn(
+    question: TimeQuestion, total: int, read: Read, heed: Callable[[str], None]
+) -> MemorySample:
     def piece(at: int, size: int) -> bytes:
         heed("")
         return read(at, size)
@@ -197,13 +200,13 @@ def _check(end: QemuEnd) -> None:
         raise UsageError(f"the QEMU at {end.party.uri} is migrating already")
 
 
-def _worthwhile(wanted: Sequence[Attempt], sample: Sample) -> list[Attempt]:
+def _worthwhile(wanted: Sequence[Attempt], sample: MemorySample) -> list[Attempt]:
     """``none`` first, since all others are compared with it; alone where all pages are zero."""
     rest = [one for one in wanted if one != PLAIN]
     return [PLAIN, *rest] if len(sample.content) else [PLAIN]
 
 
-def _of_sample(sample: Sample) -> Iterator[str]:
+def _of_sample(sample: MemorySample) -> Iterator[str]:
     packets = sample.content.nbytes / PACKET_BYTES
     if not packets:
         yield "the sample holds nothing but zeros: there is nothing to compress"
@@ -224,7 +227,7 @@ def _of_guest(end: QemuEnd | None) -> Iterator[str]:
 
 
 def _busy(cores: float) -> Iterator[str]:
-    if cores >= NOTABLE_OTHERS:
+    if cores >= NOTABLE_LOAD:
         yield (
             f"others keep {cores:.1f} cores of this host busy at this moment: the times are for"
             " cores that the migration has to itself, so leave those out of --cores"

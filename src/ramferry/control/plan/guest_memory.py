@@ -19,7 +19,7 @@ from pathlib import Path
 from ramferry.control.hosts.folders import Folder
 from ramferry.control.plan.memory_map import Extent, layout
 from ramferry.control.qemu.end import QemuEnd
-from ramferry.errors import HostError, MethodUnavailable, PeerUnreachable, UsageError
+from ramferry.errors import HostError, MethodUnavailable, PeerUnreachable, UsageError, unreadable
 from ramferry.forecast.sampling import Read
 from ramferry.transport.tempfolder import IN_MEMORY
 
@@ -32,8 +32,8 @@ def qemu_memory(end: QemuEnd, scratch: Path | None) -> Iterator[tuple[int, Read]
     :raise UsageError: the QEMU is not on this host, or ``scratch`` cannot be used.
     :raise MethodUnavailable: the QEMU does not tell its memory layout.
     """
-    uri, pid = end.party.uri, end.party.pid
-    if pid is None:
+    uri = end.party.uri
+    if end.party.process is None:
         raise UsageError(
             f"the QEMU at {uri} is not on this host, or in a container of its own, and would write"
             " the sample there: run this command beside it"
@@ -49,13 +49,13 @@ def qemu_memory(end: QemuEnd, scratch: Path | None) -> Iterator[tuple[int, Read]
 def file_memory(path: Path) -> Iterator[tuple[int, Read]]:
     """A file with a guest's RAM: its size, and how to read it.
 
-    :raise UsageError: it is not a regular file.
+    :raise UsageError: it is not there, or is no regular file.
     :raise HostError: it cannot be read.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        raise HostError(f"cannot read {path}: {error.strerror}") from error
+        raise unreadable(path, error) from error
     try:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
@@ -118,9 +118,9 @@ class _Pieces:
 def _folder(end: QemuEnd, scratch: Path | None) -> Folder:
     """:raise UsageError: none can be made in ``scratch``."""
     if scratch is None:
-        return Folder(end.party, (IN_MEMORY, Path(tempfile.gettempdir())))
+        return end.party.folder(IN_MEMORY, Path(tempfile.gettempdir()))
     try:
-        return Folder(end.party, (scratch,))
+        return end.party.folder(scratch)
     except HostError as error:
         raise UsageError(str(error)) from error
 

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import psutil
 
+from ramferry.control.hosts.addresses import LOOPBACK
+from ramferry.control.qemu.uri import qmp_host
+
 
 def qemu_pid(peer_pid: int | None, vcpu_threads: Sequence[int]) -> int | None:
     """The process on this host that these vCPU threads belong to; None where there is none.
@@ -40,6 +43,20 @@ def owner_of(thread: int) -> int | None:
     except (OSError, psutil.Error):
         return None
     return None
+
+
+def process_of(uri: str, peer_pid: int | None, vcpu_threads: Sequence[int]) -> int | None:
+    """The QEMU's process on this host; None if it runs on another, or in a container.
+
+    :param uri: its QMP address.
+    :param peer_pid: as ``qemu_pid`` takes it.
+    """
+    host = qmp_host(uri)
+    if host is None:
+        return qemu_pid(peer_pid, vcpu_threads)
+    if host not in LOOPBACK or not vcpu_threads:
+        return None
+    return qemu_pid(owner_of(vcpu_threads[0]), vcpu_threads)
 
 
 @dataclass(frozen=True, slots=True)

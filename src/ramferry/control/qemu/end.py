@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from ramferry.control.migrate.route import Party
-from ramferry.control.qemu.cpu import CpuMeter, owner_of, qemu_pid
+from ramferry.control.hosts.host import HERE, Host
+from ramferry.control.qemu.cpu import CpuMeter, process_of
+from ramferry.control.qemu.party import party_of
 from ramferry.control.qemu.probe import EXIT_ON_ERROR, probe
 from ramferry.control.qemu.qmp import Qmp
-from ramferry.control.qemu.settings import Settings, capability_list, difference
+from ramferry.control.qemu.settings import MigrationSettings, capability_list, difference
 from ramferry.control.qemu.status import ARRIVING, ENDED, GONE, WAITING
-from ramferry.control.qemu.uri import LOOPBACK, qmp_host
 from ramferry.errors import (
     HostError,
     MethodUnavailable,
@@ -29,20 +30,17 @@ from ramferry.transport.listening import check_free
 ASIDE_SECONDS = 3.0
 """How long a question may take whose answer only makes a sentence better. A destination that
 waits for a lost channel never answers again (wire facts §7)."""
-
 AGAIN_SECONDS = 0.5
 """The same, where the last such question was not answered."""
-
 THROUGH_SECONDS = 1.5
 """How long a destination may take to exit after a failed migration: 0.1 s here. One that nobody
 connected to stays."""
-
 SETTLE_POLL = 0.05
 
+GOING_SECONDS = 1.0
+"""How long a QEMU's listener may take to be gone, once its monitor's connection is."""
 HANDOVER_SECONDS = 10.0
 """How long a destination may take from the source's "completed" to its guest's own run state."""
-
-
 _BARE: Final = "load of migration failed"
 """A destination's words where it has written to its log what of the guest it could not load."""
 
@@ -53,18 +51,20 @@ class QemuEnd:
     Also a context manager that closes the connection; the QEMU runs on.
     """
 
-    def __init__(self, side: str, qmp: Qmp) -> None:
+    def __init__(self, side: str, qmp: Qmp, host: Host = HERE) -> None:
         """Probe the QEMU at the far end of ``qmp``, which this object owns from here on.
 
         :param side: "source" or "destination", for sentences.
+        :param host: where it runs, if its process is found there.
         :raise PeerUnreachable: it does not answer as a QEMU does.
         """
         self.side = side
         self._qmp = qmp
         self.facts = probe(qmp)
-        self.party = Party(qmp.uri, self.facts, self._pid())
-        self.meter = CpuMeter(self.party.pid, self.facts.vcpu_threads)
-        self._undo = Settings({}, {})
+        pid = process_of(qmp.uri, qmp.peer_pid, self.facts.vcpu_threads)
+        self.party = party_of(qmp.uri, self.facts, pid, host)
+        self.meter = CpuMeter(pid, self.facts.vcpu_threads)
+        self._undo = MigrationSettings({}, {})
         self._listens = False
         self._silent = False
         """It did not answer the last question."""
@@ -72,15 +72,6 @@ class QemuEnd:
         """A destination that failed was told to end."""
         self._words = ""
         """Its last."""
-
-    def _pid(self) -> int | None:
-        threads = self.facts.vcpu_threads
-        host = qmp_host(self._qmp.uri)
-        if host is None:
-            return qemu_pid(self._qmp.peer_pid, threads)
-        if host not in LOOPBACK or not threads:
-            return None
-        return qemu_pid(owner_of(threads[0]), threads)
 
     def execute(self, command: str, arguments: Mapping[str, object] | None = None) -> Any:
         """Run one QMP command, as ``Qmp.execute``."""
@@ -94,7 +85,7 @@ class QemuEnd:
         """Return when QEMU announces something, or after ``seconds``; whether it did."""
         return bool(self.events(seconds))
 
-    def apply(self, wanted: Settings) -> None:
+    def apply(self, wanted: MigrationSettings) -> None:
         """Set what differs from ``wanted``; ``restore`` sets it back.
 
         :raise MethodUnavailable: the QEMU refuses one of them.
@@ -118,7 +109,7 @@ class QemuEnd:
         :raise HostError: it cannot: an address in use, a path it may not write. QEMU itself takes
             away whatever file has the name of its socket; a local one is kept from that.
         """
-        if self.party.local:
+        if self.party.process is not None:
             check_free(parse_address(uri))
         stays = {EXIT_ON_ERROR: False} if self.facts.stays_to_tell else {}
         try:
@@ -136,7 +127,7 @@ class QemuEnd:
         7.2 dies of an assertion when multifd is switched off under it. One that stayed to say why
         its migration failed is ended.
         """
-        undo, self._undo = self._undo, Settings({}, {})
+        undo, self._undo = self._undo, MigrationSettings({}, {})
         through = not self._listens or self._is_through()
         if self._gave_up() or undo.empty:
             return ""
@@ -201,7 +192,7 @@ class QemuEnd:
         self._silent = False
         return answer
 
-    def _set(self, settings: Settings, **timeout: float) -> None:
+    def _set(self, settings: MigrationSettings, **timeout: float) -> None:
         if settings.capabilities:
             capabilities = capability_list(settings.capabilities)
             self._qmp.execute("migrate-set-capabilities", {"capabilities": capabilities}, **timeout)
@@ -235,6 +226,26 @@ class QemuEnd:
                 return GONE if ended else None
             lost.close()
         return GONE if self._gave_up() else self.run_state()
+
+    def find(self, patience: Patience, insist: threading.Event) -> str | None:
+        """``look`` until the monitor can be reached again, patience is over, or ``insist`` set."""
+        while (state := self.look()) is None and not self.connected and not patience.over:
+            if insist.wait(SETTLE_POLL):
+                break
+        return state
+
+    def bar(self) -> bool:
+        """Tell a destination in ``inmigrate`` not to start the guest that comes; True if it heard.
+
+        QEMU takes ``stop`` as that wish until the guest is there.
+
+        :raise MethodUnavailable: it refuses.
+        """
+        try:
+            self.execute("stop")
+        except (PeerUnreachable, PeerTimeout):
+            return False
+        return True
 
     def receives(self) -> bool:
         """True where bytes of a guest have come to this destination, so that it may start it."""
@@ -273,15 +284,15 @@ class QemuEnd:
         self.close()
 
 
-def open_end(side: str, uri: str) -> QemuEnd:
-    """Connect to a QEMU and probe it.
+def open_end(side: str, uri: str, host: Host = HERE) -> QemuEnd:
+    """Connect to a QEMU and probe it; the parameters are those of ``QemuEnd``.
 
     :raise UsageError: ``uri`` is no QMP address.
     :raise PeerUnreachable: nobody answers there, or it is not a QEMU.
     """
     qmp = Qmp.connect(uri)
     try:
-        return QemuEnd(side, qmp)
+        return QemuEnd(side, qmp, host)
     except BaseException:
         qmp.close()
         raise

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import threading
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import Future
@@ -20,9 +19,10 @@ from typing import Any, Self
 from qemu.qmp import ConnectError, ExecInterruptedError, ExecuteError, QMPClient, QMPError
 from qemu.qmp.protocol import Runstate, StateError
 
-from ramferry.control.qemu.qmp_socket import not_greeted, open_socket, peer_pid
+from ramferry.control.qemu.qmp_socket import connect_to_monitor, not_greeted
 from ramferry.errors import MethodUnavailable, PeerTimeout, PeerUnreachable, UsageError
 from ramferry.patience import Patience
+from ramferry.transport.monitor_socket import MonitorSocket
 
 CONNECT_SECONDS = 5.0
 """How long a QMP server may take to accept, greet and negotiate."""
@@ -57,24 +57,6 @@ class Event:
     """QEMU's host clock, since 1970."""
 
 
-def parse_uri(uri: str) -> str | tuple[str, int]:
-    """Read ``qmp:PATH`` or ``qmp:HOST:PORT``: a socket's path, or host and port.
-
-    A path is what holds a slash or no colon. IPv6 addresses may stand in brackets.
-
-    :raise UsageError: it is neither.
-    """
-    scheme, _, rest = uri.partition(":")
-    if scheme != "qmp" or not rest:
-        raise UsageError(f"{uri!r} is no QMP address: write qmp:PATH or qmp:HOST:PORT")
-    if "/" in rest or ":" not in rest:
-        return rest
-    host, _, port = rest.rpartition(":")
-    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
-        raise UsageError(f"{uri!r} is no QMP address: the port must be 1 to 65535")
-    return host.removeprefix("[").removesuffix("]"), int(port)
-
-
 class Qmp:
     """One QMP connection; its methods may be called from any thread.
 
@@ -100,9 +82,9 @@ class Qmp:
         :raise UsageError: ``uri`` is malformed.
         :raise PeerUnreachable: nobody listens, the peer stays silent, or it is not a QEMU.
         """
-        connection = open_socket(uri, parse_uri(uri), timeout)
+        connection = connect_to_monitor(uri, timeout)
         qmp = cls(uri)
-        qmp.peer_pid = peer_pid(connection)
+        qmp.peer_pid = connection.peer_pid
         qmp._thread.start()
         try:
             qmp._greet(connection, timeout)
@@ -190,9 +172,9 @@ class Qmp:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _greet(self, connection: socket.socket, timeout: float) -> None:
+    def _greet(self, connection: MonitorSocket, timeout: float) -> None:
         try:
-            self._call(self._client.connect(connection), timeout)
+            self._call(self._client.connect(connection.raw), timeout)
             self.version  # noqa: B018  a greeting without a version is not QEMU's
         except TimeoutError:
             raise not_greeted(self.uri, timeout) from None

@@ -1,57 +1,34 @@
-"""Addresses as the plan needs them: which host, which port, seen from where."""
+"""QMP addresses: ``qmp:PATH`` and ``qmp:HOST:PORT``."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import Final
 
-from ramferry.control.qemu.qmp import parse_uri
 from ramferry.errors import UsageError
-from ramferry.transport.address import WILDCARDS, TcpAddress, UnixAddress, parse_address
 
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+QMP: Final = "qmp:"
+"""What every one of them begins with."""
 
 
-def relay_uri(text: str) -> str:
-    """What ``--via`` names, as a migration URI: ``HOST:PORT`` stands for ``tcp:HOST:PORT``.
+def parse_qmp(uri: str) -> str | tuple[str, int]:
+    """Read ``qmp:PATH`` or ``qmp:HOST:PORT``: a socket's path, or host and port.
 
-    :raise UsageError: it is neither an address nor a URI that one can connect to.
+    A path is what holds a slash or no colon. IPv6 addresses may stand in brackets.
+
+    :raise UsageError: it is neither.
     """
-    uri = text if text.startswith(("tcp:", "unix:")) else f"tcp:{text}"
-    address = parse_address(uri)
-    if isinstance(address, TcpAddress) and (address.host in WILDCARDS or address.port == 0):
-        raise UsageError(f"{text!r} does not say which host and port the relay is at")
-    return str(address)
+    rest = uri.removeprefix(QMP)
+    if rest in (uri, ""):
+        raise UsageError(f"{uri!r} is no QMP address: write qmp:PATH or qmp:HOST:PORT")
+    if "/" in rest or ":" not in rest:
+        return rest
+    host, _, port = rest.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        raise UsageError(f"{uri!r} is no QMP address: the port must be 1 to 65535")
+    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def qmp_host(uri: str) -> str | None:
     """The host of ``qmp:HOST:PORT``; None for a socket's path."""
-    address = parse_uri(uri)
+    address = parse_qmp(uri)
     return address[0] if isinstance(address, tuple) else None
-
-
-def connectable(uri: str, host: str) -> str:
-    """``uri`` as one connects to it: a wildcard to listen on becomes ``host``."""
-    address = parse_address(uri)
-    if isinstance(address, TcpAddress) and address.host in WILDCARDS:
-        return str(replace(address, host=host))
-    return uri
-
-
-def is_here_only(uri: str) -> bool:
-    """True for what another host cannot reach: socket paths and the loopback."""
-    address = parse_address(uri)
-    return isinstance(address, UnixAddress) or address.host in LOOPBACK
-
-
-def port_is_open(uri: str) -> bool:
-    """True where the listener is to choose the port (``tcp:HOST:0``)."""
-    address = parse_address(uri)
-    return isinstance(address, TcpAddress) and address.port == 0
-
-
-def with_port_of(uri: str, listening: str) -> str:
-    """``uri`` with the port that the listener chose."""
-    address, chosen = parse_address(uri), parse_address(listening)
-    if isinstance(address, TcpAddress) and isinstance(chosen, TcpAddress):
-        return str(replace(address, port=chosen.port))
-    return uri

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ramferry.codec import name_backends
 from ramferry.codec.zstd_frame import raw_frame
-from ramferry.errors import CorruptDataError, HostError, UsageError
+from ramferry.errors import CorruptDataError, UsageError
 from ramferry.flows.archive.claims import check_coverage, check_stream
 from ramferry.flows.archive.coder import FRAMES, ChunkDecoder
 from ramferry.flows.archive.format import (
@@ -56,7 +56,7 @@ class _File:
             self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             self.size = os.fstat(self._fd).st_size
         except OSError as error:
-            raise HostError(f"cannot read {path}: {error.strerror}") from error
+            raise unreadable(path, error) from error
 
     def read_directory(self) -> tuple[Part, Directory]:
         """Where the directory is, and what it says.
@@ -89,7 +89,7 @@ class _File:
                 offset += len(piece)
                 size -= len(piece)
         except OSError as error:
-            raise HostError(f"cannot read {self.path}: {error.strerror}") from error
+            raise unreadable(self.path, error) from error
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def close(self) -> None:

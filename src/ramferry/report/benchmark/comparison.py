@@ -202,7 +202,7 @@ def read(path: Path) -> Comparison:
     """The comparison in a file that ``ramferry bench`` wrote.
 
     :raise Damaged: it is none, is damaged, or has another format; names the file and the field.
-    :raise HostError: it cannot be read.
+    :raise HostError: it is there and cannot be read.
     """
     try:
         with path.open("rb") as file:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from ramferry.forecast.other_load import NOTABLE_OTHERS
+from ramferry.forecast.other_load import NOTABLE_LOAD
 from ramferry.report.benchmark.columns import (
     CPU_PER_GIB,
     DOWNTIME,
@@ -51,7 +51,7 @@ def warnings(comparison: Comparison) -> tuple[str, ...]:
     if wrong := missed(comparison):
         said.append(f"Forecasts were off by more than {ALLOWED:.0%}: {', '.join(wrong)}.")
     others = spread(run.others_cores for case in comparison.cases for run in case.runs)
-    if others and others.middle >= NOTABLE_OTHERS:
+    if others and others.middle >= NOTABLE_LOAD:
         said.append(
             f"Others kept {others.middle:.1f} cores of this host busy during the runs"
             f" ({others.low:.1f} to {others.high:.1f}): times are longer than on a quiet host, for"

@@ -11,8 +11,9 @@ from typing import Any, cast
 
 import pytest
 
-from ramferry.control.archive import disks
 from ramferry.control.archive.disks import Disk, disks_for_overlays
+from ramferry.control.hosts import process as process_module
+from ramferry.control.hosts.process import Process
 from ramferry.control.qemu.end import QemuEnd
 from ramferry.errors import HostError, UsageError
 
@@ -28,7 +29,11 @@ class Answers:
 
     blocks: list[dict[str, Any]]
     protocol: str = "file"
-    party: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(pid=os.getpid()))
+    process: Process | None = field(default_factory=lambda: Process(os.getpid()))
+
+    @property
+    def party(self) -> SimpleNamespace:
+        return SimpleNamespace(process=self.process)
 
     def execute(self, command: str, _: Mapping[str, object] | None = None) -> list[dict[str, Any]]:
         if command == "query-block":
@@ -82,7 +87,7 @@ def test_links_of_a_qemu_in_a_container_lead_inside_it(
     (root / "vm" / "link.raw").symlink_to("/pool/file.raw")
     (root / "pool" / "file.raw").touch()
     (root.parent / "cwd").symlink_to("/vm")
-    monkeypatch.setattr(disks, "PROC", str(tmp_path / "proc"))
+    monkeypatch.setattr(process_module, "PROC", str(tmp_path / "proc"))
     blocks = [block("/images/disk.raw"), block("link.raw", node="n1")]
     first, second = found(Answers(blocks))
     assert (first.image, first.seen) == (Path("/images/disk.raw"), root / "data" / "disk.raw")
@@ -114,7 +119,7 @@ def test_what_has_no_image_file_is_refused(protocol: str, disk: dict[str, Any], 
 
 
 def test_a_qemu_elsewhere_is_refused(image: Path) -> None:
-    answers = Answers([block(str(image))], party=SimpleNamespace(pid=None))
+    answers = Answers([block(str(image))], process=None)
     with pytest.raises(UsageError, match="cannot be seen from here"):
         found(answers)
 

@@ -9,8 +9,9 @@ from typing import Any, cast
 
 import pytest
 
-from ramferry.control.archive import free_space as room
+from ramferry.control.archive import free_space
 from ramferry.control.archive.free_space import memory_in_use, room_note
+from ramferry.control.hosts.process import Process
 from ramferry.control.qemu.end import QemuEnd
 from ramferry.errors import MethodUnavailable
 
@@ -19,7 +20,7 @@ MIB = 1 << 20
 
 class Answers:
     def __init__(self, *, share: bool, pid: int | None = None, plugged: int = 0) -> None:
-        self.party = SimpleNamespace(pid=pid)
+        self.party = SimpleNamespace(process=None if pid is None else Process(pid))
         self._answers: dict[str, Any] = {
             "query-memory-size-summary": {"base-memory": 64 * MIB, "plugged-memory": plugged},
             "query-memdev": [{"share": False}, {"share": share}],
@@ -69,7 +70,7 @@ def test_a_qemu_that_does_not_tell() -> None:
 @pytest.mark.parametrize(("free", "told"), [(64 * MIB, False), (64 * MIB - 1, True), (0, True)])
 def test_the_note(monkeypatch: pytest.MonkeyPatch, free: int, told: bool) -> None:
     system = SimpleNamespace(f_bavail=free, f_frsize=1)
-    monkeypatch.setattr(room.os, "statvfs", lambda _: system)
+    monkeypatch.setattr(free_space.os, "statvfs", lambda _: system)
     note = room_note(cast(QemuEnd, Answers(share=True)), Path("folder/state"))
     assert bool(note) == told
     if told:
@@ -81,5 +82,5 @@ def test_the_note(monkeypatch: pytest.MonkeyPatch, free: int, told: bool) -> Non
 @pytest.mark.parametrize(("free", "full"), [(100, False), (99, True), (0, True)])
 def test_nearly_full(monkeypatch: pytest.MonkeyPatch, free: int, full: bool) -> None:
     system = SimpleNamespace(f_bavail=free, f_blocks=1000)
-    monkeypatch.setattr(room.os, "statvfs", lambda _: system)
-    assert room.nearly_full(Path("folder/state")) is full
+    monkeypatch.setattr(free_space.os, "statvfs", lambda _: system)
+    assert free_space.nearly_full(Path("folder/state")) is full

@@ -16,7 +16,13 @@ from ramferry.control.archive.callbacks import ArchiveHooks
 from ramferry.control.archive.handover import NOT_STARTED, HandOver
 from ramferry.control.qemu import end as end_module
 from ramferry.control.qemu.end import QemuEnd, open_end
-from ramferry.errors import Cancelled, MigrationFailed, PeerTimeout, PeerUnreachable
+from ramferry.errors import (
+    Cancelled,
+    CorruptDataError,
+    MigrationFailed,
+    PeerTimeout,
+    PeerUnreachable,
+)
 from ramferry.flows.session import reminder
 
 
@@ -71,6 +77,16 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
 def test_before_the_first_of_the_last_bytes_nothing_can_start(stage: Stage) -> None:
     assert stage.cancelled() == NOT_STARTED
     assert stage.qemu.commands() == []
+
+
+def test_a_file_that_is_damaged_in_the_middle_ends_the_qemu_and_says_so(stage: Stage) -> None:
+    error = CorruptDataError("a page", "another")
+    assert str(stage.handover.told(error)) == str(error)  # nothing of the guest was sent
+    stage.qemu.close()
+    assert str(stage.handover.told(error)) == (
+        "expected a page, received another; the QEMU that waited for the guest has ended, start it"
+        " anew"
+    )
 
 
 def test_a_guest_that_has_not_come_is_kept_from_starting(stage: Stage) -> None:

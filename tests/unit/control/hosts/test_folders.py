@@ -8,15 +8,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from ramferry.control.hosts import folders
-from ramferry.control.hosts.folders import Folder, Folders, file_owner
-from ramferry.control.migrate.route import Party, Route
-from ramferry.errors import HostError, PeerUnreachable
+from ramferry.control.hosts import process
+from ramferry.control.hosts.folders import Folder
+from ramferry.control.hosts.process import Process
+from ramferry.errors import HostError
 from ramferry.transport.address import MAX_UNIX_PATH
 from ramferry.transport.tempfolder import IN_MEMORY
 
@@ -26,14 +25,15 @@ OTHER = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root hands a folder to another user")
 
 
-def party(pid: int | None = os.getpid()) -> Party:
-    return cast("Party", SimpleNamespace(uri="qmp:/vm", pid=pid))
+def folder_of(*parents: Path) -> Folder:
+    """One for a QEMU that is this process."""
+    return Folder("qmp:/vm", Process(os.getpid()), parents)
 
 
 @pytest.fixture
 def _another_user(monkeypatch: pytest.MonkeyPatch) -> None:
     """The QEMU is a process of this host and of another user."""
-    monkeypatch.setattr(folders, "file_owner", lambda _: OTHER)
+    monkeypatch.setattr(Process, "user", OTHER)
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def as_other() -> Iterator[None]:
 
 
 def test_one_of_the_same_user_is_ours_and_gone_at_the_end(tmp_path: Path) -> None:
-    with Folder(party(), (tmp_path,)) as folder:
+    with folder_of(tmp_path) as folder:
         folder.require(writes=True)
         folder.hand_over()
         assert folder.path.parent == tmp_path
@@ -65,7 +65,7 @@ def test_one_of_the_same_user_is_ours_and_gone_at_the_end(tmp_path: Path) -> Non
 @as_root
 @pytest.mark.usefixtures("_another_user")
 def test_another_user_connects_to_ours_and_makes_its_own_and_nobody_else_does() -> None:
-    with Folder(party()) as folder, socket.socket(socket.AF_UNIX) as ours:
+    with folder_of() as folder, socket.socket(socket.AF_UNIX) as ours:
         ours.bind(str(folder.path / "save"))
         ours.listen()
         folder.hand_over()
@@ -86,7 +86,7 @@ def test_another_user_connects_to_ours_and_makes_its_own_and_nobody_else_does() 
 def test_what_its_user_put_in_our_sockets_place_is_not_opened_to_all(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.touch(0o600)
-    with Folder(party()) as folder:
+    with folder_of() as folder:
         folder.hand_over()
         (folder.path / "save").symlink_to(secret)
         folder.hand_over()
@@ -98,7 +98,7 @@ def test_what_its_user_put_in_our_sockets_place_is_not_opened_to_all(tmp_path: P
 def test_without_root_another_users_qemu_is_refused(
     monkeypatch: pytest.MonkeyPatch, writes: bool
 ) -> None:
-    with Folder(party()) as folder:
+    with folder_of() as folder:
         monkeypatch.setattr(os, "geteuid", lambda: 1000)
         with pytest.raises(HostError, match=r"another user \(65534\).*as that user or as root"):
             folder.require(writes=writes)
@@ -107,8 +107,8 @@ def test_without_root_another_users_qemu_is_refused(
 def test_roots_qemu_passes_anyway_but_its_sockets_are_not_ours(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(folders, "file_owner", lambda _: 0)
-    with Folder(party()) as folder:
+    monkeypatch.setattr(Process, "user", 0)
+    with folder_of() as folder:
         monkeypatch.setattr(os, "geteuid", lambda: 1000)
         folder.require(writes=False)
         folder.hand_over()
@@ -120,7 +120,7 @@ def test_a_long_tmpdir_is_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path:
     long = tmp_path / ("x" * MAX_UNIX_PATH)
     long.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(long))
-    with Folder(party()) as folder:
+    with folder_of() as folder:
         assert len(f"{folder.path}/destination-relay") <= MAX_UNIX_PATH
         assert not list(long.iterdir())
 
@@ -132,10 +132,10 @@ def test_a_tmpdir_that_its_user_may_not_enter_is_passed_over(
 ) -> None:
     tmp_path.chmod(0o700)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with Folder(party()) as folder:
+    with folder_of() as folder:
         assert folder.path.parent != tmp_path
     with pytest.raises(HostError, match=r"the QEMU's user \(65534\) may not enter that"):
-        Folder(party(), (tmp_path,))
+        folder_of(tmp_path)
 
 
 def test_a_place_that_the_qemu_sees_otherwise_is_passed_over(
@@ -146,22 +146,12 @@ def test_a_place_that_the_qemu_sees_otherwise_is_passed_over(
     def stat(path: Any, **options: Any) -> os.stat_result:
         return own("/" if str(path).startswith(look) else path, **options)
 
-    monkeypatch.setattr(folders.os, "stat", stat)
-    with Folder(party(), (tmp_path, IN_MEMORY)) as folder:
+    monkeypatch.setattr(process.os, "stat", stat)
+    with folder_of(tmp_path, IN_MEMORY) as folder:
         assert folder.path.parent == IN_MEMORY
     with pytest.raises(HostError, match="sees another file system there"):
-        Folder(party(), (tmp_path,))
+        folder_of(tmp_path)
     assert not list(tmp_path.iterdir())
-
-
-def test_two_users_have_a_folder_each() -> None:
-    route = Route("", "", None, (), "none", "none")
-    with Folders(party(), party()) as both:
-        paths = Path(both.sockets.source), Path(both.sockets.destination)
-        assert paths[0] != paths[1]
-        both.require(route)
-        both.admit_source()
-    assert not any(path.exists() for path in paths)
 
 
 def test_what_a_killed_process_left_in_any_of_the_places_goes(tmp_path: Path) -> None:
@@ -169,11 +159,5 @@ def test_what_a_killed_process_left_in_any_of_the_places_goes(tmp_path: Path) ->
     left = IN_MEMORY / "ramferry.0.leftover"
     left.mkdir(0o700)
     (left / "piece").touch()
-    with Folder(party(), (tmp_path,)):
+    with folder_of(tmp_path):
         assert not left.exists()
-
-
-def test_whose_files_a_process_makes() -> None:
-    assert file_owner(os.getpid()) == os.geteuid()
-    with pytest.raises(PeerUnreachable, match="has ended"):
-        file_owner(1 << 22 | 1)

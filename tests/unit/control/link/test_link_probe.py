@@ -12,12 +12,11 @@ from unittest.mock import Mock
 import pytest
 
 from fakes_clock import stopping
-from ramferry.control.link import far as link_answer
-from ramferry.control.link import near as link_probe
+from ramferry.control.link import far, near
 from ramferry.control.link.far import LinkAnswer
 from ramferry.control.link.near import ANSWERS, ASKS, Header, parse_header, probe_link
 from ramferry.errors import Cancelled, HostError, PeerUnreachable
-from ramferry.transport import throughput
+from ramferry.transport import probe, throughput
 from ramferry.transport.address import TcpAddress
 
 NONCE = bytes(range(16))
@@ -28,7 +27,7 @@ RAW = b"RFProbe1\x02\x08" + NONCE
 def _brief(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(throughput, "SETTLE_SECONDS", 0.02)
     monkeypatch.setattr(throughput, "COUNTED_SECONDS", 0.1)
-    monkeypatch.setattr(link_probe, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(near, "ANSWER_SECONDS", 0.2)
 
 
 @pytest.fixture
@@ -54,11 +53,11 @@ def test_both_ends_say_the_same(answer: LinkAnswer, channels: int) -> None:
     with ThreadPoolExecutor() as pool:
         served = pool.submit(answer.wait, 30, threading.Event())
         found = probe_link(address_of(answer), channels, threading.Event())
-        near, flow = served.result(30)
-    assert found.connections == min(channels, link_probe.MOST_CONNECTIONS)
+        sender, flow = served.result(30)
+    assert found.connections == min(channels, near.MOST_CONNECTIONS)
     assert (found.rate, found.all_bytes) == (flow.rate, flow.all_bytes)
     assert found.all_bytes > 0
-    assert (near, found.near, found.far) == ("127.0.0.1",) * 3
+    assert (sender, found.near, found.far) == ("127.0.0.1",) * 3
     sentence = str(found)
     assert f"{found.connections} connections from 127.0.0.1 to 127.0.0.1" in sentence
     assert socket.gethostname() in sentence
@@ -86,7 +85,7 @@ def test_an_echo_is_no_answer() -> None:
         echo.settimeout(10)
 
         def back() -> None:
-            for _ in range(link_probe.TRIES):
+            for _ in range(near.TRIES):
                 echo.sendto(*echo.recvfrom(100))
 
         echoed = pool.submit(back)
@@ -115,7 +114,7 @@ def test_who_did_not_ask_is_not_served(answer: LinkAnswer) -> None:
 def test_a_probe_that_breaks_off_is_said(
     answer: LinkAnswer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link_answer, "SILENCE_SECONDS", 0.2)
+    monkeypatch.setattr(probe, "SILENCE_SECONDS", 0.2)
     place = ("127.0.0.1", address_of(answer).port)
     header = Header(ASKS, 0, 2, NONCE)
     with (
@@ -184,7 +183,7 @@ def test_ends_that_are_stopped_or_meet_nobody(answer: LinkAnswer) -> None:
 def test_a_probe_is_waited_for_by_a_clock_that_stands_still_with_the_process(
     answer: LinkAnswer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stand_still = stopping(monkeypatch, link_answer)
+    stand_still = stopping(monkeypatch, far)
     stop = Mock()
     stop.is_set.side_effect = lambda: stand_still() or stop.is_set.call_count > 1
     with pytest.raises(Cancelled, match="before a probe came"):

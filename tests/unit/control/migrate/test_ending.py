@@ -10,6 +10,7 @@ import pytest
 
 from ramferry.control.migrate import ending as ending_module
 from ramferry.control.migrate.ending import Ending
+from ramferry.control.qemu.end import QemuEnd
 from ramferry.control.qemu.status import GONE
 from ramferry.errors import MethodUnavailable, PeerTimeout, PeerUnreachable
 
@@ -40,6 +41,8 @@ class End:
         self.done.append(command)
         self.on.get(command, lambda: None)()
         return {}
+
+    bar = QemuEnd.bar
 
     def settle(self, done: Callable[[str | None], bool], _seconds: float) -> str | None:
         done(self.state)

@@ -1,5 +1,6 @@
 """The course of a migration against scripted QEMUs: ends, refusals, and what is set back."""
 
+import os
 import socket
 import threading
 import time
@@ -29,7 +30,7 @@ from ramferry.errors import (
     RamferryError,
     UsageError,
 )
-from ramferry.forecast.eta import Sample
+from ramferry.forecast.eta import MigrationSample
 from ramferry.metrics import MigrationResult
 
 WISH = Wish("zstd", relay=RelayMode.NONE)
@@ -45,7 +46,7 @@ class Stage:
     destination: FakeQemu
     stop: threading.Event
     routes: list[Route]
-    samples: list[Sample]
+    samples: list[MigrationSample]
     notes: list[str]
 
     def migrate(self, wish: Wish = WISH, timeout: float | None = None) -> MigrationResult:
@@ -575,7 +576,7 @@ def test_a_destination_that_never_says_it_has_the_guest(
 def test_a_failing_caller_does_not_leave_a_migration_alone(stage: Make) -> None:
     on = stage({"steps": LONG})
 
-    def broken(_: Sample) -> None:
+    def broken(_: MigrationSample) -> None:
         raise BrokenPipeError
 
     hooks = Hooks(on_sample=broken)
@@ -644,7 +645,7 @@ def test_a_source_that_kept_its_guest_in_postmigrate_is_told_how_to_go_on(stage:
 def test_a_file_where_the_destination_is_to_listen_is_kept(
     stage: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ramferry.control.migrate.route.Party.local", True)
+    monkeypatch.setattr(end_module, "process_of", lambda *_: os.getpid())
     path = tmp_path / "precious"
     path.write_text("data")
     on = stage()

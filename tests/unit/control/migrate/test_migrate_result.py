@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from ramferry.control.migrate.result import (
+    Beside,
     Compressor,
     Cpu,
     compressor_of,
@@ -71,7 +72,9 @@ def test_the_best_witness_counts_the_wire(
 
 
 def test_result() -> None:
-    row = result_of(INFO, ROUTE, Wish("qatzip"), 1_000_000, Compressor("isa-l", 1), Cpu(55.0, None))
+    row = result_of(
+        INFO, ROUTE, Wish("qatzip"), Beside(1_000_000, Compressor("isa-l", 1), Cpu(55.0, None))
+    )
     assert (row.total_time_ms, row.downtime_ms, row.setup_time_ms) == (2000, 40, 5)
     assert row.dirty_sync_count == 4
     assert row.mbps == pytest.approx(4.0)
@@ -83,7 +86,9 @@ def test_result() -> None:
 
 
 def test_uncounted_wire_bytes_claim_nothing() -> None:
-    row = result_of(INFO, ROUTE, Wish("zlib"), None, Compressor("QEMU 7.2.22 zlib", 1), Cpu(1, 1))
+    row = result_of(
+        INFO, ROUTE, Wish("zlib"), Beside(None, Compressor("QEMU 7.2.22 zlib", 1), Cpu(1, 1))
+    )
     assert (row.wire_bytes, row.mbps, row.ratio) == (None, None, None)
 
 

@@ -6,7 +6,10 @@ from uuid import UUID
 
 import pytest
 
-from ramferry.control.migrate.route import Party, RelayMode, RelayStep, Route, Sockets, Wish, plan
+from ramferry.control.hosts import host
+from ramferry.control.hosts.host import Elsewhere
+from ramferry.control.migrate.route import RelayMode, RelayStep, Route, Sockets, Wish, plan
+from ramferry.control.qemu.party import Party
 from ramferry.control.qemu.probe import QemuFacts
 from ramferry.errors import MethodUnavailable, RamferryError, UsageError
 
@@ -23,12 +26,12 @@ FACTS = QemuFacts(
     listening=None,
     vcpu_threads=(1,),
 )
-HERE = Party("qmp:/run/s.qmp", FACTS, pid=100)
+HERE = Party("qmp:/run/s.qmp", FACTS, host.HERE)
 HERE_ALL = replace(HERE, facts=replace(FACTS, methods=ALL))
 HERE_10 = replace(HERE, facts=replace(FACTS, version=(10, 0, 2)))
-FAR = Party("qmp:10.0.0.2:4444", FACTS)
+FAR = Party("qmp:10.0.0.2:4444", FACTS, Elsewhere("10.0.0.2"))
 FAR_ALL = replace(FAR, facts=replace(FACTS, methods=ALL))
-FORWARDED = Party("qmp:/run/far.qmp", FACTS)
+FORWARDED = Party("qmp:/run/far.qmp", FACTS, Elsewhere())
 LISTENING = replace(HERE, facts=replace(FACTS, listening="tcp:0.0.0.0:4455"))
 
 SOCKETS = Sockets("/s", "/d")

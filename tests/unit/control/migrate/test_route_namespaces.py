@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import test_route
 
-from ramferry.control.hosts.namespaces import Namespaces
+from ramferry.control.hosts.host import Namespace
 from ramferry.control.migrate.relay_child import command_line
 from ramferry.control.migrate.route import RelayMode, Wish, plan
 
-APART = Namespaces("near", "far", "192.0.2.2")
+NEAR = replace(test_route.HERE, host=Namespace("near", "192.0.2.1"))
+FAR = replace(test_route.HERE, host=Namespace("far", "192.0.2.2"))
 
 
 def test_each_relay_runs_on_its_side_and_the_link_lies_between() -> None:
-    wish = Wish("qatzip", relay=RelayMode.BOTH, namespaces=APART)
-    route = plan(test_route.HERE, test_route.HERE, wish, test_route.SOCKETS)
+    wish = Wish("qatzip", relay=RelayMode.BOTH)
+    route = plan(NEAR, FAR, wish, test_route.SOCKETS)
     far, near = route.relays
-    assert (far.listen, far.namespace) == ("tcp:192.0.2.2:0", "far")
-    assert (near.listen, near.namespace) == (test_route.S, "near")
+    assert (far.listen, far.host) == ("tcp:192.0.2.2:0", FAR.host)
+    assert (near.listen, near.host) == (test_route.S, NEAR.host)
     assert route.incoming == test_route.TO_DST
     assert command_line(near, far.listen, 8)[:3] == ["nsenter", "--net=/run/netns/near", "--"]
 
 
 def test_without_relays_the_destination_listens_on_its_side() -> None:
-    wish = Wish("zstd", relay=RelayMode.NONE, namespaces=APART)
-    route = plan(test_route.HERE, test_route.HERE, wish, test_route.SOCKETS)
+    wish = Wish("zstd", relay=RelayMode.NONE)
+    route = plan(NEAR, FAR, wish, test_route.SOCKETS)
     assert route.incoming == route.address == "tcp:192.0.2.2:0"

@@ -7,17 +7,19 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from fakes_clock import stopping
-from ramferry.control.plan import course as forecasting
-from ramferry.control.plan import guest_memory as pages
+from fakes_facts import FACTS
+from ramferry.control.hosts.host import HERE, Elsewhere
+from ramferry.control.hosts.process import Process
+from ramferry.control.plan import course, guest_memory
 from ramferry.control.plan.course import TimeQuestion, look, measure_dirty, plan_time
 from ramferry.control.plan.guest_memory import qemu_memory
 from ramferry.control.qemu.end import QemuEnd
+from ramferry.control.qemu.party import Party
 from ramferry.errors import (
     Cancelled,
     HostError,
@@ -40,7 +42,8 @@ class Guest:
     """A QEMU with 8 KiB below its hole and 8 KiB above."""
 
     def __init__(self, pid: int | None = None) -> None:
-        self.party = SimpleNamespace(uri="qmp:/vm", pid=os.getpid() if pid is None else pid)
+        process = Process(os.getpid() if pid is None else pid)
+        self.party = Party("qmp:/vm", FACTS, HERE, process)
         self.saved: list[tuple[int, int]] = []
         self.answers: list[dict[str, Any]] = []
         self.save: Callable[[Path, int, int], None] = self.write
@@ -129,13 +132,13 @@ def test_what_can_go_wrong_with_a_piece(
 
 def test_a_qemu_elsewhere_would_write_elsewhere() -> None:
     guest = Guest()
-    guest.party.pid = None
+    guest.party = replace(guest.party, host=Elsewhere(), process=None)
     with pytest.raises(UsageError, match="not on this host"), qemu_memory(guest.end, None):
         pytest.fail("read")
 
 
 def test_a_qemu_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages.os, "geteuid", lambda: os.getuid() + 1)
+    monkeypatch.setattr(guest_memory.os, "geteuid", lambda: os.getuid() + 1)
     with (
         pytest.raises(HostError, match=r"runs as another user .* as that user or as root"),
         qemu_memory(Guest().end, tmp_path),
@@ -156,7 +159,7 @@ def test_a_dirty_rate_is_waited_for_by_a_clock_that_stands_still_with_the_proces
 ) -> None:
     guest = Guest()
     guest.answers = [{"status": "measuring"}, {"status": "measured", "dirty-rate": 20}]
-    assert measure_dirty(guest.end, 2, stopping(monkeypatch, forecasting)) == 20 << 20
+    assert measure_dirty(guest.end, 2, stopping(monkeypatch, course)) == 20 << 20
 
 
 def test_a_dirty_rate_that_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,19 +168,19 @@ def test_a_dirty_rate_that_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MethodUnavailable, match="measured no dirty rate: give --dirty-rate"):
         measure_dirty(guest.end, 1, lambda: None)
     guest.answers = [{"status": "measuring"}]
-    monkeypatch.setattr(forecasting, "DIRTY_SPARE", -0.95)
+    monkeypatch.setattr(course, "DIRTY_SPARE", -0.95)
     with pytest.raises(PeerTimeout, match="did not finish calc-dirty-rate"):
         measure_dirty(guest.end, 1, lambda: None)
 
 
 @pytest.fixture
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forecasting.OtherLoad, "cores", lambda _: 0.0)
+    monkeypatch.setattr(course.OtherLoad, "cores", lambda _: 0.0)
 
 
 def test_a_busy_host_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "ram").write_bytes(bytes(4096))
-    monkeypatch.setattr(forecasting.OtherLoad, "cores", lambda _: 1.04)
+    monkeypatch.setattr(course.OtherLoad, "cores", lambda _: 1.04)
     plan = plan_time(question(tmp_path / "ram"), lambda _: None, threading.Event())
     assert plan.notes[-1].startswith("others keep 1.0 cores of this host busy at this moment")
 
@@ -212,7 +215,7 @@ def test_where_the_cores_decide_it_says_on_what_the_times_stand(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "ram").write_bytes(os.urandom(1 << 16))
-    monkeypatch.setattr(forecasting, "host_costs", lambda: REFERENCE.times(1.5))
+    monkeypatch.setattr(course, "host_costs", lambda: REFERENCE.times(1.5))
     asked = replace(question(tmp_path / "ram"), conditions=Conditions(0.0, 2))
     plan = plan_time(asked, lambda _: None, threading.Event())
     assert plan.notes[-1].startswith("where the link does not limit, times count on what QEMUs")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 
 from fakes_qmp import FakeQemu
 from ramferry.control.qemu import end as end_module
-from ramferry.control.qemu.end import open_end
+from ramferry.control.qemu.end import QemuEnd, open_end
 from ramferry.control.qemu.qmp import Qmp
+from ramferry.patience import Patience
 
 
 def test_a_silent_qemu_is_given_less_time_until_it_answers(
@@ -33,3 +35,23 @@ def test_a_silent_qemu_is_given_less_time_until_it_answers(
         fake._silent_on = ""
         assert [end.run_state(), end.run_state()] == ["running", "running"]
     assert limits == [0.2, 0.1, 0.1, 0.2]
+
+
+@pytest.mark.parametrize(
+    ("seen", "insists", "found"),
+    [([None, None, "running"], False, "running"), ([None, None, "running"], True, None)],
+)
+def test_a_lost_monitor_is_looked_for_until_somebody_insists(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    seen: list[str | None],
+    insists: bool,
+    found: str | None,
+) -> None:
+    insist, states = threading.Event(), iter(seen)
+    if insists:
+        insist.set()
+    with FakeQemu(tmp_path / "q") as fake, open_end("source", fake.uri) as end:
+        monkeypatch.setattr(QemuEnd, "look", lambda _: next(states))
+        monkeypatch.setattr(QemuEnd, "connected", False)
+        assert end.find(Patience(10), insist) == found

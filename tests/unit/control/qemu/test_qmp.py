@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from ramferry.control.qemu.qmp import Event, Qmp, parse_uri
+from ramferry.control.qemu.qmp import Event, Qmp
 from ramferry.errors import MethodUnavailable, PeerTimeout, PeerUnreachable, UsageError
 
 GREETING = (
@@ -316,25 +316,3 @@ def test_close_twice_then_use(serve: Callable[[Script], str]) -> None:
         qmp.execute("query-status")
     with pytest.raises(UsageError, match="is closed"):
         qmp.events()
-
-
-@pytest.mark.parametrize(
-    ("uri", "address"),
-    [
-        ("qmp:/run/qmp.sock", "/run/qmp.sock"),
-        ("qmp:qmp.sock", "qmp.sock"),
-        ("qmp:./a:1", "./a:1"),
-        ("qmp:host:4444", ("host", 4444)),
-        ("qmp:[::1]:4444", ("::1", 4444)),
-    ],
-)
-def test_uri(uri: str, address: str | tuple[str, int]) -> None:
-    assert parse_uri(uri) == address
-
-
-@pytest.mark.parametrize(
-    "uri", ["", "qmp:", "tcp:host:1", "qmp:host:", "qmp::1", "qmp:host:0", "qmp:h:65536", "qmp:h:٣"]
-)
-def test_uri_that_is_none(uri: str) -> None:
-    with pytest.raises(UsageError, match="is no QMP address"):
-        parse_uri(uri)

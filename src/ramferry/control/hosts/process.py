@@ -1,0 +1,77 @@
+"""A QEMU's process on this host: the user as whom it uses files, and what it sees of them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ramferry.errors import PeerUnreachable
+from ramferry.hardware.inside import resolve_inside
+
+PROC: Final = "/proc"
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process, by its id; it may end at any moment."""
+
+    pid: int
+
+    @property
+    def user(self) -> int:
+        """The user as whom it uses files (its fsuid, proc_pid_status(5)).
+
+        :raise PeerUnreachable: there is no such process.
+        """
+        try:
+            return int(self._status(("Uid:",))[0][3])
+        except OSError as error:
+            raise PeerUnreachable(f"the QEMU, process {self.pid}, has ended") from error
+        except LookupError as error:
+            raise PeerUnreachable(
+                f"the QEMU, process {self.pid}, does not tell its user"
+            ) from error
+
+    @property
+    def folder(self) -> str:
+        """Its working directory.
+
+        :raise OSError: it has ended, or this user may not look at it.
+        """
+        return os.readlink(f"{PROC}/{self.pid}/cwd")
+
+    def found(self, path: str) -> Path:
+        """The file that it knows as ``path``, by a path without links that this process can use.
+
+        Its links lead inside its own root, which may be a container's.
+
+        :param path: absolute.
+        :raise OSError: the links of ``path`` lead round in a circle.
+        """
+        return Path(resolve_inside(f"{PROC}/{self.pid}/root", path))
+
+    def sees(self, path: Path) -> bool:
+        """Whether it finds the same file at ``path`` as this process does."""
+        try:
+            there, here = os.stat(self.found(str(path))), os.stat(path)
+        except PermissionError:
+            return True  # not ours to look at
+        except OSError:
+            return False
+        return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
+
+    def memory_bytes(self) -> int:
+        """Memory that it uses: VmRSS, VmSwap, and HugetlbPages, which are in neither
+        (proc_pid_status(5), in KiB).
+
+        :raise OSError: it has ended.
+        """
+        counted = self._status(("VmRSS:", "VmSwap:", "HugetlbPages:"))
+        return sum(int(values[0]) << 10 for values in counted)
+
+    def _status(self, names: tuple[str, ...]) -> list[list[str]]:
+        """The values of the lines of its status that begin with one of ``names``."""
+        lines = Path(f"{PROC}/{self.pid}/status").read_text().splitlines()
+        return [line.split()[1:] for line in lines if line.startswith(names)]

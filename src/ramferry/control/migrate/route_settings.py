@@ -1,0 +1,46 @@
+"""What a route needs of its two QEMUs: their capabilities and migration parameters. Pure."""
+
+from __future__ import annotations
+
+from ramferry.control.migrate.route import Route, Wish
+from ramferry.control.qemu.probe import QemuFacts
+from ramferry.control.qemu.settings import (
+    ACK,
+    LEVEL_PARAMETER,
+    MigrationSettings,
+    announcing,
+    multifd,
+    needed,
+)
+
+
+def source_settings(
+    facts: QemuFacts, route: Route, wish: Wish, destination: QemuFacts
+) -> MigrationSettings:
+    """What the source needs; its max-bandwidth counts guest bytes, so that a relay's cap, not
+    QEMU's default of 1 Gbit/s, is what holds.
+
+    :param destination: an old one, which has no switchover-ack, never agrees to a switchover.
+    """
+    parameters = multifd(route.source_method, wish.channels)
+    parameters["downtime-limit"] = wish.downtime_limit_ms
+    parameters["max-bandwidth"] = route.source_bandwidth
+    if wish.level is not None and route.source_method in LEVEL_PARAMETER:
+        parameters[LEVEL_PARAMETER[route.source_method]] = wish.level
+    capabilities = needed(facts) | announcing(facts)
+    if ACK in facts.capabilities and ACK not in destination.capabilities:
+        capabilities[ACK] = False
+    return MigrationSettings(capabilities, parameters)
+
+
+def destination_settings(
+    facts: QemuFacts, route: Route, wish: Wish, source: QemuFacts
+) -> MigrationSettings:
+    """What the destination needs, before it listens.
+
+    :param source: whether the destination is to agree to the switchover is for it to say.
+    """
+    capabilities = needed(facts)
+    if ACK in facts.capabilities:
+        capabilities[ACK] = source.capabilities.get(ACK, False)
+    return MigrationSettings(capabilities, multifd(route.destination_method, wish.channels))

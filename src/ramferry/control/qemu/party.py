@@ -1,0 +1,39 @@
+"""One QEMU as a migration's plan sees it: what it can do, where it is, and who it is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ramferry.control.hosts.folders import Folder
+from ramferry.control.hosts.host import Elsewhere, Host
+from ramferry.control.hosts.process import Process
+from ramferry.control.qemu.probe import QemuFacts
+from ramferry.control.qemu.uri import qmp_host
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """One QEMU."""
+
+    uri: str
+    """Its QMP address."""
+    facts: QemuFacts
+    host: Host
+    """Where it runs."""
+    process: Process | None = None
+    """Its process, if that is one of this host."""
+
+    def folder(self, *parents: Path) -> Folder:
+        """Make a folder that it may use, as ``Host.folder``."""
+        return self.host.folder(self.uri, self.process, parents)
+
+
+def party_of(uri: str, facts: QemuFacts, pid: int | None, host: Host) -> Party:
+    """The QEMU at a QMP address.
+
+    :param pid: its process; None if it runs on another host than ``host``.
+    """
+    if pid is None:
+        return Party(uri, facts, Elsewhere(qmp_host(uri) or ""))
+    return Party(uri, facts, host, Process(pid))

@@ -1,0 +1,155 @@
+"""The sockets of monitors: one to connect to a QEMU's, and a server whose clients have threads."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, Self
+
+from ramferry.patience import Patience
+from ramferry.transport import sockets
+from ramferry.transport.address import Address
+from ramferry.transport.listening import Listener
+
+QUEUE_POLL_SECONDS: Final = 0.05
+"""Between two looks at a queue that is full; the kernel does not tell when there is room."""
+
+_CLIENT_SECONDS: Final = struct.pack("ll", 5, 0)
+"""How long a client may take to receive: events come from threads that have other work."""
+
+_PIECE: Final = 65536
+_JOIN_SECONDS: Final = 5.0
+
+
+class MonitorSocket:
+    """A connection to a monitor, for a protocol library that takes sockets."""
+
+    def __init__(self, address: str | tuple[str, int], timeout: float) -> None:
+        """Connect, and wait while others wait to be accepted: a monitor's queue holds two.
+
+        :param address: a UNIX socket's path, or host and port.
+        :param timeout: seconds.
+        :raise BlockingIOError: the queue was full all the time.
+        :raise OSError: nobody listens there.
+        """
+        if isinstance(address, tuple):
+            self.raw = socket.create_connection(address, timeout)
+        else:
+            self.raw = socket.socket(socket.AF_UNIX)
+            with sockets.closing_on_error(self.raw):
+                self.raw.settimeout(timeout)
+                self._connect(address, timeout)
+        self.raw.setblocking(False)
+
+    def _connect(self, path: str, timeout: float) -> None:
+        patience = Patience(timeout)
+        while True:
+            try:
+                return self.raw.connect(path)
+            except BlockingIOError:
+                if patience.over:
+                    raise
+                time.sleep(QUEUE_POLL_SECONDS)
+
+    @property
+    def peer_pid(self) -> int | None:
+        """The process that listens at the far end of a UNIX socket (struct ucred's pid); None over
+        TCP, or if the kernel cannot name it (another PID namespace)."""
+        if self.raw.family != socket.AF_UNIX:
+            return None
+        credentials = self.raw.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        return struct.unpack("3i", credentials)[0] or None
+
+    def close(self) -> None:
+        """End the connection."""
+        self.raw.close()
+
+
+class MonitorClient:
+    """One connection that a ``MonitorServer`` accepted."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def receive(self) -> bytes:
+        """What came, as soon as something has; empty at the end.
+
+        :raise OSError: the connection broke.
+        """
+        return self._sock.recv(_PIECE)
+
+    def send(self, data: bytes) -> None:
+        """Send all of it.
+
+        :raise OSError: the client has gone, or does not receive.
+        """
+        self._sock.sendall(data)
+
+
+class MonitorServer:
+    """Serves each client in a thread of its own, until it is closed."""
+
+    def __init__(self, address: Address, serve: Callable[[MonitorClient], None]) -> None:
+        """Listen.
+
+        :param serve: called in a client's thread; the connection ends when it returns, or when it
+            raises OSError, since the client has gone then.
+        :raise HostError: the address is in use or not ours to take.
+        """
+        self._serve_client = serve
+        self._listener = Listener(address)
+        self.address = self._listener.address
+        """Where it listens, port included."""
+        self._clients: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []
+        for sock in self._listener.sockets:
+            sock.setblocking(True)
+            self._start(self._accept, sock)
+
+    def close(self) -> None:
+        """End every connection, once what was asked on it is answered."""
+        for listening in self._listener.sockets:
+            sockets.cut(listening)
+        for sock in list(self._clients):
+            with suppress(OSError):  # its client has gone
+                sock.shutdown(socket.SHUT_RD)
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(_JOIN_SECONDS)
+        for sock in list(self._clients):
+            sockets.cut(sock)
+        self._listener.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _start(self, run: Callable[[socket.socket], None], sock: socket.socket) -> None:
+        thread = threading.Thread(target=run, args=(sock,), name="monitor", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self, listening: socket.socket) -> None:
+        while True:
+            try:
+                sock, _ = listening.accept()
+            except OSError:
+                return  # closed
+            sock.setblocking(True)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _CLIENT_SECONDS)
+            self._clients.add(sock)
+            self._start(self._serve, sock)
+
+    def _serve(self, sock: socket.socket) -> None:
+        try:
+            with suppress(OSError):  # it went away; what it had asked for is done
+                self._serve_client(MonitorClient(sock))
+        finally:
+            self._clients.discard(sock)
+            sock.close()
