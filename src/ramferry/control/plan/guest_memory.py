@@ -129,7 +129,7 @@ def _exactly(descriptor: int, at: int, size: int, path: Path) -> bytes:
     try:
         raw = os.pread(descriptor, size, at)
     except OSError as error:
-        raise HostError(f"cannot read {path}: {error.strerror}") from error
+        raise unreadable(path, error) from error
     if len(raw) < size:
         raise HostError(f"{path} ends after {at + len(raw)} bytes, where {at + size} were expected")
     return raw

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ramferry.codec import name_backends
 from ramferry.codec.zstd_frame import raw_frame
-from ramferry.errors import CorruptDataError, UsageError
+from ramferry.errors import CorruptDataError, UsageError, unreadable
 from ramferry.flows.archive.claims import check_coverage, check_stream
 from ramferry.flows.archive.coder import FRAMES, ChunkDecoder
 from ramferry.flows.archive.format import (

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from ramferry import __version__
-from ramferry.errors import HostError, UsageError
+from ramferry.errors import UsageError, unreadable
 from ramferry.metrics import MigrationResult
 from ramferry.report import document as documents
 from ramferry.report.benchmark import former
@@ -210,7 +210,7 @@ def read(path: Path) -> Comparison:
                 raise Damaged(f"{path}: is larger than any result ({MOST_BYTES >> 20} MiB)")
             raw = file.read(MOST_BYTES + 1)
     except OSError as error:
-        raise HostError(f"cannot read {path}: {error.strerror}") from error
+        raise unreadable(path, error) from error
     return decode(raw, str(path))
 
 
