@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ramferry.errors import UsageError, unreadable
+from ramferry.errors import HostError, UsageError
 
 Bytes = NDArray[np.uint8]
 
@@ -195,7 +195,7 @@ def _size(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError as error:
-        raise unreadable(path, error) from error
+        raise HostError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _map(path: Path) -> Bytes:
@@ -203,4 +203,4 @@ def _map(path: Path) -> Bytes:
         with path.open("rb") as file:
             return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
     except OSError as error:
-        raise unreadable(path, error) from error
+        raise HostError(f"cannot read {path}: {error.strerror}") from error
