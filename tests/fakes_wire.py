@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ramferry.codec import create_encoder
-from ramferry.wire.packets import METHOD_FLAGS, SYNC, Initial, device_state_header, ram_header
+from ramferry.vocabulary import METHOD_FLAGS
+from ramferry.wire.packets import SYNC, Initial, device_state_header, ram_header
 
 MAIN = -1
 """Stands for the main channel where multifd channels have their ids."""

@@ -19,7 +19,7 @@ import time
 from typing import Final
 
 from ramferry.errors import PeerTimeout
-from ramferry.transport.connection import Buffer
+from ramferry.vocabulary import Buffer
 
 HELD: Final = 64 << 10
 """Bytes that are held at either end until ``set_buffers`` says otherwise."""

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ramferry.errors import UsageError
+from ramferry.vocabulary import PAGE_SIZE
 
-PAGE = 4096
 FIRST = 2 * 1024 * 1024
 """Where the pattern begins by default: below are the boot sector, its state and the firmware."""
 
@@ -54,7 +54,7 @@ BURST_SECONDS = 0.1
 UNLIMITED = CREDIT << 22
 """Credit for each tick of a guest that never waits: 16 GiB of page writes."""
 
-WORDS = PAGE // 4
+WORDS = PAGE_SIZE // 4
 LCG_A, LCG_C = 1664525, 1013904223
 SEED_P, SEED_G = 2654435761, 2246822519
 LEAST_NOISE = 256
@@ -110,7 +110,7 @@ def boot_sector(end: int, *, first: int = FIRST, rate: float | None = 0.0) -> by
 
     :raise UsageError: the range is not whole pages between 64 KiB and 3 GiB, or the rate negative.
     """
-    if first % PAGE or end % PAGE or not 0x10000 <= first < end <= HIGHEST:
+    if first % PAGE_SIZE or end % PAGE_SIZE or not 0x10000 <= first < end <= HIGHEST:
         raise UsageError(
             f"the guest cannot write the memory from {first:#x} to {end:#x}: give whole pages"
             " between 0x10000 and 0xc0000000"
@@ -120,7 +120,7 @@ def boot_sector(end: int, *, first: int = FIRST, rate: float | None = 0.0) -> by
     else:
         if not 0 <= rate <= 100_000:
             raise UsageError(f"the guest cannot write {rate:g} MB/s: give 0 to 100000")
-        credit = round(rate * 1e6 / PAGE / TICKS_PER_SECOND * CREDIT)
+        credit = round(rate * 1e6 / PAGE_SIZE / TICKS_PER_SECOND * CREDIT)
         burst = max(credit, CREDIT, round(credit * BURST_SECONDS * TICKS_PER_SECOND))
     sector = PARAMETERS.pack(first, end, credit, burst, DIVISOR, b"\x55\xaa")
     return CODE + sector[len(CODE) :]
@@ -149,13 +149,15 @@ def verify(ram: NDArray[np.uint8]) -> Verdict:
         batch = pages[begin : begin + BATCH]
         number = np.arange(begin, begin + len(batch))
         generation = np.where(number < cursor, passes + 1, passes).astype(np.uint32)
-        expected = _pattern(generation, (number + first // PAGE).astype(np.uint32))
+        expected = _pattern(generation, (number + first // PAGE_SIZE).astype(np.uint32))
         wrong = (batch != expected).any(axis=1)
         wrong &= (number < cursor) | (passes > 0)
         if begin <= cursor < begin + len(batch) and passes:
             at = cursor - begin
-            wrong[at] = not _partly(batch[at], passes + 1, first // PAGE + cursor, expected[at])
-        bad += (first // PAGE + number[wrong]).tolist()
+            wrong[at] = not _partly(
+                batch[at], passes + 1, first // PAGE_SIZE + cursor, expected[at]
+            )
+        bad += (first // PAGE_SIZE + number[wrong]).tolist()
     checked = len(pages) if passes else cursor
     return Verdict(now, passes + 1, checked, tuple(bad))
 

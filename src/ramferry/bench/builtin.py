@@ -17,6 +17,7 @@ from ramferry.bench.moving import MovingRig, same
 from ramferry.control.hosts.host import BOTH_HERE, HERE, Host, Hosts
 from ramferry.errors import MigrationFailed
 from ramferry.guest.workload import Workload
+from ramferry.vocabulary import PAGE_SIZE
 
 START_SECONDS: Final = 60.0
 """Time limit of a start, which includes filling the memory: 2 s for 1 GiB on 2 EPYC cores."""
@@ -62,7 +63,7 @@ class BuiltIn(Monitored):
         """Numbers of the pages that are not as the writes of this stopped guest left them."""
         state = self.state()
         work = Workload(state["rate"], state["pattern"], state["changed"])
-        return len(work.bad_pages(self.ram.reshape(-1, 4096), state["counter"]))
+        return len(work.bad_pages(self.ram.reshape(-1, PAGE_SIZE), state["counter"]))
 
     def _map(self) -> NDArray[np.uint8]:
         memory = os.open(f"/proc/{self.process.pid}/fd/{self.state()['ram-fd']}", os.O_RDWR)

@@ -21,12 +21,10 @@ from numpy.typing import NDArray
 
 from ramferry.bench.fill import fill
 from ramferry.codec import METHODS, create_decoder, create_encoder
-from ramferry.codec.base import PACKET_BYTES
 from ramferry.errors import Cancelled, HostError
-from ramferry.qatzip.accelerator import OFF
 from ramferry.report.benchmark.columns import Spread, spread
+from ramferry.vocabulary import OFF, PACKET_BYTES, PAGE_SIZE
 
-PAGE: Final = 4096
 REPEATS: Final = 3
 LEVELS: Final[Mapping[str, tuple[int | None, ...]]] = {
     "none": (None,),
@@ -77,7 +75,7 @@ def pieces_of(size: int, files: Sequence[Path]) -> list[memoryview]:
     """
     ram: NDArray[np.uint8] = np.zeros(size, np.uint8)
     fill(ram, files=files, low=0)
-    pages = ram.reshape(-1, PAGE)
+    pages = ram.reshape(-1, PAGE_SIZE)
     flat = np.ascontiguousarray(pages[pages.any(axis=1)]).reshape(-1)
     return [flat[at : at + PACKET_BYTES].data for at in range(0, len(flat), PACKET_BYTES)]
 
@@ -150,7 +148,9 @@ class QemuZlib:
     def pack(self, piece: memoryview) -> bytes:
         """As ``Coder``."""
         stream = self._stream
-        parts = [stream.compress(piece[at : at + PAGE]) for at in range(0, len(piece), PAGE)]
+        parts = [
+            stream.compress(piece[at : at + PAGE_SIZE]) for at in range(0, len(piece), PAGE_SIZE)
+        ]
         return b"".join([*parts, stream.flush(zlib.Z_SYNC_FLUSH)])
 
     def unpack(self, packed: bytes, out: memoryview) -> None:

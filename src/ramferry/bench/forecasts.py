@@ -13,7 +13,6 @@ from ramferry.control.plan.course import Findings, TimeQuestion, look, stands_on
 from ramferry.errors import Cancelled, RamferryError
 from ramferry.forecast.estimate import Conditions, estimate
 from ramferry.metrics.forecast import MethodTime
-from ramferry.qatzip.accelerator import AUTO
 from ramferry.report.benchmark.comparison import (
     RELAY_PACING,
     RELAY_PAIR,
@@ -22,6 +21,7 @@ from ramferry.report.benchmark.comparison import (
     Forecast,
     Link,
 )
+from ramferry.vocabulary import AUTO
 
 
 def with_forecasts(

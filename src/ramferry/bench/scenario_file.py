@@ -57,6 +57,7 @@ from ramferry.codec import find_method
 from ramferry.errors import UsageError, unreadable
 from ramferry.report.benchmark.comparison import one_of
 from ramferry.units import parse_rate, parse_size
+from ramferry.vocabulary import MAX_CHANNELS
 
 SUFFIX: Final = ".toml"
 MOST_BYTES: Final = 1 << 20
@@ -96,7 +97,9 @@ class _Cases(_Table, frozen=True):
     methods: Annotated[tuple[str, ...], Meta(min_length=1)]
     routes: Annotated[tuple[str, ...], Meta(min_length=1)]
     levels: Annotated[tuple[int, ...], Meta(min_length=1)] | None = None
-    channels: Annotated[tuple[Annotated[int, Meta(ge=1, le=255)], ...], Meta(min_length=1)] = (8,)
+    channels: Annotated[
+        tuple[Annotated[int, Meta(ge=1, le=MAX_CHANNELS)], ...], Meta(min_length=1)
+    ] = (8,)
 
 
 class _File(_Table, frozen=True):

@@ -12,6 +12,7 @@ from ramferry.bench.qemu import choose_qemu
 from ramferry.cli.params import SIZE
 from ramferry.cli.terminal import terminal
 from ramferry.units import memory as of_memory
+from ramferry.vocabulary import MAX_CHANNELS
 
 
 @click.command()
@@ -24,7 +25,7 @@ from ramferry.units import memory as of_memory
 )
 @click.option(
     "--channels",
-    type=click.IntRange(1, 255),
+    type=click.IntRange(1, MAX_CHANNELS),
     default=4,
     show_default=True,
     help="multifd channels of ours; QEMU has one stream.",

@@ -31,6 +31,7 @@ from ramferry.report.benchmark.comparison import CaseRuns, Comparison, read
 from ramferry.report.benchmark.differences import Named
 from ramferry.report.formats.text import draw
 from ramferry.report.progress import Progress
+from ramferry.vocabulary import MAX_CHANNELS
 
 
 @click.command()
@@ -43,7 +44,7 @@ from ramferry.report.progress import Progress
 )
 @click.option(
     "--channels",
-    type=click.IntRange(1, 255),
+    type=click.IntRange(1, MAX_CHANNELS),
     metavar="N",
     help="multifd channels of every case.  [default: the scenario's]",
 )

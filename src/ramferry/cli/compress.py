@@ -8,8 +8,8 @@ from ramferry.cli.file_options import EPILOG, Options, digits, file_options, for
 from ramferry.cli.files import run_all
 from ramferry.cli.params import accelerator_option
 from ramferry.cli.tasks import Compress, Decompress, Task
-from ramferry.qatzip import FORMATS, LEVELS, MEMBER_SIZE
-from ramferry.qatzip.base import MAX_MEMBER_SIZE
+from ramferry.qatzip import LEVELS
+from ramferry.vocabulary import FORMATS, MAX_MEMBER_SIZE, MEMBER_SIZE
 
 
 @click.command("compress", epilog=EPILOG)

@@ -20,6 +20,7 @@ from ramferry.codec import find_method
 from ramferry.control.migrate.callbacks import Hooks
 from ramferry.errors import Cancelled, UsageError
 from ramferry.report.progress import Progress
+from ramferry.vocabulary import MAX_CHANNELS
 
 GIGABIT = 125_000_000
 """1 Gbit/s in bytes a second."""
@@ -50,7 +51,7 @@ DOWNTIME_LIMIT_MS = 300
 )
 @click.option(
     "--channels",
-    type=click.IntRange(1, 255),
+    type=click.IntRange(1, MAX_CHANNELS),
     default=8,
     show_default=True,
     help="multifd channels.",

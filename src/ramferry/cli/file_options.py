@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import click
 
-from ramferry.qatzip import FORMATS
+from ramferry.vocabulary import FORMATS
 
 EPILOG: Final = """\b
 As gzip has them: compress -d is decompress; -n, -N and -q change nothing, since

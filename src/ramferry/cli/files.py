@@ -21,9 +21,10 @@ from ramferry.cli.file_options import Options
 from ramferry.cli.pipes import ended_by_closed_pipes
 from ramferry.cli.tasks import Task
 from ramferry.errors import HostError, RamferryError, UsageError, unreadable
-from ramferry.qatzip import Buffer, Totals
+from ramferry.qatzip import Totals
 from ramferry.qatzip.stream import Progress, Writer
 from ramferry.transport.safefile import SafeFile
+from ramferry.vocabulary import Buffer
 
 PIPE = "-"
 """The file name that means standard input, or standard output after ``--output``."""

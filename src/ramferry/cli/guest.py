@@ -21,8 +21,7 @@ from ramferry.guest.vm import GuestSettings, Vm
 from ramferry.guest.workload import PATTERNS, Workload
 from ramferry.ram.dirty import TRACKERS, Wanted
 from ramferry.transport.address import Address, TcpAddress, UnixAddress
-
-PAGE = 4096
+from ramferry.vocabulary import PAGE_SIZE
 
 
 @click.command()
@@ -55,7 +54,7 @@ PAGE = 4096
 )
 @click.option(
     "--changed",
-    type=click.IntRange(16, PAGE),
+    type=click.IntRange(16, PAGE_SIZE),
     default=64,
     show_default=True,
     metavar="BYTES",
@@ -97,7 +96,7 @@ def command(
     Its counter, which `x-query-guest` tells, goes on at the destination without a gap. Runs until
     `quit` or Ctrl-C; exits with 5 where a guest that was to come did not arrive.
     """
-    if memory % PAGE:
+    if memory % PAGE_SIZE:
         raise UsageError("--memory must be whole pages of 4 KiB")
     work = Workload() if workload == "idle" else _workload(workload, rate, changed)
     address = None if qmp is None else _monitor_address(qmp)

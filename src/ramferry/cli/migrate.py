@@ -26,6 +26,7 @@ from ramferry.control.migrate.course import migrate
 from ramferry.control.migrate.route import RelayMode, Wish
 from ramferry.report.progress import Progress
 from ramferry.transport.address import parse_address
+from ramferry.vocabulary import MAX_CHANNELS
 
 EPILOG = """\b
 Exit codes: 0 migrated; 2 usage; 3 a QEMU does not answer; 4 method not
@@ -48,7 +49,7 @@ anything began."""
 @level_option
 @click.option(
     "--channels",
-    type=click.IntRange(1, 255),
+    type=click.IntRange(1, MAX_CHANNELS),
     default=8,
     show_default=True,
     help="multifd-channels, on both sides.",

@@ -8,9 +8,9 @@ from typing import Any, Final
 import click
 
 from ramferry.errors import UsageError
-from ramferry.qatzip.accelerator import ACCELERATORS
 from ramferry.transport.address import WILDCARDS, TcpAddress, parse_address
 from ramferry.units import parse_rate, parse_size
+from ramferry.vocabulary import ACCELERATORS, MAX_CHANNELS, PAGE_SIZE, PAGE_SIZES
 
 
 class Rate(click.ParamType):  # type: ignore[type-arg] # generic in newer click only
@@ -101,7 +101,7 @@ level_option = click.option(
 
 channels_option = click.option(
     "--channels",
-    type=click.IntRange(1, 255),
+    type=click.IntRange(1, MAX_CHANNELS),
     default=8,
     show_default=True,
     help="multifd-channels of the migration.",
@@ -127,8 +127,8 @@ accelerator_option = click.option(
 
 page_size_option = click.option(
     "--page-size",
-    type=click.Choice(["1024", "2048", "4096", "8192", "16384", "65536"]),
-    default="4096",
+    type=click.Choice([str(size) for size in PAGE_SIZES]),
+    default=str(PAGE_SIZE),
     show_default=True,
     help="Target page size in bytes: 4096 on x86, s390x, most Arm and Power guests.",
 )

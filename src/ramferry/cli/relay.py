@@ -24,6 +24,7 @@ from ramferry.metrics import RelayCounters, RelayResult
 from ramferry.patience import Patience
 from ramferry.report.document import document
 from ramferry.transport.address import Address, parse_address
+from ramferry.vocabulary import MAX_CHANNELS, METHOD_FLAGS
 
 _LAST_WORDS: Final = 2.0
 """Seconds that a relay which ends waits for whoever reads what it said; an orchestrator kills one
@@ -119,13 +120,13 @@ def _sentence(result: RelayResult) -> str:
 @click.option(
     "--method",
     required=True,
-    type=click.Choice(["none", "zlib", "zstd", "qatzip", "qpl", "uadk"]),
+    type=click.Choice(list(METHOD_FLAGS)),
     help="multifd-compression of the outgoing side; the incoming side's is seen on the wire.",
 )
 @click.option("--level", type=int, help="Level of the method; its QEMU default where left out.")
 @click.option(
     "--channels",
-    type=click.IntRange(1, 255),
+    type=click.IntRange(1, MAX_CHANNELS),
     help="multifd-channels of the source; checked. Default: as many as it opens.",
 )
 @click.option(

@@ -13,6 +13,7 @@ from ramferry.control.archive.callbacks import ArchiveHooks
 from ramferry.control.archive.restore import restore
 from ramferry.metrics import RelayCounters
 from ramferry.report.archive import Activity
+from ramferry.vocabulary import MAX_CHANNELS
 
 EPILOG = """\b
 Exit codes: 0 restored; 2 usage: another machine, no save file; 3 the QEMU
@@ -28,7 +29,7 @@ cancelled, and the sentence says what was seen there."""
 @click.argument("qemu")
 @click.option(
     "--channels",
-    type=click.IntRange(1, 255),
+    type=click.IntRange(1, MAX_CHANNELS),
     default=4,
     show_default=True,
     help="multifd-channels to the QEMU, each with a thread that inflates.",

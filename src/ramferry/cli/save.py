@@ -19,6 +19,7 @@ from ramferry.errors import UsageError
 from ramferry.metrics import RelayCounters
 from ramferry.report.archive import Activity
 from ramferry.units import memory
+from ramferry.vocabulary import MAX_CHANNELS
 
 EPILOG = """\b
 Exit codes: 0 saved; 2 usage; 3 the QEMU does not answer, or has ended; 4 it
@@ -42,7 +43,7 @@ its name it is too late to cancel: 0."""
 @level_option
 @click.option(
     "--channels",
-    type=click.IntRange(1, 255),
+    type=click.IntRange(1, MAX_CHANNELS),
     default=4,
     show_default=True,
     help="Threads that compress, each with a multifd channel from QEMU 8.1 on; older ones send "

@@ -5,14 +5,7 @@
 
 from __future__ import annotations
 
-from ramferry.codec.base import (
-    MAX_PAYLOAD,
-    PACKET_BYTES,
-    Accelerated,
-    Buffer,
-    Decoder,
-    Encoder,
-)
+from ramferry.codec.base import MAX_PAYLOAD, Accelerated, Decoder, Encoder
 from ramferry.codec.table import (
     METHODS,
     Method,
@@ -21,6 +14,7 @@ from ramferry.codec.table import (
     find_method,
     name_backends,
 )
+from ramferry.vocabulary import PACKET_BYTES, Buffer
 
 __all__ = [
     "MAX_PAYLOAD",

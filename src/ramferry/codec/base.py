@@ -9,11 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
-Buffer = bytes | bytearray | memoryview
-"""What payloads are made of; memoryviews are one-dimensional, of format ``B``, contiguous."""
-
-PACKET_BYTES = 512 * 1024
-"""Page bytes of a full packet, for every page size (QEMU's MULTIFD_PACKET_SIZE)."""
+from ramferry.vocabulary import Buffer
 
 MAX_PAYLOAD = 1024 * 1024
 """Largest payload a zlib, zstd or qatzip packet may carry: QEMU's receive buffer (10.0, 11.1)."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ramferry.codec.base import Buffer
 from ramferry.errors import CorruptDataError
+from ramferry.vocabulary import Buffer
 
 
 class NoneEncoder:

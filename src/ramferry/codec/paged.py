@@ -14,9 +14,9 @@ from typing import Final, cast
 import numpy as np
 from isal import igzip_lib, isal_zlib
 
-from ramferry.codec.base import Buffer
 from ramferry.codec.zlib import INFLATE_ERROR
 from ramferry.errors import CorruptDataError
+from ramferry.vocabulary import Buffer
 
 LENGTH_BYTES: Final = 4
 """Size of one page's length in the array."""

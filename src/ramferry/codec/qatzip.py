@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ramferry.codec.base import MAX_PAYLOAD, Buffer
+from ramferry.codec.base import MAX_PAYLOAD
 from ramferry.qatzip import Session
-from ramferry.qatzip.accelerator import AUTO
+from ramferry.vocabulary import AUTO, Buffer
 
 
 class _Sessioned:

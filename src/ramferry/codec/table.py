@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from ramferry.codec.base import PACKET_BYTES, Accelerated, Decoder, Encoder
+from ramferry.codec.base import Accelerated, Decoder, Encoder
 from ramferry.codec.none import NoneDecoder, NoneEncoder
 from ramferry.codec.qatzip import QatzipDecoder, QatzipEncoder
 from ramferry.codec.qpl import QplDecoder, QplEncoder
@@ -16,11 +16,24 @@ from ramferry.codec.uadk import UadkDecoder, UadkEncoder
 from ramferry.codec.zlib import ZlibDecoder, ZlibEncoder
 from ramferry.codec.zstd import ZstdDecoder, ZstdEncoder
 from ramferry.errors import UsageError
-from ramferry.qatzip.accelerator import AUTO
 from ramferry.qatzip.hardware import describe
+from ramferry.vocabulary import (
+    AUTO,
+    DEFAULT_LEVEL,
+    METHOD_FLAGS,
+    METHOD_LEVELS,
+    PACKET_BYTES,
+    PAGE_SIZE,
+    PAGE_SIZES,
+)
 
-MIN_PAGE_SIZE: Final = 1024
+MIN_PAGE_SIZE: Final = min(PAGE_SIZES)
 """Smallest page of any QEMU target."""
+
+MakeEncoder = Callable[[int, int, str], Encoder]
+"""Called with a checked level, the page size and the accelerator."""
+MakeDecoder = Callable[[int, str], Decoder]
+"""Called with the page size and the accelerator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +47,8 @@ class Method:
     """QEMU's range of ``multifd-<name>-level``; None where the method has no levels."""
     default_level: int
     """Used where no level is asked for; 0 where the method has none."""
-    encoder: Callable[[int, int, str], Encoder]
-    """Called with a checked level, the page size and the accelerator."""
-    decoder: Callable[[int, str], Decoder]
-    """Called with the page size and the accelerator."""
+    encoder: MakeEncoder
+    decoder: MakeDecoder
 
     def level(self, level: int | None) -> int:
         """Check a level that was asked for, or give the default one.
@@ -56,37 +67,35 @@ class Method:
         return level
 
 
-_TABLE: Final = (
-    Method("none", 0, None, 0, lambda *_: NoneEncoder(), lambda page, _: NoneDecoder(page)),
-    Method("zlib", 2, range(10), 1, lambda level, *_: ZlibEncoder(level), lambda *_: ZlibDecoder()),
-    Method("zstd", 4, range(21), 1, lambda level, *_: ZstdEncoder(level), lambda *_: ZstdDecoder()),
-    Method(
-        "qpl", 8, None, 0, lambda _l, page, _: QplEncoder(page), lambda page, _: QplDecoder(page)
-    ),
-    Method(
-        "uadk",
-        16,
-        None,
-        0,
-        lambda _l, page, _: UadkEncoder(page),
-        lambda page, _: UadkDecoder(page),
-    ),
-    Method(
-        "qatzip",
-        32,
-        range(1, 10),
-        1,
+_CODECS: Final[Mapping[str, tuple[MakeEncoder, MakeDecoder]]] = {
+    "none": (lambda *_: NoneEncoder(), lambda page, _: NoneDecoder(page)),
+    "zlib": (lambda level, *_: ZlibEncoder(level), lambda *_: ZlibDecoder()),
+    "zstd": (lambda level, *_: ZstdEncoder(level), lambda *_: ZstdDecoder()),
+    "qpl": (lambda _, page, __: QplEncoder(page), lambda page, _: QplDecoder(page)),
+    "uadk": (lambda _, page, __: UadkEncoder(page), lambda page, _: UadkDecoder(page)),
+    "qatzip": (
         lambda level, _, accelerator: QatzipEncoder(level, accelerator),
         lambda _, accelerator: QatzipDecoder(accelerator),
     ),
-)
+}
 
-METHODS: Final[Mapping[str, Method]] = MappingProxyType({method.name: method for method in _TABLE})
+METHODS: Final[Mapping[str, Method]] = MappingProxyType(
+    {
+        name: Method(
+            name,
+            flag,
+            METHOD_LEVELS.get(name),
+            DEFAULT_LEVEL if name in METHOD_LEVELS else 0,
+            *_CODECS[name],
+        )
+        for name, flag in METHOD_FLAGS.items()
+    }
+)
 """Every method that QEMU 7.2 to 11.1 knows, by name, in the order of the wire flags."""
 
 
 def create_encoder(
-    method: str, level: int | None, *, page_size: int = 4096, accelerator: str = AUTO
+    method: str, level: int | None, *, page_size: int = PAGE_SIZE, accelerator: str = AUTO
 ) -> Encoder:
     """Make the encoder of one channel.
 
@@ -101,7 +110,7 @@ def create_encoder(
     return found.encoder(found.level(level), _checked(page_size), accelerator)
 
 
-def create_decoder(method: str, *, page_size: int = 4096, accelerator: str = AUTO) -> Decoder:
+def create_decoder(method: str, *, page_size: int = PAGE_SIZE, accelerator: str = AUTO) -> Decoder:
     """Make the decoder of one channel.
 
     :param method: a key of ``METHODS``.

@@ -13,8 +13,9 @@ from typing import Final, cast
 from isal import isal_zlib
 from zlib_ng import zlib_ng
 
-from ramferry.codec.base import MAX_PAYLOAD, Buffer
+from ramferry.codec.base import MAX_PAYLOAD
 from ramferry.errors import CorruptDataError
+from ramferry.vocabulary import Buffer
 
 SYNC_MARK: Final = b"\x00\x00\xff\xff"
 """LEN and NLEN of the empty stored block that a sync flush appends (RFC 1951 §3.2.4)."""

@@ -11,9 +11,10 @@ from typing import IO, Final, cast
 
 import zstandard
 
-from ramferry.codec.base import MAX_PAYLOAD, Buffer
+from ramferry.codec.base import MAX_PAYLOAD
 from ramferry.codec.zstd_frame import BlockWalk
 from ramferry.errors import CorruptDataError
+from ramferry.vocabulary import Buffer
 
 MAX_WINDOW: Final = 1 << 27
 """Largest window, in bytes, that a frame header may ask for: libzstd's own default limit."""

@@ -6,8 +6,8 @@ from typing import Final
 
 import zstandard
 
-from ramferry.codec.base import Buffer
 from ramferry.errors import CorruptDataError
+from ramferry.vocabulary import Buffer
 
 MAX_BLOCKS: Final = 4096
 """Blocks in one packet; 512 are needed to flush after each page of 1 KiB. Bounds the walk."""

@@ -11,15 +11,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ramferry.codec.base import Buffer
 from ramferry.errors import RamferryError, RemoteProtocolError
+from ramferry.ram.blocks import Offsets as Offsets
+from ramferry.vocabulary import Buffer
 from ramferry.wire.events import RamBlock
 from ramferry.wire.ram import Mode
 
-Offsets = NDArray[np.uint64]
 """Byte offsets of pages in their RAM block, multiples of the page size."""
 MAX_PAGES: Final = 1 << 32
 """Of a guest whose pages are counted one by one: their numbers have 32 bits, and what is remembered

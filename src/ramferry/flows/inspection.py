@@ -19,10 +19,11 @@ from ramferry.flows.inlet.lobby import MAIN_MAGIC, MULTIFD_MAGIC
 from ramferry.flows.recording import Recording, devices_of
 from ramferry.flows.unwrapping import Unwrapped, unwrap
 from ramferry.metrics import InspectedBlock, Inspection
+from ramferry.vocabulary import PAGE_SIZE
 from ramferry.wire.copying import vm_description
 
 
-def inspect(file: BinaryIO, *, page_size: int = 4096) -> Inspection:
+def inspect(file: BinaryIO, *, page_size: int = PAGE_SIZE) -> Inspection:
     """Look into one recording, and through what it is wrapped in.
 
     :param file: open for reading, a pipe too.
@@ -50,7 +51,7 @@ def _inspect(recording: Recording, found: Unwrapped) -> str:
     raise UsageError(f"this is neither a save file nor a recorded migration channel{inside}")
 
 
-def inspect_folder(folder: Path, *, page_size: int = 4096) -> Inspection:
+def inspect_folder(folder: Path, *, page_size: int = PAGE_SIZE) -> Inspection:
     """Look into a folder with a recording of each connection: main first, whatever the names.
 
     :raise UsageError: there is no recording in it.

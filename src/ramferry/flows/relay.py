@@ -20,9 +20,9 @@ from ramferry.flows.session.loop import Loop
 from ramferry.flows.session.session import Phase, Session
 from ramferry.flows.settings import RelaySettings
 from ramferry.metrics import RelayResult
-from ramferry.qatzip.accelerator import REQUIRE
 from ramferry.transport.connection import Connection
 from ramferry.transport.listening import Listener
+from ramferry.vocabulary import REQUIRE
 
 
 class Observer(watching.Observer, Protocol):

@@ -13,11 +13,12 @@ from typing import Final
 from ramferry.errors import Cancelled, MigrationFailed, RamferryError
 from ramferry.flows.ends.guest_stream import GuestStream, SendingGuest
 from ramferry.flows.ends.precopy import Precopy, Rounds
-from ramferry.flows.ends.send_record import SendRecord, Status
+from ramferry.flows.ends.send_record import SendRecord
 from ramferry.flows.outlet.outgoing import Outgoing
 from ramferry.flows.session.reminder import SILENT_DESTINATION, Reminder
 from ramferry.flows.settings import SendSettings
 from ramferry.metrics import SendProgress
+from ramferry.vocabulary import Status
 
 _ONLY_THERE: Final = (
     ": it had all of the guest, and may run it all the same: look there before both run"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ramferry.qatzip.accelerator import AUTO
 from ramferry.transport.address import Address
+from ramferry.vocabulary import AUTO, PAGE_SIZE
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class RelaySettings:
     """multifd-channels; None: as many as are connected when the first sync mark comes."""
     max_bandwidth: float = 0.0
     """Bytes per second on the outgoing side; 0: no cap."""
-    page_size: int = 4096
+    page_size: int = PAGE_SIZE
     stall_timeout: float = 60.0
     """Seconds after which a peer that stopped in the middle of something is given up."""
     accelerator: str = AUTO
@@ -43,7 +43,7 @@ class ReceiveSettings:
     """For main's pages; 0: its own thread takes them, which will do beside multifd channels."""
     uuid: bytes = bytes(16)
     """The guest's, where there is no channel to tell it."""
-    page_size: int = 4096
+    page_size: int = PAGE_SIZE
     accelerator: str = AUTO
     """One of ``ramferry.qatzip.ACCELERATORS``."""
     stall_timeout: float = 60.0
@@ -64,7 +64,7 @@ class SendSettings:
     method: str
     level: int | None = None
     channels: int = 2
-    page_size: int = 4096
+    page_size: int = PAGE_SIZE
     max_bandwidth: float = 0.0
     """Wire bytes per second; 0: no cap."""
     accelerator: str = AUTO

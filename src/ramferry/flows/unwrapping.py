@@ -20,9 +20,9 @@ import zstandard
 
 from ramferry.codec.zstd import MAX_WINDOW
 from ramferry.errors import CorruptDataError, UsageError
-from ramferry.qatzip.base import GZIP
 from ramferry.qatzip.inflate import Inflater
 from ramferry.qatzip.source import Source
+from ramferry.vocabulary import GZIP
 
 CHUNK: Final = 1 << 20
 """Bytes read at once."""

@@ -25,9 +25,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ramferry.codec.base import PACKET_BYTES
 from ramferry.forecast.costs import REFERENCE, Costs
 from ramferry.metrics.forecast import UNTOUCHED, MethodTime, Range, SampleSummary, Trial
+from ramferry.vocabulary import PACKET_BYTES
+from ramferry.wire.grammar import ZERO_RECORD_SIZE
 from ramferry.wire.packets import header_size
 
 CROWDED: Final = 1.10
@@ -42,9 +43,6 @@ WAITING_BUSY: Final = 0.24
 """Cores that QEMU 7.2.22 burns while it waits for a channel, if all cores are busy; 0.67 if one is
 free. QEMU 10.0.13 sleeps. Versions between the two were not measured."""
 WAITING_FREE: Final = 0.67
-
-ZERO_RECORD: Final = 9
-"""Wire bytes of a zero page: a record of main, or 8 in a packet's header (QEMU ≥ 9.0)."""
 
 FIXED_SECONDS: Final = 0.03
 """Set-up, device state and the answer: an empty guest stood still for 9 to 29 ms."""
@@ -200,7 +198,7 @@ def _pass(trial: Trial, sample: SampleSummary, conditions: Conditions, side: int
     zero = sample.total_bytes * figures.zero_share
     content = sample.total_bytes - zero
     wire = wire_per_byte(figures.payload, sample.page_size)
-    wire_bytes = content * wire + zero / sample.page_size * ZERO_RECORD
+    wire_bytes = content * wire + zero / sample.page_size * ZERO_RECORD_SIZE
     bounds = work_bounds(trial, figures.compress, figures.decompress, conditions)
     worker = min(bounds, key=lambda name: bounds[name])
     working = content / bounds[worker] + zero * conditions.costs.zero_seconds

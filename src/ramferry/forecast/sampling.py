@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ramferry.errors import UsageError
 from ramferry.metrics.forecast import Range, SampleSummary
 from ramferry.ram.zero import zero_pages
+from ramferry.vocabulary import PAGE_SIZE
 
 PIECE: Final = 256 * 1024
 """Bytes drawn at one place. QEMU's ``pmemsave`` of a piece takes 0.4 ms; meanwhile its main loop
@@ -49,7 +50,13 @@ class MemorySample:
 
 
 def draw(
-    source: str, total: int, read: Read, *, size: int = SAMPLE, page_size: int = 4096, seed: int = 1
+    source: str,
+    total: int,
+    read: Read,
+    *,
+    size: int = SAMPLE,
+    page_size: int = PAGE_SIZE,
+    seed: int = 1,
 ) -> MemorySample:
     """Draw a sample.
 

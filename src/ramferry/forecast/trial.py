@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ramferry.codec import Accelerated, create_decoder, create_encoder, find_method
-from ramferry.codec.base import PACKET_BYTES, Decoder, Encoder
+from ramferry.codec.base import Decoder, Encoder
 from ramferry.errors import HostError
 from ramferry.forecast.sampling import MemorySample
 from ramferry.metrics.forecast import UNTOUCHED, Range, Trial
-from ramferry.qatzip.accelerator import AUTO
+from ramferry.vocabulary import AUTO, PACKET_BYTES
 
 Figures = NDArray[np.float64]
 

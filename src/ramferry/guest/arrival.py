@@ -18,6 +18,7 @@ from ramferry.guest.state import GuestState, decode
 from ramferry.metrics import RelayCounters
 from ramferry.ram.blocks import Ram
 from ramferry.transport.address import Address
+from ramferry.vocabulary import Status
 
 _PATIENCE: Final = 10.0
 """Seconds to wait for the threads of a receiver to end; the receiver gives them 5."""
@@ -34,7 +35,7 @@ class Host(Protocol):
     def arrived(self, error: str) -> None:
         """The migration has ended: the guest may run if ``error`` is empty."""
 
-    def arriving(self, status: str) -> None:
+    def arriving(self, status: Status) -> None:
         """The status of the migration has changed."""
 
     def note(self, text: str) -> None:
@@ -46,7 +47,7 @@ class Arrival:
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self.status = "none"
+        self.status: Status = "none"
         """The migration's."""
         self.error = ""
         """Why it failed."""
@@ -128,7 +129,7 @@ class Arrival:
             self.status = "failed"
             self._host.arrived(self.error)
 
-    def _to(self, status: str) -> None:
+    def _to(self, status: Status) -> None:
         self.status = status
         self._host.arriving(status)
 

@@ -10,9 +10,10 @@ from uuid import UUID
 from ramferry import __version__
 from ramferry.guest import human, looking
 from ramferry.guest.errors import MonitorError
-from ramferry.guest.parameters import PARAMETERS, STATUSES, UINT64_MAX
+from ramferry.guest.parameters import PARAMETERS, UINT64_MAX
 from ramferry.guest.uri import parse
 from ramferry.guest.vm import BLOCK, Vm
+from ramferry.vocabulary import STATUSES
 
 VERSION: Final = {
     # the QEMU whose wire format, statuses and counters these are

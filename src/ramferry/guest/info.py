@@ -6,6 +6,7 @@ from typing import Any
 
 from ramferry.metrics import SendProgress
 from ramferry.transport.address import Address, TcpAddress
+from ramferry.vocabulary import PAGE_SIZE
 
 
 def of_source(progress: SendProgress, error: str) -> dict[str, Any]:
@@ -35,7 +36,9 @@ def _ram(progress: SendProgress) -> dict[str, int | float]:
     main = sum(one.bytes_out for one in counters.channels if one.name == "main")
     seconds = max(progress.total_time_ms - progress.setup_time_ms, 1) / 1000
     pages = counters.normal_pages + counters.zero_pages
-    page_size = counters.normal_bytes // counters.normal_pages if counters.normal_pages else 4096
+    page_size = (
+        counters.normal_bytes // counters.normal_pages if counters.normal_pages else PAGE_SIZE
+    )
     return {
         "total": progress.total_bytes,
         "remaining": progress.remaining_bytes,

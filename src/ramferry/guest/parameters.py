@@ -12,8 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from ramferry.codec import METHODS
 from ramferry.guest.errors import MonitorError
+from ramferry.vocabulary import (
+    DEFAULT_LEVEL,
+    LEVEL_PARAMETERS,
+    MAX_CHANNELS,
+    METHOD_FLAGS,
+    METHOD_LEVELS,
+)
 
 UINT64_MAX: Final = (1 << 64) - 1
 _SHIFTS: Final = {"K": 10, "M": 20, "G": 30, "T": 40}
@@ -89,22 +95,16 @@ PARAMETERS: Final[Mapping[str, Parameter]] = {
         unit=" ms",
         refusal="an integer in the range of 0 to (2000 * 1000) ms",
     ),
-    "multifd-channels": Parameter(2, "uint8_t", 1, 255),
-    "multifd-compression": Parameter("none", "enum", choices=tuple(METHODS)),
-    "multifd-zlib-level": Parameter(1, "uint8_t", 0, 9),
-    "multifd-zstd-level": Parameter(1, "uint8_t", 0, 20),
-    "multifd-qatzip-level": Parameter(1, "uint8_t", 1, 9),
+    "multifd-channels": Parameter(2, "uint8_t", 1, MAX_CHANNELS),
+    "multifd-compression": Parameter("none", "enum", choices=tuple(METHOD_FLAGS)),
+    **{
+        LEVEL_PARAMETERS[method]: Parameter(DEFAULT_LEVEL, "uint8_t", levels[0], levels[-1])
+        for method, levels in METHOD_LEVELS.items()
+    },
 }
 
 ALWAYS_ON: Final = ("return-path", "multifd")
 CAPABILITIES: Final = ("events", "return-path", "pause-before-switchover", "multifd")
-
-STATUSES: Final = (
-    *("none", "setup", "cancelling", "cancelled", "active", "pre-switchover", "device"),
-    *("postcopy-active", "postcopy-paused", "postcopy-recover-setup", "postcopy-recover"),
-    *("completed", "failed", "colo", "wait-unplug"),
-)
-"""QEMU's migration statuses."""
 
 
 class Settings:

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from ramferry.errors import RamferryError
 from ramferry.flows.ends.precopy import Precopy
-from ramferry.flows.ends.send_record import Status
 from ramferry.flows.sender import Sender
 from ramferry.flows.settings import SendSettings
 from ramferry.guest import info
@@ -26,14 +25,13 @@ from ramferry.guest.parameters import Settings
 from ramferry.guest.state import GuestState, encode
 from ramferry.guest.vcpu import Vcpu
 from ramferry.guest.workload import Workload
-from ramferry.qatzip.accelerator import AUTO
 from ramferry.ram.blocks import Ram
 from ramferry.ram.dirty import DirtyTracker, Wanted, track
 from ramferry.transport.address import Address
+from ramferry.vocabulary import AUTO, IDLE, RunState, Status
 
 MACHINE: Final = "ramferry-1"
 BLOCK: Final = "ramferry.ram"
-ENDED: Final = ("none", "completed", "failed", "cancelled")
 _PATIENCE: Final = 10.0
 """Seconds to wait until a cancelled sender reads the memory no more."""
 
@@ -63,7 +61,7 @@ class Vm:
         self.machine = MACHINE
         self.vcpu = Vcpu(self.ram.blocks[BLOCK], settings.workload)
         self.migration = Settings()
-        self.state = "inmigrate" if incoming else "prelaunch"
+        self.state: RunState = "inmigrate" if incoming else "prelaunch"
         self.tracker = ""
         """How the last migration found written pages, and why so."""
         self.ended = threading.Event()
@@ -72,7 +70,7 @@ class Vm:
         """Why the process ends with an error; empty if it does not."""
         self._arrival = Arrival(self) if incoming else None
         self._autostart = True
-        self._before = self.state
+        self._before: RunState = self.state
         self._sender: Sender | None = None
         self._leaving: threading.Thread | None = None
         self._closing = False
@@ -110,7 +108,7 @@ class Vm:
         self.cancel()
         self.ended.set()
 
-    def _to(self, state: str, event: str = "") -> None:
+    def _to(self, state: RunState, event: str = "") -> None:
         self.state = state
         if event:
             self.events.tell(event)
@@ -204,7 +202,7 @@ class Vm:
 
     def cancel(self) -> None:
         """Cancel the outgoing migration, if there is one and it is not too late."""
-        if self._sender is not None and self.status not in ENDED:
+        if self._sender is not None and self.status not in IDLE:
             self._sender.cancel("the migration was cancelled")
 
     def proceed(self, state: str) -> None:
@@ -221,7 +219,7 @@ class Vm:
 
         :raise MonitorError: there is one.
         """
-        if self._sender is not None and self.status not in ENDED:
+        if self._sender is not None and self.status not in IDLE:
             raise MonitorError("There's a migration process in progress")
 
     def set_parameters(self, wanted: Mapping[str, object]) -> None:
@@ -279,7 +277,7 @@ class Vm:
         if error:
             self.ended.set()
 
-    def arriving(self, status: str) -> None:
+    def arriving(self, status: Status) -> None:
         """See ``arrival.Host``."""
         self._tell_migration("MIGRATION", {"status": status})
 

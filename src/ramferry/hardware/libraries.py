@@ -7,6 +7,7 @@ from typing import Final
 
 from ramferry.hardware.root import Root
 from ramferry.metrics.host import Evidence
+from ramferry.vocabulary import QAT_SONAME, QATZIP_SONAME
 
 DIRECTORIES: Final = (
     "/usr/local/lib",
@@ -17,7 +18,6 @@ DIRECTORIES: Final = (
 )
 """Where distributions and Intel's packages put libraries, beside what /etc/ld.so.conf names."""
 
-QATZIP_SONAME: Final = "libqatzip.so.3"
 QATZIP_VERSIONS: Final = {
     "libqatzip.so.3.0.0": "1.0.9 to 1.1.2",
     "libqatzip.so.3.0.1": "1.0.9 to 1.1.2",
@@ -28,7 +28,6 @@ QATZIP_VERSIONS: Final = {
 }
 """File name → QATzip's version, as Fedora, Ubuntu and Debian package them. 1.3.2 is not known."""
 
-QAT_SONAME: Final = "libqat.so.4"
 OUT_OF_TREE_QAT: Final = "libqat_s.so"
 
 

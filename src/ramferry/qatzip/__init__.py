@@ -11,10 +11,10 @@ through ``ramferry.qatzip.stream``. All errors are ``UsageError``,
 ``CorruptDataError`` and ``MethodUnavailable``.
 """
 
-from ramferry.qatzip.accelerator import ACCELERATORS
-from ramferry.qatzip.base import FORMATS, LEVELS, MAX_SIZE, MEMBER_SIZE, Buffer, Result, Totals
+from ramferry.qatzip.base import LEVELS, MAX_SIZE, Result, Totals
 from ramferry.qatzip.device import Tuning
 from ramferry.qatzip.session import Session, compress, decompress
+from ramferry.vocabulary import ACCELERATORS, FORMATS, MEMBER_SIZE, Buffer
 
 __all__ = [
     "ACCELERATORS",

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import threading
-from typing import Final
 
 from ramferry.errors import MethodUnavailable, UsageError
 from ramferry.hardware.diagnosis.offload import judge_offload
 from ramferry.metrics.host import Verdict
-from ramferry.qatzip.base import GZIP_EXT, Backend
+from ramferry.qatzip.base import Backend
 from ramferry.qatzip.device import Tuning
 from ramferry.qatzip.hardware import HardwareBackend
 from ramferry.qatzip.library import Library, load
 from ramferry.qatzip.proof import prove
 from ramferry.qatzip.software import SoftwareBackend
-
-AUTO, REQUIRE, OFF = "auto", "require", "off"
-ACCELERATORS: Final = (AUTO, REQUIRE, OFF)
-"""``auto``: hardware where a job proved it, else software. ``require``: hardware or an error.
-``off``: software, and no library is loaded."""
+from ramferry.vocabulary import ACCELERATORS, GZIP_EXT, OFF, REQUIRE
 
 _lock = threading.Lock()
 _answer: list[Library | str] = []

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ramferry.errors import UsageError
-
-Buffer = bytes | bytearray | memoryview
-"""What compressed data is made of; memoryviews are one-dimensional, of format ``B``, contiguous."""
-
-GZIP_EXT, GZIP, RAW, FOUR_BYTE, ZLIB = "gzip-ext", "gzip", "raw", "4B", "zlib"
-FORMATS = (GZIP_EXT, GZIP, RAW, FOUR_BYTE, ZLIB)
-"""The names of QATzip's deflate formats; ``framing.py`` describes their bytes."""
+from ramferry.vocabulary import (
+    FORMATS,
+    FOUR_BYTE,
+    GZIP,
+    GZIP_EXT,
+    MAX_MEMBER_SIZE,
+    METHOD_LEVELS,
+    Buffer,
+)
 
 GZIP_FORMATS = frozenset({GZIP_EXT, GZIP})
 """Formats whose members are gzip members: a reader of one reads the other."""
@@ -24,13 +26,7 @@ GZIP_FORMATS = frozenset({GZIP_EXT, GZIP})
 MEMBER_FORMATS = frozenset({GZIP_EXT, GZIP, FOUR_BYTE})
 """Formats cut into members of ``member_size`` bytes; raw and zlib are always one stream."""
 
-LEVELS = range(1, 10)
-
-MEMBER_SIZE = 65536
-"""Default input bytes of a member: QATzip's hw_buff_sz, the most that hardware inflates at once."""
-
-MAX_MEMBER_SIZE = 1 << 30
-"""Most input bytes of a member: incompressible data still fits the 32-bit sizes of its header."""
+LEVELS = METHOD_LEVELS["qatzip"]
 
 MAX_SIZE = 1 << 30
 """Default cap of what :func:`ramferry.qatzip.decompress` puts out, in bytes."""

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ramferry.errors import UsageError
-from ramferry.qatzip.base import GZIP_EXT, MEMBER_SIZE
 from ramferry.qatzip.library import (
     DATA_FORMATS,
     DEFLATE,
@@ -25,6 +24,7 @@ from ramferry.qatzip.library import (
     QzSessionParamsDeflate,
     words,
 )
+from ramferry.vocabulary import GZIP_EXT, MEMBER_SIZE
 
 SHORTEST = 24
 """Input bytes that the library reads whatever it was told; shorter input is padded with zeros."""

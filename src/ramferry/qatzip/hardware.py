@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping
 from itertools import accumulate
 
 from ramferry.qatzip import members
-from ramferry.qatzip.base import GZIP_EXT, Buffer
 from ramferry.qatzip.device import DeviceError, DeviceSession, Tuning
 from ramferry.qatzip.inflate import BACKEND as INFLATE_BACKEND
 from ramferry.qatzip.library import GONE, NO_INSTANCE, Library
 from ramferry.qatzip.members import Member
 from ramferry.qatzip.software import SoftwareBackend
+from ramferry.vocabulary import GZIP_EXT, Buffer
 
 QAT = "qat"
 

@@ -16,18 +16,10 @@ from isal import igzip_lib, isal_zlib
 
 from ramferry.errors import CorruptDataError
 from ramferry.qatzip import framing
-from ramferry.qatzip.base import (
-    FOUR_BYTE,
-    GZIP,
-    GZIP_EXT,
-    GZIP_FORMATS,
-    MEMBER_FORMATS,
-    RAW,
-    ZLIB,
-    Buffer,
-)
+from ramferry.qatzip.base import GZIP_FORMATS, MEMBER_FORMATS
 from ramferry.qatzip.framing import Hint
 from ramferry.qatzip.source import Source
+from ramferry.vocabulary import FOUR_BYTE, GZIP, GZIP_EXT, RAW, ZLIB, Buffer
 
 BACKEND = "isa-l"
 """What inflates: ISA-L, whatever compressed."""

@@ -14,9 +14,7 @@ import weakref
 from typing import Final
 
 from ramferry.errors import MethodUnavailable
-
-QATZIP_SONAME: Final = "libqatzip.so.3"
-QAT_SONAME: Final = "libqat.so.4"
+from ramferry.vocabulary import QAT_SONAME, QATZIP_SONAME
 
 VFIO: Final = "/dev/vfio"
 """Where libqat looks for devices; where there is none it says so on standard error."""

@@ -14,10 +14,10 @@ from ramferry.hardware.diagnosis.offload import (
 from ramferry.hardware.root import Root
 from ramferry.metrics.host import OffloadProof
 from ramferry.qatzip import members
-from ramferry.qatzip.base import GZIP_EXT, MEMBER_SIZE
 from ramferry.qatzip.device import DeviceError, DeviceSession, Tuning
 from ramferry.qatzip.library import Library, load
 from ramferry.qatzip.software import SoftwareBackend
+from ramferry.vocabulary import GZIP_EXT, MEMBER_SIZE
 
 
 def prove(load_library: Callable[[], Library] = load, root: Root | None = None) -> OffloadProof:

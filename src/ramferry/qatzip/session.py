@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ramferry.errors import UsageError
-from ramferry.qatzip.accelerator import AUTO, choose
+from ramferry.qatzip.accelerator import choose
 from ramferry.qatzip.base import (
-    GZIP_EXT,
     MAX_SIZE,
-    MEMBER_SIZE,
-    Buffer,
     Result,
     byte_view,
     check_format,
@@ -19,6 +16,7 @@ from ramferry.qatzip.base import (
 )
 from ramferry.qatzip.device import Tuning
 from ramferry.qatzip.hardware import HardwareBackend
+from ramferry.vocabulary import AUTO, GZIP_EXT, MEMBER_SIZE, Buffer
 
 
 class Session:

@@ -14,19 +14,11 @@ from isal import igzip_lib, isal_zlib
 
 from ramferry.errors import CorruptDataError
 from ramferry.qatzip import exact, framing
-from ramferry.qatzip.base import (
-    FOUR_BYTE,
-    GZIP,
-    GZIP_EXT,
-    GZIP_FORMATS,
-    MEMBER_FORMATS,
-    RAW,
-    ZLIB,
-    Buffer,
-)
+from ramferry.qatzip.base import GZIP_FORMATS, MEMBER_FORMATS
 from ramferry.qatzip.inflate import BACKEND as INFLATE_BACKEND
 from ramferry.qatzip.inflate import Inflater
 from ramferry.qatzip.source import Source
+from ramferry.vocabulary import FOUR_BYTE, GZIP, GZIP_EXT, RAW, ZLIB, Buffer
 
 ISAL, LIBDEFLATE, STDLIB = INFLATE_BACKEND, "libdeflate", "zlib"
 

@@ -19,15 +19,10 @@ from isal import isal_zlib
 
 from ramferry.errors import CorruptDataError, UsageError
 from ramferry.qatzip import framing, members
-from ramferry.qatzip.accelerator import AUTO
 from ramferry.qatzip.base import (
-    GZIP_EXT,
     GZIP_FORMATS,
     MAX_SIZE,
     MEMBER_FORMATS,
-    MEMBER_SIZE,
-    ZLIB,
-    Buffer,
     Result,
     Totals,
     check_format,
@@ -39,6 +34,7 @@ from ramferry.qatzip.members import Member
 from ramferry.qatzip.session import Session
 from ramferry.qatzip.software import ISAL, ISAL_LEVELS, STDLIB
 from ramferry.qatzip.source import Source
+from ramferry.vocabulary import AUTO, GZIP_EXT, MEMBER_SIZE, ZLIB, Buffer
 
 _T = TypeVar("_T")
 

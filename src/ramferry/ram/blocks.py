@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ramferry.errors import HostError, UsageError
+from ramferry.vocabulary import PAGE_SIZE
 
 Offsets = NDArray[np.uint64]
 """Byte offsets of pages in their block."""
@@ -178,7 +179,7 @@ class Ram:
         """By name, in the order of the stream."""
 
     @classmethod
-    def create(cls, sizes: Sequence[tuple[str, int]], *, page_size: int = 4096) -> Self:
+    def create(cls, sizes: Sequence[tuple[str, int]], *, page_size: int = PAGE_SIZE) -> Self:
         """Make blocks of zeros in a memfd.
 
         :param sizes: name and bytes of each block, in the order of the stream.
@@ -190,7 +191,9 @@ class Ram:
         return cls._sized(fd, sizes, page_size)
 
     @classmethod
-    def open(cls, path: Path, sizes: Sequence[tuple[str, int]], *, page_size: int = 4096) -> Self:
+    def open(
+        cls, path: Path, sizes: Sequence[tuple[str, int]], *, page_size: int = PAGE_SIZE
+    ) -> Self:
         """Map a file, made or grown as needed; its content is the blocks' one after another.
 
         :raise UsageError: as ``create``, or the file is larger than the blocks.

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-Buffer = bytes | bytearray | memoryview
+from ramferry.vocabulary import Buffer
 
 
 class Connection(Protocol):

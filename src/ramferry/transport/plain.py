@@ -17,7 +17,7 @@ from typing import Any, Final
 from ramferry.errors import HostError, PeerTimeout, PeerUnreachable
 from ramferry.transport import sockets
 from ramferry.transport.address import Address, TcpAddress
-from ramferry.transport.connection import Buffer
+from ramferry.vocabulary import Buffer
 
 CONNECT_TIMEOUT: Final = 10.0
 """Seconds for a connection to be accepted."""

@@ -20,6 +20,20 @@ from enum import Enum, IntEnum, auto
 from types import MappingProxyType
 from typing import Final
 
+from ramferry.vocabulary import (
+    ENABLE_COLO,
+    OPEN_RETURN_PATH,
+    PACKAGED,
+    PING,
+    POSTCOPY_ADVISE,
+    POSTCOPY_LISTEN,
+    POSTCOPY_RAM_DISCARD,
+    POSTCOPY_RESUME,
+    POSTCOPY_RUN,
+    RECV_BITMAP,
+    SWITCHOVER_START,
+)
+
 MAGIC: Final = b"QEVM"
 VERSION: Final = 3
 RAM: Final = "ram"
@@ -29,6 +43,8 @@ DIRTY_BITMAP_VERSION: Final = 1
 FOOTER: Final = 0x7E
 RECORD_SIZE: Final = 8
 """Bytes of a RAM record's first word, and all there is of EOS and MULTIFD_FLUSH."""
+ZERO_RECORD_SIZE: Final = RECORD_SIZE + 1
+"""Bytes of a zero page's record whose block is the one before: the word and a fill byte of 0."""
 
 MAX_MACHINE_NAME: Final = 256
 MAX_NAME: Final = 255
@@ -158,18 +174,19 @@ _DISCARD_RANGES: Final = 12
 
 COMMANDS: Final[Mapping[int, CommandSpec]] = MappingProxyType(
     {
-        1: CommandSpec("OPEN_RETURN_PATH", (0,)),
-        2: CommandSpec("PING", (4,)),
-        3: CommandSpec("POSTCOPY_ADVISE", (0, 16)),
-        4: CommandSpec("POSTCOPY_LISTEN", (0,)),
-        5: CommandSpec("POSTCOPY_RUN", (0,)),
+        OPEN_RETURN_PATH: CommandSpec("OPEN_RETURN_PATH", (0,)),
+        PING: CommandSpec("PING", (4,)),
+        POSTCOPY_ADVISE: CommandSpec("POSTCOPY_ADVISE", (0, 16)),
+        POSTCOPY_LISTEN: CommandSpec("POSTCOPY_LISTEN", (0,)),
+        POSTCOPY_RUN: CommandSpec("POSTCOPY_RUN", (0,)),
         # a version, a counted name with a NUL behind it, then ranges of two u64
-        6: CommandSpec("POSTCOPY_RAM_DISCARD", range(3, 1 + 257 + 16 * _DISCARD_RANGES + 1)),
-        7: CommandSpec("PACKAGED", (4,)),
-        8: CommandSpec("ENABLE_COLO", (0,)),
-        9: CommandSpec("POSTCOPY_RESUME", (0,)),
-        10: CommandSpec("RECV_BITMAP", range(2, 257)),
-        11: CommandSpec("SWITCHOVER_START", (0,)),
+        POSTCOPY_RAM_DISCARD: CommandSpec(
+            "POSTCOPY_RAM_DISCARD", range(3, 1 + 257 + 16 * _DISCARD_RANGES + 1)
+        ),
+        PACKAGED: CommandSpec("PACKAGED", (4,)),
+        ENABLE_COLO: CommandSpec("ENABLE_COLO", (0,)),
+        POSTCOPY_RESUME: CommandSpec("POSTCOPY_RESUME", (0,)),
+        RECV_BITMAP: CommandSpec("RECV_BITMAP", range(2, 257)),
+        SWITCHOVER_START: CommandSpec("SWITCHOVER_START", (0,)),
     }
 )
-PACKAGED: Final = 7

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Final
 
 from ramferry.errors import RemoteProtocolError
+from ramferry.vocabulary import PACKAGED, PAGE_SIZE
 from ramferry.wire import grammar
 from ramferry.wire.configuration import (
     CAPABILITIES,
@@ -47,7 +48,7 @@ class MainParser(StreamParser[MainEvent]):
     """
 
     def __init__(
-        self, *, page_size: int = 4096, give_pages: bool = False, mapped_at: int | None = None
+        self, *, page_size: int = PAGE_SIZE, give_pages: bool = False, mapped_at: int | None = None
     ) -> None:
         """:param give_pages: pages of main become events, in their place among the marks.
         :param mapped_at: read a mapped-ram file, too; at which of its offsets the stream begins.
@@ -183,7 +184,7 @@ class MainParser(StreamParser[MainEvent]):
         self._emit(Command(start, self._source.offset, number, spec.name, data))
         if spec.name == _ADVISE:
             self._ram.advise(data)
-        elif number == grammar.PACKAGED:
+        elif number == PACKAGED:
             yield from self._source.skip(int.from_bytes(data, "big"))
 
     def _section(self, kind: SectionType, start: int) -> Parse[None]:

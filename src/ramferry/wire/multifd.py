@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 
 from ramferry.errors import RemoteProtocolError, UsageError
+from ramferry.vocabulary import METHOD_FLAGS, PACKET_BYTES, PAGE_SIZE
 from ramferry.wire.channel_states import TRANSITIONS, Seen, State
 from ramferry.wire.packets import (
     COMMON_LAYOUT,
@@ -26,11 +27,9 @@ from ramferry.wire.packets import (
     KNOWN_FLAGS,
     MAGIC,
     MAX_DEVICE_STATE,
-    METHOD_FLAGS,
     METHOD_MASK,
     METHOD_NAMES,
     OFFSETS_AT,
-    PACKET_BYTES,
     RAM_LAYOUT,
     SIZE_AT,
     SYNC,
@@ -113,7 +112,7 @@ class MultifdParser:
     packet with pages arrives: the main channel's block list comes before that one.
     """
 
-    def __init__(self, *, page_size: int = 4096, initial: bool = True) -> None:
+    def __init__(self, *, page_size: int = PAGE_SIZE, initial: bool = True) -> None:
         self.blocks: Mapping[str, int] = {}
         self.channel = "multifd"
         self.packets = 0

@@ -7,7 +7,7 @@ tables.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,12 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ramferry.errors import UsageError
+from ramferry.vocabulary import METHOD_FLAGS, PACKET_BYTES, PAGE_SIZE
 
 MAGIC: Final = 0x11223344
 VERSION: Final = 1
-PACKET_BYTES: Final = 512 * 1024
-"""Page bytes of a full packet, whatever the page size."""
-MAX_CHANNELS: Final = 255
 MAX_DEVICE_STATE: Final = 64 * 1024 * 1024
 """Bound of ours for one DEVICE_STATE payload; QEMU's VFIO code sends about 1 MiB."""
 
@@ -35,15 +33,7 @@ OFFSETS_AT: Final = 320
 
 SYNC: Final = 0x01
 DEVICE_STATE: Final = 0x40
-METHOD_FLAGS: Final[Mapping[str, int]] = {
-    "none": 0,
-    "zlib": 2,
-    "zstd": 4,
-    "qpl": 8,
-    "uadk": 16,
-    "qatzip": 32,
-}
-METHOD_MASK: Final = 0x3E
+METHOD_MASK: Final = sum(METHOD_FLAGS.values())
 METHOD_NAMES: Final = {bits: name for name, bits in METHOD_FLAGS.items()}
 KNOWN_FLAGS: Final = SYNC | METHOD_MASK | DEVICE_STATE
 
@@ -68,7 +58,7 @@ def header_size(page_size: int) -> int:
 
 def ram_header(
     *,
-    page_size: int = 4096,
+    page_size: int = PAGE_SIZE,
     flags: int = 0,
     block: str = "",
     normal: Sequence[int] | NDArray[np.uint64] = (),

@@ -8,15 +8,13 @@ from typing import Final, Literal
 import numpy as np
 
 from ramferry.wire.events import BlockList, MainEvent, PageRun, RamBlock, SyncMark, ZeroPages
-from ramferry.wire.grammar import MAX_BLOCKS, RECORD_SIZE, RamFlag
+from ramferry.wire.grammar import MAX_BLOCKS, RECORD_SIZE, ZERO_RECORD_SIZE, RamFlag
 from ramferry.wire.mapped import read_mapped_block
 from ramferry.wire.source import ByteSource, Parse
 
 Mode = Literal["section", "round"]
 """Which record is the sync mark: the EOS of every section, or MULTIFD_FLUSH."""
 
-_ZERO_RECORD: Final = RECORD_SIZE + 1
-"""Bytes of a zero page's record whose block is the one before: the word and a fill byte of 0."""
 _ZERO_FLAGS: Final = RamFlag.ZERO | RamFlag.CONTINUE
 _PAGE_FLAGS: Final = RamFlag.PAGE | RamFlag.CONTINUE
 _FIRST_WINDOW: Final = 128
@@ -32,11 +30,11 @@ def zero_run(view: memoryview, at: int, page_size: int, used_length: int) -> int
     ``used_length`` bytes), or is cut, ends the run: it is for the caller to judge.
     """
     found, window = 0, _FIRST_WINDOW
-    left = (len(view) - at) // _ZERO_RECORD
+    left = (len(view) - at) // ZERO_RECORD_SIZE
     while left:
         count = min(window, left)
-        words = np.ndarray(count, ">u8", view, at, (_ZERO_RECORD,)).astype(np.uint64)
-        fills = np.ndarray(count, np.uint8, view, at + RECORD_SIZE, (_ZERO_RECORD,))
+        words = np.ndarray(count, ">u8", view, at, (ZERO_RECORD_SIZE,)).astype(np.uint64)
+        fills = np.ndarray(count, np.uint8, view, at + RECORD_SIZE, (ZERO_RECORD_SIZE,))
         wrong = (words & np.uint64(page_size - 1)) != _ZERO_FLAGS
         wrong |= words >= used_length
         wrong |= fills != 0
@@ -45,7 +43,7 @@ def zero_run(view: memoryview, at: int, page_size: int, used_length: int) -> int
             return found + first
         found += count
         left -= count
-        at += count * _ZERO_RECORD
+        at += count * ZERO_RECORD_SIZE
         window *= 2
     return found
 
@@ -151,15 +149,17 @@ class RamReader:
             source.fail("a zero page's fill byte of 0", f"{fill:#04x}")
         self.zero_pages += 1
         run = 0
-        if source.available >= _ZERO_RECORD and source.view[source.pos + 7] == _ZERO_FLAGS:
+        if source.available >= ZERO_RECORD_SIZE and source.view[source.pos + 7] == _ZERO_FLAGS:
             run = zero_run(source.view, source.pos, self.page_size, block.used_length)
         if self._give_pages:
             offsets = np.empty(1 + run, np.uint64)
             offsets[0] = offset
-            words = np.ndarray(run, ">u8", source.view, source.pos, (_ZERO_RECORD,))
+            words = np.ndarray(run, ">u8", source.view, source.pos, (ZERO_RECORD_SIZE,))
             np.bitwise_and(words, np.uint64(-self.page_size & (1 << 64) - 1), out=offsets[1:])
-            self._emit(ZeroPages(start, source.offset + run * _ZERO_RECORD, block.name, offsets))
-        source.pos += run * _ZERO_RECORD
+            self._emit(
+                ZeroPages(start, source.offset + run * ZERO_RECORD_SIZE, block.name, offsets)
+            )
+        source.pos += run * ZERO_RECORD_SIZE
         self.zero_pages += run
 
     def _page(self, block: RamBlock, start: int, offset: int) -> Parse[None]:

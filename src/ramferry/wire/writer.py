@@ -1,6 +1,6 @@
 """Pieces of the main channel as bytes, for a side that sends a stream of its own.
 
-The grammar is in ``layout``; ``docs/wire-format.md`` has the tables.
+The grammar is in ``grammar``; ``docs/wire-format.md`` has the tables.
 """
 
 from __future__ import annotations

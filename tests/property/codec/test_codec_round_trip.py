@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codec_samples import EVERY_LEVEL, decoded, encoded, sample_pages
-from ramferry.codec import MAX_PAYLOAD, METHODS, PACKET_BYTES, create_decoder, create_encoder
+from ramferry.codec import MAX_PAYLOAD, METHODS, create_decoder, create_encoder
+from ramferry.vocabulary import PACKET_BYTES
 
 PAGE_SIZES = [1024 << shift for shift in range(7)]
 

@@ -15,8 +15,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ramferry.errors import CorruptDataError
-from ramferry.qatzip import FORMATS, Session, compress, decompress, stream
+from ramferry.qatzip import Session, compress, decompress, stream
 from ramferry.qatzip.exact import inflate_exact
+from ramferry.vocabulary import FORMATS
 
 HINTS = {4, 5, 6, 7, 8, 9, 12, 13, *range(16, 24)}
 """Bytes of a gzip-ext header that a damage may change without harm; XLEN (10, 11) and the

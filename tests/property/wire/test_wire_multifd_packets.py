@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ramferry.errors import RemoteProtocolError
+from ramferry.vocabulary import METHOD_FLAGS
 from ramferry.wire.channel_states import State
 from ramferry.wire.multifd import DeviceState, MultifdParser, RamPacket
-from ramferry.wire.packets import METHOD_FLAGS, SYNC, Initial, header_size, ram_header
+from ramferry.wire.packets import SYNC, Initial, header_size, ram_header
 
 SENTENCE = re.compile(r"multifd 5 packet \d+: expected .+, received .+", re.DOTALL)
 BLOCKS = {"pc.ram": 256 * 4096, "rom": 4096}

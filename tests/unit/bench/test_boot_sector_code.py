@@ -7,11 +7,12 @@ import pytest
 
 from ramferry.bench import boot_sector
 from ramferry.errors import UsageError
+from ramferry.vocabulary import PAGE_SIZE
 
 MIB = 1024 * 1024
 FIRST = MIB
 PAGES = 512
-MEMORY = FIRST + PAGES * boot_sector.PAGE
+MEMORY = FIRST + PAGES * PAGE_SIZE
 
 
 def page_of(generation: int, number: int) -> bytes:
@@ -32,8 +33,8 @@ def ram_after(written: int, *, words: int = 0) -> boot_sector.NDArray[np.uint8]:
     for index in range(PAGES):
         generation = passes + 1 if index < cursor else passes
         if generation:
-            put(ram, index, page_of(generation, FIRST // boot_sector.PAGE + index))
-    after = page_of(passes + 1, FIRST // boot_sector.PAGE + cursor)
+            put(ram, index, page_of(generation, FIRST // PAGE_SIZE + index))
+    after = page_of(passes + 1, FIRST // PAGE_SIZE + cursor)
     put(ram, cursor, after[: 4 * words])
     sector = boot_sector.boot_sector(MEMORY, first=FIRST, rate=1)
     ram[0x7C00:0x7E00] = np.frombuffer(sector, np.uint8)
@@ -42,7 +43,7 @@ def ram_after(written: int, *, words: int = 0) -> boot_sector.NDArray[np.uint8]:
 
 
 def put(ram: boot_sector.NDArray[np.uint8], index: int, data: bytes) -> None:
-    begin = FIRST + index * boot_sector.PAGE
+    begin = FIRST + index * PAGE_SIZE
     ram[begin : begin + len(data)] = np.frombuffer(data, np.uint8)
 
 
@@ -94,13 +95,13 @@ def test_whole_ram_is_accepted(written: int, words: int) -> None:
 def test_one_harmed_page_is_found(index: int, harm: str) -> None:
     ram = ram_after(5 * PAGES + 100, words=500)
     generation = 6 if index < 100 else 5
-    number = FIRST // boot_sector.PAGE + index
+    number = FIRST // PAGE_SIZE + index
     data = {
         "stale": page_of(generation - 1, number),
-        "zero": bytes(boot_sector.PAGE),
+        "zero": bytes(PAGE_SIZE),
         "ahead": page_of(generation + 2, number),
         "neighbour": page_of(generation, number + 1),
-        "bit": bytes([ram[FIRST + index * boot_sector.PAGE] ^ 1]),
+        "bit": bytes([ram[FIRST + index * PAGE_SIZE] ^ 1]),
     }[harm]
     put(ram, index, data)
     verdict = boot_sector.verify(ram)
@@ -110,16 +111,16 @@ def test_one_harmed_page_is_found(index: int, harm: str) -> None:
 
 def test_current_page_must_be_new_then_old() -> None:
     ram = ram_after(5 * PAGES + 100, words=500)
-    begin = FIRST + 100 * boot_sector.PAGE
-    old, new = (page_of(generation, FIRST // boot_sector.PAGE + 100) for generation in (5, 6))
-    ram[begin : begin + boot_sector.PAGE] = np.frombuffer(old[:400] + new[400:], np.uint8)
+    begin = FIRST + 100 * PAGE_SIZE
+    old, new = (page_of(generation, FIRST // PAGE_SIZE + 100) for generation in (5, 6))
+    ram[begin : begin + PAGE_SIZE] = np.frombuffer(old[:400] + new[400:], np.uint8)
     assert not boot_sector.verify(ram).ok
 
 
 def test_first_pass_checks_what_was_written() -> None:
     ram = ram_after(100)
-    put(ram, 99, bytes(boot_sector.PAGE))
-    assert boot_sector.verify(ram).bad == (FIRST // boot_sector.PAGE + 99,)
+    put(ram, 99, bytes(PAGE_SIZE))
+    assert boot_sector.verify(ram).bad == (FIRST // PAGE_SIZE + 99,)
 
 
 @pytest.mark.parametrize("at", [0x9000, 0x7C00, 490 + 0x7C00 + 7])

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from ramferry.bench.fill import CHUNK, EXTENT, LEAST_DATA, LOW_MEMORY, Bytes, data_files, fill
-from ramferry.codec.base import PACKET_BYTES
 from ramferry.errors import HostError, UsageError
+from ramferry.vocabulary import PACKET_BYTES
 
 MIB = 1024 * 1024
 PAGE = 4096

@@ -18,7 +18,8 @@ import pytest
 from ramferry.cli import table
 from ramferry.cli.tasks import SUFFIXES
 from ramferry.errors import CorruptDataError, HostError, RamferryError, UsageError
-from ramferry.qatzip import FORMATS, Totals, compress, decompress, stream
+from ramferry.qatzip import Totals, compress, decompress, stream
+from ramferry.vocabulary import FORMATS
 
 TEXT = b"".join(b"page %d of the guest's memory; " % number for number in range(20_000))
 RAMFERRY = [sys.executable, "-m", "ramferry"]

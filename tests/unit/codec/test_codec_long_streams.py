@@ -7,7 +7,8 @@ import zlib
 import pytest
 
 from codec_samples import decoded, encoded, sample_pages
-from ramferry.codec import PACKET_BYTES, create_decoder, create_encoder
+from ramferry.codec import create_decoder, create_encoder
+from ramferry.vocabulary import PACKET_BYTES
 
 BEYOND_32_BITS = (1 << 32) + (64 << 20)
 

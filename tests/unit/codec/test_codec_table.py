@@ -5,7 +5,7 @@ import pytest
 from codec_samples import EVERY_LEVEL, PAGE, encoded, sample_pages
 from ramferry.codec import MAX_PAYLOAD, METHODS, create_decoder, create_encoder
 from ramferry.errors import UsageError
-from ramferry.wire.packets import METHOD_FLAGS
+from ramferry.vocabulary import METHOD_FLAGS
 
 
 def test_names_and_flags_are_the_wires() -> None:

@@ -6,9 +6,10 @@ import zlib
 import pytest
 
 from codec_samples import PAGE, decoded, encoded, packets, sample_pages
-from ramferry.codec.base import MAX_PAYLOAD, PACKET_BYTES
+from ramferry.codec.base import MAX_PAYLOAD
 from ramferry.codec.zlib import SYNC_MARK, ZlibDecoder, ZlibEncoder
 from ramferry.errors import CorruptDataError
+from ramferry.vocabulary import PACKET_BYTES
 
 A_KIB, B_KIB = b"a" * 1024, b"b" * 1024
 # What stdlib zlib writes at level 1 for the two, each with a sync flush.

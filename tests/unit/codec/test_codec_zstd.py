@@ -6,9 +6,9 @@ import pytest
 import zstandard
 
 from codec_samples import PAGE, decoded, encoded, packets, sample_pages
-from ramferry.codec.base import PACKET_BYTES
 from ramferry.codec.zstd import ZstdDecoder, ZstdEncoder, ZstdFrameEncoder
 from ramferry.errors import CorruptDataError
+from ramferry.vocabulary import PACKET_BYTES
 
 MAGIC = bytes.fromhex("28 b5 2f fd")
 A_KIB, B_KIB = b"a" * 1024, b"b" * 1024

@@ -4,9 +4,9 @@ import pytest
 import zstandard
 
 from codec_samples import sample_pages
-from ramferry.codec.base import PACKET_BYTES
 from ramferry.codec.zstd_frame import MAX_BLOCKS, BlockWalk, raw_frame
 from ramferry.errors import CorruptDataError
+from ramferry.vocabulary import PACKET_BYTES
 
 HEADER = bytes.fromhex("28 b5 2f fd 00 48")
 WITH_CHECKSUM = bytes.fromhex("28 b5 2f fd 04 48")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ramferry.codec.base import PACKET_BYTES
 from ramferry.flows.ends.guest_source import all_pages, count, ram_batches
 from ramferry.ram.blocks import Offsets, Ram
+from ramferry.vocabulary import PACKET_BYTES
 
 PAGE = 4096
 FULL = PACKET_BYTES // PAGE

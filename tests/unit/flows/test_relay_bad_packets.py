@@ -26,7 +26,8 @@ from fakes_wire import (
     Step,
 )
 from ramferry.codec import METHODS, create_encoder
-from ramferry.wire.packets import METHOD_FLAGS, device_state_header
+from ramferry.vocabulary import METHOD_FLAGS
+from ramferry.wire.packets import device_state_header
 
 
 def packet(script: Script) -> int:

@@ -28,7 +28,8 @@ from fakes_wire import (
     ram_part,
     ram_start,
 )
-from ramferry.wire.packets import METHOD_FLAGS, SYNC, Initial, ram_header
+from ramferry.vocabulary import METHOD_FLAGS
+from ramferry.wire.packets import SYNC, Initial, ram_header
 
 
 def main_field(what: str, at: int, form: str, *values: int | bytes) -> Callable[[Script], object]:

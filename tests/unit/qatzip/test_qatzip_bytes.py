@@ -6,8 +6,9 @@ from __future__ import annotations
 import pytest
 
 from ramferry.errors import UsageError
-from ramferry.qatzip import FORMATS, Session, compress, decompress
+from ramferry.qatzip import Session, compress, decompress
 from ramferry.qatzip.framing import GZIP_EXT_HEAD, GZIP_EXT_MAGIC
+from ramferry.vocabulary import FORMATS
 
 EMPTY = {
     "gzip-ext": "1f8b0804 00000000 00ff 0c00 515a 0800 00000000 02000000 0300 00000000 00000000",

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from ramferry.errors import CorruptDataError
-from ramferry.qatzip import FORMATS, Session, compress, decompress
+from ramferry.qatzip import Session, compress, decompress
 from ramferry.qatzip.exact import has_exact_sizes, inflate_exact
 from ramferry.qatzip.framing import Hint, read_gzip_head
 from ramferry.qatzip.inflate import Inflater
 from ramferry.qatzip.source import Source
+from ramferry.vocabulary import FORMATS
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 TEXT = b"".join(b"page %d of the guest's memory; " % number for number in range(5_000))

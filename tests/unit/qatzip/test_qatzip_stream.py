@@ -13,8 +13,9 @@ import zlib
 import pytest
 
 from ramferry.errors import CorruptDataError, UsageError
-from ramferry.qatzip import FORMATS, MEMBER_SIZE, compress, decompress, stream
+from ramferry.qatzip import compress, decompress, stream
 from ramferry.qatzip.stream import BATCH
+from ramferry.vocabulary import FORMATS, MEMBER_SIZE
 
 TEXT = b"".join(b"page %d of the guest's memory; " % number for number in range(120_000))
 MEMBERS = ["gzip-ext", "gzip", "4B"]

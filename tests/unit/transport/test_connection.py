@@ -26,7 +26,7 @@ from connecting import (
     until,
 )
 from ramferry.errors import PeerTimeout
-from ramferry.transport.connection import Buffer
+from ramferry.vocabulary import Buffer
 
 STALL = 0.15
 

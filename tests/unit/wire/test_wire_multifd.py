@@ -7,13 +7,13 @@ import struct
 import pytest
 
 from ramferry.errors import RemoteProtocolError, UsageError
+from ramferry.vocabulary import METHOD_FLAGS
 from ramferry.wire.channel_states import TRANSITIONS, Seen, State
 from ramferry.wire.multifd import MultifdParser, Packet, RamPacket
 from ramferry.wire.packets import (
     DEVICE_STATE,
     INITIAL_SIZE,
     MAX_DEVICE_STATE,
-    METHOD_FLAGS,
     SYNC,
     Initial,
     device_state_header,

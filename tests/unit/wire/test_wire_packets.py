@@ -7,10 +7,10 @@ import struct
 import pytest
 
 from ramferry.errors import UsageError
+from ramferry.vocabulary import METHOD_FLAGS
 from ramferry.wire.multifd import DeviceState, MultifdParser, RamPacket, parse_initial
 from ramferry.wire.packets import (
     DEVICE_STATE,
-    METHOD_FLAGS,
     METHOD_MASK,
     SYNC,
     Initial,

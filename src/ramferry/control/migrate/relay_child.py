@@ -16,7 +16,7 @@ from typing import IO
 import msgspec
 
 from ramferry.control.migrate.cause import Complaint, Rank
-from ramferry.control.migrate.route import PAGE_SIZE, RelayStep
+from ramferry.control.migrate.route import RelayStep
 from ramferry.errors import (
     HostError,
     MethodUnavailable,
@@ -27,7 +27,7 @@ from ramferry.errors import (
 )
 from ramferry.metrics import RelayCounters, RelayResult
 from ramferry.patience import Patience
-from ramferry.qatzip.accelerator import AUTO
+from ramferry.vocabulary import AUTO, PAGE_SIZE
 
 LISTEN_SECONDS = 20.0
 """A relay listens 0.2 s after its start here (2-core EPYC guest); this is for a host that swaps."""

@@ -9,9 +9,9 @@ from typing import Any
 from ramferry.codec import find_method
 from ramferry.control.migrate.route import Route, Wish
 from ramferry.control.qemu.probe import QemuFacts
-from ramferry.control.qemu.settings import LEVEL_PARAMETER
 from ramferry.forecast.eta import MigrationSample
 from ramferry.metrics import MigrationResult, RelayCounters, RelayResult
+from ramferry.vocabulary import LEVEL_PARAMETERS, PAGE_SIZE
 
 NO_RATE = 1 << 62
 """11.1 reports 2^63 - 1 ms as expected downtime while it has no rate."""
@@ -44,7 +44,7 @@ def compressor_of(
         return Compressor(sender.backend, _level(method, sender.level))
     if method == "none":
         return Compressor(facts.name, None)
-    level = settings.get(LEVEL_PARAMETER.get(method, ""))
+    level = settings.get(LEVEL_PARAMETERS.get(method, ""))
     return Compressor(f"{facts.name} {method}", level if isinstance(level, int) else None)
 
 
@@ -79,7 +79,7 @@ def wire_bytes_of(
 def sample_of(info: Mapping[str, Any], seconds: float, wire_bytes: int | None) -> MigrationSample:
     """One ``query-migrate`` of the source, with the wire bytes someone counted."""
     ram = info.get("ram", {})
-    page = int(ram.get("page-size", 4096))
+    page = int(ram.get("page-size", PAGE_SIZE))
     normal = int(ram.get("normal", 0))
     downtime = info.get("expected-downtime")
     return MigrationSample(

@@ -28,11 +28,8 @@ from ramferry.control.migrate.lacks import (
 from ramferry.control.qemu.party import Party
 from ramferry.control.qemu.uri import qmp_host
 from ramferry.errors import MethodUnavailable, UsageError
-from ramferry.qatzip.accelerator import AUTO, REQUIRE
 from ramferry.transport.address import TcpAddress
-
-PAGE_SIZE = 4096
-"""Of nearly every guest, in bytes."""
+from ramferry.vocabulary import AUTO, PAGE_SIZE, REQUIRE
 
 
 class RelayMode(StrEnum):

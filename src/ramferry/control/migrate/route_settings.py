@@ -6,12 +6,12 @@ from ramferry.control.migrate.route import Route, Wish
 from ramferry.control.qemu.probe import QemuFacts
 from ramferry.control.qemu.settings import (
     ACK,
-    LEVEL_PARAMETER,
     MigrationSettings,
     announcing,
     multifd,
     needed,
 )
+from ramferry.vocabulary import LEVEL_PARAMETERS
 
 
 def source_settings(
@@ -25,8 +25,8 @@ def source_settings(
     parameters = multifd(route.source_method, wish.channels)
     parameters["downtime-limit"] = wish.downtime_limit_ms
     parameters["max-bandwidth"] = route.source_bandwidth
-    if wish.level is not None and route.source_method in LEVEL_PARAMETER:
-        parameters[LEVEL_PARAMETER[route.source_method]] = wish.level
+    if wish.level is not None and route.source_method in LEVEL_PARAMETERS:
+        parameters[LEVEL_PARAMETERS[route.source_method]] = wish.level
     capabilities = needed(facts) | announcing(facts)
     if ACK in facts.capabilities and ACK not in destination.capabilities:
         capabilities[ACK] = False

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from ramferry.codec.base import PACKET_BYTES
 from ramferry.control.link.near import probe_link
 from ramferry.control.plan.guest_memory import file_memory, qemu_memory
 from ramferry.control.qemu.end import QemuEnd, open_end
@@ -26,8 +25,8 @@ from ramferry.forecast.sampling import SAMPLE, MemorySample, Read, draw
 from ramferry.forecast.trial import try_method
 from ramferry.metrics.forecast import MethodTime, TimePlan, Trial
 from ramferry.patience import Patience
-from ramferry.qatzip.accelerator import AUTO
 from ramferry.transport.address import TcpAddress
+from ramferry.vocabulary import AUTO, PACKET_BYTES, PAGE_SIZE
 
 SAMPLED_PAGES: Final = 4096
 """Pages for each GiB that ``calc-dirty-rate`` looks at: eight times QEMU's default, for small
@@ -61,7 +60,7 @@ class TimeQuestion:
     """Seconds; 0: the conditions' dirty rate holds."""
     size: int = SAMPLE
     scratch: Path | None = None
-    page_size: int = 4096
+    page_size: int = PAGE_SIZE
     accelerator: str = AUTO
 
 

@@ -9,13 +9,6 @@ from dataclasses import dataclass
 
 from ramferry.control.qemu.probe import QemuFacts
 
-LEVEL_PARAMETER = {
-    "zlib": "multifd-zlib-level",
-    "zstd": "multifd-zstd-level",
-    "qatzip": "multifd-qatzip-level",
-}
-"""QEMU's parameter for a method's level; the other methods have none."""
-
 NEEDED = ("multifd", "return-path")
 """Without the return path a source says "completed" when bytes reach a buffer (wire facts §1)."""
 

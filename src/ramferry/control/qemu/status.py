@@ -14,6 +14,10 @@ from __future__ import annotations
 
 from enum import Enum
 
+from ramferry.vocabulary import ENDED as ENDED
+from ramferry.vocabulary import FINISH_MIGRATE, INMIGRATE, POSTMIGRATE
+from ramferry.vocabulary import IDLE as IDLE
+
 
 class Phase(Enum):
     """What the orchestrator does about a status."""
@@ -41,23 +45,14 @@ PHASES = {
 }
 """Status → phase; postcopy's are absent, since the capability is off."""
 
-ENDED = frozenset({"completed", "failed", "cancelled"})
-"""Statuses that are final."""
-
-IDLE = ENDED | {"none"}
-"""Statuses in which a source can begin a migration."""
-
 WAITING = "setup"
 """Of a destination that was told to listen, until bytes of a guest come: QEMU 10.0, not 7.2."""
 
-FINISHING = "finish-migrate"
-"""Run state of a source from the switchover until a moment after its migration's end."""
+FINISHING = FINISH_MIGRATE
+ARRIVING = INMIGRATE
 
-STANDING = frozenset({"postmigrate", FINISHING})
+STANDING = frozenset({POSTMIGRATE, FINISHING})
 """Run states of a source whose guest has been handed over, or stands still for it."""
-
-ARRIVING = "inmigrate"
-"""Run state of a destination that has not all of its guest yet."""
 
 GONE = "gone"
 """In place of a run state: the QEMU has ended, or there is none that could run the guest. No run

@@ -10,8 +10,8 @@ from functools import partial
 from typing import Final
 
 from ramferry.codec import Decoder, Encoder, create_decoder, create_encoder, find_method
-from ramferry.codec.base import Buffer
 from ramferry.codec.zstd import ZstdFrameEncoder
+from ramferry.vocabulary import Buffer
 
 FRAMES: Final = "zstd"
 """The method whose chunks are packets of a QEMU's as they are."""

@@ -12,10 +12,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from ramferry.codec.base import MAX_PAYLOAD, PACKET_BYTES
+from ramferry.codec.base import MAX_PAYLOAD
 from ramferry.errors import CorruptDataError
 from ramferry.flows.archive.format import CHUNK, Directory, unpack_numbers
 from ramferry.flows.contracts import Offsets
+from ramferry.vocabulary import PACKET_BYTES
 
 Extent = tuple[int, int]
 """Offset and size in the file, in bytes."""

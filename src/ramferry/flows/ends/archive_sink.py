@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ramferry.codec import name_backends
-from ramferry.codec.base import Buffer
 from ramferry.errors import HostError, MigrationFailed, RamferryError
 from ramferry.flows.archive.coder import ChunkEncoder
 from ramferry.flows.archive.format import (
@@ -29,6 +28,7 @@ from ramferry.flows.archive.format import (
 )
 from ramferry.flows.contracts import MainStream, Offsets, Pages, StreamHead
 from ramferry.transport.safefile import SafeFile
+from ramferry.vocabulary import PAGE_SIZE, Buffer
 
 _ZERO: Final = 0xFFFFFFFF
 
@@ -53,7 +53,7 @@ class ArchiveSink:
             name: nobody uses the others, which are taken for zero.
         :raise UsageError: there is no such method, or it has no such level.
         """
-        ChunkEncoder(method, level, 4096)
+        ChunkEncoder(method, level, PAGE_SIZE)
         self._file = file
         self._method = method
         self._level = level

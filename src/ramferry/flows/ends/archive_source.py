@@ -11,13 +11,13 @@ from collections.abc import Callable
 from ramferry.errors import CorruptDataError, MigrationFailed, RamferryError
 from ramferry.flows.archive.reader import Archive
 from ramferry.flows.outlet.outgoing import Outgoing
+from ramferry.vocabulary import OPEN_RETURN_PATH
 from ramferry.wire.events import Configuration, ConfigurationSubsection
 from ramferry.wire.grammar import SectionType
 from ramferry.wire.main import MainParser
 from ramferry.wire.ram import Mode
 from ramferry.wire.writer import command, round_end, section, zero_records
 
-_OPEN_RETURN_PATH = 1
 _ZERO_RUN = 1 << 16
 """Zero records sent at once: 590 kB of main."""
 
@@ -72,7 +72,7 @@ def with_return_path(head: bytes) -> bytes:
             place = event.end
     if not place:
         raise CorruptDataError("a configuration at the stream's beginning", "none")
-    return head[:place] + command(_OPEN_RETURN_PATH) + head[place:]
+    return head[:place] + command(OPEN_RETURN_PATH) + head[place:]
 
 
 def _end_section(outgoing: Outgoing, ram: int, mode: Mode, *, synced: bool = True) -> None:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ramferry.codec.base import PACKET_BYTES
 from ramferry.flows.contracts import Offsets, Pages
 from ramferry.ram.blocks import Ram, RamBlock
 from ramferry.ram.dirty import DirtyTracker
 from ramferry.ram.zero import zero_pages
+from ramferry.vocabulary import PACKET_BYTES
 
 _NOTHING = memoryview(b"")
 

@@ -19,15 +19,13 @@ from ramferry.flows.ends.precopy import Rounds
 from ramferry.flows.outlet.outgoing import Outgoing
 from ramferry.ram.blocks import Ram
 from ramferry.ram.dirty import DirtyTracker
+from ramferry.vocabulary import OPEN_RETURN_PATH, PING, SWITCHOVER_START
 from ramferry.wire.events import RamBlock
 from ramferry.wire.grammar import SectionType
 from ramferry.wire.writer import command, ram_start, round_end, section, stream_start
 
 RAM_SECTION: Final = 2
 """Ram's section id, as on most QEMUs; any other would do."""
-_OPEN_RETURN_PATH: Final = 1
-_PING: Final = 2
-_SWITCHOVER_START: Final = 11
 
 
 class SendingGuest(Protocol):
@@ -77,8 +75,8 @@ class GuestStream:
         blocks = [RamBlock(one.name, one.size, one.page_size) for one in ram.blocks.values()]
         self._outgoing.main(
             stream_start(self._guest.machine)
-            + command(_OPEN_RETURN_PATH)
-            + command(_PING, struct.pack(">I", 1))
+            + command(OPEN_RETURN_PATH)
+            + command(PING, struct.pack(">I", 1))
             + ram_start(RAM_SECTION, blocks)
         )
         self._end_section()
@@ -100,7 +98,7 @@ class GuestStream:
         """Send ``dirty`` and what was written since, which nobody writes to any more."""
         last = tracker.collect()
         united = {name: np.union1d(dirty[name], last[name]) for name in dirty}
-        self._outgoing.main(command(_SWITCHOVER_START))
+        self._outgoing.main(command(SWITCHOVER_START))
         self._round(SectionType.END, tracker, united, copied=False)
 
     def _round(

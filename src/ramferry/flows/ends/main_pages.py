@@ -16,9 +16,9 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ramferry.codec.base import PACKET_BYTES
 from ramferry.flows.contracts import Offsets, Pages, Sink
 from ramferry.flows.ends.intake import Intake
+from ramferry.vocabulary import PACKET_BYTES
 from ramferry.wire.events import PageRun, ZeroPages
 
 _NONE: Final = np.empty(0, np.uint64)

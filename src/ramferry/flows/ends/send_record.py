@@ -4,23 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Literal
 
 from ramferry.flows.ends.precopy import Rounds
 from ramferry.flows.outlet.outgoing import Outgoing
 from ramferry.metrics import SendProgress
-
-Status = Literal[
-    "setup",
-    "active",
-    "pre-switchover",
-    "device",
-    "completed",
-    "failed",
-    "cancelling",
-    "cancelled",
-]
-"""QEMU's migration statuses, those that a sender sees."""
+from ramferry.vocabulary import ENDED, Status
 
 
 class SendRecord:
@@ -41,7 +29,7 @@ class SendRecord:
 
     def to(self, status: Status) -> None:
         """Enter a status."""
-        if status in ("completed", "failed", "cancelled"):
+        if status in ENDED:
             self._ended = self._ended or time.monotonic()
         self.status = status
         self._on_status(status)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Final
 
-from ramferry.codec.base import PACKET_BYTES
 from ramferry.errors import MigrationFailed, PeerTimeout, RemoteProtocolError
 from ramferry.flows.contracts import StreamHead
 from ramferry.flows.ends.intake import Intake
@@ -13,6 +12,7 @@ from ramferry.flows.ends.main_pages import Direct, MainPages, Spread
 from ramferry.flows.ends.verbatim import Verbatim
 from ramferry.flows.session.tally import ChannelTally
 from ramferry.transport.connection import Connection
+from ramferry.vocabulary import PACKET_BYTES
 from ramferry.wire.events import (
     BlockList,
     Command,

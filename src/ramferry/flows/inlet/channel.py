@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 from ramferry.codec import Accelerated, create_decoder
-from ramferry.codec.base import MAX_PAYLOAD, PACKET_BYTES, Decoder, Encoder
+from ramferry.codec.base import MAX_PAYLOAD, Decoder, Encoder
 from ramferry.errors import MigrationFailed, PeerTimeout, RemoteProtocolError
 from ramferry.flows.session.session import Phase, Session
 from ramferry.flows.session.tally import ChannelTally
 from ramferry.transport.connection import Connection
+from ramferry.vocabulary import PACKET_BYTES
 from ramferry.wire.channel_states import State
 from ramferry.wire.multifd import DeviceState, MultifdParser, RamPacket
 from ramferry.wire.packets import SYNC, Initial

@@ -21,11 +21,12 @@ from ramferry.patience import Patience
 from ramferry.transport import budget
 from ramferry.transport.connection import Connection
 from ramferry.transport.listening import Accepted, Listener
+from ramferry.wire import grammar, packets
 from ramferry.wire.multifd import parse_initial
 from ramferry.wire.packets import INITIAL_SIZE, Initial
 
-MAIN_MAGIC: Final = b"QEVM"
-MULTIFD_MAGIC: Final = b"\x11\x22\x33\x44"
+MAIN_MAGIC: Final = grammar.MAGIC
+MULTIFD_MAGIC: Final = packets.MAGIC.to_bytes(4, "big")
 _TLS_HANDSHAKE: Final = b"\x16\x03"
 SILENCE: Final = 30.0
 """Seconds within which a connection must have said what it is. A 10.x source's main is silent only

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ramferry.errors import MigrationFailed, RemoteProtocolError
-from ramferry.wire.packets import MAX_CHANNELS, Initial
+from ramferry.vocabulary import MAX_CHANNELS
+from ramferry.wire.packets import Initial
 
 
 class Roster:

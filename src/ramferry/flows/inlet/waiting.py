@@ -19,7 +19,7 @@ from ramferry.flows.inlet.lobby import SILENCE, Departure, MultifdArrival
 from ramferry.flows.session.loop import HUNG_UP, Loop
 from ramferry.patience import Patience
 from ramferry.transport.connection import Connection
-from ramferry.wire.packets import MAX_CHANNELS
+from ramferry.vocabulary import MAX_CHANNELS
 
 MOTHERLESS: Final = 2.0
 """Seconds that a channel may wait while there is no connection that could become its main: of one

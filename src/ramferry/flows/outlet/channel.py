@@ -8,11 +8,12 @@ from dataclasses import replace
 from typing import Final
 
 from ramferry.codec import create_encoder
-from ramferry.codec.base import Buffer, Encoder
+from ramferry.codec.base import Encoder
 from ramferry.errors import MigrationFailed, PeerUnreachable
 from ramferry.flows.outlet.outlet import Outlet
 from ramferry.flows.session.tally import ChannelTally
 from ramferry.transport.connection import Connection
+from ramferry.vocabulary import Buffer
 from ramferry.wire.multifd import DeviceState, RamPacket
 from ramferry.wire.packets import INITIAL_SIZE, Initial
 

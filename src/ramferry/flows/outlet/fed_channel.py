@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from ramferry.codec import Accelerated
-from ramferry.codec.base import PACKET_BYTES, Buffer
 from ramferry.errors import MigrationFailed, PeerTimeout
 from ramferry.flows.contracts import Pages
 from ramferry.flows.outlet.channel import OutletChannel
 from ramferry.flows.outlet.handout import Handout
 from ramferry.flows.outlet.outlet import Outlet
-from ramferry.wire.packets import METHOD_FLAGS, SYNC, Initial, ram_header
+from ramferry.vocabulary import METHOD_FLAGS, PACKET_BYTES, Buffer
+from ramferry.wire.packets import SYNC, Initial, ram_header
 
 
 class FedChannel:

@@ -9,9 +9,10 @@ from ramferry.hardware.diagnosis import remedies
 from ramferry.hardware.diagnosis.make import ok, problem, several, warning
 from ramferry.hardware.diagnosis.stack import outside
 from ramferry.hardware.facts import HostFacts
-from ramferry.hardware.libraries import OUT_OF_TREE_QAT, QAT_SONAME, QATZIP_SONAME
+from ramferry.hardware.libraries import OUT_OF_TREE_QAT
 from ramferry.hardware.root import natural
 from ramferry.metrics.host import Evidence, Finding
+from ramferry.vocabulary import QAT_SONAME, QATZIP_SONAME
 
 NOT_FOUND: Final = "in none of the dynamic linker's directories"
 
