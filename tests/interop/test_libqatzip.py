@@ -20,7 +20,7 @@ pytestmark = pytest.mark.interop
 ASK = """
 import ctypes, json, zlib
 from ramferry.qatzip import Session
-from ramferry.qatzip.device import DeviceError, DeviceSession, Tuning
+from ramferry.qatzip.device import DeviceError, DeviceSession
 from ramferry.qatzip.library import Library, QzSession, QzSessionParamsDeflate, device_present
 said = {"device": device_present(), "auto": Session().why}
 library = Library()
@@ -29,7 +29,7 @@ params = QzSessionParamsDeflate()
 assert library.defaults(params) == 0
 said["defaults"] = {name: getattr(params, name) for name, _ in params._fields_}
 try:
-    DeviceSession(library, 1, Tuning()).compress(memoryview(bytes(4096)))
+    DeviceSession(library, 1).compress(memoryview(bytes(4096)))
 except DeviceError as error:
     said["refusal"] = str(error)
 session = QzSession()

@@ -6,68 +6,34 @@ Members hold 64 KiB of pages each, so that a destination with QAT hardware can i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from ramferry.codec.base import MAX_PAYLOAD
 from ramferry.qatzip import Session
 from ramferry.vocabulary import AUTO, Buffer
 
 
-class _Sessioned:
-    """What encoder and decoder share: a QATzip session, an :class:`base.Accelerated`."""
-
-    def __init__(self, level: int, accelerator: str) -> None:
-        self._session = Session(level, accelerator=accelerator)
-        self.why = self._session.why
-
-    @property
-    def accelerated(self) -> bool:
-        """Whether a device was chosen."""
-        return self._session.accelerated
-
-    @property
-    def backend(self) -> str:
-        """What the session works with; a device and the CPU with their shares."""
-        return self._session.backend
-
-    @property
-    def shares(self) -> Mapping[str, int]:
-        """Bytes of pages by engine; empty where no device was chosen."""
-        return self._session.shares
-
-    @property
-    def trouble(self) -> str:
-        """The device's latest failure."""
-        return self._session.trouble
-
-    def buffer(self, size: int) -> memoryview:
-        """Memory that the device reaches; plain memory without one."""
-        return self._session.buffer(size)
-
-
-class QatzipEncoder(_Sessioned):
-    """A QATzip session that compresses."""
+class QatzipEncoder(Session):
+    """A QATzip session that compresses a channel's packets; a :class:`base.Accelerated`."""
 
     def __init__(self, level: int, accelerator: str = AUTO) -> None:
         """:param level: 1-9, QATzip's meaning.
-        :param accelerator: one of ``ramferry.qatzip.ACCELERATORS``.
+        :param accelerator: one of ``vocabulary.ACCELERATORS``.
         :raise MethodUnavailable: a device is required and cannot be had.
         """
-        super().__init__(level, accelerator)
+        super().__init__(level, accelerator=accelerator)
 
     def encode(self, pages: memoryview) -> list[Buffer]:
         """Compress ``pages`` into members of 64 KiB; incompressible pages grow by under 0.2 %."""
-        return self._session.compress_parts(pages)
+        return self.compress_parts(pages)
 
 
-class QatzipDecoder(_Sessioned):
-    """A QATzip session that decompresses."""
+class QatzipDecoder(Session):
+    """A QATzip session that inflates a channel's packets; a :class:`base.Accelerated`."""
 
     verbatim = False
 
     def __init__(self, accelerator: str = AUTO) -> None:
         """As for the encoder; data tells its level itself."""
-        super().__init__(1, accelerator)
+        super().__init__(accelerator=accelerator)
 
     def max_payload(self, pages: int) -> int:  # noqa: ARG002
         """``MAX_PAYLOAD``, however many pages."""
@@ -79,4 +45,4 @@ class QatzipDecoder(_Sessioned):
         :raise CorruptDataError: a damaged or cut member, bytes left over, or another size than
             ``out``.
         """
-        self._session.decompress_into(payload, out)
+        self.decompress_into(payload, out)

@@ -102,7 +102,7 @@ def create_encoder(
     :param method: a key of ``METHODS``.
     :param level: the method's level; None for its default.
     :param page_size: the target's page size in bytes.
-    :param accelerator: one of ``ramferry.qatzip.ACCELERATORS``, for the methods with a device.
+    :param accelerator: one of ``vocabulary.ACCELERATORS``, for the methods with a device.
     :raise UsageError: unknown method, a level it does not have, or an impossible page size.
     :raise MethodUnavailable: a device is required and cannot be had.
     """

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from ramferry.metrics.host import Evidence
+from ramferry.metrics.evidence import Evidence
 
 DEBIAN: Final = "debian"
 FEDORA: Final = "fedora"

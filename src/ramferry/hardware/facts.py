@@ -14,7 +14,7 @@ from ramferry.hardware.kernel import Kernel, discover_kernel, paging_of
 from ramferry.hardware.libraries import Libraries, discover_libraries
 from ramferry.hardware.qat import QatFunction, discover_qat
 from ramferry.hardware.root import Node, Root, natural, number, only
-from ramferry.metrics.host import Evidence
+from ramferry.metrics.evidence import Evidence
 
 OUT_OF_TREE_NODES: Final = ("/dev/usdm_drv", "/dev/qat_adf_ctl", "/dev/qat_dev_processes")
 """Device nodes of Intel's own driver, in the order a process opens them."""

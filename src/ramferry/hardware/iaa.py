@@ -9,7 +9,7 @@ from typing import Final
 from ramferry.hardware.families import IAA_IDS
 from ramferry.hardware.pci import PciFunction, scan
 from ramferry.hardware.root import Node, Root
-from ramferry.metrics.host import Evidence
+from ramferry.metrics.evidence import Evidence
 
 DEVICES: Final = "/sys/bus/dsa/devices"
 

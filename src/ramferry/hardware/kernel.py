@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ramferry.hardware.root import Root, only
-from ramferry.metrics.host import Evidence
+from ramferry.metrics.evidence import Evidence
 
 FIRMWARE: Final = "/lib/firmware"
 COMPRESSED: Final = ("", ".zst", ".xz")

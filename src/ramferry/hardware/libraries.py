@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ramferry.hardware.root import Root
-from ramferry.metrics.host import Evidence
+from ramferry.metrics.evidence import Evidence
 from ramferry.vocabulary import QAT_SONAME, QATZIP_SONAME
 
 DIRECTORIES: Final = (

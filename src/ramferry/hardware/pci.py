@@ -7,7 +7,7 @@ from typing import Final
 
 from ramferry.hardware.families import INTEL
 from ramferry.hardware.root import Root, number
-from ramferry.metrics.host import Evidence
+from ramferry.metrics.evidence import Evidence
 
 DEVICES: Final = "/sys/bus/pci/devices"
 

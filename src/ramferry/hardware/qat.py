@@ -14,7 +14,7 @@ from ramferry.hardware.families import BY_ID, QatFamily
 from ramferry.hardware.kernel import discover_firmware
 from ramferry.hardware.pci import PciFunction, scan
 from ramferry.hardware.root import Node, Root, number
-from ramferry.metrics.host import Evidence
+from ramferry.metrics.evidence import Evidence
 
 VFIO_DRIVER: Final = "vfio-pci"
 

@@ -16,7 +16,7 @@ from typing import Final
 
 from ramferry.errors import UsageError
 from ramferry.hardware.inside import resolve_inside
-from ramferry.metrics.host import Evidence
+from ramferry.metrics.evidence import Evidence
 
 READ_LIMIT: Final = 256 * 1024
 """Bytes read of one file; /proc/modules, the longest, has some 20 KiB."""

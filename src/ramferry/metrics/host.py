@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ramferry.metrics.evidence import Evidence as Evidence
+
 
 class Verdict(StrEnum):
     """What a finding means for whoever wants the accelerator."""
@@ -18,17 +20,6 @@ class Verdict(StrEnum):
     """It works, or cannot be judged, and may surprise."""
     PROBLEM = "problem"
     """It keeps something from working."""
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """One path and what it held when it was read."""
-
-    path: str
-    content: str | None = None
-    """A file's text, the end of a link, or mode and owner of a device node; None: nothing read."""
-    trouble: str = ""
-    """Why nothing was read ("Permission denied"); empty where the path does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +70,6 @@ class QemuBuilt:
     """Members of its MultiFDCompression, sorted."""
     trouble: str = ""
     """Why it could not be asked."""
-
-
-@dataclass(frozen=True, slots=True)
-class OffloadProof:
-    """What compressing ``input_bytes`` at ``level``, and inflating them, through QATzip showed."""
-
-    input_bytes: int
-    level: int
-    member_xfl: tuple[int, ...]
-    """XFL of each gzip-ext member that came out: 0 from hardware, 4 from libqatzip's software."""
-    requests_before: int | None = None
-    """Firmware requests of all devices; None where only root may read them."""
-    requests_after: int | None = None
-    trouble: str = ""
-    """Why nothing came out, with the library's code: "qzInit returned -103 (no instance)"."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ through ``ramferry.qatzip.stream``. All errors are ``UsageError``,
 """
 
 from ramferry.qatzip.base import LEVELS, MAX_SIZE, Result, Totals
-from ramferry.qatzip.device import Tuning
 from ramferry.qatzip.session import Session, compress, decompress
 from ramferry.vocabulary import ACCELERATORS, FORMATS, MEMBER_SIZE, Buffer
 
@@ -26,7 +25,6 @@ __all__ = [
     "Result",
     "Session",
     "Totals",
-    "Tuning",
     "compress",
     "decompress",
 ]

@@ -6,6 +6,7 @@ A :class:`Backend` does the work of one session in one format. The software one 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -65,6 +66,21 @@ class Backend(Protocol):
     @property
     def used(self) -> str:
         """Every engine that ran in the latest call, in the order of its first use."""
+
+    @property
+    def accelerated(self) -> bool:
+        """Whether a device was chosen, lost or not."""
+
+    @property
+    def shares(self) -> Mapping[str, int]:
+        """Bytes of data, uncompressed, by engine so far; empty if there is only one engine."""
+
+    @property
+    def trouble(self) -> str:
+        """The latest failure of the device, whose work the CPU did; empty if none failed."""
+
+    def buffer(self, size: int) -> memoryview:
+        """Memory of ``size`` bytes to pass to this backend, which a device reads without a copy."""
 
     def compress_parts(self, data: memoryview) -> list[Buffer]:
         """Compress ``data`` as a whole number of members, in the session's format.

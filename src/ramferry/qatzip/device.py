@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-from dataclasses import dataclass
 
 import numpy as np
 
-from ramferry.errors import UsageError
 from ramferry.qatzip.library import (
     DATA_FORMATS,
     DEFLATE,
@@ -28,31 +26,8 @@ from ramferry.vocabulary import GZIP_EXT, MEMBER_SIZE
 
 SHORTEST = 24
 """Input bytes that the library reads whatever it was told; shorter input is padded with zeros."""
-SMALLEST_BUFFER, LARGEST_BUFFER = 1024, 512 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Tuning:
-    """How a session uses the device; QATzip's defaults."""
-
-    buffer_size: int = MEMBER_SIZE
-    """hw_buff_sz: input bytes of a member, one value for the whole process."""
-    busy_polling: bool = False
-    """Ask the device without a pause, instead of in steps of 10 µs to 64 ms: a core for latency."""
-    static_huffman: bool = False
-    """Static Huffman codes instead of dynamic ones, on devices that have them."""
-    threshold: int = 1024
-    """input_sz_thrshold: members of fewer input bytes are the CPU's."""
-
-    def __post_init__(self) -> None:
-        size = self.buffer_size
-        if not SMALLEST_BUFFER <= size <= LARGEST_BUFFER or size & (size - 1):
-            raise UsageError(
-                f"a device's buffer has {SMALLEST_BUFFER} to {LARGEST_BUFFER} bytes, a power of "
-                f"two, not {size}"
-            )
-        if self.threshold < 128:
-            raise UsageError(f"a device takes members of 128 bytes or more, not {self.threshold}")
+LEAST_BYTES = 1024
+"""Members of fewer input bytes are the CPU's: QATzip's default of input_sz_thrshold."""
 
 
 class DeviceError(Exception):
@@ -66,7 +41,7 @@ class DeviceError(Exception):
 class DeviceSession:
     """One session: one level, one thread at a time, both directions."""
 
-    def __init__(self, library: Library, level: int, tuning: Tuning) -> None:
+    def __init__(self, library: Library, level: int) -> None:
         """Nothing is set up before the first call."""
         self._library = library
         self._params = QzSessionParamsDeflate()
@@ -75,11 +50,9 @@ class DeviceSession:
         self._params.comp_algorithm = DEFLATE
         self._params.data_fmt = DATA_FORMATS[GZIP_EXT]
         self._params.sw_backup = 0
-        self._params.hw_buff_sz = tuning.buffer_size
-        self._params.strm_buff_sz = tuning.buffer_size
-        self._params.input_sz_thrshold = tuning.threshold
-        self._params.polling_mode = int(tuning.busy_polling)
-        self._params.huffman_hdr = int(tuning.static_huffman)
+        self._params.hw_buff_sz = MEMBER_SIZE
+        self._params.strm_buff_sz = MEMBER_SIZE
+        self._params.input_sz_thrshold = LEAST_BYTES
         self._session: QzSession | None = None
         self._end: weakref.finalize[..., DeviceSession] | None = None
         self._out = memoryview(b"")

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping
 from itertools import accumulate
 
 from ramferry.qatzip import members
-from ramferry.qatzip.device import DeviceError, DeviceSession, Tuning
+from ramferry.qatzip.device import LEAST_BYTES, DeviceError, DeviceSession
 from ramferry.qatzip.inflate import BACKEND as INFLATE_BACKEND
 from ramferry.qatzip.library import GONE, NO_INSTANCE, Library
 from ramferry.qatzip.members import Member
 from ramferry.qatzip.software import SoftwareBackend
-from ramferry.vocabulary import GZIP_EXT, Buffer
+from ramferry.vocabulary import GZIP_EXT, MEMBER_SIZE, Buffer
 
 QAT = "qat"
 
@@ -37,15 +37,13 @@ _MOST_RATIO = 1032
 class HardwareBackend:
     """Compresses and decompresses gzip-ext on a device; a :class:`base.Backend`."""
 
-    def __init__(self, library: Library, level: int, tuning: Tuning | None = None) -> None:
-        """Use a device that was proven; a session is set up at the first call.
+    accelerated = True
 
-        :param tuning: its ``buffer_size`` is the members' size.
-        """
+    def __init__(self, library: Library, level: int) -> None:
+        """Use a device that was proven; a session is set up at the first call."""
         self._library = library
-        self._tuning = tuning or Tuning()
-        self._device = DeviceSession(library, level, self._tuning)
-        self._software = SoftwareBackend(level, GZIP_EXT, self._tuning.buffer_size)
+        self._device = DeviceSession(library, level)
+        self._software = SoftwareBackend(level, GZIP_EXT, MEMBER_SIZE)
         self._used: dict[str, None] = {}
         self._shares: dict[str, int] = {}
         self._failures = 0
@@ -110,8 +108,8 @@ class HardwareBackend:
 
     def _pieces(self, data: memoryview) -> Iterator[memoryview]:
         """Cut into calls, and a last member that is too short for a device off; one at least."""
-        short = len(data) % self._tuning.buffer_size
-        tail = short if short < self._tuning.threshold else 0
+        short = len(data) % MEMBER_SIZE
+        tail = short if short < LEAST_BYTES else 0
         head = len(data) - tail
         for start in range(0, head, CALL_BYTES):
             yield data[start : min(start + CALL_BYTES, head)]
@@ -119,7 +117,7 @@ class HardwareBackend:
             yield data[head:]
 
     def _compress(self, piece: memoryview, *, alone: bool) -> list[Buffer]:
-        if not self.lost and len(piece) >= self._tuning.threshold:
+        if not self.lost and len(piece) >= LEAST_BYTES:
             try:
                 made = self._device.compress(piece)
                 self._verify_compressed(made, piece)
@@ -137,15 +135,13 @@ class HardwareBackend:
         if chain is None or not members.hold(chain, data):
             self._device.drop()
             raise DeviceError("what the device wrote is not what it was given")
-        if any(
-            member.xfl != HARDWARE_XFL or member.src > self._tuning.buffer_size for member in chain
-        ):
+        if any(member.xfl != HARDWARE_XFL or member.src > MEMBER_SIZE for member in chain):
             self._device.drop()
             raise DeviceError("QATzip compressed in software", next(iter(GONE)))
 
     def _inflatable(self, chain: list[Member]) -> bool:
         """Whether a device takes these members."""
-        least, most = self._tuning.threshold, self._tuning.buffer_size
+        least, most = LEAST_BYTES, MEMBER_SIZE
         return all(
             least <= member.src <= most
             and member.xfl in ACCEPTED_XFL

@@ -1,38 +1,66 @@
-"""The job that proves a device: 128 KiB compressed, looked at and inflated through libqatzip."""
+"""The job that proves a device: 128 KiB compressed, looked at and inflated through libqatzip.
+
+libqatzip falls back to software without a word, so that only its output tells: hardware writes a
+member for each 64 KiB with XFL 0; its software path, at level 1, one member for all with XFL 4. If
+the counters of the devices' firmware can be read, they must have risen.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from ramferry.errors import CorruptDataError, MethodUnavailable
-from ramferry.hardware.diagnosis.offload import (
-    HARDWARE_XFL,
-    PROOF_BYTES,
-    PROOF_LEVEL,
-    firmware_requests,
-)
+from ramferry.hardware.firmware import firmware_requests
 from ramferry.hardware.root import Root
-from ramferry.metrics.host import OffloadProof
+from ramferry.metrics.evidence import Offload, OffloadProof
 from ramferry.qatzip import members
-from ramferry.qatzip.device import DeviceError, DeviceSession, Tuning
+from ramferry.qatzip.device import DeviceError, DeviceSession
+from ramferry.qatzip.hardware import HARDWARE_XFL
 from ramferry.qatzip.library import Library, load
 from ramferry.qatzip.software import SoftwareBackend
 from ramferry.vocabulary import GZIP_EXT, MEMBER_SIZE
+
+PROOF_BYTES: Final = 128 * 1024
+PROOF_LEVEL: Final = 1
+_JOB: Final = f"{PROOF_BYTES // 1024} KiB at level {PROOF_LEVEL}"
 
 
 def prove(load_library: Callable[[], Library] = load, root: Root | None = None) -> OffloadProof:
     """Have ``PROOF_BYTES`` compressed and inflated with no software to fall back on.
 
     :param root: where the counters are read, this host's by default; only root may read them.
-    :return: ``trouble`` says why nothing came out.
+    :return: ``verdict`` says who did it, ``trouble`` why it was not the device.
     """
     root = root or Root()
     before = _requests(root)
     try:
         xfl = _xfl_of_sample(load_library())
     except (MethodUnavailable, DeviceError) as error:
-        return OffloadProof(PROOF_BYTES, PROOF_LEVEL, (), trouble=str(error))
-    return OffloadProof(PROOF_BYTES, PROOF_LEVEL, xfl, before, _requests(root))
+        return proof_of((), trouble=str(error))
+    return proof_of(xfl, before, _requests(root))
+
+
+def proof_of(
+    xfl: tuple[int, ...], before: int | None = None, after: int | None = None, *, trouble: str = ""
+) -> OffloadProof:
+    """Judge what the job showed.
+
+    :param xfl: of each member that came out.
+    :param before: requests that the firmware had counted before the job; None if unknown.
+    :param after: and after it.
+    :param trouble: why nothing came out.
+    """
+    verdict = Offload.DEVICE
+    if trouble:
+        verdict = Offload.FAILED
+    elif xfl != (HARDWARE_XFL,) * -(-PROOF_BYTES // MEMBER_SIZE):
+        verdict = Offload.SOFTWARE
+        trouble = f"QATzip compressed {_JOB} in software: the device did not do it"
+    elif before is not None and after is not None and after <= before:
+        verdict = Offload.UNCOUNTED
+        trouble = f"{_JOB} look compressed by the device, but its firmware counted no request"
+    return OffloadProof(PROOF_BYTES, PROOF_LEVEL, xfl, verdict, before, after, trouble)
 
 
 def _requests(root: Root) -> int | None:
@@ -44,7 +72,7 @@ def _xfl_of_sample(library: Library) -> tuple[int, ...]:
     """XFL of each member that came out, once they inflate to what went in."""
     sample = b"".join(b"page %d of a guest. " % page for page in range(PROOF_BYTES // 16))
     sample = sample[:PROOF_BYTES]
-    session = DeviceSession(library, PROOF_LEVEL, Tuning())
+    session = DeviceSession(library, PROOF_LEVEL)
     made = session.compress(memoryview(sample))
     out = bytearray(PROOF_BYTES)
     try:

@@ -14,8 +14,6 @@ from ramferry.qatzip.base import (
     check_level,
     check_member_size,
 )
-from ramferry.qatzip.device import Tuning
-from ramferry.qatzip.hardware import HardwareBackend
 from ramferry.vocabulary import AUTO, GZIP_EXT, MEMBER_SIZE, Buffer
 
 
@@ -33,7 +31,6 @@ class Session:
         format: str = GZIP_EXT,
         member_size: int = MEMBER_SIZE,
         accelerator: str = AUTO,
-        tuning: Tuning | None = None,
     ) -> None:
         """Choose the parameters.
 
@@ -43,15 +40,13 @@ class Session:
             that QATzip's hardware inflates with its default buffers; raw and zlib are one stream.
         :param accelerator: "auto": a QAT device where a test job proved it, done once in a process;
             "require": a device or an error; "off": the CPU.
-        :param tuning: polling, Huffman codes and buffers of a device, QATzip's defaults otherwise;
-            its buffer size is to be ``member_size``.
         :raise UsageError: a parameter is outside its range.
         :raise MethodUnavailable: a device is required and cannot be had.
         """
         self.level = check_level(level)
         self.format = check_format(format)
         self.member_size = check_member_size(member_size)
-        self._backend, self.why = choose(accelerator, level, format, member_size, tuning)
+        self._backend, self.why = choose(accelerator, level, format, member_size)
 
     @property
     def backend(self) -> str:
@@ -61,23 +56,21 @@ class Session:
     @property
     def accelerated(self) -> bool:
         """Whether a device was chosen, lost or not."""
-        return isinstance(self._backend, HardwareBackend)
+        return self._backend.accelerated
 
     @property
     def shares(self) -> Mapping[str, int]:
         """Bytes of data by engine so far; empty where the session is the CPU's alone."""
-        return self._backend.shares if isinstance(self._backend, HardwareBackend) else {}
+        return self._backend.shares
 
     @property
     def trouble(self) -> str:
         """The latest failure of the device, whose work the CPU did; empty where there is none."""
-        return self._backend.trouble if isinstance(self._backend, HardwareBackend) else ""
+        return self._backend.trouble
 
     def buffer(self, size: int) -> memoryview:
         """Memory of ``size`` bytes to pass to this session, which a device reads without a copy."""
-        if isinstance(self._backend, HardwareBackend):
-            return self._backend.buffer(size)
-        return memoryview(bytearray(size))
+        return self._backend.buffer(size)
 
     def compress(self, data: object) -> Result:
         """Compress ``data``, any contiguous buffer, which may be empty: one empty member then.

@@ -7,7 +7,8 @@ format wants) in one or two calls that release the GIL.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import deflate
 from isal import igzip_lib, isal_zlib
@@ -56,6 +57,10 @@ class SoftwareBackend:
     faults a call say that the heap serves the same blocks again (8,000 members, threads alike).
     """
 
+    accelerated = False
+    shares: Mapping[str, int] = MappingProxyType({})
+    trouble = ""
+
     def __init__(self, level: int, format: str, member_size: int) -> None:
         """Serve one of FORMATS at one of LEVELS; raw and zlib, one stream each, ignore the size."""
         self._format = format
@@ -69,6 +74,10 @@ class SoftwareBackend:
     def used(self) -> str:
         """Every engine that ran in the latest call, in the order of its first use."""
         return " + ".join(self._used)
+
+    def buffer(self, size: int) -> memoryview:
+        """Plain memory."""
+        return memoryview(bytearray(size))
 
     def compress_parts(self, data: memoryview) -> list[Buffer]:
         """See :meth:`base.Backend.compress_parts`."""

@@ -8,27 +8,30 @@ import pytest
 
 from fakes_sysroot import TREES
 from ramferry.hardware.diagnosis import diagnose
-from ramferry.hardware.diagnosis.offload import PROOF_BYTES, firmware_requests, judge_offload
+from ramferry.hardware.diagnosis.offload import judge_offload
 from ramferry.hardware.facts import discover
+from ramferry.hardware.firmware import firmware_requests
 from ramferry.hardware.identity import named
 from ramferry.hardware.root import Root
-from ramferry.metrics.host import DoctorReport, OffloadProof, Standing
+from ramferry.metrics.evidence import OffloadProof
+from ramferry.metrics.host import DoctorReport, Standing
+from ramferry.qatzip.proof import proof_of
 
-BY_DEVICE = OffloadProof(PROOF_BYTES, 1, (0, 0), 100, 102)
-BY_SOFTWARE = OffloadProof(PROOF_BYTES, 1, (4,), 100, 100)
-FAILED = OffloadProof(PROOF_BYTES, 1, (), trouble="qzInit returned -103 (no instance attached)")
+BY_DEVICE = proof_of((0, 0), 100, 102)
+BY_SOFTWARE = proof_of((4,), 100, 100)
+FAILED = proof_of((), trouble="qzInit returned -103 (no instance attached)")
 
 
 @pytest.mark.parametrize(
     ("proof", "verdict", "words"),
     [
         (BY_DEVICE, "ok", "the device compressed and inflated 128 KiB at level 1"),
-        (OffloadProof(PROOF_BYTES, 1, (0, 0)), "ok", "by the shape of its output"),
-        (OffloadProof(PROOF_BYTES, 1, (0, 0), 9, 9), "warning", "counted no request"),
+        (proof_of((0, 0)), "ok", "by the shape of its output"),
+        (proof_of((0, 0), 9, 9), "warning", "counted no request"),
         (BY_SOFTWARE, "problem", "in software"),
-        (OffloadProof(PROOF_BYTES, 1, (0, 4), 9, 10), "problem", "in software"),
-        (OffloadProof(PROOF_BYTES, 1, (0,), 9, 10), "problem", "in software"),
-        (OffloadProof(PROOF_BYTES, 1, ()), "problem", "in software"),
+        (proof_of((0, 4), 9, 10), "problem", "in software"),
+        (proof_of((0,), 9, 10), "problem", "in software"),
+        (proof_of(()), "problem", "in software"),
         (FAILED, "problem", "failed: qzInit returned -103"),
     ],
 )

@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 
 from ramferry.errors import MethodUnavailable, UsageError
-from ramferry.hardware.diagnosis.offload import PROOF_BYTES, judge_offload
 from ramferry.hardware.root import Root
-from ramferry.metrics.host import Verdict
-from ramferry.qatzip import Session, Tuning, accelerator
+from ramferry.metrics.evidence import Offload
+from ramferry.qatzip import Session, accelerator
 from ramferry.qatzip.library import Library
-from ramferry.qatzip.proof import prove
+from ramferry.qatzip.proof import PROOF_BYTES, prove
 from standins import StandIn, built, run_with_device
 
 ASK = """
@@ -112,13 +111,11 @@ def test_a_session_uses_the_device_as_it_was_told(
 ) -> None:
     standin = StandIn(tmp_path)
     monkeypatch.setattr(accelerator, "_answer", [standin.library])
-    tuning = Tuning(buffer_size=131072, busy_polling=True, static_huffman=True)
-    session = Session(3, member_size=131072, accelerator="require", tuning=tuning)
+    session = Session(3, accelerator="require")
     data = bytes(range(256)) * 2048
     assert session.decompress(session.compress(data).data).data == data
     assert session.backend == "qat"
-    told = [standin.count(name) for name in ("level", "hw_buff_sz", "polling", "huffman")]
-    assert told == [3, 131072, 1, 1]
+    assert [standin.count(name) for name in ("level", "hw_buff_sz")] == [3, 65536]
 
 
 def test_only_what_a_device_writes_may_be_required(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,8 +123,6 @@ def test_only_what_a_device_writes_may_be_required(monkeypatch: pytest.MonkeyPat
     for wish in ({"format": "raw"}, {"format": "gzip"}, {"member_size": 4096}):
         with pytest.raises(MethodUnavailable, match="gzip-ext with members of 65536 bytes only"):
             Session(accelerator="require", **wish)  # type: ignore[arg-type]
-    with pytest.raises(MethodUnavailable, match="gzip-ext with members of 131072 bytes only"):
-        Session(accelerator="require", tuning=Tuning(buffer_size=131072))
     with pytest.raises(UsageError, match="accelerator must be one of auto, require, off"):
         Session(accelerator="maybe")
 
@@ -162,13 +157,13 @@ def test_the_proof_counts_the_firmwares_requests(tmp_path: Path) -> None:
         counters(tmp_path, 5 + more)
         return standin.library
 
-    for more, verdict in ((2, Verdict.OK), (0, Verdict.WARNING)):
+    for more, verdict in ((2, Offload.DEVICE), (0, Offload.UNCOUNTED)):
         counters(tmp_path, 5)
         proof = prove(lambda more=more: load(more), Root(str(tmp_path)))  # type: ignore[misc]
         assert (proof.input_bytes, proof.member_xfl) == (PROOF_BYTES, (0, 0))
         assert (proof.requests_before, proof.requests_after) == (5, 5 + more)
-        assert judge_offload(proof).verdict is verdict
+        assert proof.verdict is verdict
     standin.set(software=1)
     proof = prove(lambda: standin.library, Root(str(tmp_path)))
     assert proof.member_xfl == (4,)
-    assert judge_offload(proof).verdict is Verdict.PROBLEM
+    assert proof.verdict is Offload.SOFTWARE

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from ramferry.errors import CorruptDataError
 from ramferry.qatzip import Session
-from ramferry.qatzip.device import Tuning
 from ramferry.qatzip.hardware import CALL_BYTES, PATIENCE, HardwareBackend, describe
 from standins import StandIn
 
@@ -76,12 +75,11 @@ def test_what_is_too_short_for_a_device_is_the_cpus(
 
 
 def test_parameters_reach_the_library(standin: StandIn) -> None:
-    tuning = Tuning(buffer_size=131072, busy_polling=True, static_huffman=True, threshold=512)
-    payload = compressed(HardwareBackend(standin.library, 7, tuning), PACKET)
-    assert int.from_bytes(payload[16:20], "little") == 131072
+    payload = compressed(HardwareBackend(standin.library, 7), PACKET)
+    assert int.from_bytes(payload[16:20], "little") == 65536
     expected = {
-        "level": 7, "sw_backup": 0, "hw_buff_sz": 131072, "polling": 1, "huffman": 1,
-        "threshold": 512, "format": 2, "algorithm": 8,
+        "level": 7, "sw_backup": 0, "hw_buff_sz": 65536, "polling": 0, "huffman": 0,
+        "threshold": 1024, "format": 2, "algorithm": 8,
     }  # fmt: skip
     assert {name: standin.count(name) for name in expected} == expected
 

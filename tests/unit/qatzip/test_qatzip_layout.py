@@ -6,8 +6,6 @@ import ctypes
 
 import pytest
 
-from ramferry.errors import UsageError
-from ramferry.qatzip.device import Tuning
 from ramferry.qatzip.library import QzSession, QzSessionParamsDeflate, words
 
 OFFSETS = {
@@ -34,12 +32,3 @@ def test_layout(structure: type[ctypes.Structure]) -> None:
 def test_codes_are_told_in_words() -> None:
     assert words(-103).startswith("-103 (no instance")
     assert words(77) == "77 (not a code that is known)"
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [{"buffer_size": 512}, {"buffer_size": 1 << 20}, {"buffer_size": 65537}, {"threshold": 127}],
-)
-def test_tuning_has_the_librarys_ranges(wrong: dict[str, int]) -> None:
-    with pytest.raises(UsageError):
-        Tuning(**wrong)  # type: ignore[arg-type]
