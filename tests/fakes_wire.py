@@ -14,7 +14,15 @@ from typing import Literal
 
 from ramferry.codec import create_encoder
 from ramferry.vocabulary import METHOD_FLAGS
-from ramferry.wire.packets import SYNC, Initial, device_state_header, ram_header
+from ramferry.wire.packets import (
+    DEVICE_STATE,
+    DEVICE_STATE_LAYOUT,
+    MAGIC,
+    SYNC,
+    VERSION,
+    Initial,
+    ram_header,
+)
 
 MAIN = -1
 """Stands for the main channel where multifd channels have their ids."""
@@ -374,3 +382,10 @@ class Script:
 
 def device_content(channel: int, size: int) -> bytes:
     return random.Random(channel).randbytes(size)
+
+
+def device_state_header(idstr: str, instance_id: int, payload_size: int) -> bytes:
+    """A DEVICE_STATE packet header."""
+    return DEVICE_STATE_LAYOUT.pack(
+        MAGIC, VERSION, DEVICE_STATE, idstr.encode(), instance_id, payload_size
+    )

@@ -1,4 +1,4 @@
-"""A guest's RAM blocks over one memfd or file: mapped once, seen as bytes and as pages.
+"""A guest's RAM blocks over one memfd: mapped once, seen as bytes and as pages.
 
 Pages are addressed by their byte offset in the block, as on the wire; both directions work on
 whole arrays of offsets.
@@ -12,7 +12,6 @@ import mmap
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Self
 
@@ -187,38 +186,10 @@ class Ram:
         :raise HostError: there is not so much memory.
         """
         _check(sizes, page_size)
+        total = sum(size for _, size in sizes)
         fd = os.memfd_create("ramferry-ram", os.MFD_CLOEXEC)
-        return cls._sized(fd, sizes, page_size)
-
-    @classmethod
-    def open(
-        cls, path: Path, sizes: Sequence[tuple[str, int]], *, page_size: int = PAGE_SIZE
-    ) -> Self:
-        """Map a file, made or grown as needed; its content is the blocks' one after another.
-
-        :raise UsageError: as ``create``, or the file is larger than the blocks.
-        :raise HostError: it cannot be opened, or the disk has no room.
-        """
-        _check(sizes, page_size)
-        try:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise HostError(f"cannot open {path}: {error.strerror}") from error
-        total = sum(size for _, size in sizes)
-        if (there := os.fstat(fd).st_size) > total:
-            os.close(fd)
-            raise UsageError(f"{path} has {there} bytes, more than the guest's {total}")
-        return cls._sized(fd, sizes, page_size, reserve=True)
-
-    @classmethod
-    def _sized(
-        cls, fd: int, sizes: Sequence[tuple[str, int]], page_size: int, *, reserve: bool = False
-    ) -> Self:
-        total = sum(size for _, size in sizes)
         try:
             os.ftruncate(fd, total)
-            if reserve:  # a page that finds no room on the disk later would be a SIGBUS
-                os.posix_fallocate(fd, 0, total)
             return cls(fd, sizes, page_size)
         except (OSError, ValueError) as error:
             os.close(fd)
@@ -258,7 +229,7 @@ class Ram:
 
     @property
     def fd(self) -> int:
-        """The memfd or file, for another process to map."""
+        """The memfd, for another process to map."""
         return self._fd
 
     def close(self) -> None:

@@ -78,10 +78,3 @@ def ram_header(
     offsets[: len(normal)] = normal
     offsets[len(normal) :] = zero
     return raw
-
-
-def device_state_header(idstr: str, instance_id: int, payload_size: int) -> bytes:
-    """A DEVICE_STATE packet header."""
-    return DEVICE_STATE_LAYOUT.pack(
-        MAGIC, VERSION, DEVICE_STATE, idstr.encode(), instance_id, payload_size
-    )

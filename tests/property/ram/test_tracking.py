@@ -6,7 +6,6 @@ import ctypes
 import mmap
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -122,14 +121,13 @@ def carry(tracker: DirtyTracker, ram: Ram, copies: dict[str, np.ndarray]) -> Non
             at += 128
 
 
-@pytest.mark.parametrize("kind", ["memory", "huge", "file"])
+@pytest.mark.parametrize("kind", ["memory", "huge"])
 @pytest.mark.parametrize("wanted", TRACKERS)
-def test_no_write_is_lost_to_a_collect_beside_it(wanted: Wanted, kind: str, tmp_path: Path) -> None:
+def test_no_write_is_lost_to_a_collect_beside_it(wanted: Wanted, kind: str) -> None:
     sizes = [("a", (6 << 20) + 3 * PAGE), ("b", 5 * PAGE), ("c", 1 << 20)]
     makers = {
         "memory": lambda: Ram.create(sizes),
         "huge": lambda: huge(sizes),
-        "file": lambda: Ram.open(tmp_path / "ram", sizes),
     }
     with makers[kind]() as ram:
         copies = {name: block.pages.copy() for name, block in ram.blocks.items()}

@@ -24,10 +24,10 @@ from fakes_wire import (
     Guest,
     Script,
     Step,
+    device_state_header,
 )
 from ramferry.codec import METHODS, create_encoder
 from ramferry.vocabulary import METHOD_FLAGS
-from ramferry.wire.packets import device_state_header
 
 
 def packet(script: Script) -> int:

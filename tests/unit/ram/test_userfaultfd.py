@@ -9,7 +9,6 @@ import os
 import platform
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -125,22 +124,6 @@ def test_an_unknown_machine_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "pdp11")
     with Ram.create([("a", 8192)]) as ram:
         assert track(ram).why.endswith("because userfaultfd is not known on pdp11")
-
-
-def test_files_are_tracked_as_memory_is(tmp_path: Path) -> None:
-    """Also while their pages go to the disk and leave memory."""
-    with Ram.open(tmp_path / "ram", [("a", 1 << 20)]) as ram:
-        block = ram.blocks["a"]
-        block.pages[:] = 1
-        tracker = track(ram, "uffd-wp")
-        os.fsync(ram.fd)
-        os.posix_fadvise(ram.fd, 0, 0, os.POSIX_FADV_DONTNEED)
-        block.pages[7, 5] = 2
-        os.fsync(ram.fd)
-        assert tracker.collect()["a"].tolist() == [7 * 4096]
-        block.pages[9, 5] = block.pages[3, 5]
-        assert tracker.collect()["a"].tolist() == [9 * 4096]
-        tracker.close()
 
 
 def test_a_range_that_is_watched_already_is_refused() -> None:

@@ -6,6 +6,7 @@ import struct
 
 import pytest
 
+from fakes_wire import device_state_header
 from ramferry.errors import RemoteProtocolError, UsageError
 from ramferry.vocabulary import METHOD_FLAGS
 from ramferry.wire.channel_states import TRANSITIONS, Seen, State
@@ -16,7 +17,6 @@ from ramferry.wire.packets import (
     MAX_DEVICE_STATE,
     SYNC,
     Initial,
-    device_state_header,
     ram_header,
 )
 

@@ -6,6 +6,7 @@ import struct
 
 import pytest
 
+from fakes_wire import device_state_header
 from ramferry.errors import UsageError
 from ramferry.vocabulary import METHOD_FLAGS
 from ramferry.wire.multifd import DeviceState, MultifdParser, RamPacket, parse_initial
@@ -14,7 +15,6 @@ from ramferry.wire.packets import (
     METHOD_MASK,
     SYNC,
     Initial,
-    device_state_header,
     header_size,
     ram_header,
 )
