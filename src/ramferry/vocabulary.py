@@ -1,4 +1,4 @@
-"""Words and numbers of QEMU and QATzip that more than one package needs.
+"""Words and numbers that more than one package needs: QEMU's, QATzip's, and names of choices.
 
 It imports nothing but ``typing``, so that a command line can name every method, level and
 accelerator without loading what does the work. What only one package needs stays there.
@@ -122,3 +122,14 @@ MAX_MEMBER_SIZE: Final = 1 << 30
 
 QATZIP_SONAME: Final = "libqatzip.so.3"
 QAT_SONAME: Final = "libqat.so.4"
+
+# --- what the built-in guest may be asked for
+
+Pattern = Literal["sequential", "random", "hot-set"]
+PATTERNS: Final[tuple[Pattern, ...]] = get_args(Pattern)
+"""Which pages its workload writes; ``guest.workload`` says how."""
+
+Wanted = Literal["auto", "uffd-wp", "digest"]
+TRACKERS: Final[tuple[Wanted, ...]] = get_args(Wanted)
+"""How pages that were written are found: by the kernel, or by comparison; ``auto`` tries that in
+this order."""

@@ -16,7 +16,7 @@ LEAF = SOURCE / "vocabulary.py"
 WORDS = frozenset(name for name in vars(vocabulary) if name[0].isupper()) - {"Final", "Literal"}
 
 SAME_NAME = {
-    ("bench/runner.py", "AUTO"): "of --shape: how the link's rate is held",
+    ("bench/shapes.py", "AUTO"): "of --shape: how the link's rate is held",
     ("flows/unwrapping.py", "_GZIP"): "the first bytes of a gzip file",
     ("bench/scenario.py", "IDLE"): "a guest that writes nothing",
     ("cli/report.py", "FORMATS"): "the report's",

@@ -20,6 +20,7 @@ from ramferry.bench.qemu import QemuBinary
 from ramferry.bench.rig import Rig
 from ramferry.bench.rigs import Rigs
 from ramferry.bench.scenario import BUILT_IN_GUEST, DATA, GENERATOR, Case, Scenario, labels
+from ramferry.bench.shapes import AUTO, BY_RELAYS, BY_TC
 from ramferry.control.hosts.host import BOTH_HERE, Hosts
 from ramferry.control.migrate.callbacks import Hooks
 from ramferry.control.qemu.probe import COUNTS_WIRE_BYTES
@@ -36,8 +37,7 @@ from ramferry.report.benchmark.comparison import (
 )
 from ramferry.units import memory, rate
 
-AUTO: Final = "auto"
-SHAPES: Final = {AUTO: AUTO, "tc": TC, "relay": RELAY_PACING}
+SHAPED_BY: Final = {AUTO: AUTO, BY_TC: TC, BY_RELAYS: RELAY_PACING}
 """The values of ``--shape``, each with what holds the rate of the link."""
 
 TOO_FAST: Final = 1.1

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import os
+from typing import Any
 
 import click
 
-from ramferry.bench.archives import ArchiveRig, Course, Way, folder_for, table, ways
-from ramferry.bench.fill import data_files
-from ramferry.bench.qemu import choose_qemu
 from ramferry.cli.params import SIZE
-from ramferry.cli.terminal import terminal
-from ramferry.units import memory as of_memory
 from ramferry.vocabulary import MAX_CHANNELS
 
 
@@ -42,26 +37,12 @@ from ramferry.vocabulary import MAX_CHANNELS
     metavar="VERSION",
     help="Which QEMU, as 7.2 or 10.0.  [default: the newest that is found]",
 )
-def command(memory: int, channels: int, repeat: int, qemu: str | None) -> None:
+def command(**options: Any) -> None:
     """Compare `ramferry save` and `restore` with QEMU's own `exec:zstd -1` and `file:`.
 
     A stopped guest, filled with the files that RAMFERRY_DATA names (or generated data), is saved
     every way in turn, and every file restored into a fresh QEMU whose RAM is compared.
     """
-    binary = choose_qemu(qemu, newest=True)
-    files = data_files(os.environ.get("RAMFERRY_DATA", ""))
-    courses: dict[Way, list[Course]] = {way: [] for way in ways(binary)}
-    folder = folder_for(memory)
-    with terminal() as at, ArchiveRig(binary, memory, folder, files) as rig:
-        for repetition in range(repeat + 1):
-            label = f"run {repetition} of {repeat}" if repetition else "warm-up"
-            for way, done in courses.items():
-                at.say(f"{label}: {way.name}")
-                course = rig.course(way, channels, at.stop)
-                if repetition:
-                    done.append(course)
-    click.echo(
-        f"{of_memory(memory)} guest, stopped, QEMU {binary.name}, {channels} channels, medians of"
-        f" {repeat} (least-greatest), files in {folder}; ours are checked and synced"
-    )
-    click.echo(table(courses), nl=False)
+    from ramferry.cli.runs import bench_archives
+
+    bench_archives.run(**options)

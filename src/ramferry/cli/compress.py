@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 import click
 
 from ramferry.cli.file_options import EPILOG, Options, digits, file_options, format_option
-from ramferry.cli.files import run_all
 from ramferry.cli.params import accelerator_option
-from ramferry.cli.tasks import Compress, Decompress, Task
-from ramferry.qatzip import LEVELS
-from ramferry.vocabulary import FORMATS, MAX_MEMBER_SIZE, MEMBER_SIZE
+from ramferry.vocabulary import FORMATS, MAX_MEMBER_SIZE, MEMBER_SIZE, METHOD_LEVELS
+
+_LEVELS: Final = METHOD_LEVELS["qatzip"]
 
 
 @click.command("compress", epilog=EPILOG)
@@ -18,7 +19,7 @@ from ramferry.vocabulary import FORMATS, MAX_MEMBER_SIZE, MEMBER_SIZE
 @click.option(
     "-L",
     "--level",
-    type=click.IntRange(LEVELS[0], LEVELS[-1]),
+    type=click.IntRange(_LEVELS[0], _LEVELS[-1]),
     help="1 is fastest (ISA-L to level 3), 9 is smallest (libdeflate from level 4); -1 to -9 say "
     "the same; default: 1.",
 )
@@ -37,22 +38,13 @@ from ramferry.vocabulary import FORMATS, MAX_MEMBER_SIZE, MEMBER_SIZE
 )
 @click.option("-d", "--decompress", is_flag=True, help="Decompress; default: no.")
 @accelerator_option
-def command(
-    files: tuple[str, ...],
-    options: Options,
-    level: int | None,
-    format: str | None,
-    member_size: int,
-    decompress: bool,
-    accelerator: str,
-) -> None:
+def command(files: tuple[str, ...], options: Options, **own: Any) -> None:
     """Compress each FILE into a file of its name and the format's suffix.
 
     The input is removed once the output is complete and on disk. Without a FILE, or for "-",
     standard input is compressed to standard output. The default format is read by gzip, qzip and
     QAT hardware.
     """
-    task: Task = Decompress(format, accelerator)
-    if not (decompress or options.discard):
-        task = Compress(level or LEVELS[0], format or FORMATS[0], member_size, accelerator)
-    run_all(files, options, task)
+    from ramferry.cli.runs import compress
+
+    compress.run(files, options, **own)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from ramferry.cli.file_options import EPILOG, Options, digits, file_options, format_option
-from ramferry.cli.files import run_all
 from ramferry.cli.params import accelerator_option
-from ramferry.cli.tasks import Decompress
 
 
 @click.command("decompress", epilog=EPILOG)
@@ -19,14 +19,7 @@ from ramferry.cli.tasks import Decompress
 )
 @click.option("-d", "--decompress", is_flag=True, hidden=True, help="What it does anyway.")
 @accelerator_option
-def command(
-    files: tuple[str, ...],
-    options: Options,
-    level: int | None,
-    format: str | None,
-    decompress: bool,
-    accelerator: str,
-) -> None:
+def command(files: tuple[str, ...], options: Options, **own: Any) -> None:
     """Decompress each FILE into a file of its name without the suffix.
 
     The input is removed once the output is complete and on disk. Without a FILE, or for "-",
@@ -34,5 +27,6 @@ def command(
     errors: no file of the final name appears then. Zeros behind the last gzip member, as on a
     tape, are no damage.
     """
-    del level, decompress
-    run_all(files, options, Decompress(format, accelerator))
+    from ramferry.cli.runs import decompress
+
+    decompress.run(files, options, **own)

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from dataclasses import asdict
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 import click
-from rich.console import Console
 
-from ramferry.cli.json_file import JsonFile, json_option
+from ramferry.cli.json_option import json_option
 from ramferry.cli.params import page_size_option
-from ramferry.cli.pipes import ended_by_closed_pipes
-from ramferry.cli.results import put
-from ramferry.errors import RemoteProtocolError
-from ramferry.flows import inspection
-from ramferry.metrics import Inspection
-from ramferry.report.document import document
-from ramferry.report.inspection import print_inspection
 
 EPILOG = """\b
 Exit codes: 0 sound; 2 nothing of a migration; 7 damaged: what was readable
@@ -34,7 +24,7 @@ is shown all the same; 8 it cannot be read."""
 )
 @page_size_option
 @json_option()
-def command(what: Path | None, page_size: str, json_file: JsonFile | None) -> None:
+def command(**options: Any) -> None:
     """Show what is in WHAT: a file of ramferry save; the recording of a migration's
     main or multifd channel, as QEMU's exec:cat>FILE or a proxy makes it, a
     mapped-ram file, or a folder with one file for each connection; - for
@@ -43,41 +33,6 @@ def command(what: Path | None, page_size: str, json_file: JsonFile | None) -> No
     RAM blocks with their pages, zero and repeated pages and ratio; packets by
     channel; devices by the VM description; and where the data is damaged.
     """
-    if what is None:
-        taken = " (--json took what follows it as its FILE)" if json_file else ""
-        raise click.UsageError(f"Missing argument 'WHAT'{taken}.")
-    with ended_by_closed_pipes():
-        found = _inspect(what, int(page_size))
-        put(document("inspection", asdict(found)), json_file, lambda out: _draw(found, out))
-    if found.fault:
-        raise _Damaged(found.fault)
+    from ramferry.cli.runs import inspect
 
-
-def _draw(found: Inspection, out: IO[str]) -> None:
-    console = Console(file=out, highlight=False)
-    if not console.is_terminal:
-        console.width = 200
-    print_inspection(found, console)
-
-
-class _Damaged(RemoteProtocolError):
-    """What was found was printed; this is the rest of it."""
-
-    def __init__(self, fault: str) -> None:
-        super().__init__("sound data", fault)
-        self._fault = fault
-
-    def __str__(self) -> str:
-        return f"damaged: {self._fault}"
-
-
-def _inspect(what: Path, page_size: int) -> Inspection:
-    if str(what) == "-":
-        return inspection.inspect(sys.stdin.buffer, page_size=page_size)
-    if what.is_dir():
-        return inspection.inspect_folder(what, page_size=page_size)
-    # what is read from a pipe is gone
-    if what.is_file() and inspection.is_archive(what):
-        return inspection.inspect_archive(what)
-    with what.open("rb") as file:
-        return inspection.inspect(file, page_size=page_size)
+    inspect.run(**options)

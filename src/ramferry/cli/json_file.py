@@ -1,7 +1,4 @@
-"""``--json FILE``: the option, and a file that holds what it held until the new document is whole.
-
-Every command takes ``--json FILE``, or ``--json -`` for standard output.
-"""
+"""What ``--json FILE`` names: a file that holds what it held until the new document is whole."""
 
 from __future__ import annotations
 
@@ -10,22 +7,16 @@ import io
 import os
 import stat
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any, Final, TypeVar
-
-import click
+from typing import IO, Any, Final
 
 from ramferry.errors import HostError, UsageError
 from ramferry.report.document import write_document
 from ramferry.transport.safefile import SafeFile
 
-NO_FILE: Final = "names no FILE: write --json FILE, or --json - for standard output"
 _ALREADY_OPEN: Final = ("/dev/", "/proc/")
 """Where names stand for what somebody has opened, be it a file: it is written to, not replaced."""
-
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class JsonFile:
@@ -86,50 +77,6 @@ class JsonFile:
                 kept = "; it holds what it held before" if self._path.exists() else ""
                 raise HostError(f"cannot write {self._path}: {error.strerror}{kept}") from error
             file.commit()
-
-
-class JsonFileType(click.ParamType):  # type: ignore[type-arg] # generic in newer click only
-    """A :class:`JsonFile`, checked while the command line is read."""
-
-    name = "file"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> JsonFile:
-        """Check it."""
-        if isinstance(value, JsonFile):
-            return value
-        try:
-            return JsonFile(str(value))
-        except UsageError as error:
-            self.fail(str(error), param, ctx)
-
-
-class _JsonOption(click.Option):
-    """``--json`` as the last word, or before another option, has its own sentence."""
-
-    def type_cast_value(self, ctx: click.Context, value: object) -> Any:
-        """Refuse the empty text that stands for no FILE."""
-        if value == "":
-            raise click.BadParameter(NO_FILE, ctx, self)
-        return super().type_cast_value(ctx, value)
-
-
-def json_option(
-    help: str = "Write the result as JSON, in place of what FILE holds; - for standard output.",
-    kind: click.ParamType = JsonFileType(),  # type: ignore[type-arg] # as above
-) -> Callable[[Command], Command]:
-    """The decorator for ``--json``, whose value a command gets as ``json_file``."""
-    return click.option(
-        "--json",
-        "json_file",
-        cls=_JsonOption,
-        type=kind,
-        is_flag=False,
-        flag_value="",
-        metavar="FILE",
-        help=help,
-    )
 
 
 def _is_special(path: Path) -> bool:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
 from typing import Any
 
 import click
 
-from ramferry.cli.json_file import JsonFile, json_option
-from ramferry.cli.live import live_hooks
+from ramferry.cli.json_option import json_option
 from ramferry.cli.params import (
     RATE,
     Seconds,
@@ -18,15 +15,8 @@ from ramferry.cli.params import (
     level_option,
     page_size_option,
 )
-from ramferry.cli.results import show
-from ramferry.cli.terminal import terminal
-from ramferry.codec import METHODS, find_method
-from ramferry.control.hosts.addresses import relay_uri
-from ramferry.control.migrate.course import migrate
-from ramferry.control.migrate.route import RelayMode, Wish
-from ramferry.report.progress import Progress
-from ramferry.transport.address import parse_address
-from ramferry.vocabulary import MAX_CHANNELS
+from ramferry.control.migrate.relay_mode import RelayMode
+from ramferry.vocabulary import MAX_CHANNELS, METHOD_FLAGS
 
 EPILOG = """\b
 Exit codes: 0 migrated; 2 usage; 3 a QEMU does not answer; 4 method not
@@ -41,7 +31,7 @@ anything began."""
 @click.argument("destination")
 @click.option(
     "--method",
-    type=click.Choice(list(METHODS)),
+    type=click.Choice(list(METHOD_FLAGS)),
     default="qatzip",
     show_default=True,
     help="multifd-compression on the wire between the hosts.",
@@ -84,13 +74,7 @@ anything began."""
     help="Where the destination QEMU is to listen: tcp:HOST:PORT or unix:PATH.",
 )
 @json_option()
-def command(
-    source: str,
-    destination: str,
-    timeout: float | None,
-    json_file: JsonFile | None,
-    **wanted: Any,
-) -> None:
+def command(**options: Any) -> None:
     """Live-migrate the guest of the QEMU at SOURCE to the QEMU at DESTINATION.
 
     Both are QMP addresses, qmp:PATH or qmp:HOST:PORT. The destination waits with
@@ -100,37 +84,6 @@ def command(
     still for the switchover both QEMUs are asked first, and a destination that has
     it keeps it. A second signal leaves at once what cannot be ended.
     """
-    wish = _wish(**wanted)
-    with terminal() as at, Progress(at.screen, wish.downtime_limit_ms) as progress:
-        hooks = live_hooks(progress, at, wish.method, wish.channels)
-        hooks = replace(hooks, on_doubt=hooks.on_note)
-        result = migrate(source, destination, wish, hooks, timeout)
-    show([result], json_file)
+    from ramferry.cli.runs import migrate
 
-
-def _wish(
-    method: str,
-    level: int | None,
-    channels: int,
-    max_bandwidth: float,
-    downtime_limit: int,
-    relay: str,
-    page_size: str,
-    accelerator: str,
-    via: str | None,
-    incoming: str | None,
-) -> Wish:
-    """:raise UsageError: the method has no such level, or an address is none."""
-    find_method(method).level(level)
-    return Wish(
-        method=method,
-        level=level,
-        channels=channels,
-        max_bandwidth=math.ceil(max_bandwidth),
-        downtime_limit_ms=downtime_limit,
-        relay=RelayMode(relay),
-        page_size=int(page_size),
-        accelerator=accelerator,
-        via=relay_uri(via) if via else None,
-        incoming=str(parse_address(incoming)) if incoming else None,
-    )
+    migrate.run(**options)

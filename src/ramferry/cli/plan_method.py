@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
 from typing import Any
 
 import click
-from rich.console import Console
 
-from ramferry.cli.doctor import facts_of
-from ramferry.cli.json_file import JsonFile, json_option
+from ramferry.cli.json_option import json_option
 from ramferry.cli.params import RATE
-from ramferry.cli.results import put
-from ramferry.errors import UsageError
-from ramferry.hardware.diagnosis import diagnose
-from ramferry.hardware.method import MethodQuestion, advise, question_of
-from ramferry.report.document import document
-from ramferry.report.lines import Lines
-from ramferry.report.plans import print_method
 
 
 @click.command()
@@ -45,25 +35,8 @@ from ramferry.report.plans import print_method
     help="Discover below DIR, as from a copy of another host. Default: /.",
 )
 @json_option()
-def command(json_file: JsonFile | None, sysroot: str, **given: Any) -> None:
+def command(**options: Any) -> None:
     """QATzip, QPL, or software: which method to take here, and by which rule."""
-    advice = advise(_method_question(sysroot, given))
-    put(
-        document("method-advice", asdict(advice)),
-        json_file,
-        lambda out: print_method(advice, Lines(Console(file=out))),
-    )
+    from ramferry.cli.runs import plan_method
 
-
-def _method_question(sysroot: str, given: dict[str, Any]) -> MethodQuestion:
-    """What was given stands in the place of what is discovered."""
-    if given["bandwidth"] == 0:
-        raise UsageError("a link of 0 bytes a second carries nothing: leave --bandwidth out")
-    _, facts = facts_of(sysroot)
-    report = diagnose(facts)
-    question = question_of(facts, report.qatzip, report.qpl)
-    for name, value in given.items():
-        if value is not None:
-            option = "--no-svm" if name == "svm" and not value else f"--{name}"
-            question = replace(question, **{name: value, f"{name}_from": option})
-    return question
+    plan_method.run(**options)

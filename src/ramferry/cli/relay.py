@@ -2,116 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import resource
-import signal
-import sys
-from collections.abc import Callable
-from dataclasses import asdict
-from typing import IO, Any, Final
-from uuid import UUID
+from typing import Any
 
 import click
 
-from ramferry import interruption
-from ramferry.cli.json_file import json_option
-from ramferry.cli.outlet import Outlet
+from ramferry.cli.json_option import json_option
 from ramferry.cli.params import RATE, Seconds, accelerator_option, page_size_option
-from ramferry.errors import Cancelled, UsageError
-from ramferry.flows.relay import Relay
-from ramferry.flows.settings import RelaySettings
-from ramferry.metrics import RelayCounters, RelayResult
-from ramferry.patience import Patience
-from ramferry.report.document import document
-from ramferry.transport.address import Address, parse_address
 from ramferry.vocabulary import MAX_CHANNELS, METHOD_FLAGS
-
-_LAST_WORDS: Final = 2.0
-"""Seconds that a relay which ends waits for whoever reads what it said; an orchestrator kills one
-after 5 s (``control.relay_child``)."""
-_DESCRIPTORS: Final = 4096
-"""As many as a relay may use: 255 channels on both sides, and callers that are not known yet."""
-
-
-class _Printer:
-    """Sentences on stderr; JSON lines on stdout and results in a file where asked for.
-
-    None of its readers can make the relay wait: progress that was not read gives way to the next.
-    """
-
-    def __init__(self, *, events: bool, results: IO[str] | None) -> None:
-        self._notes = _outlet(sys.stderr, lost=_lost)
-        # where a pipe broke, the loop watches it and ends the relay in the right order
-        self._events = _outlet(sys.stdout) if events else None
-        self._results = _outlet(results, self._unwritten) if results is not None else None
-
-    def listening(self, address: Address) -> None:
-        self._emit("listening", {"uri": str(address)})
-        if self._events is None:
-            self.note(f"listening on {address}")
-
-    def progress(self, counters: RelayCounters) -> None:
-        self._emit("progress", asdict(counters), passing=True)
-
-    def finished(self, result: RelayResult) -> None:
-        fields = asdict(result)
-        fields["counters"]["ratio"] = result.counters.ratio
-        self._emit("finished", fields)
-        if self._results is not None:
-            self._results.say(json.dumps(document("relay", fields)))
-        self.note(_sentence(result))
-
-    def note(self, text: str) -> None:
-        # a terminal or log that went away is no reason to drop a guest on its way
-        if self._notes is not None:
-            self._notes.say(f"ramferry relay: {text}")
-
-    def close(self) -> None:
-        """Have written what was said, if anybody reads it."""
-        patience = Patience(_LAST_WORDS)
-        for outlet in (self._results, self._events, self._notes):
-            if outlet is not None:
-                outlet.close(patience)
-
-    def _unwritten(self, error: OSError) -> None:
-        self.note(f"the result could not be written: {error.strerror}")
-
-    def _emit(self, event: str, fields: dict[str, Any], *, passing: bool = False) -> None:
-        if self._events is not None:
-            self._events.say(json.dumps({"event": event, **fields}), passing=passing)
-
-
-def _outlet(
-    stream: IO[str] | None,
-    failed: Callable[[OSError], None] = lambda _: None,
-    lost: Callable[[int], str] = lambda _: "",
-) -> Outlet | None:
-    """An outlet for a stream; None where the caller closed it."""
-    return None if stream is None else Outlet(stream.fileno(), failed, lost)
-
-
-def _lost(count: int) -> str:
-    return f"ramferry relay: {count} sentences were not read in time and are lost"
-
-
-def _more_descriptors() -> None:
-    """Raise this process's own limit, as far as it may."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-
-
-def _sentence(result: RelayResult) -> str:
-    if not result.completed:
-        return f"failed: {result.error}"
-    counters = result.counters
-    methods = f"{result.method_in or 'no data'} → {result.method_out}"
-    return (
-        f"carried {counters.normal_bytes / 1e6:.0f} MB of pages as "
-        f"{counters.bytes_out / 1e6:.0f} MB in {counters.seconds:.1f} s "
-        f"({methods}, {result.backend or 'no codec'})"
-    )
 
 
 @click.command()
@@ -156,60 +53,13 @@ def _sentence(result: RelayResult) -> str:
     "Append each migration's result as one line of JSON; - for standard output.", click.File("a")
 )
 @click.option("--events", is_flag=True, help="Print progress and results as JSON lines on stdout.")
-def command(
-    listen: str,
-    connect: str,
-    method: str,
-    level: int | None,
-    channels: int | None,
-    max_bandwidth: float,
-    page_size: str,
-    accelerator: str,
-    stall_timeout: float,
-    uuid: UUID | None,
-    once: bool,
-    json_file: IO[str] | None,
-    events: bool,
-) -> None:
+def command(**options: Any) -> None:
     """Carry migrations that arrive at LISTEN on to CONNECT, in another compression method.
 
     LISTEN and CONNECT are QEMU's migration URIs, tcp:HOST:PORT or unix:PATH. Point the source's
     migration at LISTEN; a QEMU destination, or another relay, waits at CONNECT. Where the method
     stays the same, checked bytes go on as they came.
     """
-    if events and sys.stdout is None:
-        raise UsageError("--events writes to standard output, which is closed")
-    settings = RelaySettings(
-        listen=parse_address(listen),
-        connect=parse_address(connect),
-        method=method,
-        level=level,
-        channels=channels,
-        max_bandwidth=max_bandwidth,
-        page_size=int(page_size),
-        stall_timeout=stall_timeout,
-        accelerator=accelerator,
-        uuid=uuid.bytes if uuid else None,
-    )
-    # Handled before anything listens, or a signal between would leave the socket's path behind.
-    # Blocking them instead would not do: a library's thread that does not block them gets them.
-    early: list[str] = []
-    stop: Callable[[str], None] = early.append
-    interruption.handle(lambda got, _: stop(signal.Signals(got).name))
-    _more_descriptors()
-    printer = _Printer(events=events, results=json_file)
-    relay = Relay(settings, printer)
-    stop = relay.stop
-    for reason in early:
-        stop(reason)
-    if events:
-        relay.watch_parent(sys.stdout.fileno())
-    try:
-        result = relay.run(once=once)
-    finally:
-        printer.close()
-    if not once:
-        return
-    if result is None:
-        raise Cancelled("ended before any migration came")
-    sys.exit(result.exit_code)
+    from ramferry.cli.runs import relay
+
+    relay.run(**options)

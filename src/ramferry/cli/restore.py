@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from ramferry.cli.json_file import JsonFile, json_option
-from ramferry.cli.results import show_archive
-from ramferry.cli.terminal import terminal
-from ramferry.control.archive.callbacks import ArchiveHooks
-from ramferry.control.archive.restore import restore
-from ramferry.metrics import RelayCounters
-from ramferry.report.archive import Activity
+from ramferry.cli.json_option import json_option
 from ramferry.vocabulary import MAX_CHANNELS
 
 EPILOG = """\b
@@ -35,18 +30,13 @@ cancelled, and the sentence says what was seen there."""
     help="multifd-channels to the QEMU, each with a thread that inflates.",
 )
 @json_option()
-def command(file: Path, qemu: str, channels: int, json_file: JsonFile | None) -> None:
+def command(**options: Any) -> None:
     """Restore the guest saved in FILE into the QEMU at QEMU, which waits with -incoming defer.
 
     The QEMU needs the machine type, devices, CPU and memory of the one that was
     saved, and its disks as they were at that moment. Every byte of FILE is checked
     before the guest can start.
     """
-    with terminal() as at, Activity(at.screen) as activity:
+    from ramferry.cli.runs import restore
 
-        def progress(counters: RelayCounters, live: int) -> None:
-            activity.show(lambda: f"{100 * counters.normal_pages // max(live, 1)} % of the pages")
-
-        hooks = ArchiveHooks(progress, at.note, at.stop, at.insist)
-        result = restore(file, qemu, channels, hooks)
-    show_archive(result, json_file)
+    restore.run(**options)

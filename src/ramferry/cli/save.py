@@ -7,19 +7,9 @@ from typing import Any
 
 import click
 
-from ramferry.cli.json_file import JsonFile, json_option
+from ramferry.cli.json_option import json_option
 from ramferry.cli.params import Seconds, level_option
-from ramferry.cli.results import show_archive
-from ramferry.cli.terminal import terminal
-from ramferry.codec import METHODS, find_method
-from ramferry.control.archive.callbacks import ArchiveHooks
-from ramferry.control.archive.save import save
-from ramferry.control.archive.wish import SaveWish
-from ramferry.errors import UsageError
-from ramferry.metrics import RelayCounters
-from ramferry.report.archive import Activity
-from ramferry.units import memory
-from ramferry.vocabulary import MAX_CHANNELS
+from ramferry.vocabulary import MAX_CHANNELS, METHOD_FLAGS
 
 EPILOG = """\b
 Exit codes: 0 saved; 2 usage; 3 the QEMU does not answer, or has ended; 4 it
@@ -35,7 +25,7 @@ its name it is too late to cancel: 0."""
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
     "--method",
-    type=click.Choice(list(METHODS)),
+    type=click.Choice(list(METHOD_FLAGS)),
     default="zstd",
     show_default=True,
     help="Compression of the file.",
@@ -77,7 +67,7 @@ its name it is too late to cancel: 0."""
 )
 @click.option("--force", is_flag=True, help="Replace FILE where it exists.")
 @json_option()
-def command(qemu: str, file: Path, json_file: JsonFile | None, **wanted: Any) -> None:
+def command(**options: Any) -> None:
     """Save the state of the guest of the QEMU at QEMU, qmp:PATH or qmp:HOST:PORT, in FILE.
 
     A running guest is saved while it runs, and stands still at the end: memory
@@ -86,43 +76,6 @@ def command(qemu: str, file: Path, json_file: JsonFile | None, **wanted: Any) ->
     complete and on disk; whatever goes wrong before leaves no file, and the
     guest as it was, or, once --disk-snapshot took its snapshot, on overlays.
     """
-    wish = _wish(file, **wanted)
-    with terminal() as at, Activity(at.screen) as activity:
+    from ramferry.cli.runs import save
 
-        def progress(counters: RelayCounters, size: int) -> None:
-            activity.show(
-                lambda: f"{memory(counters.normal_bytes)} → {memory(size)}, round {counters.rounds}"
-            )
-
-        result = save(qemu, wish, ArchiveHooks(progress, at.note, at.stop, at.insist))
-    show_archive(result, json_file)
-
-
-def _wish(
-    file: Path,
-    method: str,
-    level: int | None,
-    channels: int,
-    resume: bool,
-    stop: bool,
-    stop_after: int | None,
-    timeout: float | None,
-    disk_snapshot: bool,
-    force: bool,
-) -> SaveWish:
-    """:raise UsageError: the method has no such level, or the file is standard output."""
-    if str(file) == "-":
-        raise UsageError("a save file is no stream, so it cannot go to standard output: name FILE")
-    find_method(method).level(level)
-    return SaveWish(
-        file,
-        method,
-        level,
-        channels,
-        replace=force,
-        resume=resume,
-        disk_snapshot=disk_snapshot,
-        stop=stop,
-        stop_after=stop_after,
-        timeout=timeout,
-    )
+    save.run(**options)

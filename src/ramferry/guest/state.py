@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from ramferry.errors import RemoteProtocolError
-from ramferry.guest.workload import PATTERNS, Workload
+from ramferry.guest.workload import Workload
+from ramferry.vocabulary import PATTERNS
 from ramferry.wire.copying import section_footer
 from ramferry.wire.grammar import SectionType
 from ramferry.wire.writer import full_section, named_section, stream_end

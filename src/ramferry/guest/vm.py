@@ -26,9 +26,9 @@ from ramferry.guest.state import GuestState, encode
 from ramferry.guest.vcpu import Vcpu
 from ramferry.guest.workload import Workload
 from ramferry.ram.blocks import Ram
-from ramferry.ram.dirty import DirtyTracker, Wanted, track
+from ramferry.ram.dirty import DirtyTracker, track
 from ramferry.transport.address import Address
-from ramferry.vocabulary import AUTO, IDLE, RunState, Status
+from ramferry.vocabulary import AUTO, IDLE, RunState, Status, Wanted
 
 MACHINE: Final = "ramferry-1"
 BLOCK: Final = "ramferry.ram"

@@ -9,15 +9,13 @@ and the counter of a stopped guest says which write that has to be.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ramferry.errors import UsageError
-
-Pattern = Literal["sequential", "random", "hot-set"]
-PATTERNS: Final[tuple[Pattern, ...]] = ("sequential", "random", "hot-set")
+from ramferry.vocabulary import PATTERNS, Pattern
 
 HOT_SHARE: Final = 10
 """One page in so many is hot."""

@@ -20,6 +20,7 @@ from typing import Final
 from ramferry.errors import UsageError
 from ramferry.hardware.families import BY_NAME, INSTANCES_ALONE
 from ramferry.metrics.host import DocumentedNeed, MemoryNeed, MemoryPlan
+from ramferry.vocabulary import MEMBER_SIZE
 
 KIB: Final = 1024
 SLAB_MIB: Final = 2
@@ -29,7 +30,7 @@ CHANNEL_KIB: Final = {"sender": 512 + 583, "receiver": 1024 + 512}
 HIGH_MARGIN_MIB: Final = 4
 """What a slab simulation needed beyond the formula, at most, in 100 cases of up to 16 channels."""
 
-DEFAULT_HW_BUFF_SZ: Final = 64 * KIB
+DEFAULT_HW_BUFF_SZ: Final = MEMBER_SIZE
 SMALLEST_HW_BUFF_SZ: Final = 1 * KIB
 LARGEST_HW_BUFF_SZ: Final = 512 * KIB
 """hw_buff_sz is a power of two in this range; QATzip refuses others."""

@@ -6,15 +6,13 @@ The kernel knows (:mod:`~ramferry.ram.write_protect`), or digests are compared
 
 from __future__ import annotations
 
-from typing import Final, Literal, Protocol
+from typing import Protocol
 
 from ramferry.errors import HostError, UsageError
 from ramferry.ram.blocks import Offsets, Ram
 from ramferry.ram.digest import DigestTracker
 from ramferry.ram.write_protect import WriteProtectTracker
-
-Wanted = Literal["auto", "uffd-wp", "digest"]
-TRACKERS: Final[tuple[Wanted, ...]] = ("auto", "uffd-wp", "digest")
+from ramferry.vocabulary import TRACKERS, Wanted
 
 
 class DirtyTracker(Protocol):

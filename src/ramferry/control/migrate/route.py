@@ -14,7 +14,6 @@ Between a QEMU and its relay the method is ``none``, so that the QEMU spends no 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from ramferry.control.hosts.addresses import connectable, port_is_open
 from ramferry.control.hosts.host import BOTH_HERE, HERE, Host, Hosts
@@ -25,20 +24,12 @@ from ramferry.control.migrate.lacks import (
     uuid_to_send,
     why_source_relay,
 )
+from ramferry.control.migrate.relay_mode import RelayMode as RelayMode
 from ramferry.control.qemu.party import Party
 from ramferry.control.qemu.uri import qmp_host
 from ramferry.errors import MethodUnavailable, UsageError
 from ramferry.transport.address import TcpAddress
 from ramferry.vocabulary import AUTO, PAGE_SIZE, REQUIRE
-
-
-class RelayMode(StrEnum):
-    """``--relay``: where relays stand."""
-
-    AUTO = "auto"
-    BOTH = "both"
-    SOURCE = "source"
-    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,62 @@
+"""What ``ramferry migrate`` does; its options are in ``cli.migrate``."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+from ramferry.cli.json_file import JsonFile
+from ramferry.cli.live import live_hooks
+from ramferry.cli.results import show
+from ramferry.cli.terminal import terminal
+from ramferry.codec import find_method
+from ramferry.control.hosts.addresses import relay_uri
+from ramferry.control.migrate.course import migrate
+from ramferry.control.migrate.route import RelayMode, Wish
+from ramferry.report.progress import Progress
+from ramferry.transport.address import parse_address
+
+
+def run(
+    source: str,
+    destination: str,
+    timeout: float | None,
+    json_file: JsonFile | None,
+    **wanted: Any,
+) -> None:
+    """Run it, with the values of its options."""
+    wish = _wish(**wanted)
+    with terminal() as at, Progress(at.screen, wish.downtime_limit_ms) as progress:
+        hooks = live_hooks(progress, at, wish.method, wish.channels)
+        hooks = replace(hooks, on_doubt=hooks.on_note)
+        result = migrate(source, destination, wish, hooks, timeout)
+    show([result], json_file)
+
+
+def _wish(
+    method: str,
+    level: int | None,
+    channels: int,
+    max_bandwidth: float,
+    downtime_limit: int,
+    relay: str,
+    page_size: str,
+    accelerator: str,
+    via: str | None,
+    incoming: str | None,
+) -> Wish:
+    """:raise UsageError: the method has no such level, or an address is none."""
+    find_method(method).level(level)
+    return Wish(
+        method=method,
+        level=level,
+        channels=channels,
+        max_bandwidth=math.ceil(max_bandwidth),
+        downtime_limit_ms=downtime_limit,
+        relay=RelayMode(relay),
+        page_size=int(page_size),
+        accelerator=accelerator,
+        via=relay_uri(via) if via else None,
+        incoming=str(parse_address(incoming)) if incoming else None,
+    )
