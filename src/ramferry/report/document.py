@@ -1,35 +1,16 @@
-"""JSON documents of ``--json``: what each of them begins with, and how it is written.
-
-::
-
-    {"format": "benchmark", "version": 2, "ramferry": "0.1.0", …}
-
-``format`` says what the document holds, ``version`` how that is laid out, and ``ramferry`` which
-Ramferry wrote it. The keys that follow are the field names of a record in ``metrics``,
-``bench.codecs`` or ``report.benchmark.comparison``.
-"""
+"""JSON documents of ``--json`` as text; ``metrics.document`` has what each begins with."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import IO, Any, Final
+from typing import IO, Any
 
-from ramferry import __version__
 from ramferry.errors import HostError
 from ramferry.metrics import MigrationResult
-
-VERSION: Final = 2
-"""Of every format: raised when a field changes its meaning or goes; fields may be added without it.
-
-Documents of version 1 had the number 1 as their ``format``, or no format at all.
-"""
-
-
-def document(format: str, content: Mapping[str, Any]) -> dict[str, Any]:
-    """A document of a format, as "doctor", with ``content`` behind what all of them begin with."""
-    return {"format": format, "version": VERSION, "ramferry": __version__, **content}
+from ramferry.metrics.document import VERSION as VERSION
+from ramferry.metrics.document import document as document
 
 
 def migrations(

@@ -1,0 +1,28 @@
+"""What every JSON document of ``--json`` begins with.
+
+::
+
+    {"format": "benchmark", "version": 2, "ramferry": "0.1.0", …}
+
+``format`` says what the document holds, ``version`` how that is laid out, and ``ramferry`` which
+Ramferry wrote it. The keys that follow are the field names of a record in ``metrics``,
+``bench.codecs`` or ``report.benchmark.comparison``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ramferry import __version__
+
+VERSION: Final = 2
+"""Of every format: raised when a field changes its meaning or goes; fields may be added without it.
+
+Documents of version 1 had the number 1 as their ``format``, or no format at all.
+"""
+
+
+def document(format: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    """A document of a format, as "doctor", with ``content`` behind what all of them begin with."""
+    return {"format": format, "version": VERSION, "ramferry": __version__, **content}
