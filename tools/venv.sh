@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes .venv in the checkout: Ramferry, editable, with its dependencies and development tools
+# Makes .venv in the checkout: Ramferry, editable, with all of its extras and development tools,
 # at the versions of tools/constraints.txt. Does nothing where that is done already.
 #
 #   PYTHON=/path/to/python3 tools/venv.sh    uses that Python (3.11 or later)
@@ -60,7 +60,7 @@ make_environment() {
     local pip=("$venv/bin/python" -m pip install --quiet --constraint tools/constraints.txt)
     # The build backend first, so that it is pinned too: an isolated build would ignore the pins.
     "${pip[@]}" hatchling editables &&
-        "${pip[@]}" --no-build-isolation --editable '.[dev]'
+        "${pip[@]}" --no-build-isolation --editable '.[report,bench,dev]'
 }
 
 # An activated environment, and settings for another Python, must not leak into this one.

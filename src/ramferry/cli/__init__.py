@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 
 from ramferry import __version__, interruption, standard
+from ramferry.cli.extras import telling_extras
 from ramferry.cli.lazy import LazyGroup
 from ramferry.errors import HostError, RamferryError, UsageError
 
@@ -49,7 +50,8 @@ def main() -> NoReturn:
     """Run the command line; every error becomes one sentence and its class's exit code."""
     try:
         try:
-            table.main(standalone_mode=False)
+            with telling_extras():
+                table.main(standalone_mode=False)
         finally:
             # how it ended is about to be told
             interruption.too_late()

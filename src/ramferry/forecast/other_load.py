@@ -5,13 +5,8 @@ from __future__ import annotations
 import resource
 import time
 from contextlib import suppress
-from typing import Final
 
 import psutil
-
-NOTABLE_LOAD: Final = 0.3
-"""From so many busy cores on, users are told: with 0.4 to 1.6 of two cores taken by others,
-migrations that the cores limit took up to 2.1 times what was forecast for two free ones."""
 
 
 class OtherLoad:

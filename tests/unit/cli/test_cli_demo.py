@@ -28,7 +28,7 @@ def test_refused_at_once(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     no_qemu = Path("/nonexistent/qemu")
-    for module in ("cli.demo", "bench.qemu"):
+    for module in ("cli.runs.demo", "bench.qemu"):
         monkeypatch.setattr(f"ramferry.{module}.find_qemus", lambda: [no_qemu])
     monkeypatch.setattr(sys, "argv", ["ramferry", *arguments])
     with pytest.raises(SystemExit) as stop:

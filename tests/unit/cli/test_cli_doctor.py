@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from fakes_sysroot import PF, PF_PATH, TREES
-from ramferry.cli import doctor, main
+from ramferry.cli import main
+from ramferry.cli.runs import doctor
 from ramferry.hardware.diagnosis import Prove, diagnose
 from ramferry.hardware.facts import HostFacts
 from ramferry.metrics.host import DoctorReport, QemuBuilt

@@ -23,8 +23,9 @@ from ramferry.cli.results import tell
 from ramferry.cli.screen import screen as open_screen
 from ramferry.codec import find_method
 from ramferry.errors import Cancelled, HostError, UsageError
-from ramferry.forecast.other_load import NOTABLE_LOAD, OtherLoad
+from ramferry.forecast.other_load import OtherLoad
 from ramferry.metrics.document import document
+from ramferry.metrics.forecast import NOTABLE_LOAD
 from ramferry.report.codecs import codec_lines
 
 

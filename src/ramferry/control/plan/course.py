@@ -20,10 +20,10 @@ from ramferry.errors import Cancelled, MethodUnavailable, PeerTimeout, UsageErro
 from ramferry.forecast.calibration import host_costs
 from ramferry.forecast.choice import choose
 from ramferry.forecast.estimate import Conditions, estimate
-from ramferry.forecast.other_load import NOTABLE_LOAD, OtherLoad
+from ramferry.forecast.other_load import OtherLoad
 from ramferry.forecast.sampling import SAMPLE, MemorySample, Read, draw
 from ramferry.forecast.trial import try_method
-from ramferry.metrics.forecast import MethodTime, TimePlan, Trial
+from ramferry.metrics.forecast import NOTABLE_LOAD, MethodTime, TimePlan, Trial
 from ramferry.patience import Patience
 from ramferry.transport.address import TcpAddress
 from ramferry.vocabulary import AUTO, PACKET_BYTES, PAGE_SIZE

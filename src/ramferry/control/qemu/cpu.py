@@ -6,11 +6,13 @@ the process does while it migrates counts: migration and multifd threads and the
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-import psutil
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 from ramferry.control.hosts.addresses import LOOPBACK
 from ramferry.control.qemu.uri import qmp_host
@@ -39,8 +41,9 @@ def owner_of(thread: int) -> int | None:
         for line in Path(f"/proc/{thread}/status").read_text().splitlines():
             if line.startswith("Tgid:"):
                 pid = int(line.split()[1])
-                return pid if "qemu" in psutil.Process(pid).name() else None
-    except (OSError, psutil.Error):
+                name = Path(f"/proc/{pid}/comm").read_text(errors="replace")
+                return pid if "qemu" in name else None
+    except OSError:
         return None
     return None
 
@@ -74,17 +77,20 @@ class CpuMeter:
         """
         if self.pid is None:
             return None
+        process = Path(f"/proc/{self.pid}")
         try:
-            process = psutil.Process(self.pid)
-            total = process.cpu_times()
-            guest = sum(
-                thread.user_time + thread.system_time
-                for thread in process.threads()
-                if thread.id in self.vcpu_threads
-            )
-        except psutil.Error:
+            running = {int(task.name): task for task in (process / "task").iterdir()}
+            guest = [_seconds(running[tid]) for tid in self.vcpu_threads if tid in running]
+            return _seconds(process) - sum(guest)
+        except OSError:
             return None
-        return total.user + total.system - guest
+
+
+def _seconds(task: Path) -> float:
+    """User and system time of a process or thread: the 14th and 15th field of its ``stat``."""
+    # the second field is a name, which may hold blanks and parentheses
+    fields = (task / "stat").read_text(errors="replace").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def percent(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from ramferry.forecast.other_load import NOTABLE_LOAD
+from ramferry.metrics.forecast import NOTABLE_LOAD
 from ramferry.report.benchmark.columns import (
     CPU_PER_GIB,
     DOWNTIME,
