@@ -70,10 +70,7 @@ def main() -> NoReturn:
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
-        standard.say(f"ramferry: cannot write the output: {error.strerror}")
-        # what is left in its buffer would fail again at the end and become the exit code
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - lives as long as the process
-        sys.exit(HostError.exit_code)
+        _cannot_write(error)
     except MemoryError as error:
         standard.say(f"ramferry: not enough memory: {error or 'none is left'}")
         sys.exit(HostError.exit_code)
@@ -81,3 +78,10 @@ def main() -> NoReturn:
         standard.say(f"ramferry: {error}")
         sys.exit(error.exit_code)
     sys.exit(0)
+
+
+def _cannot_write(error: OSError) -> NoReturn:
+    standard.say(f"ramferry: cannot write the output: {error.strerror}")
+    # what is left in its buffer would fail again at the end and become the exit code
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - lives as long as the process
+    sys.exit(HostError.exit_code)

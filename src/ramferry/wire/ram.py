@@ -85,10 +85,9 @@ class RamReader:
         """Of a mapped-ram file: the offset in it at which the stream begins."""
         self._source = source
         self._emit = emit
-        self._listed = False
+        self._listed = self._huge_pages = False
         self._current: RamBlock | None = None
         self._marks = 0
-        self._huge_pages = False
         self._give_pages = give_pages
         self._contents: dict[int, Callable[[RamBlock, int, int], Parse[None]]] = {
             RamFlag.ZERO: self._zero,

@@ -29,47 +29,16 @@ _DESCRIPTORS: Final = 4096
 """As many as a relay may use: 255 channels on both sides, and callers that are not known yet."""
 
 
-def run(
-    listen: str,
-    connect: str,
-    method: str,
-    level: int | None,
-    channels: int | None,
-    max_bandwidth: float,
-    page_size: str,
-    accelerator: str,
-    stall_timeout: float,
-    uuid: UUID | None,
-    once: bool,
-    json_file: IO[str] | None,
-    events: bool,
-) -> None:
+def run(*, once: bool, json_file: IO[str] | None, events: bool, **wanted: Any) -> None:
     """Run it, with the values of its options."""
     if events and sys.stdout is None:
         raise UsageError("--events writes to standard output, which is closed")
-    settings = RelaySettings(
-        listen=parse_address(listen),
-        connect=parse_address(connect),
-        method=method,
-        level=level,
-        channels=channels,
-        max_bandwidth=max_bandwidth,
-        page_size=int(page_size),
-        stall_timeout=stall_timeout,
-        accelerator=accelerator,
-        uuid=uuid.bytes if uuid else None,
-    )
-    # Handled before anything listens, or a signal between would leave the socket's path behind.
-    # Blocking them instead would not do: a library's thread that does not block them gets them.
-    early: list[str] = []
-    stop: Callable[[str], None] = early.append
-    interruption.handle(lambda got, _: stop(signal.Signals(got).name))
+    settings = _settings(**wanted)
+    stop = _Stop()
     _more_descriptors()
     printer = _Printer(events=events, results=json_file)
     relay = Relay(settings, printer)
-    stop = relay.stop
-    for reason in early:
-        stop(reason)
+    stop.tell(relay.stop)
     if events:
         relay.watch_parent(sys.stdout.fileno())
     try:
@@ -81,6 +50,46 @@ def run(
     if result is None:
         raise Cancelled("ended before any migration came")
     sys.exit(result.exit_code)
+
+
+def _settings(
+    *,
+    listen: str,
+    connect: str,
+    max_bandwidth: float,
+    page_size: str,
+    uuid: UUID | None,
+    **same: Any,
+) -> RelaySettings:
+    """:param same: options that the settings have by the same names."""
+    return RelaySettings(
+        listen=parse_address(listen),
+        connect=parse_address(connect),
+        max_bandwidth=max_bandwidth,
+        page_size=int(page_size),
+        uuid=uuid.bytes if uuid else None,
+        **same,
+    )
+
+
+class _Stop:
+    """The process's signals, as wishes to stop the relay.
+
+    They are handled before anything listens, or a signal between would leave the socket's path
+    behind. Blocking them instead would not do: a library's thread that does not block them gets
+    them.
+    """
+
+    def __init__(self) -> None:
+        self._early: list[str] = []
+        self._stop: Callable[[str], None] = self._early.append
+        interruption.handle(lambda got, _: self._stop(signal.Signals(got).name))
+
+    def tell(self, stop: Callable[[str], None]) -> None:
+        """Call ``stop`` for each signal from now on, and for those that came before."""
+        self._stop = stop
+        for reason in self._early:
+            stop(reason)
 
 
 class _Printer:

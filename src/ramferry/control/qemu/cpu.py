@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-_TICKS: Final = os.sysconf("SC_CLK_TCK")
-
 from ramferry.control.hosts.addresses import LOOPBACK
 from ramferry.control.qemu.uri import qmp_host
+
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
 def qemu_pid(peer_pid: int | None, vcpu_threads: Sequence[int]) -> int | None:
