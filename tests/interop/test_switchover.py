@@ -39,7 +39,7 @@ KINDS = ("stock", "10.0", "built-in")
 SOON = 15.0
 SILENT = 60.0
 """For a command whose every question to a QEMU 7.2 takes 3 s: one that lost a channel before main
-may never answer again (wire facts §7)."""
+may never answer again."""
 
 
 @dataclass

@@ -32,7 +32,8 @@ COMMANDS = {
 """Command name → one line for ``--help``; each lives in ``ramferry.cli.<name>`` as ``command``."""
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
-"""Where a disk, and not the program, is at fault; of other OSErrors the traceback is wanted."""
+"""Errors that are the disk's fault, not the program's. Any other OSError is a bug, and shows its
+traceback."""
 
 
 @click.group(

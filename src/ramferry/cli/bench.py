@@ -1,4 +1,5 @@
-"""``ramferry bench``: methods and routes side by side; its parts, and what stands for what."""
+"""``ramferry bench``: methods and routes side by side; its subcommands, and the short form of
+one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``compress`` and ``decompress`` may be asked for: options that gzip and qzip have, too."""
+"""The options that ``compress`` and ``decompress`` share, most of which gzip and qzip have too."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ class Options:
 
     @property
     def discard(self) -> bool:
-        """Whether the output is nobody's."""
+        """Whether what comes out is thrown away: --test and --list only want to know whether it is
+        sound."""
         return self.test or self.listing
 
 
@@ -48,7 +49,7 @@ class _Format(click.Choice):  # type: ignore[type-arg] # generic in newer click 
 
 
 def format_option(help: str) -> Callable[..., Any]:
-    """The option ``--format``; None where it is not given."""
+    """The option ``--format``; None if it is not given."""
     return click.option("-O", "--format", type=_Format(FORMATS), help=help)
 
 
@@ -128,7 +129,7 @@ def file_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def digits(command: Callable[..., None]) -> Callable[..., None]:
-    """Add -1 to -9, --fast and --best: the level, of which the last that is named counts."""
+    """Add -1 to -9, --fast and --best, which set the level; the last one given counts."""
     names: dict[int, tuple[str, ...]] = {1: ("--fast",), 9: ("--best",)}
     for digit in range(1, 10):
         declared = (f"-{digit}", *names.get(digit, ()), "level")

@@ -83,7 +83,7 @@ def _run_one(name: str, options: Options, task: Task) -> Totals:
 
 
 def _inner(name: str, task: Task) -> str:
-    """What is in a compressed file, by its name."""
+    """The name of what is in a compressed file, made from the file's own name."""
     try:
         return "stdout" if name == PIPE else str(task.target(Path(name), force=False))
     except UsageError:

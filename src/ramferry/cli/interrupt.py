@@ -1,4 +1,5 @@
-"""Ctrl-C, SIGTERM and SIGHUP as a wish that a loop looks at, so that all ends in its order."""
+"""Ctrl-C, SIGTERM and SIGHUP set an event, which a loop looks at, so that everything ends in
+order."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from ramferry import interruption
 def stop_on_signals(stop: threading.Event, insist: threading.Event | None = None) -> Iterator[None]:
     """Set ``stop`` on a signal for as long as the block runs, and ``insist`` on a second one.
 
-    Behind the block a signal comes too late: what was under way has ended.
+    A signal after the block comes too late: the work has ended.
     """
 
     def heed(*_: object) -> None:

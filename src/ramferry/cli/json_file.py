@@ -16,14 +16,14 @@ from ramferry.report.document import write_document
 from ramferry.transport.safefile import SafeFile
 
 _ALREADY_OPEN: Final = ("/dev/", "/proc/")
-"""Where names stand for what somebody has opened, be it a file: it is written to, not replaced."""
+"""Names below these stand for something that is open already: it is written to, not replaced."""
 
 
 class JsonFile:
     """Where one document goes: a file, standard output (``-``), or a pipe or device."""
 
     def __init__(self, asked: str) -> None:
-        """See that it can be written, and leave it as it is.
+        """Check that it can be written, without changing it.
 
         :raise UsageError: it cannot.
         """
@@ -47,7 +47,8 @@ class JsonFile:
 
     @property
     def replaced(self) -> bool:
-        """Whether a document takes the place of the one before."""
+        """Whether writing replaces the previous document; False for a stream, which can be written
+        once."""
         return not self.to_stdout and self._stream is None
 
     def write(self, content: Mapping[str, Any]) -> None:

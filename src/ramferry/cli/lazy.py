@@ -1,7 +1,7 @@
-"""A group of commands that shows all of them and imports only the one that is called.
+"""A group of commands that lists all of them and imports only the one that is called.
 
-``ramferry relay``, started once per migration, so carries no import that only the orchestrator
-needs.
+A command's module has its options; what it does is in ``cli.runs`` and imported when it runs. So
+``--help`` and bad options are answered at once, and a relay loads nothing that only others need.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import click
 
 
 class LazyGroup(click.Group):
-    """Each command is ``command`` of a module of its own."""
+    """A group whose commands each have a module of their own, in which they are called
+    ``command``."""
 
     def __init__(self, *args: Any, modules: str, parts: Mapping[str, str], **more: Any) -> None:
         """

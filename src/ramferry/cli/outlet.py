@@ -17,7 +17,7 @@ from typing import Final
 from ramferry.patience import Patience
 
 MOST_LINES: Final = 1000
-"""Lines that are kept for a reader who does not read; one more, and the oldest goes."""
+"""Most lines that are kept for a reader who does not read; after that the oldest is dropped."""
 _LOOK: Final = 0.1
 
 
@@ -46,15 +46,14 @@ class Outlet:
         self._thread: threading.Thread | None = None
 
     def say(self, line: str, *, passing: bool = False) -> None:
-        """Have a line written, soon.
+        """Queue a line for writing.
 
-        :param passing: the next line makes it needless, where it was not written by then and
-            passes as well.
+        :param passing: drop this line if it is still waiting when the next such line is queued.
         """
         self.put(f"{line}\n", passing=passing)
 
     def put(self, text: str, *, passing: bool = False) -> None:
-        """``say`` of a text that ends its lines itself, if it does."""
+        """Like ``say``, but without adding the end of the line."""
         with self._changed:
             if self._ended:
                 return
@@ -70,7 +69,7 @@ class Outlet:
                 self._thread.start()
 
     def close(self, patience: Patience) -> None:
-        """Wait until everything is written, or nobody has read it for so long."""
+        """Wait until everything is written, but no longer than ``patience`` allows."""
         with self._changed:
             while (self._lines or self._writing) and not self._ended and not patience.over:
                 self._changed.wait(min(_LOOK, patience.left))

@@ -21,7 +21,7 @@ class Rate(click.ParamType):  # type: ignore[type-arg] # generic in newer click 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """Read a number and a unit; bytes unless it says ``bit``."""
+        """Read a number and a unit; it is bytes unless the unit says ``bit``."""
         if isinstance(value, int | float):
             return float(value)
         rate = parse_rate(str(value))
@@ -41,7 +41,7 @@ class Link(Rate):
     def convert(  # type: ignore[override] # a rate, or where to find one out
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> float | TcpAddress:
-        """Read either."""
+        """Read a rate, or where a probe waits."""
         if not isinstance(value, str) or not value.startswith(PROBE):
             return super().convert(value, param, ctx)
         try:
@@ -68,7 +68,7 @@ class Seconds(click.FloatRange):
         param: click.Parameter | None,
         ctx: click.Context | None,
     ) -> float:
-        """Read a number, check the range, refuse what never comes."""
+        """Read a number, check the range, refuse infinity and ``nan``."""
         seconds = float(super().convert(value, param, ctx))
         if not math.isfinite(seconds):
             self.fail(f"{value!r} is no number of seconds", param, ctx)
@@ -83,7 +83,7 @@ class Size(click.ParamType):  # type: ignore[type-arg] # generic in newer click 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> int:
-        """Read a number and a unit; MiB where there is none."""
+        """Read a number and a unit; without a unit it is MiB."""
         if isinstance(value, int):
             return value
         size = parse_size(str(value))
@@ -106,7 +106,7 @@ channels_option = click.option(
     show_default=True,
     help="multifd-channels of the migration.",
 )
-"""For plans; what carries a migration says more."""
+"""For ``plan``; commands that carry a migration have an option with a longer help."""
 
 downtime_limit_option = click.option(
     "--downtime-limit",
@@ -132,4 +132,4 @@ page_size_option = click.option(
     show_default=True,
     help="Target page size in bytes: 4096 on x86, s390x, most Arm and Power guests.",
 )
-"""A relay must know it beforehand: few machine types name it in the stream."""
+"""A relay has to be told, because few machine types name the page size in the stream."""

@@ -1,4 +1,5 @@
-"""Output whose reader goes away: the command ends as ``gzip`` or ``cat`` would, by SIGPIPE."""
+"""If the reader of the output goes away, the command ends as ``gzip`` or ``cat`` would: by
+SIGPIPE."""
 
 from __future__ import annotations
 

@@ -88,9 +88,9 @@ def put(
 
 @contextmanager
 def done_all_the_same(more: str = "") -> Iterator[None]:
-    """What cannot be told has happened: no exit code or sentence may read as if it had not.
+    """If a result cannot be written, say in the error that the work itself was done.
 
-    :param more: what an operator must know all the same.
+    :param more: what an operator must know in any case.
     """
     try:
         yield

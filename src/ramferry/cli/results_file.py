@@ -1,4 +1,5 @@
-"""The JSON file of a benchmark: whole at any time, so that any end leaves what was done."""
+"""The JSON file of a benchmark: complete after every run, so that nothing is lost however it
+ends."""
 
 from __future__ import annotations
 
@@ -39,9 +40,9 @@ class ResultFile:
             raise UsageError(f"--json: {error}") from error
 
     def keep(self, comparison: Comparison) -> str:
-        """Replace the file's content; a sentence where it cannot be, and its content is the former.
+        """Rewrite the file. On failure return the reason; the old content stays.
 
-        What cannot be written now may be after the next run, and no run is given up for it.
+        The next run may succeed in writing, so a failure here ends nothing.
         """
         try:
             if self._file is not None and self._file.replaced:
@@ -51,7 +52,7 @@ class ResultFile:
         return ""
 
     def end(self, comparison: Comparison) -> None:
-        """Write what is final.
+        """Write the final document.
 
         :raise HostError: the disk is full, or the like.
         """

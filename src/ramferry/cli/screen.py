@@ -20,7 +20,7 @@ from ramferry.cli.outlet import Outlet
 from ramferry.patience import Patience
 
 _LAST_WORDS: Final = 2.0
-"""Seconds that the end waits for a reader."""
+"""Seconds to wait, at the end, for the reader to take what was written."""
 
 
 class _Stream(io.TextIOBase):
@@ -43,7 +43,7 @@ class _Stream(io.TextIOBase):
 
 @contextmanager
 def screen() -> Iterator[Console]:
-    """A console for as long as the block runs; behind it, what was said is written."""
+    """A console for as long as the block runs. At the block's end what is left is written."""
     try:
         stream = _Stream(sys.stderr.fileno())
     except io.UnsupportedOperation:  # somebody caught what is said, in memory

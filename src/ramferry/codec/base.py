@@ -43,7 +43,8 @@ class Decoder(Protocol):
 
     @property
     def verbatim(self) -> bool:
-        """True where the payload *is* the pages (``none``): the caller may receive in place."""
+        """True if the payload is the pages themselves (``none``): then the caller may receive it in
+        place."""
 
     def max_payload(self, pages: int) -> int:
         """Most payload bytes that ``pages`` normal pages may take on the wire.
@@ -63,7 +64,8 @@ class Decoder(Protocol):
 
 @runtime_checkable
 class Accelerated(Protocol):
-    """An encoder or decoder that a device may serve, and the CPU where the device does not."""
+    """An encoder or decoder whose work a device may do, and the CPU whatever the device does
+    not."""
 
     @property
     def accelerated(self) -> bool:
@@ -75,11 +77,13 @@ class Accelerated(Protocol):
 
     @property
     def shares(self) -> Mapping[str, int]:
-        """Bytes of pages that each engine did so far; empty where there is but one engine."""
+        """Bytes of pages that each engine has done so far; empty if there is only one engine."""
 
     @property
     def trouble(self) -> str:
-        """The latest failure of the device, whose work the CPU did; empty where there is none."""
+        """The latest failure of the device, whose work the CPU then did; empty if it did not
+        fail."""
 
     def buffer(self, size: int) -> memoryview:
-        """Memory for pages or payloads that the device reaches without a copy."""
+        """Memory of ``size`` bytes for pages or payloads, which the device reads and writes without
+        a copy."""

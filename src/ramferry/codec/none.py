@@ -17,7 +17,8 @@ class NoneEncoder:
 
 
 class NoneDecoder:
-    """Checks the size and copies; a caller that minds ``verbatim`` receives in place instead."""
+    """Checks the size and copies. Callers that heed ``verbatim`` receive in place and do not call
+    it."""
 
     backend = "none"
     verbatim = True
@@ -26,7 +27,7 @@ class NoneDecoder:
         self._page_size = page_size
 
     def max_payload(self, pages: int) -> int:
-        """``pages`` pages, no more and, for a sound packet, no less."""
+        """The bytes of ``pages`` pages, which a valid packet has exactly."""
         return pages * self._page_size
 
     def decode(self, payload: memoryview, out: memoryview) -> None:

@@ -69,7 +69,7 @@ class PagedDecoder:
         self._wbits = wbits
 
     def max_payload(self, pages: int) -> int:
-        """All lengths, and every page as it is."""
+        """The size if no page shrinks: all lengths, and every page uncompressed."""
         return pages * (LENGTH_BYTES + self._page_size)
 
     def decode(self, payload: memoryview, out: memoryview) -> None:

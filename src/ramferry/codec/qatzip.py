@@ -32,7 +32,7 @@ class QatzipDecoder(Session):
     verbatim = False
 
     def __init__(self, accelerator: str = AUTO) -> None:
-        """As for the encoder; data tells its level itself."""
+        """As for the encoder; inflating needs no level."""
         super().__init__(accelerator=accelerator)
 
     def max_payload(self, pages: int) -> int:  # noqa: ARG002

@@ -44,9 +44,9 @@ class Method:
     flag: int
     """The method's bit in a multifd header's flags; 0 for ``none``."""
     levels: range | None
-    """QEMU's range of ``multifd-<name>-level``; None where the method has no levels."""
+    """QEMU's range of ``multifd-<name>-level``; None if the method has no levels."""
     default_level: int
-    """Used where no level is asked for; 0 where the method has none."""
+    """Used if no level is asked for; 0 if the method has no levels."""
     encoder: MakeEncoder
     decoder: MakeDecoder
 
@@ -123,9 +123,10 @@ def create_decoder(method: str, *, page_size: int = PAGE_SIZE, accelerator: str 
 
 
 def name_backends(codecs: Iterable[Encoder | Decoder]) -> str:
-    """Name what worked in the channels' encoders, or in their decoders, of one migration.
+    """Name the engines that worked in the encoders, or in the decoders, of one migration.
 
-    Of a device and the CPU each with its share of the bytes: "qat 93 % / isa-l 7 %".
+    If a device and the CPU shared the work, each has its share of the bytes: "qat 93 % / isa-l 7
+    %".
     """
     names: dict[str, None] = {}
     shares: Counter[str] = Counter()

@@ -1,6 +1,7 @@
 """Method ``uadk``: pages in zlib format (RFC 1950), as Huawei's accelerator kit has them.
 
-A QEMU with UADK but without its hardware sends every page as it is, and takes no other.
+A QEMU that was built with UADK but runs without its hardware sends every page uncompressed, and
+accepts only such pages.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ class ZstdFrameEncoder:
     backend = "zstd"
 
     def __init__(self, level: int) -> None:
-        """:param level: as of ``ZstdEncoder``."""
+        """:param level: as for ``ZstdEncoder``."""
         self._compressor = zstandard.ZstdCompressor(level=level)
 
     def encode(self, pages: memoryview) -> list[Buffer]:
@@ -124,7 +124,7 @@ class ZstdDecoder:
 
 
 class _PayloadExhausted(Exception):
-    """The packet has no more bytes; unlike an end of file it leaves the stream open."""
+    """The packet has no more bytes. Unlike an end of file, this leaves the stream open."""
 
 
 class _PayloadFile:
@@ -135,7 +135,10 @@ class _PayloadFile:
         """What is to be read, last piece first."""
 
     def read(self, _size: int) -> Buffer:
-        """Hand out a piece, whole, whatever the size; ``_PayloadExhausted`` after the last."""
+        """Return the next piece, whole, whatever size was asked for.
+
+        :raise _PayloadExhausted: there are no more.
+        """
         if not self.pieces:
             raise _PayloadExhausted
         return self.pieces.pop()

@@ -49,7 +49,8 @@ class BlockWalk:
 
     @property
     def no_op(self) -> bytes:
-        """Bytes that stand for nothing where the latest packet ended."""
+        """Bytes that may follow the latest packet and have no effect: an empty block inside a
+        frame, else an empty skippable frame."""
         return _EMPTY_RAW_BLOCK if self._inside_frame else _EMPTY_SKIPPABLE_FRAME
 
     def check(self, payload: memoryview) -> None:

@@ -24,7 +24,7 @@ _FAMILIES: Final = {
     "opensuse": SUSE,
     "sles": SUSE,
 }
-"""Words of ID and ID_LIKE → whose commands apply."""
+"""Word of ID or ID_LIKE → the distribution whose commands apply."""
 
 _FIRST_WITH_QATZIP: Final = {
     "debian": 13.0,
@@ -110,7 +110,7 @@ class Distribution:
             return bool(self.family)
 
     def install_qatzip(self) -> tuple[str, ...]:
-        """Lines that install QATzip with qatlib and its service; none where there is no package."""
+        """Lines that install QATzip with qatlib and its service; none if there is no package."""
         return (_QATZIP[self.family],) if self.has_qatzip else ()
 
     def install_qatlib(self) -> tuple[str, ...]:

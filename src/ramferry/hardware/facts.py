@@ -33,7 +33,7 @@ ENABLED: Final = f"/etc/systemd/system/multi-user.target.wants/{UNIT}"
 
 ACCEL_CONFIG: Final = ("/usr/bin/accel-config", "/usr/local/bin/accel-config")
 LOCKED_MEMORY: Final = "/etc/security/limits.d/60-qat.conf"
-"""The file that this program's advice makes."""
+"""The file that the doctor advises to write."""
 
 HUGE_PAGES: Final = "/sys/kernel/mm/hugepages/hugepages-2048kB"
 CAP_IPC_LOCK: Final = 14
@@ -64,7 +64,8 @@ class Limits:
 
     @property
     def granted_bytes(self) -> int:
-        """What group qat may lock after its next login, by that file; 0 where it says nothing."""
+        """Bytes that group qat may lock after its next login, by that file; 0 if it does not
+        say."""
         pattern = r"^@qat\s+(?:-|soft)\s+memlock\s+(\d{1,15}|unlimited)\s*$"
         said = re.findall(pattern, self.granted.content or "", re.MULTILINE)
         return max(
@@ -99,7 +100,7 @@ class HostFacts:
     manager: Node
     """qatmgr's socket."""
     settings: Evidence
-    """Of qat.service."""
+    """Contents of qat.service's settings file."""
     unit: Node
     """qat.service's unit file."""
     enabled: Evidence
@@ -184,7 +185,7 @@ def discover(root: Root, identity: Identity) -> HostFacts:
 
 
 def count_list(text: str | None) -> int:
-    """How many numbers a kernel list names: "0-3,8" names 5; 0 where it is none."""
+    """How many numbers a kernel list names: "0-3,8" names 5; 0 if it is not such a list."""
     total = 0
     for part in (text or "").split(","):
         low, _, high = part.strip().partition("-")
@@ -209,7 +210,7 @@ def _limits(root: Root) -> Limits:
 
 
 def _first(root: Root, *paths: str) -> Node:
-    """The first that is there, else the first."""
+    """The first that exists; if none does, the first."""
     nodes = [root.node(path) for path in paths]
     return next((node for node in nodes if node.exists), nodes[0])
 

@@ -1,4 +1,4 @@
-"""For whom permissions are judged: the user that runs the relay, or the QEMU."""
+"""The user for whom permissions are judged: whoever runs the relay, or the QEMU."""
 
 from __future__ import annotations
 

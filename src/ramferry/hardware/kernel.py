@@ -18,7 +18,7 @@ _OPPOSITES: Final = {"on": "off", "off": "on", "sm_on": "sm_off", "sm_off": "sm_
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """Its command line and its modules."""
+    """The kernel's command line and modules."""
 
     cmdline: Evidence
     """Only the words about the IOMMU and paging: a command line may hold secrets."""
@@ -55,7 +55,7 @@ class Kernel:
 
 
 def _last(said: list[str], option: str) -> bool:
-    """Whether ``option`` was said, and not taken back after that."""
+    """Whether ``option`` was given, and not undone by a later one."""
     of_both = [each for each in said if each in (option, _OPPOSITES.get(option))]
     return bool(of_both) and of_both[-1] == option
 
@@ -81,10 +81,11 @@ def _words(cmdline: Evidence) -> Evidence:
 
 
 def discover_firmware(root: Root, names: tuple[str, ...]) -> tuple[Evidence, ...]:
-    """Where the kernel finds each of these firmware files; evidence without content where not.
+    """Where the kernel finds each of these firmware files; evidence without content if it finds
+    none.
 
-    It looks into the folder of its parameter ``path`` and into four below /lib/firmware, the first
-    that has the file wins, and a file may be compressed.
+    It looks into the folder of its parameter ``path`` and into four below /lib/firmware and takes
+    the first that has the file, which may be compressed.
     """
     release = root.read("/proc/sys/kernel/osrelease").content or ""
     own = root.read("/sys/module/firmware_class/parameters/path").content or ""

@@ -44,7 +44,7 @@ class Libraries:
 
     @property
     def usable_qatzip(self) -> Evidence | None:
-        """The one that a program would load."""
+        """The libqatzip that a program would load; None if there is none."""
         return next((file for file in self.qatzip if _name(file) == QATZIP_SONAME), None)
 
     @property

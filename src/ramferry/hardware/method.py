@@ -58,7 +58,8 @@ class MethodQuestion:
     iaa: int
     svm: bool
     bandwidth: float | None
-    """Of the migration's link, in bytes/s; None: not known, taken as what limits."""
+    """Of the migration's link, in bytes/s; None if not known, in which case the link is taken to be
+    the limit."""
     cpus: int
     """CPUs that compression may use."""
     qat_from: str = "--qat"
@@ -95,7 +96,8 @@ def _from(conclusion: Conclusion) -> str:
 
 
 def _usable_qat(facts: HostFacts, qatzip: Conclusion) -> int:
-    """PFs, and, as in a guest, VFs that have none here."""
+    """How many QAT devices can be used: PFs, and VFs whose PF this host does not see, as in a
+    guest."""
     if qatzip.standing not in (Standing.READY, Standing.UNPROVEN):
         return 0
     orphans = len(facts.orphans) if ORPHANS in qatzip.devices else 0
@@ -121,7 +123,7 @@ QATZIP: Final = Choice("qatzip", 1, "hardware")
 QPL: Final = Choice("qpl", None, "hardware")
 
 Ruling = tuple[str, str, Choice | None]
-"""A rule, the evidence, and what follows; None where the rule does not apply."""
+"""A rule, the evidence, and what follows; None if the rule does not apply."""
 
 
 def advise(question: MethodQuestion) -> MethodAdvice:
@@ -139,7 +141,7 @@ def advise(question: MethodQuestion) -> MethodAdvice:
 def guest_rate(software: Software, bandwidth: float | None, cpus: int) -> float:
     """Bytes/s of guest memory that a method carries: bounded by the link, and by the CPUs.
 
-    With an unknown link, its ratio: what it would make of any link that limits.
+    If the link is not known, the method's ratio, by which it would multiply any link that limits.
     """
     if bandwidth is None:
         return software.ratio

@@ -37,7 +37,8 @@ class QatFunction:
     node: Node
     """A VF's /dev/vfio/<group>."""
     firmware: tuple[Evidence, ...]
-    """Where the kernel finds each file that a PF's driver loads; without content where not."""
+    """Where the kernel finds each firmware file that a PF's driver loads; without content if it
+    finds none."""
 
     @property
     def address(self) -> str:

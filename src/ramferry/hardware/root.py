@@ -67,7 +67,8 @@ class Node:
         return self.mode & 0o006 == 0o006
 
     def _listed(self, uid: int, gids: frozenset[int]) -> bool:
-        """By ``man 5 acl``: the user's own entry decides, else any of the groups' that fit."""
+        """Whether the list opens it, by ``man 5 acl``: the user's own entry decides; without one,
+        any of the user's groups' may."""
         mask = next((bits for tag, bits, _ in self.acl if tag == _MASK), 0o7)
         users = [bits for tag, bits, name in self.acl if (tag, name) == (_USER, uid)]
         groups = [bits for tag, bits, name in self.acl if tag == _GROUP and name in gids]

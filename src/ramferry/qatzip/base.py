@@ -50,7 +50,7 @@ class Totals:
     bytes_in: int
     bytes_out: int
     backend: str
-    """As in :attr:`Result.backend`."""
+    """Every backend that ran, as in :attr:`Result.backend`."""
 
 
 class Backend(Protocol):
@@ -61,7 +61,8 @@ class Backend(Protocol):
 
     @property
     def name(self) -> str:
-        """What does the work at this level: "isa-l", "libdeflate"; hardware says its share."""
+        """What does the work at this level: "isa-l", "libdeflate"; a device with its share: "qat 93
+        % / isa-l 7 %"."""
 
     @property
     def used(self) -> str:

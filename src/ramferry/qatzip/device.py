@@ -27,11 +27,11 @@ from ramferry.vocabulary import GZIP_EXT, MEMBER_SIZE
 SHORTEST = 24
 """Input bytes that the library reads whatever it was told; shorter input is padded with zeros."""
 LEAST_BYTES = 1024
-"""Members of fewer input bytes are the CPU's: QATzip's default of input_sz_thrshold."""
+"""Members with fewer input bytes are left to the CPU: QATzip's default of input_sz_thrshold."""
 
 
 class DeviceError(Exception):
-    """A call that the device did not do, or not wholly; never leaves this package."""
+    """The device did not do a call, or only part of it. Never raised to callers of this package."""
 
     def __init__(self, text: str, code: int = OK) -> None:
         super().__init__(text)
@@ -96,7 +96,7 @@ class DeviceSession:
             self._end()
 
     def _ready(self) -> QzSession:
-        """The session, set up where it is not."""
+        """Return the session, and set it up first if that has not been done."""
         if self._session is not None:
             return self._session
         session = QzSession()
@@ -110,7 +110,8 @@ class DeviceSession:
         return session
 
     def _check(self, call: str, session: QzSession, code: int) -> None:
-        """Both signs of a call that the device did not do; the session is dropped."""
+        """Check both the return code and hw_session_stat; drop the session if either tells of a
+        failure."""
         if code != OK:
             self._fail(f"{call} returned {words(code)}", code)
         if session.hw_session_stat not in (OK, DUPLICATE):
@@ -128,7 +129,8 @@ class DeviceSession:
 
 
 def _address(view: memoryview) -> int:
-    """Where a buffer begins, read-only ones included; it must outlive the call."""
+    """Address of a buffer, also of a read-only one. The buffer must live until the call has
+    returned."""
     return int(np.frombuffer(view, np.uint8).ctypes.data) if len(view) else 0
 
 

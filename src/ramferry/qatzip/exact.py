@@ -45,10 +45,10 @@ def has_exact_sizes(payload: memoryview, size: int) -> bool:
 
 
 def inflate_exact(payload: memoryview, out: memoryview) -> bool:
-    """Inflate ``payload`` into ``out`` where :func:`has_exact_sizes` is true of them.
+    """Inflate ``payload`` into ``out``, if :func:`has_exact_sizes` is true of them.
 
-    :return: whether it was, ``out`` was filled exactly and everything verified. Where not, the
-        strict reader can say what is wrong, and may yet accept it.
+    :return: True if ``out`` was filled exactly and everything was verified. After False the strict
+        reader decides: it may accept the data, or say what is wrong.
     """
     if not has_exact_sizes(payload, len(out)):
         return False

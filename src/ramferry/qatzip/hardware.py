@@ -24,14 +24,16 @@ CALL_BYTES = 1024 * 1024
 """Most data of one call; above 2 MiB the library starts a thread for each."""
 
 PATIENCE = 3
-"""Failures in a row after which the device counts as lost: one that hangs costs its time-out."""
+"""Failures in a row after which the device counts as lost: each failure of a hanging device takes
+as long as its time-out."""
 
 HARDWARE_XFL = 0
 ACCEPTED_XFL = (0, 2, 4)
-"""What a device wants in the header of a member that it is to inflate."""
+"""Values of XFL that a device accepts in the header of a member to inflate."""
 
 _MOST_RATIO = 1032
-"""Deflate's limit: a header that promises more is not worth the memory."""
+"""Deflate's limit of output per input byte: a header that promises more is false, and no memory is
+allocated for it."""
 
 
 class HardwareBackend:
@@ -50,7 +52,7 @@ class HardwareBackend:
         self.lost = False
         """Whether the device is given up for the rest of the session."""
         self.trouble = ""
-        """Why the device did not do the latest call that it failed in; empty where none failed."""
+        """Why the device failed in the latest call that failed; empty if none did."""
 
     @property
     def name(self) -> str:
@@ -107,7 +109,8 @@ class HardwareBackend:
             at = end
 
     def _pieces(self, data: memoryview) -> Iterator[memoryview]:
-        """Cut into calls, and a last member that is too short for a device off; one at least."""
+        """Cut ``data`` into pieces of one call each. A last member that is too short for a device
+        is a piece of its own. Empty data is one piece."""
         short = len(data) % MEMBER_SIZE
         tail = short if short < LEAST_BYTES else 0
         head = len(data) - tail
@@ -174,7 +177,8 @@ class HardwareBackend:
         self._count(QAT, size)
 
     def _failed(self, error: DeviceError) -> None:
-        """Remember why; give the device up where it is gone, or fails again and again."""
+        """Remember why. Give the device up if it is gone or has failed ``PATIENCE`` times in a
+        row."""
         self.trouble = str(error)
         if error.code in NO_INSTANCE:
             return
@@ -200,9 +204,9 @@ def _groups(chain: list[Member]) -> Iterator[list[Member]]:
 
 
 def describe(shares: Mapping[str, int]) -> str:
-    """Engines with their shares, the largest first: "qat 93 % / isa-l 7 %"; one needs no figure.
+    """Engines with their shares, the largest first: "qat 93 % / isa-l 7 %"; a single one without.
 
-    Where there are several, none is said to have done all or nothing.
+    If there are several, each has at least 1 % and at most 99 %.
     """
     total = sum(shares.values())
     busy = sorted((one for one in shares if shares[one]), key=lambda one: -shares[one])

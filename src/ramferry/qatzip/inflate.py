@@ -81,7 +81,10 @@ class Inflater:
             yield from self._member(hint)
 
     def _has_member(self) -> bool:
-        """Whether another member follows; bytes that begin none are an error."""
+        """Whether another member follows.
+
+        :raise CorruptDataError: other bytes follow.
+        """
         source = self._source
         window = source.peek(1)
         if not window:
@@ -95,7 +98,7 @@ class Inflater:
         raise CorruptDataError(expected, f"trailing bytes that begin {first}")
 
     def _member(self, hint: Hint) -> Iterator[bytes]:
-        """Inflate one member's deflate data, then consume and check its trailer."""
+        """Inflate one member's deflate data, then read and check its trailer."""
         before, crc, adler = self.produced, 0, 1
         for piece in self._deflate(hint):
             if self._format in GZIP_FORMATS:

@@ -17,16 +17,16 @@ from ramferry.errors import MethodUnavailable
 from ramferry.vocabulary import QAT_SONAME, QATZIP_SONAME
 
 VFIO: Final = "/dev/vfio"
-"""Where libqat looks for devices; where there is none it says so on standard error."""
+"""Where libqat looks for devices. If the folder is missing, libqat complains on standard error."""
 
 OUT_OF_TREE_NODES: Final = ("/dev/qat_adf_ctl", "/dev/qat_dev_processes")
 """Nodes of Intel's own driver, whose library is not libqat.so.4."""
 
 OK, DUPLICATE = 0, 1
 NO_INSTANCE: Final = frozenset({13, -103})
-"""More threads than instances: the next call may find one."""
+"""Codes that say that all instances are in use; the next call may find a free one."""
 GONE: Final = frozenset({11, 12, -101, -102, -105})
-"""No device, or none any more."""
+"""Codes that say that there is no device, or no longer one."""
 
 CODES: Final = {
     2: "software was forced",
@@ -132,7 +132,8 @@ class Library:
             _function(loaded.qzSetLogLevel, ctypes.c_uint32)(0)
 
     def buffer(self, size: int) -> memoryview:
-        """Memory that the device reads and writes itself; plain memory where that is refused.
+        """Memory that the device reads and writes itself; plain memory if the library has none to
+        give.
 
         It is freed when the last view of it is gone, and does not exist in a forked child.
         """
@@ -151,7 +152,7 @@ def _function(function: ctypes._NamedFuncPointer, *types: type) -> ctypes._Named
 
 
 def _version(loaded: ctypes.CDLL) -> str:
-    """By exported symbols: the library has no call that tells."""
+    """Tell the version by the exported symbols: the library has no call for it."""
     if hasattr(loaded, "qzSetupSessionZstd"):
         return "2.0 or later"
     return "1.3" if hasattr(loaded, "qzSetLogLevel") else "1.0.9 to 1.2"

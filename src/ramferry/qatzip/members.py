@@ -21,7 +21,7 @@ _XFL = 8
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Where a member lies, and what its header and trailer promise."""
+    """The position of a member, and what its header and trailer say."""
 
     start: int
     end: int
@@ -32,7 +32,7 @@ class Member:
 
 
 def walk(payload: memoryview) -> list[Member] | None:
-    """Find all members; None where ``payload`` is anything but a chain with true lengths."""
+    """Find all members; None if ``payload`` is not a chain of members whose lengths are true."""
     chain = leading(payload)
     return chain if (chain[-1].end if chain else 0) == len(payload) else None
 
@@ -56,7 +56,7 @@ def leading(payload: memoryview) -> list[Member]:
 
 
 def hold(members: list[Member], data: memoryview) -> bool:
-    """Whether ``members`` are, by their lengths and CRCs, those of ``data``."""
+    """Whether the lengths and CRCs of ``members`` are those of ``data``."""
     at = 0
     for member in members:
         if isal_zlib.crc32(data[at : at + member.src]) != member.crc:

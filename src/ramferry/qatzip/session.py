@@ -60,12 +60,13 @@ class Session:
 
     @property
     def shares(self) -> Mapping[str, int]:
-        """Bytes of data by engine so far; empty where the session is the CPU's alone."""
+        """Bytes of data by engine so far; empty if no device was chosen."""
         return self._backend.shares
 
     @property
     def trouble(self) -> str:
-        """The latest failure of the device, whose work the CPU did; empty where there is none."""
+        """The latest failure of the device, whose work the CPU then did; empty if it did not
+        fail."""
         return self._backend.trouble
 
     def buffer(self, size: int) -> memoryview:

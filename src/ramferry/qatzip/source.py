@@ -65,7 +65,7 @@ class Source:
         self.offset += size
 
     def skip_zeros(self) -> bool:
-        """Consume bytes as long as they are zero; whether that was all there was."""
+        """Consume bytes as long as they are zero. Return True if that was all that was left."""
         while window := self.peek(1):
             rest = bytes(window).lstrip(b"\0")
             self.skip(len(window) - len(rest))

@@ -140,9 +140,9 @@ def decompress(
 
 
 def _on_device(source: Source, session: Session, max_size: int | None) -> Iterator[Result]:
-    """Inflate batches of whole members, as long as they are such as a device takes.
+    """Inflate batches of whole members, as long as a device can take them.
 
-    What a session refuses is left in ``source``: the reader that comes next says where it is.
+    What the session refuses stays in ``source``, for the reader that comes next to judge.
     """
     left = MAX_SIZE if max_size is None else max_size
     while chain := _batch(source.peek(BATCH)):
@@ -222,7 +222,7 @@ class _Slot:
 
 
 def _compress_members(reader: Reader, output: _Output, sessions: list[Session]) -> None:
-    """Compress batch after batch; at most as many as there are sessions are on their way."""
+    """Compress batch after batch; at most one batch for each session at a time."""
     free = [_Slot(session) for session in sessions]
     busy: deque[_Slot] = deque()
     with ThreadPoolExecutor(max(1, len(sessions) // 2)) as pool:
@@ -269,7 +269,10 @@ def _fill(reader: Reader, buffer: memoryview) -> int:
 
 
 def _blocking(answer: _T | None) -> _T:
-    """Return what a file answered, unless that is None: it would have to wait and may not."""
+    """Return what a file answered.
+
+    :raise UsageError: it answered None, because it is set not to block.
+    """
     if answer is None:
         raise UsageError("files to compress or decompress must be blocking")
     return answer

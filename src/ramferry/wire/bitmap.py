@@ -25,7 +25,7 @@ _RANGE_SIZE: Final = 8 + 4
 def skip_bitmap_body(source: ByteSource) -> Parse[None]:
     """Pass over one section's body, its EOS included.
 
-    :raise RemoteProtocolError: an unknown record, or a chunk over the bound.
+    :raise RemoteProtocolError: an unknown record, or a chunk above ``MAX_BITMAP_CHUNK``.
     """
     while True:
         flags = yield from source.uint(1)

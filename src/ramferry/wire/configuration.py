@@ -13,7 +13,7 @@ _PREFIX: Final = "configuration/"
 _VERSION: Final = 1
 _UUID_SIZE: Final = 16
 PAGE_BITS: Final = range(10, 17)
-"""1 to 64 KiB: the target page sizes there are."""
+"""Target page sizes of 1 to 64 KiB, as powers of two."""
 
 CAPABILITIES: Final = "capabilities"
 TARGET_PAGE_BITS: Final = "target-page-bits"
@@ -32,9 +32,10 @@ def read_configuration(source: ByteSource, start: int) -> Parse[Configuration]:
 
 
 def read_subsection(source: ByteSource, start: int) -> Parse[ConfigurationSubsection]:
-    """Read one subsection; the section type at ``start`` has been read.
+    """Read one subsection, whose section type, at ``start``, has been read already.
 
-    :raise RemoteProtocolError: an unknown subsection, whose length nobody knows, or bad content.
+    :raise RemoteProtocolError: the subsection is unknown, and so its length too, or its content is
+        invalid.
     """
     idstr = yield from source.text("subsection name")
     version = yield from source.uint(4)

@@ -53,7 +53,7 @@ def copy_body(source: ByteSource, section_id: int, known: Container[int]) -> Par
 
 
 def _find_footer(window: bytes, footer: bytes, known: Container[int]) -> tuple[bool, int]:
-    """Whether the body's end is in the window, and where it or what may become it begins."""
+    """Say whether the body's end is in the window, and where it, or what may become it, begins."""
     at = window.find(footer)
     while at >= 0:
         behind = at + _FOOTER_SIZE
@@ -68,7 +68,7 @@ def _find_footer(window: bytes, footer: bytes, known: Container[int]) -> tuple[b
 
 
 def _may_follow(head: bytes, known: Container[int]) -> bool | None:
-    """Whether an item may begin so; None where more bytes must tell."""
+    """Whether these bytes may begin an item; None if more bytes are needed to tell."""
     if not head:
         return None
     if head[0] in (SectionType.START, SectionType.FULL):
@@ -113,7 +113,8 @@ def copy_tail(source: ByteSource, emit: Callable[[MainEvent], None]) -> Parse[No
 
 
 def vm_description(tail: bytes) -> bytes:
-    """The JSON text at the end of ``tail``, what follows ram's END; empty where there is none."""
+    """The VM description at the end of ``tail``, which is all that follows ram's END; empty if
+    there is none."""
     source = ByteSource("main")
     found: list[MainEvent] = []
     source.push(memoryview(tail))
@@ -125,9 +126,10 @@ def vm_description(tail: bytes) -> bytes:
 
 
 def _find_end(source: ByteSource) -> int | None:
-    """Go to what looks like an end of stream and return its length of text, if there is one.
+    """Move to what looks like an end of stream and return the length of its text; None if nothing
+    does.
 
-    The match stays in here: it would hold on to the caller's buffer.
+    The regular expression's match is not returned, because it would keep the caller's buffer alive.
     """
     match = _END.search(source.view, source.pos)
     if match is None:
@@ -137,7 +139,7 @@ def _find_end(source: ByteSource) -> int | None:
 
 
 def _possible_end(view: memoryview, at: int) -> int:
-    """Where the view's last bytes may begin an end of stream; behind them if they do not."""
+    """Offset of the last bytes that may begin an end of stream; the view's end if none may."""
     first = max(at, len(view) - _END_SIZE + 1)
     tail = bytes(view[first:])
     for index in range(len(tail)):
@@ -147,7 +149,8 @@ def _possible_end(view: memoryview, at: int) -> int:
 
 
 def _skip_json(source: ByteSource, length: int) -> Parse[bool]:
-    """Pass over ``length`` bytes of text; False, in front of it, at a byte that JSON has not."""
+    """Pass over ``length`` bytes of JSON. Return False, and stop in front of it, at a byte that
+    JSON cannot hold."""
     last = 0
     while length:
         stop = source.pos + min(length, source.available)

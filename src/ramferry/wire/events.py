@@ -75,7 +75,7 @@ class SectionStart(MainEvent):
     """START, PART, END or FULL."""
     section_id: int
     idstr: str
-    """From the section's START where this is a PART or END."""
+    """For a PART or END, taken from the section's START."""
     instance: int
     version: int
 
@@ -104,7 +104,7 @@ class MappedBlock(MainEvent):
 
     block: str
     pages: int
-    """Those that are in the file; all others are zero."""
+    """Pages that are in the file; all others are zero."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,8 @@ class RamEnd(MainEvent):
 
 @dataclass(frozen=True, slots=True)
 class NotParsed(MainEvent):
-    """The first body of a section type that cannot be read begins at ``start`` (= ``end``)."""
+    """A section type that cannot be read has come for the first time; its body begins at ``start``,
+    which is ``end`` too."""
 
     idstr: str
     section_id: int
@@ -152,7 +153,8 @@ class NotParsed(MainEvent):
 
 @dataclass(frozen=True, slots=True)
 class Resynchronised(MainEvent):
-    """A body that could not be read ends where its footer begins; ``start`` to ``end`` is it."""
+    """The footer of a body that could not be read was found; the body goes from ``start`` to
+    ``end``."""
 
     idstr: str
     section_id: int
@@ -160,19 +162,20 @@ class Resynchronised(MainEvent):
 
 @dataclass(frozen=True, slots=True)
 class EndOfStream(MainEvent):
-    """The EOF byte, or EOF and the VM description, as far as seen by ``end``.
+    """The EOF byte, or the EOF byte and the VM description.
 
-    After ram's END the position is found by its shape among bytes that are not parsed: it is the
-    stream's end where no byte follows.
+    After ram's END nothing is parsed, so that this is only what looks like the end. It is the end
+    if no byte follows.
     """
 
     vmdesc_length: int | None
-    """Bytes of JSON; None where this is the EOF byte alone."""
+    """Bytes of JSON; None if there is only the EOF byte."""
 
 
 @dataclass(frozen=True, slots=True)
 class Closed(MainEvent):
-    """The connection ended at ``start`` = ``end``, in a place where it may."""
+    """The connection ended, at a place where a stream may end; ``start`` and ``end`` are that
+    place."""
 
     certain: bool
-    """False while copying, where nobody can tell a whole stream from a cut one."""
+    """False if the parser was copying: then a complete stream looks like one that was cut."""

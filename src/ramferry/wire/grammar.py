@@ -48,15 +48,16 @@ ZERO_RECORD_SIZE: Final = RECORD_SIZE + 1
 
 MAX_MACHINE_NAME: Final = 256
 MAX_NAME: Final = 255
-"""Of a name behind a length byte: RAM blocks, sections, capabilities."""
+"""Longest name of a RAM block, section or capability: its length is one byte."""
 MAX_BLOCKS: Final = 4096
-"""Bound of ours; a guest with 256 pluggable DIMMs and their ROMs has fewer than 600 RAM blocks."""
+"""Ramferry's own limit; a guest with 256 pluggable DIMMs and their ROMs has fewer than 600 RAM
+blocks."""
 MAX_SECTIONS: Final = 4096
-"""Bound of ours on START and FULL sections that are read before ram's END."""
+"""Ramferry's own limit on the START and FULL sections before ram's END."""
 MAX_CAPABILITIES: Final = 64
-"""Bound of ours; QEMU 11.1 checks two."""
+"""Ramferry's own limit; QEMU 11.1 checks two."""
 MAX_BITMAP_CHUNK: Final = 1024 * 1024
-"""Bound of ours; QEMU cuts dirty bitmaps into chunks of 1 KiB."""
+"""Ramferry's own limit, in bytes; QEMU cuts dirty bitmaps into chunks of 1 KiB."""
 
 
 class SectionType(IntEnum):
@@ -68,7 +69,8 @@ class SectionType(IntEnum):
     END = 0x03
     FULL = 0x04
     SUBSECTION = 0x05
-    """Follows the configuration; inside device bodies too, which nothing here reads."""
+    """Follows the configuration. Device bodies have subsections too, but nothing here reads
+    those."""
     VMDESCRIPTION = 0x06
     CONFIGURATION = 0x07
     COMMAND = 0x08
@@ -83,7 +85,7 @@ class State(Enum):
     CONFIGURED = auto()
     """The configuration was read; its subsections may follow."""
     SETUP = auto()
-    """Sections have begun, ram's has not."""
+    """Sections have begun, but not ram's."""
     ROUNDS = auto()
     """Ram's START was read: every mark from here on counts."""
     TAIL = auto()
@@ -127,7 +129,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[SectionType, State]]] = {
     State.ENDED: {SectionType.VMDESCRIPTION: State.DESCRIBED},
     State.DESCRIBED: {},
 }
-"""States × section types: what is not here may not come.
+"""By state, the section types that may come and the state that follows; any other is refused.
 
 Three steps are not taken by a section type: HEADER → OPENING by the header's eight bytes, SETUP →
 ROUNDS by the name ``ram`` in a START, ROUNDS → TAIL by the footer of ram's END.
@@ -135,14 +137,14 @@ ROUNDS by the name ``ram`` in a START, ROUNDS → TAIL by the footer of ram's EN
 
 
 class RamFlag(IntEnum):
-    """Low bits of a RAM record's word; exactly one of them but for CONTINUE."""
+    """Low bits of a RAM record's word: exactly one of them, with or without CONTINUE."""
 
     ZERO = 0x02
     MEM_SIZE = 0x04
     PAGE = 0x08
     EOS = 0x10
     CONTINUE = 0x20
-    """The block is the one of the record before; its name is left out."""
+    """The record belongs to the same block as the one before; the name is left out."""
     XBZRLE = 0x40
     HOOK = 0x80
     COMPRESS = 0x100

@@ -50,8 +50,11 @@ class MainParser(StreamParser[MainEvent]):
     def __init__(
         self, *, page_size: int = PAGE_SIZE, give_pages: bool = False, mapped_at: int | None = None
     ) -> None:
-        """:param give_pages: pages of main become events, in their place among the marks.
-        :param mapped_at: read a mapped-ram file, too; at which of its offsets the stream begins.
+        """See the class.
+
+        :param give_pages: give pages of the main channel as events too, in order with the marks.
+        :param mapped_at: the stream is that of a mapped-ram file and begins at this offset; None
+            for any other stream.
         """
         super().__init__(CHANNEL)
         self._mapped_at = mapped_at
@@ -103,9 +106,9 @@ class MainParser(StreamParser[MainEvent]):
         return self._state
 
     def eof(self) -> Closed:
-        """The connection has ended: say whether it may end here.
+        """Tell the parser that the connection has ended.
 
-        :raise RemoteProtocolError: the stream is cut short.
+        :raise RemoteProtocolError: it may not end here: the stream is cut short.
         """
         if self._error is not None:
             raise self._error
@@ -145,7 +148,7 @@ class MainParser(StreamParser[MainEvent]):
         self._emit(StreamHeader(0, self._source.offset, version))
 
     def _section_type(self) -> Parse[SectionType]:
-        """Read what comes next, and take the transition that it stands for."""
+        """Read the next section type and move to the state that follows it."""
         allowed = TRANSITIONS[self._state]
         number = yield from self._source.uint(1)
         kind = next((kind for kind in allowed if kind == number), None)

@@ -27,10 +27,10 @@ _PIECE: Final = 64 * 1024
 
 
 def read_mapped_block(source: ByteSource, block: RamBlock, base: int) -> Parse[MappedBlock]:
-    """Pass over a block's bitmap and pages, and count those that are there.
+    """Pass over a block's bitmap and pages, and count the pages that the bitmap names.
 
     :param base: offset in the file of the stream's first byte.
-    :raise RemoteProtocolError: the header is none, or the bitmap has bits of no page.
+    :raise RemoteProtocolError: the header is invalid, or the bitmap names pages beyond the block.
     """
     start = source.offset
     header = yield from source.take(_HEADER.size)

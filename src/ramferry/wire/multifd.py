@@ -47,18 +47,18 @@ class RamPacket:
     normal: int
     """Pages in the payload."""
     zero: int
-    """Pages named as zero behind the normal ones (QEMU ≥ 9.0)."""
+    """Zero pages, whose offsets come after those of the normal ones (QEMU ≥ 9.0)."""
     payload_size: int
-    """Bytes that follow the header: 0 where ``normal`` is 0, whatever a stale field says."""
+    """Bytes that follow the header: 0 if ``normal`` is 0, even if QEMU left an old size there."""
     packet_num: int
     block: str
-    """RAM block of all pages; empty where there are none."""
+    """RAM block of all the packet's pages; empty if it has none."""
     header: memoryview
     """The header's bytes in the parser's buffer: valid until the next ``filled``."""
 
     @property
     def sync(self) -> bool:
-        """True where the packet ends a round on its channel."""
+        """True if the packet ends a round on its channel."""
         return bool(self.flags & SYNC)
 
     @property
@@ -116,7 +116,7 @@ class MultifdParser:
         self.blocks: Mapping[str, int] = {}
         self.channel = "multifd"
         self.packets = 0
-        """Headers read so far; names the place in errors."""
+        """Headers read so far; errors name the place by it."""
         self.method: str | None = None
         """The channel's method, known from the first packet with pages."""
         self.state = State.INITIAL if initial else State.PREFIX

@@ -20,7 +20,8 @@ from ramferry.vocabulary import METHOD_FLAGS, PACKET_BYTES, PAGE_SIZE
 MAGIC: Final = 0x11223344
 VERSION: Final = 1
 MAX_DEVICE_STATE: Final = 64 * 1024 * 1024
-"""Bound of ours for one DEVICE_STATE payload; QEMU's VFIO code sends about 1 MiB."""
+"""Ramferry's own limit for one DEVICE_STATE payload, in bytes; QEMU's VFIO code sends about 1
+MiB."""
 
 INITIAL_SIZE: Final = 64
 INITIAL_LAYOUT = struct.Struct(">II16sB39x")
@@ -43,7 +44,7 @@ class Initial:
     """A channel's first 64 bytes: which guest and which channel it belongs to."""
 
     uuid: bytes
-    """16 bytes, zeros where the guest has no ``-uuid``."""
+    """16 bytes; zeros if the guest has no ``-uuid``."""
     channel_id: int
 
     def encode(self) -> bytes:
@@ -52,7 +53,7 @@ class Initial:
 
 
 def header_size(page_size: int) -> int:
-    """Bytes of a RAM packet header: 320 and 8 for each page that a full packet holds."""
+    """Bytes of a RAM packet header: 320, plus 8 for each page that a full packet holds."""
     return OFFSETS_AT + 8 * (PACKET_BYTES // page_size)
 
 

@@ -49,7 +49,8 @@ def zero_run(view: memoryview, at: int, page_size: int, used_length: int) -> int
 
 
 def page_run(view: memoryview, at: int, page_size: int, used_length: int) -> int:
-    """Count the records of pages with content, as ``zero_run`` those of zero pages."""
+    """Count the records of pages with content that follow each other, as ``zero_run`` does for zero
+    pages."""
     stride = RECORD_SIZE + page_size
     count = (len(view) - at) // stride
     if count <= 0:
@@ -62,7 +63,7 @@ def page_run(view: memoryview, at: int, page_size: int, used_length: int) -> int
 
 
 class RamReader:
-    """Reads ram's sections, one ``body`` each; what they have in common lives here."""
+    """Reads the bodies of ram's sections, and remembers what one section tells the next."""
 
     def __init__(
         self,
@@ -72,7 +73,11 @@ class RamReader:
         *,
         give_pages: bool = False,
     ) -> None:
-        """:param give_pages: pages become events; what QEMU never mixes with multifd is refused."""
+        """See the class.
+
+        :param give_pages: give pages as events, and refuse records that QEMU never mixes with
+            multifd.
+        """
         self.page_size = page_size
         """Target page size in bytes; the configuration may correct it before the first section."""
         self.blocks: dict[str, RamBlock] = {}
@@ -82,7 +87,7 @@ class RamReader:
         self.ignore_shared = False
         """The x-ignore-shared capability: entries of the block list carry an address."""
         self.mapped_at: int | None = None
-        """Of a mapped-ram file: the offset in it at which the stream begins."""
+        """Offset in a mapped-ram file at which the stream begins; None for any other stream."""
         self._source = source
         self._emit = emit
         self._listed = self._huge_pages = False
@@ -97,7 +102,8 @@ class RamReader:
         }
 
     def advise(self, data: bytes) -> None:
-        """Take a POSTCOPY_ADVISE's data: all page sizes of the guest's RAM or'ed, if any."""
+        """Take a POSTCOPY_ADVISE's data: the page sizes of all RAM blocks, or'ed together, if
+        any."""
         self._huge_pages = int.from_bytes(data[:8], "big").bit_count() > 1
 
     def body(self) -> Parse[None]:

@@ -18,7 +18,7 @@ from ramferry.wire.stream import StreamParser
 CHANNEL: Final = "return path"
 """How errors name this channel."""
 MAX_RECV_BITMAP: Final = 1 << 32
-"""Bound of ours: a bit for each 4 KiB page of a 128 TiB RAM block."""
+"""Ramferry's own limit, in bytes: a bit for each 4 KiB page of a 128 TiB RAM block."""
 _BITMAP_END: Final = 0x0123456789ABCDEF
 _HEADER: Final = struct.Struct(">HH")
 _PAGES: Final = struct.Struct(">QI")
@@ -60,7 +60,7 @@ class RpEvent:
 
 @dataclass(frozen=True, slots=True)
 class Shut(RpEvent):
-    """The destination's last word: with error 0 its guest runs already."""
+    """The destination's last message. With error 0 its guest runs already."""
 
     error: int
 
@@ -80,7 +80,7 @@ class ReqPages(RpEvent):
     length: int
     """Bytes."""
     block: str
-    """Empty for the RAM block of the request before."""
+    """Name of the RAM block; empty if it is the one of the previous request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class SwitchoverAck(RpEvent):
 
 
 def shut(error: int = 0) -> bytes:
-    """A SHUT message: 0 says that the guest has been taken over."""
+    """A SHUT message; error 0 says that the destination has taken the guest over."""
     return _WORD.pack(MessageType.SHUT, 4, error)
 
 
@@ -182,7 +182,7 @@ class ReturnPathParser(StreamParser[RpEvent]):
         return RecvBitmap(start, self._source.offset, block, size)
 
     def _name(self, counted: bytes) -> str:
-        """A RAM block's name behind its length byte, and nothing else."""
+        """Read a RAM block's name: a length byte, the name, and nothing else."""
         if counted[0] != len(counted) - 1:
             self._source.fail(f"a name of {len(counted) - 1} bytes", f"length {counted[0]}")
         return counted[1:].decode("utf-8", "backslashreplace")

@@ -28,7 +28,7 @@ from ramferry.wire.ram import RamReader
 from ramferry.wire.source import ByteSource, Parse
 
 _BEGUN: Final = (SectionType.PART, SectionType.END)
-"""Kinds that refer to a START."""
+"""Sections that continue one that a START has begun."""
 
 
 class SectionReader:
@@ -49,10 +49,10 @@ class SectionReader:
         self._unparsed: set[str] = set()
 
     def read(self, kind: SectionType, start: int) -> Parse[None]:
-        """Read one section; its type, which stands at ``start``, has been read.
+        """Read one section, whose type, at ``start``, has been read already.
 
         :raise RemoteProtocolError: an unknown or repeated id, a wrong version, a missing or wrong
-            footer, or a record that ram or dirty-bitmap has not.
+            footer, or an unknown record of ram or dirty-bitmap.
         """
         section = yield from self._header(kind, start)
         self._emit(section)
@@ -131,7 +131,7 @@ class SectionReader:
 
 
 def _why_not_parsed(section: SectionStart) -> str:
-    """Why a section's body cannot be read; empty where it can."""
+    """Say why a section's body cannot be read; empty if it can."""
     if section.idstr == RAM:
         return ""
     if section.idstr != DIRTY_BITMAP or section.kind is SectionType.FULL:

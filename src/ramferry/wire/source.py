@@ -1,8 +1,8 @@
 """Bytes of one stream as they come: taken by count, skipped by count, or looked ahead at.
 
-The parsers of this layer are generators that yield where they need more bytes, so that they read
-like the format they parse. Nothing is stored but what a caller of ``take`` asks for and what a
-caller of ``keep`` leaves; both bound it.
+The parsers of this layer are generators that yield when they need more bytes, so that they read
+like the format they parse. Only what ``take`` was asked for, and what ``keep`` sets aside, is
+stored; their callers bound both.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ramferry.errors import RemoteProtocolError
 
 T = TypeVar("T")
 Parse = Generator[None, None, T]
-"""Yields where it needs more bytes; returns what it parsed."""
+"""Yields when it needs more bytes; returns what it parsed."""
 
 
 class ByteSource:
@@ -56,7 +56,7 @@ class ByteSource:
         self.pos = 0
 
     def release(self) -> None:
-        """Forget the bytes at hand: their buffer is the caller's again."""
+        """Let go of the buffer that was pushed, so that its owner may use it again."""
         self.view = memoryview(b"")
         self.pos = 0
 

@@ -54,4 +54,4 @@ class StreamParser(ABC, Generic[Event]):
 
     @abstractmethod
     def _stream(self) -> Parse[None]:
-        """Parse the whole stream, yielding where bytes are short; never returns."""
+        """Parse the whole stream, yielding when more bytes are needed; never returns."""

@@ -34,7 +34,7 @@ def stream_start(machine: str) -> bytes:
 def named_section(
     kind: SectionType, section_id: int, idstr: str, version: int, *, instance: int = 0
 ) -> bytes:
-    """What opens a START or FULL."""
+    """The header of a START or FULL section."""
     name = idstr.encode()
     head = struct.pack(">BIB", kind, section_id, len(name))
     return head + name + struct.pack(">II", instance, version)
@@ -74,14 +74,14 @@ def command(number: int, data: bytes = b"") -> bytes:
 
 
 def section(kind: SectionType, section_id: int) -> bytes:
-    """What opens a PART or END."""
+    """The header of a PART or END section."""
     return struct.pack(">BI", kind, section_id)
 
 
 def round_end(section_id: int, mode: Mode, *, synced: bool = True) -> tuple[bytes, bytes]:
-    """What ends a section of ram: its sync mark, and what comes behind it.
+    """The end of a section of ram: its sync mark, and the bytes that follow the mark.
 
-    :param synced: whether every channel sends a SYNC for it; in mode "section" it must.
+    :param synced: whether every channel sends a SYNC for it; in mode "section" every channel must.
     """
     footer = section_footer(section_id)
     if mode == "section":
@@ -90,7 +90,7 @@ def round_end(section_id: int, mode: Mode, *, synced: bool = True) -> tuple[byte
 
 
 def zero_records(block: str, offsets: NDArray[np.uint64]) -> bytes:
-    """Records of zero pages: the first names its block, the others go on with it."""
+    """Records of zero pages: the first names the block, the others continue in it."""
     if not len(offsets):
         return b""
     name = block.encode()

@@ -139,13 +139,13 @@ def _measured(bench: Bench, result: ResultFile, at: Terminal) -> Comparison:
 
 
 def _reason(comparison: Comparison) -> str:
-    """The first run's that failed, or the first case's that was left out."""
+    """The error of the first run that failed, or else why the first case was left out."""
     failed = [run.error for case in comparison.cases for run in case.runs if run.error]
     return next(iter(failed or [case.skipped for case in comparison.cases if case.skipped]))
 
 
 def _show(comparison: Comparison, result: ResultFile) -> None:
-    """The report as text; on standard error where the document went to standard output."""
+    """Print the report as text: on standard error if the document went to standard output."""
     with done_all_the_same():
         stream = sys.stderr if result.to_stdout else sys.stdout
         if stream is None:

@@ -40,7 +40,7 @@ def _draw(found: Inspection, out: IO[str]) -> None:
 
 
 class _Damaged(RemoteProtocolError):
-    """What was found was printed; this is the rest of it."""
+    """The data is damaged; what could be read has been printed."""
 
     def __init__(self, fault: str) -> None:
         super().__init__("sound data", fault)

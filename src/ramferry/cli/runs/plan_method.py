@@ -29,7 +29,7 @@ def run(json_file: JsonFile | None, sysroot: str, **given: Any) -> None:
 
 
 def _method_question(sysroot: str, given: dict[str, Any]) -> MethodQuestion:
-    """What was given stands in the place of what is discovered."""
+    """What this host has, with the given options in place of what was discovered."""
     if given["bandwidth"] == 0:
         raise UsageError("a link of 0 bytes a second carries nothing: leave --bandwidth out")
     _, facts = facts_of(sysroot)

@@ -22,8 +22,8 @@ from ramferry.patience import Patience
 from ramferry.transport.address import Address, parse_address
 
 _LAST_WORDS: Final = 2.0
-"""Seconds that a relay which ends waits for whoever reads what it said; an orchestrator kills one
-after 5 s (``control.relay_child``)."""
+"""Seconds that an ending relay waits for its readers; an orchestrator kills it after 5 s
+(``control.migrate.relay_child``)."""
 
 _DESCRIPTORS: Final = 4096
 """As many as a relay may use: 255 channels on both sides, and callers that are not known yet."""
@@ -126,7 +126,7 @@ class _Printer:
             self._notes.say(f"ramferry relay: {text}")
 
     def close(self) -> None:
-        """Have written what was said, if anybody reads it."""
+        """Write what is queued, if anybody reads it."""
         patience = Patience(_LAST_WORDS)
         for outlet in (self._results, self._events, self._notes):
             if outlet is not None:
@@ -145,7 +145,7 @@ def _outlet(
     failed: Callable[[OSError], None] = lambda _: None,
     lost: Callable[[int], str] = lambda _: "",
 ) -> Outlet | None:
-    """An outlet for a stream; None where the caller closed it."""
+    """An outlet for a stream; None if the caller closed it."""
     return None if stream is None else Outlet(stream.fileno(), failed, lost)
 
 

@@ -56,13 +56,13 @@ def run(results: tuple[Path, ...], output: Path, wanted: str | None, force: bool
 
 
 def _named(paths: Sequence[Path]) -> list[tuple[str, Path]]:
-    """Each with its file's name, or its whole path where two have the same."""
+    """Each path with its file's name, or with the whole path if two names are the same."""
     names = [path.name for path in paths]
     return [(path.name if names.count(path.name) == 1 else str(path), path) for path in paths]
 
 
 def _write(content: bytes, output: Path, results: Sequence[Path], force: bool) -> None:
-    """The file appears whole, readable to those who may read the first result."""
+    """Write the file; it appears complete, with the permissions of the first result."""
     if output.exists():
         if not output.is_file():
             raise UsageError(f"{output} exists and is not a regular file: - is standard output")

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from ramferry.control.qemu.probe import QemuFacts
 
 NEEDED = ("multifd", "return-path")
-"""Without the return path a source says "completed" when bytes reach a buffer (wire facts §1)."""
+"""Without the return path a source says "completed" as soon as its last bytes are in a buffer
+(docs/wire-format.md, section 5)."""
 
 IN_THE_WAY = (
     "background-snapshot",

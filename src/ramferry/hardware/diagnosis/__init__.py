@@ -29,8 +29,8 @@ def diagnose(
 ) -> DoctorReport:
     """Judge a host.
 
-    :param qemus: what its QEMUs have built in; None where they were not asked.
-    :param prove: called once where there is a QAT device, to see whether work reaches it.
+    :param qemus: what its QEMUs have built in; None if they were not asked.
+    :param prove: called once if there is a QAT device, to see whether work reaches it.
     """
     findings = [*_bus(facts), *_qat(facts)]
     if facts.qat and prove:
@@ -51,7 +51,7 @@ def diagnose(
 
 
 def _bus(facts: HostFacts) -> list[Finding]:
-    """A finding only where no device could be seen if there were one."""
+    """A finding if the PCI bus cannot be listed; none otherwise."""
     if facts.pci_bus.content is not None:
         return []
     sentence = "the PCI bus cannot be listed, so that no device can be seen"
@@ -71,7 +71,8 @@ def _qat(facts: HostFacts) -> list[Finding]:
 
 
 def _physical(facts: HostFacts, pf: QatFunction) -> list[Finding]:
-    """By the stack that drives this PF, which may differ where there are two."""
+    """Judge a PF by the stack that drives it. If both stacks are installed, PFs may differ in
+    this."""
     outside = stack_of(facts) in (Stack.OUT_OF_TREE, Stack.BOTH) and not pf.sysfs
     if not outside and pf.family.in_tree:
         return [*judge_physical(facts, pf), *judge_vfs(facts, pf.address, facts.vfs_of(pf))]

@@ -22,7 +22,7 @@ BROKEN_EXIT: Final = 11
 
 
 def conclude_qatzip(facts: HostFacts, findings: Sequence[Finding]) -> Conclusion:
-    """Ready where a device compresses, by its services or by proof, and nothing is in the way."""
+    """Ready if a device compresses, by its services or by proof, and no problem was found."""
     if not facts.qat:
         return Conclusion(QATZIP, Standing.ABSENT, "software only: there is no QAT device")
     of_qat = [finding for finding in findings if finding.check.startswith("qat-")]
@@ -44,7 +44,7 @@ def conclude_qatzip(facts: HostFacts, findings: Sequence[Finding]) -> Conclusion
 
 
 def conclude_qpl(facts: HostFacts, findings: Sequence[Finding]) -> Conclusion:
-    """Ready where a device has SVM and a queue that the user may open."""
+    """Ready if a device has SVM and a queue that the user may open."""
     iaa = facts.iaa
     if not iaa.functions and not iaa.devices:
         return Conclusion(QPL, Standing.ABSENT, "not ready: there is no IAA device")
@@ -60,8 +60,8 @@ def conclude_qpl(facts: HostFacts, findings: Sequence[Finding]) -> Conclusion:
 def exit_code(qatzip: Conclusion, qpl: Conclusion) -> int:
     """0 ready, 10 software only, 11 broken set-up.
 
-    A broken QAT set-up is always 11; IAA, which only a QEMU with qpl uses, decides where no QAT
-    device is ready.
+    A broken QAT set-up is always 11. IAA, which only a QEMU with qpl uses, decides if no QAT device
+    is ready.
     """
     if qatzip.standing is Standing.BROKEN:
         return BROKEN_EXIT
@@ -71,7 +71,7 @@ def exit_code(qatzip: Conclusion, qpl: Conclusion) -> int:
 
 
 def _usable(facts: HostFacts, findings: Sequence[Finding]) -> tuple[str, ...]:
-    """Subjects that nothing speaks against; "VFs" stands for those without a PF."""
+    """Devices without a problem; "VFs" stands for those whose PF this host does not see."""
     through_vfs = stack_of(facts) is not Stack.OUT_OF_TREE
     found = [
         pf.address
@@ -90,7 +90,8 @@ def _without_compression(pf: QatFunction) -> bool:
 
 
 def _compresses(facts: HostFacts, subject: str) -> bool:
-    """Whether what can be read says so: cfg_services in-tree, the configuration file else."""
+    """Whether the device is set up to compress: by cfg_services in-tree, by its configuration file
+    with Intel's own driver."""
     pf = next((pf for pf in facts.physical if pf.address == subject), None)
     if pf is None:
         return False
@@ -104,7 +105,7 @@ def _problems(findings: Iterable[Finding], subject: str) -> list[Finding]:
 
 
 def _reasons(findings: Sequence[Finding]) -> str:
-    """The first problem, and how many more there are; warnings where there is no problem."""
+    """The first problem and the number of others; the same of warnings if there is no problem."""
     problems = [f for f in findings if f.verdict is Verdict.PROBLEM]
     causes = problems or [f for f in findings if f.verdict is Verdict.WARNING]
     if not causes:

@@ -23,7 +23,7 @@ LOG: Final = ("sudo dmesg | grep -i idxd",)
 
 
 def judge_iaa(facts: HostFacts) -> list[Finding]:
-    """All findings about IAA; one where there is none."""
+    """All findings about IAA; a single one if there is no IAA device."""
     iaa = facts.iaa
     if not iaa.functions and not iaa.devices:
         return [ok("iaa-device", "IAA", "there is no IAA device", none_of("IAA", facts.pci_bus))]
@@ -58,7 +58,7 @@ def _driver(facts: HostFacts, function: PciFunction) -> Finding:
 
 
 def _kernel(facts: HostFacts) -> list[Finding]:
-    """A finding only where the kernel is older than QEMU advises for QPL."""
+    """A finding if the kernel is older than QEMU advises for QPL; none otherwise."""
     found = re.match(r"(\d{1,4})\.(\d{1,4})", facts.kernel.content or "")
     if not found or (int(found[1]), int(found[2])) >= ADVISED_KERNEL:
         return []
@@ -67,7 +67,8 @@ def _kernel(facts: HostFacts) -> list[Finding]:
 
 
 def _halted(device: IaaDevice) -> list[Finding]:
-    """A finding only where an error stopped the device: nothing else of it counts then."""
+    """A finding if an error stopped the device, in which case nothing else of it is judged; none
+    otherwise."""
     if device.state.content != "halted":
         return []
     commands = (*LOG, "sudo reboot")

@@ -25,7 +25,7 @@ CHANNELS: Final = 8
 """multifd-channels assumed: the default of ``ramferry migrate``."""
 
 UNMANAGED_VFS: Final = 6
-"""VFs that a process takes at most where qatmgr does not run."""
+"""Most VFs that a process takes if qatmgr does not run."""
 
 
 def judge_limits(facts: HostFacts) -> list[Finding]:
@@ -56,7 +56,7 @@ def _opened(facts: HostFacts, vfs: int) -> int:
 
 
 def vfs_for_process(facts: HostFacts) -> int:
-    """VFs that one process is given: by qatmgr's POLICY, or what it takes by itself."""
+    """VFs of one process: as many as qatmgr's POLICY gives it, or as it takes without qatmgr."""
     policy = natural(settings_of(facts).get("POLICY", "0"))
     if not facts.manager.exists:
         return max(1, min(UNMANAGED_VFS, len(facts.virtual)))
@@ -141,7 +141,8 @@ def _no_iommu(facts: HostFacts, need: MemoryNeed) -> list[Finding]:
 
 
 def _out_of_tree(facts: HostFacts, question: MemoryQuestion, need: MemoryNeed) -> Finding:
-    """usdm_drv hands the memory out; huge pages where both its parameters allow them."""
+    """Findings for usdm_drv, which hands the memory out, from huge pages if both its parameters
+    allow them."""
     limits = facts.limits
     family = BY_NAME[question.family]
     sentence = f"from usdm_drv a process takes {_takes(facts, question, need)}"

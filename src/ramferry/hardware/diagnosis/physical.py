@@ -14,7 +14,7 @@ from ramferry.metrics.host import Evidence, Finding
 
 
 def judge_physical(facts: HostFacts, pf: QatFunction) -> list[Finding]:
-    """Driver, NUMA node, state, services, VFs, errors; the driver alone where it is missing."""
+    """Driver, NUMA node, state, services, VFs, errors; only the driver if that is missing."""
     findings = [judge_driver(facts, pf)]
     if pf.pci.driver.content != pf.family.driver:
         return findings
@@ -36,7 +36,7 @@ def judge_physical(facts: HostFacts, pf: QatFunction) -> list[Finding]:
 
 
 def judge_driver(facts: HostFacts, pf: QatFunction) -> Finding:
-    """Whether the driver that belongs to this PF has it."""
+    """Whether the right driver is bound to this PF."""
     family, bound = pf.family, pf.pci.driver
     who = f"a {family.name} device (gen{family.generation})"
     if bound.content == family.driver:
@@ -81,7 +81,7 @@ def _without_driver(facts: HostFacts, pf: QatFunction, who: str) -> Finding:
 
 
 def _firmware(facts: HostFacts, pf: QatFunction) -> tuple[str, Commands]:
-    """The end of a sentence about firmware that is missing, and the lines that install it."""
+    """For missing firmware: the end of the sentence, and the lines that install it."""
     install = facts.distribution.install_firmware(pf.family.firmware or "")
     intels = not pf.family.in_tree and (not install or stack_of(facts) is Stack.OUT_OF_TREE)
     if intels:
@@ -95,7 +95,7 @@ def _firmware(facts: HostFacts, pf: QatFunction) -> tuple[str, Commands]:
 
 
 def _numa(facts: HostFacts, pf: QatFunction) -> list[Finding]:
-    """A finding only where the firmware does not say which node the device is on."""
+    """A finding if the firmware does not say which NUMA node the device is on; none otherwise."""
     if pf.pci.numa_node.content != "-1":
         return []
     nodes = count_list(facts.numa_nodes.content)
@@ -141,7 +141,7 @@ def _services(facts: HostFacts, pf: QatFunction) -> Finding:
 
 
 def _no_compression(facts: HostFacts, pf: QatFunction, services: str) -> Finding:
-    """A problem where no other PF compresses, else something to know."""
+    """A problem if no other PF compresses, else no more than a remark."""
     others = [
         other
         for other in facts.physical
@@ -192,7 +192,7 @@ def _vf_count(pf: QatFunction) -> Finding:
 
 
 def _errors(pf: QatFunction) -> list[Finding]:
-    """A finding only where there were errors that stop the device."""
+    """A finding if there were errors that stop the device; none otherwise."""
     count = number(pf.fatal_errors) or 0
     if count <= 0:
         return []

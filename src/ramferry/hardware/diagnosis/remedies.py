@@ -1,8 +1,8 @@
-"""Lines that make something so; none where it is so already.
+"""Lines for a shell that mend something; none if it is in order already.
 
-What is advised although it was done leads whoever follows it in circles: load a loaded module, add
-a word that the kernel was started with, restart for ever. So the judgements take their lines from
-here, and where there are none their sentence says what is left.
+Advice to do what has been done leads in circles: load a loaded module, add a word that the kernel
+was started with, restart for ever. So all judgements take their lines from here; if there are none,
+their sentence says what is left to do.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ LOG_IN_AGAIN = "then log in again"
 
 
 def load(facts: HostFacts, module: str) -> Commands:
-    """Have the module."""
+    """Load the module."""
     return () if facts.linux.loaded(module) else (f"sudo modprobe {module}",)
 
 
 def reload(module: str, option: str = "") -> Commands:
-    """Have a loaded module look for its devices anew."""
+    """Make a loaded module look for its devices again."""
     return (f"sudo modprobe -r {module}", f"sudo modprobe {module} {option}".rstrip())
 
 
 def rebind(address: str, bound: str, driver: str) -> Commands:
-    """Take a device from the driver that has it and give it to its own."""
+    """Bind a device to its own driver instead of the one that has it."""
     drivers = "/sys/bus/pci/drivers"
     return (
         f"echo {address} | sudo tee {drivers}/{bound}/unbind",
@@ -63,7 +63,7 @@ def open_node(facts: HostFacts, node: Node, otherwise: Commands) -> tuple[str, C
 
 
 def lock_memory(facts: HostFacts, mib: int) -> Commands:
-    """Let group qat lock so much."""
+    """Let group qat lock that much memory."""
     if facts.limits.granted_bytes >= mib << 20:
         return ()
     line = f"@qat - memlock {mib << 10}"
@@ -71,7 +71,7 @@ def lock_memory(facts: HostFacts, mib: int) -> Commands:
 
 
 def install_accel_config(facts: HostFacts) -> Commands:
-    """Have the tool that sets up IAA."""
+    """Install the tool that sets up IAA."""
     return () if facts.accel_config.exists else facts.distribution.install_accel_config()
 
 
@@ -92,12 +92,12 @@ def undone_by_service(facts: HostFacts) -> bool:
 
 
 def edit_settings(facts: HostFacts) -> Commands:
-    """Have qat.service give all devices compression."""
+    """Make qat.service give all devices compression."""
     return (f"sudoedit {facts.settings.path}   # ServicesEnabled=dc", RESTART)
 
 
 def start_service(facts: HostFacts) -> Commands:
-    """Have qat.service run, now and at each boot."""
+    """Start qat.service, now and at each boot."""
     if not facts.unit.exists:
         return (*facts.distribution.install_service(), "sudo systemctl enable --now qat")
     if facts.enabled.content is None:

@@ -81,7 +81,8 @@ def _qat(facts: HostFacts) -> Finding:
 
 
 def _manager(facts: HostFacts) -> list[Finding]:
-    """qatmgr runs on the host that has the PFs; a guest or container does without."""
+    """Findings about qatmgr, which the host with the PFs needs and a guest or container does
+    not."""
     if facts.manager.exists:
         sentence = "qatmgr gives VFs to processes"
         return [ok("qat-manager", "QAT", sentence, facts.manager.evidence)]
@@ -137,7 +138,7 @@ def _set(services: str) -> frozenset[str]:
 
 
 def _kernel(facts: HostFacts) -> list[Finding]:
-    """A finding only on the kernels that qatlib 24.09 and 25.08 stumble on.
+    """A finding on the kernels that qatlib 24.09 and 25.08 fail on; none on others.
 
     Debian's release names no stable version ("6.1.0-37-amd64"); /proc/version does.
     """

@@ -15,7 +15,7 @@ from ramferry.metrics.host import Evidence, Finding
 
 
 class Stack(StrEnum):
-    """Who drives QAT."""
+    """Which stack drives the QAT devices."""
 
     NONE = "none"
     IN_TREE = "in-tree"
@@ -24,7 +24,7 @@ class Stack(StrEnum):
 
 
 def stack_of(facts: HostFacts) -> Stack:
-    """By the signs of each."""
+    """Tell the stack by the signs of each."""
     kernels, intels = bool(in_tree_signs(facts)), bool(out_of_tree_signs(facts))
     if kernels and intels:
         return Stack.BOTH
@@ -43,7 +43,7 @@ def outside(facts: HostFacts) -> bool:
 
 
 def in_tree_signs(facts: HostFacts) -> list[Evidence]:
-    """What only the kernel's driver and qatlib leave; one of each kind."""
+    """Signs of the kernel's driver and qatlib; one of each kind."""
     states = [pf.state for pf in facts.physical if pf.sysfs]
     lent = [vf.pci.driver for vf in facts.virtual if vf.on_vfio]
     manager = [facts.manager.evidence] if facts.manager.exists else []
@@ -51,7 +51,7 @@ def in_tree_signs(facts: HostFacts) -> list[Evidence]:
 
 
 def out_of_tree_signs(facts: HostFacts) -> list[Evidence]:
-    """What only Intel's own package leaves."""
+    """Signs of Intel's own package."""
     nodes = [node.evidence for node in facts.out_of_tree_nodes if node.exists]
     module = [facts.usdm_module.evidence] if facts.usdm_module.exists else []
     return [*module, *nodes, *facts.libraries.out_of_tree[:1]]

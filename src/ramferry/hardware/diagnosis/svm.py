@@ -36,7 +36,7 @@ IDXD_SAID: Final = '"Unable to turn on user SVA feature"'
 
 
 def judge_svm(facts: HostFacts) -> list[Finding]:
-    """One finding about the devices that have it, one about those that lack it."""
+    """One finding about the devices that have SVM, one about those that lack it."""
     able = [device for device in facts.iaa.devices if device.svm]
     unable = [device for device in facts.iaa.devices if not device.svm]
     findings = [_with_svm(able)] if able else []
@@ -79,7 +79,7 @@ def _refused(device: IaaDevice) -> bool:
 
 
 def _left(facts: HostFacts) -> tuple[str, Commands]:
-    """What is left to do, as part of a sentence, and the lines for it."""
+    """The part of a sentence that says what is left to do, and the lines that do it."""
     if not facts.linux.booted_with(WORDS):
         return "", remedies.boot_with(facts, WORDS)
     given = f", although the kernel was started with {WORDS}"
@@ -98,7 +98,7 @@ def _left(facts: HostFacts) -> tuple[str, Commands]:
 
 
 def _hidden(facts: HostFacts) -> str:
-    """What the IOMMU does not show of what SVM needs."""
+    """The capabilities that SVM needs and the IOMMU does not show."""
     if not facts.iaa.ecaps:
         return " (the kernel shows no IOMMU)"
     lacking = {

@@ -285,7 +285,7 @@ def test_cancelled_by_someone_else(stage: Make) -> None:
 
 
 def test_a_cancel_that_does_not_end_is_given_up(stage: Make) -> None:
-    """`cancelling` can persist (wire facts §1): then the truth is told, and nothing waits."""
+    """`cancelling` can persist: then the truth is told, and nothing waits."""
     on = stage({"steps": LONG, "on_cancel": tuple(Step("cancelling") for _ in range(2000))})
     with pytest.raises(
         PeerTimeout,
@@ -330,7 +330,7 @@ def test_the_destination_vanishes(stage: Make) -> None:
 
 
 def test_a_destination_that_hangs_does_not_hang_the_end(stage: Make) -> None:
-    """A lost channel silences a destination's monitor for good (wire facts §7)."""
+    """A lost channel silences a destination's monitor for good."""
     on = stage({"steps": (Step("active"), Step("failed", extra={"error-desc": "EOF"}))})
     look = on.destination._answer
     on.destination._answer = lambda connection, request: (  # type: ignore[method-assign]
