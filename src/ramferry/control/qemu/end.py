@@ -29,7 +29,7 @@ from ramferry.transport.listening import check_free
 
 ASIDE_SECONDS = 3.0
 """How long a question may take whose answer only makes a sentence better. A destination that
-waits for a lost channel never answers again (wire facts §7)."""
+waits for a lost channel never answers again."""
 AGAIN_SECONDS = 0.5
 """The same, where the last such question was not answered."""
 THROUGH_SECONDS = 1.5
