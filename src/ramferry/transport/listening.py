@@ -9,7 +9,6 @@ import socket
 import stat
 import struct
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Final, Self
 
 from ramferry.errors import HostError
@@ -113,12 +112,7 @@ class Listener:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.close()
 
     def _bind_unix(self, path: str, backlog: int) -> socket.socket:
