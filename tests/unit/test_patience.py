@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from fakes_clock import Clock
 from ramferry.patience import LONGEST_STEP, Patience
-
-
-class Clock:
-    """A clock that is set by hand."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def test_a_wait_is_over_after_its_seconds() -> None:
     clock = Clock()
-    patience = Patience(1.0, clock=clock)
+    patience = Patience(1.0, clock=clock.monotonic)
     for _ in range(4):
         assert not patience.over
         clock.now += 0.25
@@ -30,7 +21,7 @@ def test_a_wait_is_over_after_its_seconds() -> None:
 @pytest.mark.parametrize("stopped", [3.0, 30.0, 300.0])
 def test_a_process_that_stood_still_has_waited_for_one_step_at_most(stopped: float) -> None:
     clock = Clock()
-    patience = Patience(2.5, clock=clock)
+    patience = Patience(2.5, clock=clock.monotonic)
     clock.now += stopped
     assert patience.spent == LONGEST_STEP
     assert not patience.over
@@ -39,7 +30,7 @@ def test_a_process_that_stood_still_has_waited_for_one_step_at_most(stopped: flo
 
 def test_a_longer_step_counts_where_one_may_block() -> None:
     clock = Clock()
-    patience = Patience(10.0, longest_step=4.0, clock=clock)
+    patience = Patience(10.0, longest_step=4.0, clock=clock.monotonic)
     clock.now += 3.5
     assert patience.spent == 3.5
     clock.now += 300.0
@@ -48,7 +39,7 @@ def test_a_longer_step_counts_where_one_may_block() -> None:
 
 def test_a_restarted_wait_has_all_its_seconds() -> None:
     clock = Clock()
-    patience = Patience(1.0, clock=clock)
+    patience = Patience(1.0, clock=clock.monotonic)
     clock.now += 0.9
     assert not patience.over
     patience.restart()

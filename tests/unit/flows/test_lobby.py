@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fakes_clock import Clock
 from ramferry.flows.inlet import lobby as lobby_module
 from ramferry.flows.inlet.calls import Call
 from ramferry.flows.inlet.lobby import MAIN_MAGIC, Departure, Lobby, MainArrival, MultifdArrival
@@ -26,16 +27,6 @@ from raw_sockets import raw
 
 SETTLE = 5.0
 INITIAL = Initial(bytes(range(16)), 7)
-
-
-class Clock:
-    """Moves only when told."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 class Room:

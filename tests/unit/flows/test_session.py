@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fakes_clock import Clock
 from ramferry.codec import create_decoder, create_encoder
 from ramferry.errors import MigrationFailed, PeerTimeout, RamferryError, RemoteProtocolError
 from ramferry.flows.inlet.channel import ChannelInlet
@@ -309,20 +310,6 @@ def test_a_note_is_made_without_the_lock(made: Fixture) -> None:
     session.fail(MigrationFailed("the source broke"))
     assert advanced == [True]
     assert session.phase is Phase.CONFIRMED
-
-
-class Clock:
-    """Stands in for the module's ``time``; a pause takes as long as it is told to."""
-
-    def __init__(self, *pauses: float) -> None:
-        self.now = 1000.0
-        self.pauses = list(pauses)
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, _: float) -> None:
-        self.now += self.pauses.pop(0)
 
 
 def untaken(monkeypatch: pytest.MonkeyPatch, made: Fixture, *left: int) -> None:

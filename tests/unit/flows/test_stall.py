@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from fakes_clock import Clock
 from ramferry.flows.outlet.outlet import Outlet
 from ramferry.flows.session import stall
 from ramferry.flows.session.gate import Unwind
@@ -19,16 +20,6 @@ from ramferry.flows.session.stall import StallWatch
 from ramferry.flows.settings import RelaySettings
 from ramferry.transport.address import UnixAddress
 from ramferry.transport.plain import Plain
-
-
-class Clock:
-    """Stands in for the module's ``time``; moves only when told."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from fakes_clock import Clock
 from ramferry.flows.outlet.outlet import Outlet
 from ramferry.flows.session import throttle
 from ramferry.flows.session.session import Session
@@ -15,16 +16,6 @@ from ramferry.transport import budget
 from ramferry.transport.address import UnixAddress
 from ramferry.transport.plain import Plain
 from raw_sockets import raw
-
-
-class Clock:
-    """Stands in for the module's ``time``; moves only when told."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 class Governed:

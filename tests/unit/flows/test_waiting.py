@@ -10,6 +10,7 @@ from collections.abc import Container, Iterator
 import pytest
 
 import raw_sockets
+from fakes_clock import Clock
 from fakes_relay import until
 from ramferry.flows.inlet import waiting as waiting_module
 from ramferry.flows.inlet.calls import QUIET, Call
@@ -31,16 +32,6 @@ def fill(far: socket.socket) -> None:
         while True:
             far.send(PAGES)
     far.close()
-
-
-class Clock:
-    """Moves only when told."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 class Room:

@@ -117,14 +117,17 @@ def huge_pages_short(root: Sysroot) -> None:
     root.file(f"{HUGE}/free_hugepages", "4\n")
 
 
-def numa_unknown_of_two(root: Sysroot) -> None:
+def numa_unknown(root: Sysroot, online: str) -> None:
     root.file(f"{PF_PATH}/numa_node", "-1\n")
-    root.file("/sys/devices/system/node/online", "0-1\n")
+    root.file("/sys/devices/system/node/online", f"{online}\n")
+
+
+def numa_unknown_of_two(root: Sysroot) -> None:
+    numa_unknown(root, "0-1")
 
 
 def numa_unknown_of_one(root: Sysroot) -> None:
-    root.file(f"{PF_PATH}/numa_node", "-1\n")
-    root.file("/sys/devices/system/node/online", "0\n")
+    numa_unknown(root, "0")
 
 
 def with_iaa(root: Sysroot) -> None:

@@ -7,18 +7,9 @@ from itertools import pairwise
 
 import pytest
 
+from fakes_clock import Clock
 from ramferry.transport import pacing
 from ramferry.transport.pacing import Pacer
-
-
-class Clock:
-    """Stands in for the module's ``time``; moves only when told."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -43,6 +43,12 @@ def near(method: str, level: int | None = None, cap: int = 0) -> RelayStep:
     return RelayStep("source", S, method, level, cap)
 
 
+def built_in(method: str, cap: int = 0) -> Route:
+    """Without relays, between two QEMUs of this host."""
+    here = "tcp:127.0.0.1:0"
+    return Route("QEMU built-in", here, here, (), method, method, cap)
+
+
 FAR_RELAY = RelayStep("destination", "tcp:127.0.0.1:0", "none")
 
 
@@ -60,7 +66,7 @@ FAR_RELAY = RelayStep("destination", "tcp:127.0.0.1:0", "none")
             HERE,
             HERE,
             Wish("zstd"),
-            Route("QEMU built-in", "tcp:127.0.0.1:0", "tcp:127.0.0.1:0", (), "zstd", "zstd"),
+            built_in("zstd"),
             id="both have it: none",
         ),
         pytest.param(
@@ -88,15 +94,7 @@ FAR_RELAY = RelayStep("destination", "tcp:127.0.0.1:0", "none")
             HERE,
             HERE,
             Wish("none", max_bandwidth=125_000_000),
-            Route(
-                "QEMU built-in",
-                "tcp:127.0.0.1:0",
-                "tcp:127.0.0.1:0",
-                (),
-                "none",
-                "none",
-                125_000_000,
-            ),
+            built_in("none", 125_000_000),
             id="a cap on none is QEMU's own",
         ),
         pytest.param(
@@ -124,22 +122,14 @@ FAR_RELAY = RelayStep("destination", "tcp:127.0.0.1:0", "none")
             HERE_10,
             HERE,
             Wish("zstd", level=3),
-            Route("QEMU built-in", "tcp:127.0.0.1:0", "tcp:127.0.0.1:0", (), "zstd", "zstd"),
+            built_in("zstd"),
             id="10.0 heeds the level",
         ),
         pytest.param(
             HERE_10,
             HERE,
             Wish("zstd", max_bandwidth=125_000_000),
-            Route(
-                "QEMU built-in",
-                "tcp:127.0.0.1:0",
-                "tcp:127.0.0.1:0",
-                (),
-                "zstd",
-                "zstd",
-                125_000_000,
-            ),
+            built_in("zstd", 125_000_000),
             id="10.0 caps the wire itself",
         ),
         pytest.param(
