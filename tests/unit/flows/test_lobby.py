@@ -19,7 +19,6 @@ from ramferry.flows.inlet import lobby as lobby_module
 from ramferry.flows.inlet.calls import Call
 from ramferry.flows.inlet.lobby import MAIN_MAGIC, Departure, Lobby, MainArrival, MultifdArrival
 from ramferry.flows.session.loop import Loop
-from ramferry.transport import budget
 from ramferry.transport.address import TcpAddress, UnixAddress
 from ramferry.transport.listening import Listener
 from ramferry.wire.packets import Initial
@@ -185,30 +184,6 @@ def test_the_end_turns_everybody_out(room: Room) -> None:
     room.lobby.close()
     for caller in callers:
         assert caller.recv(1) == b""
-
-
-def test_the_window_of_a_tcp_caller_starts_small_and_can_grow_on_a_long_link(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    # not what the kernel gives anyway
-    monkeypatch.setattr(budget, "INITIAL", 96 * 1024)
-    loop, arrivals = Loop(), list[MainArrival | MultifdArrival]()
-    listener = Listener(TcpAddress("127.0.0.1", 0))
-    lobby = Lobby(loop, listener, arrivals.append, pytest.fail)
-    with socket.create_connection(listener.sockets[0].getsockname()) as caller:
-        caller.sendall(INITIAL.encode())
-        deadline = time.monotonic() + SETTLE
-        while not arrivals:
-            assert time.monotonic() < deadline
-            loop.step(0.01)
-        with raw(arrivals[0].connection) as taken:
-            assert taken.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == budget.INITIAL
-            info = taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)
-            most_in_flight = 0xFFFF << (info[6] >> 4)  # tcpi_rcv_wscale
-            assert most_in_flight >= budget.LARGEST
-    lobby.close()
-    loop.close()
-    listener.close()
 
 
 # --- who left, who is too many, and what stood still

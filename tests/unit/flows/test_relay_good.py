@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,9 +26,7 @@ from fakes_wire import (
 from ramferry.codec import METHODS
 from ramferry.transport.address import UnixAddress
 from ramferry.transport.pacing import Pacer
-from ramferry.transport.plain import Plain
 from ramferry.wire.return_path import pong, shut
-from raw_sockets import raw
 
 
 @pytest.mark.parametrize("method_out", METHODS)
@@ -295,39 +292,3 @@ def test_progress_grows_and_ends_at_the_result(tmp_path: Path) -> None:
     # the cap holds but for what the last slots let start at once
     slack = 1e6 * (Pacer.BURST + 0.05) + 130_000
     assert result.counters.bytes_out <= 1e6 * result.counters.seconds + slack
-
-
-def test_every_sync_is_acknowledged_at_once_to_who_waits_for_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A relay before this one waits until it was taken: 40 ms a round without."""
-    acknowledge, asked = Plain.acknowledge, Counter[object]()
-
-    def count(connection: Plain) -> None:
-        asked[raw(connection).getpeername()] += 1
-        acknowledge(connection)
-
-    monkeypatch.setattr(Plain, "acknowledge", count)
-    stage = Stage(tmp_path)
-    stage.over_tcp()
-    guest = Guest()
-    with RelayThread(stage.settings) as relay:
-        stage.carry(relay, Script(guest))
-    assert list(asked.values()) == [guest.rounds + 1] * guest.channels
-
-
-def test_mains_bytes_take_their_part_of_the_cap(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    charge, charged = Pacer.charge, list[int]()
-
-    def count(pacer: Pacer, size: int) -> float:
-        charged.append(size)
-        return charge(pacer, size)
-
-    monkeypatch.setattr(Pacer, "charge", count)
-    script = Script(Guest())
-    stage = Stage(tmp_path, max_bandwidth=1e9)
-    with RelayThread(stage.settings) as relay:
-        stage.carry(relay, script)
-    assert sum(charged) == len(script.stream(MAIN))
