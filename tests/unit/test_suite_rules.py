@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,24 @@ def test_a_peer_is_taken_from_the_folders_that_the_environment_names(
 def test_peers_are_for_tests_that_are_marked(suite: pytest.Pytester) -> None:
     suite.makepyfile(NEEDS_QZIP.replace("@pytest.mark.interop", ""))
     suite.runpytest_inprocess().assert_outcomes(errors=1)
+
+
+STARTS_A_CHILD = """
+import subprocess, sys
+LOOK = "import signal; print(int(signal.getsignal(signal.SIGINT) is signal.SIG_IGN))"
+def test_child():
+    assert subprocess.check_output([sys.executable, "-c", LOOK]) == b"0\\n"
+"""
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "1")])
+def test_in_the_background_too_a_test_can_interrupt_what_it_starts(
+    suite: pytest.Pytester, workers: tuple[str, ...]
+) -> None:
+    suite.makepyfile(STARTS_A_CHILD)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as of a shell's background job
+    try:
+        result = suite.runpytest_subprocess(*workers)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    result.assert_outcomes(passed=1)
