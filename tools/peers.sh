@@ -2,11 +2,10 @@
 # Gets the programs Ramferry is tested against; does nothing where they are there already.
 #
 #   tools/peers.sh qemu   a qemu-system-x86_64 on the PATH
-#   tools/peers.sh        that, a C compiler, Chromium, nasm, and under build/peers: Debian 13's QEMU
-#                         10.0, the real qzip and libqatzip
+#   tools/peers.sh        that, a C compiler, Chromium, and under build/peers: Debian 13's QEMU 10.0,
+#                         nasm, the real qzip and libqatzip
 #
-# Only QEMU, cc, chromium and nasm on the PATH are installed on the system, and only with root's
-# rights. Everything else is fetched with a private apt configuration and unpacked under
+# Only QEMU, cc and chromium on the PATH are installed on the system, and only with root's rights. Everything else is fetched with a private apt configuration and unpacked under
 # build/peers/trixie, which takes no rights. The commands in build/peers/bin run those programs with
 # their own dynamic loader and libraries: they see the caller's files, sockets and devices, and keep
 # the caller's process id.
@@ -23,6 +22,7 @@ suite=trixie
 qemu_version=10.0
 qemu=bin/qemu-system-x86_64-$qemu_version
 qzip=bin/qzip
+nasm=bin/nasm
 missing=0
 
 miss() {
@@ -53,9 +53,6 @@ compiler() { on_path cc 'a stand-in for a device' gcc libc6-dev; }
 
 # The pages of `ramferry report` are looked at in it; Ubuntu has no such package.
 browser() { on_path chromium 'a browser' chromium; }
-
-# The bytes of the benchmarks' guest are held against their source.
-assembler() { on_path nasm 'an assembler' nasm; }
 
 # Prints the address of this host's own Debian archive, as apt knows it from whatever file and
 # format the sources are written in, also before a first `apt-get update`; nothing where it has none.
@@ -113,18 +110,18 @@ unpack() {
     local folder=$1 deb
     local apt=(apt-get -q -y -c "$folder/apt.conf" -o Dpkg::Use-Pty=0)
     "${apt[@]}" update || return 1
-    "${apt[@]}" install --download-only qemu-system-x86 qatzip libqatzip3 || return 1
+    "${apt[@]}" install --download-only qemu-system-x86 nasm qatzip libqatzip3 || return 1
     mkdir -p "$folder/tree"
     for deb in "$folder"/cache/archives/*.deb; do
         dpkg-deb -x "$deb" "$folder/tree" || return 1
     done
 }
 
-# keep TREE KEPT: moves the two programs, the libraries and the firmware; the rest is not needed.
+# keep TREE KEPT: moves the three programs, the libraries and the firmware; the rest is not needed.
 keep() {
     local tree=$1/usr kept=$2
     mkdir "$kept" "$kept/bin" "$kept/share" &&
-        mv "$tree/bin/qemu-system-x86_64" "$tree/bin/qzip" "$kept/bin/" &&
+        mv "$tree/bin/qemu-system-x86_64" "$tree/bin/nasm" "$tree/bin/qzip" "$kept/bin/" &&
         mv "$tree/share/qemu" "$tree/share/seabios" "$kept/share/" &&
         mv "$tree/lib/x86_64-linux-gnu" "$kept/lib"
 }
@@ -147,15 +144,17 @@ END
 }
 
 # try_out FOLDER: QEMU is of the expected version and brings up a paused machine with its own
-# firmware, qzip returns a file as it was, and libqatzip is there.
+# firmware, nasm assembles, qzip returns a file as it was, and libqatzip is there.
 try_out() {
-    local qemu=$1/$qemu qzip=$1/$qzip sample=$1/sample
+    local qemu=$1/$qemu qzip=$1/$qzip nasm=$1/$nasm sample=$1/sample
     echo "Expecting QEMU $qemu_version:"
     "$qemu" --version | grep -F "version $qemu_version." || return 1
     echo "Bringing up a paused machine:"
     printf '{"execute":"qmp_capabilities"}\n{"execute":"quit"}\n' |
         "$qemu" -nodefaults -display none -machine pc -accel tcg -S -qmp stdio | grep '"SHUTDOWN"' ||
         return 1
+    echo "Assembling one instruction with nasm:"
+    echo nop >"$sample" && "$nasm" -f bin -o "$1/nop" "$sample" || return 1
     echo "Compressing a file with qzip and decompressing it:"
     cp "$1/$suite/share/seabios/bios-256k.bin" "$sample" && "$qzip" -k "$sample" &&
         "$qzip" -d -k -o "$1/again" "$sample.gz" && cmp "$sample" "$1/again" || return 1
@@ -172,6 +171,7 @@ fetch() {
     keep "$folder/tree" "$folder/$suite" &&
         write_command "$folder/$qemu" qemu-system-x86_64 \
             '-L "$tree/share/qemu" -L "$tree/share/seabios"' &&
+        write_command "$folder/$nasm" nasm '' &&
         write_command "$folder/$qzip" qzip '' &&
         try_out "$folder" || return 1
     rm -rf "${peers:?}/$suite" "${peers:?}/bin" &&
@@ -180,11 +180,11 @@ fetch() {
 
 is_current() {
     [ -f "$peers/stamp" ] && [ "$(cat "$peers/stamp")" = "$1" ] &&
-        [ -x "$peers/$qemu" ] && [ -x "$peers/$qzip" ]
+        [ -x "$peers/$qemu" ] && [ -x "$peers/$nasm" ] && [ -x "$peers/$qzip" ]
 }
 
 trixie_peers() {
-    local what="QEMU $qemu_version, qzip and libqatzip of Debian 13" skipped="the tests that need them are skipped."
+    local what="QEMU $qemu_version, nasm, qzip and libqatzip of Debian 13" skipped="the tests that need them are skipped."
     local wanted archive
     wanted=$(sha256sum <tools/peers.sh)
     is_current "$wanted" && return 0
@@ -214,7 +214,6 @@ case ${1:-all} in
         qemu_on_path
         compiler
         browser
-        assembler
         trixie_peers
         ;;
     *) fail "the argument is qemu or all, not $1." ;;
