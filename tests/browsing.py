@@ -19,7 +19,7 @@ SECONDS = 60.0
 
 
 class Browser:
-    """A context manager; one page at a time."""
+    """A context manager; one page at a time, with nothing of the one before."""
 
     def __init__(self, chromium: Path, home: Path) -> None:
         to_read, self._write = os.pipe()
@@ -39,6 +39,7 @@ class Browser:
         os.close(to_write)
         self._rest = b""
         self._number = 0
+        self._target = ""
         self._session = ""
         self.events: list[dict[str, Any]] = []
         """All that it told without being asked."""
@@ -57,9 +58,11 @@ class Browser:
 
     def open(self, page: Path, *, width: int, scheme: str) -> None:
         """Open a file in a window of that width, light or dark, and wait until it has drawn."""
-        target = self._ask("Target.createTarget", session="", url="about:blank")
+        before, self._target = self._target, self._new_target()
+        if before:
+            self._ask("Target.closeTarget", session="", targetId=before)
         self._session = self._ask(
-            "Target.attachToTarget", session="", targetId=target["targetId"], flatten=True
+            "Target.attachToTarget", session="", targetId=self._target, flatten=True
         )["sessionId"]
         self.events.clear()
         for domain in ("Page", "Runtime", "Log", "Network"):
@@ -101,6 +104,10 @@ class Browser:
         """The addresses that the page asked for."""
         sent = (one for one in self.events if one["method"] == "Network.requestWillBeSent")
         return [event["params"]["request"]["url"] for event in sent]
+
+    def _new_target(self) -> str:
+        target: str = self._ask("Target.createTarget", session="", url="about:blank")["targetId"]
+        return target
 
     def _ask(self, method: str, session: str | None = None, **parameters: Any) -> dict[str, Any]:
         self._number += 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,20 +20,34 @@ pytestmark = pytest.mark.interop
 HOSTILE = '</script><script>document.title="owned"</script><img src=x onerror=alert(1)>'
 
 
-@pytest.fixture
-def browser(require_peer: Callable[[str], Path], tmp_path: Path) -> Iterator[Browser]:
-    with Browser(require_peer("chromium"), tmp_path) as found:
-        yield found
+Start = Callable[[Path], Browser]
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+    """Starts a browser once for all tests: each opens a page of its own in it."""
+    with ExitStack() as stack:
+
+        @cache
+        def started(chromium: Path) -> Browser:
+            return stack.enter_context(Browser(chromium, tmp_path_factory.mktemp("browser")))
+
+        yield started
 
 
 @pytest.fixture
-def two(tmp_path: Path) -> Path:
+def browser(require_peer: Callable[[str], Path], start: Start) -> Browser:
+    return start(require_peer("chromium"))
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A page about two comparisons, one of them interrupted, with a hostile sentence."""
     measured = [
         Named("before.json", failed(comparison(), HOSTILE)),
         Named("after.json", comparison(seed=5, slower=0.9)),
     ]
-    file = tmp_path / "report.html"
+    file = tmp_path_factory.mktemp("report") / "report.html"
     file.write_text(page.draw(report(measured)), encoding="utf-8")
     return file
 
