@@ -30,9 +30,10 @@ from ramferry.control.migrate.relay_child import RelayChild
 pytestmark = [pytest.mark.interop, pytest.mark.timed]
 
 CHANNELS = 8
+MEMORY = 256 * MIB
 STANDSTILL_SECONDS = 5.0
 RECOVERY_SECONDS = 30.0
-"""The rest takes 5 s on an idle machine, and minutes where the rate stays down."""
+"""The rest takes 2 s on an idle machine, and two minutes where the rate stays down."""
 
 
 def has_begun(relay: RelayChild) -> bool:
@@ -42,7 +43,7 @@ def has_begun(relay: RelayChild) -> bool:
 @pytest.mark.parametrize("pair", ["stock"], indirect=True)
 def test_rate_returns_after_a_standstill(pair: Pair) -> None:
     route = Route(("none", "qatzip", "none"))
-    with two_qemus(pair, 1024 * MIB) as (source, destination):
+    with two_qemus(pair, MEMORY) as (source, destination):
         fill(source.ram)
         incoming = listen(destination, route.destination, CHANNELS)
         with relays(route, incoming, str(source.folder), CHANNELS) as (far, near):

@@ -98,7 +98,9 @@ def test_a_paused_guest_stays_paused(pair: Pair, tmp_path: Path) -> None:
     with Qemu(pair.source, MEMORY) as source:
         fill(source.ram)
         assert run("save", source.uri, tmp_path / "state", "--resume") == (0, "")
-        assert status(source) == "cancelled"
+        # which of the two: QEMU ends the return path before it notes the cancel, and a thread of
+        # its own may see the one first
+        assert status(source) in ("cancelled", "failed")
         # 7.2 calls it postmigrate, whose `cont` lets it run
         assert run_state(source) == ("prelaunch" if pair.source.version >= (9,) else "postmigrate")
 
