@@ -8,10 +8,10 @@
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
-# What measures time, has a device to itself or is slow runs alone; the other interop tests wait
-# for QEMUs more than they work.
+# What measures time, has a device to itself or is slow runs alone; the other tests wait for
+# processes and clocks more than they work: 4 of them fill 2 cores.
 BY_ITSELF := timed or hardware or slow
-BESIDE_ONE_ANOTHER := $(PYTEST) -n 2 --dist loadfile -m "interop and not ($(BY_ITSELF))"
+BESIDE_ONE_ANOTHER := $(PYTEST) -n 4 --dist loadfile -m "interop and not ($(BY_ITSELF))"
 ALONE := $(PYTEST) -m "$(BY_ITSELF)"
 # ARGS may choose tests of one group only, of which the other then has none (exit code 5).
 PERHAPS_NONE := $(if $(ARGS),|| [ $$? -eq 5 ])

@@ -18,7 +18,7 @@ from ramferry.bench.namespace_probe import probe
 from ramferry.control.hosts.host import NAMESPACES
 from ramferry.report.benchmark.comparison import Comparison, read
 
-pytestmark = [pytest.mark.interop, pytest.mark.timed]
+pytestmark = pytest.mark.interop
 
 Peer = Callable[[str], Path]
 
@@ -74,6 +74,7 @@ def measured(done: subprocess.CompletedProcess[str], result: Path) -> Comparison
     return found
 
 
+@pytest.mark.timed
 @needs_tc
 def test_a_shaped_link_carries_its_rate_and_goes() -> None:
     with ShapedLink(25e6) as link:
@@ -82,6 +83,7 @@ def test_a_shaped_link_carries_its_rate_and_goes() -> None:
     assert not (NAMESPACES / link.hosts.source.name).exists()
 
 
+@pytest.mark.timed
 @needs_tc
 def test_both_routes_of_a_dirtying_qemu_over_tc(require_peer: Peer, tmp_path: Path) -> None:
     require_peer("qemu-system-x86_64")
@@ -125,6 +127,7 @@ def test_the_native_route_over_tc_with_the_document_on_standard_output(tmp_path:
     assert "As ratios to none" in done.stderr
 
 
+@pytest.mark.timed
 def test_without_tc_each_route_is_held_by_what_can_or_not_run(
     require_peer: Peer, tmp_path: Path
 ) -> None:
@@ -154,10 +157,10 @@ def test_without_tc_each_route_is_held_by_what_can_or_not_run(
 
 
 def interrupted(tmp_path: Path, number: signal.Signals) -> tuple[int, Comparison]:
-    """End a benchmark of six runs after the first; its exit code, and what its file has."""
+    """End a benchmark of four runs after the first; its exit code, and what its file has."""
     path = scenario(tmp_path, '"relay pair"', 'kind = "built-in"')
     result = tmp_path / "r.json"
-    command = [sys.executable, "-m", "ramferry", "bench", path, "--json", result]
+    command = [sys.executable, "-m", "ramferry", "bench", path, "--repeat", "2", "--json", result]
     with (tmp_path / "said").open("w") as said:
         running = subprocess.Popen(command, stdout=said, stderr=said)
     deadline = time.monotonic() + 60
@@ -170,7 +173,7 @@ def interrupted(tmp_path: Path, number: signal.Signals) -> tuple[int, Comparison
     before = read(result)
     assert not before.finished
     done = sum(len(case.runs) for case in before.cases)
-    assert 0 < done < 6
+    assert 0 < done < 4
     return code, before
 
 
@@ -186,12 +189,14 @@ def test_killed_it_goes_on_with_the_runs_that_are_left(tmp_path: Path) -> None:
     _, before = interrupted(tmp_path, signal.SIGKILL)
     sweep()
     result = tmp_path / "r.json"
-    again = measured(bench(tmp_path / "mini.toml", "--resume", result), result)
-    assert [len(case.runs) for case in again.cases] == [3, 3]
+    rest = bench(tmp_path / "mini.toml", "--repeat", "2", "--resume", result)
+    again = measured(rest, result)
+    assert [len(case.runs) for case in again.cases] == [2, 2]
     assert again.started == before.started
     assert again.cases[0].runs[0] == before.cases[0].runs[0]
 
 
+@pytest.mark.timed
 def test_codec_beside_the_real_libqatzip(require_peer: Peer, tmp_path: Path) -> None:
     qzip = require_peer("qzip")
     result = tmp_path / "c.json"

@@ -30,7 +30,7 @@ from ramferry.control.migrate.route import RelayStep
 from ramferry.errors import RamferryError
 from ramferry.transport.address import TcpAddress, UnixAddress, parse_address
 
-pytestmark = [pytest.mark.interop, pytest.mark.timed]
+pytestmark = pytest.mark.interop
 
 BOTH = ("stock", "10.0")
 PAIRS = pytest.mark.parametrize("pair", BOTH, indirect=True)
@@ -41,6 +41,7 @@ CHANNELS = 2
 BANDWIDTH = 24 * MIB
 """Bytes per second: the first round takes 4 s, and the fault hits in its first."""
 SURVIVE_SECONDS = 2.0
+"""It took 0.25 s at most, of 30 faults on two cores with nine processes that wanted to run."""
 STRIKE_SECONDS = 20.0
 AFTER = 200_000
 """Bytes of a channel, in whatever method, before the fault."""

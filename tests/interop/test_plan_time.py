@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from migrating import MIB, Pair, run_state, start_guest, status, two_qemus, until
+from migrating import MIB, Pair, run_state, status, two_qemus, until
 
 from ramferry.bench import boot_sector
 from ramferry.bench.fill import fill
@@ -21,7 +21,7 @@ from ramferry.control.migrate.route import RelayMode, Wish
 from ramferry.control.plan.guest_memory import qemu_memory
 from ramferry.control.qemu.end import open_end
 
-pytestmark = [pytest.mark.interop, pytest.mark.timed]
+pytestmark = pytest.mark.interop
 
 MEMORY = 128 * MIB
 MOVED = 192 * MIB
@@ -45,6 +45,7 @@ def plan(where: object, *arguments: object, code: int = 0, link: object = LINK) 
     return json.loads(ended.stdout) if code == 0 else ended.stderr
 
 
+@pytest.mark.timed
 @pytest.mark.slow  # a timed comparison: whatever else runs on the host counts
 @BOTH
 def test_the_forecast_comes_true_where_the_link_decides(pair: Pair, tmp_path: Path) -> None:
@@ -83,10 +84,12 @@ def test_memory_on_both_sides_of_the_hole_is_read_in_its_place(
             assert bytes([number]) * 4096 in [read(at + shift, 4096) for shift in shifts]
 
 
+@pytest.mark.timed
 @BOTH
 def test_the_guest_runs_on(pair: Pair) -> None:
     with Qemu(pair.source, MEMORY, boot=boot_sector.boot_sector(MEMORY, rate=20)) as qemu:
-        start_guest(qemu)
+        qemu.qmp.execute("cont")
+        until("the guest's first writes", lambda: boot_sector.state(qemu.ram).written > 0, 20)
         qemu.qmp.events()
         said = plan(qemu.uri, "--methods", "zstd", "--measure-dirty", 2)
         assert not [event for event in qemu.qmp.events() if event.name in ("STOP", "RESUME")]

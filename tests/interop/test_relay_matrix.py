@@ -22,7 +22,7 @@ from relaying import Route, carry, check_results, normal_pages
 from ramferry.bench import boot_sector
 from ramferry.bench.fill import Bytes, fill
 
-pytestmark = [pytest.mark.interop, pytest.mark.timed]
+pytestmark = pytest.mark.interop
 
 PAIRS = ("stock", "10.0", "stock-10.0")
 CHANNELS = (1, 2, 8, 16)

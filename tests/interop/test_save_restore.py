@@ -78,8 +78,10 @@ def test_a_paused_guest_comes_back(pair: Pair, tmp_path: Path, method: str, chan
 @BOTH
 def test_a_running_guest_goes_on_where_it_stopped(pair: Pair, tmp_path: Path) -> None:
     file = tmp_path / "state"
-    boot = boot_sector.boot_sector(MEMORY, first=LOW_MEMORY, rate=5)
+    written = MEMORY - 8 * MIB
+    boot = boot_sector.boot_sector(MEMORY, first=written, rate=5)
     with Qemu(pair.source, MEMORY, boot=boot) as source:
+        fill(source.ram[LOW_MEMORY:written])
         start_guest(source)
         saved(source, file)
         assert run_state(source) == "postmigrate"
