@@ -9,32 +9,32 @@ from typing import Any
 import pytest
 
 from fakes_qmp import FakeQemu
-from ramferry.control.qemu import end as end_module
-from ramferry.control.qemu.end import QemuEnd, open_end
+from ramferry.control.qemu.end import AGAIN_SECONDS, ASIDE_SECONDS, QemuEnd, open_end
 from ramferry.control.qemu.qmp import Qmp
+from ramferry.errors import PeerTimeout
 from ramferry.patience import Patience
 
 
 def test_a_silent_qemu_is_given_less_time_until_it_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(end_module, "ASIDE_SECONDS", 0.2)
-    monkeypatch.setattr(end_module, "AGAIN_SECONDS", 0.1)
     limits: list[float] = []
-    execute = Qmp.execute
+    execute, silent = Qmp.execute, True
 
-    def recorded(self: Qmp, command: str, *rest: Any, timeout: float = 30.0) -> Any:
-        if command == "query-status":
-            limits.append(timeout)
-        return execute(self, command, *rest, timeout=timeout)
+    def recorded(self: Qmp, command: str, *rest: Any, timeout: float) -> Any:
+        limits.append(timeout)
+        if silent:
+            raise PeerTimeout("no answer, without the wait")
+        return execute(self, command, *rest)
 
     with FakeQemu(tmp_path / "q") as fake, open_end("source", fake.uri) as end:
         monkeypatch.setattr(Qmp, "execute", recorded)
-        fake._silent_on = "query-status"
         assert [end.run_state(), end.run_state()] == [None, None]
-        fake._silent_on = ""
+        silent = False
         assert [end.run_state(), end.run_state()] == ["running", "running"]
-    assert limits == [0.2, 0.1, 0.1, 0.2]
+        monkeypatch.undo()
+    assert limits == [ASIDE_SECONDS, AGAIN_SECONDS, AGAIN_SECONDS, ASIDE_SECONDS]
+    assert AGAIN_SECONDS < ASIDE_SECONDS
 
 
 @pytest.mark.parametrize(
