@@ -122,14 +122,11 @@ def test_child():
 """
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "1")])
-def test_in_the_background_too_a_test_can_interrupt_what_it_starts(
-    suite: pytest.Pytester, workers: tuple[str, ...]
-) -> None:
+def test_in_the_background_too_a_test_can_interrupt_what_it_starts(suite: pytest.Pytester) -> None:
     suite.makepyfile(STARTS_A_CHILD)
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as of a shell's background job
     try:
-        result = suite.runpytest_subprocess(*workers)
+        result = suite.runpytest_subprocess("-n", "1")
     finally:
         signal.signal(signal.SIGINT, before)
     result.assert_outcomes(passed=1)
