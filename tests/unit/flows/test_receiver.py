@@ -17,7 +17,7 @@ from test_relay_bad_packets import PACKETS
 from test_relay_bad_streams import CHANNELS, STREAMS
 
 from fakes_cases import Case
-from fakes_source import SETTLE, FakeSource
+from fakes_source import SETTLE, STALL, FakeSource
 from fakes_wire import MAIN, Guest, Script, Step, device
 from ramferry.codec import METHODS
 from ramferry.errors import HostError, PeerTimeout, RamferryError
@@ -277,7 +277,7 @@ def test_a_source_that_falls_silent_is_given_up(
 ) -> None:
     script = Script(Guest())
     fall_silent(script)
-    reception, source = carried(tmp_path, script, stall_timeout=0.3, channels=2)
+    reception, source = carried(tmp_path, script, stall_timeout=STALL, channels=2)
     result = reception.result()
     assert result.exit_code == 9, result.error
     assert source.status == "failed"

@@ -12,7 +12,7 @@ import pytest
 
 from fakes_cases import FAILED, PROTOCOL, Case, check
 from fakes_relay import RelayThread, Stage
-from fakes_source import SETTLE
+from fakes_source import SETTLE, STALL
 from fakes_wire import (
     EOS,
     FLAGS,
@@ -230,7 +230,7 @@ def test_a_bad_stream_ends_with_its_sentence_and_the_relay_goes_on(
 
 @pytest.mark.parametrize("wanted", [1, 3])
 def test_another_number_of_channels_than_was_said(tmp_path: Path, wanted: int) -> None:
-    stage = Stage(tmp_path, channels=wanted, stall_timeout=0.3)
+    stage = Stage(tmp_path, channels=wanted, stall_timeout=STALL)
     with RelayThread(stage.settings) as relay:
         result = stage.fail(relay, Script(Guest(channels=2)))
         if wanted == 1:
@@ -250,7 +250,7 @@ def test_a_mark_without_the_sync_of_a_channel_is_never_sent(tmp_path: Path) -> N
     script = Script(Guest())
     index = script.find("sync", 1, 1)
     script.steps[index : index + 1] = []
-    stage = Stage(tmp_path, stall_timeout=0.3)
+    stage = Stage(tmp_path, stall_timeout=STALL)
     with RelayThread(stage.settings) as relay:
         result = stage.fail(relay, script)
         assert result.exit_code == 9
@@ -266,7 +266,7 @@ def test_a_sync_without_its_mark_holds_what_follows(tmp_path: Path) -> None:
     script.stop(script.find("part", MAIN))
     raw = ram_header(flags=SYNC)
     script.insert(script.find("sync", 0, 1) + 1, Step(0, bytes(raw)))
-    stage = Stage(tmp_path, stall_timeout=0.3)
+    stage = Stage(tmp_path, stall_timeout=STALL)
     with RelayThread(stage.settings) as relay:
         result = stage.fail(relay, script)
         assert result.exit_code == 9

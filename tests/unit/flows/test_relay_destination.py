@@ -10,7 +10,7 @@ import pytest
 
 from fakes_destination import Habits
 from fakes_relay import NOTICE, RelayThread, Stage, until
-from fakes_source import SETTLE
+from fakes_source import SETTLE, STALL
 from fakes_wire import MAIN, Guest, Mode, Script
 from ramferry.flows.inlet import watching
 from ramferry.flows.outlet import outlet
@@ -18,7 +18,6 @@ from ramferry.transport.address import Address
 from ramferry.transport.plain import Plain
 
 FAILED, PROTOCOL, TIMEOUT, UNREACHABLE = 5, 7, 9, 3
-STALL = 0.3
 
 
 @pytest.fixture(autouse=True)
@@ -156,10 +155,10 @@ def test_a_destination_that_keeps_main_open_after_shut_holds_nobody_up(
 
 
 def test_a_slow_answer_in_the_switchover_is_waited_for(tmp_path: Path) -> None:
-    """Far beyond the stall limit: the destination loads its devices."""
+    """Beyond the stall limit: the destination loads its devices."""
     script = Script(Guest())
-    stage = Stage(tmp_path, stall_timeout=0.2)
-    slow = Habits(before_answer=lambda: threading.Event().wait(0.8))
+    stage = Stage(tmp_path, stall_timeout=STALL)
+    slow = Habits(before_answer=lambda: threading.Event().wait(1.5 * STALL))
     with (
         RelayThread(stage.settings) as relay,
         stage.destination(script.guest, slow) as destination,

@@ -12,12 +12,11 @@ import pytest
 
 from fakes_destination import Habits
 from fakes_relay import NOTICE, RelayThread, Stage, until
-from fakes_source import SETTLE
+from fakes_source import SETTLE, STALL
 from fakes_wire import MAIN, Close, Do, Guest, Mode, Script, Step
 from ramferry.flows.inlet import watching
 from ramferry.wire.packets import SYNC, ram_header
 
-STALL = 0.3
 FAILED, PROTOCOL, TIMEOUT = 5, 7, 9
 
 SMALL = {"rounds": 2, "packets": 1, "pages": 3}
@@ -91,7 +90,7 @@ def test_a_channel_ends_in_every_place(
 ) -> None:
     """Alone: main and the other channel stay open and silent."""
     script = Script(Guest(method=method, **SMALL))
-    stage = Stage(tmp_path, stall_timeout=STALL)
+    stage = Stage(tmp_path)
     if how == "reset":
         stage.over_tcp()
     nth = 0
@@ -116,7 +115,7 @@ def test_a_channel_ends_in_every_place(
             # the first packet's prefix is a piece of its own
             pattern = pattern.replace(f"after {size} bytes", r"after \d+ bytes")
             assert re.fullmatch(pattern, result.error), (step.what, size, result.error)
-            assert result.exit_code in (FAILED, PROTOCOL, TIMEOUT)
+            assert result.exit_code in (FAILED, PROTOCOL)
         stage.carry(relay, script, nth + 1)
     assert nth > 15
 
@@ -239,15 +238,15 @@ def test_a_silent_switchover_is_ended_by_the_second_signal_only(tmp_path: Path) 
     """Ram's END went on: nobody but the destination knows which side may run."""
     script = Script(Guest())
     script.stop(script.find("tail"), 100)
-    stage = Stage(tmp_path, stall_timeout=0.1)
+    stage = Stage(tmp_path, stall_timeout=STALL)
     with (
         RelayThread(stage.settings) as relay,
         stage.destination(script.guest) as destination,
         stage.source(relay, script) as source,
     ):
         until(lambda: relay.session is not None and relay.session.phase.name == "SWITCHOVER")
-        # far longer than the stall limit: not given up
-        threading.Event().wait(0.5)
+        # longer than the stall limit: not given up
+        threading.Event().wait(1.5 * STALL)
         assert not relay.seen.results
         relay.relay.stop("SIGTERM")
         until(lambda: any("signal again" in note for note in relay.seen.notes))

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fakes_source import STALL
 from ramferry.codec import METHODS
 from ramferry.errors import Cancelled, HostError, MigrationFailed, RamferryError, UsageError
 from ramferry.flows.contracts import MainStream
@@ -334,13 +335,13 @@ def test_no_silence_ends_it_once_the_destination_may_have_the_guest(
         told, resumed = threading.Event(), threading.Event()
         monkeypatch.setattr(here, "resume", resumed.set)
         there.meanwhile = lambda: told.wait(DEADLINE)
-        run = Run(here, there.address, Precopy(), stall_timeout=0.3)
+        run = Run(here, there.address, Precopy(), stall_timeout=STALL)
         until(lambda: bool(run.notes))
         assert re.match(
             r"the destination has all .* nothing for 0 s: .* stands still", run.notes[0]
         )
         assert not run.sender.cancel("by the test")
-        until(lambda: run.sender.progress().total_time_ms > 1500)
+        until(lambda: run.sender.progress().total_time_ms > 1500 * STALL)
         assert (run.statuses[-1], run.error, resumed.is_set()) == ("device", None, False)
         told.set()
         assert_moved(here, there, run)
