@@ -320,6 +320,7 @@ def test_nothing_is_cancelled_while_the_destination_does_not_answer(
     monkeypatch.setattr("ramferry.control.qemu.end.ASIDE_SECONDS", 0.5)
     on = course(kind, "answer")
     on.begin()
+    until("the guest at the destination", lambda: lives(on.destination), SOON)
     os.kill(on.destination.process.pid, signal.SIGSTOP)
     try:
         on.stop.set()
