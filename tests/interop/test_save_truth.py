@@ -173,13 +173,14 @@ def rounds(source: Qemu) -> int:
 
 
 def test_a_guest_that_writes_faster_than_it_is_saved_is_stopped(tmp_path: Path) -> None:
-    busy = ("--workload", "random", "--rate", "600M", "--changed", "4096")
+    memory = 32 * MIB
+    busy = ("--workload", "random", "--rate", "200M", "--changed", "4096")
     slow = ("--method", "zlib", "--level", 9, "--channels", 1)
-    with BuiltIn(MEMORY, busy) as source:
+    with BuiltIn(memory, busy) as source:
         code, words = run("save", source.uri, tmp_path / "state", "--stop-after", 2, *slow)
         assert (code, run_state(source)) == (0, "postmigrate"), words
         counter = source.state()["counter"]
     assert "2 rounds did not bring the save nearer to its end, so the guest was stopped" in words
-    with BuiltIn(MEMORY, ["--incoming", "defer"]) as target:
+    with BuiltIn(memory, ["--incoming", "defer"]) as target:
         assert run("restore", tmp_path / "state", target.uri)[0] == 0
         assert target.state()["counter"] >= counter
