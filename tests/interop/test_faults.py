@@ -232,7 +232,8 @@ def test_a_cancel_in_a_round(pair: Pair, route: Route) -> None:
         way.source.qmp.execute("migrate_cancel")
         assert_both_survive(way, struck_at, "cancelled")
         for sentence in way.results():
-            assert "the source" in sentence
+            # a source that cancels ends all channels at once, also in the middle of a payload
+            assert "the source" in sentence or "received end of stream" in sentence
 
 
 @PAIRS

@@ -224,6 +224,7 @@ class Course:
         here = self._here
         self._migrate(uri, **{"max-bandwidth": 10_000})
         self._status("under way", here, "active")
+        self._events("under way", there, "active")
         busy = ("migrate", {"uri": "tcp:127.0.0.1:1"})
         late = ("migrate-continue", {"state": "pre-switchover"})
         capability = ("migrate-set-capabilities", capabilities("events"))
