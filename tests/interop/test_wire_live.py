@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from migrating import MIB, PAGE, Pair, listen, migrate, two_qemus, wait_arrived
 
-from ramferry.wire import grammar, packets
+from ramferry.wire import grammar
 from ramferry.wire.channel_states import State
 from ramferry.wire.events import MainEvent, NotParsed, SyncMark
 from ramferry.wire.main import MainParser
-from ramferry.wire.multifd import MultifdParser
+from ramferry.wire.multifd import MultifdParser, RamPacket
 from ramferry.wire.return_path import ReturnPathParser, RpEvent, Shut
 
 pytestmark = pytest.mark.interop
@@ -99,7 +99,7 @@ def syncs(stream: bytearray, blocks: dict[str, int]) -> int:
         piece = parser.want()
         piece[:], view = view[: len(piece)], view[len(piece) :]
         packet = parser.filled()
-        if isinstance(packet, packets.RamPacket):
+        if isinstance(packet, RamPacket):
             count += packet.sync
             view = view[packet.payload_size :]
         if parser.state is State.PAYLOAD:
