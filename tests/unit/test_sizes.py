@@ -12,13 +12,11 @@ SRC = Path(__file__).resolve().parents[2] / "src" / "ramferry"
 MOST_OF_A_FILE, MOST_OF_A_FUNCTION = 300, 30
 
 LONGER_FILES: dict[str, int] = {
-    "guest/vm.py": 306,
+    "guest/vm.py": 304,
 }
 LONGER_FUNCTIONS: dict[str, int] = {
-    "cli/__init__.py:main": 33,
-    "cli/relay.py:command": 51,
+    "cli/__init__.py:main": 31,
     "flows/session/session.py:Session.__init__": 35,
-    "wire/ram.py:RamReader.__init__": 31,
 }
 """What is longer, each with its lines: nothing may come or grow, and what is short enough by now
 leaves the list."""
