@@ -31,7 +31,7 @@ test-long: venv peers check ## the slow tests as well
 	$(BESIDE_ONE_ANOTHER) $(ARGS) $(PERHAPS_NONE)
 	$(ALONE) --slow $(ARGS) $(PERHAPS_NONE)
 
-check: venv ## format, lint, types, layers, unit and property tests; about 3 minutes
+check: venv ## format, lint, types, layers, unit and property tests; about 2 minutes
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
