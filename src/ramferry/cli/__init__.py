@@ -57,10 +57,7 @@ def main() -> NoReturn:
             # how it ended is about to be told
             interruption.too_late()
     except click.UsageError as error:
-        try:
-            error.show()
-        except OSError:
-            standard.mute()
+        _show(error)
         sys.exit(UsageError.exit_code)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
@@ -79,6 +76,13 @@ def main() -> NoReturn:
         standard.say(f"ramferry: {error}")
         sys.exit(error.exit_code)
     sys.exit(0)
+
+
+def _show(error: click.UsageError) -> None:
+    try:
+        error.show()
+    except OSError:
+        standard.mute()
 
 
 def _cannot_write(error: OSError) -> NoReturn:

@@ -57,7 +57,12 @@ class Receiver:
                 self._loop.step(watching.STEP)
                 self._arrivals.expire()
             watching.watch(
-                session, self._arrivals, self._loop, self._intake.governor(), self._observer
+                session,
+                self._arrivals,
+                self._loop,
+                self._intake.governor(),
+                self._observer,
+                first_progress=0.0,
             )
         finally:
             self._close()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Final
 
 from ramferry.errors import RamferryError
@@ -22,29 +21,18 @@ from ramferry.guest.errors import MonitorError
 from ramferry.guest.events import Events
 from ramferry.guest.looking import DirtyRate
 from ramferry.guest.parameters import Settings
+from ramferry.guest.settings import GuestSettings
 from ramferry.guest.state import GuestState, encode
 from ramferry.guest.vcpu import Vcpu
-from ramferry.guest.workload import Workload
 from ramferry.ram.blocks import Ram
 from ramferry.ram.dirty import DirtyTracker, track
 from ramferry.transport.address import Address
-from ramferry.vocabulary import AUTO, IDLE, RunState, Status, Wanted
+from ramferry.vocabulary import IDLE, RunState, Status
 
 MACHINE: Final = "ramferry-1"
 BLOCK: Final = "ramferry.ram"
 _PATIENCE: Final = 10.0
 """Seconds to wait until a cancelled sender reads the memory no more."""
-
-
-@dataclass(frozen=True, slots=True)
-class GuestSettings:
-    """What a guest is made of."""
-
-    memory: int
-    """Bytes of RAM."""
-    workload: Workload
-    tracker: Wanted = "auto"
-    accelerator: str = AUTO
 
 
 class Vm:

@@ -15,7 +15,8 @@ from ramferry.control.qemu.qmp import Qmp
 from ramferry.errors import MethodUnavailable
 from ramferry.guest import monitor
 from ramferry.guest.monitor import MAX_REQUEST, Monitor
-from ramferry.guest.vm import GuestSettings, Vm
+from ramferry.guest.settings import GuestSettings
+from ramferry.guest.vm import Vm
 from ramferry.guest.workload import Workload
 from ramferry.transport import sockets
 from ramferry.transport.address import UnixAddress

@@ -12,7 +12,8 @@ import pytest
 from fakes_tee import Tee
 from ramferry.codec import METHODS
 from ramferry.flows.inspection import inspect_folder
-from ramferry.guest.vm import BLOCK, GuestSettings, Vm
+from ramferry.guest.settings import GuestSettings
+from ramferry.guest.vm import BLOCK, Vm
 from ramferry.guest.workload import Workload
 from ramferry.transport.address import UnixAddress
 

@@ -15,8 +15,9 @@ from ramferry.control.qemu.uri import parse_qmp
 from ramferry.errors import HostError, MigrationFailed, UsageError
 from ramferry.guest.errors import MonitorError
 from ramferry.guest.monitor import Monitor
+from ramferry.guest.settings import GuestSettings
 from ramferry.guest.uri import parse
-from ramferry.guest.vm import GuestSettings, Vm
+from ramferry.guest.vm import Vm
 from ramferry.guest.workload import Workload
 from ramferry.transport.address import Address, TcpAddress, UnixAddress
 from ramferry.vocabulary import PAGE_SIZE, Wanted

@@ -94,6 +94,19 @@ class Session:
 
     behind: Behind
     """Set by whoever made the session, before anything comes in."""
+    error: RamferryError | None = None
+    """Why it has failed."""
+    method_in = ""
+    """The source's, once a channel has seen it."""
+    uuid = bytes(16)
+    """Of the channels' initial packets, known once they are gathered."""
+    blind_since: float | None = None
+    """When main lost sight of its marks; None while it sees them."""
+    missed = False
+    """A connection that may have been a channel was closed before it said so."""
+    switched = False
+    """Ram's END went on at some time."""
+    _phase = Phase.GATHERING
 
     def __init__(
         self,
@@ -109,26 +122,15 @@ class Session:
         self.tally = Tally(settings.page_size)
         self.blocks: dict[str, int] = {}
         """RAM blocks' used lengths, filled when the main channel brings the list."""
-        self.uuid = bytes(16)
-        """Of the channels' initial packets, known once they are gathered."""
         self.gathered = threading.Event()
         """Set once every channel that the source opened is here."""
         self.want_gathered = threading.Event()
         """Set by main when it stands before the first sync mark."""
         self.over = threading.Event()
         """Set when the migration has failed or every thread has ended."""
-        self.error: RamferryError | None = None
-        self.method_in = ""
         self.engines = Engines(note)
         self.sources: list[Connection] = []
         """Connections towards the source, main first."""
-        self.blind_since: float | None = None
-        """When main lost sight of its marks; None while it sees them."""
-        self.missed = False
-        """A connection that may have been a channel was closed before it said so."""
-        self.switched = False
-        """Ram's END went on at some time."""
-        self._phase = Phase.GATHERING
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
 

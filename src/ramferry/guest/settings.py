@@ -1,0 +1,19 @@
+"""What a built-in guest is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ramferry.guest.workload import Workload
+from ramferry.vocabulary import AUTO, Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class GuestSettings:
+    """What a guest is made of."""
+
+    memory: int
+    """Bytes of RAM."""
+    workload: Workload
+    tracker: Wanted = "auto"
+    accelerator: str = AUTO
