@@ -30,9 +30,11 @@ def occupy() -> None:
 def say(sentence: str) -> None:
     """Print a sentence on standard error, if anybody is there."""
     if sys.stderr is None:
-        return  # print() would take standard output instead
+        return
     try:
-        print(sentence, file=sys.stderr, flush=True)
+        # one write: a second signal's sentence may come between two
+        sys.stderr.write(sentence + "\n")
+        sys.stderr.flush()
     except OSError:
         mute()
 

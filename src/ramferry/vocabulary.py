@@ -10,6 +10,8 @@ Buffer = bytes | bytearray | memoryview
 """What bytes on their way are held in; memoryviews are one-dimensional, of format ``B``,
 contiguous."""
 
+GIB: Final = 1 << 30
+
 # --- pages and packets
 
 PAGE_SIZE: Final = 4096
@@ -23,6 +25,12 @@ PACKET_BYTES: Final = 512 * 1024
 
 MAX_CHANNELS: Final = 255
 """The most that QEMU's ``multifd-channels`` may be."""
+
+MAX_DOWNTIME_LIMIT_MS: Final = 2_000_000
+"""Milliseconds; QEMU refuses a larger ``downtime-limit``."""
+
+RELAY_PAIR: Final = "relay pair"
+"""The route with a relay on either side."""
 
 # --- multifd methods
 
@@ -119,6 +127,10 @@ MEMBER_SIZE: Final = 65536
 
 MAX_MEMBER_SIZE: Final = 1 << 30
 """Most input bytes of a member: incompressible data still fits the 32-bit sizes of its header."""
+
+MAX_DEFLATE_RATIO: Final = 1032
+"""Bytes that deflate makes of one at most: a header that promises more is false, and no memory is
+allocated for it."""
 
 QATZIP_SONAME: Final = "libqatzip.so.3"
 QAT_SONAME: Final = "libqat.so.4"

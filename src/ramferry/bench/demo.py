@@ -18,6 +18,7 @@ from ramferry.bench.builtin import BuiltInRig
 from ramferry.bench.machine import host_facts
 from ramferry.bench.qemu import QemuBinary, accelerator
 from ramferry.bench.rig import Rig
+from ramferry.bench.scenario import LEAST_MEMORY, SPARE
 from ramferry.control.migrate.callbacks import Hooks
 from ramferry.control.migrate.route import RelayMode, Wish
 from ramferry.errors import Cancelled, HostError
@@ -26,12 +27,6 @@ from ramferry.units import memory
 
 DEFAULT_MEMORY: Final = {"kvm": 1 << 30, "tcg": 512 << 20}
 """Guest RAM by QEMU's accelerator. It is allocated twice, at the source and the destination."""
-
-LEAST_MEMORY: Final = 64 << 20
-"""The smallest guest, in bytes, whose figures are more than those of its firmware."""
-
-SPARE: Final = 512 << 20
-"""Bytes of memory that are left to the rest of the machine."""
 
 PACKAGES: Final = {
     "apt-get": "apt-get install qemu-system-x86",

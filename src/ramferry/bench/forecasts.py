@@ -13,15 +13,8 @@ from ramferry.control.plan.course import Findings, TimeQuestion, look, stands_on
 from ramferry.errors import Cancelled, RamferryError
 from ramferry.forecast.estimate import Conditions, estimate
 from ramferry.metrics.forecast import MethodTime
-from ramferry.report.benchmark.comparison import (
-    RELAY_PACING,
-    RELAY_PAIR,
-    TC,
-    Comparison,
-    Forecast,
-    Link,
-)
-from ramferry.vocabulary import AUTO
+from ramferry.report.benchmark.comparison import RELAY_PACING, TC, Comparison, Forecast, Link
+from ramferry.vocabulary import AUTO, RELAY_PAIR
 
 
 def with_forecasts(

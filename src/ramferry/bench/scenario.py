@@ -10,8 +10,9 @@ from typing import Final
 
 from ramferry.control.migrate.route import RelayMode, Wish
 from ramferry.errors import HostError, UsageError
-from ramferry.report.benchmark.comparison import NATIVE, RELAY_PAIR, ROUTES
+from ramferry.report.benchmark.comparison import NATIVE, ROUTES
 from ramferry.units import memory, rate
+from ramferry.vocabulary import RELAY_PAIR
 
 QEMU: Final = "QEMU"
 BUILT_IN_GUEST: Final = "built-in"

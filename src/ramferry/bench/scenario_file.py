@@ -57,7 +57,7 @@ from ramferry.codec import find_method
 from ramferry.errors import UsageError, unreadable
 from ramferry.report.benchmark.comparison import one_of
 from ramferry.units import parse_rate, parse_size
-from ramferry.vocabulary import MAX_CHANNELS
+from ramferry.vocabulary import MAX_CHANNELS, MAX_DOWNTIME_LIMIT_MS
 
 SUFFIX: Final = ".toml"
 MOST_BYTES: Final = 1 << 20
@@ -108,7 +108,7 @@ class _File(_Table, frozen=True):
     cases: tuple[_Cases, ...]
     description: str = ""
     repeats: Annotated[int, Meta(ge=LEAST_REPEATS, le=100)] = LEAST_REPEATS
-    downtime_limit: Annotated[int, Meta(ge=1, le=2_000_000)] = 300
+    downtime_limit: Annotated[int, Meta(ge=1, le=MAX_DOWNTIME_LIMIT_MS)] = 300
     timeout: Annotated[int, Meta(ge=1, le=86_400)] = 600
     link: _Link = _Link()
 

@@ -8,14 +8,8 @@ from typing import Final
 
 from ramferry.metrics import MigrationResult, RelayResult
 from ramferry.report.benchmark.columns import TOTAL, doubt, quotient, spread
-from ramferry.report.benchmark.comparison import (
-    BUILT_IN,
-    NATIVE,
-    RELAY_PAIR,
-    CaseRuns,
-    Comparison,
-    Run,
-)
+from ramferry.report.benchmark.comparison import BUILT_IN, NATIVE, CaseRuns, Comparison, Run
+from ramferry.vocabulary import RELAY_PAIR
 
 FIGURES: Final[tuple[tuple[str, Callable[[Run], float | None]], ...]] = (
     ("total time", lambda run: TOTAL.figure(run, 0)),

@@ -10,7 +10,13 @@ import click
 from ramferry.errors import UsageError
 from ramferry.transport.address import WILDCARDS, TcpAddress, parse_address
 from ramferry.units import parse_rate, parse_size
-from ramferry.vocabulary import ACCELERATORS, MAX_CHANNELS, PAGE_SIZE, PAGE_SIZES
+from ramferry.vocabulary import (
+    ACCELERATORS,
+    MAX_CHANNELS,
+    MAX_DOWNTIME_LIMIT_MS,
+    PAGE_SIZE,
+    PAGE_SIZES,
+)
 
 
 class Rate(click.ParamType):  # type: ignore[type-arg] # generic in newer click only
@@ -110,7 +116,7 @@ channels_option = click.option(
 
 downtime_limit_option = click.option(
     "--downtime-limit",
-    type=click.IntRange(1, 2_000_000),
+    type=click.IntRange(1, MAX_DOWNTIME_LIMIT_MS),
     default=300,
     show_default=True,
     metavar="MS",

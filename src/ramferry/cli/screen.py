@@ -16,7 +16,7 @@ from typing import IO, Final, cast
 
 from rich.console import Console
 
-from ramferry.cli.outlet import Outlet
+from ramferry.cli.line_writer import LineWriter
 from ramferry.patience import Patience
 
 _LAST_WORDS: Final = 2.0
@@ -28,7 +28,7 @@ class _Stream(io.TextIOBase):
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self.outlet = Outlet(fd)
+        self.outlet = LineWriter(fd)
 
     def write(self, text: str) -> int:
         self.outlet.put(text)

@@ -10,9 +10,9 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from ramferry.forecast.costs import GIB, REFERENCE, Costs
+from ramferry.forecast.costs import REFERENCE, Costs
 from ramferry.transport.socket_cost import cpu_of_copy
-from ramferry.vocabulary import PACKET_BYTES
+from ramferry.vocabulary import GIB, PACKET_BYTES
 
 REFERENCE_COPY: Final = 0.22 / GIB
 """CPU seconds of both ends for each byte on the reference host: the least of ``RUNS`` was 0.19 to

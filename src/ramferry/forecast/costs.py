@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Final
 
-GIB: Final = 1 << 30
+from ramferry.vocabulary import GIB
 
 PAGEWISE: Final = frozenset({"qpl", "uadk"})
 """Methods whose codec is called once for each page (``codec.paged``)."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ramferry.guest.errors import MonitorError
 from ramferry.ram.blocks import Ram
+from ramferry.vocabulary import GIB
 
 _LONGEST: Final = 60_000
 _SHORTEST: Final = 50
@@ -24,7 +25,6 @@ _SAMPLED: Final = (128, 16384)
 """Bounds of ``sample-pages``, the number of pages that are sampled in each GiB."""
 _USUALLY: Final = 512
 """The default of ``sample-pages``."""
-_GIB: Final = 1 << 30
 _AT_ONCE: Final = 1024
 """Pages whose digests are computed together, from one copy."""
 _ODD: Final = np.uint64(1)
@@ -138,7 +138,7 @@ class DirtyRate:
         factors = rng.integers(1 << 63, size=self._ram.page_size // 8, dtype=np.uint64) | _ODD
         sampled: list[tuple[Pages, Rows, NDArray[np.uint64]]] = []
         for block in self._ram.blocks.values():
-            wanted = min(len(block.pages), -(-per_gib * block.size // _GIB))
+            wanted = min(len(block.pages), -(-per_gib * block.size // GIB))
             rows = rng.choice(len(block.pages), wanted, replace=False)
             sampled.append((block.pages, rows, _digests(block.pages, rows, factors)))
         began = time.monotonic()

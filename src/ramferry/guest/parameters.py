@@ -17,6 +17,7 @@ from ramferry.vocabulary import (
     DEFAULT_LEVEL,
     LEVEL_PARAMETERS,
     MAX_CHANNELS,
+    MAX_DOWNTIME_LIMIT_MS,
     METHOD_FLAGS,
     METHOD_LEVELS,
 )
@@ -91,7 +92,7 @@ PARAMETERS: Final[Mapping[str, Parameter]] = {
     "downtime-limit": Parameter(
         300,
         "size",
-        high=2_000_000,
+        high=MAX_DOWNTIME_LIMIT_MS,
         unit=" ms",
         refusal="an integer in the range of 0 to (2000 * 1000) ms",
     ),

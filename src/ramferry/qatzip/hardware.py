@@ -16,7 +16,7 @@ from ramferry.qatzip.inflate import BACKEND as INFLATE_BACKEND
 from ramferry.qatzip.library import GONE, NO_INSTANCE, Library
 from ramferry.qatzip.members import Member
 from ramferry.qatzip.software import SoftwareBackend
-from ramferry.vocabulary import GZIP_EXT, MEMBER_SIZE, Buffer
+from ramferry.vocabulary import GZIP_EXT, MAX_DEFLATE_RATIO, MEMBER_SIZE, Buffer
 
 QAT = "qat"
 
@@ -30,10 +30,6 @@ as long as its time-out."""
 HARDWARE_XFL = 0
 ACCEPTED_XFL = (0, 2, 4)
 """Values of XFL that a device accepts in the header of a member to inflate."""
-
-_MOST_RATIO = 1032
-"""Deflate's limit of output per input byte: a header that promises more is false, and no memory is
-allocated for it."""
 
 
 class HardwareBackend:
@@ -148,7 +144,7 @@ class HardwareBackend:
         return all(
             least <= member.src <= most
             and member.xfl in ACCEPTED_XFL
-            and member.src <= _MOST_RATIO * (member.end - member.start)
+            and member.src <= MAX_DEFLATE_RATIO * (member.end - member.start)
             for member in chain
         )
 

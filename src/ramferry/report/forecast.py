@@ -12,6 +12,7 @@ from ramferry.report import document as documents
 from ramferry.report.grid import Cell, Column, Grid, row
 from ramferry.report.lines import Lines
 from ramferry.units import memory, rate
+from ramferry.vocabulary import RELAY_PAIR
 
 _COLUMNS: Final = (
     Column("method", "level", words=True),
@@ -29,7 +30,7 @@ _COLUMNS: Final = (
 
 def document(plan: TimePlan) -> dict[str, Any]:
     """The plan as a JSON document, by the names of ``metrics.forecast``; null: without end."""
-    content = {"route": "relay pair", **asdict(plan)}
+    content = {"route": RELAY_PAIR, **asdict(plan)}
     for one in content["methods"]:
         total = one["total_seconds"]
         if total and not math.isfinite(total["high"]):

@@ -8,7 +8,7 @@ from typing import Final
 from rich.console import Console
 
 from ramferry.metrics import MigrationResult
-from ramferry.report.drawing import terminal, text
+from ramferry.report.drawing import terminal
 from ramferry.report.grid import NOT_KNOWN, Column, Grid, row
 
 
@@ -39,11 +39,6 @@ the ratio is that of the pages with content."""
 def print_table(results: Sequence[MigrationResult], console: Console) -> None:
     """Draw the table on a console."""
     terminal.draw(_grid(results), console)
-
-
-def plain_table(results: Sequence[MigrationResult]) -> str:
-    """The table as plain text."""
-    return text.draw(_grid(results))
 
 
 def _grid(results: Sequence[MigrationResult]) -> Grid:

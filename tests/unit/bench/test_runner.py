@@ -13,15 +13,8 @@ from ramferry.bench.qemu import QemuBinary
 from ramferry.bench.runner import files_of, fill_in_words, not_run, resumed
 from ramferry.bench.scenario import Case
 from ramferry.errors import UsageError
-from ramferry.report.benchmark.comparison import (
-    BUILT_IN,
-    NATIVE,
-    RELAY_PAIR,
-    Comparison,
-    Forecast,
-    Link,
-    Run,
-)
+from ramferry.report.benchmark.comparison import BUILT_IN, NATIVE, Comparison, Forecast, Link, Run
+from ramferry.vocabulary import RELAY_PAIR
 
 BEFORE = replace(
     BLANK,

@@ -8,7 +8,8 @@ import pytest
 
 from ramferry.bench.verdicts import over, relay_lines
 from ramferry.metrics import MigrationResult, RelayCounters, RelayResult
-from ramferry.report.benchmark.comparison import BUILT_IN, RELAY_PAIR, CaseRuns, Run
+from ramferry.report.benchmark.comparison import BUILT_IN, CaseRuns, Run
+from ramferry.vocabulary import RELAY_PAIR
 
 RUN = MigrationResult(
     name="qatzip",

@@ -5,7 +5,7 @@ import io
 from rich.console import Console
 
 from ramferry.metrics import MigrationResult
-from ramferry.report.table import plain_table, print_table
+from ramferry.report.table import print_table
 
 QATZIP = MigrationResult(
     "qatzip", "qatzip", 1, 8, "relay pair", 4712, 38, 912.4, 111_234.6, 95.4, 41.0,
@@ -23,10 +23,6 @@ level      time   time       put     per   CPU   CPU      bytes
 qatzip 1   4712     38       912  111235    95    41  537400123   3.35  isa-l
 zlib      20100    300       n/a   26100   181   n/a        n/a    n/a  QEMU 7.2.22 zlib
 """
-
-
-def test_plain() -> None:
-    assert plain_table([QATZIP, BUILT_IN]) == PLAIN
 
 
 def test_no_terminal_no_folding() -> None:

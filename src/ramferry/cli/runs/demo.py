@@ -11,6 +11,7 @@ from ramferry.bench import demo
 from ramferry.bench.fill import data_files
 from ramferry.bench.machine import host_facts, machine_facts
 from ramferry.bench.qemu import accelerator, find_qemus
+from ramferry.bench.scenario import LEAST_MEMORY
 from ramferry.cli.json_file import JsonFile
 from ramferry.cli.live import live_hooks
 from ramferry.cli.results import show
@@ -38,7 +39,7 @@ def run(
     binary = None if built_in or not binaries else binaries[0]
     if not binaries and not built_in:
         click.echo(demo.how_to_get_qemu(), err=True)
-    if memory is not None and memory < demo.LEAST_MEMORY:
+    if memory is not None and memory < LEAST_MEMORY:
         raise UsageError("--memory must be 64M or more")
     memory = memory or demo.DEFAULT_MEMORY[accelerator() if binary else "tcg"]
     _run(demo.Demo(binary, memory, names, channels, math.ceil(max_bandwidth), files), json_file)

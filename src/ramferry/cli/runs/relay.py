@@ -12,7 +12,7 @@ from typing import IO, Any, Final
 from uuid import UUID
 
 from ramferry import interruption
-from ramferry.cli.outlet import Outlet
+from ramferry.cli.line_writer import LineWriter
 from ramferry.errors import Cancelled, UsageError
 from ramferry.flows.relay import Relay
 from ramferry.flows.settings import RelaySettings
@@ -144,9 +144,9 @@ def _outlet(
     stream: IO[str] | None,
     failed: Callable[[OSError], None] = lambda _: None,
     lost: Callable[[int], str] = lambda _: "",
-) -> Outlet | None:
+) -> LineWriter | None:
     """An outlet for a stream; None if the caller closed it."""
-    return None if stream is None else Outlet(stream.fileno(), failed, lost)
+    return None if stream is None else LineWriter(stream.fileno(), failed, lost)
 
 
 def _lost(count: int) -> str:

@@ -29,7 +29,7 @@ from ramferry.control.qemu.party import Party
 from ramferry.control.qemu.uri import qmp_host
 from ramferry.errors import MethodUnavailable, UsageError
 from ramferry.transport.address import TcpAddress
-from ramferry.vocabulary import AUTO, PAGE_SIZE, REQUIRE
+from ramferry.vocabulary import AUTO, PAGE_SIZE, RELAY_PAIR, REQUIRE
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ def plan(source: Party, destination: Party, wish: Wish, sockets: Sockets) -> Rou
 
 
 _NAMES = {
-    (True, True): "relay pair",
+    (True, True): RELAY_PAIR,
     (True, False): "source relay",
     (False, True): "destination relay",
     (False, False): "QEMU built-in",

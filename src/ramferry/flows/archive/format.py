@@ -31,6 +31,7 @@ from ramferry.codec import find_method
 from ramferry.codec.zlib import INFLATE_ERROR
 from ramferry.errors import CorruptDataError, RemoteProtocolError, UsageError
 from ramferry.flows.contracts import check_ram
+from ramferry.vocabulary import MAX_DEFLATE_RATIO
 from ramferry.wire.configuration import PAGE_BITS
 from ramferry.wire.grammar import MAX_BLOCKS, MAX_MACHINE_NAME, MAX_NAME
 from ramferry.wire.ram import Mode
@@ -55,8 +56,6 @@ MAX_CREATED: Final = 1e11
 """Seconds since 1970: the year 5138, which every calendar can show."""
 PARTS: Final = ("head", "between", "tail", "chunks", "pages", "newest", "zero")
 """Names of the parts."""
-_MOST_INFLATED: Final = 1032
-"""Bytes that deflate makes of one at most."""
 
 _Size = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 """A sum of two of them, or one with a chunk's size, is still below 2^64."""
@@ -118,7 +117,7 @@ def unpack_numbers(raw: bytes, count: int) -> NDArray[np.uint32]:
 
     :raise CorruptDataError: they are not ``count`` numbers.
     """
-    if count * PAGE_NUMBER.itemsize > _MOST_INFLATED * len(raw):
+    if count * PAGE_NUMBER.itemsize > MAX_DEFLATE_RATIO * len(raw):
         raise CorruptDataError(f"{count} page numbers", f"{len(raw)} bytes, which hold fewer")
     try:
         stream = isal_zlib.decompressobj()

@@ -31,7 +31,6 @@ class Index:
         """
         self._page = directory.page_size
         self._pages = [block.size // directory.page_size for block in directory.blocks]
-        self._names = [block.name for block in directory.blocks]
         self.chunks = _table(raw["chunks"], CHUNK)
         self._check_chunks()
         self.first = np.concatenate([[0], np.cumsum(self.chunks["pages"], dtype=np.int64)])

@@ -12,8 +12,7 @@ from typing import Final
 
 from ramferry.metrics import MigrationResult
 from ramferry.report.benchmark.comparison import CaseRuns, Comparison, Run
-
-GIB: Final = 1 << 30
+from ramferry.vocabulary import GIB
 
 FEWEST: Final = 3
 """Runs of a case before a difference may be called significant: of two equal cases, all runs of

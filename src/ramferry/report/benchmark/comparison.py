@@ -22,6 +22,7 @@ from ramferry.errors import UsageError, unreadable
 from ramferry.metrics import MigrationResult
 from ramferry.report import document as documents
 from ramferry.report.benchmark import former
+from ramferry.vocabulary import RELAY_PAIR
 
 FORMAT: Final = "benchmark"
 MOST_BYTES: Final = 256 << 20
@@ -38,7 +39,6 @@ HOW: Final = (TC, RELAY_PACING, UNSHAPED)
 """How a link's rate is held."""
 
 BUILT_IN: Final = "QEMU built-in"
-RELAY_PAIR: Final = "relay pair"
 NATIVE: Final = "native"
 ROUTES: Final = (BUILT_IN, RELAY_PAIR, NATIVE)
 """Who compresses: the QEMUs, relays beside them, or Ramferry's own sender and receiver."""

@@ -17,15 +17,10 @@ from ramferry.report.benchmark.columns import (
     quotient,
     spread_of,
 )
-from ramferry.report.benchmark.comparison import (
-    RELAY_PACING,
-    RELAY_PAIR,
-    UNSHAPED,
-    CaseRuns,
-    Comparison,
-)
+from ramferry.report.benchmark.comparison import RELAY_PACING, UNSHAPED, CaseRuns, Comparison
 from ramferry.report.grid import NOT_KNOWN, Cell, Column, Grid, row
 from ramferry.units import memory, rate
+from ramferry.vocabulary import RELAY_PAIR
 
 
 def results(comparison: Comparison) -> Grid:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from ramferry.report.benchmark.comparison import CaseRuns, Comparison, Run, TimelinePoint
 from ramferry.report.drawing.escaping import in_plot
 from ramferry.report.formats.figures import Figure, axis, layout, legend, styles, with_legend
+from ramferry.vocabulary import GIB
 
 MOVING: Final = frozenset({"none", "setup", "wait-unplug", "active"})
 """QEMU's statuses in which the guest runs at the source; the others belong to the switchover."""
@@ -27,7 +28,6 @@ RUN_HEIGHT: Final = 480
 """Height in pixels, also of the plot beside it."""
 
 _MEGA: Final = 1e6
-_GIB: Final = 1 << 30
 
 Points = Sequence[TimelinePoint]
 
@@ -52,7 +52,7 @@ def left_over_time(comparison: Comparison) -> Figure | None:
             continue
         style = look[case.label]
         points = _begun(case.runs[index].timeline)
-        trace = _line(case.label, points, lambda one: one.remaining_bytes / _GIB)
+        trace = _line(case.label, points, lambda one: one.remaining_bytes / GIB)
         data.append({**trace, "line": {"color": style.colour, "dash": style.dash, "width": 2}})
     if not data:
         return None
@@ -66,7 +66,7 @@ def one_run(run: Run, colour: str) -> Figure:
     points = sorted(run.timeline, key=lambda one: one.seconds)
     wire = _rate(points, lambda one: one.wire_bytes)
     guest = _rate(points, lambda one: one.carried_bytes)
-    left = _line("left", _begun(points), lambda one: one.remaining_bytes / _GIB)
+    left = _line("left", _begun(points), lambda one: one.remaining_bytes / GIB)
     data = [
         {
             **guest,

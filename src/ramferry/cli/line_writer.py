@@ -21,7 +21,7 @@ MOST_LINES: Final = 1000
 _LOOK: Final = 0.1
 
 
-class Outlet:
+class LineWriter:
     """Writes lines in the order in which they were said."""
 
     def __init__(
@@ -32,7 +32,7 @@ class Outlet:
     ) -> None:
         """
         :param fd: where to; the caller's, and open as long as the process.
-        :param failed: told, in the outlet's thread, why nothing more can be written.
+        :param failed: told, in the writer's thread, why nothing more can be written.
         :param lost: the line that says how many lines nobody read in time.
         """
         self._fd = fd

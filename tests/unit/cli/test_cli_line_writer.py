@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from fakes_relay import until
-from ramferry.cli import outlet as outlet_module
-from ramferry.cli.outlet import Outlet
+from ramferry.cli import line_writer
+from ramferry.cli.line_writer import LineWriter
 from ramferry.patience import Patience
 
 
@@ -25,7 +25,7 @@ class Pipe:
     def __init__(self) -> None:
         self.read_end, self.write_end = os.pipe()
         fcntl.fcntl(self.write_end, fcntl.F_SETPIPE_SZ, 4096)
-        self.outlet = Outlet(self.write_end, lost=lambda count: f"{count} lost")
+        self.outlet = LineWriter(self.write_end, lost=lambda count: f"{count} lost")
 
     def fill(self) -> None:
         """Leave no room for a line."""
@@ -55,7 +55,7 @@ def pipe() -> Iterator[Pipe]:
 
 def test_lines_come_in_the_order_in_which_they_were_said(tmp_path: Path) -> None:
     with open(tmp_path / "lines", "w") as file:
-        outlet = Outlet(file.fileno())
+        outlet = LineWriter(file.fileno())
         for number in range(200):
             outlet.say(f"line {number} \udcff")
         outlet.close(Patience(5))
@@ -78,7 +78,7 @@ def test_nobody_waits_for_a_reader_who_does_not_read(pipe: Pipe) -> None:
 
 
 def test_what_nobody_read_in_time_is_counted(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outlet_module, "MOST_LINES", 3)
+    monkeypatch.setattr(line_writer, "MOST_LINES", 3)
     pipe.fill()
     pipe.outlet.say("the first is under way")
     until(lambda: not pipe.outlet._lines)
@@ -107,7 +107,7 @@ def test_a_reader_that_went_away_is_told_of_once() -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
     failures: list[OSError] = []
-    outlet = Outlet(write_end, failures.append)
+    outlet = LineWriter(write_end, failures.append)
     outlet.say("unread")
     until(lambda: bool(failures))
     outlet.say("unread")
