@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 
 from ramferry.codec import create_decoder, create_encoder
-from ramferry.errors import MigrationFailed, PeerTimeout, RamferryError, RemoteProtocolError
+from ramferry.errors import (
+    HostError,
+    MigrationFailed,
+    PeerTimeout,
+    RamferryError,
+    RemoteProtocolError,
+)
 from ramferry.flows.inlet.channel import ChannelInlet
 from ramferry.flows.outlet import outlet as outlet_module
 from ramferry.flows.outlet.channel import RelayedChannel
@@ -18,7 +24,7 @@ from ramferry.flows.outlet.outlet import Outlet
 from ramferry.flows.session.gate import Unwind
 from ramferry.flows.session.session import Phase, Session
 from ramferry.flows.settings import RelaySettings
-from ramferry.transport.address import UnixAddress
+from ramferry.transport.address import Address, UnixAddress
 from ramferry.transport.plain import Plain
 from ramferry.wire.packets import Initial
 from raw_sockets import raw
@@ -357,9 +363,9 @@ def relayed(outlet: Outlet, source: Plain) -> ChannelInlet:
     return ChannelInlet(outlet.session, source, initial, taker)
 
 
-def test_a_channel_without_a_destination_ends_a_switchover_too(tmp_path: Path) -> None:
-    """Where marks are not held, main may be there while a channel is still being connected."""
-    nobody = UnixAddress(str(tmp_path / "nobody"))
+def unconnected(folder: Path) -> Session:
+    """A migration that has come to its switchover while a channel is still being connected."""
+    nobody = UnixAddress(str(folder / "nobody"))
     settings = RelaySettings(UnixAddress("in"), nobody, "zlib")
     session = Session(settings, lambda _: None)
     outlet = session.behind = Outlet(session, settings)
@@ -371,8 +377,23 @@ def test_a_channel_without_a_destination_ends_a_switchover_too(tmp_path: Path) -
         session.start(channel.name, channel.run, channel.farewell)
         assert session.over.wait(SETTLE)
         session.close()
-    assert "nobody accepts at" in str(session.error)
     assert session.phase is Phase.FAILED
+    return session
+
+
+def test_a_channel_without_a_destination_ends_a_switchover_too(tmp_path: Path) -> None:
+    """Where marks are not held, main may be there while a channel is still being connected."""
+    assert "nobody accepts at" in str(unconnected(tmp_path).error)
+
+
+def test_a_channel_without_a_descriptor_ends_a_switchover_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def connect(_: Address) -> Plain:
+        raise HostError("cannot connect: Too many open files")
+
+    monkeypatch.setattr(outlet_module, "connect", connect)
+    assert str(unconnected(tmp_path).error) == "cannot connect: Too many open files"
 
 
 def test_a_channel_that_was_never_connected_has_no_farewell_to_say(made: Fixture) -> None:
