@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections import Counter
 from dataclasses import replace
@@ -28,6 +29,7 @@ from ramferry.codec import METHODS
 from ramferry.transport.address import UnixAddress
 from ramferry.transport.pacing import Pacer
 from ramferry.transport.plain import Plain
+from ramferry.wire.packets import DEVICE_STATE_LAYOUT, header_size
 from ramferry.wire.return_path import pong, shut
 from raw_sockets import raw
 
@@ -121,6 +123,46 @@ def test_device_state_passes_as_it_is(tmp_path: Path) -> None:
     for channel in range(2):
         assert destination.device_states[channel] == device_content(channel, size)
         assert destination.device_names[channel] == f"0000:00:0{channel}.0/vfio"
+
+
+def with_devices_before_pages(size: int) -> Script:
+    """Devices' states in the second round, each in one step with the packet behind it."""
+    script = Script(Guest(method="zlib", device_state=size))
+    for channel in range(2):
+        first = script.find("device header", channel)
+        header, content = script.steps[first : first + 2]
+        del script.steps[first : first + 2]
+        place = script.find("packet", channel)
+        pieces = [header, content, *script.steps[place : place + 2]]
+        data = b"".join(piece.data for piece in pieces if isinstance(piece, Step))
+        script.steps[place : place + 2] = [Step(channel, data, "all at once")]
+    return script
+
+
+@pytest.mark.parametrize("size", [1, 500, 1067, 1068, 1069, 1075, 1076, 1077, 5000])
+@pytest.mark.parametrize("most", ["least", "whole", "any"])
+def test_a_device_state_and_the_packet_behind_it_come_in_any_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, most: str
+) -> None:
+    """1068 bytes are what a RAM packet's header has more than a device's."""
+    assert header_size(4096) - DEVICE_STATE_LAYOUT.size == 1068
+    chance, receive = random.Random(size), Plain.receive
+
+    def pieces(self: Plain, view: memoryview, least: int | None = None, **told: bool) -> int:
+        if least is None:
+            return receive(self, view, **told)
+        counts = range(least, len(view) + 1)
+        count = {"least": counts[0], "whole": counts[-1], "any": chance.choice(counts)}[most]
+        return receive(self, view[:count], least, **told)
+
+    monkeypatch.setattr(Plain, "receive", pieces)
+    stage, script = Stage(tmp_path, method="zstd"), with_devices_before_pages(size)
+    with RelayThread(stage.settings) as relay:
+        destination = stage.carry(relay, script)
+        counters = relay.finished().counters
+    for channel in range(2):
+        assert destination.device_states[channel] == device_content(channel, size)
+    assert counters.bytes_in == sum(len(script.stream(id)) for id in (MAIN, 0, 1))
 
 
 @pytest.mark.parametrize("method", METHODS)
