@@ -21,16 +21,19 @@ from fakes_source import SETTLE, FakeSource
 from fakes_wire import MAIN, Guest, Script, Step, device
 from ramferry.codec import METHODS
 from ramferry.errors import HostError, PeerTimeout, RamferryError
-from ramferry.flows.contracts import MainStream
+from ramferry.flows.contracts import MainStream, Offsets
+from ramferry.flows.ends import memory_sink
 from ramferry.flows.ends.memory_sink import MemorySink
 from ramferry.flows.inlet import watching
 from ramferry.flows.receiver import Receiver
 from ramferry.flows.settings import ReceiveSettings
 from ramferry.metrics import ReceiveResult, RelayCounters
 from ramferry.patience import Patience
+from ramferry.qatzip import accelerator
 from ramferry.ram.blocks import Ram
 from ramferry.transport.address import Address, UnixAddress
 from ramferry.transport.plain import Plain
+from standins import StandIn
 
 OTHERWISE = {
     "another page size": "the guest's pages have 65536 bytes, not 4096",
@@ -143,6 +146,26 @@ def test_a_guest_arrives(tmp_path: Path, method: str, mode: str, channels: int) 
         for at in range(0, len(memory), guest.page_size):
             expected = memory[at : at + guest.page_size] if (name, at) in sent else b"\xa5" * 4096
             assert block.view[at : at + guest.page_size] == expected
+
+
+@pytest.mark.parametrize("device", [False, True])
+def test_pages_are_received_where_they_belong_but_from_a_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: bool
+) -> None:
+    """A device writes to memory of its own."""
+    answer = StandIn(tmp_path).library if device else "there is no QAT device"
+    monkeypatch.setattr(accelerator, "_answer", [answer])
+    asked: list[str] = []
+
+    def room(_: object, block: str, normal: Offsets) -> None:
+        assert len(normal)
+        asked.append(block)
+
+    monkeypatch.setattr(memory_sink._Channel, "room", room)
+    reception, _ = carried(tmp_path, Script(Guest(method="qatzip")))
+    result = reception.result()
+    assert (result.completed, result.backend == "qat") == (True, device)
+    assert bool(asked) is not device
 
 
 def test_a_guest_may_run_before_its_source_has_closed(tmp_path: Path) -> None:

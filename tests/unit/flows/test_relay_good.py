@@ -16,6 +16,7 @@ from fakes_source import SETTLE
 from fakes_wire import (
     MAIN,
     Action,
+    Do,
     Guest,
     Mode,
     Script,
@@ -26,6 +27,7 @@ from fakes_wire import (
     page_bits,
 )
 from ramferry.codec import METHODS
+from ramferry.flows.outlet.outbox import Outbox
 from ramferry.transport.address import UnixAddress
 from ramferry.transport.pacing import Pacer
 from ramferry.transport.plain import Plain
@@ -373,3 +375,21 @@ def test_mains_bytes_take_their_part_of_the_cap(
     with RelayThread(stage.settings) as relay:
         stage.carry(relay, script)
     assert sum(charged) == len(script.stream(MAIN))
+
+
+@pytest.mark.parametrize(("method_in", "method_out"), [("zlib", "zstd"), ("none", "none")])
+def test_of_what_was_sent_nothing_is_held(tmp_path: Path, method_in: str, method_out: str) -> None:
+    """What an outbox holds keeps channels from reading on."""
+    script = Script(Guest(method=method_in, zeros=2))
+    stage = Stage(tmp_path, method=method_out)
+    seen: list[Outbox] = []
+    with RelayThread(stage.settings) as relay:
+
+        def look() -> None:
+            relay.gathered()
+            seen.append(relay.session.behind.outbox)
+
+        script.insert(script.find("end", MAIN), Do(look))
+        stage.carry(relay, script)
+    (outbox,) = seen
+    assert (outbox.held, outbox.at_work, outbox.waiting) == (0, 0, 0)
