@@ -1,0 +1,150 @@
+"""An outlet and its channels: when they connect, what they say there, and how they end it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from ramferry.errors import MigrationFailed
+from ramferry.flows.outlet import outlet as outlet_module
+from ramferry.flows.outlet.channel import OutletChannel, RelayedChannel
+from ramferry.flows.outlet.outbox import WORKERS
+from ramferry.flows.outlet.outlet import Outlet
+from ramferry.flows.session.gate import Unwind
+from ramferry.flows.session.session import Phase, Session
+from ramferry.flows.settings import RelaySettings
+from ramferry.transport import budget
+from ramferry.transport.address import Address, UnixAddress
+from ramferry.transport.plain import Plain
+from ramferry.vocabulary import Buffer
+from ramferry.wire.packets import Initial
+
+
+class Noted(Plain):
+    """A connection that notes what is done to it."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock)
+        self.done: list[str] = []
+
+    def set_buffers(self, *, send: int | None = None, receive: int | None = None) -> None:
+        self.done.append(f"buffers {send} {receive}")
+
+    def send(self, parts: list[Buffer]) -> int:
+        self.done.append("send")
+        return super().send(parts)
+
+    def cut(self) -> None:
+        self.done.append("cut")
+
+    def reset(self) -> None:
+        self.done.append("reset")
+
+
+class Place:
+    """A destination of which one end is here, and a migration towards it."""
+
+    def __init__(self) -> None:
+        self.settings = made = RelaySettings(
+            UnixAddress("in"), UnixAddress("out"), "none", max_bandwidth=1e9
+        )
+        self.session = Session(made, lambda _: None)
+        self.outlet = self.session.behind = Outlet(self.session, made)
+        near, self.far = socket.socketpair()
+        self.near = Noted(near)
+        self.asked = 0
+
+    def connect(self, _: Address) -> Plain:
+        self.asked += 1
+        return self.near
+
+    def relayed(self) -> RelayedChannel:
+        source = Plain(self.far)  # never read
+        return RelayedChannel(self.outlet, source, Initial(bytes(16), 0), lambda *_: None)
+
+    def close(self) -> None:
+        self.near.close()
+        self.far.close()
+
+
+@pytest.fixture
+def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    made = Place()
+    monkeypatch.setattr(outlet_module, "connect", made.connect)
+    yield made
+    made.close()
+
+
+def test_what_lies_in_a_new_connection_is_bounded(place: Place) -> None:
+    place.outlet.connect()
+    assert place.near.done == [f"buffers {budget.INITIAL} None"]
+
+
+@pytest.mark.parametrize("phase", [Phase.CARRYING, Phase.SWITCHOVER])
+def test_behind_rams_end_main_is_reset_so_that_no_rest_of_it_arrives(
+    place: Place, phase: Phase
+) -> None:
+    place.outlet.connect(main=True)
+    place.session.advance(phase)
+    place.session.fail(MigrationFailed("over"), final=True)
+    place.outlet.tear_down()
+    assert place.near.done[1:] == ["reset" if phase is Phase.SWITCHOVER else "cut"]
+
+
+def test_a_migration_that_failed_disturbs_no_destination(place: Place) -> None:
+    """A connection that closes at once ends a QEMU that waits for its guest."""
+    place.session.fail(MigrationFailed("over"))
+    with pytest.raises(Unwind):
+        place.relayed().begin()
+    assert place.asked == 0
+
+
+def test_one_that_fails_while_it_connects_says_nothing_there(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled = Noted.settle
+
+    def settle(self: Noted, stall_timeout: float, *, piece: float | None = None) -> None:
+        place.session.fail(MigrationFailed("over"))
+        settled(self, stall_timeout, piece=piece)
+
+    monkeypatch.setattr(Noted, "settle", settle)
+    place.outlet.open_onward()
+    with pytest.raises(Unwind):
+        place.relayed().begin()
+    assert "send" not in place.near.done
+
+
+def test_a_packet_whose_slot_comes_too_late_is_not_sent(place: Place) -> None:
+    channel = OutletChannel(place.outlet, 0)
+    channel.connection = place.near
+    place.session.fail(MigrationFailed("over"))
+    with pytest.raises(Unwind):
+        channel.send([b"packet"], 6)
+    assert place.near.done == []
+    assert channel.tally.bytes_out == 0
+
+
+@pytest.mark.parametrize(("method", "workers"), [("none", 1), ("zlib", WORKERS)])
+def test_one_packet_at_work_is_enough_where_nothing_is_compressed(
+    place: Place, method: str, workers: int
+) -> None:
+    """Codecs that are slower than the link would leave cores idle; ``none`` has no codec."""
+    place.outlet.settings = replace(place.settings, method=method)
+    channel = place.relayed()
+    assert channel.choose(method) is None
+    assert channel._slot.workers == workers
+
+
+@pytest.mark.parametrize("left", [0, 7])
+def test_what_a_far_peer_has_not_acknowledged_can_still_be_kept_from_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch, left: int
+) -> None:
+    monkeypatch.setattr(outlet_module, "_ACKNOWLEDGE", 0.01)
+    monkeypatch.setattr(Noted, "unsent", lambda _: left)
+    place.near.windowed = True
+    place.outlet.adopt(place.near, main=True)
+    assert place.outlet.taken_on_main() is not bool(left)
