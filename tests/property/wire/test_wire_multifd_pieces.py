@@ -149,7 +149,7 @@ def test_what_was_lent_ends_in_the_buffer(page_size: int, one: int, other: int) 
     seen: list[int] = []
 
     def count(least: int, most: int) -> int:
-        assert 0 <= least
+        assert least >= 0
         seen.append(most)
         return max(least, most)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from ramferry.errors import MigrationFailed
 from ramferry.flows.outlet import outlet as outlet_module
 from ramferry.flows.outlet.channel import OutletChannel, RelayedChannel
+from ramferry.flows.outlet.main import RelayedMain
 from ramferry.flows.outlet.outbox import WORKERS
 from ramferry.flows.outlet.outlet import Outlet
 from ramferry.flows.session.gate import Unwind
@@ -20,6 +22,7 @@ from ramferry.transport import budget
 from ramferry.transport.address import Address, UnixAddress
 from ramferry.transport.plain import Plain
 from ramferry.vocabulary import Buffer
+from ramferry.wire.main import MainParser
 from ramferry.wire.packets import Initial
 
 
@@ -48,9 +51,7 @@ class Place:
     """A destination of which one end is here, and a migration towards it."""
 
     def __init__(self) -> None:
-        self.settings = made = RelaySettings(
-            UnixAddress("in"), UnixAddress("out"), "none", max_bandwidth=1e9
-        )
+        self.settings = made = RelaySettings(UnixAddress("in"), UnixAddress("out"), "none")
         self.session = Session(made, lambda _: None)
         self.outlet = self.session.behind = Outlet(self.session, made)
         near, self.far = socket.socketpair()
@@ -121,11 +122,24 @@ def test_one_that_fails_while_it_connects_says_nothing_there(
 def test_a_packet_whose_slot_comes_too_late_is_not_sent(place: Place) -> None:
     channel = OutletChannel(place.outlet, 0)
     channel.connection = place.near
+    place.outlet.set_bandwidth(1e9)
     place.session.fail(MigrationFailed("over"))
     with pytest.raises(Unwind):
         channel.send([b"packet"], 6)
     assert place.near.done == []
     assert channel.tally.bytes_out == 0
+
+
+def test_the_end_frees_who_waits_for_a_slot(place: Place) -> None:
+    channel = OutletChannel(place.outlet, 0)
+    channel.connection = place.near
+    place.outlet.set_bandwidth(1.0)
+    place.outlet.pacer.charge(1000)
+    place.session.start("paced", lambda: channel.send([b"packet"], 6))
+    place.session.fail(MigrationFailed("over"))
+    place.session.close(5.0)
+    assert not place.session.running()
+    assert place.near.done == []
 
 
 @pytest.mark.parametrize(("method", "workers"), [("none", 1), ("zlib", WORKERS)])
@@ -148,3 +162,48 @@ def test_what_a_far_peer_has_not_acknowledged_can_still_be_kept_from_it(
     place.near.windowed = True
     place.outlet.adopt(place.near, main=True)
     assert place.outlet.taken_on_main() is not bool(left)
+
+
+# --- a source that breaks main in the switchover
+
+
+@pytest.fixture
+def main(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[RelayedMain]:
+    """A main channel on its way over a network."""
+    monkeypatch.setattr(outlet_module, "_ACKNOWLEDGE", 0.01)
+    made = RelayedMain(place.outlet, Plain(place.far))
+    made.begin(place.session.tally.channel("main"), MainParser())
+    place.near.windowed = True
+    yield made
+    place.far.shutdown(socket.SHUT_RDWR)
+    place.session.close()
+
+
+@pytest.mark.parametrize(
+    ("phase", "left", "done"),
+    [(Phase.CARRYING, 7, []), (Phase.SWITCHOVER, 0, []), (Phase.SWITCHOVER, 7, ["reset"])],
+)
+def test_what_main_has_not_taken_is_withdrawn_where_its_source_broke_it(
+    place: Place,
+    main: RelayedMain,
+    monkeypatch: pytest.MonkeyPatch,
+    phase: Phase,
+    left: int,
+    done: list[str],
+) -> None:
+    """Behind ram's END it would start the guest, which then runs at the source, too."""
+    monkeypatch.setattr(Noted, "unsent", lambda _: left)
+    place.session.advance(phase)
+    with suppress(Unwind):
+        main.source_broke()
+    assert place.near.done[1:] == done
+    assert place.session.failed is bool(done)
+
+
+def test_once_the_destination_took_over_nothing_is_withdrawn(
+    place: Place, main: RelayedMain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Noted, "unsent", lambda _: 7)
+    place.session.advance(Phase.CONFIRMED)
+    main.source_ended()
+    assert place.near.done[1:] == []

@@ -199,6 +199,21 @@ def test_a_source_that_is_lost_before_it_is_told_keeps_its_guest(tmp_path: Path)
     assert any("the source could not be told" in note for note in reception.seen.notes)
 
 
+def test_a_sink_that_takes_its_time_is_not_waited_for_as_an_end_of_the_stream(
+    tmp_path: Path,
+) -> None:
+    """Of a silence longer than the stall limit the source would be blamed."""
+    reception = Reception(tmp_path, Guest())
+    waits: list[str] = []
+    reception.meanwhile = lambda: waits.append(reception.receiver.session.behind.waits)
+    source = FakeSource(reception.address, Script(Guest()))
+    try:
+        assert reception.result().completed
+    finally:
+        source.close()
+    assert waits == [""]
+
+
 def touched(script: Script) -> set[tuple[str, int]]:
     """Every page that some packet names."""
     places = set()
