@@ -18,7 +18,17 @@ from test_relay_bad_streams import CHANNELS, STREAMS
 
 from fakes_cases import Case
 from fakes_source import SETTLE, FakeSource
-from fakes_wire import MAIN, Guest, Script, Step, device
+from fakes_wire import (
+    MAIN,
+    OPEN_RETURN_PATH,
+    Guest,
+    Mode,
+    Script,
+    Step,
+    configuration,
+    device,
+    header,
+)
 from ramferry.codec import METHODS
 from ramferry.errors import HostError, PeerTimeout, RamferryError
 from ramferry.flows.contracts import MainStream, Offsets
@@ -80,9 +90,9 @@ class Reception:
         settings.setdefault("page_size", guest.page_size)
         made = ReceiveSettings(self.address, **settings)  # type: ignore[arg-type]
         self.taken_over = threading.Event()
-        sink = MemorySink(self.ram, self._load, self.taken_over.set)
-        sink.commit = self._commit  # type: ignore[method-assign]
-        self.receiver = Receiver(made, sink, self.seen)
+        self.sink = MemorySink(self.ram, self._load, self.taken_over.set)
+        self.sink.commit = self._commit  # type: ignore[method-assign]
+        self.receiver = Receiver(made, self.sink, self.seen)
         self._results: list[ReceiveResult] = []
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -121,7 +131,7 @@ def carried(folder: Path, script: Script, **settings: object) -> tuple[Reception
 def test_a_migration_that_is_over_at_once_was_seen_under_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watching, "STEP", 2 * SETTLE)
+    monkeypatch.setattr(watching, "STEP", 2.0)
     reception, _ = carried(tmp_path, Script(Guest()))
     assert reception.result().completed
     assert reception.seen.snapshots
@@ -265,6 +275,44 @@ def test_a_fault_fails_the_migration_at_both_ends(case: Case, tmp_path: Path) ->
     assert result.exit_code == case.exit_code
     assert (source.status, reception.stream) == ("failed", [])
     assert source.left() == set()
+
+
+GIVEN_UP = re.compile(
+    r"main: the source (ended the migration before its end|gave up .*)"
+    "|multifd [01]: the source closed it .*"
+)
+
+
+@pytest.mark.parametrize("mode", ["section", "round"])
+@pytest.mark.parametrize("what", ["preamble", "start", "part", "end", "tail"])
+@pytest.mark.parametrize("part", [0.0, 0.5, 1.0])
+def test_a_stream_that_ends_early_is_no_guest(
+    tmp_path: Path, mode: Mode, what: str, part: float
+) -> None:
+    """Whatever lacks its end is never given to the sink, and the source keeps its guest."""
+    # of no PING, which may find main closed already
+    quiet = (header(), configuration(), OPEN_RETURN_PATH)
+    script = Script(Guest(mode=mode, rounds=2, preamble=quiet))
+    index = script.find(what, MAIN)
+    step = script.steps[index]
+    assert isinstance(step, Step)
+    script.cut(index, int(part * (len(step.data) - 1)))
+    reception, source = carried(tmp_path, script)
+    result = reception.result()
+    assert GIVEN_UP.fullmatch(result.error), result.error
+    assert (result.exit_code, source.status, reception.stream) == (5, "failed", [])
+
+
+def test_the_sink_hears_of_every_mark_when_all_before_it_was_taken(tmp_path: Path) -> None:
+    reception = Reception(tmp_path, Guest())
+    marks: list[int] = []
+    reception.sink.mark = marks.append  # type: ignore[method-assign]
+    source = FakeSource(reception.address, Script(Guest()))
+    try:
+        assert reception.result().completed
+    finally:
+        source.close()
+    assert marks == list(range(Guest().rounds + 1))
 
 
 def test_a_device_that_cannot_be_loaded_fails_it(tmp_path: Path) -> None:
