@@ -11,19 +11,24 @@ import pytest
 
 from ramferry.errors import MigrationFailed
 from ramferry.flows.outlet import outlet as outlet_module
+from ramferry.flows.outlet.answer import CarriedAnswer
 from ramferry.flows.outlet.channel import OutletChannel, RelayedChannel
+from ramferry.flows.outlet.far_ends import FarEnds
 from ramferry.flows.outlet.main import RelayedMain
 from ramferry.flows.outlet.outbox import WORKERS
 from ramferry.flows.outlet.outlet import Outlet
 from ramferry.flows.session.gate import Unwind
+from ramferry.flows.session.loop import Loop
 from ramferry.flows.session.session import Phase, Session
 from ramferry.flows.settings import RelaySettings
 from ramferry.transport import budget
 from ramferry.transport.address import Address, UnixAddress
 from ramferry.transport.plain import Plain
 from ramferry.vocabulary import Buffer
+from ramferry.wire.events import RamEnd
 from ramferry.wire.main import MainParser
 from ramferry.wire.packets import Initial
+from ramferry.wire.return_path import shut
 
 
 class Noted(Plain):
@@ -207,3 +212,62 @@ def test_once_the_destination_took_over_nothing_is_withdrawn(
     place.session.advance(Phase.CONFIRMED)
     main.source_ended()
     assert place.near.done[1:] == []
+
+
+def test_rams_end_does_not_go_on_where_the_migration_has_failed(
+    place: Place, main: RelayedMain
+) -> None:
+    """Its connections may live for another moment, in which the destination would start."""
+    place.session.fail(MigrationFailed("over"))
+    data = memoryview(b"section")
+    main.open_piece(data, [])
+    with pytest.raises(Unwind):
+        main.hear(RamEnd(0, len(data)))
+    assert "send" not in place.near.done
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_an_answer_before_rams_end_is_one_only_where_that_could_not_be_seen(
+    place: Place, seen: bool
+) -> None:
+    near, source = socket.socketpair()
+    if not seen:
+        place.session.lost_sight("odd", "no length")
+    answer = CarriedAnswer(place.session, Plain(near), place.near)
+    place.far.sendall(shut(0))
+    place.far.shutdown(socket.SHUT_RDWR)
+    with near, source, suppress(Unwind):
+        answer.run()
+    assert place.session.phase is (Phase.FAILED if seen else Phase.CONFIRMED)
+
+
+# --- the destination's ends of the channels
+
+
+@pytest.mark.parametrize(
+    ("phase", "gated", "fails"),
+    [
+        (Phase.CARRYING, True, True),
+        (Phase.CARRYING, False, False),
+        (Phase.SWITCHOVER, True, False),
+    ],
+)
+def test_a_far_end_that_goes_is_a_fault_until_rams_end(
+    place: Place, phase: Phase, gated: bool, fails: bool
+) -> None:
+    """Where marks are not held nobody sees ram's END: it may be the normal end."""
+    notes: list[str] = []
+    place.session.note = notes.append
+    loop = Loop()
+    ends = FarEnds(loop, place.session)
+    ends.watch(place.near, "multifd 0")
+    place.session.advance(phase)
+    if not gated:
+        place.session.gate.open()
+    place.far.shutdown(socket.SHUT_RDWR)
+    for _ in range(3):
+        loop.step(0.01)
+    ends.close()
+    loop.close()
+    assert place.session.failed is fails
+    assert notes == []

@@ -178,6 +178,15 @@ def test_pages_are_received_where_they_belong_but_from_a_device(
     assert bool(asked) is not device
 
 
+def test_packets_of_zero_pages_alone_are_taken(tmp_path: Path) -> None:
+    script = Script(Guest(pages=0, zeros=5))
+    reception, _ = carried(tmp_path, script)
+    assert reception.result().completed
+    view, sent = reception.ram.blocks["pc.ram"].view, touched(script)
+    assert len(sent) > 10
+    assert all(bytes(view[at : at + 4096]) == bytes(4096) for _, at in sent)
+
+
 def test_a_guest_may_run_before_its_source_has_closed(tmp_path: Path) -> None:
     reception = Reception(tmp_path, Guest())
     source = FakeSource(reception.address, Script(Guest()))
@@ -301,6 +310,13 @@ def test_a_stream_that_ends_early_is_no_guest(
     result = reception.result()
     assert GIVEN_UP.fullmatch(result.error), result.error
     assert (result.exit_code, source.status, reception.stream) == (5, "failed", [])
+
+
+def test_threads_for_mains_pages_end_with_a_stream_that_ends_early(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    script = Script(Guest(channels=0, mode="section"))
+    carried(tmp_path, script.cut(script.find("end", MAIN), 20), channels=0, threads=3)
+    assert set(threading.enumerate()) <= before
 
 
 def test_the_sink_hears_of_every_mark_when_all_before_it_was_taken(tmp_path: Path) -> None:

@@ -357,6 +357,16 @@ def test_a_relay_that_stood_still_blames_no_destination(
     untaken(monkeypatch, made, 7, 7, 7, 0)
 
 
+@pytest.mark.parametrize("phase", [Phase.CARRYING, Phase.SWITCHOVER, Phase.SEALED])
+def test_what_ends_before_it_is_confirmed_has_failed(made: Fixture, phase: Phase) -> None:
+    """Also in the phases in which other faults are left to others to judge."""
+    made.session.advance(phase)
+    assert not made.session.end()
+    assert made.session.phase is Phase.FAILED
+    assert str(made.session.error) == "every connection ended early"
+    assert made.notes == []
+
+
 def relayed(outlet: Outlet, source: Plain) -> ChannelInlet:
     initial = Initial(bytes(16), 0)
     taker = RelayedChannel(outlet, source, initial, lambda *_: None)
