@@ -56,13 +56,10 @@ class Receiver:
             while self._arrivals.session is None and not session.over.is_set():
                 self._loop.step(watching.STEP)
                 self._arrivals.expire()
+            governor = self._intake.governor()
+            # also of a migration that is over at once it is to be known that it was under way
             watching.watch(
-                session,
-                self._arrivals,
-                self._loop,
-                self._intake.governor(),
-                self._observer,
-                first_progress=0.0,
+                session, self._arrivals, self._loop, governor, self._observer, at_once=True
             )
         finally:
             self._close()

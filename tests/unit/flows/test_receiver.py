@@ -18,19 +18,32 @@ from test_relay_bad_streams import CHANNELS, STREAMS
 
 from fakes_cases import Case
 from fakes_source import SETTLE, STALL, FakeSource
-from fakes_wire import MAIN, Guest, Script, Step, device
+from fakes_wire import (
+    MAIN,
+    OPEN_RETURN_PATH,
+    Guest,
+    Mode,
+    Script,
+    Step,
+    configuration,
+    device,
+    header,
+)
 from ramferry.codec import METHODS
 from ramferry.errors import HostError, PeerTimeout, RamferryError
-from ramferry.flows.contracts import MainStream
+from ramferry.flows.contracts import MainStream, Offsets
+from ramferry.flows.ends import memory_sink
 from ramferry.flows.ends.memory_sink import MemorySink
 from ramferry.flows.inlet import watching
 from ramferry.flows.receiver import Receiver
 from ramferry.flows.settings import ReceiveSettings
 from ramferry.metrics import ReceiveResult, RelayCounters
 from ramferry.patience import Patience
+from ramferry.qatzip import accelerator
 from ramferry.ram.blocks import Ram
 from ramferry.transport.address import Address, UnixAddress
 from ramferry.transport.plain import Plain
+from standins import StandIn
 
 OTHERWISE = {
     "another page size": "the guest's pages have 65536 bytes, not 4096",
@@ -45,6 +58,7 @@ class Seen:
 
     def __init__(self) -> None:
         self.notes: list[str] = []
+        self.snapshots: list[RelayCounters] = []
         self.address = threading.Event()
 
     def listening(self, address: Address) -> None:
@@ -52,7 +66,7 @@ class Seen:
         self.address.set()
 
     def progress(self, counters: RelayCounters) -> None:
-        assert counters.bytes_in >= 0
+        self.snapshots.append(counters)
 
     def note(self, text: str) -> None:
         self.notes.append(text)
@@ -76,9 +90,9 @@ class Reception:
         settings.setdefault("page_size", guest.page_size)
         made = ReceiveSettings(self.address, **settings)  # type: ignore[arg-type]
         self.taken_over = threading.Event()
-        sink = MemorySink(self.ram, self._load, self.taken_over.set)
-        sink.commit = self._commit  # type: ignore[method-assign]
-        self.receiver = Receiver(made, sink, self.seen)
+        self.sink = MemorySink(self.ram, self._load, self.taken_over.set)
+        self.sink.commit = self._commit  # type: ignore[method-assign]
+        self.receiver = Receiver(made, self.sink, self.seen)
         self._results: list[ReceiveResult] = []
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -114,6 +128,15 @@ def carried(folder: Path, script: Script, **settings: object) -> tuple[Reception
     return reception, source
 
 
+def test_a_migration_that_is_over_at_once_was_seen_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "STEP", 2.0)
+    reception, _ = carried(tmp_path, Script(Guest()))
+    assert reception.result().completed
+    assert reception.seen.snapshots
+
+
 @pytest.mark.parametrize("method", list(METHODS))
 @pytest.mark.parametrize("mode", ["section", "round"])
 @pytest.mark.parametrize("channels", [1, 5])
@@ -133,6 +156,35 @@ def test_a_guest_arrives(tmp_path: Path, method: str, mode: str, channels: int) 
         for at in range(0, len(memory), guest.page_size):
             expected = memory[at : at + guest.page_size] if (name, at) in sent else b"\xa5" * 4096
             assert block.view[at : at + guest.page_size] == expected
+
+
+@pytest.mark.parametrize("device", [False, True])
+def test_pages_are_received_where_they_belong_but_from_a_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: bool
+) -> None:
+    """A device writes to memory of its own."""
+    answer = StandIn(tmp_path).library if device else "there is no QAT device"
+    monkeypatch.setattr(accelerator, "_answer", [answer])
+    asked: list[str] = []
+
+    def room(_: object, block: str, normal: Offsets) -> None:
+        assert len(normal)
+        asked.append(block)
+
+    monkeypatch.setattr(memory_sink._Channel, "room", room)
+    reception, _ = carried(tmp_path, Script(Guest(method="qatzip")))
+    result = reception.result()
+    assert (result.completed, result.backend == "qat") == (True, device)
+    assert bool(asked) is not device
+
+
+def test_packets_of_zero_pages_alone_are_taken(tmp_path: Path) -> None:
+    script = Script(Guest(pages=0, zeros=5))
+    reception, _ = carried(tmp_path, script)
+    assert reception.result().completed
+    view, sent = reception.ram.blocks["pc.ram"].view, touched(script)
+    assert len(sent) > 10
+    assert all(bytes(view[at : at + 4096]) == bytes(4096) for _, at in sent)
 
 
 def test_a_guest_may_run_before_its_source_has_closed(tmp_path: Path) -> None:
@@ -164,6 +216,21 @@ def test_a_source_that_is_lost_before_it_is_told_keeps_its_guest(tmp_path: Path)
     assert source.status == "failed"
     assert not reception.taken_over.is_set()
     assert any("the source could not be told" in note for note in reception.seen.notes)
+
+
+def test_a_sink_that_takes_its_time_is_not_waited_for_as_an_end_of_the_stream(
+    tmp_path: Path,
+) -> None:
+    """Of a silence longer than the stall limit the source would be blamed."""
+    reception = Reception(tmp_path, Guest())
+    waits: list[str] = []
+    reception.meanwhile = lambda: waits.append(reception.receiver.session.behind.waits)
+    source = FakeSource(reception.address, Script(Guest()))
+    try:
+        assert reception.result().completed
+    finally:
+        source.close()
+    assert waits == [""]
 
 
 def touched(script: Script) -> set[tuple[str, int]]:
@@ -217,6 +284,51 @@ def test_a_fault_fails_the_migration_at_both_ends(case: Case, tmp_path: Path) ->
     assert result.exit_code == case.exit_code
     assert (source.status, reception.stream) == ("failed", [])
     assert source.left() == set()
+
+
+GIVEN_UP = re.compile(
+    r"main: the source (ended the migration before its end|gave up .*)"
+    "|multifd [01]: the source closed it .*"
+)
+
+
+@pytest.mark.parametrize("mode", ["section", "round"])
+@pytest.mark.parametrize("what", ["preamble", "start", "part", "end", "tail"])
+@pytest.mark.parametrize("part", [0.0, 0.5, 1.0])
+def test_a_stream_that_ends_early_is_no_guest(
+    tmp_path: Path, mode: Mode, what: str, part: float
+) -> None:
+    """Whatever lacks its end is never given to the sink, and the source keeps its guest."""
+    # of no PING, which may find main closed already
+    quiet = (header(), configuration(), OPEN_RETURN_PATH)
+    script = Script(Guest(mode=mode, rounds=2, preamble=quiet))
+    index = script.find(what, MAIN)
+    step = script.steps[index]
+    assert isinstance(step, Step)
+    script.cut(index, int(part * (len(step.data) - 1)))
+    reception, source = carried(tmp_path, script)
+    result = reception.result()
+    assert GIVEN_UP.fullmatch(result.error), result.error
+    assert (result.exit_code, source.status, reception.stream) == (5, "failed", [])
+
+
+def test_threads_for_mains_pages_end_with_a_stream_that_ends_early(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    script = Script(Guest(channels=0, mode="section"))
+    carried(tmp_path, script.cut(script.find("end", MAIN), 20), channels=0, threads=3)
+    assert set(threading.enumerate()) <= before
+
+
+def test_the_sink_hears_of_every_mark_when_all_before_it_was_taken(tmp_path: Path) -> None:
+    reception = Reception(tmp_path, Guest())
+    marks: list[int] = []
+    reception.sink.mark = marks.append  # type: ignore[method-assign]
+    source = FakeSource(reception.address, Script(Guest()))
+    try:
+        assert reception.result().completed
+    finally:
+        source.close()
+    assert marks == list(range(Guest().rounds + 1))
 
 
 def test_a_device_that_cannot_be_loaded_fails_it(tmp_path: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 
 from fakes_relay import RelayThread, Stage, until
-from fakes_wire import MAIN, Do, Guest, Mode, Script, device
+from fakes_wire import MAIN, Close, Do, Guest, Mode, Script, device
 from ramferry.flows.inlet import watching
 
 
@@ -33,13 +34,33 @@ def test_marks_pass_an_open_gate(tmp_path: Path, mode: Mode) -> None:
     """Nobody holds the channels any more, so that nothing waits until they are empty."""
     script = Script(Guest(mode=mode))
     stage = Stage(tmp_path)
+    waits: list[str] = []
     with RelayThread(stage.settings) as relay:
 
         def opened() -> None:
             until(lambda: relay.session is not None and relay.session.gate.passed == 1)
             relay.session.gate.open()
-            relay.session.until_consumed = lambda: pytest.fail("waits for busy channels")
+            relay.session.behind.until_consumed = lambda: waits.append("for busy channels")
 
         script.insert(script.find("part", MAIN), Do(opened))
         stage.carry(relay, script)
         assert not relay.finished().gated
+        assert waits == []
+
+
+def test_channels_may_end_before_main_where_no_end_of_ram_is_seen(tmp_path: Path) -> None:
+    script = Script(Guest())
+    stage = Stage(tmp_path)
+    with RelayThread(stage.settings) as relay:
+
+        def opened() -> None:
+            until(lambda: relay.session is not None and relay.session.gate.passed == 1)
+            relay.session.gate.open()
+
+        def ended() -> None:
+            names = {"multifd 0", "multifd 1"}
+            until(lambda: not names & {thread.name for thread in threading.enumerate()})
+
+        script.insert(script.find("end", MAIN), Close(0), Close(1), Do(ended))
+        script.insert(script.find("part", MAIN), Do(opened))
+        stage.carry(relay, script)

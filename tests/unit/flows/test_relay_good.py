@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from fakes_source import SETTLE
 from fakes_wire import (
     MAIN,
     Action,
+    Do,
     Guest,
     Mode,
     Script,
@@ -24,8 +26,10 @@ from fakes_wire import (
     page_bits,
 )
 from ramferry.codec import METHODS
+from ramferry.flows.outlet.outbox import Outbox
 from ramferry.transport.address import UnixAddress
 from ramferry.transport.pacing import Pacer
+from ramferry.wire.packets import DEVICE_STATE_LAYOUT, header_size
 from ramferry.wire.return_path import pong, shut
 
 
@@ -118,6 +122,46 @@ def test_device_state_passes_as_it_is(tmp_path: Path) -> None:
     for channel in range(2):
         assert destination.device_states[channel] == device_content(channel, size)
         assert destination.device_names[channel] == f"0000:00:0{channel}.0/vfio"
+
+
+def with_devices_before_pages(size: int) -> Script:
+    """Devices' states in the second round, each in one step with the packet behind it."""
+    script = Script(Guest(method="zlib", device_state=size))
+    for channel in range(2):
+        first = script.find("device header", channel)
+        header, content = script.steps[first : first + 2]
+        del script.steps[first : first + 2]
+        place = script.find("packet", channel)
+        pieces = [header, content, *script.steps[place : place + 2]]
+        data = b"".join(piece.data for piece in pieces if isinstance(piece, Step))
+        script.steps[place : place + 2] = [Step(channel, data, "all at once")]
+    return script
+
+
+@pytest.mark.parametrize("size", [1, 500, 1067, 1068, 1069, 1075, 1076, 1077, 5000])
+@pytest.mark.parametrize("most", ["least", "whole", "any"])
+def test_a_device_state_and_the_packet_behind_it_come_in_any_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, most: str
+) -> None:
+    """1068 bytes are what a RAM packet's header has more than a device's."""
+    assert header_size(4096) - DEVICE_STATE_LAYOUT.size == 1068
+    chance, receive = random.Random(size), Plain.receive
+
+    def pieces(self: Plain, view: memoryview, least: int | None = None, **told: bool) -> int:
+        if least is None:
+            return receive(self, view, **told)
+        counts = range(least, len(view) + 1)
+        count = {"least": counts[0], "whole": counts[-1], "any": chance.choice(counts)}[most]
+        return receive(self, view[:count], least, **told)
+
+    monkeypatch.setattr(Plain, "receive", pieces)
+    stage, script = Stage(tmp_path, method="zstd"), with_devices_before_pages(size)
+    with RelayThread(stage.settings) as relay:
+        destination = stage.carry(relay, script)
+        counters = relay.finished().counters
+    for channel in range(2):
+        assert destination.device_states[channel] == device_content(channel, size)
+    assert counters.bytes_in == sum(len(script.stream(id)) for id in (MAIN, 0, 1))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -292,3 +336,21 @@ def test_progress_grows_and_ends_at_the_result(tmp_path: Path) -> None:
     # the cap holds but for what the last slots let start at once
     slack = 1e6 * (Pacer.BURST + 0.05) + 130_000
     assert result.counters.bytes_out <= 1e6 * result.counters.seconds + slack
+
+
+@pytest.mark.parametrize(("method_in", "method_out"), [("zlib", "zstd"), ("none", "none")])
+def test_of_what_was_sent_nothing_is_held(tmp_path: Path, method_in: str, method_out: str) -> None:
+    """What an outbox holds keeps channels from reading on."""
+    script = Script(Guest(method=method_in, zeros=2))
+    stage = Stage(tmp_path, method=method_out)
+    seen: list[Outbox] = []
+    with RelayThread(stage.settings) as relay:
+
+        def look() -> None:
+            relay.gathered()
+            seen.append(relay.session.behind.outbox)
+
+        script.insert(script.find("end", MAIN), Do(look))
+        stage.carry(relay, script)
+    (outbox,) = seen
+    assert (outbox.held, outbox.at_work, outbox.waiting) == (0, 0, 0)

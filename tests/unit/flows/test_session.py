@@ -11,7 +11,13 @@ import pytest
 
 from fakes_clock import Clock
 from ramferry.codec import create_decoder, create_encoder
-from ramferry.errors import MigrationFailed, PeerTimeout, RamferryError, RemoteProtocolError
+from ramferry.errors import (
+    HostError,
+    MigrationFailed,
+    PeerTimeout,
+    RamferryError,
+    RemoteProtocolError,
+)
 from ramferry.flows.inlet.channel import ChannelInlet
 from ramferry.flows.outlet import outlet as outlet_module
 from ramferry.flows.outlet.channel import RelayedChannel
@@ -19,7 +25,7 @@ from ramferry.flows.outlet.outlet import Outlet
 from ramferry.flows.session.gate import Unwind
 from ramferry.flows.session.session import Phase, Session
 from ramferry.flows.settings import RelaySettings
-from ramferry.transport.address import UnixAddress
+from ramferry.transport.address import Address, UnixAddress
 from ramferry.transport.plain import Plain
 from ramferry.wire.packets import Initial
 from raw_sockets import raw
@@ -338,15 +344,25 @@ def test_a_relay_that_stood_still_blames_no_destination(
     untaken(monkeypatch, made, 7, 7, 7, 0)
 
 
+@pytest.mark.parametrize("phase", [Phase.CARRYING, Phase.SWITCHOVER, Phase.SEALED])
+def test_what_ends_before_it_is_confirmed_has_failed(made: Fixture, phase: Phase) -> None:
+    """Also in the phases in which other faults are left to others to judge."""
+    made.session.advance(phase)
+    assert not made.session.end()
+    assert made.session.phase is Phase.FAILED
+    assert str(made.session.error) == "every connection ended early"
+    assert made.notes == []
+
+
 def relayed(outlet: Outlet, source: Plain) -> ChannelInlet:
     initial = Initial(bytes(16), 0)
     taker = RelayedChannel(outlet, source, initial, lambda *_: None)
     return ChannelInlet(outlet.session, source, initial, taker)
 
 
-def test_a_channel_without_a_destination_ends_a_switchover_too(tmp_path: Path) -> None:
-    """Where marks are not held, main may be there while a channel is still being connected."""
-    nobody = UnixAddress(str(tmp_path / "nobody"))
+def unconnected(folder: Path) -> Session:
+    """A migration that has come to its switchover while a channel is still being connected."""
+    nobody = UnixAddress(str(folder / "nobody"))
     settings = RelaySettings(UnixAddress("in"), nobody, "zlib")
     session = Session(settings, lambda _: None)
     outlet = session.behind = Outlet(session, settings)
@@ -358,8 +374,23 @@ def test_a_channel_without_a_destination_ends_a_switchover_too(tmp_path: Path) -
         session.start(channel.name, channel.run, channel.farewell)
         assert session.over.wait(SETTLE)
         session.close()
-    assert "nobody accepts at" in str(session.error)
     assert session.phase is Phase.FAILED
+    return session
+
+
+def test_a_channel_without_a_destination_ends_a_switchover_too(tmp_path: Path) -> None:
+    """Where marks are not held, main may be there while a channel is still being connected."""
+    assert "nobody accepts at" in str(unconnected(tmp_path).error)
+
+
+def test_a_channel_without_a_descriptor_ends_a_switchover_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def connect(_: Address) -> Plain:
+        raise HostError("cannot connect: Too many open files")
+
+    monkeypatch.setattr(outlet_module, "connect", connect)
+    assert str(unconnected(tmp_path).error) == "cannot connect: Too many open files"
 
 
 def test_a_channel_that_was_never_connected_has_no_farewell_to_say(made: Fixture) -> None:

@@ -130,7 +130,7 @@ class SinkMain:
         buffer = memoryview(bytearray(_CHUNK))
         with suppress(OSError):
             while self._source.receive_some(buffer) != 0:
-                self._session.check()
+                continue
 
     def _confirm(self) -> None:
         try:
@@ -176,7 +176,7 @@ class SinkMain:
         self._pages = Spread(intake) if intake.settings.threads else Direct(intake.sink)
 
     def _take_pages(self, event: ZeroPages | PageRun) -> None:
-        if not self._tally.syncs or self._pages is None:
+        if self._pages is None:
             raise RemoteProtocolError("a sync mark before the first page", "a page").at("main")
         if isinstance(event, PageRun):
             self._pages.take(event)

@@ -43,18 +43,18 @@ def watch(
     governor: BufferGovernor,
     observer: Observer,
     look: Callable[[], None] = lambda: None,
-    first_progress: float = STEP,
+    *,
+    at_once: bool = False,
 ) -> bool:
     """Watch until the migration has ended, and the source has heard of a good end.
 
     :param look: called at each step.
-    :param first_progress: seconds until the observer hears of it: 0 for one that tells when the
-        migration has become active.
+    :param at_once: whether the observer is told of progress at the first step already.
     :return: False where the source was told, and has not closed its side within 5 s.
     """
     farewell: Patience | None = None
     stall = StallWatch(session)
-    next_look = time.monotonic() + first_progress
+    next_look = 0.0 if at_once else time.monotonic() + STEP
     while session.running() and not session.over.is_set():
         loop.step(_BRIEF if session.phase is not Phase.CARRYING else STEP)
         arrivals.gather()

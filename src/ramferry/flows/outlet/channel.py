@@ -9,7 +9,7 @@ from typing import Final
 
 from ramferry.codec import create_encoder
 from ramferry.codec.base import Encoder
-from ramferry.errors import MigrationFailed, PeerUnreachable
+from ramferry.errors import HostError, MigrationFailed, PeerUnreachable
 from ramferry.flows.outlet.outlet import Outlet
 from ramferry.flows.session.tally import ChannelTally
 from ramferry.transport.connection import Connection
@@ -139,7 +139,7 @@ class RelayedChannel:
         session.check()
         try:
             self._out.open(self._initial if uuid is None else replace(self._initial, uuid=uuid))
-        except PeerUnreachable as error:
+        except (PeerUnreachable, HostError) as error:
             # also in a switchover, which main may have reached alone where marks are not held: a
             # destination reads main only once all of its channels are connected, and waits
             session.fail(error, final=True)
