@@ -29,6 +29,7 @@ from ramferry.codec import METHODS
 from ramferry.flows.outlet.outbox import Outbox
 from ramferry.transport.address import UnixAddress
 from ramferry.transport.pacing import Pacer
+from ramferry.transport.plain import Plain
 from ramferry.wire.packets import DEVICE_STATE_LAYOUT, header_size
 from ramferry.wire.return_path import pong, shut
 
