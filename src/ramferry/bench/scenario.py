@@ -94,7 +94,7 @@ class Scenario:
     description: str
     guest: Guest
     rate: float
-    """Of the link, in bytes a second; 0 where nothing limits it."""
+    """Of the link, in bytes a second; 0 if nothing limits it."""
     cases: tuple[Case, ...]
     repeats: int
     downtime_limit_ms: int

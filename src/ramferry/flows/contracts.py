@@ -70,7 +70,7 @@ class StreamHead:
     """What the main channel says before the first page."""
 
     machine: str
-    """The machine type's versioned name; empty where the stream has none."""
+    """The machine type's versioned name; empty if the stream has none."""
     page_size: int
     """Target page size in bytes."""
     blocks: Sequence[RamBlock]
@@ -111,7 +111,7 @@ class ChannelSink(Protocol):
         What is written there counts only with the call of ``pages`` that has it as its ``data``; a
         migration that fails in between leaves it half written.
 
-        :return: None where the channel is to use memory of its own.
+        :return: None if the channel is to use memory of its own.
         """
 
     def pages(self, pages: Pages) -> None:

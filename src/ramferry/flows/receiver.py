@@ -77,7 +77,7 @@ class Receiver:
 
     @property
     def error(self) -> RamferryError | None:
-        """Why it ended early; None where it did not, or has not ended."""
+        """Why it ended early; None if it did not, or has not ended."""
         return self.session.error
 
     # --- as the house of its arrivals

@@ -75,7 +75,7 @@ class Sender:
         self._record.to("completed")
 
     def cancel(self, reason: str) -> bool:
-        """End it; False where it is too late, because the destination may have the guest."""
+        """End it; False if it is too late, because the destination may have the guest."""
         with self._lock:
             if self._sealed:
                 return False

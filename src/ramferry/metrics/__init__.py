@@ -65,17 +65,17 @@ class RelayResult:
 
     completed: bool
     error: str
-    """One sentence; empty where it completed."""
+    """One sentence; empty if it completed."""
     exit_code: int
     method_in: str
-    """As found on the wire; empty where no data packet came."""
+    """As found on the wire; empty if no data packet came."""
     method_out: str
     level: int | None
     backend: str
     """For example "isa-l"; "zstd → isa-l" where inflating and compressing differ."""
     channels: int
     gated: bool
-    """False where the main channel could not be parsed and its marks passed unheld."""
+    """False if the main channel could not be parsed and its marks passed unheld."""
     max_rss_bytes: int
     """Most memory resident at any time, pages shared with other processes included."""
     counters: RelayCounters
@@ -101,7 +101,7 @@ class MigrationResult:
     pages_per_second: float
     """Normal and zero pages over the total time."""
     send_cpu_percent: float | None
-    """QEMU without its vCPU threads plus its relay; None where the side is remote."""
+    """QEMU without its vCPU threads plus its relay; None if the side is remote."""
     recv_cpu_percent: float | None
     wire_bytes: int | None
     """None if nobody counted them: neither a relay here nor the source QEMU."""
@@ -144,12 +144,12 @@ class ReceiveResult:
 
     completed: bool
     error: str
-    """One sentence; empty where it completed."""
+    """One sentence; empty if it completed."""
     exit_code: int
     machine: str
-    """The machine type's versioned name; empty where the stream did not come so far."""
+    """The machine type's versioned name; empty if the stream did not come so far."""
     method: str
-    """As found on the wire; empty where no data packet came."""
+    """As found on the wire; empty if no data packet came."""
     backend: str
     """What inflated."""
     channels: int
@@ -186,7 +186,7 @@ class ArchiveResult:
     channels: int
     total_time_ms: int
     downtime_ms: int | None
-    """How long the guest stood still for it; None where it did not run before."""
+    """How long the guest stood still for it; None if it did not run before."""
     normal_bytes: int
     """Pages with content, times page size: those sent, or those in the file."""
     file_bytes: int
@@ -256,12 +256,12 @@ class Inspection:
     """Bytes; 0 if a damaged save file does not tell."""
     method: str
     rounds: int
-    """Sync marks; 0 where main was not recorded, and for a save file."""
+    """Sync marks; 0 if main was not recorded, and for a save file."""
     blocks: tuple[InspectedBlock, ...]
     channels: tuple[InspectedChannel, ...]
     devices: tuple[InspectedDevice, ...]
     fault: str = ""
-    """Where the data is damaged, and how; empty where it is not."""
+    """Where the data is damaged, and how; empty if it is not."""
     wrapping: tuple[str, ...] = ()
     """What the recording is in, the outermost first: "a libvirt save image", "gzip"."""
     size: int = 0

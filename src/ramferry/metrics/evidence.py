@@ -18,7 +18,7 @@ class Evidence:
     content: str | None = None
     """A file's text, the end of a link, or mode and owner of a device node; None: nothing read."""
     trouble: str = ""
-    """Why nothing was read ("Permission denied"); empty where the path does not exist."""
+    """Why nothing was read ("Permission denied"); empty if the path does not exist."""
 
 
 class Offload(StrEnum):
@@ -42,7 +42,7 @@ class OffloadProof:
     """XFL of each gzip-ext member that came out: 0 from hardware, 4 from libqatzip's software."""
     verdict: Offload
     requests_before: int | None = None
-    """Firmware requests of all devices; None where only root may read them."""
+    """Firmware requests of all devices; None if only root may read them."""
     requests_after: int | None = None
     trouble: str = ""
     """Why it was not the device, or with what code nothing came out: "qzInit returned -103 (no

@@ -45,7 +45,7 @@ class Trial:
     wire_share: Range
     """Payload bytes for each byte of pages with content: 1 over the ratio."""
     compress_seconds: Range
-    """For each byte of pages, on one core; 0 where nothing is done."""
+    """For each byte of pages, on one core; 0 if nothing is done."""
     decompress_seconds: Range
     compress_cpu: float
     """CPU seconds for each byte of pages: less than the above where a device does the work."""
@@ -79,7 +79,7 @@ class MethodTime:
     """What the rate is limited by: "link", "source CPU" …"""
     converges: bool
     total_seconds: Range | None
-    """None where it does not converge."""
+    """None if it does not converge."""
     downtime_ms: Range | None
     send_cpu_seconds: float
     """Of the source QEMU and its relay; of one pass where it does not converge."""
@@ -111,7 +111,7 @@ class TimePlan:
     downtime_limit_ms: int
     methods: tuple[MethodTime, ...]
     choice: str
-    """The method; empty where none converges."""
+    """The method; empty if none converges."""
     reason: str
     """One sentence."""
     notes: tuple[str, ...] = ()

@@ -65,7 +65,7 @@ class QemuBuilt:
 
     path: str
     version: str
-    """ "7.2.22"; empty where it could not be asked."""
+    """ "7.2.22"; empty if it could not be asked."""
     methods: tuple[str, ...]
     """Members of its MultiFDCompression, sorted."""
     trouble: str = ""
@@ -100,7 +100,7 @@ class MemoryNeed:
     high_mib: int
     """Every channel uses an instance of its own, as far as there are instances."""
     memlock_mib: int | None
-    """Locked memory that the process should be allowed; None where a kernel driver hands the
+    """Locked memory that the process should be allowed; None if a kernel driver hands the
     memory out, which is charged to nobody."""
     huge_pages: int
     """Pages of 2 MiB, where the memory is taken from huge pages."""
@@ -131,7 +131,7 @@ class MemoryPlan:
     needs: tuple[MemoryNeed, ...]
     documented: tuple[DocumentedNeed, ...]
     estimates: tuple[str, ...]
-    """Why the figures are estimates; empty where the formula covers the case."""
+    """Why the figures are estimates; empty if the formula covers the case."""
     settings: tuple[tuple[str, tuple[str, ...]], ...]
     """Heading and lines of each setting to make."""
 

@@ -90,7 +90,7 @@ class RamBlock:
     def window(self, offsets: Offsets) -> memoryview | None:
         """The block's own bytes for pages that lie side by side, to receive them in place.
 
-        :return: None where they do not, or where there are none.
+        :return: None if they do not, or where there are none.
         :raise UsageError: an offset is outside the block or in the middle of a page.
         """
         side_by_side = self._side_by_side(offsets)

@@ -50,7 +50,7 @@ class DirtyTracker(Protocol):
         that one that has changed, was sent, and has changed back is not taken for unchanged.
 
         :param data: the very bytes that are sent, which nobody writes to any more (see ``copy`` of
-            :meth:`~ramferry.ram.blocks.RamBlock.gather`); None where they were sent as zero pages.
+            :meth:`~ramferry.ram.blocks.RamBlock.gather`); None if they were sent as zero pages.
         """
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ class Connection(Protocol):
 
     @property
     def windowed(self) -> bool:
-        """True where a network lies between, with a window and acknowledgements: TCP.
+        """True if a network lies between, with a window and acknowledgements: TCP.
 
         False for a UNIX socket, whose bytes are in the peer's hands once they are sent.
         """
@@ -52,7 +52,7 @@ class Connection(Protocol):
         """Receive what there is, at least one byte; 0 at the end of the stream.
 
         :param whole: wait for a full ``view``, as long as ``settle`` said with ``piece``.
-        :return: None where nothing came: within the time that ``settle`` allows, or, on a
+        :return: None if nothing came: within the time that ``settle`` allows, or, on a
             connection that was accepted and is not settled yet, at once.
         """
 
@@ -90,15 +90,15 @@ class Connection(Protocol):
         """Bound how many bytes are held on the way out of, and into, this end; None: as it is."""
 
     def round_trip(self) -> float:
-        """Smallest round trip seen, in seconds; 0 where not ``windowed``."""
+        """Smallest round trip seen, in seconds; 0 if not ``windowed``."""
 
     def segment(self) -> int:
-        """Bytes of a segment on this path; 0 where not ``windowed``."""
+        """Bytes of a segment on this path; 0 if not ``windowed``."""
 
     # --- its end
 
     def hung_up(self) -> bool:
-        """True where the peer has closed its side, or the connection broke."""
+        """True if the peer has closed its side, or the connection broke."""
 
     def finish(self) -> None:
         """Say that no more bytes come; what was sent is still delivered."""

@@ -77,7 +77,7 @@ class Listener:
         return [sock.fileno() for sock in self.sockets]
 
     def accept(self) -> Accepted | None:
-        """The next connection that waits, not settled yet; None where none waits.
+        """The next connection that waits, not settled yet; None if none waits.
 
         One that was gone before it could be accepted is passed over.
 
@@ -239,7 +239,7 @@ def _is_stale(path: str) -> bool:
 
 
 def _listed_as_listening(path: str) -> bool:
-    """True where a process of this network namespace listens at ``path``, by an absolute name."""
+    """True if a process of this network namespace listens at ``path``, by an absolute name."""
     with contextlib.suppress(OSError), open("/proc/net/unix", errors="surrogateescape") as table:
         for line in table:
             fields = line.rstrip("\n").split(" ", 7)

@@ -1,4 +1,4 @@
-"""Temporary folders that go with their process, also where that is killed.
+"""Temporary folders that go with their process, even if that is killed.
 
 Whoever is killed leaves its folder behind. Each is locked (flock(2)) for as long as its process
 lives, so that the next start can tell which are nobody's, and removes those.

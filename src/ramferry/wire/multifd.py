@@ -141,7 +141,7 @@ class MultifdParser:
         return self.space[: self.least]
 
     def filled(self, count: int | None = None) -> Packet | None:
-        """Read what was filled: a packet, or None where its header has more to come.
+        """Read what was filled: a packet, or None if its header has more to come.
 
         The payload of a packet before, of RAM, was received.
 

@@ -40,7 +40,7 @@ def nearly_full(file: Path) -> bool:
 
 
 def memory_in_use(source: QemuEnd) -> int | None:
-    """At most so many bytes of the guest's RAM have content; None where nobody tells."""
+    """At most so many bytes of the guest's RAM have content; None if nobody tells."""
     with suppress(MethodUnavailable):
         summary = source.execute("query-memory-size-summary")
         total = int(summary["base-memory"]) + int(summary.get("plugged-memory", 0))

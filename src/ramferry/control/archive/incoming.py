@@ -67,7 +67,7 @@ class Incoming:
 
     @property
     def error(self) -> RamferryError | None:
-        """Why it ended early; None where it did not."""
+        """Why it ended early; None if it did not."""
         return self._fault or self._receiver.error
 
     @property

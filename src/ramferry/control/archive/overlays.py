@@ -1,7 +1,7 @@
 """``--disk-snapshot``: while the guest stands still, its disks go on in overlays.
 
 All of them in one QMP transaction, so that there is one moment to which the images belong. From
-then on the guest's writes go to the overlays, also where the save fails later: every sentence
+then on the guest's writes go to the overlays, even if the save fails later: every sentence
 names them.
 """
 
@@ -136,7 +136,7 @@ def _action(overlay: DiskOverlay) -> dict[str, object]:
 def overlays_clause(overlays: Sequence[DiskOverlay], *, certain: bool = True) -> str:
     """For a sentence about what went wrong: where the guest's disks are, and the way back.
 
-    :param certain: False where QEMU never said whether it made the overlays.
+    :param certain: False if QEMU never said whether it made the overlays.
     """
     places = ", ".join(
         f"{one.overlay} over {one.image} (device {one.overlay_node}, base-node {one.image_node})"

@@ -29,7 +29,7 @@ class SavedGuest:
         self._source = source
         self._guardian = guardian
         self.since: float | None = None
-        """When it was stopped, by ``time.monotonic``; None where it was not."""
+        """When it was stopped, by ``time.monotonic``; None if it was not."""
         self.cancelled = False
         """Whether the QEMU was told to cancel, by us."""
 
@@ -41,12 +41,12 @@ class SavedGuest:
     def find(self) -> str | None:
         """Its run state, over a new connection where the old one was lost.
 
-        :return: None where the QEMU does not answer, ``GONE`` where it has ended.
+        :return: None if the QEMU does not answer, ``GONE`` where it has ended.
         """
         return self._source.find(Patience(GOING_SECONDS, longest_step=ASIDE_SECONDS), self._insist)
 
     def stop(self) -> bool:
-        """Stop it; False where it stands still already.
+        """Stop it; False if it stands still already.
 
         :raise RamferryError: QEMU refuses, or does not answer.
         """
@@ -110,7 +110,7 @@ class SavedGuest:
         return f"the QEMU does not answer: see with `info status` whether its guest runs{stopped}"
 
     def lost(self) -> PeerUnreachable | None:
-        """The error of a save whose QEMU cannot be reached any more; None where it can."""
+        """The error of a save whose QEMU cannot be reached any more; None if it can."""
         if self._source.connected:
             return None
         state = self.find()

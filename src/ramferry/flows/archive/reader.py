@@ -159,7 +159,7 @@ class Archive(_File):
 
     @property
     def backend(self) -> str:
-        """What inflated so far; empty where nothing was inflated here."""
+        """What inflated so far; empty if nothing was inflated here."""
         return name_backends([one.decoder for one in self._decoders])
 
     @property

@@ -48,7 +48,7 @@ def may_follow(call: Call, main: Call, silent: Iterable[Call]) -> bool:
 
 def mother(call: Call, silent: Iterable[Call]) -> Call | None:
     """The silent connection whose channel this seems to be: the last one that its maker made
-    before it; None where there is none."""
+    before it; None if there is none."""
     before = [one for one in silent if one.number < call.number and one.origin == call.origin]
     return max(before, key=lambda one: one.number, default=None)
 
@@ -59,7 +59,7 @@ _T = TypeVar("_T")
 def one_too_many(
     waiting: Iterable[_T], call_of: Callable[[_T], Call], of_one: int, in_all: int, new: Call
 ) -> _T | None:
-    """Who has to leave before ``new`` may come in; None where there is room for it.
+    """Who has to leave before ``new`` may come in; None if there is room for it.
 
     :param of_one: connections that one origin may have.
     :param in_all: connections of everybody; above it the oldest of whoever has most leaves, so

@@ -43,12 +43,12 @@ class ChannelTaker(Protocol):
         """The source's method is known; returns what will compress the pages, if anything."""
 
     def room(self, packet: RamPacket) -> memoryview | None:
-        """Where the packet's pages belong; None where the inlet is to use its own memory."""
+        """Where the packet's pages belong; None if the inlet is to use its own memory."""
 
     def take(self, packet: RamPacket, payload: memoryview, pages: memoryview) -> None:
         """Take a packet of RAM.
 
-        :param payload: as it came; empty where the packet has no pages with content.
+        :param payload: as it came; empty if the packet has no pages with content.
         :param pages: the same, inflated. Both are the inlet's again on return.
         """
 

@@ -14,7 +14,7 @@ from ramferry.flows.session.session import Session
 def admit(
     session: Session, roster: Roster, arrival: MultifdArrival, main: Call, advice: str = ""
 ) -> bool:
-    """Take a channel into a migration; False where it is not taken, or cannot belong to it.
+    """Take a channel into a migration; False if it is not taken, or cannot belong to it.
 
     :param main: who made the migration's main connection.
     :param advice: what helps where one comes too late.

@@ -120,5 +120,5 @@ class Judge:
 
 
 def _for_bitmaps_alone(event: Command) -> bool:
-    """Postcopy is advised, without page sizes, also where only dirty-bitmaps is set: RAM stays."""
+    """Postcopy is advised, without page sizes, even if only dirty-bitmaps is set: RAM stays."""
     return event.name == "POSTCOPY_ADVISE" and not event.data

@@ -130,7 +130,7 @@ class Lobby:
             self._in_want = False
 
     def settled(self) -> bool:
-        """True where every connection that came has been classified, probes aside."""
+        """True if every connection that came has been classified, probes aside."""
         now = self._running.spent
         return all(not one.first and now - one.since > PROBE_GRACE for one in self._callers)
 

@@ -38,12 +38,12 @@ class Roster:
         self.uuid = initial.uuid
 
     def may_lack(self, initial: Initial) -> bool:
-        """True where a channel that comes late may be one of this migration's own."""
+        """True if a channel that comes late may be one of this migration's own."""
         known = self.wanted is not None or initial.channel_id in self.ids
         return not known and initial.uuid == self.uuid
 
     def full(self) -> bool:
-        """False where the caller knows of channels that are still to come."""
+        """False if the caller knows of channels that are still to come."""
         return self.wanted is None or len(self.ids) >= self.wanted
 
     def close(self) -> None:

@@ -48,9 +48,9 @@ def watch(
     """Watch until the migration has ended, and the source has heard of a good end.
 
     :param look: called at each step.
-    :param first_progress: seconds until the observer hears of it: 0 for one that tells when the
-        migration has become active.
-    :return: False where the source was told, and has not closed its side within 5 s.
+    :param first_progress: seconds until the observer's first ``progress``; 0 to tell at once that
+        the migration has become active.
+    :return: False if the source was told, and has not closed its side within 5 s.
     """
     farewell: Patience | None = None
     stall = StallWatch(session)

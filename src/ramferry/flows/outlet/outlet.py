@@ -153,7 +153,7 @@ class Outlet:
             raise ConnectionResetError
 
     def taken_on_main(self) -> bool:
-        """True where nothing that was sent on main can be kept from the destination any more.
+        """True if nothing that was sent on main can be kept from the destination any more.
 
         A TCP peer that has it all may take a moment to say so.
         """

@@ -37,7 +37,7 @@ class SyncGate:
 
     @property
     def waiting(self) -> str:
-        """Who waits for what, as a phrase; empty where nobody waits."""
+        """Who waits for what, as a phrase; empty if nobody waits."""
         with self._changed:
             if self._held is not None:
                 late = ", ".join(f"multifd {id}" for id in self._late(self._held))

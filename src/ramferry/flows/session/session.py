@@ -71,7 +71,7 @@ class Behind(Protocol):
 
     @property
     def waits(self) -> str:
-        """What it waits for, as a phrase; empty where the marks alone decide that."""
+        """What it waits for, as a phrase; empty if the marks alone decide that."""
 
     def untaken(self) -> int:
         """Bytes that a far side leaves on the fullest multifd channel."""
@@ -145,7 +145,7 @@ class Session:
         return self._phase is Phase.FAILED
 
     def advance(self, phase: Phase) -> bool:
-        """Enter a later phase; an earlier one is ignored. False where the migration has failed."""
+        """Enter a later phase; an earlier one is ignored. False if the migration has failed."""
         with self._lock:
             self.switched = self.switched or phase is Phase.SWITCHOVER
             self._phase = max(self._phase, phase)
