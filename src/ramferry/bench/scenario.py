@@ -77,7 +77,7 @@ class Case:
     """None: the method's default, or none."""
     channels: int
     route: str
-    """One of ``report.comparison.ROUTES``."""
+    """One of ``report.benchmark.comparison.ROUTES``."""
 
     def wish(self) -> Wish:
         """What to ask of the orchestrator over a link that something else limits."""

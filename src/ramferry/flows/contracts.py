@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from ramferry.errors import RamferryError, RemoteProtocolError
 from ramferry.ram.blocks import Offsets as Offsets
 from ramferry.vocabulary import Buffer
-from ramferry.wire.events import RamBlock
+from ramferry.wire.events import BlockEntry
 from ramferry.wire.ram import Mode
 
 """Byte offsets of pages in their RAM block, multiples of the page size."""
@@ -73,7 +73,7 @@ class StreamHead:
     """The machine type's versioned name; empty if the stream has none."""
     page_size: int
     """Target page size in bytes."""
-    blocks: Sequence[RamBlock]
+    blocks: Sequence[BlockEntry]
     """In the order of the stream."""
     mode: Mode
     """Which record is the sync mark: "section" or "round"."""

@@ -12,7 +12,7 @@ from ramferry.errors import RemoteProtocolError
 from ramferry.flows.contracts import check_ram
 from ramferry.flows.unwrapping import CHUNK, Stream
 from ramferry.metrics import InspectedBlock, InspectedChannel, InspectedDevice, Inspection
-from ramferry.wire.channel_states import State
+from ramferry.wire.channel_states import ChannelState
 from ramferry.wire.events import (
     BlockList,
     Configuration,
@@ -170,7 +170,7 @@ class Recording:
                 if isinstance(packet, RamPacket):
                     syncs += packet.sync
                     self._count(packet)
-                if parser.state is State.PAYLOAD and packet is not None:
+                if parser.state is ChannelState.PAYLOAD and packet is not None:
                     wanted = min(packet.payload_size, MAX_DEVICE_STATE)
                     if stream.skip(wanted) < wanted:
                         raise RemoteProtocolError(f"{wanted} bytes of payload", "end of file")

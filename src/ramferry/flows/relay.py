@@ -25,7 +25,7 @@ from ramferry.transport.listening import Listener
 from ramferry.vocabulary import REQUIRE
 
 
-class Observer(watching.Observer, Protocol):
+class RelayObserver(watching.Observer, Protocol):
     """Receives progress, notes and each migration's result."""
 
     def finished(self, result: RelayResult) -> None:
@@ -35,7 +35,7 @@ class Observer(watching.Observer, Protocol):
 class Relay:
     """Listens at one address, and carries one migration after another to another address."""
 
-    def __init__(self, settings: RelaySettings, observer: Observer) -> None:
+    def __init__(self, settings: RelaySettings, observer: RelayObserver) -> None:
         # a wrong method or level is the caller's error, a device that is required and not there
         # this host's: before anything listens
         create_encoder(

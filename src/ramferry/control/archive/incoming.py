@@ -86,5 +86,5 @@ class Incoming:
         """Nothing to do: it listens as soon as it is made."""
 
     def progress(self, counters: RelayCounters) -> None:
-        """See ``flows.inlet.calls.Observer``."""
+        """See ``flows.inlet.watching.Observer``."""
         self.counters = counters

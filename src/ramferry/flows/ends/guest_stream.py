@@ -20,7 +20,7 @@ from ramferry.flows.outlet.outgoing import Outgoing
 from ramferry.ram.blocks import Ram
 from ramferry.ram.dirty import DirtyTracker
 from ramferry.vocabulary import OPEN_RETURN_PATH, PING, SWITCHOVER_START
-from ramferry.wire.events import RamBlock
+from ramferry.wire.events import BlockEntry
 from ramferry.wire.grammar import SectionType
 from ramferry.wire.writer import command, ram_start, round_end, section, stream_start
 
@@ -73,7 +73,7 @@ class GuestStream:
     def begin(self) -> None:
         """Send everything before the first round."""
         ram = self._guest.ram
-        blocks = [RamBlock(one.name, one.size, one.page_size) for one in ram.blocks.values()]
+        blocks = [BlockEntry(one.name, one.size, one.page_size) for one in ram.blocks.values()]
         self._outgoing.main(
             stream_start(self._guest.machine)
             + command(OPEN_RETURN_PATH)

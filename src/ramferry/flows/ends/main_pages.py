@@ -109,7 +109,7 @@ class _Packet:
         self.count = 0
 
 
-class Spread:
+class Threaded:
     """Hands pages to the sink in several threads."""
 
     def __init__(self, intake: Intake) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 from ramferry.errors import MigrationFailed, PeerTimeout, RemoteProtocolError
 from ramferry.flows.contracts import StreamHead
 from ramferry.flows.ends.intake import Intake
-from ramferry.flows.ends.main_pages import Direct, MainPages, Spread
+from ramferry.flows.ends.main_pages import Direct, MainPages, Threaded
 from ramferry.flows.ends.verbatim import Verbatim
 from ramferry.flows.session.tally import ChannelTally
 from ramferry.transport.connection import Connection
@@ -173,7 +173,7 @@ class SinkMain:
                 self._session.uuid,
             )
         )
-        self._pages = Spread(intake) if intake.settings.threads else Direct(intake.sink)
+        self._pages = Threaded(intake) if intake.settings.threads else Direct(intake.sink)
 
     def _take_pages(self, event: ZeroPages | PageRun) -> None:
         if not self._tally.syncs or self._pages is None:

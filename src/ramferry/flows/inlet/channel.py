@@ -13,7 +13,7 @@ from ramferry.flows.session.session import Phase, Session
 from ramferry.flows.session.tally import ChannelTally
 from ramferry.transport.connection import Connection
 from ramferry.vocabulary import PACKET_BYTES
-from ramferry.wire.channel_states import State
+from ramferry.wire.channel_states import ChannelState
 from ramferry.wire.multifd import DeviceState, MultifdParser, RamPacket
 from ramferry.wire.packets import SYNC, Initial
 
@@ -218,7 +218,7 @@ class ChannelInlet:
     def _ended(self, received: int) -> None:
         """The source has closed the channel."""
         self._session.check()
-        if self._parser.state is State.PAYLOAD:
+        if self._parser.state is ChannelState.PAYLOAD:
             self._parser.payload_done()
         self._parser.ended(received)
         if self._session.phase < Phase.SWITCHOVER and self._session.gate.gated:
