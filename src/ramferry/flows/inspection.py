@@ -28,7 +28,7 @@ def inspect(file: BinaryIO, *, page_size: int = PAGE_SIZE) -> Inspection:
 
     :param file: open for reading; may be a pipe.
     :raise UsageError: it is neither a main channel nor a multifd channel.
-    :raise CorruptDataError: it is compressed, and damaged where it begins.
+    :raise CorruptDataError: it is compressed, and damaged at its beginning.
     """
     recording, found = Recording(page_size), unwrap(file)
     kind = _inspect(recording, found)

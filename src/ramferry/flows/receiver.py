@@ -35,7 +35,7 @@ class Receiver:
     def __init__(self, settings: ReceiveSettings, sink: Sink, observer: watching.Observer) -> None:
         """Listen; ``run`` accepts connections.
 
-        :raise HostError: the address is in use or not ours to take.
+        :raise HostError: the address is in use, or this process may not use it.
         """
         self._settings = settings
         self._observer = observer

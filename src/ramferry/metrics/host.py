@@ -1,7 +1,7 @@
 """Frozen records about this host: findings, conclusions, plans and advice.
 
-Made by ``ramferry.hardware`` (and, where a library or a QEMU has to be asked, by the layers that
-ask it), drawn by ``ramferry.report``. Paths are as a user sees them, without a replaced root.
+Made by ``ramferry.hardware``, or, if a library or a QEMU has to be asked, by the layers that ask
+it; drawn by ``ramferry.report``. Paths are as a user sees them, without a replaced root.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class MethodAdvice:
     """A value of multifd-compression."""
     level: int | None
     runs_in: str
-    """ "hardware", "software", or "" where nothing is compressed."""
+    """ "hardware", "software", or "" if nothing is compressed."""
     sentence: str
     """ "qatzip in hardware at level 1"."""
     rules: tuple[MethodRule, ...]

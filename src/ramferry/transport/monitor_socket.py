@@ -99,7 +99,7 @@ class MonitorServer:
 
         :param serve: called in each client's thread. The connection ends when it returns, or when
             it raises OSError, which means that the client has gone.
-        :raise HostError: the address is in use or not ours to take.
+        :raise HostError: the address is in use, or this process may not use it.
         """
         self._serve_client = serve
         self._listener = Listener(address)

@@ -37,9 +37,10 @@ def save(uri: str, wish: SaveWish, hooks: ArchiveHooks) -> ArchiveResult:
         run on with disks that it may write, or one of its disks cannot be snapshotted.
     :raise MethodUnavailable: the QEMU has TLS set, or lacks a capability.
     :raise PeerUnreachable: the QEMU does not answer.
-    :raise PeerTimeout: the QEMU stopped answering; the sentence says where the guest is.
-    :raise MigrationFailed: it ended early, for any reason that came from the QEMU; there is no
-        file, and the sentence says where the guest is.
+    :raise PeerTimeout: the QEMU stopped answering. For this, RemoteProtocolError and
+        MigrationFailed there is no file, and the sentence says where the guest is.
+    :raise RemoteProtocolError: the QEMU sent what the protocol forbids.
+    :raise MigrationFailed: it ended early for another reason.
     :raise Cancelled: ``hooks.stop``, the time limit or someone at the QEMU ended it.
     :raise HostError: the file cannot be written.
     """

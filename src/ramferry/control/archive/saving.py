@@ -40,13 +40,11 @@ from ramferry.transport.safefile import SafeFile
 
 POLL_SECONDS = 0.05
 LOOK_SECONDS = 0.5
-"""Seconds between two looks at a QEMU if no event comes: each takes 3 ms of a core that
-compresses."""
+"""Seconds between two looks at a QEMU if no event comes; each takes 3 ms of a compressing core."""
 LAST_WORDS_SECONDS = 1.0
 """How long the receiver may take to notice by itself that the QEMU's migration has ended."""
 _OF_A_LOST_QEMU: Final = (MigrationFailed, PeerUnreachable, RemoteProtocolError)
-"""Errors that can come of a QEMU that ends: its connections break in any order, also within a
-packet."""
+"""Errors of a QEMU that ends: its connections break in any order, even within a packet."""
 
 
 class SaveCourse:
@@ -78,8 +76,7 @@ class SaveCourse:
         self._convergence = Convergence()
         self._patience = None if wish.timeout is None else Patience(wish.timeout)
         self._told = 0
-        """Bytes of the file when a person was last told that the save does not converge; 0
-        before."""
+        """Bytes of the file when a person was last told that it does not converge."""
         self._begun = False
         """True once the QEMU was told to migrate."""
         self._why: RamferryError | None = None
@@ -88,8 +85,7 @@ class SaveCourse:
     def run(self) -> ArchiveResult:
         """Save; the file has its name when this returns.
 
-        :raise RamferryError: it failed; the sentence says whether there is a file, and where the
-            guest is.
+        :raise RamferryError: it failed; the text says if there is a file, and where the guest is.
         """
         try:
             return self._save()
@@ -123,8 +119,7 @@ class SaveCourse:
         self._begun = True
 
     def _end(self, why: RamferryError) -> None:
-        """Stop the receiver, unless the file is being given its name. If called again, the first
-        reason stays."""
+        """Stop the receiver, unless the file is being given its name; the first reason stays."""
         if self._why is None:
             self._why = why
             self._incoming.stop(str(why))
@@ -165,7 +160,7 @@ class SaveCourse:
             self._judge(info)
 
     def _judge(self, info: dict[str, Any]) -> None:
-        """Judge whether the save comes to an end. If it does not, stop the guest if that is
+        """See whether the save comes to an end; if it does not, stop the guest if that is
         allowed."""
         convergence, counters = self._convergence, self._incoming.counters
         if counters is None or self._guest.since is not None:
@@ -183,8 +178,8 @@ class SaveCourse:
             self._stalled(convergence.figures(self._sink.size))
 
     def _stalled(self, figures: str) -> None:
-        """Go on, and say so each time that the file has doubled; but end before the disk is full,
-        since others need it and the file shows in no folder."""
+        """Say so each time that the file has doubled; end the save before the disk is full, since
+        others need it and no folder shows the file."""
         how = f"{figures}; {WHAT_HELPS}"
         if nearly_full(self._wish.path):
             what = "the save does not come nearer to its end, and the disk is nearly full"
@@ -194,8 +189,7 @@ class SaveCourse:
             self._hooks.note(f"the save does not come nearer to its end: {how}")
 
     def _switch_over(self, status: str) -> None:
-        """While the guest stands still, and its disks are still active, snapshot them; then go
-        on."""
+        """While the guest stands still, with its disks active, snapshot them; then go on."""
         try:
             self._snapshot.take(disks_for_overlays(self._source))
             self._source.execute("migrate-continue", {"state": status})
@@ -238,8 +232,7 @@ class SaveCourse:
     # --- where there is one
 
     def _end_of_source(self) -> dict[str, Any]:
-        """Wait until the QEMU's migration has completed; put the guest back as it was if that is
-        wanted.
+        """Wait until the migration has completed; put the guest back if that is wanted.
 
         :raise PeerTimeout: the QEMU does not say that its migration has completed.
         """
@@ -284,8 +277,7 @@ class SaveCourse:
         )
 
     def _downtime_ms(self, info: dict[str, Any]) -> int | None:
-        """Milliseconds that the guest stood still, from when it was stopped; None if it did not
-        run."""
+        """Milliseconds that the guest stood still; None if it did not run before."""
         if self._guest.before != "running":
             return None
         if self._guest.since is not None:
@@ -302,7 +294,7 @@ def _ended_by_itself(status: str, info: dict[str, Any]) -> RamferryError:
 
 
 def _of_a_save(error: RamferryError) -> RamferryError:
-    """Turn errors of the QEMU into ``MigrationFailed``, once the save has begun."""
+    """Turn errors that would say that nothing was begun into ``MigrationFailed``."""
     if isinstance(error, UsageError | MethodUnavailable):
         return MigrationFailed(str(error))
     return error

@@ -74,7 +74,7 @@ class Ending:
     def bar(self) -> str | None:
         """Tell the destination, if it still receives, not to start its guest by itself.
 
-        :return: its run state afterwards; None if it does not answer, ``GONE`` where it ended.
+        :return: its run state afterwards; None if it does not answer, ``GONE`` if it has ended.
         """
         far = self.look()
         if far != ARRIVING or self.barred or not self._destination.receives():

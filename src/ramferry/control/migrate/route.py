@@ -1,6 +1,6 @@
 """Chooses the route between two QEMUs from what they can do. Pure, so that tests are a table.
 
-``--relay auto`` takes what a QEMU has built in and adds a relay only where one is needed:
+``--relay auto`` takes what a QEMU has built in and adds a relay only if one is needed:
 
 - a source relay if the source lacks the method; if it would ignore the level (before 9.0); if wire
   bytes are to be capped and its ``max-bandwidth`` caps bytes before compression (before 10.0; for

@@ -26,8 +26,8 @@ from ramferry.patience import Patience
 POLL_SECONDS = 0.2
 
 GRACE_SECONDS = 3.0
-"""How long the source may take to notice by itself that a relay or the destination is gone, before
-it is told to cancel. It takes up to 0.25 s if a relay resets its connection."""
+"""How long the source may take to notice by itself that a relay or the destination is gone (0.25 s
+if a relay resets its connection) before it is told to cancel."""
 
 UNDO_SECONDS = 30.0
 """How long a migration may take to end after there was a reason to end it."""
@@ -46,8 +46,7 @@ TIMES_SECONDS = 2.0
 """How long a source that has completed may take to report its total time and downtime."""
 
 SWITCH_SECONDS = 2.0
-"""A switchover takes 0.1 s as a rule. If it takes longer than this, both ends are asked
-repeatedly."""
+"""If a switchover, of 0.1 s as a rule, takes longer, both ends are asked repeatedly."""
 
 LONGEST_LOOK = 5.0
 """Seconds that one turn of the loop may take if a QEMU does not answer."""
@@ -96,15 +95,14 @@ class Watch:
         self._moment: Patience | None = None
         """Counts from the second signal; None before."""
         self._standing: Patience | None = None
-        """Counts from when the source's guest stands still for the switchover; None before."""
+        """Counts from when the guest stands still for the switchover; None before."""
         self._switched = False
-        """True once the source's guest stood still for the switchover, even if it runs again."""
+        """True once the guest stood still for the switchover, even if it runs again."""
 
     def until_completed(self, timeout: float | None) -> Mapping[str, Any]:
         """Wait for the source's "completed" and return its last ``query-migrate``.
 
-        :param timeout: seconds until the migration is cancelled; time in which this process was
-            stopped does not count.
+        :param timeout: seconds, in which this process ran, until the migration is cancelled.
         :raise MigrationFailed: it failed; the sentence says where the guest is.
         :raise Cancelled: ``hooks.stop``, the timeout or someone at the source ended it.
         :raise PeerUnreachable: the source vanished.

@@ -33,8 +33,7 @@ for a lost channel never answers again."""
 AGAIN_SECONDS = 0.5
 """The same, if the last such question was not answered."""
 THROUGH_SECONDS = 1.5
-"""How long a destination may take to exit after a failed migration: 0.1 s as a rule. If nobody
-connected to it, it stays."""
+"""How long a destination may take to exit after a failed migration: 0.1 s as a rule."""
 SETTLE_POLL = 0.05
 
 GOING_SECONDS = 1.0
@@ -71,7 +70,7 @@ class QemuEnd:
         self._gone = False
         """True once a failed destination was told to end."""
         self._words = ""
-        """The error that a failed destination gave before it was told to end."""
+        """The error that it gave before it was told to end."""
 
     def execute(self, command: str, arguments: Mapping[str, object] | None = None) -> Any:
         """Run one QMP command; see ``Qmp.execute``."""
@@ -123,8 +122,7 @@ class QemuEnd:
         self._listens = True
 
     def restore(self) -> str:
-        """Set back what ``apply`` changed. On failure return a clause that says why; empty on
-        success.
+        """Set back what ``apply`` changed; return a clause that says why not, or an empty one.
 
         A QEMU that has ended has nothing to set back. A QEMU that may still receive is left alone:
         7.2 dies of an assertion when multifd is switched off under it. A QEMU that stayed to say
@@ -145,7 +143,7 @@ class QemuEnd:
         return ""
 
     def _gave_up(self) -> bool:
-        """End a destination that stayed after its migration failed; False if there is none to end.
+        """End a destination that stayed after its migration failed; False if it did not.
 
         Its error is kept for ``error``. An older QEMU ends by itself here; a newer one would stay,
         but it takes no second guest.
@@ -167,8 +165,7 @@ class QemuEnd:
             note(problem)
 
     def _is_through(self) -> bool:
-        """Wait until a destination has ended, has its guest, or has failed; False if none came in
-        time."""
+        """Wait until a destination has ended, has its guest, or has failed; True if so."""
         patience = Patience(THROUGH_SECONDS, longest_step=ASIDE_SECONDS)
         while not patience.over:
             if self.look() not in (None, ARRIVING) or self._status() in ENDED:
@@ -182,8 +179,7 @@ class QemuEnd:
         return ""
 
     def _aside(self, command: str) -> Any:
-        """Ask a question whose answer is not vital; wait for a shorter time if the last one got no
-        answer.
+        """Ask what is not vital; wait for a shorter time if the last question got no answer.
 
         A QEMU that answers again does so within milliseconds; six questions to one that hung made
         the end of a migration take 18 s.
@@ -233,16 +229,14 @@ class QemuEnd:
         return GONE if self._gave_up() else self.run_state()
 
     def find(self, patience: Patience, insist: threading.Event) -> str | None:
-        """Repeat ``look`` until the monitor can be reached, ``patience`` is over, or ``insist`` is
-        set."""
+        """Repeat ``look`` until the monitor answers, ``patience`` is over, or ``insist`` is set."""
         while (state := self.look()) is None and not self.connected and not patience.over:
             if insist.wait(SETTLE_POLL):
                 break
         return state
 
     def bar(self) -> bool:
-        """Tell a destination in ``inmigrate`` not to start the guest that comes; True if it took
-        that.
+        """Tell a destination in ``inmigrate`` not to start its guest; True if it took that.
 
         Until the guest is there, QEMU takes ``stop`` as that wish.
 
@@ -269,8 +263,7 @@ class QemuEnd:
         return ""
 
     def settle(self, done: Callable[[str | None], bool], seconds: float) -> str | None:
-        """Repeat ``look`` for up to ``seconds`` until ``done`` is true of its result; return the
-        last result."""
+        """Repeat ``look`` up to ``seconds`` until ``done`` is true of its result; return that."""
         patience = Patience(seconds, longest_step=ASIDE_SECONDS)
         while True:
             state = self.look()
@@ -279,8 +272,7 @@ class QemuEnd:
             time.sleep(SETTLE_POLL)
 
     def settle_in(self, seconds: float) -> str | None:
-        """Wait up to ``seconds`` until the QEMU has left ``inmigrate`` or ended; return what
-        ``look`` does."""
+        """Wait up to ``seconds`` until the QEMU has left ``inmigrate`` or ended; see ``settle``."""
         return self.settle(lambda state: state not in (None, ARRIVING), seconds)
 
     def close(self) -> None:
