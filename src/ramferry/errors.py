@@ -29,7 +29,8 @@ class RamferryError(Exception):
     exit_code: ClassVar[int] = 1
 
     def reworded(self, sentence: str) -> Self:
-        """The same kind of error with another text: for who knows more, as where the guest is."""
+        """The same kind of error with another text, for a caller that can add to it where the guest
+        is."""
         other = copy(self)
         other.args = (sentence,)
         return other
@@ -54,13 +55,14 @@ class MethodUnavailable(RamferryError):
 
 
 class MigrationFailed(RamferryError):
-    """It ended early: where a guest had begun to move, the text says where it was seen."""
+    """It ended early. If a guest had begun to move, the text says where it was seen."""
 
     exit_code = 5
 
 
 class Cancelled(RamferryError):
-    """A person or a supervisor ended it; its text says of the guest what MigrationFailed's does."""
+    """A person or a supervisor ended it. The text says where the guest is, as for
+    ``MigrationFailed``."""
 
     exit_code = 6
 
@@ -84,7 +86,7 @@ class RemoteProtocolError(RamferryError):
         self.packet = packet
 
     def at(self, channel: str, packet: int | None = None) -> Self:
-        """Name the place, unless a deeper layer named it already; returns self."""
+        """Add the channel and packet, unless a deeper layer did already; returns self."""
         self.channel = self.channel or channel
         if self.packet is None:
             self.packet = packet
@@ -116,7 +118,7 @@ class PeerTimeout(RamferryError):
 def unreadable(name: object, error: OSError) -> RamferryError:
     """The error of a file that somebody named and that cannot be opened for reading.
 
-    A file that is not there is a wrong call; any other is this host's refusal.
+    ``UsageError`` if there is no such file, else ``HostError``.
     """
     missing = isinstance(error, FileNotFoundError | NotADirectoryError)
     kind = UsageError if missing else HostError

@@ -20,7 +20,7 @@ from typing import Final
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 EXIT_CODE: Final = 130
-"""Interrupted before anything began."""
+"""Exit code of a command that was interrupted before anything began."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -35,24 +35,25 @@ def sentence(interrupt: BaseException) -> str:
 
 
 def begin() -> None:
-    """From here on the signals raise, save those that are ignored, as SIGHUP under ``nohup``."""
+    """Let the signals raise from here on, except ignored ones, like SIGHUP under ``nohup``."""
     handle(_raise)
 
 
 def too_late() -> None:
-    """From here on they change nothing; where ``begin`` was not called they are the caller's."""
+    """Let the signals change nothing from here on. Does nothing if ``begin`` was not called."""
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         handle(_note)
 
 
 def ignore() -> None:
-    """From here on they are not even told of: Python puts back what ends a process at its end."""
+    """Have the kernel ignore the signals from here on, because Python restores their default, which
+    ends the process, at its end."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 
 def handle(handler: Callable[[int, FrameType | None], None]) -> None:
-    """Have ``handler`` called for each signal that is not ignored."""
+    """Make ``handler`` the handler of each signal that is not ignored."""
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, handler)

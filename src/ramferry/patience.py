@@ -1,9 +1,9 @@
 """How long somebody is waited for, by a clock that stands still with this process.
 
-A process that was stopped (Ctrl-Z, SIGSTOP) or whose host was suspended finds every deadline past
-when it goes on, though nobody it waits for had a moment to answer. So a wait is not measured from
-end to end: whoever waits looks now and then, and each look counts for what such a step can honestly
-have taken at most.
+A process that was stopped (Ctrl-Z, SIGSTOP), or whose host was suspended, would find every deadline
+past when it goes on, though its peers had no time to answer. So a wait is not measured from end to
+end: the waiting thread looks repeatedly, and the time since its last look counts up to the longest
+that one such step may take.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LONGEST_STEP: Final = 1.0
 
 
 class Patience:
-    """Counts the seconds of one wait; it is looked at by one thread, at least once a step."""
+    """Counts the seconds of one wait; one thread looks at it, at least once a step."""
 
     def __init__(
         self,
@@ -28,9 +28,9 @@ class Patience:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """
-        :param seconds: after which the wait is over.
-        :param longest_step: what a step counts for at most; longer where one may block, for
-            example on a question with a limit of its own.
+        :param seconds: the length of the wait.
+        :param longest_step: most seconds that a step counts for; longer if a step may block, for
+            example on a question with its own time limit.
         """
         self.seconds = seconds
         self._longest = longest_step
@@ -57,6 +57,6 @@ class Patience:
         return self.spent >= self.seconds
 
     def restart(self) -> None:
-        """Something came: the wait begins anew."""
+        """Begin the wait anew, because something came."""
         self._spent = 0.0
         self._last = self._clock()

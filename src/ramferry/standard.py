@@ -1,7 +1,7 @@
-"""The standard streams as they may be found: closed, or with nobody behind them any more.
+"""The standard streams, which may be closed, or have a reader that has gone.
 
-What a person was to read must never decide how a command ends. Imported before anything else, so it
-imports next to nothing.
+A message that cannot be written must never decide how a command ends. Imported before anything
+else, so it imports next to nothing.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import sys
 
 
 def occupy() -> None:
-    """Take the descriptors 0 to 2, where the caller closed them.
+    """Open the descriptors 0 to 2 if the caller closed them.
 
-    Or what is opened next gets one of their numbers, and is written to as standard error. Whoever
-    uses one finds it as it was, unusable (EBADF); ``sys.stdin`` and ``sys.stdout`` stay None.
-    ``sys.stderr`` leads nowhere, as what is said there would go to standard output otherwise.
+    Otherwise a file that is opened next would get one of their numbers, and be written to as
+    standard error. They stay unusable (EBADF), and ``sys.stdin`` and ``sys.stdout`` stay None.
+    ``sys.stderr`` leads nowhere, since ``print`` would use standard output otherwise.
     """
     for fd in range(3):
         try:
@@ -40,5 +40,6 @@ def say(sentence: str) -> None:
 
 
 def mute() -> None:
-    """Nobody can be told: what is left in the buffer would fail again, and become the exit code."""
+    """Drop what is left in standard error's buffer: writing it would fail again, and change the
+    exit code."""
     sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - lives as long as the process

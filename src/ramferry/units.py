@@ -10,7 +10,7 @@ _UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2
 def parse_rate(text: str) -> float | None:
     """Bytes a second: ``125M`` is 125 000 000, ``64Mi`` 67 108 864, ``1Gbit`` 125 000 000.
 
-    None for what is no rate; a rate is finite and not negative.
+    None if ``text`` is not a rate; a rate is finite and not negative.
     """
     text = text.strip().lower().removesuffix("/s")
     divisor = 8 if text.endswith("bit") else 1
@@ -26,7 +26,7 @@ def parse_rate(text: str) -> float | None:
 def parse_size(text: str) -> int | None:
     """Bytes of memory in whole MiB, by the binary units of QEMU's ``-m``: ``512M``, ``2G``.
 
-    MiB where there is no unit. None for what is no size.
+    Without a unit it is MiB. None if ``text`` is not a size.
     """
     text = text.strip().upper().removesuffix("IB").removesuffix("B")
     number = text.rstrip("MG")

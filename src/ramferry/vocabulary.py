@@ -7,15 +7,15 @@ accelerator without loading what does the work. What only one package needs stay
 from typing import Final, Literal, get_args
 
 Buffer = bytes | bytearray | memoryview
-"""What bytes on their way are held in; memoryviews are one-dimensional, of format ``B``,
-contiguous."""
+"""The types that hold bytes to be sent or received; memoryviews are one-dimensional, of format
+``B``, contiguous."""
 
 GIB: Final = 1 << 30
 
 # --- pages and packets
 
 PAGE_SIZE: Final = 4096
-"""Bytes of a target page, unless somebody names another size: x86, s390x, most Arm guests."""
+"""Default size of a target page in bytes: that of x86, s390x and most Arm guests."""
 
 PAGE_SIZES: Final = (1024, 2048, PAGE_SIZE, 8192, 16384, 65536)
 """Target page sizes of QEMU's machines, in bytes."""
@@ -91,7 +91,7 @@ RunState = Literal[
     "finish-migrate",
     "postmigrate",
 ]
-"""A guest's run state in ``query-status``; those of QEMU's that the built-in guest knows too."""
+"""A guest's run state in ``query-status``: those of QEMU's that the built-in guest has as well."""
 
 INMIGRATE: Final = "inmigrate"
 """Run state of a destination that does not have all of its guest yet."""
@@ -139,9 +139,9 @@ QAT_SONAME: Final = "libqat.so.4"
 
 Pattern = Literal["sequential", "random", "hot-set"]
 PATTERNS: Final[tuple[Pattern, ...]] = get_args(Pattern)
-"""Which pages its workload writes; ``guest.workload`` says how."""
+"""Which pages the built-in guest's workload writes; ``guest.workload`` says how."""
 
 Wanted = Literal["auto", "uffd-wp", "digest"]
 TRACKERS: Final[tuple[Wanted, ...]] = get_args(Wanted)
-"""How pages that were written are found: by the kernel, or by comparison; ``auto`` tries that in
-this order."""
+"""How written pages are found: by the kernel ("uffd-wp") or by comparison ("digest"); ``auto``
+tries the kernel first."""

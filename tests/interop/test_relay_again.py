@@ -1,7 +1,7 @@
 """The next migration through a relay, and the order of connections by which it is told apart.
 
-What ``flows.calls`` goes by: whoever sends connects main before any channel, and a listener hands
-connections out in that order.
+``flows.inlet.calls`` relies on this: a source connects main before any channel, and a listener
+hands connections out in that order.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import pytest
 from migrating import MIB, PAGE, Pair, listen, migrate, two_qemus, wait_arrived
 
 from ramferry.wire import grammar
-from ramferry.wire.channel_states import State
+from ramferry.wire.channel_states import ChannelState
 from ramferry.wire.events import MainEvent, NotParsed, SyncMark
 from ramferry.wire.main import MainParser
 from ramferry.wire.multifd import MultifdParser, RamPacket
@@ -102,7 +102,7 @@ def syncs(stream: bytearray, blocks: dict[str, int]) -> int:
         if isinstance(packet, RamPacket):
             count += packet.sync
             view = view[packet.payload_size :]
-        if parser.state is State.PAYLOAD:
+        if parser.state is ChannelState.PAYLOAD:
             parser.payload_done()
     parser.ended(0)
     return count

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import re
 import tomllib
 from collections.abc import Iterator
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -17,6 +21,9 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [CHECKOUT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(
     (CHECKOUT / "docs").rglob("*.md")
 )
+
+
+SOURCES = sorted((CHECKOUT / "src/ramferry").rglob("*.py"))
 
 
 def _codes(cls: type[errors.RamferryError]) -> set[int]:
@@ -70,3 +77,80 @@ def test_every_commands_exit_codes_are_the_trees() -> None:
         codes = re.findall(r"(?:: |; |, )(\d+) ", " ".join(text.split()))
         assert len(codes) > 2, text
         assert {int(one) for one in codes} <= _codes(errors.RamferryError) | {0, 130}, text
+
+
+DESCRIBED = [path for path in DOCUMENTS if path.name != "CHANGELOG.md"]
+"""What says how things are now; a changelog also says what they were called once."""
+
+
+def _docstrings(source: str) -> str:
+    """The docstrings of a module, its classes, functions and attributes."""
+    bodies = [node.body for node in ast.walk(ast.parse(source)) if hasattr(node, "body")]
+    statements = [one for body in bodies if isinstance(body, list) for one in body]
+    values = [one.value for one in statements if isinstance(one, ast.Expr)]
+    texts = [one.value for one in values if isinstance(one, ast.Constant)]
+    return "\n".join(text for text in texts if isinstance(text, str))
+
+
+def _names(text: str) -> set[str]:
+    """The names in backquotes that begin with a part of the package: `flows.inlet.main`.
+
+    Names of files, as `qatzip.h`, are none.
+    """
+    parts = "|".join(sorted(_parts()))
+    return set(re.findall(rf"`~?(?:ramferry\.)?((?:{parts})(?:\.(?!(?:py|h)`)\w+)+)`", text))
+
+
+@cache
+def _exists(name: str) -> bool:
+    """Whether ``ramferry.<name>`` is a module, or something that a module defines."""
+    words = f"ramferry.{name}".split(".")
+    for at in range(len(words), 1, -1):
+        found, module = None, ".".join(words[:at])
+        try:
+            found = find_spec(module)
+        except ModuleNotFoundError:  # what is in front of the last dot is no package
+            continue
+        if found is not None:
+            return _defines(importlib.import_module(module), words[at:])
+    return False
+
+
+def _defines(thing: object, words: list[str]) -> bool:
+    """Whether a name leads somewhere from here; a field of a class counts, too."""
+    if not words:
+        return True
+    if hasattr(thing, words[0]):
+        return _defines(getattr(thing, words[0]), words[1:])
+    return words[0] in getattr(thing, "__annotations__", {})
+
+
+def _relative(path: Path) -> str:
+    return str(path.relative_to(CHECKOUT))
+
+
+@pytest.mark.parametrize("document", DESCRIBED, ids=_relative)
+def test_documents_name_what_there_is(document: Path) -> None:
+    assert not [name for name in _names(document.read_text()) if not _exists(name)]
+
+
+def test_docstrings_name_what_there_is() -> None:
+    named = {
+        (_relative(path), name)
+        for path in SOURCES
+        for name in _names(_docstrings(path.read_text()))
+    }
+    assert len(named) > 20
+    assert not [one for one in sorted(named) if not _exists(one[1])]
+
+
+@pytest.mark.parametrize("name", ["flows.relay", "flows.session.session.Session.behind", "errors"])
+def test_a_name_of_the_package_is_found(name: str) -> None:
+    assert _exists(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["flows.calls", "flows.relay.NoSuch", "wire.grammar.TRANSITIONS.x", "relay.flows"]
+)
+def test_a_name_that_is_gone_is_noticed(name: str) -> None:
+    assert not _exists(name)

@@ -64,7 +64,7 @@ BATCH = 1024
 Words = NDArray[np.uint32]
 
 
-class State(NamedTuple):
+class GuestState(NamedTuple):
     """The state that the guest keeps in its memory, at ``STATE_AT``."""
 
     magic: bytes
@@ -77,10 +77,10 @@ class State(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class MemoryCheck:
     """The result of checking a guest's RAM."""
 
-    state: State
+    state: GuestState
     generation: int
     """The pass the guest is in, from 1; pages of pass 1 that are still due cannot be checked."""
     checked: int
@@ -126,13 +126,13 @@ def boot_sector(end: int, *, first: int = FIRST, rate: float | None = 0.0) -> by
     return CODE + sector[len(CODE) :]
 
 
-def state(ram: NDArray[np.uint8]) -> State:
+def state(ram: NDArray[np.uint8]) -> GuestState:
     """Read the state of a guest, also while it runs; all zeros before it started."""
-    found = State(*_STATE.unpack(ram[STATE_AT : STATE_AT + _STATE.size].tobytes()))
-    return found if found.magic == MAGIC else State(b"", 0, 0, 0)
+    found = GuestState(*_STATE.unpack(ram[STATE_AT : STATE_AT + _STATE.size].tobytes()))
+    return found if found.magic == MAGIC else GuestState(b"", 0, 0, 0)
 
 
-def verify(ram: NDArray[np.uint8]) -> Verdict:
+def verify(ram: NDArray[np.uint8]) -> MemoryCheck:
     """Check every page of a stopped guest against the pattern; ``ram`` is its RAM from address 0.
 
     :raise UsageError: this is not the RAM of such a guest, or the guest has not started.
@@ -159,7 +159,7 @@ def verify(ram: NDArray[np.uint8]) -> Verdict:
             )
         bad += (first // PAGE_SIZE + number[wrong]).tolist()
     checked = len(pages) if passes else cursor
-    return Verdict(now, passes + 1, checked, tuple(bad))
+    return MemoryCheck(now, passes + 1, checked, tuple(bad))
 
 
 def _partly(page: Words, generation: int, number: int, before: Words) -> bool:

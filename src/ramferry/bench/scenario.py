@@ -77,7 +77,7 @@ class Case:
     """None: the method's default, or none."""
     channels: int
     route: str
-    """One of ``report.comparison.ROUTES``."""
+    """One of ``report.benchmark.comparison.ROUTES``."""
 
     def wish(self) -> Wish:
         """What to ask of the orchestrator over a link that something else limits."""
@@ -94,7 +94,7 @@ class Scenario:
     description: str
     guest: Guest
     rate: float
-    """Of the link, in bytes a second; 0 where nothing limits it."""
+    """Of the link, in bytes a second; 0 if nothing limits it."""
     cases: tuple[Case, ...]
     repeats: int
     downtime_limit_ms: int

@@ -65,7 +65,7 @@ class LineWriter:
                 self._lost += 1
             self._changed.notify_all()
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="outlet", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="line writer", daemon=True)
                 self._thread.start()
 
     def close(self, patience: Patience) -> None:

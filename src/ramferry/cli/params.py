@@ -39,7 +39,7 @@ class Rate(click.ParamType):  # type: ignore[type-arg] # generic in newer click 
 RATE: Final = Rate()
 
 
-class Link(Rate):
+class RateOrProbe(Rate):
     """A rate, or ``probe:HOST:PORT``: where a probe of the link waits."""
 
     name = "link"
@@ -60,7 +60,7 @@ class Link(Rate):
 
 
 PROBE: Final = "probe:"
-LINK: Final = Link()
+LINK: Final = RateOrProbe()
 
 
 class Seconds(click.FloatRange):

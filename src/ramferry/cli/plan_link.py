@@ -10,7 +10,7 @@ from ramferry.cli.params import Seconds
 
 EPILOG = """\b
 Exit codes: 0 probed; 2 usage; 3 no probe came, or it broke off; 6 ended
-before one came; 8 the address is in use, or not ours."""
+before one came; 8 the address is in use, or not one of this host."""
 
 
 @click.command(epilog=EPILOG)

@@ -24,14 +24,14 @@ _LAST_WORDS: Final = 2.0
 
 
 class _Stream(io.TextIOBase):
-    """What the console writes to: an outlet, for a stream that has a descriptor."""
+    """What the console writes to: a writer, for a stream that has a descriptor."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self.outlet = LineWriter(fd)
+        self.writer = LineWriter(fd)
 
     def write(self, text: str) -> int:
-        self.outlet.put(text)
+        self.writer.put(text)
         return len(text)
 
     def isatty(self) -> bool:
@@ -52,4 +52,4 @@ def screen() -> Iterator[Console]:
     try:
         yield Console(file=cast("IO[str]", stream), highlight=False)
     finally:
-        stream.outlet.close(Patience(_LAST_WORDS))
+        stream.writer.close(Patience(_LAST_WORDS))

@@ -1,7 +1,7 @@
-"""Pages between a flow's ends: what a sender is given, and where a receiver puts what it gets.
+"""What a sender takes pages from, and what a receiver gives them to.
 
 A sender asks a ``Batch`` for its pages in the thread of the channel that will carry them, so that
-gathering, reading and checking run in parallel. A receiver gives what it inflated to a ``Sink``:
+gathering, reading and checking run in parallel. A receiver gives inflated pages to a ``Sink``:
 guest memory, or a file.
 """
 
@@ -14,20 +14,20 @@ from typing import Final, Protocol
 from ramferry.errors import RamferryError, RemoteProtocolError
 from ramferry.ram.blocks import Offsets as Offsets
 from ramferry.vocabulary import Buffer
-from ramferry.wire.events import RamBlock
+from ramferry.wire.events import BlockEntry
 from ramferry.wire.ram import Mode
 
 """Byte offsets of pages in their RAM block, multiples of the page size."""
 MAX_PAGES: Final = 1 << 32
-"""Of a guest whose pages are counted one by one: their numbers have 32 bits, and what is remembered
-of each takes memory."""
+"""Most pages of a guest whose pages are counted one by one: page numbers have 32 bits, and what is
+remembered of each page takes memory."""
 
 
 def check_ram(sizes: Iterable[int], page_size: int) -> None:
-    """See that a guest's RAM blocks can be counted page by page, before anything is allocated.
+    """Check, before anything is allocated, that a guest has at most ``MAX_PAGES`` pages.
 
     :param sizes: bytes of each block, as a peer or a file names them.
-    :raise RemoteProtocolError: they are more than ``MAX_PAGES``: 16 TiB in pages of 4 KiB.
+    :raise RemoteProtocolError: it has more: with pages of 4 KiB, more than 16 TiB.
     """
     total, most = sum(sizes), MAX_PAGES * page_size
     if total > most:
@@ -46,10 +46,10 @@ class Pages:
     zero: Offsets
     """Pages of zeros only."""
     data: memoryview
-    """The normal pages' bytes one after another, of format ``B``; valid until the next call of
-    whoever handed them out."""
+    """The normal pages' bytes one after another, of format ``B``. They belong to whoever made this
+    object, and are valid until its next call."""
     payload: Sequence[Buffer] = ()
-    """Their payload by the channel's method, where whoever handed them out has it; ``data`` is
+    """The normal pages as a payload of the channel's method, if the maker has them so; ``data`` is
     empty then."""
 
 
@@ -59,7 +59,7 @@ class Batch(Protocol):
     def load(self, buffer: memoryview) -> Pages:
         """Fetch the pages; called once, in the thread of the channel that carries them.
 
-        :param buffer: ``PACKET_BYTES`` of the channel's own, for ``Pages.data`` where the pages do
+        :param buffer: ``PACKET_BYTES`` of the channel's memory, for ``Pages.data`` if the pages do
             not lie side by side in memory already. May be DMA memory of a device.
         :raise RamferryError: they cannot be had; that ends the migration.
         """
@@ -70,15 +70,15 @@ class StreamHead:
     """What the main channel says before the first page."""
 
     machine: str
-    """The machine type's versioned name; empty where the stream has none."""
+    """The machine type's versioned name; empty if the stream has none."""
     page_size: int
     """Target page size in bytes."""
-    blocks: Sequence[RamBlock]
+    blocks: Sequence[BlockEntry]
     """In the order of the stream."""
     mode: Mode
     """Which record is the sync mark: "section" or "round"."""
     uuid: bytes
-    """16 bytes, from the channels' initial packets: zeros where the guest has none."""
+    """16 bytes, from the channels' initial packets; zeros if the guest has none."""
 
     def __post_init__(self) -> None:
         """:raise RemoteProtocolError: the guest has more RAM than a sink can take."""
@@ -87,85 +87,89 @@ class StreamHead:
 
 @dataclass(frozen=True, slots=True)
 class MainStream:
-    """The main channel without its pages: what has to come first, in between and last.
+    """The main channel without its pages, in parts.
 
-    All parts are verbatim, but for OPEN_RETURN_PATH and PING, which are left out.
+    All parts are as they came, without OPEN_RETURN_PATH and PING.
     """
 
     head: bytes
-    """From ``QEVM`` to the last entry of the block list: no mark, EOS or footer behind it."""
+    """From ``QEVM`` to the last entry of the block list, without the mark, EOS or footer after
+    it."""
     ram_section: int
     """Section id of ram."""
     between: bytes
-    """Other sections and commands between ram's START and its END, in their order."""
+    """Other sections and commands between ram's START and END, in their order."""
     tail: bytes
-    """Everything behind the footer of ram's END, up to the end of stream."""
+    """Everything after the footer of ram's END, up to the end of the stream."""
 
 
 class ChannelSink(Protocol):
     """Takes one multifd channel's pages, in that channel's thread."""
 
     def room(self, block: str, normal: Offsets) -> memoryview | None:
-        """Where these pages may be received or inflated, so that nobody has to copy them.
+        """Memory into which these pages may be received or inflated, so that they need not be
+        copied.
 
-        What is written there counts only with the call of ``pages`` that has it as its ``data``; a
-        migration that fails in between leaves it half written.
+        The content counts only after a call of ``pages`` with this memory as ``data``; a migration
+        that fails before may leave it half written.
 
-        :return: None where the channel is to use memory of its own.
+        :return: None if the channel is to use its own memory.
         """
 
     def pages(self, pages: Pages) -> None:
-        """Take pages; ``pages.data`` is the channel's again on return.
+        """Take pages; ``pages.data`` belongs to the channel again on return.
 
-        Within one round no page comes twice, on whatever channel.
+        Within one round no page comes twice, not even on different channels.
 
         :raise RamferryError: they cannot be taken; that fails the migration.
         """
 
 
 class Sink(Protocol):
-    """Takes a whole migration. Methods are called from main's thread where not said otherwise."""
+    """Takes a whole migration. Methods are called from main's thread unless they say otherwise."""
 
     def begin(self, head: StreamHead) -> None:
-        """The block list was read and bounded; no page has been handed over yet.
+        """Called once the block list was read and bounded, before any page.
 
         :raise RamferryError: this guest cannot be taken; that fails the migration.
         """
 
     def channel(self, channel_id: int) -> ChannelSink:
-        """The place for one channel's pages; called in that channel's thread, after ``begin``."""
+        """What takes one channel's pages; called in that channel's thread, after ``begin``."""
 
     def main_pages(self, pages: Pages) -> None:
         """Take pages that came on main: zero pages of QEMU before 9.0, and small blocks."""
 
     def mark(self, index: int) -> None:
-        """Sync mark ``index``: all that came before it has been taken, and every channel waits.
+        """Called at sync mark ``index``: all earlier pages have been taken, and every channel
+        waits.
 
-        Not called for a source without multifd channels.
+        Not called if the source has no multifd channels.
         """
 
     def finish(self, stream: MainStream) -> None:
-        """The stream was read to its end: load the device state, bring a file to disk.
+        """Called at the end of the stream: load the device state, or bring a file to disk.
 
-        All that takes time and can still be undone: a migration that is stopped meanwhile fails.
+        This may take time and can still be undone: a migration that is stopped meanwhile fails.
 
         :raise RamferryError: the guest was not taken over; the source's guest runs on.
         """
 
     def commit(self) -> None:
-        """Make it final: give the file its name. No stop is heeded from here on.
+        """Make it final, for example give the file its name. From here on it is too late to stop.
 
-        When this returns, the source is told (SHUT) that its guest is here, which cannot be undone.
+        When this returns, the source is told by SHUT that its guest is here, which cannot be
+        undone.
 
         :raise RamferryError: the guest was not taken over, and nothing of it is left here; the
             source's guest runs on.
         """
 
     def taken_over(self) -> None:
-        """The source was told, and has no guest any more: one that is here may run, at once.
+        """Called once the source was told: it has no guest any more, and the guest here may run.
 
-        Not called where it could not be told, since it then goes on with its guest.
+        Not called if the source could not be told, since it then goes on with its guest.
         """
 
     def abort(self, error: RamferryError) -> None:
-        """The migration failed; nothing is called after this. ``finish`` may have come before."""
+        """The migration failed, possibly after ``finish``. Nothing is called after this."""

@@ -1,8 +1,8 @@
-"""A look into save files and recorded migrations: everything that can be told without a QEMU.
+"""Looks into save files and recorded migrations, without a QEMU.
 
-A recording is what the connections carried from the source to the destination: one file each, told
-apart by their first bytes, as they are or in gzip, zstd or libvirt's image. What is damaged is
-named, and what came before it is told all the same.
+A recording is what the connections carried from the source to the destination, one file for each,
+told apart by their first bytes; it may be wrapped in gzip, zstd or libvirt's image. Damage is
+reported together with everything that came before it.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from ramferry.wire.copying import vm_description
 
 
 def inspect(file: BinaryIO, *, page_size: int = PAGE_SIZE) -> Inspection:
-    """Look into one recording, and through what it is wrapped in.
+    """Look into one recording, through whatever it is wrapped in.
 
-    :param file: open for reading, a pipe too.
+    :param file: open for reading; may be a pipe.
     :raise UsageError: it is neither a main channel nor a multifd channel.
-    :raise CorruptDataError: it is compressed, and damaged where it begins.
+    :raise CorruptDataError: it is compressed, and damaged at its beginning.
     """
     recording, found = Recording(page_size), unwrap(file)
     kind = _inspect(recording, found)
@@ -72,7 +72,7 @@ def inspect_folder(folder: Path, *, page_size: int = PAGE_SIZE) -> Inspection:
 
 
 def _magic(path: Path) -> bytes:
-    """How a recording begins, whatever it is in; nothing of what cannot be read as one."""
+    """The first bytes of a recording, unwrapped; empty if the file cannot be read as one."""
     with _opened(path) as file:
         try:
             return unwrap(file).stream.peek(4)
@@ -90,7 +90,7 @@ def _opened(path: Path) -> BinaryIO:
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file begins as a save file does.
+    """Whether a file begins like a save file.
 
     :raise HostError: it cannot be read.
     """
@@ -101,10 +101,10 @@ def is_archive(path: Path) -> bool:
 def inspect_archive(path: Path) -> Inspection:
     """Look into a save file, and check every chunk of it.
 
-    If its index is damaged or cut off, so that no page can be found, the file's size, what its
-    directory says, and the fault are all there is.
+    If its index is damaged or cut off, so that no page can be found, the result has only the file's
+    size, what its directory says, and the fault.
 
-    :raise UsageError: it is no save file.
+    :raise UsageError: it is not a save file.
     :raise HostError: it cannot be read.
     """
     try:
@@ -115,7 +115,7 @@ def inspect_archive(path: Path) -> Inspection:
 
 
 def _described(path: Path, directory: Directory | None, **more: Any) -> Inspection:
-    """What is told of every save file; with no directory, that is its size."""
+    """What is known of every save file; without a directory, only its size."""
     return Inspection(
         kind="save file",
         machine="" if directory is None else directory.machine,
@@ -152,7 +152,8 @@ def _inspect_archive(path: Path) -> Inspection:
 
 
 def _first_damage(archive: Archive) -> str:
-    """What the file lacks, and the first of its chunks that is not sound."""
+    """What the file lacks, and which of its chunks is the first damaged one; empty if it is
+    sound."""
     faults = archive.faults()
     buffer = memoryview(bytearray(512 * 1024))
     try:

@@ -1,4 +1,4 @@
-"""How a relayed or received migration ended, as records and as words."""
+"""How a relayed or received migration ended, as records and as errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from ramferry.metrics import ReceiveResult, RelayResult
 def relay_result(
     session: Session, settings: RelaySettings, channels: int, footprint: Footprint
 ) -> RelayResult:
-    """What a relay tells of a migration that has ended; ``channels``: its multifd channels."""
+    """A relay's result for a migration that has ended; ``channels`` is its number of multifd
+    channels."""
     error = session.error
     return RelayResult(
         completed=session.phase is Phase.CONFIRMED,
@@ -31,7 +32,7 @@ def relay_result(
 
 
 def receive_result(session: Session, machine: str, channels: int) -> ReceiveResult:
-    """What a receiver tells; ``machine``: the machine type's versioned name."""
+    """A receiver's result; ``machine`` is the machine type's versioned name."""
     error = session.error
     return ReceiveResult(
         completed=error is None,
@@ -46,7 +47,8 @@ def receive_result(session: Session, machine: str, channels: int) -> ReceiveResu
 
 
 def cancelled(session: Session, reason: str) -> Cancelled:
-    """With where the guest is, as far as a relay knows: before ram's END no other can start."""
+    """The error of a cancelled migration, with where the guest is as far as a relay knows: before
+    ram's END the destination cannot start it."""
     if session.phase == Phase.SWITCHOVER:
         return Cancelled(f"cancelled in the switchover: {reason}; see which QEMU runs the guest")
     return Cancelled(f"cancelled: {reason}; the guest runs on at the source")

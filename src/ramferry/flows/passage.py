@@ -1,4 +1,4 @@
-"""One migration through a relay: an inlet and an outlet of its own, joined by pages."""
+"""One migration through a relay: an inlet and an outlet, joined by pages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from ramferry.transport.connection import Connection
 
 
 class Passage:
-    """Made when a main comes; ended once. All of it is called in the loop's thread."""
+    """One migration through a relay, made when a main comes. All methods are called in the loop's
+    thread."""
 
     def __init__(
         self,
@@ -58,19 +59,20 @@ class Passage:
         self.session.start(inlet.name, inlet.run, inlet.farewell)
 
     def look(self) -> None:
-        """See to what no event reports; called again and again while it is under way."""
+        """Check what no event reports; called repeatedly while the migration is under way."""
         self._main.look_back()
         self._footprint.look()
 
     def unheard(self) -> None:
-        """The source has not closed its side in time: see whether it has heard of the end."""
+        """Called if the source has not closed its side in time: note if it may not have heard of
+        the end."""
         self._main.tell_if_unheard()
 
     def end(self, channels: int, error: RamferryError | None = None) -> RelayResult:
-        """End what is left of it; how it ended.
+        """End what is left of the migration, and return its result.
 
-        :param channels: its multifd channels.
-        :param error: why it is ended, where it is not over by itself.
+        :param channels: number of its multifd channels.
+        :param error: why it is ended; None if it has ended by itself.
         """
         if error is not None:
             self.session.fail(error, final=True)

@@ -1,7 +1,7 @@
 """The receiver: a live migration from a real QEMU ends here, in a sink.
 
-It keeps the rules that a destination QEMU keeps: a mark is met by one SYNC of every channel, the
-source is told of its guest's arrival only when the sink has it, and any fault before that resets
+It keeps the rules that a destination QEMU keeps: at a mark it waits for one SYNC of every channel,
+and it tells the source of its guest's arrival only when the sink has it. A fault before that resets
 every connection, so that the source fails the migration and its guest goes on.
 """
 
@@ -33,9 +33,9 @@ class Receiver:
     """Listens at one address and takes one migration into a sink."""
 
     def __init__(self, settings: ReceiveSettings, sink: Sink, observer: watching.Observer) -> None:
-        """Listen; ``run`` accepts.
+        """Listen; ``run`` accepts connections.
 
-        :raise HostError: the address is in use or not ours to take.
+        :raise HostError: the address is in use, or this process may not use it.
         """
         self._settings = settings
         self._observer = observer
@@ -49,7 +49,7 @@ class Receiver:
         )
 
     def run(self) -> ReceiveResult:
-        """Take one migration in, to its good or early end."""
+        """Take one migration in, until it has completed or failed."""
         self._observer.listening(self._listener.address)
         session = self.session
         try:
@@ -68,13 +68,14 @@ class Receiver:
     def stop(self, reason: str) -> None:
         """Cancel; safe from any thread and signal handler.
 
-        Too late once the sink makes it final: the migration completes, as the result says.
+        Once the sink's ``commit`` has begun it is too late: the migration completes, as the result
+        says.
         """
         self._loop.call(partial(self.session.fail, Cancelled(f"cancelled: {reason}")))
 
     @property
     def error(self) -> RamferryError | None:
-        """Why it ended early; None where it did not, or has not ended."""
+        """Why it ended early; None if it did not, or has not ended."""
         return self.session.error
 
     # --- as the house of its arrivals

@@ -1,4 +1,4 @@
-"""One or several recorded connections, read and counted."""
+"""Reads one or several recorded connections, and counts what is in them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ramferry.errors import RemoteProtocolError
 from ramferry.flows.contracts import check_ram
 from ramferry.flows.unwrapping import CHUNK, Stream
 from ramferry.metrics import InspectedBlock, InspectedChannel, InspectedDevice, Inspection
-from ramferry.wire.channel_states import State
+from ramferry.wire.channel_states import ChannelState
 from ramferry.wire.events import (
     BlockList,
     Configuration,
@@ -30,7 +30,7 @@ from ramferry.wire.packets import MAX_DEVICE_STATE, OFFSETS_AT, Initial
 _LONGEST_VMDESC: Final = 64 << 20
 _Number = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 _ANY: Final = 1 << 62
-"""Length of a block of which only a channel tells."""
+"""Stands for the length of a block that only a channel names."""
 
 
 class _Block:
@@ -53,12 +53,13 @@ class _Block:
             self._seen[rows] = True
 
     def hold(self, present: int) -> None:
-        """Count the pages of a mapped-ram file: those that are there, and zeros."""
+        """Count the pages of a mapped-ram file: ``present`` ones have content, the others are
+        zero."""
         self.pages, self.payload = present, present * self.page_size
         self.zero = self.size // self.page_size - present
 
     def told(self, name: str) -> InspectedBlock:
-        """The counts as they are."""
+        """The counts as a record."""
         size = 0 if self.size == _ANY else self.size
         content = self.pages * self.page_size
         ratio = content / self.payload if self.payload else 0.0
@@ -66,7 +67,8 @@ class _Block:
 
 
 class _Blocks(dict[str, _Block]):
-    """By name; one that main did not tell of is made when a channel names it."""
+    """RAM blocks by name. A block missing from main's list is added when a channel first names
+    it."""
 
     def __init__(self, page_size: int) -> None:
         super().__init__()
@@ -79,14 +81,14 @@ class _Blocks(dict[str, _Block]):
 
 
 class _AnyLength(dict[str, int]):
-    """Used lengths where main was not recorded: nothing is outside."""
+    """Used lengths of blocks if main was not recorded: every block is longer than any offset."""
 
     def get(self, name: str, default: Any = None) -> Any:  # noqa: ARG002
         return _ANY
 
 
 class Recording:
-    """Gathers what one or several recordings tell."""
+    """Gathers what is in one or several recordings of one migration."""
 
     def __init__(self, page_size: int) -> None:
         self.blocks = _Blocks(page_size)
@@ -96,7 +98,7 @@ class Recording:
         self.devices: tuple[InspectedDevice, ...] = ()
         self.faults: list[str] = []
         self.mapped: dict[str, int] = {}
-        """Pages that a mapped-ram file has, by block."""
+        """Number of pages that a mapped-ram file has, by block."""
         self._main_seen = False
 
     def main(self, stream: Stream) -> None:
@@ -149,7 +151,7 @@ class Recording:
                 self.blocks[block.name].hold(self.mapped[block.name])
 
     def channel(self, stream: Stream) -> None:
-        """Read a multifd channel's recording likewise."""
+        """Read a multifd channel's recording to its end, or to its first fault."""
         before = stream.offset
         parser = MultifdParser(page_size=self.blocks.page_size)
         parser.blocks = self.blocks.lengths if self._main_seen else _AnyLength()
@@ -168,7 +170,7 @@ class Recording:
                 if isinstance(packet, RamPacket):
                     syncs += packet.sync
                     self._count(packet)
-                if parser.state is State.PAYLOAD and packet is not None:
+                if parser.state is ChannelState.PAYLOAD and packet is not None:
                     wanted = min(packet.payload_size, MAX_DEVICE_STATE)
                     if stream.skip(wanted) < wanted:
                         raise RemoteProtocolError(f"{wanted} bytes of payload", "end of file")
@@ -187,7 +189,7 @@ class Recording:
             self.blocks[packet.block].take(normal, zero, packet.payload_size)
 
     def told(self, kind: str, wrapping: tuple[str, ...] = ()) -> Inspection:
-        """All that was gathered."""
+        """The record of everything that was gathered."""
         methods = dict.fromkeys(one.method for one in self.channels if one.method)
         return Inspection(
             kind=kind,
@@ -220,7 +222,7 @@ class _Description(msgspec.Struct):
 
 
 def devices_of(text: bytes) -> tuple[InspectedDevice, ...]:
-    """The devices of a VM description; none where it is not one."""
+    """The devices of a VM description; empty if ``text`` is not one."""
     try:
         listed = msgspec.json.decode(text, type=_Description).devices
     except (msgspec.MsgspecError, RecursionError):  # the latter of lists in lists in lists …

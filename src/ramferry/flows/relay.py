@@ -1,7 +1,7 @@
-"""The relay: QEMU's migration stream in, every method decoded, every method encoded, out.
+"""The relay: takes QEMU's migration stream in by any method, and sends it on by any method.
 
-An inlet and an outlet, joined by pages. The rules that they keep are in ``docs/decisions``. One
-thread accepts, watches and judges, while every channel has a thread of its own.
+It is an inlet and an outlet, joined by pages; ``docs/decisions`` has the rules that they keep. One
+thread accepts connections and watches, and every channel has its own thread.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from ramferry.transport.listening import Listener
 from ramferry.vocabulary import REQUIRE
 
 
-class Observer(watching.Observer, Protocol):
-    """Told of each migration's end, too."""
+class RelayObserver(watching.Observer, Protocol):
+    """Receives progress, notes and each migration's result."""
 
     def finished(self, result: RelayResult) -> None:
-        """A migration ended, one way or the other."""
+        """Called when a migration has completed or failed."""
 
 
 class Relay:
-    """Listens at one address and carries one migration after another to the other."""
+    """Listens at one address, and carries one migration after another to another address."""
 
-    def __init__(self, settings: RelaySettings, observer: Observer) -> None:
+    def __init__(self, settings: RelaySettings, observer: RelayObserver) -> None:
         # a wrong method or level is the caller's error, a device that is required and not there
         # this host's: before anything listens
         create_encoder(
@@ -52,7 +52,7 @@ class Relay:
         self._loop = Loop()
         self._stopping = False
         self._passage: Passage
-        """The migration under way."""
+        """The migration under way, or the last one."""
         self.arrivals = Arrivals(
             self._loop,
             self._listener,
@@ -77,11 +77,12 @@ class Relay:
         return result
 
     def stop(self, reason: str) -> None:
-        """End the relay; safe from a signal handler. A switchover under way is let finish."""
+        """End the relay; safe from a signal handler. If a switchover is under way, it is let
+        finish."""
         self._loop.call(partial(self._stop, reason))
 
     def watch_parent(self, fd: int) -> None:
-        """End the relay when the reader of pipe ``fd`` is gone; a file has none."""
+        """End the relay when the reader of pipe ``fd`` is gone; if ``fd`` is a file, do nothing."""
         self._loop.when_reader_gone(fd, self._reader_gone)
 
     def _reader_gone(self) -> None:

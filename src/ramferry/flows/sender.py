@@ -1,7 +1,7 @@
 """The sender: a live migration of a guest whose memory this process holds.
 
-Only the destination's SHUT ends it well: before that, every fault leaves the guest here. Once the
-device state is on its way no silence is a fault, only the end of main.
+It completes only with the destination's SHUT; a fault before that leaves the guest here. Once the
+device state is on its way, silence is no fault any more, only the end of main is.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ _ONLY_THERE: Final = (
 
 
 class Sender:
-    """One migration that begins here; ``run`` in a thread of its own, the rest from any."""
+    """One migration that begins here. ``run`` needs its own thread; the rest may be called from
+    any."""
 
     def __init__(
         self,
@@ -37,17 +38,19 @@ class Sender:
         on_pass: Callable[[int], None] = lambda _: None,
         note: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """All three are called in the thread of ``run``.
+        """The callbacks are called in the thread of ``run``.
 
-        :param on_pass: told the number of each pass over the dirty pages, from 1.
-        :param note: told what a person should know.
+        :param on_status: called with each new status.
+
+        :param on_pass: called with the number of each pass over the dirty pages, from 1.
+        :param note: called with a sentence that a person should know.
         :raise UsageError: there is no such method, or it has no such level.
         """
         self._precopy = precopy
         self._guest = guest
         self._note = note
         self.error = ""
-        """Why it failed or was cancelled."""
+        """Why it failed or was cancelled; empty if it did not."""
         self._outgoing = Outgoing(settings)
         self._rounds = Rounds(settings.page_size)
         self._record = SendRecord(on_status)
@@ -55,7 +58,8 @@ class Sender:
         self._proceed = threading.Event()
         self._lock = threading.Lock()
         self._sealed = False
-        """The tail is on its way: only the destination knows whether its guest runs."""
+        """True once the tail is on its way: from then on only the destination knows whether its
+        guest runs."""
         self._abandoned = False
 
     def run(self) -> None:
@@ -75,7 +79,7 @@ class Sender:
         self._record.to("completed")
 
     def cancel(self, reason: str) -> bool:
-        """End it; False where it is too late, because the destination may have the guest."""
+        """Cancel it; return False if it is too late, because the destination may have the guest."""
         with self._lock:
             if self._sealed:
                 return False
@@ -84,7 +88,7 @@ class Sender:
             return True
 
     def abandon(self) -> None:
-        """The guest's process ends: break the migration off, wherever it is; nothing runs here."""
+        """Break the migration off at any point, because the guest's process ends."""
         self._abandoned = True
         self._outgoing.abort(Cancelled("the source's process ended"))
         self._proceed.set()
@@ -94,11 +98,11 @@ class Sender:
         self._proceed.set()
 
     def set_bandwidth(self, rate: float) -> None:
-        """Change the cap, in wire bytes per second; 0: none."""
+        """Change the cap, in wire bytes per second; 0: no cap."""
         self._outgoing.set_bandwidth(rate)
 
     def progress(self) -> SendProgress:
-        """Where it stands."""
+        """How far it is."""
         return self._record.progress(self._rounds, self._outgoing, self._guest.ram.total)
 
     def _carry(self) -> None:
@@ -128,7 +132,7 @@ class Sender:
         self._record.to("device")
 
     def _hand_over(self) -> None:
-        """Send the device state; the destination says whether it took the guest over."""
+        """Send the device state, and wait until the destination has taken the guest over."""
         state = self._guest.device_state()
         with self._lock:
             self._outgoing.check()

@@ -1,4 +1,4 @@
-"""Recordings inside something else: gzip, zstd, libvirt's save image, one in another.
+"""Recordings that are wrapped in gzip, zstd or libvirt's save image, or in several of them.
 
 libvirt's image is a header of 92 bytes, XML, and the stream as it is or compressed::
 
@@ -27,11 +27,11 @@ from ramferry.vocabulary import GZIP
 CHUNK: Final = 1 << 20
 """Bytes read at once."""
 _DEPTH: Final = 4
-"""Wrappings in one another that are looked through."""
+"""Most wrappings around a recording."""
 _GZIP: Final = b"\x1f\x8b\x08"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _FEED: Final = 2048
-"""Bytes given to zstd at once: 4 of them make up to 128 KiB."""
+"""Bytes that are given to zstd at once: 4 bytes can make up to 128 KiB."""
 _OTHERS: Final = {
     b"BZh": "bzip2",
     b"\xfd7zXZ\0": "xz",
@@ -43,13 +43,13 @@ _LIBVIRT_SIZE: Final = 92
 _LIBVIRT_NUMBERS: Final = "IIIII"
 _LIBVIRT_VERSIONS: Final = (1, 2, 3)
 _LIBVIRT_SPARSE: Final = 6
-"""The format of an image that is a mapped-ram file behind its header."""
+"""libvirt's number for an image that has a mapped-ram file after its header."""
 _PADDING: Final = 2 << 20
 """Most zeros between libvirt's XML and a mapped-ram file."""
 
 
 class Stream:
-    """Bytes that come in pieces, read, looked ahead at or passed over."""
+    """A stream of bytes that can be peeked at, read and skipped."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         """:param pieces: none of them empty."""
@@ -59,13 +59,14 @@ class Stream:
         """Bytes read or passed over so far."""
 
     def peek(self, count: int) -> bytes:
-        """The next ``count`` bytes, which are few; fewer only at the end."""
+        """The next ``count`` bytes without reading them, for small counts; fewer only at the
+        end."""
         while len(self._held) < count and (piece := next(self._pieces, b"")):
             self._held = memoryview(b"".join((self._held, piece)))
         return bytes(self._held[:count])
 
     def read(self, most: int) -> memoryview:
-        """Some of the next bytes; none only at the end."""
+        """Up to ``most`` of the next bytes; empty only at the end."""
         if not self._held:
             self._held = memoryview(next(self._pieces, b""))
         data, self._held = self._held[:most], self._held[most:]
@@ -73,7 +74,8 @@ class Stream:
         return data
 
     def fill(self, piece: memoryview) -> int:
-        """Fill ``piece``; fewer bytes only at the end."""
+        """Read into ``piece`` and return how many bytes were read; fewer than it holds only at the
+        end."""
         filled = 0
         while filled < len(piece) and (data := self.read(len(piece) - filled)):
             piece[filled : filled + len(data)] = data
@@ -81,7 +83,7 @@ class Stream:
         return filled
 
     def skip(self, count: int) -> int:
-        """Pass over bytes; how many there were."""
+        """Skip up to ``count`` bytes; return how many there were."""
         passed = 0
         while passed < count and (data := self.read(min(count - passed, CHUNK))):
             passed += len(data)
@@ -90,22 +92,22 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Unwrapped:
-    """A stream, and what it was found in."""
+    """A stream, and what it was wrapped in."""
 
     stream: Stream
     wrapping: tuple[str, ...] = ()
-    """The outermost first: "a libvirt save image", "gzip", "zstd"."""
+    """The wrappings, outermost first: "a libvirt save image", "gzip", "zstd"."""
     fault: str = ""
-    """What is wrong with the wrapping itself."""
+    """What is wrong with the wrapping itself; empty if nothing is."""
 
 
 def unwrap(file: BinaryIO) -> Unwrapped:
-    """Look through whatever a recording is in.
+    """Find the recording inside its wrappings.
 
-    :param file: open for reading, a pipe too.
-    :raise UsageError: it is compressed by something that is not looked through.
-    :raise CorruptDataError: a wrapping is damaged where it begins. Damage behind that is raised
-        by the stream's ``read``.
+    :param file: open for reading; may be a pipe.
+    :raise UsageError: it is compressed by something that is not supported.
+    :raise CorruptDataError: a wrapping is damaged at its beginning. Later damage is raised by the
+        stream's ``read``.
     """
     stream, fault = Stream(_pieces(file)), ""
     wrapping: list[str] = []
@@ -152,7 +154,7 @@ def _inflated(stream: Stream) -> Iterator[bytes]:
 
 
 def _decompressed(stream: Stream) -> Iterator[bytes]:
-    """Frame after frame; nothing may follow that is none."""
+    """Decompress frame after frame; raises an error if anything else follows."""
     context = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
     data = bytes(stream.read(_FEED))
     while data:
@@ -170,9 +172,9 @@ def _decompressed(stream: Stream) -> Iterator[bytes]:
 
 
 def _pass_libvirt(stream: Stream) -> None:
-    """Go to the stream behind libvirt's header.
+    """Skip libvirt's header.
 
-    :raise CorruptDataError: the header is none.
+    :raise CorruptDataError: the header is not libvirt's.
     """
     header = bytearray(_LIBVIRT_SIZE)
     filled = stream.fill(memoryview(header))

@@ -40,7 +40,7 @@ def choose(
 
 
 def _no_matter(none: MethodTime, zero_share: float) -> str:
-    """Why nothing is to be compressed where that would not take notably longer."""
+    """Why nothing is to be compressed, if that would not take notably longer."""
     share = "nearly all" if zero_share > 0.99 else f"{zero_share:.0%}"
     zeros = f", as {share} of the pages are zero" if zero_share >= MOSTLY else ""
     return (

@@ -24,7 +24,7 @@ _PATIENCE: Final = 10.0
 """Seconds to wait for the threads of a receiver to end; the receiver gives them 5."""
 
 
-class Host(Protocol):
+class ArrivingGuest(Protocol):
     """The guest that is loaded. Its methods are called in threads of the arrival."""
 
     ram: Ram
@@ -45,8 +45,8 @@ class Host(Protocol):
 class Arrival:
     """One incoming migration, which ``listen`` begins."""
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, guest: ArrivingGuest) -> None:
+        self._guest = guest
         self.status: Status = "none"
         """The migration's."""
         self.error = ""
@@ -66,13 +66,13 @@ class Arrival:
 
     def _populate(self) -> None:
         try:
-            self._host.ram.populate(self._given_up)
+            self._guest.ram.populate(self._given_up)
         except RamferryError as error:
             if self._receiver is not None:  # which knows whether it is too late
                 self._receiver.stop(str(error))
                 return
             self.status, self.error = "failed", str(error)
-            self._host.arrived(self.error)
+            self._guest.arrived(self.error)
 
     def listen(self, address: Address, channels: int, accelerator: str) -> None:
         """Listen for a guest; when this returns it may come.
@@ -82,7 +82,7 @@ class Arrival:
         if self._receiver is not None:
             raise MonitorError("The incoming migration has already been started")
         settings = ReceiveSettings(address, channels=channels, accelerator=accelerator)
-        sink = MemorySink(self._host.ram, self._load, self._taken_over)
+        sink = MemorySink(self._guest.ram, self._load, self._taken_over)
         try:
             self._receiver = Receiver(settings, sink, self)
         except RamferryError as error:
@@ -109,12 +109,12 @@ class Arrival:
         thread.start()
 
     def _load(self, stream: MainStream) -> None:
-        self._host.load(decode(stream.tail))
+        self._guest.load(decode(stream.tail))
 
     def _taken_over(self) -> None:
         """The source has been told, so the guest may run: do not wait until it disconnects."""
         self.status = "completed"
-        self._host.arrived("")
+        self._guest.arrived("")
 
     def _run(self, receiver: Receiver) -> None:
         try:
@@ -127,24 +127,24 @@ class Arrival:
             # without an error the source could not be told
             self.error = error or "the source was lost before it knew, and goes on with its guest"
             self.status = "failed"
-            self._host.arrived(self.error)
+            self._guest.arrived(self.error)
 
     def _to(self, status: Status) -> None:
         self.status = status
-        self._host.arriving(status)
+        self._guest.arriving(status)
 
     # --- told by the receiver
 
     def listening(self, address: Address) -> None:
-        """See ``flows.gathering.Observer``."""
+        """See ``flows.inlet.watching.Observer``."""
         self._address = address
         self._heard.set()
 
     def progress(self, counters: RelayCounters) -> None:
-        """See ``flows.gathering.Observer``."""
+        """See ``flows.inlet.watching.Observer``."""
         if self.status == "setup" and counters.bytes_in:
             self._to("active")
 
     def note(self, text: str) -> None:
-        """See ``flows.gathering.Observer``."""
-        self._host.note(text)
+        """See ``flows.inlet.watching.Observer``."""
+        self._guest.note(text)

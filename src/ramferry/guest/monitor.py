@@ -29,7 +29,7 @@ class Monitor:
     """Listens until it is closed; a context manager that does so."""
 
     def __init__(self, vm: Vm, address: Address) -> None:
-        """:raise HostError: the address is in use or not ours to take."""
+        """:raise HostError: the address is in use, or this process may not use it."""
         self._vm = vm
         self._server = MonitorServer(address, self._serve)
         self.address = self._server.address

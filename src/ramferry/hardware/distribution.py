@@ -92,7 +92,7 @@ class Distribution:
     identity: str
     """ID: "debian"."""
     version: str
-    """VERSION_ID: "12"; empty where it has none, as for a rolling release."""
+    """VERSION_ID: "12"; empty if it has none, as for a rolling release."""
     name: str
     """PRETTY_NAME."""
     family: str

@@ -147,7 +147,7 @@ def documented(question: MemoryQuestion, roles: tuple[str, ...]) -> list[Documen
 
 
 def estimates(question: MemoryQuestion) -> tuple[str, ...]:
-    """Why the formula is only an estimate for this question; empty where it is checked."""
+    """Why the formula is only an estimate for this question; empty if it is checked."""
     reasons = []
     family = BY_NAME[question.family]
     if question.hw_buff_sz != DEFAULT_HW_BUFF_SZ:

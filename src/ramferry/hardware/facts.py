@@ -58,7 +58,7 @@ class Limits:
 
     @property
     def memlock_bytes(self) -> int | None:
-        """The soft limit; None where it is unlimited or not known."""
+        """The soft limit; None if it is unlimited or not known."""
         found = re.match(r"Max locked memory\s+(\d{1,18})\s", self.memlock.content or "")
         return int(found[1]) if found else None
 

@@ -26,9 +26,9 @@ class QatFamily:
     """Name under /sys/bus/pci/drivers; also the beginning of /etc/<driver>_devN.conf."""
     module: str
     intermediate: int | None
-    """Intermediate buffers of each compression instance; None where nothing is documented."""
+    """Intermediate buffers of each compression instance; None if nothing is documented."""
     firmware: str | None
-    """What the names of its two firmware files begin with; None where it is not known."""
+    """What the names of its two firmware files begin with; None if it is not known."""
 
     @property
     def firmware_files(self) -> tuple[str, ...]:
@@ -78,7 +78,7 @@ IAA_IDS: Final = {0x0CFE: "IAA", 0x1216: "IAA (Diamond Rapids)", 0xB02D: "IAA (P
 def instances(services: str) -> int | None:
     """Compression instances that one VF of a device with these cfg_services gives.
 
-    None where that is not documented: three services (gen6), or a service of an unknown name.
+    None if that is not documented: three services (gen6), or a service of an unknown name.
     """
     names = services.split(";")
     if not COMPRESSION_SERVICES.intersection(names):

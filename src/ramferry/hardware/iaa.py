@@ -61,7 +61,7 @@ class IaaDevice:
 
     @property
     def svm(self) -> bool:
-        """Whether shared virtual memory works: an enabled user queue proves it, also where
+        """Whether shared virtual memory works: an enabled user queue proves it, even if
         pasid_enabled is 0 (before about kernel 6.5 that flag tracked the kernel's own PASID)."""
         proven = any(queue.enabled_for_user for queue in self.queues)
         return proven or self.pasid_enabled.content == "1"

@@ -49,7 +49,7 @@ class Libraries:
 
     @property
     def qatzip_version(self) -> str:
-        """ "1.3.0 or 1.3.1"; empty where there is none or its file name is not known."""
+        """ "1.3.0 or 1.3.1"; empty if there is none or its file name is not known."""
         file = self.usable_qatzip
         return QATZIP_VERSIONS.get(file.content or "", "") if file else ""
 

@@ -49,7 +49,7 @@ class Node:
 
     @property
     def exists(self) -> bool:
-        """True where there is something at that path."""
+        """True if there is something at that path."""
         return self.evidence.content is not None
 
     def opens_for(self, uid: int, gids: frozenset[int]) -> bool:
@@ -135,7 +135,7 @@ class Root:
         return Node(Evidence(path, content), mode, status.st_uid, status.st_gid, acl)
 
     def names(self, path: str) -> tuple[str, ...]:
-        """The names in a directory, sorted; empty where it cannot be listed."""
+        """The names in a directory, sorted; empty if it cannot be listed."""
         return self.listing(path)[0]
 
     def listing(self, path: str) -> tuple[tuple[str, ...], Evidence]:
@@ -195,7 +195,7 @@ def natural(text: str) -> int | None:
 
 
 def number(evidence: Evidence) -> int | None:
-    """The number a file holds, decimal or with 0x; None where it holds none."""
+    """The number a file holds, decimal or with 0x; None if it holds none."""
     try:
         return int(evidence.content or "", 0)
     except ValueError:

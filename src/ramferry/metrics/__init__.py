@@ -1,4 +1,4 @@
-"""Frozen records of what happened: no behaviour, one truth for text, JSON and progress."""
+"""Frozen records of what happened, from which text, JSON and progress are made."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class RelayCounters:
     normal_pages: int
     """QEMU's ``normal``: pages that came with their content."""
     zero_pages: int
-    """QEMU's ``duplicate``."""
+    """QEMU's ``duplicate``: zero pages."""
     normal_bytes: int
     """Normal pages times page size: what was compressed or copied."""
     rounds: int
-    """Sync marks that passed."""
+    """Number of sync marks that passed."""
     cpu_seconds: float
     """User and system time of the relay's process since the migration's first byte."""
     channels: tuple[ChannelCounters, ...] = field(default=())
@@ -61,26 +61,27 @@ class RelayCounters:
 
 @dataclass(frozen=True, slots=True)
 class RelayResult:
-    """How one migration through a relay ended."""
+    """The result of one migration through a relay."""
 
     completed: bool
     error: str
-    """One sentence; empty where it completed."""
+    """One sentence; empty if it completed."""
     exit_code: int
     method_in: str
-    """As found on the wire; empty where no data packet came."""
+    """As found on the wire; empty if no data packet came."""
     method_out: str
     level: int | None
     backend: str
-    """For example "isa-l"; "zstd → isa-l" where inflating and compressing differ."""
+    """What inflated and compressed, for example "isa-l"; "zstd → isa-l" if the two differ."""
     channels: int
     gated: bool
-    """False where the main channel could not be parsed and its marks passed unheld."""
+    """False if the main channel could not be parsed and its marks passed unheld."""
     max_rss_bytes: int
     """Most memory resident at any time, pages shared with other processes included."""
     counters: RelayCounters
     max_pss_bytes: int = 0
-    """Most memory seen, shared pages counted by share; looked at once a second."""
+    """Most memory seen, with pages that n processes share counted as an n-th; measured once a
+    second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +98,14 @@ class MigrationResult:
     total_time_ms: int
     downtime_ms: int
     mbps: float | None
-    """10^6 bit/s of wire bytes over the total time; None if nobody counted those."""
+    """10^6 bit/s of wire bytes over the total time; None if nobody counted the wire bytes."""
     pages_per_second: float
     """Normal and zero pages over the total time."""
     send_cpu_percent: float | None
-    """QEMU without its vCPU threads plus its relay; None where the side is remote."""
+    """QEMU without its vCPU threads plus its relay; None if the side is remote."""
     recv_cpu_percent: float | None
     wire_bytes: int | None
-    """None if nobody counted them: neither a relay here nor the source QEMU."""
+    """Bytes on the wire; None if neither a relay here nor the source QEMU counted them."""
     normal_bytes: int
     """Normal pages times page size."""
     ratio: float | None
@@ -114,42 +115,42 @@ class MigrationResult:
     """Iterations, as QEMU counts them."""
     setup_time_ms: int = 0
     relays: tuple[RelayResult, ...] = field(default=())
-    """The relays on this host, as they saw it; the source's first."""
+    """The results of the relays on this host, the source's first."""
 
 
 @dataclass(frozen=True, slots=True)
 class SendProgress:
-    """Where a migration stands that began here; what QEMU tells in ``query-migrate``."""
+    """The progress of a migration that is sent from here: what QEMU tells in ``query-migrate``."""
 
     status: str
     setup_time_ms: int
     total_time_ms: int
-    """Since it began, or to its end."""
+    """Milliseconds since it began; after its end, how long it took."""
     downtime_ms: int | None
-    """None before the destination has taken the guest over."""
+    """Milliseconds; None before the destination has taken the guest over."""
     expected_downtime_ms: int
     total_bytes: int
-    """Guest memory."""
+    """Bytes of guest memory."""
     remaining_bytes: int
-    """Dirty guest memory at the last collection that is not sent yet."""
+    """Bytes of guest memory that were dirty at the last sync and are not sent yet."""
     dirty_sync_count: int
     dirty_pages_rate: int
-    """Over the last round."""
+    """Pages a second that were dirtied during the last round."""
     counters: RelayCounters
 
 
 @dataclass(frozen=True, slots=True)
 class ReceiveResult:
-    """How one migration that was received here ended."""
+    """The result of one migration that was received here."""
 
     completed: bool
     error: str
-    """One sentence; empty where it completed."""
+    """One sentence; empty if it completed."""
     exit_code: int
     machine: str
-    """The machine type's versioned name; empty where the stream did not come so far."""
+    """The machine type's versioned name; empty if the stream ended before it."""
     method: str
-    """As found on the wire; empty where no data packet came."""
+    """As found on the wire; empty if no data packet came."""
     backend: str
     """What inflated."""
     channels: int
@@ -163,7 +164,7 @@ class DiskOverlay:
     disk: str
     """QEMU's name of the device, its QOM path, or its node's name."""
     image: str
-    """What belongs to the saved memory."""
+    """The image, which belongs to the saved memory."""
     image_node: str
     overlay: str
     """A qcow2 file over the image: the guest's writes go there."""
@@ -179,43 +180,43 @@ class ArchiveResult:
     file: str
     machine: str
     method: str
-    """The file's."""
+    """The method of the file."""
     level: int | None
     backend: str
     """What compressed or inflated here."""
     channels: int
     total_time_ms: int
     downtime_ms: int | None
-    """How long the guest stood still for it; None where it did not run before."""
+    """Milliseconds that the guest stood still; None if it did not run before."""
     normal_bytes: int
-    """Pages with content, times page size: those sent, or those in the file."""
+    """Bytes of the pages with content that were sent, or that are in the file."""
     file_bytes: int
     ratio: float
     """Guest bytes over bytes of the file."""
     cpu_seconds: float
     """User and system time of this process."""
     run_state: str
-    """The guest's, at the end: "postmigrate", "running" …"""
+    """The guest's run state at the end: "postmigrate", "running" …"""
     overlays: tuple[DiskOverlay, ...] = ()
-    """Of a saved guest's disks; empty without ``--disk-snapshot``."""
+    """The overlays of a saved guest's disks; empty without ``--disk-snapshot``."""
 
 
 @dataclass(frozen=True, slots=True)
 class InspectedBlock:
-    """What a stream or save file holds of one RAM block."""
+    """What is in a stream or save file of one RAM block."""
 
     name: str
     size: int
     """Bytes."""
     pages: int
-    """Pages with content, each time that they come."""
+    """Number of pages with content; a page counts each time that it comes."""
     zero_pages: int
     repeated: int
-    """Pages, with content or zero, that had come before."""
+    """Number of pages, with content or zero, that had come before."""
     payload_bytes: int
     """Bytes that the pages with content take."""
     ratio: float
-    """Bytes of those pages over ``payload_bytes``; 0 where there are none."""
+    """Bytes of the pages with content over ``payload_bytes``; 0 if there are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +226,7 @@ class InspectedChannel:
     name: str
     """ "main", "multifd 0"."""
     method: str
-    """Empty where no packet had pages, and for main."""
+    """Empty if no packet had pages, and for main."""
     size: int
     """Bytes read."""
     packets: int
@@ -235,7 +236,7 @@ class InspectedChannel:
 
 @dataclass(frozen=True, slots=True)
 class InspectedDevice:
-    """A device by the VM description."""
+    """A device that the VM description names."""
 
     name: str
     instance: int
@@ -251,19 +252,19 @@ class Inspection:
     kind: str
     """ "save file", "main stream", "mapped-ram file", "multifd channel", "recording"."""
     machine: str
-    """Empty if the data does not come so far."""
+    """The machine type's versioned name; empty if the data ends before it."""
     page_size: int
     """Bytes; 0 if a damaged save file does not tell."""
     method: str
     rounds: int
-    """Sync marks; 0 where main was not recorded, and for a save file."""
+    """Sync marks; 0 if main was not recorded, and for a save file."""
     blocks: tuple[InspectedBlock, ...]
     channels: tuple[InspectedChannel, ...]
     devices: tuple[InspectedDevice, ...]
     fault: str = ""
-    """Where the data is damaged, and how; empty where it is not."""
+    """Where the data is damaged, and how; empty if it is not."""
     wrapping: tuple[str, ...] = ()
-    """What the recording is in, the outermost first: "a libvirt save image", "gzip"."""
+    """What the recording is wrapped in, outermost first: "a libvirt save image", "gzip"."""
     size: int = 0
     """Bytes of a save file; 0 for a recording, whose channels have their own."""
     created: float = 0.0

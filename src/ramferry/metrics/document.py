@@ -24,5 +24,5 @@ Documents of version 1 had the number 1 as their ``format``, or no format at all
 
 
 def document(format: str, content: Mapping[str, Any]) -> dict[str, Any]:
-    """A document of a format, as "doctor", with ``content`` behind what all of them begin with."""
+    """A document of a format, for example "doctor": the common head, then ``content``."""
     return {"format": format, "version": VERSION, "ramferry": __version__, **content}

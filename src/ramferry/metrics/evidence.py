@@ -1,7 +1,7 @@
-"""What was read of this host, and what a test job on its device showed: frozen records.
+"""Frozen records of what was read of this host, and of what a test job on its device showed.
 
-Apart from ``metrics.host``, whose findings and plans only the doctor and its relatives need: these
-are what a relay needs to know whether a QAT device works.
+A relay needs these to know whether a QAT device works; ``metrics.host`` has what only the doctor
+and ``ramferry plan`` need.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Evidence:
     content: str | None = None
     """A file's text, the end of a link, or mode and owner of a device node; None: nothing read."""
     trouble: str = ""
-    """Why nothing was read ("Permission denied"); empty where the path does not exist."""
+    """Why nothing was read ("Permission denied"); empty if the path does not exist."""
 
 
 class Offload(StrEnum):
@@ -28,7 +28,7 @@ class Offload(StrEnum):
     UNCOUNTED = "uncounted"
     """The output looks like a device's, but the device's firmware counted no request."""
     SOFTWARE = "software"
-    """QATzip's library did it on the CPU, without a word."""
+    """QATzip's library did it on the CPU, without saying so."""
     FAILED = "failed"
 
 
@@ -42,8 +42,8 @@ class OffloadProof:
     """XFL of each gzip-ext member that came out: 0 from hardware, 4 from libqatzip's software."""
     verdict: Offload
     requests_before: int | None = None
-    """Firmware requests of all devices; None where only root may read them."""
+    """Firmware requests of all devices; None if only root may read them."""
     requests_after: int | None = None
     trouble: str = ""
-    """Why it was not the device, or with what code nothing came out: "qzInit returned -103 (no
-    instance)"; empty if it was."""
+    """Why the device did not do it, or the code of the call that failed: "qzInit returned -103 (no
+    instance)"; empty if the device did it."""

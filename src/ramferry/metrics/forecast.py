@@ -1,4 +1,4 @@
-"""Frozen records of a forecast: what was sampled, what each method made of it, what follows."""
+"""Frozen records of a forecast: the sample, what each method made of it, and what follows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SampleSummary:
     pieces: int
     page_size: int
     zero_share: Range
-    """Of all pages, those that hold nothing but zeros; two standard errors each way."""
+    """Share of zero pages among all pages, with two standard errors each way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,11 @@ class Trial:
     wire_share: Range
     """Payload bytes for each byte of pages with content: 1 over the ratio."""
     compress_seconds: Range
-    """For each byte of pages, on one core; 0 where nothing is done."""
+    """For each byte of pages, on one core; 0 if nothing is done."""
     decompress_seconds: Range
     compress_cpu: float
-    """CPU seconds for each byte of pages: less than the above where a device does the work."""
+    """CPU seconds for each byte of pages: less than ``compress_seconds`` if a device does the
+    work."""
     decompress_cpu: float
 
     @property
@@ -79,17 +80,17 @@ class MethodTime:
     """What the rate is limited by: "link", "source CPU" …"""
     converges: bool
     total_seconds: Range | None
-    """None where it does not converge."""
+    """None if it does not converge."""
     downtime_ms: Range | None
     send_cpu_seconds: float
-    """Of the source QEMU and its relay; of one pass where it does not converge."""
+    """CPU seconds of the source QEMU and its relay; those of one pass if it does not converge."""
     recv_cpu_seconds: float
     wire_bytes: int
     rounds: int
     """Passes over the memory; 1 for an idle guest."""
     break_even_rate: float | None
-    """Link in bytes/s below which it is faster than ``none``; 0: on no link; None: on every one,
-    and for ``none`` itself."""
+    """Rate of a link, in bytes/s, below which the method is faster than ``none``; 0 if it is faster
+    on no link; None if it is faster on every link, and for ``none`` itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class TimePlan:
     """Bytes/s; 0 is unlimited."""
     link_from: str
     cores: int
-    """Each side may spend, or both together where they share a host."""
+    """Cores that each side may use, or both together if they share a host."""
     one_host: bool
     channels: int
     dirty_rate: float
@@ -111,7 +112,7 @@ class TimePlan:
     downtime_limit_ms: int
     methods: tuple[MethodTime, ...]
     choice: str
-    """The method; empty where none converges."""
+    """The method; empty if none converges."""
     reason: str
     """One sentence."""
     notes: tuple[str, ...] = ()

@@ -1,7 +1,7 @@
-"""Frozen records of what this host is: evidence, findings, conclusions, plans and advice.
+"""Frozen records about this host: findings, conclusions, plans and advice.
 
-Made by ``ramferry.hardware`` (and, where a library or a QEMU has to be asked, by the layers that
-ask it), drawn by ``ramferry.report``. Paths are as a user sees them, without a replaced root.
+Made by ``ramferry.hardware``, or, if a library or a QEMU has to be asked, by the layers that ask
+it; drawn by ``ramferry.report``. Paths are as a user sees them, without a replaced root.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from ramferry.metrics.evidence import Evidence as Evidence
 
 
 class Verdict(StrEnum):
-    """What a finding means for whoever wants the accelerator."""
+    """What a finding means for the use of an accelerator."""
 
     OK = "ok"
     WARNING = "warning"
-    """It works, or cannot be judged, and may surprise."""
+    """It works or cannot be judged, but may behave unexpectedly."""
     PROBLEM = "problem"
     """It keeps something from working."""
 
@@ -29,12 +29,12 @@ class Finding:
     check: str
     """A name for scripts that stays the same: "qat-services"."""
     subject: str
-    """Whose it is: "0000:6b:00.0", "iax1", or "QAT" and "IAA" for the host as a whole."""
+    """What it is about: "0000:6b:00.0", "iax1", or "QAT" and "IAA" for the host as a whole."""
     verdict: Verdict
     sentence: str
     evidence: tuple[Evidence, ...] = ()
     commands: tuple[str, ...] = ()
-    """What mends it on this distribution: lines for a shell, in order."""
+    """Shell commands that mend it on this distribution, in order."""
 
 
 class Standing(StrEnum):
@@ -42,14 +42,14 @@ class Standing(StrEnum):
 
     READY = "ready"
     UNPROVEN = "unproven"
-    """Nothing speaks against it, but only a session could show that it works."""
+    """Nothing was found to be wrong, but only a session could show that it works."""
     ABSENT = "absent"
     BROKEN = "broken"
 
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """The sum of the findings for one accelerator."""
+    """What the findings mean for one accelerator as a whole."""
 
     name: str
     """ "QATzip in hardware", "QPL"."""
@@ -65,7 +65,7 @@ class QemuBuilt:
 
     path: str
     version: str
-    """ "7.2.22"; empty where it could not be asked."""
+    """ "7.2.22"; empty if it could not be asked."""
     methods: tuple[str, ...]
     """Members of its MultiFDCompression, sorted."""
     trouble: str = ""
@@ -85,7 +85,7 @@ class DoctorReport:
     qatzip: Conclusion
     qpl: Conclusion
     qemus: tuple[QemuBuilt, ...] | None
-    """None: not asked, because the root is not this host's."""
+    """None if they were not asked, because another root than this host's is looked at."""
     exit_code: int
     """0 ready, 10 software only, 11 broken set-up."""
 
@@ -96,14 +96,14 @@ class MemoryNeed:
 
     role: str
     low_mib: int
-    """Every channel takes its turn on one instance."""
+    """MiB if all channels use one instance in turn."""
     high_mib: int
-    """Every channel uses an instance of its own, as far as there are instances."""
+    """MiB if every channel uses its own instance, as far as there are instances."""
     memlock_mib: int | None
-    """Locked memory that the process should be allowed; None where a kernel driver hands the
+    """Locked memory that the process should be allowed; None if a kernel driver hands the
     memory out, which is charged to nobody."""
     huge_pages: int
-    """Pages of 2 MiB, where the memory is taken from huge pages."""
+    """Number of pages of 2 MiB, if the memory is taken from huge pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,27 +124,27 @@ class MemoryPlan:
     channels: int
     vfs: int
     instances: int
-    """Opened by the process, over all its VFs."""
+    """Number of instances that the process opens, over all its VFs."""
     hw_buff_sz: int
     """Bytes."""
     family: str
     needs: tuple[MemoryNeed, ...]
     documented: tuple[DocumentedNeed, ...]
     estimates: tuple[str, ...]
-    """Why the figures are estimates; empty where the formula covers the case."""
+    """Why the figures are estimates; empty if the formula covers the case."""
     settings: tuple[tuple[str, tuple[str, ...]], ...]
     """Heading and lines of each setting to make."""
 
 
 @dataclass(frozen=True, slots=True)
 class MethodRule:
-    """One rule of the choice, and what it came to."""
+    """One rule of the choice of a method, and its outcome."""
 
     rule: str
     applies: bool
     evidence: str
     conclusion: str
-    """What follows where it applies: "qatzip in hardware at level 1"; else empty."""
+    """What follows if it applies: "qatzip in hardware at level 1"; empty if it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ class MethodAdvice:
     """A value of multifd-compression."""
     level: int | None
     runs_in: str
-    """ "hardware", "software", or "" where nothing is compressed."""
+    """ "hardware", "software", or "" if nothing is compressed."""
     sentence: str
     """ "qatzip in hardware at level 1"."""
     rules: tuple[MethodRule, ...]

@@ -58,7 +58,7 @@ class Inflater:
     ) -> None:
         """Read ``source`` in one of the FORMATS; gzip-ext and gzip read the same data.
 
-        :param max_size: most bytes to put out; None where the caller bounds its memory itself.
+        :param max_size: most bytes to put out; None if the caller bounds its memory itself.
         :param padded: whether zeros may follow the last gzip member, as in a file.
         """
         self._source = source

@@ -49,13 +49,15 @@ class RamBlock:
     def gather(self, offsets: Offsets, buffer: memoryview, *, copy: bool = False) -> memoryview:
         """The pages at ``offsets``, one after another.
 
-        What is not copied changes while a guest that runs writes to it. Methods that read their
-        input twice, and whoever remembers what was sent, need ``copy``.
+        Without ``copy`` the result may be the block's own memory, which changes while the guest
+        runs. Methods that read their input twice, and trackers that remember what was sent, need
+        ``copy``.
 
-        :param buffer: room for them, used where they do not lie side by side, or with ``copy``.
+        :param buffer: the caller's memory, used if the pages do not lie side by side, or with
+            ``copy``.
         :return: a part of the block itself, or of ``buffer``.
-        :raise UsageError: an offset is outside the block or in the middle of a page, or
-            ``buffer`` is too small.
+        :raise UsageError: an offset is outside the block or in the middle of a page, or ``buffer``
+            is too small.
         """
         side_by_side = self._side_by_side(offsets)
         if side_by_side is not None and not copy:
@@ -90,7 +92,7 @@ class RamBlock:
     def window(self, offsets: Offsets) -> memoryview | None:
         """The block's own bytes for pages that lie side by side, to receive them in place.
 
-        :return: None where they do not, or where there are none.
+        :return: None if they do not lie side by side, or if there are none.
         :raise UsageError: an offset is outside the block or in the middle of a page.
         """
         side_by_side = self._side_by_side(offsets)
@@ -108,7 +110,7 @@ class RamBlock:
         self.pages[self.rows(offsets) if side_by_side is None else side_by_side] = 0
 
     def rows(self, offsets: Offsets) -> NDArray[np.intp]:
-        """Which rows of ``pages`` they are.
+        """The rows of ``pages`` at these offsets.
 
         :raise UsageError: an offset is outside the block or in the middle of a page.
         """
@@ -119,7 +121,7 @@ class RamBlock:
         return rows.astype(np.intp)
 
     def _side_by_side(self, offsets: Offsets) -> slice | None:
-        """Rows of pages that lie side by side, in ascending order; None of any others.
+        """The rows of pages that lie side by side in ascending order; None if they do not.
 
         :raise UsageError: the first offset is outside the block or in the middle of a page.
         """
@@ -163,7 +165,7 @@ class Ram:
     """
 
     def __init__(self, fd: int, sizes: Sequence[tuple[str, int]], page_size: int) -> None:
-        """Map ``fd``, which becomes this object's; ``create`` and ``open`` call it."""
+        """Map ``fd``, which belongs to this object from now on; ``create`` calls it."""
         self.page_size = page_size
         self._fd = fd
         self.total = sum(size for _, size in sizes)
@@ -196,11 +198,12 @@ class Ram:
             raise HostError(f"cannot map {total >> 20} MiB of guest memory: {error}") from error
 
     def populate(self, given_up: threading.Event) -> None:
-        """Have every page there, mapped for writing, before somebody has to wait for its fault.
+        """Allocate and map every page for writing, so that nobody has to wait for page faults
+        later.
 
         Other threads run meanwhile. Before Linux 5.14 it does nothing.
 
-        :param given_up: set, from another thread, to end it early.
+        :param given_up: set it, from another thread, to end early.
         :raise HostError: there is not so much memory.
         """
         address = self.memory.ctypes.data
@@ -233,7 +236,7 @@ class Ram:
         return self._fd
 
     def close(self) -> None:
-        """Free the memory, as soon as nobody holds a view of it."""
+        """Free the memory once nobody holds a view of it any more."""
         if self._fd < 0:
             return
         os.close(self._fd)

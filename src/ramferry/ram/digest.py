@@ -1,11 +1,11 @@
 """Written pages by comparison: a 64-bit digest of each page against that of what was sent.
 
-A page is the words w of 64 bits; its digest is, modulo 2^64, the sum of
-``a * w + b * (w >> 22) + c * (w >> 44)`` with random a, b, c for each place of a word, drawn anew
-for each tracker. That is a multilinear hash of lanes of 22 bits, each with a weight of its own:
-two different pages have the same digest with a probability of at most 2^-43, and of 2^-64 where
-any lane differs by an odd number. (Odd weights for whole words would not do: two words
-that differ in their highest bits cancel out always.) Zero pages have the digest 0.
+A page is the words w of 64 bits; its digest is, modulo 2^64, the sum of ``a * w + b * (w >> 22) + c
+* (w >> 44)`` with random a, b, c for each place of a word, drawn anew for each tracker. That is a
+multilinear hash of lanes of 22 bits, each with a weight of its own: two different pages have the
+same digest with a probability of at most 2^-43, and of 2^-64 if any lane differs by an odd number.
+(Odd weights for whole words would not do: two words that differ in their highest bits cancel out
+always.) Zero pages have the digest 0.
 """
 
 from __future__ import annotations

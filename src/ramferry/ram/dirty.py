@@ -1,7 +1,7 @@
 """Which pages were written while a guest's memory is on its way.
 
-The kernel knows (:mod:`~ramferry.ram.write_protect`), or digests are compared
-(:mod:`~ramferry.ram.digest`); which of them it is, and why, a tracker says itself.
+Either the kernel tells (:mod:`~ramferry.ram.write_protect`), or digests are compared
+(:mod:`~ramferry.ram.digest`). A tracker says which of them it uses, and why.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ramferry.vocabulary import TRACKERS, Wanted
 class DirtyTracker(Protocol):
     """Knows the written pages of one :class:`~ramferry.ram.blocks.Ram`.
 
-    Used from one thread, but for ``sent``.
+    Used from one thread, except for ``sent``.
     """
 
     @property
@@ -27,7 +27,7 @@ class DirtyTracker(Protocol):
 
     @property
     def why(self) -> str:
-        """One sentence: why it is this one."""
+        """One sentence: why this tracker is used."""
 
     @property
     def needs_copies(self) -> bool:
@@ -36,32 +36,33 @@ class DirtyTracker(Protocol):
     def collect(self) -> dict[str, Offsets]:
         """Ascending offsets, for each block, of pages written since the last call, or the start.
 
-        A write that comes during the call is in what is read of the page after it, or is found by
-        the next call, or both: none is lost.
+        No write is lost: one that comes during the call is seen when the page is read afterwards,
+        or found by the next call, or both.
 
         :raise HostError: the kernel refuses; which pages were written cannot be known any more.
         :raise UsageError: the tracker was closed.
         """
 
     def sent(self, block: str, offsets: Offsets, data: memoryview | None) -> None:
-        """Tell of the pages that go out, from any thread, but not while ``collect`` runs.
+        """Note pages that are sent; called from any thread, but not while ``collect`` runs.
 
-        Where ``needs_copies``, a page is found again when it differs from what was told here, so
-        that one that has changed, was sent, and has changed back is not taken for unchanged.
+        If ``needs_copies``, ``collect`` compares a page with what was noted here. So a page that
+        changed, was sent, and changed back is not taken for unchanged.
 
         :param data: the very bytes that are sent, which nobody writes to any more (see ``copy`` of
-            :meth:`~ramferry.ram.blocks.RamBlock.gather`); None where they were sent as zero pages.
+            :meth:`~ramferry.ram.blocks.RamBlock.gather`); None if the pages were sent as zero
+            pages.
         """
 
     def close(self) -> None:
-        """End it; the guest's writes are no longer watched."""
+        """Stop watching the guest's writes."""
 
 
 def track(ram: Ram, wanted: Wanted = "auto") -> DirtyTracker:
-    """Start to watch a guest's memory, by the kernel where it can.
+    """Start to watch a guest's memory, by the kernel if it can.
 
     :param wanted: "uffd-wp" insists on the kernel, "digest" does without it.
-    :raise HostError: "uffd-wp" is wanted and not to be had; the text says why not.
+    :raise HostError: "uffd-wp" is wanted but not available; the text says why not.
     :raise UsageError: there is no such tracker.
     """
     if wanted not in TRACKERS:

@@ -25,7 +25,8 @@ SYSCALLS: Final = {"x86_64": 323, "aarch64": 282, "riscv64": 282, "loongarch64":
 DEVICE: Final = "/dev/userfaultfd"
 
 _USER_MODE_ONLY: Final = 1
-"""Needs no privilege; faults of the kernel need no handler where writes are let through."""
+"""UFFD_USER_MODE_ONLY, which needs no privilege: in async mode the kernel's own faults need no
+handler."""
 _NEW: Final = 0xAA00
 _API: Final = 0xC018AA3F
 _REGISTER: Final = 0xC020AA00
@@ -71,7 +72,7 @@ class WriteProtected:
     """
 
     def __init__(self, address: int, length: int) -> None:
-        """Register the range and protect all of it.
+        """Register the range, and write-protect all of it.
 
         :param address: of a shared mapping, of a memfd or a file; aligned to this host's pages.
             ``length`` is rounded up to them.
@@ -90,7 +91,7 @@ class WriteProtected:
             raise
 
     def written(self) -> Iterator[NDArray[np.uint64]]:
-        """Where pages were written since they were protected, which they are again.
+        """Find the pages that were written since they were protected, and protect them again.
 
         :return: matrices, valid until the next one, of first address and address behind the last,
             one region a row, ascending. To be read to its end.
@@ -154,7 +155,7 @@ class WriteProtected:
 
 
 def _open() -> tuple[int, str]:
-    """A userfaultfd, and the way it was had: by its system call or by its device."""
+    """Open a userfaultfd; returns it and how it was opened: by the system call or the device."""
     number = SYSCALLS.get(platform.machine())
     if number is None:
         raise HostError(f"userfaultfd is not known on {platform.machine()}")

@@ -14,8 +14,8 @@ class WriteProtectTracker:
     """Asks the kernel; a :class:`~ramferry.ram.dirty.DirtyTracker`.
 
     A page's first write after a collect costs a page fault, about 1 µs. On a virtual AMD EPYC 9004,
-    Linux 6.18, a collect over 2 GiB takes 1 ms where nothing was written, 6 to 7 ms where a random
-    tenth of the pages was, and 28 to 39 ms where all were.
+    Linux 6.18, a collect over 2 GiB takes 1 ms if nothing was written, 6 to 7 ms if a random tenth
+    of the pages was, and 28 to 39 ms if all were.
     """
 
     name = "uffd-wp"

@@ -16,8 +16,7 @@ def zero_pages(pages: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
     Pages with content mostly show it in their first word; of the others all words are read. 1 GiB
     of 4 KiB pages on one core of a virtual AMD EPYC 9004 that reads memory at 23 to 26 GB/s: 18 to
-    22 GB/s where all are zero, 13 to 18 where every second is, over 150 where all begin with
-    content.
+    22 GB/s if all are zero, 13 to 18 if every second is, over 150 if all begin with content.
 
     :param pages: n pages, one a row, each a multiple of 8 bytes, rows contiguous.
     """

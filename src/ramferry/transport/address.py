@@ -8,7 +8,7 @@ from typing import Final
 from ramferry.errors import UsageError
 
 WILDCARDS: Final = frozenset({"", "0.0.0.0", "::"})
-"""Hosts to listen at, on all addresses; none to connect to."""
+"""Hosts that mean all addresses of this host: to listen at, not to connect to."""
 
 MAX_UNIX_PATH: Final = 107
 """``sun_path`` holds 108 bytes with its final NUL (unix(7))."""

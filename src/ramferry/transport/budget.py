@@ -14,8 +14,9 @@ INITIAL: Final = 128 * 1024
 """Bytes per socket before a rate is known."""
 SMALLEST: Final = 64 * 1024
 SEGMENTS: Final = 2
-"""Segments that a buffer holds at least: with less, TCP sends nothing before a timer runs out. With
-32 KiB over loopback, whose segments have 64 KiB, 0.3 MB/s of a 6 MB/s cap went through."""
+"""Least number of segments that a buffer holds: with less, TCP sends nothing before a timer runs
+out. With 32 KiB over loopback, whose segments have 64 KiB, 0.3 MB/s of a 6 MB/s cap went
+through."""
 LARGEST: Final = 4 * 1024 * 1024
 QUEUE_SECONDS: Final = 0.020
 """Share of the 100 ms budget that one side's socket buffers may hold; the rest is for the
@@ -26,9 +27,9 @@ def socket_buffer(rate: float, channels: int, rtt: float, segment: int = 0) -> i
     """Bytes that one channel's socket may hold.
 
     :param rate: bytes per second that all channels together drained lately.
-    :param channels: how many share it.
-    :param rtt: smallest round trip in seconds: twice the bytes in flight keep a long link full
-        and let a window that is too small grow.
+    :param channels: how many channels share that rate.
+    :param rtt: smallest round trip in seconds. A buffer of twice the bytes in flight keeps a long
+        link full, and lets a window that is too small grow.
     :param segment: bytes of a TCP segment on this path; 0 for a UNIX socket.
     """
     share = rate / max(channels, 1)

@@ -1,11 +1,11 @@
 """What every connection can do, whatever carries its bytes.
 
-Flows know connections by this contract alone; ``transport.plain`` is the kernel's own sockets, and
-another kind (TLS) is another module that keeps the same contract. At any time at most one thread
+Flows know connections by this contract alone. ``transport.plain`` keeps it with the kernel's
+sockets; another kind (TLS) would be another module that keeps it. At any time at most one thread
 receives and one sends; everything else may be called from any thread.
 
-Where a connection broke, ``OSError`` is raised; its ``strerror`` says how. Where the peer went
-silent for longer than ``settle`` allows, ``PeerTimeout``.
+If a connection broke, ``OSError`` is raised; its ``strerror`` says how. If the peer was silent for
+longer than ``settle`` allows, ``PeerTimeout`` is raised.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Connection(Protocol):
 
     @property
     def windowed(self) -> bool:
-        """True where a network lies between, with a window and acknowledgements: TCP.
+        """True if bytes travel over a network, with a window and acknowledgements: TCP.
 
         False for a UNIX socket, whose bytes are in the peer's hands once they are sent.
         """
@@ -33,8 +33,8 @@ class Connection(Protocol):
 
         :param stall_timeout: seconds, more than 0, in which a receive or a send has to move
             something.
-        :param piece: the same for receiving alone, after which ``receive_some`` comes back with
-            what there is; None: as ``stall_timeout``.
+        :param piece: the same for receiving alone, after which ``receive_some`` returns what there
+            is; None: as ``stall_timeout``.
         """
 
     # --- bytes in
@@ -42,7 +42,8 @@ class Connection(Protocol):
     def receive(self, view: memoryview, least: int | None = None, *, idle: bool = False) -> int:
         """Receive into ``view``, which is the caller's, until it holds ``least`` bytes.
 
-        :param least: None: all of ``view``. Where it is less, what came with it is kept, too.
+        :param least: None: all of ``view``. If it is less, bytes that came with them are kept in
+            ``view`` as well.
         :param idle: silence before the first byte is no fault, so it is waited for without limit.
         :return: bytes received, fewer than ``least`` only at the end of the stream.
         :raise PeerTimeout: the peer went silent in the middle.
@@ -52,7 +53,7 @@ class Connection(Protocol):
         """Receive what there is, at least one byte; 0 at the end of the stream.
 
         :param whole: wait for a full ``view``, as long as ``settle`` said with ``piece``.
-        :return: None where nothing came: within the time that ``settle`` allows, or, on a
+        :return: None if nothing came: within the time that ``settle`` allows, or, on a
             connection that was accepted and is not settled yet, at once.
         """
 
@@ -60,10 +61,11 @@ class Connection(Protocol):
         """Bytes that have come and were not received."""
 
     def heard_at(self) -> float:
-        """When the last bytes came, in ``time.monotonic``'s seconds; not ``windowed``: now."""
+        """When the last bytes came, in seconds of ``time.monotonic``; if not ``windowed``, the
+        present time."""
 
     def acknowledge(self) -> None:
-        """Tell the peer at once that its bytes have arrived, where it may be waiting for that."""
+        """Tell the peer at once that its bytes have arrived, in case it waits for that."""
 
     # --- bytes out
 
@@ -74,31 +76,34 @@ class Connection(Protocol):
         """
 
     def send_some(self, data: Buffer) -> int:
-        """Send what the peer takes of ``data``; 0 where it takes nothing for the stall limit."""
+        """Send as much of ``data`` as the peer takes, and return how much; 0 if it takes nothing
+        for the stall limit."""
 
     def unsent(self) -> int:
-        """Bytes the peer has not taken: unread by a local one, unacknowledged by a far one.
+        """Bytes that the peer has not taken: not read, or, if ``windowed``, not acknowledged.
 
-        Not ``windowed``, 0 proves that the peer has read everything; ``windowed``, that its host
-        has it; both, only where it has not ``hung_up`` since: what a peer that closes has not
-        read does not count any more. Says nothing once this end was ``reset``.
+        If not ``windowed``, 0 proves that the peer has read everything; if ``windowed``, that its
+        host has received it. Either holds only if the peer has not ``hung_up`` since, because bytes
+        that a closing peer has not read are no longer counted. After ``reset`` the figure has no
+        meaning.
         """
 
     # --- size and time
 
     def set_buffers(self, *, send: int | None = None, receive: int | None = None) -> None:
-        """Bound how many bytes are held on the way out of, and into, this end; None: as it is."""
+        """Set how many bytes the buffers for sending and receiving may hold; None leaves one as it
+        is."""
 
     def round_trip(self) -> float:
-        """Smallest round trip seen, in seconds; 0 where not ``windowed``."""
+        """Smallest round trip seen, in seconds; 0 if not ``windowed``."""
 
     def segment(self) -> int:
-        """Bytes of a segment on this path; 0 where not ``windowed``."""
+        """Bytes of a segment on this path; 0 if not ``windowed``."""
 
     # --- its end
 
     def hung_up(self) -> bool:
-        """True where the peer has closed its side, or the connection broke."""
+        """True if the peer has closed its side, or the connection broke."""
 
     def finish(self) -> None:
         """Say that no more bytes come; what was sent is still delivered."""
@@ -116,4 +121,4 @@ class Connection(Protocol):
         """
 
     def close(self) -> None:
-        """Free the descriptor; nothing else may be called any more, but for ``fileno``."""
+        """Free the descriptor; after that only ``fileno`` may be called."""

@@ -1,4 +1,4 @@
-"""Listening at an address, as QEMU does: all answers of a name, and no path of somebody else's."""
+"""Listens at an address as QEMU does: at all addresses of a name; and at no path that is in use."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from ramferry.transport.plain import Plain
 _LISTENING: Final = "00010000"
 """The flags of a listening socket in /proc/net/unix."""
 _NOT_HERE: Final = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
-"""What the kernel answers where this host lacks IPv6, or one of the addresses of a name."""
+"""Errors of a host that lacks IPv6, or one of the addresses of a name."""
 _PORT_TRIES: Final = 16
-"""A port that the kernel chose for one family may be taken in the other."""
+"""Tries to find a free port: one that the kernel chose for IPv4 may be in use for IPv6, or the
+reverse."""
 _OF_ONE: Final = {
     errno.ECONNABORTED,
     errno.EPROTO,
@@ -35,8 +36,8 @@ _OF_ONE: Final = {
     errno.EOPNOTSUPP,
     errno.EPERM,
 }
-"""What accept(2) tells of one connection, which is gone with that; all else is want, of descriptors
-or memory."""
+"""Errors of accept(2) that concern one connection, which is gone then; all others are a lack of
+descriptors or memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +46,21 @@ class Accepted:
 
     connection: Connection
     origin: str
-    """Who made it: its host, or the process behind a UNIX socket."""
+    """Who made it: the peer's host, or the process behind a UNIX socket."""
 
 
 class Listener:
-    """What listens at one address, in non-blocking sockets: one for each answer of a TCP name.
+    """Listens at one address by non-blocking sockets: one for each address that a TCP name stands
+    for.
 
-    A stale UNIX socket (nobody listens on it) is replaced; a live one, or a file that is not a
+    A stale UNIX socket, on which nobody listens, is replaced; a live one, or a file that is not a
     socket, is left alone.
     """
 
     def __init__(self, address: Address, backlog: int = 256) -> None:
         """Listen.
 
-        :raise HostError: the address is in use or not ours to take.
+        :raise HostError: the address is in use, or this process may not use it.
         """
         self._path = ""
         self._file: os.stat_result | None = None
@@ -77,11 +79,11 @@ class Listener:
         return [sock.fileno() for sock in self.sockets]
 
     def accept(self) -> Accepted | None:
-        """The next connection that waits, not settled yet; None where none waits.
+        """The next connection that waits, not settled yet; None if none waits.
 
-        One that was gone before it could be accepted is passed over.
+        A connection that was gone before it could be accepted is passed over.
 
-        :raise OSError: this process, or the host, is in want of descriptors or memory.
+        :raise OSError: this process, or the host, lacks descriptors or memory.
         """
         for listening in self.sockets:
             while True:
@@ -98,7 +100,7 @@ class Listener:
         return None
 
     def close(self) -> None:
-        """Stop listening, and remove the UNIX socket's path where it is still this listener's.
+        """Stop listening, and remove the UNIX socket's path if it is still this listener's.
 
         The path goes first: once nobody listens, another process may take it at any moment.
         """
@@ -127,7 +129,8 @@ class Listener:
 
 
 def check_free(address: Address) -> None:
-    """See that a process which listens at ``address``, an absolute path, takes nothing away.
+    """Check that a process which will listen at ``address``, an absolute path, replaces nothing
+    there.
 
     :raise HostError: there is a file that is not a socket, or somebody listens.
     """
@@ -182,7 +185,7 @@ def _tcp(address: TcpAddress, backlog: int) -> list[socket.socket]:
 
 
 def _bound(answers: list[tuple[int, Any]], port: int, backlog: int) -> list[socket.socket]:
-    """A listening socket for each answer that this host has, all at one port."""
+    """A listening socket for each of the addresses that this host has, all at one port."""
     mixed = len({family for family, _ in answers}) > 1
     bound: list[socket.socket] = []
     absent: OSError | None = None
@@ -220,7 +223,8 @@ def _bound_to(family: int, place: Any, mixed: bool) -> socket.socket:
 
 
 def _is_stale(path: str) -> bool:
-    """True for a socket on which nobody listens, false where there is nothing; else an OSError."""
+    """True for a socket on which nobody listens, False if there is nothing; else raises an
+    OSError."""
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
@@ -239,7 +243,7 @@ def _is_stale(path: str) -> bool:
 
 
 def _listed_as_listening(path: str) -> bool:
-    """True where a process of this network namespace listens at ``path``, by an absolute name."""
+    """True if a process of this network namespace listens at ``path``, by an absolute name."""
     with contextlib.suppress(OSError), open("/proc/net/unix", errors="surrogateescape") as table:
         for line in table:
             fields = line.rstrip("\n").split(" ", 7)

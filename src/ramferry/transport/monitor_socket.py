@@ -1,4 +1,4 @@
-"""The sockets of monitors: one to connect to a QEMU's, and a server whose clients have threads."""
+"""Sockets of monitors: a connection to a QEMU's, and a server with a thread for each client."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from ramferry.transport.address import Address
 from ramferry.transport.listening import Listener
 
 QUEUE_POLL_SECONDS: Final = 0.05
-"""Between two looks at a queue that is full; the kernel does not tell when there is room."""
+"""Seconds between two tries to connect while the queue is full: the kernel does not tell when there
+is room."""
 
 _CLIENT_SECONDS: Final = struct.pack("ll", 5, 0)
-"""How long a client may take to receive: events come from threads that have other work."""
+"""How long a client may take to receive (5 s): events are sent by threads that have other work."""
 
 _PIECE: Final = 65536
 _JOIN_SECONDS: Final = 5.0
@@ -29,11 +30,11 @@ class MonitorSocket:
     """A connection to a monitor, for a protocol library that takes sockets."""
 
     def __init__(self, address: str | tuple[str, int], timeout: float) -> None:
-        """Connect, and wait while others wait to be accepted: a monitor's queue holds two.
+        """Connect. If the queue of connections to be accepted, which holds two, is full, wait.
 
         :param address: a UNIX socket's path, or host and port.
         :param timeout: seconds.
-        :raise BlockingIOError: the queue was full all the time.
+        :raise BlockingIOError: the queue stayed full.
         :raise OSError: nobody listens there.
         """
         if isinstance(address, tuple):
@@ -76,7 +77,7 @@ class MonitorClient:
         self._sock = sock
 
     def receive(self) -> bytes:
-        """What came, as soon as something has; empty at the end.
+        """Wait for bytes and return them; empty at the end.
 
         :raise OSError: the connection broke.
         """
@@ -96,14 +97,14 @@ class MonitorServer:
     def __init__(self, address: Address, serve: Callable[[MonitorClient], None]) -> None:
         """Listen.
 
-        :param serve: called in a client's thread; the connection ends when it returns, or when it
-            raises OSError, since the client has gone then.
-        :raise HostError: the address is in use or not ours to take.
+        :param serve: called in each client's thread. The connection ends when it returns, or when
+            it raises OSError, which means that the client has gone.
+        :raise HostError: the address is in use, or this process may not use it.
         """
         self._serve_client = serve
         self._listener = Listener(address)
         self.address = self._listener.address
-        """Where it listens, port included."""
+        """Where it listens, with the port that it was given."""
         self._clients: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
         for sock in self._listener.sockets:
@@ -111,7 +112,7 @@ class MonitorServer:
             self._start(self._accept, sock)
 
     def close(self) -> None:
-        """End every connection, once what was asked on it is answered."""
+        """Stop listening, and end every connection once what was asked on it is answered."""
         for listening in self._listener.sockets:
             sockets.cut(listening)
         for sock in list(self._clients):

@@ -7,7 +7,7 @@ import time
 
 
 class Pacer:
-    """Hands out the wire in the order that callers ask, as fast as the cap lets bytes through."""
+    """Grants callers the wire in the order in which they ask, as fast as the cap allows."""
 
     BURST = 0.004
     """Seconds of unused wire that may be caught up: below one 512 KiB packet at 1 Gbit/s."""
@@ -17,15 +17,17 @@ class Pacer:
         self._changed = threading.Condition()
         self._rate = rate
         self._asked = 0.0
-        """Bytes for which somebody asked."""
+        """Bytes that were asked for so far."""
         self._let = rate * self.BURST
-        """Bytes that the wire had room for until ``_at``: a burst more than asked for at most."""
+        """Bytes that the wire had room for until ``_at``; at most a burst more than was asked
+        for."""
         self._at = time.monotonic()
         self._ended = False
 
     @property
     def rate(self) -> float:
-        """Bytes per second; 0: no cap. A change counts at once, also for who waits already."""
+        """Bytes per second; 0: no cap. A change counts at once, also for callers that wait
+        already."""
         return self._rate
 
     @rate.setter
@@ -58,21 +60,23 @@ class Pacer:
             self._changed.notify_all()
 
     def _take(self, size: int) -> float:
-        """The place of the first of ``size`` bytes among all that were asked for."""
+        """Reserve ``size`` bytes; returns the position of the first among all that were asked
+        for."""
         self._advance()
         place = self._asked
         self._asked += size
         return place
 
     def _until(self, place: float) -> float:
-        """Seconds until the wire has room for the byte at ``place``; below 0 where it had."""
+        """Seconds until the wire has room for the byte at position ``place``; below 0 if it has
+        already."""
         if not self._rate:
             return 0.0
         self._advance()
         return (place - self._let) / self._rate
 
     def _advance(self) -> None:
-        """Let through what the wire had room for since the last look."""
+        """Count what the wire had room for since the last call."""
         now = time.monotonic()
         if self._rate:
             most = self._asked + self._rate * self.BURST

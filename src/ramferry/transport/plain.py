@@ -1,4 +1,4 @@
-"""Connections as the kernel has them: TCP and UNIX sockets, in clear."""
+"""Connections by the kernel's sockets: TCP and UNIX, unencrypted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ramferry.vocabulary import Buffer
 CONNECT_TIMEOUT: Final = 10.0
 """Seconds for a connection to be accepted."""
 OUT_OF_DESCRIPTORS: Final = {errno.EMFILE, errno.ENFILE}
-"""What the kernel answers where this process, or the host, has no descriptor left."""
+"""Errors if this process, or the host, has no descriptor left."""
 _AF_UNSPEC_ADDRESS: Final = struct.pack("=H14x", socket.AF_UNSPEC)
 _LINGER_0: Final = struct.pack("@ii", 1, 0)
 _MOST_PARTS: Final = os.sysconf("SC_IOV_MAX")
@@ -39,7 +39,7 @@ class Plain:
     __slots__ = ("_sock", "windowed")
 
     def __init__(self, sock: socket.socket) -> None:
-        """:param sock: connected; from now on this object's to close."""
+        """:param sock: connected; from now on this object owns it and closes it."""
         self._sock = sock
         self.windowed = sock.family != socket.AF_UNIX
 
@@ -234,7 +234,8 @@ def connect(address: Address, *, timeout: float = CONNECT_TIMEOUT) -> Plain:
 
 
 def _connected(address: Address, timeout: float) -> socket.socket:
-    """By the kernel's clock, which starts anew where this process was stopped meanwhile."""
+    """Connect with the kernel's timeout (``SO_SNDTIMEO``), which starts anew after this process was
+    stopped."""
     answers: list[tuple[int, Any]] = [(socket.AF_UNIX, getattr(address, "path", ""))]
     if isinstance(address, TcpAddress):
         host = address.host or "127.0.0.1"

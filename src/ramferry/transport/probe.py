@@ -1,6 +1,6 @@
 """The sockets of a probe of a link: datagrams that ask first, and connections that are then filled.
 
-What is asked and answered is ``control.link``'s.
+``control.link`` decides what is asked and answered.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ class Place(NamedTuple):
 
 
 def places_of(address: TcpAddress) -> list[Place]:
-    """All that a name stands for.
+    """All addresses that a name stands for.
 
-    :raise OSError: it stands for none.
+    :raise OSError: the name stands for none.
     """
     found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_DGRAM)
     return [Place(family, place) for family, _, _, _, place in found]
 
 
 def ask(place: Place, question: bytes, most: int, seconds: float) -> bytes:
-    """Send one datagram, and return the first that comes back from there.
+    """Send one datagram to ``place``, and return the first that comes back from there.
 
-    :param most: bytes of the answer.
+    :param most: most bytes of the answer.
     :raise OSError: none came in time.
     """
     with socket.socket(place.family, socket.SOCK_DGRAM) as sock:
@@ -55,7 +55,7 @@ class ProbeConnection:
     """
 
     def __init__(self, sock: socket.socket) -> None:
-        """:param sock: connected; this object's from here on."""
+        """:param sock: connected; from now on this object owns it."""
         sock.settimeout(SILENCE_SECONDS)
         self.sock = sock
 
@@ -82,11 +82,11 @@ class ProbeConnection:
         self.sock.sendall(data)
 
     def receive(self, size: int) -> bytes:
-        """So many bytes; fewer only at the end of the stream."""
+        """Receive ``size`` bytes; fewer only at the end of the stream."""
         return self.sock.recv(size, socket.MSG_WAITALL)
 
     def receive_rest(self, most: int) -> bytes:
-        """What comes until the other end closes, ``most`` bytes or little more."""
+        """Receive until the other end closes; stops after about ``most`` bytes."""
         came = b""
         while len(came) < most and (got := self.sock.recv(most)):
             came += got
@@ -100,12 +100,12 @@ class ProbeConnection:
 
 
 def fill(connections: Sequence[ProbeConnection]) -> None:
-    """Send through all of them, as ``throughput.pour``."""
+    """Send through all connections; see ``throughput.pour``."""
     pour([connection.sock for connection in connections])
 
 
 def count(connections: Sequence[ProbeConnection]) -> Flow:
-    """Take what comes through all of them, as ``throughput.drain``.
+    """Receive from all connections, and count; see ``throughput.drain``.
 
     :raise ConnectionError: nothing came.
     """
@@ -114,14 +114,14 @@ def count(connections: Sequence[ProbeConnection]) -> Flow:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A datagram that came."""
+    """A datagram that came, which can be answered."""
 
     data: bytes
     _datagrams: socket.socket
     _from: Any
 
     def answer(self, data: bytes) -> None:
-        """Send one back.
+        """Send a datagram back.
 
         :raise OSError: it cannot be sent.
         """
@@ -129,16 +129,16 @@ class Question:
 
 
 class ProbeListener:
-    """Listens at one address by TCP, and by UDP beside it; a context manager that ends that."""
+    """Listens at one address by TCP and by UDP; a context manager that ends that."""
 
     def __init__(self, address: TcpAddress, backlog: int) -> None:
         """
         :param address: port 0 lets the system choose.
-        :raise HostError: it is in use, or not ours.
+        :raise HostError: the address is in use, or not one of this host.
         """
         self._listener = Listener(address, backlog)
         self.address = self._listener.address
-        """With the port that was given."""
+        """Where it listens, with the port that the system chose."""
         self._listeners = frozenset(self._listener.sockets)
         self._datagrams: list[socket.socket] = []
         try:
@@ -157,9 +157,10 @@ class ProbeListener:
         self._listener.close()
 
     def wait(self, most: int, seconds: float) -> tuple[list[Question], bool]:
-        """Wait for somebody: the datagrams that came, and whether there is a connection to accept.
+        """Wait up to ``seconds``; return the datagrams that came, and whether there is a connection
+        to accept.
 
-        :param most: bytes of each datagram.
+        :param most: most bytes of each datagram.
         """
         ready = select.select([*self._listener.sockets, *self._datagrams], [], [], seconds)[0]
         questions = []
@@ -181,7 +182,7 @@ class ProbeListener:
 
 
 def _beside(listening: socket.socket) -> socket.socket:
-    """A socket for datagrams at the place of a listening one."""
+    """A UDP socket at the address and port of a listening TCP one."""
     sock = socket.socket(listening.family, socket.SOCK_DGRAM)
     with closing_on_error(sock):
         sock.setblocking(False)
@@ -193,5 +194,5 @@ def _beside(listening: socket.socket) -> socket.socket:
 
 
 def _host_of(name: tuple[Any, ...]) -> str:
-    """The address without its port; an IPv4 one as such."""
+    """The IP address without the port; an IPv4 address that is mapped into IPv6, as IPv4."""
     return str(name[0]).removeprefix("::ffff:")

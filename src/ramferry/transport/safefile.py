@@ -15,33 +15,34 @@ from typing import Self
 from ramferry.errors import HostError, RamferryError, UsageError
 
 _NO_TMPFILE = {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL}
-"""What a file system answers that knows no files without a name."""
+"""Errors of a file system without O_TMPFILE."""
 _OPEN_FILES = "/proc/self/fd"
-"""Through which a file without a name is given one."""
+"""Where a file without a name is found, to give it one."""
 _NO_LINK = {errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK}
-"""What a file system answers that knows no hard links."""
+"""Errors of a file system without hard links."""
 _NO_FOLDER_SYNC = errno.EINVAL
-"""What a file system answers that brings names to disk by itself."""
+"""Error of a file system whose folders cannot be synced, because it brings names to disk by
+itself."""
 
 
 class SafeFile:
     """Writes into a file without a name and gives it one at the end.
 
-    Where the file system has no such files, it is one with a name of its own in the same folder,
-    removed unless it is committed. Use it in a ``with`` block, which ends without a file under
+    If the file system has no files without a name, it gets a temporary name in the same folder, and
+    is removed unless it is committed. Use it in a ``with`` block, which ends without a file under
     the final name unless :meth:`commit` was called.
 
-    Other threads may write and commit. Where the block ends meanwhile, a thread keeps its
-    descriptor until it is done with it, and what has no name by then gets none.
+    Other threads may write and commit. If the block ends meanwhile, such a thread keeps its
+    descriptor until it is done with it, but the file gets no name any more.
     """
 
     def __init__(self, path: Path, *, replace: bool, like: os.stat_result | None) -> None:
         """Prepare to write ``path``.
 
         :param replace: whether a regular file of that name may be replaced.
-        :param like: the input's status: a regular file gives its mode, owner (for root) and mtime.
-            None: nobody but this user may read it.
-        :raise UsageError: there is something of that name that may not be replaced.
+        :param like: the status of the input file. If that is a regular file, its mode, owner (if
+            this user is root) and mtime are taken over. None: only this user may read the file.
+        :raise UsageError: something has that name and may not be replaced.
         """
         self._path = path
         self._replace = replace
@@ -51,15 +52,15 @@ class SafeFile:
         self._temporary = ""
         self._lock = threading.Lock()
         self._users = 0
-        """Threads that are at work with the descriptors."""
+        """Number of threads that use the descriptors."""
         self._left = False
-        """The block has ended."""
+        """True once the block has ended."""
         self.committed = False
-        """Whether the file has its name, and that is on disk; it never changes back."""
+        """True once the file has its name and that is on disk; it never becomes False again."""
         self._check_name()
 
     def _check_name(self) -> None:
-        """Refuse early what :meth:`commit` would refuse after all the work."""
+        """Refuse early what :meth:`commit` would refuse only after all the work."""
         try:
             mode = self._path.lstat().st_mode
             if self._like and os.path.samestat(os.stat(self._path), self._like):
@@ -93,15 +94,15 @@ class SafeFile:
 
     @property
     def fd(self) -> int:
-        """The open file, for writing, in the thread of the ``with`` block; -1 behind it.
+        """Descriptor of the open file, for the thread of the ``with`` block; -1 after the block.
 
-        Other threads have it from ``using``.
+        Other threads get it from ``using``.
         """
         return self._fd
 
     @contextlib.contextmanager
     def using(self) -> Iterator[int]:
-        """The open file, which stays open as long as this block runs.
+        """Descriptor of the open file, which stays open during this block.
 
         :raise HostError: the file was given up.
         """
@@ -125,7 +126,7 @@ class SafeFile:
         self.give_name()
 
     def bring_to_disk(self) -> None:
-        """The first half of ``commit``, which may take long; there is still no file after it.
+        """The first half of ``commit``, which may take long; the file still has no name after it.
 
         :raise HostError: the disk is full, or the file was given up.
         """
@@ -157,7 +158,7 @@ class SafeFile:
             self.committed = True
 
     def _bring_name_to_disk(self) -> None:
-        """A name that may be gone after a crash is none: it is taken away again."""
+        """Bring the file's name to disk; if that fails, remove the name again."""
         try:
             os.fsync(self._folder)
         except OSError as error:
@@ -182,7 +183,7 @@ class SafeFile:
         return os.open(name, flags, mode, dir_fd=self._folder)
 
     def _dress(self) -> None:
-        """Give the file the mode, owner and mtime of its model."""
+        """Give the file the mode, owner and mtime of ``like``."""
         if self._like is None or not stat.S_ISREG(self._like.st_mode):
             return
         if os.geteuid() == 0:
@@ -201,14 +202,14 @@ class SafeFile:
         )
 
     def _link_aside(self) -> str:
-        """Give the open file a name of its own, from which a rename can replace another file."""
+        """Give the open file a temporary name, from which a rename can replace another file."""
         source = f"{_OPEN_FILES}/{self._fd}"
         self._temporary = self._own_name()
         self._link(source, self._temporary)
         return self._temporary
 
     def _link_or_rename(self) -> None:
-        """Take the final name unless it is taken, without a moment in which it could be."""
+        """Give the file its final name if nothing has that name, in one step."""
         try:
             self._link(self._temporary or f"{_OPEN_FILES}/{self._fd}", self._path.name)
         except OSError as error:
@@ -230,13 +231,14 @@ class SafeFile:
             raise HostError(f"cannot write {self._path}: it was given up")
 
     def _leave(self) -> None:
-        """The block has ended: from here on the file gets no name."""
+        """Called at the end of the block: from here on the file gets no name."""
         with self._lock:
             self._left = True
             self._discard_if_unused()
 
     def _discard_if_unused(self) -> None:
-        """Remove what has not its final name, and close everything; called with the lock."""
+        """Remove the file if it does not have its final name, and close everything; called with the
+        lock."""
         if not self._left or self._users:
             return
         if self._temporary:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def closing_on_error(sock: socket.socket) -> Iterator[None]:
-    """Close ``sock`` where the block fails."""
+    """Close ``sock`` if the block raises."""
     try:
         yield
     except BaseException:
@@ -31,5 +31,5 @@ def cut(sock: socket.socket) -> None:
 
 
 def reason(error: OSError) -> str:
-    """What the kernel, or the resolver, has to say."""
+    """The words of the kernel, or the resolver, for an error."""
     return error.strerror or str(error) or type(error).__name__

@@ -1,7 +1,7 @@
-"""Temporary folders that go with their process, also where that is killed.
+"""Temporary folders that go with their process, even if that is killed.
 
-Whoever is killed leaves its folder behind. Each is locked (flock(2)) for as long as its process
-lives, so that the next start can tell which are nobody's, and removes those.
+A process that is killed leaves its folder behind. Each folder is locked (flock(2)) as long as its
+process lives, so that a later start can see which belong to no process, and removes those.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from typing import Final, Self
 from ramferry.transport.address import MAX_UNIX_PATH
 
 _NAME: Final = re.compile(r"ramferry\.[0-9]+\.[a-z0-9_]{8}")
-"""With the process's id, for a person who looks; what counts is the lock."""
+"""The names of such folders. The process id is for a person who looks; the lock is what counts."""
 _WANTED: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _ONLY_OWNER: Final = 0o700
 
 
 IN_MEMORY: Final = Path("/dev/shm")
-"""What is written here reaches no disk."""
+"""A folder in memory: what is written there reaches no disk."""
 SHORT_PLACES: Final = (Path("/run"), IN_MEMORY, Path("/tmp"))
-"""For sockets, where TMPDIR is too long for one."""
+"""Where folders for sockets are made if TMPDIR is too long."""
 _LONGEST_SOCKET: Final = 24
-"""Bytes that the name of a socket in such a folder may have."""
+"""Most bytes of a socket's name in such a folder."""
 
 
 class TempFolder:
@@ -38,19 +38,20 @@ class TempFolder:
     def __init__(self, parent: Path | None = None) -> None:
         """Make it, and remove what killed processes left beside it.
 
-        :param parent: where; by default where TMPDIR says.
+        :param parent: where to make it; by default in TMPDIR.
         :raise OSError: there is no such folder, or it may not be written.
         """
         parent = (parent or Path(tempfile.gettempdir())).absolute()
         sweep(parent)
         self.path, self.descriptor = _made(parent)
-        """Its name, and the open folder itself, whatever has become of the name."""
+        """Its name, and a descriptor of the open folder, which stays valid whatever becomes of the
+        name."""
 
     @classmethod
     def for_sockets(cls) -> Self:
-        """One whose path is short enough for sockets in it.
+        """Make a folder whose path is short enough for sockets in it.
 
-        :raise OSError: it can be made in none of the places there are.
+        :raise OSError: it can be made in none of the places.
         """
         *others, last = places_for_sockets()
         for place in others:
@@ -59,7 +60,7 @@ class TempFolder:
         return cls(last)
 
     def close(self) -> None:
-        """Remove it; what cannot be removed now, the next start removes."""
+        """Remove it; what cannot be removed now is removed by a later start."""
         shutil.rmtree(self.path, ignore_errors=True)
         os.close(self.descriptor)
 
@@ -71,14 +72,14 @@ class TempFolder:
 
 
 def places_for_sockets() -> tuple[Path, ...]:
-    """Where the paths of sockets are short enough; first where TMPDIR says, if it is there."""
+    """Folders in which sockets' paths are short enough: TMPDIR first, if it is."""
     places = (Path(tempfile.gettempdir()).absolute(), *SHORT_PLACES)
     room = MAX_UNIX_PATH - len(f"/{_prefix()}12345678/") - _LONGEST_SOCKET
     return tuple(dict.fromkeys(one for one in places if len(os.fsencode(one)) <= room))
 
 
 def sweep(parent: Path) -> None:
-    """Remove what processes that were killed left in ``parent``: ours, or as root anybody's."""
+    """Remove what killed processes left in ``parent``: this user's, or, if root, everybody's."""
     with suppress(OSError):
         for name in filter(_NAME.fullmatch, os.listdir(parent)):
             with suppress(OSError):
@@ -86,7 +87,7 @@ def sweep(parent: Path) -> None:
 
 
 def _remove_left(path: Path) -> None:
-    """Remove one that nobody holds; what has folders inside is none of these."""
+    """Remove a folder that no process holds; one with folders inside is not Ramferry's."""
     lock = _lock(path)
     try:
         facts = os.fstat(lock)
@@ -108,7 +109,7 @@ def _prefix() -> str:
 
 
 def _made(parent: Path) -> tuple[Path, int]:
-    """A new folder in ``parent``, and what holds its lock."""
+    """A new folder in ``parent``, and the descriptor that holds its lock."""
     while True:
         path = Path(tempfile.mkdtemp(prefix=_prefix(), dir=parent))
         try:

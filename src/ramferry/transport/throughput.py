@@ -1,4 +1,4 @@
-"""What connections carry: bytes poured in at one end, counted at the other, for about a second."""
+"""Measures what connections carry: sends at one end and counts at the other for about a second."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from dataclasses import dataclass
 from typing import Final
 
 SETTLE_SECONDS: Final = 0.3
-"""Until a shaper's burst is spent and TCP has found its window."""
+"""Seconds until a shaper's burst is spent and TCP has found its window; not counted."""
 COUNTED_SECONDS: Final = 1.0
 MOST_BYTES: Final = 4 << 30
-"""Of all connections together; a link of 200 Gbit/s takes 0.17 s for them."""
+"""Most bytes of all connections together; a link of 200 Gbit/s takes 0.17 s for them."""
 SILENCE_SECONDS: Final = 5.0
-"""After which a peer that moves nothing is given up."""
+"""Seconds after which a peer that moves nothing is given up."""
 PIECE: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """What came."""
+    """What came through the connections."""
 
     counted_bytes: int
     seconds: float
-    """In which they came."""
+    """Seconds in which these bytes came."""
     all_bytes: int
-    """With those from before the flow had settled."""
+    """All bytes, including those from before the flow had settled."""
 
     @property
     def rate(self) -> float:
@@ -37,17 +37,17 @@ class Flow:
 
 
 Maker = Callable[[Callable[[], socket.socket]], socket.socket]
-"""Calls a function that makes a socket where the socket is to be, and returns it: a socket belongs
-for good to the network namespace of the thread that made it."""
+"""Calls a function that makes a socket, in the network namespace where it is wanted, and returns
+the socket. A socket always belongs to the namespace of the thread that made it."""
 
 
 def flow_between(host: str, near: Maker, far: Maker) -> Flow:
-    """What one TCP connection carries, both ends of which are sockets of this process.
+    """What one TCP connection carries whose two ends are sockets of this process.
 
     :param host: the name or IP address at which the far end listens.
-    :param near: has the sending socket made.
-    :param far: has the receiving socket made.
-    :raise OSError: the one cannot reach the other.
+    :param near: makes the sending socket.
+    :param far: makes the receiving socket.
+    :raise OSError: the near end cannot reach the far end.
     """
     with far(lambda: socket.create_server((host, 0))) as listener:
         place = listener.getsockname()[:2]
@@ -61,7 +61,7 @@ def flow_between(host: str, near: Maker, far: Maker) -> Flow:
 
 
 def pour(socks: Sequence[socket.socket]) -> None:
-    """Send zeros through all connections until their far end cuts them, or has had enough.
+    """Send zeros through all connections until the far end cuts them, or ``MOST_BYTES`` were sent.
 
     Returns within the probe's time, ``SILENCE_SECONDS`` later at most.
     """
@@ -86,7 +86,7 @@ def _pour(sock: socket.socket, most: int) -> None:
 
 
 class _Drain:
-    """One connection's far end."""
+    """The receiving end of one connection."""
 
     def __init__(self, sock: socket.socket, begun: float) -> None:
         self._sock = sock
@@ -95,7 +95,7 @@ class _Drain:
         self.last = begun
 
     def run(self) -> None:
-        """Take all that comes until the time is over, and cut the connection."""
+        """Receive until the time is over, then cut the connection."""
         self._sock.settimeout(SILENCE_SECONDS)
         buffer = bytearray(PIECE)
         settled = self._begun + SETTLE_SECONDS
@@ -112,7 +112,7 @@ class _Drain:
 
 
 def drain(socks: Sequence[socket.socket]) -> Flow:
-    """Count what comes through all connections, and cut them.
+    """Count what comes through all connections, then cut them.
 
     :raise ConnectionError: nothing came.
     """

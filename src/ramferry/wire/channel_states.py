@@ -7,7 +7,7 @@ from enum import IntEnum, auto
 from typing import Final
 
 
-class State(IntEnum):
+class ChannelState(IntEnum):
     """What the next bytes of a channel are."""
 
     INITIAL = auto()
@@ -32,14 +32,14 @@ class Seen(IntEnum):
     PAYLOAD = auto()
 
 
-TRANSITIONS: Final[Mapping[tuple[State, Seen], State]] = {
-    (State.INITIAL, Seen.INITIAL): State.PREFIX,
-    (State.PREFIX, Seen.RAM_PREFIX): State.RAM_HEADER,
-    (State.PREFIX, Seen.EMPTY): State.PREFIX,
-    (State.PREFIX, Seen.LOADED): State.PAYLOAD,
-    (State.PREFIX, Seen.DEVICE): State.PAYLOAD,
-    (State.RAM_HEADER, Seen.EMPTY): State.PREFIX,
-    (State.RAM_HEADER, Seen.LOADED): State.PAYLOAD,
-    (State.PAYLOAD, Seen.PAYLOAD): State.PREFIX,
+TRANSITIONS: Final[Mapping[tuple[ChannelState, Seen], ChannelState]] = {
+    (ChannelState.INITIAL, Seen.INITIAL): ChannelState.PREFIX,
+    (ChannelState.PREFIX, Seen.RAM_PREFIX): ChannelState.RAM_HEADER,
+    (ChannelState.PREFIX, Seen.EMPTY): ChannelState.PREFIX,
+    (ChannelState.PREFIX, Seen.LOADED): ChannelState.PAYLOAD,
+    (ChannelState.PREFIX, Seen.DEVICE): ChannelState.PAYLOAD,
+    (ChannelState.RAM_HEADER, Seen.EMPTY): ChannelState.PREFIX,
+    (ChannelState.RAM_HEADER, Seen.LOADED): ChannelState.PAYLOAD,
+    (ChannelState.PAYLOAD, Seen.PAYLOAD): ChannelState.PREFIX,
 }
 """Every transition there is; a pair that is not here cannot happen."""

@@ -16,7 +16,7 @@ from ramferry.wire.grammar import SectionType
 
 
 @dataclass(frozen=True, slots=True)
-class RamBlock:
+class BlockEntry:
     """One entry of the block list."""
 
     name: str
@@ -93,7 +93,7 @@ class SectionEnd(MainEvent):
 class BlockList(MainEvent):
     """The guest's RAM blocks, in the order of the stream."""
 
-    blocks: tuple[RamBlock, ...]
+    blocks: tuple[BlockEntry, ...]
     total: int
     """Sum of the used lengths in bytes."""
 

@@ -23,11 +23,11 @@ from ramferry.wire.configuration import (
 )
 from ramferry.wire.copying import copy_tail
 from ramferry.wire.events import (
+    BlockEntry,
     Closed,
     Command,
     EndOfStream,
     MainEvent,
-    RamBlock,
     StreamHeader,
 )
 from ramferry.wire.grammar import TRANSITIONS, SectionType, State
@@ -81,7 +81,7 @@ class MainParser(StreamParser[MainEvent]):
         return self._ram.mode
 
     @property
-    def blocks(self) -> Mapping[str, RamBlock]:
+    def blocks(self) -> Mapping[str, BlockEntry]:
         """The guest's RAM blocks by name; empty before the block list was read."""
         return MappingProxyType(self._ram.blocks)
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from ramferry.wire.events import MappedBlock, RamBlock
+from ramferry.wire.events import BlockEntry, MappedBlock
 from ramferry.wire.source import ByteSource, Parse
 
 _HEADER: Final = struct.Struct(">IQQQ")
@@ -26,7 +26,7 @@ _PIECE: Final = 64 * 1024
 """Bytes of the bitmap that are counted at once."""
 
 
-def read_mapped_block(source: ByteSource, block: RamBlock, base: int) -> Parse[MappedBlock]:
+def read_mapped_block(source: ByteSource, block: BlockEntry, base: int) -> Parse[MappedBlock]:
     """Pass over a block's bitmap and pages, and count the pages that the bitmap names.
 
     :param base: offset in the file of the stream's first byte.

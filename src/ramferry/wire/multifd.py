@@ -16,7 +16,7 @@ import numpy as np
 
 from ramferry.errors import RemoteProtocolError, UsageError
 from ramferry.vocabulary import METHOD_FLAGS, PACKET_BYTES, PAGE_SIZE
-from ramferry.wire.channel_states import TRANSITIONS, Seen, State
+from ramferry.wire.channel_states import TRANSITIONS, ChannelState, Seen
 from ramferry.wire.packets import (
     COMMON_LAYOUT,
     DEVICE_STATE,
@@ -119,7 +119,7 @@ class MultifdParser:
         """Headers read so far; errors name the place by it."""
         self.method: str | None = None
         """The channel's method, known from the first packet with pages."""
-        self.state = State.INITIAL if initial else State.PREFIX
+        self.state = ChannelState.INITIAL if initial else ChannelState.PREFIX
         self.begun = 0
         """Bytes of the header that comes next which are here already."""
         self._device_size = 0
@@ -136,12 +136,12 @@ class MultifdParser:
 
         :raise UsageError: a payload is due, which the caller receives by itself.
         """
-        if self.state is State.PAYLOAD:
+        if self.state is ChannelState.PAYLOAD:
             raise UsageError("receive the payload first")
         return self.space[: self.least]
 
     def filled(self, count: int | None = None) -> Packet | None:
-        """Read what was filled: a packet, or None where its header has more to come.
+        """Read what was filled: a packet, or None if its header has more to come.
 
         The payload of a packet before, of RAM, was received.
 
@@ -149,8 +149,8 @@ class MultifdParser:
         :raise RemoteProtocolError: the bytes are not what may stand here.
         """
         self.begun += self.least if count is None else count
-        if self.state is State.PAYLOAD:
-            self.state = State.PREFIX
+        if self.state is ChannelState.PAYLOAD:
+            self.state = ChannelState.PREFIX
         try:
             seen, packet = self._read()
         except RemoteProtocolError as error:
@@ -183,11 +183,11 @@ class MultifdParser:
 
         :raise RemoteProtocolError: that is in the middle of something.
         """
-        if self.state is State.PREFIX and received + self.begun == 0:
+        if self.state is ChannelState.PREFIX and received + self.begun == 0:
             return
-        if self.state is State.RAM_HEADER:
+        if self.state is ChannelState.RAM_HEADER:
             received -= _PREFIX_SIZE
-        if self.state is not State.PAYLOAD:
+        if self.state is not ChannelState.PAYLOAD:
             received += self.begun
         what = self.state.name.lower().replace("_", " ")
         raise RemoteProtocolError(
@@ -195,9 +195,9 @@ class MultifdParser:
         ).at(self.channel, self.packets)
 
     def _read(self) -> tuple[Seen, Packet | None]:
-        if self.state is State.INITIAL:
+        if self.state is ChannelState.INITIAL:
             return Seen.INITIAL, parse_initial(self._buffer[:INITIAL_SIZE])
-        if self.state is State.PREFIX:
+        if self.state is ChannelState.PREFIX:
             magic, version, flags = COMMON_LAYOUT.unpack_from(self._buffer)
             _check_common(magic, version)
             if flags & ~KNOWN_FLAGS:

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from ramferry.wire.events import BlockList, MainEvent, PageRun, RamBlock, SyncMark, ZeroPages
+from ramferry.wire.events import BlockEntry, BlockList, MainEvent, PageRun, SyncMark, ZeroPages
 from ramferry.wire.grammar import MAX_BLOCKS, RECORD_SIZE, ZERO_RECORD_SIZE, RamFlag
 from ramferry.wire.mapped import read_mapped_block
 from ramferry.wire.source import ByteSource, Parse
@@ -80,7 +80,7 @@ class RamReader:
         """
         self.page_size = page_size
         """Target page size in bytes; the configuration may correct it before the first section."""
-        self.blocks: dict[str, RamBlock] = {}
+        self.blocks: dict[str, BlockEntry] = {}
         self.mode: Mode | None = None
         self.pages = 0
         self.zero_pages = 0
@@ -91,10 +91,10 @@ class RamReader:
         self._source = source
         self._emit = emit
         self._listed = self._huge_pages = False
-        self._current: RamBlock | None = None
+        self._current: BlockEntry | None = None
         self._marks = 0
         self._give_pages = give_pages
-        self._contents: dict[int, Callable[[RamBlock, int, int], Parse[None]]] = {
+        self._contents: dict[int, Callable[[BlockEntry, int, int], Parse[None]]] = {
             RamFlag.ZERO: self._zero,
             RamFlag.PAGE: self._page,
             RamFlag.XBZRLE: self._xbzrle,
@@ -131,7 +131,7 @@ class RamReader:
             return f"{word:#x}, a record of RDMA, which cannot be carried"
         return f"{word:#x}"
 
-    def _block(self, flags: int, offset: int) -> Parse[RamBlock]:
+    def _block(self, flags: int, offset: int) -> Parse[BlockEntry]:
         """Find the record's block, and check that its page lies inside."""
         block = self._current
         if not flags & RamFlag.CONTINUE:
@@ -147,7 +147,7 @@ class RamReader:
             )
         return block
 
-    def _zero(self, block: RamBlock, start: int, offset: int) -> Parse[None]:
+    def _zero(self, block: BlockEntry, start: int, offset: int) -> Parse[None]:
         source = self._source
         fill = yield from source.uint(1)
         if fill:
@@ -167,7 +167,7 @@ class RamReader:
         source.pos += run * ZERO_RECORD_SIZE
         self.zero_pages += run
 
-    def _page(self, block: RamBlock, start: int, offset: int) -> Parse[None]:
+    def _page(self, block: BlockEntry, start: int, offset: int) -> Parse[None]:
         if not self._give_pages:
             yield from self._source.skip(self.page_size)
             self.pages += 1
@@ -180,7 +180,7 @@ class RamReader:
             self._emit(PageRun(start, self._source.offset, block.name, offsets, content))
             self.pages += 1
 
-    def _pages_at_hand(self, block: RamBlock, start: int, offset: int) -> None:
+    def _pages_at_hand(self, block: BlockEntry, start: int, offset: int) -> None:
         """Read a page whose record's word was read, and all whole ones that follow it."""
         source, page = self._source, self.page_size
         stride, behind = RECORD_SIZE + page, source.pos + page
@@ -194,7 +194,7 @@ class RamReader:
         self._emit(PageRun(start, source.offset, block.name, offsets, content))
         self.pages += 1 + run
 
-    def _xbzrle(self, _block: RamBlock, _start: int, _offset: int) -> Parse[None]:
+    def _xbzrle(self, _block: BlockEntry, _start: int, _offset: int) -> Parse[None]:
         if self._give_pages:
             self._source.fail("whole pages", "an XBZRLE record: unset xbzrle on the source")
         encoding = yield from self._source.uint(1)
@@ -206,7 +206,7 @@ class RamReader:
         yield from self._source.skip(size)
         self.pages += 1
 
-    def _compressed(self, _block: RamBlock, _start: int, _offset: int) -> Parse[None]:
+    def _compressed(self, _block: BlockEntry, _start: int, _offset: int) -> Parse[None]:
         if self._give_pages:
             self._source.fail("whole pages", "a compressed record: unset compress on the source")
         size = yield from self._source.uint(4)
@@ -223,7 +223,7 @@ class RamReader:
             self._source.fail("one block list", "another one")
         if self._huge_pages:
             self._source.fail("RAM of one page size", "postcopy's advice of several")
-        blocks: dict[str, RamBlock] = {}
+        blocks: dict[str, BlockEntry] = {}
         left = total
         while left:
             block = yield from self._block_entry(blocks, left)
@@ -233,7 +233,7 @@ class RamReader:
         self.blocks.update(blocks)
         self._emit(BlockList(start, self._source.offset, tuple(blocks.values()), total))
 
-    def _block_entry(self, before: Mapping[str, RamBlock], left: int) -> Parse[RamBlock]:
+    def _block_entry(self, before: Mapping[str, BlockEntry], left: int) -> Parse[BlockEntry]:
         name = yield from self._source.text("RAM block name")
         length = yield from self._source.uint(8)
         if name in before:
@@ -248,7 +248,7 @@ class RamReader:
             )
         if self.ignore_shared:
             yield from self._source.skip(8)  # the block's guest physical address
-        block = RamBlock(name, length, self.page_size)
+        block = BlockEntry(name, length, self.page_size)
         if self.mapped_at is not None:
             self._emit((yield from read_mapped_block(self._source, block, self.mapped_at)))
         return block

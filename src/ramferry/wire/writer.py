@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ramferry.wire.copying import section_footer
-from ramferry.wire.events import RamBlock
+from ramferry.wire.events import BlockEntry
 from ramferry.wire.grammar import MAGIC, RAM, RAM_VERSION, VERSION, RamFlag, SectionType
 from ramferry.wire.ram import Mode
 
@@ -40,7 +40,7 @@ def named_section(
     return head + name + struct.pack(">II", instance, version)
 
 
-def ram_start(section_id: int, blocks: Sequence[RamBlock]) -> bytes:
+def ram_start(section_id: int, blocks: Sequence[BlockEntry]) -> bytes:
     """Ram's START with its block list, up to where its mark comes."""
     total = sum(block.used_length for block in blocks)
     parts = [

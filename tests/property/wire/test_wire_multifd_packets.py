@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ramferry.errors import RemoteProtocolError
 from ramferry.vocabulary import METHOD_FLAGS
-from ramferry.wire.channel_states import State
+from ramferry.wire.channel_states import ChannelState
 from ramferry.wire.multifd import DeviceState, MultifdParser, RamPacket
 from ramferry.wire.packets import SYNC, Initial, header_size, ram_header
 
@@ -42,7 +42,7 @@ def run(data: bytes, *, initial: bool) -> list[Initial | RamPacket | DeviceState
             packet = parser.filled()
             if packet is not None:
                 packets.append(packet)
-            if parser.state is State.PAYLOAD:
+            if parser.state is ChannelState.PAYLOAD:
                 assert isinstance(packet, RamPacket | DeviceState)
                 data = data[packet.payload_size :]
                 parser.payload_done()

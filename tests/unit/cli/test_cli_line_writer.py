@@ -14,18 +14,18 @@ from pathlib import Path
 import pytest
 
 from fakes_relay import until
-from ramferry.cli import line_writer
+from ramferry.cli import line_writer as module
 from ramferry.cli.line_writer import LineWriter
 from ramferry.patience import Patience
 
 
 class Pipe:
-    """A pipe of one page, and an outlet into it."""
+    """A pipe of one page, and a writer into it."""
 
     def __init__(self) -> None:
         self.read_end, self.write_end = os.pipe()
         fcntl.fcntl(self.write_end, fcntl.F_SETPIPE_SZ, 4096)
-        self.outlet = LineWriter(self.write_end, lost=lambda count: f"{count} lost")
+        self.writer = LineWriter(self.write_end, lost=lambda count: f"{count} lost")
 
     def fill(self) -> None:
         """Leave no room for a line."""
@@ -48,17 +48,17 @@ def pipe() -> Iterator[Pipe]:
     pipe = Pipe()
     yield pipe
     os.close(pipe.read_end)
-    pipe.outlet.close(Patience(5))
-    until(lambda: not [one for one in threading.enumerate() if one.name == "outlet"])
+    pipe.writer.close(Patience(5))
+    until(lambda: not [one for one in threading.enumerate() if one.name == "line writer"])
     os.close(pipe.write_end)
 
 
 def test_lines_come_in_the_order_in_which_they_were_said(tmp_path: Path) -> None:
     with open(tmp_path / "lines", "w") as file:
-        outlet = LineWriter(file.fileno())
+        writer = LineWriter(file.fileno())
         for number in range(200):
-            outlet.say(f"line {number} \udcff")
-        outlet.close(Patience(5))
+            writer.say(f"line {number} \udcff")
+        writer.close(Patience(5))
     lines = (tmp_path / "lines").read_text().splitlines()
     assert lines == [f"line {number} \\udcff" for number in range(200)]
 
@@ -66,40 +66,40 @@ def test_lines_come_in_the_order_in_which_they_were_said(tmp_path: Path) -> None
 def test_nobody_waits_for_a_reader_who_does_not_read(pipe: Pipe) -> None:
     pipe.fill()
     begun = time.monotonic()
-    pipe.outlet.say("the first is under way")
-    until(lambda: not pipe.outlet._lines)
+    pipe.writer.say("the first is under way")
+    until(lambda: not pipe.writer._lines)
     for number in range(100):
-        pipe.outlet.say(f"progress {number}", passing=True)
-    pipe.outlet.say("finished")
+        pipe.writer.say(f"progress {number}", passing=True)
+    pipe.writer.say("finished")
     for number in range(100, 200):
-        pipe.outlet.say(f"progress {number}", passing=True)
+        pipe.writer.say(f"progress {number}", passing=True)
     assert time.monotonic() - begun < 5
     assert pipe.lines(4) == ["the first is under way", "progress 99", "finished", "progress 199"]
 
 
 def test_what_nobody_read_in_time_is_counted(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(line_writer, "MOST_LINES", 3)
+    monkeypatch.setattr(module, "MOST_LINES", 3)
     pipe.fill()
-    pipe.outlet.say("the first is under way")
-    until(lambda: not pipe.outlet._lines)
+    pipe.writer.say("the first is under way")
+    until(lambda: not pipe.writer._lines)
     for number in range(10):
-        pipe.outlet.say(f"{number}")
+        pipe.writer.say(f"{number}")
     assert pipe.lines(5) == ["the first is under way", "7 lost", "7", "8", "9"]
 
 
 def test_the_end_waits_for_a_reader_for_so_long_only(pipe: Pipe) -> None:
     pipe.fill()
-    pipe.outlet.say("unread")
+    pipe.writer.say("unread")
     begun = time.monotonic()
-    pipe.outlet.close(Patience(0.3))
+    pipe.writer.close(Patience(0.3))
     assert 0.25 < time.monotonic() - begun < 5
-    pipe.outlet.say("too late")
+    pipe.writer.say("too late")
 
 
 def test_a_descriptor_that_does_not_block_is_waited_for_all_the_same(pipe: Pipe) -> None:
     pipe.fill()
     os.set_blocking(pipe.write_end, False)
-    pipe.outlet.say("whole " * 2000)
+    pipe.writer.say("whole " * 2000)
     assert pipe.lines(1) == ["whole " * 2000]
 
 
@@ -107,10 +107,10 @@ def test_a_reader_that_went_away_is_told_of_once() -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
     failures: list[OSError] = []
-    outlet = LineWriter(write_end, failures.append)
-    outlet.say("unread")
+    writer = LineWriter(write_end, failures.append)
+    writer.say("unread")
     until(lambda: bool(failures))
-    outlet.say("unread")
-    outlet.close(Patience(5))
+    writer.say("unread")
+    writer.close(Patience(5))
     assert [error.errno for error in failures] == [errno.EPIPE]
     os.close(write_end)

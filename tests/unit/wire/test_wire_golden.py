@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from ramferry.wire.channel_states import State
+from ramferry.wire.channel_states import ChannelState
 from ramferry.wire.events import (
     BlockList,
     Command,
@@ -159,7 +159,7 @@ def test_captured_channels_have_a_sync_for_each_mark(capture: str, channel: int)
         piece = parser.want()
         piece[:], raw = raw[: len(piece)], raw[len(piece) :]
         packet = parser.filled()
-        if parser.state is State.PAYLOAD:
+        if parser.state is ChannelState.PAYLOAD:
             parser.payload_done()  # payloads are left out of the captures
         if isinstance(packet, RamPacket):
             packets.append((packet.sync, packet.normal, packet.zero, packet.payload_size))

@@ -9,7 +9,7 @@ import pytest
 from fakes_wire import device_state_header
 from ramferry.errors import RemoteProtocolError, UsageError
 from ramferry.vocabulary import METHOD_FLAGS
-from ramferry.wire.channel_states import TRANSITIONS, Seen, State
+from ramferry.wire.channel_states import TRANSITIONS, ChannelState, Seen
 from ramferry.wire.multifd import MultifdParser, Packet, RamPacket
 from ramferry.wire.packets import (
     DEVICE_STATE,
@@ -63,7 +63,7 @@ def test_a_channel_begins_with_its_initial_packet() -> None:
     parser = MultifdParser()
     assert len(parser.want()) == INITIAL_SIZE
     assert send(parser, Initial(bytes(16), 7).encode()) == Initial(bytes(16), 7)
-    assert parser.state is State.PREFIX
+    assert parser.state is ChannelState.PREFIX
     assert parser.packets == 0
 
 
@@ -85,7 +85,7 @@ def test_a_stale_size_announces_no_payload() -> None:
     packet = send(parser, patched(patched(ram_header(), 20, 7891), 12, 128))
     assert isinstance(packet, RamPacket)
     assert packet.payload_size == 0
-    assert parser.state is State.PREFIX
+    assert parser.state is ChannelState.PREFIX
 
 
 def test_sync_on_a_packet_with_pages() -> None:
@@ -100,7 +100,7 @@ def test_packets_of_zero_pages_have_no_payload() -> None:
     parser = channel()
     packet = send(parser, header(normal=[], zero=[0, 0x3FF000], payload_size=0))
     assert isinstance(packet, RamPacket)
-    assert (packet.zero, packet.payload_size, parser.state) == (2, 0, State.PREFIX)
+    assert (packet.zero, packet.payload_size, parser.state) == (2, 0, ChannelState.PREFIX)
 
 
 @pytest.mark.parametrize(
@@ -203,6 +203,6 @@ def test_a_channel_that_ends_before_its_initial_packet_is_refused() -> None:
 
 
 def test_every_state_is_left_and_reached() -> None:
-    assert {state for state, _ in TRANSITIONS} == set(State)
-    assert set(TRANSITIONS.values()) | {State.INITIAL} == set(State)
+    assert {state for state, _ in TRANSITIONS} == set(ChannelState)
+    assert set(TRANSITIONS.values()) | {ChannelState.INITIAL} == set(ChannelState)
     assert {seen for _, seen in TRANSITIONS} == set(Seen)

@@ -8,7 +8,7 @@ import pytest
 
 from ramferry.errors import RemoteProtocolError
 from ramferry.wire import ram
-from ramferry.wire.events import BlockList, PageRun, RamBlock
+from ramferry.wire.events import BlockEntry, BlockList, PageRun
 from ramferry.wire.grammar import MAX_BLOCKS
 from ramferry.wire.main import MainParser
 from ramferry.wire.ram import page_run, zero_run
@@ -73,7 +73,7 @@ def test_block_list() -> None:
         "04 726f6d30 0000000000001000"
     )
     head = HEADER + CONFIGURATION + start(RAM_ID, b"ram", 4)
-    blocks = (RamBlock("pc.ram", 0x42000, PAGE), RamBlock("rom0", 0x1000, PAGE))
+    blocks = (BlockEntry("pc.ram", 0x42000, PAGE), BlockEntry("rom0", 0x1000, PAGE))
     parser = MainParser()
     parser.feed(head + raw[:-1])
     assert not parser.blocks

@@ -99,10 +99,10 @@ class _Printer:
     """
 
     def __init__(self, *, events: bool, results: IO[str] | None) -> None:
-        self._notes = _outlet(sys.stderr, lost=_lost)
+        self._notes = _writer(sys.stderr, lost=_lost)
         # where a pipe broke, the loop watches it and ends the relay in the right order
-        self._events = _outlet(sys.stdout) if events else None
-        self._results = _outlet(results, self._unwritten) if results is not None else None
+        self._events = _writer(sys.stdout) if events else None
+        self._results = _writer(results, self._unwritten) if results is not None else None
 
     def listening(self, address: Address) -> None:
         self._emit("listening", {"uri": str(address)})
@@ -128,9 +128,9 @@ class _Printer:
     def close(self) -> None:
         """Write what is queued, if anybody reads it."""
         patience = Patience(_LAST_WORDS)
-        for outlet in (self._results, self._events, self._notes):
-            if outlet is not None:
-                outlet.close(patience)
+        for writer in (self._results, self._events, self._notes):
+            if writer is not None:
+                writer.close(patience)
 
     def _unwritten(self, error: OSError) -> None:
         self.note(f"the result could not be written: {error.strerror}")
@@ -140,12 +140,12 @@ class _Printer:
             self._events.say(json.dumps({"event": event, **fields}), passing=passing)
 
 
-def _outlet(
+def _writer(
     stream: IO[str] | None,
     failed: Callable[[OSError], None] = lambda _: None,
     lost: Callable[[int], str] = lambda _: "",
 ) -> LineWriter | None:
-    """An outlet for a stream; None if the caller closed it."""
+    """A writer for a stream; None if the caller closed it."""
     return None if stream is None else LineWriter(stream.fileno(), failed, lost)
 
 

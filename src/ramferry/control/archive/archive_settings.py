@@ -15,10 +15,10 @@ from ramferry.control.qemu.settings import (
 
 
 def save_settings(facts: QemuFacts, channels: int, *, pause: bool) -> MigrationSettings:
-    """What a source needs whose guest goes into a file on its own host, at full speed.
+    """What a source needs if its guest goes into a file on the same host, at full speed.
 
     :param channels: multifd channels; 0: the pages come on main.
-    :param pause: whether it is to wait before the switchover, for somebody who lets it go on.
+    :param pause: whether it is to wait before the switchover until ``migrate-continue`` comes.
     """
     parameters: dict[str, int | str] = {"max-bandwidth": 0}
     if "mode" in facts.parameters:
@@ -36,5 +36,5 @@ def save_settings(facts: QemuFacts, channels: int, *, pause: bool) -> MigrationS
 
 
 def restore_settings(facts: QemuFacts, method: str, channels: int) -> MigrationSettings:
-    """What a destination needs whose guest comes out of a file."""
+    """What a destination needs if its guest comes out of a file."""
     return MigrationSettings(needed(facts), multifd(method, channels))

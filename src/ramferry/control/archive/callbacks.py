@@ -14,11 +14,11 @@ class ArchiveHooks:
     """How a save or restore talks to its caller."""
 
     progress: Callable[[RelayCounters, int], None]
-    """Counters, and a measure beside them: bytes of the file so far when saving, all pages with
-    content when restoring."""
+    """Called with the counters and a second figure: when saving, the bytes of the file so far; when
+    restoring, the number of all pages with content."""
     note: Callable[[str], None]
-    """A sentence that a person should see, though it is no failure."""
+    """Called with a sentence that a person should see, though it is no failure."""
     stop: threading.Event
-    """Set to cancel."""
+    """Set it to cancel."""
     insist: threading.Event = field(default_factory=threading.Event)
-    """Set it, too, to wait no longer for a QEMU that does not answer."""
+    """Set it as well to wait no longer for a QEMU that does not answer."""

@@ -1,7 +1,8 @@
-"""Whether a save of a running guest comes to its end, judged by its rounds. Pure.
+"""Whether a save of a running guest will come to an end, judged by its rounds. Pure.
 
-Each round carries what was written during the last one. While rounds become smaller, one will fit
-the downtime limit; where they do not, the guest writes as fast as it is saved, and would for ever.
+Each round carries what was written during the last one. As long as rounds become smaller, one will
+fit the downtime limit. If they do not, the guest writes as fast as it is saved, and the save would
+never end.
 """
 
 from __future__ import annotations
@@ -12,17 +13,18 @@ from typing import Any, Final
 from ramferry.units import memory
 
 PATIENT_ROUNDS: Final = 3
-"""So many rounds without progress are told: one may be larger by chance."""
+"""Rounds without progress after which a person is told; a single round may be larger by chance."""
 WHAT_HELPS: Final = (
     "`stop` at its monitor lets this save end, --stop saves it standing still, --stop-after ROUNDS "
     "stops it by itself when it comes to this, --timeout S gives up"
 )
 _PROGRESS: Final = 0.9
-"""A round that is no smaller than this share of the smallest so far is none."""
+"""A round counts as progress if it is smaller than this share of the smallest one so far."""
 
 
 class Convergence:
-    """Told of each look at ``query-migrate``."""
+    """Counts the rounds of one save without progress; ``look`` is called with each
+    ``query-migrate``."""
 
     def __init__(self) -> None:
         self.stalled = 0
@@ -30,12 +32,12 @@ class Convergence:
         self.rounds = 0
         """The round that is under way, as QEMU counts them."""
         self._begun = (0, 0.0)
-        """Bytes carried and the time when it was first seen."""
+        """Bytes carried, and the time, when that round was first seen."""
         self._smallest: float | None = None
         self._seconds = 0.0
-        """How long the round took in which was written what the last one carried."""
+        """Seconds of the round in which the guest wrote what the last round carried."""
         self._saved = self._written = 0.0
-        """Bytes a second."""
+        """Rates of the last round, in bytes a second."""
         self._total = 0
 
     def look(self, info: Mapping[str, Any], carried: int, now: float) -> None:
@@ -60,14 +62,14 @@ class Convergence:
         self._total = int(ram.get("total", 0))
 
     def _judge(self, size: float, rounds: int) -> None:
-        """:param size: bytes that each of the last ``rounds`` carried."""
+        """:param size: bytes that each of the last ``rounds`` rounds carried."""
         if self._smallest is None or size < _PROGRESS * self._smallest:
             self._smallest, self.stalled = size, 0
         else:
             self.stalled += rounds
 
     def figures(self, file_bytes: int) -> str:
-        """How it stands, as a clause."""
+        """A clause with the rates and the file's size."""
         written, saved = memory(round(self._written)), memory(round(self._saved))
         return (
             f"the guest writes {written} a second and {saved} a second are saved; after "

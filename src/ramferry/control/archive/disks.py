@@ -15,8 +15,8 @@ from ramferry.errors import HostError, UsageError
 FORMATS: Final = frozenset(
     {"file", "parallels", "qcow", "qcow2", "qed", "raw", "vdi", "vhdx", "vmdk", "vpc"}
 )
-"""What an overlay can name as the format of its backing file; filters (throttle, quorum …) and
-what is no image at all are not among them."""
+"""Image formats that an overlay can name as that of its backing file. Filters (throttle, quorum …)
+and anything that is not an image are not among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +25,14 @@ class Disk:
 
     name: str
     node: str
-    """The node that the device has: an overlay takes its place."""
+    """Name of the device's block node, whose place an overlay takes."""
     image: Path
-    """Absolute, as the QEMU sees it."""
+    """The image's absolute path as the QEMU sees it."""
     seen: Path
-    """The same file as this process sees it, without links; the two can have different roots."""
+    """The same file's path for this process, without links; the two may have different root
+    directories."""
     folder: Path
-    """Likewise the folder that the QEMU knows as that of ``image``: overlays are made there."""
+    """The folder of ``image``, as a path for this process: overlays are made there."""
 
 
 def refuse_writable_disks(source: QemuEnd) -> None:
@@ -44,7 +45,7 @@ def refuse_writable_disks(source: QemuEnd) -> None:
 
 
 def disks_for_overlays(source: QemuEnd) -> tuple[Disk, ...]:
-    """The disks that the guest may write, each of which can be given an overlay.
+    """The disks that the guest may write, after checking that each can be given an overlay.
 
     :raise UsageError: one of them cannot.
     :raise HostError: this user may not write beside an image.
@@ -65,13 +66,16 @@ def _writable(source: QemuEnd) -> list[Mapping[str, Any]]:
 
 
 def _name(device: Mapping[str, Any]) -> str:
-    """What an operator knows the disk by; a node's name where ``-blockdev`` made it."""
+    """The name that an operator knows the disk by: the node's name if ``-blockdev`` made it."""
     named = device.get("device") or device.get("qdev") or device["inserted"].get("node-name")
     return str(named or "?")
 
 
 def _disk(source: QemuEnd, node: str, device: Mapping[str, Any], files: set[str]) -> Disk:
-    """:param files: what the nodes of driver ``file`` have open, by QEMU's names."""
+    """
+    :param files: the names, as QEMU gives them, of the files that nodes of driver ``file`` have
+        open.
+    """
     name, file = _name(device), str(device["inserted"]["file"])
     if device["inserted"]["drv"] not in FORMATS or file not in files:
         # QEMU writes what no plain name can say as json:{…}
@@ -89,7 +93,8 @@ def _disk(source: QemuEnd, node: str, device: Mapping[str, Any], files: set[str]
 
 
 def _seen(source: QemuEnd, name: str, file: str) -> tuple[Path, Path, Path]:
-    """The image by its absolute path, by one that this process can use, and so its folder."""
+    """The image's absolute path, its path for this process, and its folder's path for this
+    process."""
     process = source.party.process
     if process is None:
         raise _cannot(name, f"the QEMU's files cannot be seen from here, {file} among them")

@@ -1,4 +1,5 @@
-"""Whether a save file may find too little room: a guess, as nobody knows how memory compresses."""
+"""Whether a save file may need more room than the disk has: a guess, since nobody knows how well
+memory compresses."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from ramferry.units import memory
 
 
 def room_note(source: QemuEnd, file: Path) -> str:
-    """A sentence where the file system has less room than the guest's memory; empty otherwise."""
+    """A warning if the file system has less room than the guest's memory needs; otherwise empty."""
     try:
         system = os.statvfs(file.parent)
     except OSError:
@@ -40,7 +41,7 @@ def nearly_full(file: Path) -> bool:
 
 
 def memory_in_use(source: QemuEnd) -> int | None:
-    """At most so many bytes of the guest's RAM have content; None where nobody tells."""
+    """An upper bound for the bytes of guest RAM that have content; None if it is not known."""
     with suppress(MethodUnavailable):
         summary = source.execute("query-memory-size-summary")
         total = int(summary["base-memory"]) + int(summary.get("plugged-memory", 0))
@@ -50,7 +51,7 @@ def memory_in_use(source: QemuEnd) -> int | None:
 
 
 def _is_shared(source: QemuEnd) -> bool:
-    """Whether another process may have filled memory that this one never touched."""
+    """Whether guest memory is shared, so that another process may have filled it."""
     return any(device.get("share", True) for device in source.execute("query-memdev"))
 
 

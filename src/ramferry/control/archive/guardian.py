@@ -1,11 +1,10 @@
-"""Nobody's guest stands still for good because a process was killed.
+"""A small process that lets a guest go on if ``ramferry save`` is killed.
 
-A QEMU that waits before the switchover waits for ``migrate-continue`` and looks at nothing else,
-not at its lost connections either; and a guest that was stopped for its save stands still until
-somebody lets it go on. Where ``ramferry save`` may come to that, a small process stands by that
-does nothing until the save's end: told of a good or bad one it ends, and where the other side of
-its standard input vanishes without a word, it cancels a migration that waits, and lets a guest
-that was stopped run on.
+A QEMU that waits before the switchover waits for ``migrate-continue`` only; it does not even notice
+that its connections are lost. And a guest that was stopped for its save stands still until somebody
+lets it go on. If a save can come to either, this process stands by and reads its standard input.
+When the save ends, well or not, it is told so and ends. If the input closes without that, it
+cancels a migration that waits, and lets a guest that was stopped run on.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from ramferry.control.qemu.qmp import Qmp
 
 SECONDS: Final = 30.0
-"""How long a QEMU may take until its migration has ended."""
+"""How long a QEMU's migration may take to end."""
 END_SECONDS: Final = 5.0
 POLL_SECONDS: Final = 0.05
 _DONE: Final = b"."
@@ -36,10 +35,13 @@ _GOES_ON: Final = "ramferry: the save was killed while its guest stood still for
 
 
 class Guardian:
-    """The process that stands by; a context manager that dismisses it."""
+    """Starts the process that stands by; a context manager that dismisses it."""
 
     def __init__(self, uri: str) -> None:
-        """:param uri: the QEMU's QMP address, free for another client once this process is gone."""
+        """
+        :param uri: the QEMU's QMP address; its monitor is free for another client once the save is
+            gone.
+        """
         self._line = [sys.executable, "-m", "ramferry.control.archive.guardian", uri]
 
     def __enter__(self) -> Self:
@@ -58,7 +60,8 @@ class Guardian:
         return self
 
     def tell_stopped(self) -> None:
-        """The guest is about to be stopped: from here on it has to be let go on."""
+        """Say that the guest is about to be stopped, and has to be let run on if the save is
+        killed."""
         self._tell(_STOPPED)
 
     def _tell(self, word: bytes) -> None:
@@ -80,7 +83,8 @@ class Guardian:
 
 
 def stand_by(uri: str) -> None:
-    """Wait for standard input's end, and let the QEMU's guest go where nobody said it may stand.
+    """Wait for the end of standard input; unless the save said that it has ended, let the guest go
+    on.
 
     :raise RamferryError: the QEMU does not answer.
     """
@@ -106,7 +110,7 @@ def stand_by(uri: str) -> None:
 
 
 def _settled(qmp: Qmp) -> str:
-    """Cancel a migration that waits, and wait for the end of any; its status."""
+    """Cancel a migration that waits, wait until any has ended, and return the status."""
     from ramferry.control.qemu.status import FINISHING, IDLE, Phase, phase_of
     from ramferry.patience import Patience
 

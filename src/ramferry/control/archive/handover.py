@@ -1,4 +1,4 @@
-"""The end of a restore: from the first byte with which the QEMU may start its guest.
+"""The end of a restore, from the first byte with which the QEMU may start its guest.
 
 ::
 
@@ -27,10 +27,10 @@ from ramferry.flows.session.reminder import Reminder
 from ramferry.patience import Patience
 
 SILENCE_SECONDS: Final = 60.0
-"""How long a QEMU that has all of the guest may answer neither on main nor at its monitor, which
-it may not while it loads."""
+"""How long a QEMU that has all of the guest may stay silent, on main and at its monitor, while it
+loads."""
 AFTERWARDS_SECONDS: Final = 3.0
-"""How long it may take to end, or to have its guest, once the stream has ended."""
+"""How long a QEMU may take to end, or to have its guest, after the stream has ended."""
 NOT_STARTED: Final = "cancelled: the guest was not started; the file is as it was"
 _WAITED_FOR: Final = (
     "the QEMU has all of the guest, and has not said for {seconds:.0f} s whether it takes it"
@@ -38,25 +38,26 @@ _WAITED_FOR: Final = (
 
 
 class HandOver:
-    """One guest's arrival at a QEMU, watched by one thread."""
+    """Watches one guest's arrival at a QEMU; used by one thread."""
 
     def __init__(self, destination: QemuEnd, hooks: ArchiveHooks) -> None:
         self._destination = destination
         self._hooks = hooks
         self._begun = False
-        """The QEMU may start the guest."""
+        """True once the QEMU may start the guest."""
         self._heeded = False
-        """The wish to stop was found to come too late."""
+        """True once a wish to stop was found to be too late."""
         self._held = False
-        """The QEMU was told not to let the guest run when it comes."""
+        """True once the QEMU was told not to let the guest run when it comes."""
         self._reminder = Reminder(hooks.note, _WAITED_FOR)
         self._patience = Patience(SILENCE_SECONDS, longest_step=5.0)
         self._asked_in_vain = False
 
     def look(self) -> None:
-        """Called before the stream's last part, and then while it is sent and the answer awaited.
+        """Act on a wish to stop. Called before the stream's last part, and repeatedly while it is
+        sent and the answer is awaited.
 
-        :raise Cancelled: ``hooks.stop`` is set, and the guest cannot start by itself.
+        :raise Cancelled: ``hooks.stop`` is set, and the guest will not start by itself.
         :raise PeerTimeout: the QEMU is silent.
         """
         if self._hooks.stop.is_set() and not self._heeded:
@@ -69,7 +70,7 @@ class HandOver:
             self._insist()
 
     def _end_if_possible(self) -> None:
-        """Somebody wants to stop, and the QEMU may start the guest at any moment."""
+        """Stop, if the QEMU can still be told not to start the guest."""
         state = self._destination.look()
         if state == ARRIVING and self._hold():
             state = self._destination.look()
@@ -89,7 +90,7 @@ class HandOver:
         self._heeded = True
 
     def _hold(self) -> bool:
-        """Have a guest that comes stand still; whether the QEMU has heard."""
+        """Tell the QEMU to let a guest that comes stand still; True if it took that."""
         try:
             self._held = self._destination.bar()
         except MethodUnavailable as error:
@@ -98,13 +99,14 @@ class HandOver:
         return self._held
 
     def _insist(self) -> None:
-        """Long without an answer: a QEMU whose monitor answers is at work, and waited for."""
+        """After a long silence ask the QEMU's monitor: if it answers, it is at work and waited
+        for."""
         if self._destination.look() is None:
             raise PeerTimeout("the QEMU has all of the guest, and does not answer")
         self._patience.restart()
 
     def told(self, error: RamferryError) -> RamferryError:
-        """The error of a restore whose stream has ended, with what was seen of the guest."""
+        """The error of a restore after its stream has ended, with what was seen of the guest."""
         if not self._begun:
             ended = self._without_guest()
             return error.reworded(f"{error}{ended}") if ended else error
@@ -112,7 +114,8 @@ class HandOver:
         return error.reworded(f"{error}: {self._seen(state)}")
 
     def _without_guest(self) -> str:
-        """What became of a QEMU that got only a part of the guest; empty if it waits on."""
+        """A clause that says what became of a QEMU that got only part of the guest; empty if it
+        still waits."""
         if not self._destination.receives() and self._destination.connected:
             return ""
         if self._destination.settle_in(AFTERWARDS_SECONDS) != GONE:
@@ -139,7 +142,7 @@ class HandOver:
         )
 
     def settled(self) -> str:
-        """Wait until the QEMU's guest is its own; its run state.
+        """Wait until the QEMU has taken its guest over, and return the run state.
 
         :raise PeerUnreachable: the QEMU ended.
         :raise PeerTimeout: it does not say that the guest is there.

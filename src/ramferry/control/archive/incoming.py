@@ -1,4 +1,4 @@
-"""A receiver in a thread of its own, beside the course that watches the QEMU."""
+"""A receiver that runs in a thread, so that its caller can watch the QEMU meanwhile."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ramferry.transport.address import Address
 
 
 class Incoming:
-    """A context manager that begins to take a migration in, and ends it."""
+    """A context manager that starts a receiver, and ends it."""
 
     def __init__(self, settings: ReceiveSettings, sink: Sink, note: Callable[[str], None]) -> None:
         """:param note: called from any thread."""
         self.address = settings.listen
         self.note = note
         self.counters: RelayCounters | None = None
-        """The last ones."""
+        """The latest counters; None before the first."""
         self._settings = settings
         self._sink = sink
         self._receiver: Receiver
@@ -33,7 +33,7 @@ class Incoming:
     def __enter__(self) -> Self:
         """Listen.
 
-        :raise HostError: that cannot be.
+        :raise HostError: it cannot listen.
         """
         self._receiver = Receiver(self._settings, self._sink, self)
         self._thread.start()
@@ -54,25 +54,25 @@ class Incoming:
 
     @property
     def runs(self) -> bool:
-        """Whether the migration has not ended."""
+        """True until the migration has ended."""
         return self._thread.is_alive()
 
     def join(self, seconds: float) -> None:
-        """Wait up to so long for its end."""
+        """Wait up to ``seconds`` for its end."""
         self._thread.join(seconds)
 
     def stop(self, reason: str) -> None:
-        """Cancel it, as ``Receiver.stop``."""
+        """Cancel it; see ``Receiver.stop``."""
         self._receiver.stop(reason)
 
     @property
     def error(self) -> RamferryError | None:
-        """Why it ended early; None where it did not."""
+        """Why it ended early; None if it did not."""
         return self._fault or self._receiver.error
 
     @property
     def result(self) -> ReceiveResult:
-        """What came, once it has ended.
+        """The result, once it has ended.
 
         :raise RamferryError: the receiver itself failed.
         """
@@ -83,8 +83,8 @@ class Incoming:
     # --- told by the receiver
 
     def listening(self, address: Address) -> None:
-        """It listens from its making on."""
+        """Nothing to do: it listens as soon as it is made."""
 
     def progress(self, counters: RelayCounters) -> None:
-        """See ``flows.gathering.Observer``."""
+        """See ``flows.inlet.watching.Observer``."""
         self.counters = counters

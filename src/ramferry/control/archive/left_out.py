@@ -1,7 +1,7 @@
-"""Pages that a QEMU rightly leaves out of a migration, because its guest does not use them.
+"""Pages that a QEMU may leave out of a migration, because its guest does not use them.
 
-virtio-mem sends nothing of what is unplugged of its memory, and a balloon with ``free-page-hint``
-nothing of what the guest calls free. Of all other blocks every page is sent.
+virtio-mem does not send memory that is unplugged, and a balloon with ``free-page-hint`` does not
+send what the guest calls free. Of all other blocks every page is sent.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _DEVICES: Final = ("/machine/peripheral", "/machine/peripheral-anon")
 
 
 def may_leave_out(source: QemuEnd) -> Callable[[str], bool]:
-    """What says of a RAM block, by its name, whether pages of it may be missing."""
+    """A function that tells by a RAM block's name whether pages of it may be missing."""
     if _hints_free_pages(source):
         return lambda _: True
     unplugged = _virtio_mem(source)

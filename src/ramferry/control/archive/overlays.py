@@ -1,8 +1,7 @@
-"""``--disk-snapshot``: while the guest stands still, its disks go on in overlays.
+"""``--disk-snapshot``: while the guest stands still, its disks are switched to overlays.
 
-All of them in one QMP transaction, so that there is one moment to which the images belong. From
-then on the guest's writes go to the overlays, also where the save fails later: every sentence
-names them.
+One QMP transaction does it for all disks, so that the images belong to one moment. From then on the
+guest's writes go to the overlays, even if the save fails later, so every error names them.
 """
 
 from __future__ import annotations
@@ -34,9 +33,9 @@ class DiskSnapshot:
         self._claims: list[Path] = []
         self._certain = True
         self.overlays: tuple[DiskOverlay, ...] = ()
-        """Where the guest's disks go on; empty before ``take``."""
+        """The overlays of the guest's disks; empty before ``take``."""
         self.failure: RamferryError | None = None
-        """Why the save cannot go on past the snapshot; set by whoever took it."""
+        """Why the save cannot go on after the snapshot; set by the caller of ``take``."""
 
     def __bool__(self) -> bool:
         """Whether there is a disk to snapshot."""
@@ -44,15 +43,15 @@ class DiskSnapshot:
 
     @property
     def due(self) -> bool:
-        """Whether there is a snapshot that is still to be taken."""
+        """Whether a snapshot is needed and not taken yet."""
         return self._needed and not self.overlays and self.failure is None
 
     def take(self, disks: tuple[Disk, ...]) -> None:
         """Give every disk its overlay; the guest must stand still, with its disks active.
 
-        :param disks: as they are at this moment: a job of somebody else may have put another node
-            in a disk's place since the save began.
-        :raise MethodUnavailable: QEMU refuses; it has undone what it had begun, and no file is
+        :param disks: as they are now: another client's job may have put another node in a disk's
+            place since the save began.
+        :raise MethodUnavailable: QEMU refuses. It has undone what it had begun, and no file is
             left.
         :raise HostError: no overlay can be made beside an image.
         :raise PeerTimeout: QEMU does not answer; the disks may be on the overlays.
@@ -72,7 +71,7 @@ class DiskSnapshot:
         self._certain = True
 
     def told(self, error: RamferryError) -> RamferryError:
-        """The error with a clause about the overlays, where there are any."""
+        """The error, with a clause about the overlays if there are any."""
         if not self.overlays:
             return error
         clause = overlays_clause(self.overlays, certain=self._certain)
@@ -94,9 +93,10 @@ class DiskSnapshot:
         )
 
     def _claim(self, disk: Disk) -> str:
-        """Make an empty file under a name that nothing has, for those who may use the image.
+        """Make an empty file under an unused name, with the image's owner and mode, and return the
+        name.
 
-        QEMU itself would write over whatever has the name, and give anybody leave to read it.
+        QEMU itself would overwrite any file of that name, and make a file that everybody may read.
         """
         image = disk.seen.stat()
         stem = _OWN_SUFFIX.sub("", disk.image.name)
@@ -134,9 +134,9 @@ def _action(overlay: DiskOverlay) -> dict[str, object]:
 
 
 def overlays_clause(overlays: Sequence[DiskOverlay], *, certain: bool = True) -> str:
-    """For a sentence about what went wrong: where the guest's disks are, and the way back.
+    """A clause for an error: where the guest's disks are, and how to get back.
 
-    :param certain: False where QEMU never said whether it made the overlays.
+    :param certain: False if QEMU never said whether it made the overlays.
     """
     places = ", ".join(
         f"{one.overlay} over {one.image} (device {one.overlay_node}, base-node {one.image_node})"

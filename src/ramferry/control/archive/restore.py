@@ -1,9 +1,9 @@
 """``ramferry restore``: a saved guest into a QEMU that waits with ``-incoming defer``.
 
-What can be told before anything is sent is told then: another machine type, a damaged file. The
-pages are checked as they are sent, and the part of the stream with which QEMU may start the guest
-comes after the last of them. From then on (``control.archive.handover``) nothing is given up before
-the QEMU was asked, and every sentence says what was seen there.
+What can be refused before anything is sent is refused then: another machine type, a damaged file.
+The pages are checked as they are sent, and the part of the stream with which QEMU may start the
+guest comes after the last of them. From then on (``control.archive.handover``) nothing is cancelled
+before the QEMU was asked, and every error says what was seen there.
 """
 
 from __future__ import annotations
@@ -34,16 +34,18 @@ from ramferry.metrics import ArchiveResult
 from ramferry.transport.address import parse_address
 
 _QEMUS: Final = (MigrationFailed, PeerUnreachable, PeerTimeout)
-"""Errors of which the QEMU may know the cause."""
+"""Errors whose cause the QEMU may know."""
 
 PROGRESS_SECONDS: Final = 0.1
-"""Counters for each chunk took 0.35 s of 2 GiB's 4096 chunks."""
+"""Seconds between two reports of progress: reports for each of the 4096 chunks of 2 GiB took 0.35
+s."""
 
 
 def restore(path: Path, uri: str, channels: int, hooks: ArchiveHooks) -> ArchiveResult:
     """Restore the guest in ``path`` into the QEMU at ``uri``.
 
-    :raise UsageError: the file is none of ours, or the QEMU is another machine or does not wait.
+    :raise UsageError: the file is not a save file, or the QEMU has another machine type or does not
+        wait for a guest.
     :raise CorruptDataError: the file is damaged; the guest was not started.
     :raise MethodUnavailable: the QEMU has TLS set.
     :raise PeerUnreachable: the QEMU does not answer, or vanished.
@@ -77,7 +79,8 @@ def restore(path: Path, uri: str, channels: int, hooks: ArchiveHooks) -> Archive
 
 
 def _uuid(archive: Archive, destination: QemuEnd) -> bytes:
-    """What the channels are to say: what the destination expects, where it tells."""
+    """The UUID for the channels' first packets: the destination's if it tells it, else the saved
+    one."""
     expected = destination.facts.uuid
     return expected.bytes if expected else bytes.fromhex(archive.directory.uuid)
 
@@ -134,13 +137,14 @@ def _result(
 
 
 def _backend(archive: Archive, method: str) -> str:
-    """What inflated: QEMU, this process, or both where a file has chunks with older copies."""
+    """Who inflated: QEMU, this process, or both if the file has chunks with older copies of
+    pages."""
     qemu = "" if method == "none" else "QEMU"
     return " + ".join(filter(None, (qemu, archive.backend)))
 
 
 def _explained(error: RamferryError, destination: QemuEnd) -> RamferryError:
-    """The error, with what QEMU says where it is QEMU's."""
+    """The error, with QEMU's own words if QEMU may know the cause."""
     said = destination.error() if destination.connected else ""
     if said and said not in str(error) and isinstance(error, _QEMUS):
         return error.reworded(f"{error} (QEMU: {said})")

@@ -1,8 +1,8 @@
-"""``ramferry save``: a QEMU's guest into one file, over as many channels as are asked for.
+"""``ramferry save``: a QEMU's guest into one file.
 
-The QEMU migrates to a receiver in this process. The file has its name before the QEMU is told that
-its guest was taken, so whatever goes wrong earlier leaves no file and the guest as it was; where
-its disks were snapshotted by then, they stay on their overlays, and every sentence says so.
+The QEMU migrates to a receiver in this process. The file gets its name before the QEMU is told that
+its guest was taken. So whatever goes wrong earlier leaves no file, and the guest as it was. If its
+disks were snapshotted by then, they stay on their overlays, and every error says so.
 """
 
 from __future__ import annotations
@@ -34,12 +34,13 @@ def save(uri: str, wish: SaveWish, hooks: ArchiveHooks) -> ArchiveResult:
     """Save the guest of the QEMU at ``uri``.
 
     :raise UsageError: the address, the file or the guest's state makes no sense, the guest is to
-        run on with disks that it may write, or one of them cannot be snapshotted.
+        run on with disks that it may write, or one of its disks cannot be snapshotted.
     :raise MethodUnavailable: the QEMU has TLS set, or lacks a capability.
     :raise PeerUnreachable: the QEMU does not answer.
-    :raise PeerTimeout: the QEMU stopped answering; as below, and so are errors of what it sends.
-    :raise MigrationFailed: it ended early; there is no file, and the sentence says where the guest
-        is.
+    :raise PeerTimeout: the QEMU stopped answering. For this, RemoteProtocolError and
+        MigrationFailed there is no file, and the sentence says where the guest is.
+    :raise RemoteProtocolError: the QEMU sent what the protocol forbids.
+    :raise MigrationFailed: it ended early for another reason.
     :raise Cancelled: ``hooks.stop``, the time limit or someone at the QEMU ended it.
     :raise HostError: the file cannot be written.
     """
@@ -68,7 +69,7 @@ def _prepared(
     file: SafeFile,
     snapshot: DiskSnapshot,
 ) -> SaveCourse:
-    """Set the QEMU up; ``stack`` undoes it."""
+    """Set the QEMU up; closing ``stack`` undoes that."""
     leaves_out = may_leave_out(source)
     sink = ArchiveSink(file, wish.method, wish.level, may_leave_out=leaves_out)
     folder = stack.enter_context(source.party.folder())
@@ -83,7 +84,7 @@ def _prepared(
 
 
 def refuse(source: QemuEnd, wish: SaveWish) -> None:
-    """Refuse what is no save, before anything is made.
+    """Refuse a guest that cannot be saved, before anything is made.
 
     :raise UsageError: the guest's state makes no sense, or it is to run on with its disks.
     :raise MethodUnavailable: something blocks its migration, or the QEMU has TLS set.
@@ -96,13 +97,14 @@ def refuse(source: QemuEnd, wish: SaveWish) -> None:
 
 
 def receive_settings(source: QemuEnd, wish: SaveWish, address: UnixAddress) -> ReceiveSettings:
-    """Over multifd channels, or on main alone where they cost more than they bring.
+    """The receiver's settings: multifd channels, or main alone if channels cost more than they
+    gain.
 
-    A guest that does not run, and is to be as it was, is never handed over: ``cont`` would wake it,
-    and QEMU 10.0 aborts at the ``cont`` of one that was suspended ("invalid runstate transition").
+    If the guest does not run and is to be as it was, it is never handed over: ``cont`` would wake
+    it, and QEMU 10.0 aborts at the ``cont`` of a suspended guest ("invalid runstate transition").
 
-    A 7.2 that spins on its busy channels takes one of the two cores that compress: 2 GiB of Silesia
-    data took 17.0 s of CPU at both ends over 2 channels, and 11.5 to 12.4 s on main, where
+    A QEMU 7.2, which spins on its busy channels, takes one of the two cores that compress: 2 GiB of
+    Silesia data took 17.0 s of CPU at both ends over 2 channels, and 11.5 to 12.4 s on main, where
     ``exec:zstd -1`` took 13.1 to 15.1 s.
     """
     give_back = wish.resume and source.facts.run_state != "running"
@@ -115,7 +117,7 @@ def receive_settings(source: QemuEnd, wish: SaveWish, address: UnixAddress) -> R
 
 
 def sleep_note(source: QemuEnd, *, resume: bool) -> str:
-    """A sentence where a suspended guest (ACPI S3) will not be as it was; empty otherwise."""
+    """A warning if a suspended guest (ACPI S3) will not be as it was; otherwise empty."""
     if source.facts.run_state != "suspended":
         return ""
     if source.facts.wakes_sleepers:
@@ -129,7 +131,7 @@ def sleep_note(source: QemuEnd, *, resume: bool) -> str:
 
 
 def check_here(source: QemuEnd) -> None:
-    """:raise UsageError: there is no guest yet, or it was saved or has moved before."""
+    """:raise UsageError: there is no guest yet, or it has been saved or moved already."""
     if source.facts.run_state == "inmigrate":
         raise UsageError(
             f"the QEMU at {source.party.uri} waits for a guest (it is inmigrate): there is none to "

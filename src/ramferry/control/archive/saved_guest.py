@@ -1,4 +1,4 @@
-"""The guest of a save: stopped where it has to be, and as it was where the save fails."""
+"""The guest of a save: stopped if it has to be, and put back as it was if the save fails."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ramferry.errors import PeerUnreachable, RamferryError
 from ramferry.patience import Patience
 
 CANCEL_SECONDS = 15.0
-"""How long a QEMU may take to end a migration whose far end has gone."""
+"""How long a QEMU may take to end a migration after its far end has gone."""
 
 
 class SavedGuest:
@@ -21,17 +21,17 @@ class SavedGuest:
 
     def __init__(self, source: QemuEnd, guardian: Guardian | None, insist: threading.Event) -> None:
         """
-        :param guardian: lets the guest go on if the save is killed; None if nothing makes the guest
-            stand still before the save's end.
+        :param guardian: lets the guest go on if the save is killed; None if the guest never stands
+            still before the save's end.
         :param insist: set it to wait no longer for a QEMU whose monitor is lost.
         """
         self._insist = insist
         self._source = source
         self._guardian = guardian
         self.since: float | None = None
-        """When it was stopped, by ``time.monotonic``; None where it was not."""
+        """When it was stopped, in seconds of ``time.monotonic``; None if it was not."""
         self.cancelled = False
-        """Whether the QEMU was told to cancel, by us."""
+        """True once the QEMU was told to cancel."""
 
     @property
     def before(self) -> str:
@@ -39,14 +39,14 @@ class SavedGuest:
         return self._source.facts.run_state
 
     def find(self) -> str | None:
-        """Its run state, over a new connection where the old one was lost.
+        """Its run state, over a new connection if the old one was lost.
 
-        :return: None where the QEMU does not answer, ``GONE`` where it has ended.
+        :return: None if the QEMU does not answer, ``GONE`` if it has ended.
         """
         return self._source.find(Patience(GOING_SECONDS, longest_step=ASIDE_SECONDS), self._insist)
 
     def stop(self) -> bool:
-        """Stop it; False where it stands still already.
+        """Stop it; return False if it stands still already.
 
         :raise RamferryError: QEMU refuses, or does not answer.
         """
@@ -59,7 +59,7 @@ class SavedGuest:
         return True
 
     def cancel(self) -> None:
-        """End its migration, once.
+        """Cancel its migration; a second call does nothing.
 
         :raise RamferryError: QEMU refuses, or does not answer.
         """
@@ -68,10 +68,10 @@ class SavedGuest:
             self._source.execute("migrate_cancel")
 
     def settle(self) -> None:
-        """See the QEMU to its migration's end; one that waits to be let go on is cancelled.
+        """Wait for the QEMU's migration to end; if it waits before the switchover, cancel it.
 
-        While it waits it does not look at its connections. Its status is final a moment before its
-        run state is, and `cont` is refused in between.
+        While it waits there it does not notice lost connections. Its status is final a moment
+        before its run state is, and ``cont`` is refused in between.
 
         :raise RamferryError: it does not answer.
         """
@@ -85,7 +85,7 @@ class SavedGuest:
         return status in IDLE
 
     def undo(self) -> None:
-        """The save failed: have the guest as it was.
+        """After the save failed, put the guest back as it was.
 
         :raise RamferryError: QEMU refuses, or does not answer.
         """
@@ -96,7 +96,7 @@ class SavedGuest:
             self.since = None
 
     def place(self) -> str:
-        """``undo``, and a clause that says where the guest is, as far as that was seen."""
+        """Call ``undo``, and return a clause that says where the guest was seen."""
         state = self.find()
         if state not in (None, GONE):
             with suppress(RamferryError):  # the state tells what became of it
@@ -110,7 +110,7 @@ class SavedGuest:
         return f"the QEMU does not answer: see with `info status` whether its guest runs{stopped}"
 
     def lost(self) -> PeerUnreachable | None:
-        """The error of a save whose QEMU cannot be reached any more; None where it can."""
+        """An error if the QEMU cannot be reached any more; None if it can."""
         if self._source.connected:
             return None
         state = self.find()

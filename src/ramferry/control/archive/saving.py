@@ -1,7 +1,7 @@
-"""The course of one save, from the receiver's start to the result, or to a sentence about its end.
+"""The course of one save, from the receiver's start to the result or the error.
 
-One question decides which: whether the file has its name. Everything before that leaves no file and
-the guest as it was; nothing after it can be cancelled.
+What counts is whether the file has its name. A failure before that leaves no file and the guest as
+it was; after that nothing can be cancelled.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ from ramferry.transport.safefile import SafeFile
 
 POLL_SECONDS = 0.05
 LOOK_SECONDS = 0.5
-"""Between two looks at a QEMU that announces nothing: each takes 3 ms of a core that compresses."""
+"""Seconds between two looks at a QEMU if no event comes; each takes 3 ms of a compressing core."""
 LAST_WORDS_SECONDS = 1.0
 """How long the receiver may take to notice by itself that the QEMU's migration has ended."""
 _OF_A_LOST_QEMU: Final = (MigrationFailed, PeerUnreachable, RemoteProtocolError)
-"""What is found where a QEMU ends: its connections break, in some order, also within a packet."""
+"""Errors of a QEMU that ends: its connections break in any order, even within a packet."""
 
 
 class SaveCourse:
-    """One save of one QEMU's guest; ``run`` once."""
+    """One save of one QEMU's guest; call ``run`` once."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class SaveCourse:
         guest: SavedGuest,
         folder: Folder,
     ) -> None:
-        """All of them are the caller's; the QEMU's settings are applied."""
+        """All of them stay the caller's. The QEMU's settings must have been applied."""
         self._source = source
         self._wish = wish
         self._hooks = hooks
@@ -76,16 +76,16 @@ class SaveCourse:
         self._convergence = Convergence()
         self._patience = None if wish.timeout is None else Patience(wish.timeout)
         self._told = 0
-        """Size of the file when a person was last told that it does not converge."""
+        """Bytes of the file when a person was last told that it does not converge."""
         self._begun = False
-        """Whether the QEMU was told to migrate."""
+        """True once the QEMU was told to migrate."""
         self._why: RamferryError | None = None
-        """Why the receiver was stopped, where it was."""
+        """Why the receiver was stopped; None if it was not."""
 
     def run(self) -> ArchiveResult:
         """Save; the file has its name when this returns.
 
-        :raise RamferryError: what went wrong, whether there is a file, and where the guest is.
+        :raise RamferryError: it failed; the text says if there is a file, and where the guest is.
         """
         try:
             return self._save()
@@ -119,7 +119,7 @@ class SaveCourse:
         self._begun = True
 
     def _end(self, why: RamferryError) -> None:
-        """End the receiver, unless the file is being given its name; the first reason counts."""
+        """Stop the receiver, unless the file is being given its name; the first reason stays."""
         if self._why is None:
             self._why = why
             self._incoming.stop(str(why))
@@ -160,7 +160,8 @@ class SaveCourse:
             self._judge(info)
 
     def _judge(self, info: dict[str, Any]) -> None:
-        """Whether it comes to an end; a guest that may be stopped is, where it does not."""
+        """See whether the save comes to an end; if it does not, stop the guest if that is
+        allowed."""
         convergence, counters = self._convergence, self._incoming.counters
         if counters is None or self._guest.since is not None:
             return
@@ -177,8 +178,8 @@ class SaveCourse:
             self._stalled(convergence.figures(self._sink.size))
 
     def _stalled(self, figures: str) -> None:
-        """Go on, as was asked for, and say so each time that the file has doubled; but fill no disk
-        that others need, with a file that no folder shows."""
+        """Say so each time that the file has doubled; end the save before the disk is full, since
+        others need it and no folder shows the file."""
         how = f"{figures}; {WHAT_HELPS}"
         if nearly_full(self._wish.path):
             what = "the save does not come nearer to its end, and the disk is nearly full"
@@ -188,7 +189,7 @@ class SaveCourse:
             self._hooks.note(f"the save does not come nearer to its end: {how}")
 
     def _switch_over(self, status: str) -> None:
-        """The guest stands still, and its disks are still its own: snapshot them, and go on."""
+        """While the guest stands still, with its disks active, snapshot them; then go on."""
         try:
             self._snapshot.take(disks_for_overlays(self._source))
             self._source.execute("migrate-continue", {"state": status})
@@ -201,7 +202,7 @@ class SaveCourse:
     # --- where there is no file
 
     def _failure(self) -> RamferryError:
-        """What went wrong, and where the guest is."""
+        """The error of the save, with where the guest is."""
         place = self._guest.place()  # first, so that QEMU has said all that it has to say
         why = self._cause()
         if isinstance(why, Cancelled):
@@ -209,7 +210,7 @@ class SaveCourse:
         return why.reworded(f"not saved: {why}; there is no file, and {place}")
 
     def _cause(self) -> RamferryError:
-        """What was found first, here or by the receiver; with what QEMU says of it."""
+        """The error that was found first, here or by the receiver, with QEMU's own words."""
         found = self._incoming.error or RamferryError("internal error: nobody says why")
         why = self._snapshot.failure or (self._why if isinstance(found, Cancelled) else None)
         lost = self._guest.lost()
@@ -231,9 +232,9 @@ class SaveCourse:
     # --- where there is one
 
     def _end_of_source(self) -> dict[str, Any]:
-        """Wait for the QEMU to have heard, and have the guest as it was where that is wanted.
+        """Wait until the migration has completed; put the guest back if that is wanted.
 
-        :raise PeerTimeout: it does not say that its migration completed.
+        :raise PeerTimeout: the QEMU does not say that its migration has completed.
         """
         if self._why is not None or self._hooks.stop.is_set():
             why = self._why or "cancelled"
@@ -276,7 +277,7 @@ class SaveCourse:
         )
 
     def _downtime_ms(self, info: dict[str, Any]) -> int | None:
-        """None of a guest that did not run; one that was stopped has stood still from then on."""
+        """Milliseconds that the guest stood still; None if it did not run before."""
         if self._guest.before != "running":
             return None
         if self._guest.since is not None:
@@ -285,7 +286,7 @@ class SaveCourse:
 
 
 def _ended_by_itself(status: str, info: dict[str, Any]) -> RamferryError:
-    """The QEMU's migration is over, and the receiver does not know why."""
+    """The error of a QEMU whose migration is over if the receiver does not know why."""
     if status == "cancelled":
         return Cancelled("someone cancelled the migration at the QEMU")
     words = str(info.get("error-desc", "")).rstrip(".")
@@ -293,7 +294,7 @@ def _ended_by_itself(status: str, info: dict[str, Any]) -> RamferryError:
 
 
 def _of_a_save(error: RamferryError) -> RamferryError:
-    """What would be nobody's fault before a save began is its failure once it has."""
+    """Turn errors that would say that nothing was begun into ``MigrationFailed``."""
     if isinstance(error, UsageError | MethodUnavailable):
         return MigrationFailed(str(error))
     return error

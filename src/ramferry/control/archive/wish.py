@@ -1,4 +1,4 @@
-"""What the operator asks of a save."""
+"""The options of a save."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class SaveWish:
     channels: int = 4
     replace: bool = False
     resume: bool = False
-    """Have the guest as it was once it is saved: let it run on, where it ran."""
+    """Put the guest back as it was after the save: if it ran, let it run on."""
     disk_snapshot: bool = False
-    """Have its disks go on in overlays, so that their images stay as they were at the save."""
+    """Switch its disks to overlays, so that their images stay as they were at the save."""
     stop: bool = False
     """Stop the guest first."""
     stop_after: int | None = None
-    """Stop it after so many rounds in a row that did not bring the save nearer to its end."""
+    """Stop the guest after this many rounds in a row without progress; None: never."""
     timeout: float | None = None
-    """Seconds until the save is cancelled."""
+    """Seconds until the save is cancelled; None: never."""

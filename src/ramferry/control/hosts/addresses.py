@@ -12,7 +12,7 @@ LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def relay_uri(text: str) -> str:
-    """What ``--via`` names, as a migration URI: ``HOST:PORT`` stands for ``tcp:HOST:PORT``.
+    """The migration URI that ``--via`` names; ``HOST:PORT`` is short for ``tcp:HOST:PORT``.
 
     :raise UsageError: it is neither an address nor a URI that one can connect to.
     """
@@ -24,7 +24,7 @@ def relay_uri(text: str) -> str:
 
 
 def connectable(uri: str, host: str) -> str:
-    """``uri`` as one connects to it: a wildcard to listen on becomes ``host``."""
+    """``uri`` as an address to connect to: a wildcard host is replaced by ``host``."""
     address = parse_address(uri)
     if isinstance(address, TcpAddress) and address.host in WILDCARDS:
         return str(replace(address, host=host))
@@ -32,13 +32,13 @@ def connectable(uri: str, host: str) -> str:
 
 
 def is_here_only(uri: str) -> bool:
-    """True for what another host cannot reach: socket paths and the loopback."""
+    """True if no other host can reach the address: a socket's path, or the loopback."""
     address = parse_address(uri)
     return isinstance(address, UnixAddress) or address.host in LOOPBACK
 
 
 def port_is_open(uri: str) -> bool:
-    """True if the listener is to choose the port (``tcp:HOST:0``)."""
+    """True if the address leaves the port to whoever listens (``tcp:HOST:0``)."""
     address = parse_address(uri)
     return isinstance(address, TcpAddress) and address.port == 0
 

@@ -1,9 +1,9 @@
 """A folder for sockets and scratch files that a QEMU's user may use, and nobody else.
 
-A QEMU often runs as another user than whoever moves its guest (libvirt's as libvirt-qemu). It makes
-its sockets, and connects to ours, where its user may enter: in a folder of mode 0700 that is handed
-to that user, and that root passes into anyway. Our own sockets in it are made first; once the
-folder is another user's, no name in it is followed by us, since that user may replace it.
+A QEMU often runs as another user than Ramferry (libvirt's as libvirt-qemu). It can make sockets,
+and connect to Ramferry's, only where its user may enter: in a folder of mode 0700 that is handed to
+that user; root may enter it in any case. Ramferry makes its own sockets there first. Once the
+folder belongs to another user, Ramferry follows no name in it, because that user may replace it.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from ramferry.transport.tempfolder import SHORT_PLACES, TempFolder, places_for_s
 
 
 class Folder:
-    """One such folder; a context manager that removes it with all that is in it."""
+    """A folder that one QEMU's user may use; a context manager that removes it with its content."""
 
     def __init__(self, uri: str, process: Process | None, parents: tuple[Path, ...] = ()) -> None:
-        """Make it where its sockets' paths are short enough and the QEMU sees the same files.
+        """Make it in a place where sockets' paths are short enough and the QEMU sees the same
+        files.
 
-        :param uri: QMP address of the QEMU that is to use it, for sentences.
-        :param process: that QEMU's process; None if it is not known: the folder stays ours then.
+        :param uri: QMP address of the QEMU that is to use it, for error messages.
+        :param process: that QEMU's process; None if it is not known, in which case the folder stays
+            this user's.
         :param parents: where it may be made, best first; by default TMPDIR and, if that is too long
             for a socket or the QEMU does not see it, places with short names.
         :raise HostError: it can be made in none of them.
@@ -38,10 +40,12 @@ class Folder:
         self.path = self._folder.path
 
     def require(self, *, writes: bool) -> None:
-        """Ask beforehand whether the QEMU can be given the folder.
+        """Check beforehand that the folder can be handed to the QEMU's user.
 
-        :param writes: whether it makes files or sockets there, rather than connect to ours.
-        :raise HostError: it runs as another user, and this one may not hand folders to others.
+        :param writes: True if the QEMU makes files or sockets there, False if it only connects to
+            Ramferry's.
+        :raise HostError: the QEMU runs as another user, and this user may not hand folders to
+            others.
         """
         if self._is_ours or os.geteuid() == 0 or (self._passes and not writes):
             return
@@ -51,9 +55,9 @@ class Folder:
         )
 
     def hand_over(self) -> None:
-        """Make the folder the QEMU's user's, who may connect to the sockets that are there.
+        """Give the folder, and the sockets that are in it, to the QEMU's user.
 
-        :raise HostError: as ``require``, of a QEMU that connects.
+        :raise HostError: as ``require`` for a QEMU that only connects.
         """
         self.require(writes=False)
         if self._given or self._is_ours or self._passes:
@@ -70,7 +74,7 @@ class Folder:
 
     @property
     def _passes(self) -> bool:
-        """Whether the QEMU may enter whoever owns the folder."""
+        """Whether the QEMU may enter the folder no matter who owns it."""
         return self._owner == 0
 
     @property
@@ -92,7 +96,7 @@ class Folder:
         )
 
     def _make_in(self, parent: Path) -> TempFolder:
-        """:raise OSError: that is no place for it."""
+        """:raise OSError: the folder cannot be made there."""
         if not self._may_reach(parent):
             raise PermissionError(0, f"the QEMU's user ({self._owner}) may not enter that")
         made = TempFolder(parent)
@@ -102,7 +106,7 @@ class Folder:
         return made
 
     def _may_reach(self, parent: Path) -> bool:
-        """Whether the QEMU's user may pass through the folders above, where it is another user."""
+        """Whether the QEMU's user, if it is another one, may pass through the folders above."""
         if self._is_ours or self._passes:
             return True
         return all(_lets_in(folder, self._owner) for folder in (parent, *parent.absolute().parents))
@@ -115,7 +119,7 @@ class Folder:
 
 
 def _lets_in(folder: Path, user: int | None) -> bool:
-    """Whether a folder's mode lets a user pass; of groups nothing is known here."""
+    """Whether a folder's mode lets a user pass; groups are not looked at."""
     try:
         facts = folder.stat()
     except OSError:

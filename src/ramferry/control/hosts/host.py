@@ -1,8 +1,8 @@
 """Where a QEMU runs, and what can be done there: start a command, make a folder for sockets.
 
-Today a host is this one (``Here``), a network namespace of it (``Namespace``), or one to which only
-the network leads (``Elsewhere``). Another way to reach a host, and to start commands on it, is one
-more class with the members of ``Host``.
+A host is this one (``Here``), a network namespace of it (``Namespace``), or one that is reached
+over the network only (``Elsewhere``). For another way to reach a host and to start commands on it,
+add a class with the members of ``Host``.
 """
 
 from __future__ import annotations
@@ -22,34 +22,36 @@ NAMESPACES: Final = Path("/run/netns")
 
 
 class Host(Protocol):
-    """A host of a migration, as this process can use it."""
+    """What this process can do on a host that takes part in a migration."""
 
     @property
     def address(self) -> str:
-        """The name or IP address at which the other host finds what listens on this one; empty if
-        nobody knows it."""
+        """The name or IP address by which the other host connects to this one; empty if it is not
+        known."""
 
     @property
     def starts(self) -> bool:
         """Whether commands can be started there, so that a relay can run beside a QEMU."""
 
     def command(self, line: Sequence[str]) -> list[str]:
-        """What this process runs so that the command ``line`` runs there, with its own output.
+        """The command line to run here so that the command ``line`` runs there; its output comes
+        back as that of the command that is run here.
 
         :raise HostError: nothing can be started there.
         """
 
     def folder(self, uri: str, process: Process | None, parents: tuple[Path, ...]) -> Folder:
-        """Make a folder for sockets and files that a QEMU on this host shares with us.
+        """Make a folder for sockets and files that a QEMU on this host shares with this process.
 
-        :param uri: the QEMU's QMP address, for sentences.
+        :param uri: the QEMU's QMP address, for error messages.
         :param process: the QEMU's process; None if it is not known.
         :param parents: where the folder may be made, best first; empty: the usual places.
         :raise HostError: it can be made in none of them.
         """
 
     def reaches(self, uri: str) -> bool:
-        """Whether a QEMU there can connect to what listens at a migration URI beside us."""
+        """Whether a QEMU there can connect to a migration URI at which a process listens on this
+        host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +79,7 @@ class Here:
 class Namespace:
     """A network namespace of this host, which stands for another host.
 
-    Only addresses of the network are apart: paths of sockets, QMP's among them, lead to either
-    side.
+    Only its network is separate: the paths of sockets, also QMP's, are valid on both sides.
     """
 
     name: str
@@ -86,7 +87,7 @@ class Namespace:
     starts = True
 
     def command(self, line: Sequence[str]) -> list[str]:
-        """See ``Host``; the command keeps the process id of what starts it."""
+        """See ``Host``; ``line`` runs under the process id of the command that is started here."""
         return ["nsenter", f"--net={NAMESPACES / self.name}", "--", *line]
 
     def folder(self, uri: str, process: Process | None, parents: tuple[Path, ...]) -> Folder:
@@ -94,14 +95,15 @@ class Namespace:
         return Folder(uri, process, parents)
 
     def reaches(self, uri: str) -> bool:
-        """See ``Host``; whoever names an address in a namespace knows that it is the link's."""
+        """See ``Host``; an address that the caller names is taken to be on the link between both
+        sides."""
         del uri
         return True
 
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """A host to which only the network leads."""
+    """A host that is reached over the network only."""
 
     address: str = ""
     starts = False
@@ -111,7 +113,8 @@ class Elsewhere:
         raise HostError(f"{line[0]} cannot be started on another host")
 
     def folder(self, uri: str, process: Process | None, parents: tuple[Path, ...]) -> Folder:
-        """See ``Host``; what a QEMU in a container sees of this host's files is not known."""
+        """See ``Host``; the QEMU may be in a container of this host, and which files it sees is not
+        known."""
         return Folder(uri, process, parents)
 
     def reaches(self, uri: str) -> bool:

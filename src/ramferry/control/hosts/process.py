@@ -1,4 +1,4 @@
-"""A QEMU's process on this host: the user as whom it uses files, and what it sees of them."""
+"""A QEMU's process on this host: the user as which it opens files, and which files it sees."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Process:
 
     @property
     def user(self) -> int:
-        """The user as whom it uses files (its fsuid, proc_pid_status(5)).
+        """The user id with which it opens files (fsuid in proc_pid_status(5)).
 
         :raise PeerUnreachable: there is no such process.
         """
@@ -38,14 +38,15 @@ class Process:
     def folder(self) -> str:
         """Its working directory.
 
-        :raise OSError: it has ended, or this user may not look at it.
+        :raise OSError: the process has ended, or this user may not read its working directory.
         """
         return os.readlink(f"{PROC}/{self.pid}/cwd")
 
     def found(self, path: str) -> Path:
-        """The file that it knows as ``path``, by a path without links that this process can use.
+        """The file that the process calls ``path``, as a path without links that this process can
+        open.
 
-        Its links lead inside its own root, which may be a container's.
+        Links are followed inside that process's root directory, which may be a container's.
 
         :param path: absolute.
         :raise OSError: the links of ``path`` lead round in a circle.
@@ -63,8 +64,8 @@ class Process:
         return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
 
     def memory_bytes(self) -> int:
-        """Memory that it uses: VmRSS, VmSwap, and HugetlbPages, which are in neither
-        (proc_pid_status(5), in KiB).
+        """Bytes of memory that it uses: VmRSS, VmSwap and HugetlbPages of proc_pid_status(5), which
+        do not overlap.
 
         :raise OSError: it has ended.
         """
@@ -72,6 +73,6 @@ class Process:
         return sum(int(values[0]) << 10 for values in counted)
 
     def _status(self, names: tuple[str, ...]) -> list[list[str]]:
-        """The values of the lines of its status that begin with one of ``names``."""
+        """The words after each of ``names`` in its ``/proc/PID/status``."""
         lines = Path(f"{PROC}/{self.pid}/status").read_text().splitlines()
         return [line.split()[1:] for line in lines if line.startswith(names)]

@@ -1,6 +1,7 @@
 """The far end of a probe of the link: waits for one, takes what it sends, and says what came.
 
-Only who has asked by UDP, and was answered, is listened to; ``control.link.near`` says why.
+It listens only to a near end that asked by UDP first and was answered; ``control.link.near`` says
+why.
 """
 
 from __future__ import annotations
@@ -29,16 +30,16 @@ _POLL: Final = 0.2
 
 
 class LinkAnswer:
-    """A context manager: listens, by TCP and UDP at one port, while it is entered."""
+    """Listens by TCP and UDP at one port; a context manager that ends it."""
 
     def __init__(self, address: TcpAddress) -> None:
         """
         :param address: port 0 lets the system choose.
-        :raise HostError: it is in use, or not ours.
+        :raise HostError: the address is in use, or not one of this host.
         """
         self._listener = ProbeListener(address, MOST_CONNECTIONS + 1)
         self.address = self._listener.address
-        """With the port that was given."""
+        """Where it listens, with the port that the system chose."""
         self._asked: Header | None = None
 
     def __enter__(self) -> Self:
@@ -48,10 +49,10 @@ class LinkAnswer:
         self._listener.__exit__(*exc)
 
     def wait(self, seconds: float, stop: threading.Event) -> tuple[str, Flow]:
-        """Wait for a probe and serve it: the address that sent it, and what came.
+        """Wait for a probe and serve it; return the address that sent it, and what came.
 
         :raise Cancelled: ``stop`` was set.
-        :raise PeerUnreachable: none came in so many seconds, or it went away in the middle.
+        :raise PeerUnreachable: none came within ``seconds``, or it went away in the middle.
         """
         patience = Patience(seconds, longest_step=SILENCE_SECONDS)
         while not patience.over:
@@ -65,14 +66,14 @@ class LinkAnswer:
         raise PeerUnreachable(f"no probe came within {seconds:g} s")
 
     def _greet(self, question: Question) -> None:
-        """Answer a near end's datagram, and know its number from then on."""
+        """Answer a near end's datagram, and accept connections with its number from then on."""
         if header := parse_header(question.data):
             self._asked = header
             with suppress(OSError):
                 question.answer(header._replace(magic=ANSWERS).packed())
 
     def _serve(self) -> tuple[str, Flow] | None:
-        """Serve one probe; None where what connected is none that was answered."""
+        """Serve one probe; None if the one that connected was not answered by UDP before."""
         with ExitStack() as stack:
             try:
                 talk, header = self._arrival(stack)
@@ -100,9 +101,9 @@ class LinkAnswer:
         return flow
 
     def _arrival(self, stack: ExitStack) -> tuple[ProbeConnection, Header]:
-        """The next connection, and what it begins with.
+        """The next connection, and the header with which it begins.
 
-        :raise OSError: none came in time, or it is none of a near end.
+        :raise OSError: none came in time, or it is not from a near end.
         """
         connection = stack.enter_context(self._listener.accept())
         header = parse_header(connection.receive(HEADER_SIZE))

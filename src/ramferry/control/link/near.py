@@ -1,11 +1,10 @@
 """A probe of the link between two hosts, before anything moves over it: the near end.
 
-``ramferry plan link`` waits at the far end (``control.link.far``). A TCP connection to a wrong
-port would do harm: a QEMU that waits for its guest takes it for its source, and ends when it
-closes. So the near end asks by UDP first, at the same address, and connects only where a waiting
-probe has answered with the number that it was sent. Then it opens one connection to talk, and as
-many as the migration has channels to fill; the far end counts for about a second, and says what
-came.
+``ramferry plan link`` waits at the far end (``control.link.far``). A TCP connection to a wrong port
+would do harm: a QEMU that waits for its guest takes it for its source, and ends when it closes. So
+the near end asks by UDP first, at the same address, and connects only if a waiting probe answers
+with the number that it was sent. Then it opens one connection to talk, and fills as many others as
+the migration has channels; the far end counts for about a second, and says what came.
 """
 
 from __future__ import annotations
@@ -23,12 +22,13 @@ from ramferry.transport.address import TcpAddress
 from ramferry.transport.probe import Place, ProbeConnection, ask, fill, places_of
 
 MOST_CONNECTIONS: Final = 16
-"""That are filled; more channels share a link no better."""
+"""Most connections that are filled; more of them do not use a link any better."""
 TRIES: Final = 4
-"""Datagrams to each address of the far host without an answer, after which nobody is there."""
+"""Unanswered datagrams to each address of the far host after which no probe is thought to wait
+there."""
 ANSWER_SECONDS: Final = 0.5
 MOST_REPLY: Final = 4096
-"""Bytes of what the far end may say."""
+"""Most bytes of the far end's answer."""
 
 ASKS: Final = b"RFProbe1"
 ANSWERS: Final = b"RFReady1"
@@ -37,17 +37,17 @@ _FORMAT: Final = struct.Struct(">8sBB16s")
 
 
 class Header(NamedTuple):
-    """A datagram, and what each connection begins with."""
+    """The content of the datagram, and the first bytes of each connection."""
 
     magic: bytes
     number: int
-    """0 talks, 1 and up are filled."""
+    """0 for the connection that talks; the filled ones count from 1."""
     filled: int
-    """Connections that are filled."""
+    """Number of connections that are filled."""
     nonce: bytes
 
     def packed(self) -> bytes:
-        """On the wire."""
+        """The bytes that go on the wire."""
         return _FORMAT.pack(*self)
 
 
@@ -55,7 +55,7 @@ HEADER_SIZE: Final = _FORMAT.size
 
 
 def parse_header(raw: bytes) -> Header | None:
-    """The inverse of ``packed``; None for what is no header of a near end."""
+    """The inverse of ``packed``; None if ``raw`` is not a near end's header."""
     if len(raw) != HEADER_SIZE or not raw.startswith(ASKS):
         return None
     return Header(*_FORMAT.unpack(raw))
@@ -63,17 +63,17 @@ def parse_header(raw: bytes) -> Header | None:
 
 @dataclass(frozen=True, slots=True)
 class LinkFigures:
-    """What a probe found."""
+    """The result of a probe."""
 
     rate: float
     """Bytes a second."""
     connections: int
     all_bytes: int
     near: str
-    """Address from which it was sent."""
+    """The IP address from which it was sent."""
     far: str
     far_host: str
-    """What the far end calls itself."""
+    """The far host's own name."""
 
     def __str__(self) -> str:
         return (
@@ -86,8 +86,9 @@ class LinkFigures:
 def probe_link(address: TcpAddress, channels: int, stop: threading.Event) -> LinkFigures:
     """Fill the link to a waiting probe for about a second.
 
-    :param channels: of the migration; up to ``MOST_CONNECTIONS`` connections are filled.
-    :raise PeerUnreachable: no probe waits there, or it went away. Nothing else was connected to.
+    :param channels: how many the migration has; at most ``MOST_CONNECTIONS`` are filled.
+    :raise PeerUnreachable: no probe waits there, or it went away. No connection was made to
+        anything else.
     :raise Cancelled: ``stop`` was set before one answered.
     """
     header = Header(ASKS, 0, min(channels, MOST_CONNECTIONS), os.urandom(16))
@@ -107,9 +108,9 @@ def probe_link(address: TcpAddress, channels: int, stop: threading.Event) -> Lin
 
 
 def _ask(address: TcpAddress, header: Header, stop: threading.Event) -> Place:
-    """The place at which a probe answered.
+    """Which of the host's addresses a probe answered at.
 
-    :raise PeerUnreachable: none does.
+    :raise PeerUnreachable: no probe answers.
     """
     try:
         found = places_of(address)

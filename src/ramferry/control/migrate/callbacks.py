@@ -11,23 +11,23 @@ from ramferry.forecast.eta import MigrationSample
 
 
 def _ignore(_: object) -> None:
-    """What nobody listens to."""
+    """The default callback, which does nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """Callbacks, and the wish to stop."""
+    """Callbacks of a migration, and the events that its caller sets to end it."""
 
     on_route: Callable[[Route], None] = _ignore
-    """Once, when the route is chosen."""
+    """Called once, when the route is chosen."""
     on_sample: Callable[[MigrationSample], None] = _ignore
-    """About five times a second while memory moves."""
+    """Called about five times a second while memory moves."""
     on_note: Callable[[str], None] = _ignore
-    """A sentence that a person should see, though it is no failure."""
+    """Called with a sentence that a person should see, though it is no failure."""
     stop: threading.Event = field(default_factory=threading.Event)
     """Set it, from a signal handler or another thread, to cancel."""
     insist: threading.Event = field(default_factory=threading.Event)
-    """Set it, likewise, to leave at once a migration that cannot be ended."""
+    """Set it, in the same way, to give up waiting for a migration that cannot be ended."""
     on_doubt: Callable[[str], None] = _ignore
-    """Before anything is touched, where this guest may not arrive as it left: why. Nobody listens
-    who moves a guest that was made to be moved."""
+    """Called before anything is touched with the reason why the guest may not arrive as it left, if
+    there is one. A benchmark ignores it, since its guests are made for the purpose."""

@@ -1,7 +1,7 @@
 """Which of several complaints about a failed migration names the cause. Pure.
 
-One lost connection makes every station complain. The one nearest to the cause comes first, then
-where the guest is, then the others: a person may need them, but not at first.
+After one lost connection every QEMU and relay complains. The sentence names the complaint nearest
+to the cause first, then where the guest is, then the other complaints.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ class Rank(IntEnum):
     """How near a complaint is to the cause; the lowest is nearest."""
 
     RELAY_DIED = 0
-    """A relay ended without a word: nothing else ends one so."""
+    """A relay ended without a result: it crashed or was killed."""
     RELAY_FOUND = 1
-    """A relay found damaged data, a silent peer, or this host wanting."""
+    """A relay found damaged data, a silent peer, or that this host lacks something."""
     DESTINATION_SAYS = 2
     FAR_RELAY_LOST = 3
-    """A relay that is not ours closed the connection: a QEMU behind it ends of that, too."""
+    """A relay that this process did not start closed the connection; the QEMU behind it fails of
+    that as well."""
     DESTINATION_ENDED = 4
     RELAY_SAW = 5
     """A relay saw a connection end."""
     DESTINATION_SAW = 6
-    """So did the destination."""
+    """The destination saw a connection end."""
     SOURCE_SAYS = 7
 
 
@@ -38,7 +39,7 @@ _LOST_CONNECTION: Final = (
     "end-of-file",
     "Broken pipe",
 )
-"""Words of a QEMU whose connection ended: they tell of it, not why it did."""
+"""Words of a QEMU whose connection ended: they say that it ended, not why."""
 
 
 def rank_of_words(words: str) -> Rank:
@@ -49,7 +50,7 @@ def rank_of_words(words: str) -> Rank:
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """One clause, without a full stop."""
+    """What one QEMU or relay says: a clause, without a full stop."""
 
     rank: Rank
     clause: str

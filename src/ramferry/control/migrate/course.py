@@ -1,9 +1,9 @@
-"""``ramferry migrate``'s course: check, plan, set up, move, and leave both ends as they were.
+"""The course of ``ramferry migrate``: check, plan, set up, move, and leave both ends as they were.
 
 Everything that can be refused is refused before the source is told to migrate. From then on one
-loop watches the source, the relays and the wish to stop, until the source's status is final; only
-the source can say that, and only a final status ends the loop. Whatever happens, the relays end,
-the settings are set back, and the last sentence says where the guest is.
+loop (``Watch``) looks at the source, the relays and the caller's wish to stop, until the source's
+status is final. Whatever happens, the relays end, the settings are set back, and the last sentence
+says where the guest is.
 """
 
 from __future__ import annotations
@@ -123,10 +123,11 @@ class _Course:
             raise MigrationFailed(f"{error}; {place}") from error
 
     def _connect_stations(self) -> str:
-        """Start relays, let the destination listen; where the source is to connect.
+        """Start the relays and let the destination listen; return the URI that the source is to
+        connect to.
 
-        Relays come first, since a destination that was told to listen cannot be told to stop;
-        only a port that the destination is to choose has to be known before them.
+        Relays come first, because a destination that was told to listen cannot be told to stop. If
+        the destination is to choose its port, it listens first, because the relays need that port.
         """
         if port_is_open(self.route.address):
             self._listen()
@@ -162,7 +163,7 @@ class _Course:
         return chosen
 
     def _hand_over(self) -> None:
-        """Wait until the destination's guest is its own.
+        """Wait until the destination has taken the guest over.
 
         :raise PeerUnreachable: the destination vanished with the guest it had accepted.
         :raise PeerTimeout: it does not say within ``HANDOVER_SECONDS`` that the guest is there.

@@ -1,10 +1,10 @@
 """How a migration is ended so that never two guests run, whoever asks and whenever.
 
 Until the source has stopped its guest for good, ``migrate_cancel`` is safe. From then on only the
-destination knows whether it has the guest, so it is asked first. One that has not all of it yet is
-told ``stop``: QEMU takes that, in ``inmigrate``, as the wish not to start what arrives, and only
-then can the source be told to go on with its own. One that has the guest keeps it, and the source
-is waited for. One that does not answer decides nothing. ``docs/architecture.md`` has the table.
+destination knows whether it has the guest, so it is asked first. If it does not have all of it, it
+is told ``stop``, which QEMU takes in ``inmigrate`` as the wish not to start what arrives; only then
+can the source be told to go on with its guest. If it has the guest, it keeps it, and the source is
+waited for. If it does not answer, nothing is decided. ``docs/architecture.md`` has the table.
 """
 
 from __future__ import annotations
@@ -16,34 +16,36 @@ from ramferry.control.qemu.status import ARRIVING, GONE, STANDING, whereabouts
 from ramferry.errors import MethodUnavailable, RamferryError
 
 FOLLOW_SECONDS = 3.0
-"""How long a destination may take to end after its migration has failed: 0.1 s as a rule. One that
-waits for bytes which are held up somewhere takes as long as those."""
+"""How long a destination may take to end after its migration has failed: 0.1 s as a rule, longer if
+it waits for bytes that are held up somewhere."""
 
 RESUME_SECONDS = 10.0
 """How long the source's guest may take to run again after a failed migration."""
 
 
 class Ending:
-    """Sees to it that one migration leaves one guest."""
+    """Ends one migration so that exactly one guest is left."""
 
     def __init__(self, source: QemuEnd, destination: QemuEnd, note: Callable[[str], None]) -> None:
-        """Both ends are the caller's.
+        """Both ends stay the caller's.
 
-        :param note: told what a person should know, each sentence once.
+        :param note: called with what a person should know, once for each sentence.
         """
         self._source = source
         self._destination = destination
         self._note = note
         self._said: set[str] = set()
         self.barred = False
-        """The destination was told not to start what may still arrive."""
+        """True once the destination was told not to start a guest that may still arrive."""
         self.holder = ""
-        """Run state of a destination that was seen to have the guest; empty before."""
+        """The destination's run state once it was seen to have the guest; empty before."""
         self.moved = False
-        """After ``settle``: the guest is the destination's, though its migration failed."""
+        """Set by ``settle``: True if the destination keeps the guest, though the migration
+        failed."""
 
     def attempt(self, why: str) -> bool:
-        """Have the source cancel, where no second guest can come of it; False where it must wait.
+        """Cancel at the source if that cannot make a second guest; return False if it has to be
+        tried again later.
 
         :param why: a clause, for the notes.
         """
@@ -70,9 +72,9 @@ class Ending:
         return True
 
     def bar(self) -> str | None:
-        """Tell a destination that still receives not to start its guest by itself.
+        """Tell the destination, if it still receives, not to start its guest by itself.
 
-        :return: its run state afterwards; None where it does not answer, ``GONE`` where it ended.
+        :return: its run state afterwards; None if it does not answer, ``GONE`` if it has ended.
         """
         far = self.look()
         if far != ARRIVING or self.barred or not self._destination.receives():
@@ -98,7 +100,7 @@ class Ending:
         return far
 
     def release(self) -> None:
-        """The guest is the destination's: let it run there, if it ran before."""
+        """The destination has the guest: let it run there, if it ran before."""
         if not self.barred:
             return
         self.barred = False
@@ -110,11 +112,12 @@ class Ending:
             self.say(f"the guest stands still at the destination, `cont` it there: {error}")
 
     def settle(self, *, switched: bool) -> str:
-        """The source's migration has failed: leave one guest; a clause that says where it is.
+        """After the source's migration has failed, leave one guest; return a clause that says where
+        it is.
 
-        Where an end was lost at the worst moment, QEMU lets both guests run: the source's goes on
-        when its main channel closes before the answer. The destination's is kept where it was seen
-        to have the guest while the source's stood still, and the source's otherwise.
+        If an end was lost at the worst moment, QEMU lets both guests run, because the source's goes
+        on when its main channel closes before the answer. The destination's guest is kept if it was
+        seen to be there while the source's stood still; otherwise the source's is kept.
 
         :param switched: whether the source's guest stood still for the switchover.
         """
@@ -136,7 +139,7 @@ class Ending:
         return place
 
     def _keep_here(self, state: str) -> str:
-        """The destination has only just begun to run: stop its copy."""
+        """The destination began to run only now: stop its guest."""
         before = self._source.facts.run_state
         try:
             self._destination.execute("stop")
@@ -147,7 +150,8 @@ class Ending:
         return f"{place}; it had begun to run at the destination too, and was stopped there"
 
     def _keep_there(self, state: str) -> str:
-        """The destination ran while the source stood still: stop what the source let go on."""
+        """The destination ran while the source stood still: stop the source's guest, which QEMU let
+        go on."""
         self.moved = True
         if state != "running":
             return whereabouts(self._source.facts.run_state, state, "running")
@@ -161,7 +165,7 @@ class Ending:
         )
 
     def _follow(self) -> str | None:
-        """Bar a destination that still waits, and wait for its end; as ``bar``."""
+        """Bar a destination that still waits, and wait for its end. Returns what ``bar`` does."""
         if self.bar() == ARRIVING and self.barred:
             self._destination.settle(lambda _: self.look() != ARRIVING, FOLLOW_SECONDS)
         return self.look()
@@ -173,6 +177,7 @@ class Ending:
             self._note(sentence)
 
     def _source_stands(self) -> bool:
-        """Whether the source's guest stands still for good; also where it does not say."""
+        """Whether the source's guest stands still for good; True as well if the source does not
+        answer."""
         state = self._source.look()
         return state is None or state in STANDING

@@ -7,7 +7,7 @@ from ramferry.errors import MethodUnavailable
 
 
 def lacks_method(side: str, facts: QemuFacts, method: str) -> str:
-    """Whether a QEMU was built without a method, as a clause; empty where it has it."""
+    """Whether a QEMU was built without a method, as a clause; empty if it has it."""
     if method in facts.methods:
         return ""
     has = ", ".join(sorted(facts.methods))
@@ -17,9 +17,10 @@ def lacks_method(side: str, facts: QemuFacts, method: str) -> str:
 def why_source_relay(
     facts: QemuFacts, method: str, level: int | None, max_bandwidth: int, uuid: str
 ) -> str:
-    """Why the source cannot do by itself what is wished; empty where it can.
+    """Why the source needs a relay to do what was asked; empty if it needs none.
 
-    :param uuid: what the destination expects in place of the source's; empty: the same.
+    :param uuid: the UUID that the destination expects in place of the source's; empty if it is the
+        same.
     """
     if lacks := lacks_method("source", facts, method):
         return lacks
@@ -36,17 +37,17 @@ def why_source_relay(
 
 
 def uuid_to_send(source: QemuFacts, destination: QemuFacts) -> str:
-    """The destination's UUID where both are known and it is another than the source's.
+    """The destination's UUID if both are known and differ; otherwise empty.
 
-    A destination compares it with that in the first packet of each multifd channel. Given another,
-    7.2 hangs in inmigrate, and 10.0 ends.
+    A destination compares its UUID with the one in the first packet of each multifd channel. If
+    they differ, 7.2 hangs in inmigrate, and 10.0 ends.
     """
     here, there = source.uuid, destination.uuid
     return "" if here is None or there is None or here == there else str(there)
 
 
 def need_multifd(source: QemuFacts, destination: QemuFacts) -> None:
-    """:raise MethodUnavailable: one of them has none."""
+    """:raise MethodUnavailable: one of them has no multifd."""
     for side, facts in (("source", source), ("destination", destination)):
         if not facts.methods:
             raise MethodUnavailable(f"the {side}, {facts.name}, has no multifd")

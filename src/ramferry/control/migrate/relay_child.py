@@ -1,8 +1,9 @@
-"""A relay as a child process: its own CPU account, and its crash is not the orchestrator's.
+"""A relay as a child process, so that its CPU time is counted apart and its crash ends nothing
+else.
 
-``ramferry relay … --once --events`` writes one JSON object a line to standard output:
-``listening`` (with the port it got), ``progress`` about four times a second, and ``finished``.
-Sentences for people go to standard error.
+``ramferry relay … --once --events`` writes one JSON object a line to standard output: ``listening``
+(with the port it got), ``progress`` about four times a second, and ``finished``. Sentences for
+people go to standard error.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from ramferry.patience import Patience
 from ramferry.vocabulary import AUTO, PAGE_SIZE
 
 LISTEN_SECONDS = 20.0
-"""A relay listens 0.2 s after its start here (2-core EPYC guest); this is for a host that swaps."""
+"""How long a relay may take to listen: 0.2 s on a 2-core EPYC guest; a host that swaps takes
+longer."""
 
 LOOK_SECONDS = 0.25
 
@@ -41,19 +43,20 @@ BY_EXIT_CODE = {
     kind.exit_code: kind
     for kind in (UsageError, PeerUnreachable, MethodUnavailable, HostError, PeerTimeout)
 }
-"""What a relay can end with before it listens."""
+"""Exit codes with which a relay can end before it listens, and their errors."""
 
 FOUND = frozenset(
     kind.exit_code for kind in (RemoteProtocolError, HostError, PeerTimeout, UsageError)
 )
-"""What a relay ends with where it found the cause itself."""
+"""Exit codes of a relay that found the cause of the failure itself."""
 
 KEPT_LINES = 20
-"""Lines of its standard error that are kept, to quote the last sentence."""
+"""Lines of its standard error that are kept, so that the last one can be quoted."""
 
 
 def command_line(step: RelayStep, connect: str, channels: int) -> list[str]:
-    """What starts the relay of ``step``, which connects to the migration URI ``connect``."""
+    """The command line of the relay of ``step``, which connects to the migration URI
+    ``connect``."""
     line = [sys.executable, "-m", "ramferry", "relay", step.listen, connect]
     line += ["--method", step.method, "--channels", str(channels), "--once", "--events"]
     if step.level is not None:
@@ -80,7 +83,7 @@ class _Listening(msgspec.Struct, frozen=True):
 
 
 class RelayChild:
-    """One running relay; its output is read by two threads, so that it never waits for us."""
+    """One running relay. Two threads read its output, so that it never waits for this process."""
 
     def __init__(self, step: RelayStep, connect: str, channels: int) -> None:
         """Start it.
@@ -113,10 +116,10 @@ class RelayChild:
         return self._process.pid
 
     def wait_listening(self, timeout: float = LISTEN_SECONDS) -> str:
-        """Wait until it listens; the URI to connect to.
+        """Wait until it listens; return the URI to connect to.
 
-        :raise RamferryError: it ended instead, with the class of its exit code and its sentence.
-        :raise PeerTimeout: neither happened in time.
+        :raise RamferryError: it ended instead: the error of its exit code, with its last sentence.
+        :raise PeerTimeout: it neither listened nor ended in time.
         """
         patience = Patience(timeout)
         while not self._told.wait(min(patience.left, LOOK_SECONDS)):
@@ -129,7 +132,7 @@ class RelayChild:
         return self.uri
 
     def complaint(self) -> Complaint | None:
-        """How it ended too early; None while it runs or where it completed."""
+        """How it ended too early; None while it runs or if it completed."""
         if self._process.poll() is None:
             return None
         self._join()
@@ -142,7 +145,8 @@ class RelayChild:
         return Complaint(rank, f"the {self.side} relay ended: {self._sentence()}")
 
     def wait_finished(self, timeout: float) -> RelayResult | None:
-        """Wait for a relay whose migration is over to end by itself; its result, if it told one."""
+        """Wait for the relay to end by itself after its migration; return its result, None if it
+        gave none."""
         try:
             self._process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -151,7 +155,7 @@ class RelayChild:
         return self.result
 
     def end(self) -> None:
-        """SIGTERM, or SIGKILL where that is not heeded; a relay that has ended is left alone."""
+        """End it by SIGTERM, or by SIGKILL if it does not heed that; do nothing if it has ended."""
         if self._process.poll() is None:
             self._process.terminate()
             try:
@@ -172,7 +176,7 @@ class RelayChild:
         return f"exit code {code}"
 
     def _join(self) -> None:
-        """The process has ended: so have its pipes, once what they hold is read."""
+        """After the process has ended, wait until the rest of its output is read."""
         for reader in self._readers:
             reader.join(END_SECONDS)
 
@@ -190,9 +194,10 @@ class RelayChild:
         self._told.set()
 
     def _take(self, line: str) -> None:
-        """Take one event: the keys behind its name are the fields of a record, or more.
+        """Take in one event. Its other keys are the fields of a record; unknown ones are passed
+        over.
 
-        :raise ValueError: it is no event.
+        :raise ValueError: the line is not an event.
         """
         event = msgspec.json.decode(line, type=_Event).event
         if event == "listening":

@@ -1,4 +1,5 @@
-"""Where relays stand: a choice of the command line, apart from what it leads to."""
+"""The choices of ``--relay``, in a module of their own so that the command line loads nothing
+else."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from enum import StrEnum
 
 
 class RelayMode(StrEnum):
-    """``--relay``: where relays stand."""
+    """The values of ``--relay``: where relays are put."""
 
     AUTO = "auto"
     BOTH = "both"

@@ -1,4 +1,4 @@
-"""The relays of one route on this host: started far one first, ended together."""
+"""The relays of one route that this process starts, the far one first, and ends together."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from ramferry.metrics import RelayCounters, RelayResult
 
 
 class Relays:
-    """Also a context manager that ends what still runs, so that none outlives the migration."""
+    """The relays of one route; a context manager that ends those that still run."""
 
     def __init__(self) -> None:
-        """None yet; ``start`` starts them."""
+        """Start nothing yet; see ``start``."""
         self._children: dict[str, RelayChild] = {}
         self._let_be = False
 
     def start(self, route: Route, address: str, channels: int) -> str:
-        """Start the relays of ``route``; where the source is to connect.
+        """Start the relays of ``route``; return the migration URI that the source is to connect to.
 
-        :param address: where the first one, or the source itself, finds the destination.
-        :raise RamferryError: one of them cannot listen; the others end with this object.
+        :param address: the destination's migration URI, for the first relay or, without relays, for
+            the source.
+        :raise RamferryError: one of them cannot listen; the others end when this object does.
         """
         for step in route.relays:
             child = RelayChild(step, address, channels)
@@ -29,25 +30,27 @@ class Relays:
         return address
 
     def complaints(self) -> list[Complaint]:
-        """Of those that ended too early; empty where all run or have completed."""
+        """The complaints of the relays that ended too early; empty if all run or have completed."""
         return [found for child in self._children.values() if (found := child.complaint())]
 
     def counters(self, side: str) -> RelayCounters | None:
-        """The latest snapshot of a side's relay; None where it has none, or no bytes yet."""
+        """The latest counters of a side's relay; None if the side has none, or no bytes came
+        yet."""
         child = self._children.get(side)
         return child.counters if child else None
 
     def wait_finished(self, seconds: float) -> None:
-        """Wait for all of them to end by themselves, each at most so long."""
+        """Wait up to ``seconds`` for each of them to end by itself."""
         for child in self._children.values():
             child.wait_finished(seconds)
 
     def let_be(self) -> list[str]:
-        """Leave those that run to carry the destination's answer, which alone ends a switchover.
+        """Leave the relays running, because the destination's answer, which ends a switchover,
+        comes by them.
 
         They end by themselves when it has come, or a connection has closed.
 
-        :return: a clause that says so; nothing where there are none.
+        :return: a clause that says so; empty if none runs.
         """
         self._let_be = True
         running = [child for child in self._children.values() if child.complaint() is None]
@@ -55,17 +58,17 @@ class Relays:
         return [f"its relays, process {pids}, wait for the destination's answer"] if pids else []
 
     def result(self, side: str) -> RelayResult | None:
-        """What a side's relay said at its end; None where it has none or said nothing."""
+        """The result of a side's relay; None if the side has none, or it gave no result."""
         child = self._children.get(side)
         return child.result if child else None
 
     def results(self) -> tuple[RelayResult, ...]:
-        """What all of them said at their ends, the source's first."""
+        """The results of all relays, the source's first."""
         found = (self.result(side) for side in ("source", "destination"))
         return tuple(one for one in found if one is not None)
 
     def cpu_seconds(self, side: str) -> float:
-        """CPU time of a side's relay so far; 0 where it has none."""
+        """CPU seconds of a side's relay so far; 0 if the side has none."""
         counters = self.counters(side)
         return counters.cpu_seconds if counters else 0.0
 

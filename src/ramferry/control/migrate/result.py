@@ -19,7 +19,8 @@ NO_RATE = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class Cpu:
-    """CPU of both sides over the total time, in % of one core; None where a side is remote."""
+    """CPU time of each side over the total time, in % of one core; None if that side is on another
+    host."""
 
     send_percent: float | None
     recv_percent: float | None
@@ -37,7 +38,7 @@ def compressor_of(
     sender: RelayResult | None, facts: QemuFacts, settings: Mapping[str, object], method: str
 ) -> Compressor:
     """
-    :param sender: the source relay's result; None where the source QEMU compressed.
+    :param sender: the source relay's result; None if the source QEMU compressed.
     :param settings: the migration parameters that the source QEMU ran with.
     """
     if sender is not None:
@@ -49,7 +50,8 @@ def compressor_of(
 
 
 def _level(method: str, asked: int | None) -> int | None:
-    """The level that ran: the default where none was asked for; None where there are none."""
+    """The level that was used: the default if none was asked for; None if the method has no
+    levels."""
     found = find_method(method)
     return None if found.levels is None else found.level(asked)
 
@@ -61,11 +63,12 @@ def wire_bytes_of(
     source_relay: RelayCounters | None,
     destination_relay: RelayCounters | None,
 ) -> int | None:
-    """Bytes on the wire between the two hosts, by the best witness; None where there is none.
+    """Bytes on the wire between the two hosts, from the best counter there is; None if there is
+    none.
 
-    A relay counts what it sends or receives. QEMU 7.2 counts pages before compression, which for
-    ``none`` is what the wire carries, but for packet headers (0.3 % of a full packet); for the
-    other methods its figure says nothing.
+    A relay counts what it sends or receives. QEMU 7.2 counts pages before compression: for ``none``
+    that is what the wire carries without packet headers (0.3 % of a full packet), for the other
+    methods it says nothing.
     """
     if source_relay is not None:
         return source_relay.bytes_out
@@ -77,7 +80,8 @@ def wire_bytes_of(
 
 
 def sample_of(info: Mapping[str, Any], seconds: float, wire_bytes: int | None) -> MigrationSample:
-    """One ``query-migrate`` of the source, with the wire bytes someone counted."""
+    """A sample from one ``query-migrate`` of the source; ``wire_bytes`` is None if nobody counted
+    them."""
     ram = info.get("ram", {})
     page = int(ram.get("page-size", PAGE_SIZE))
     normal = int(ram.get("normal", 0))
@@ -98,21 +102,20 @@ def sample_of(info: Mapping[str, Any], seconds: float, wire_bytes: int | None) -
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What was found out of a completed migration beside its source's ``query-migrate``."""
+    """What is known about a completed migration besides its source's ``query-migrate``."""
 
     wire_bytes: int | None
     compressor: Compressor
     cpu: Cpu
     relays: tuple[RelayResult, ...] = ()
-    """What those on this host said at their end, the source's first."""
+    """The results of the relays on this host, the source's first."""
 
 
 def result_of(info: Mapping[str, Any], route: Route, wish: Wish, beside: Beside) -> MigrationResult:
     """The row of one completed migration.
 
     :param info: the source's last ``query-migrate``.
-    :param beside: with no ``wire_bytes`` if nobody counted them: then there is no throughput or
-        ratio either.
+    :param beside: if its ``wire_bytes`` is None, the row has no throughput and no ratio either.
     """
     ram, sent = info["ram"], beside.wire_bytes
     total_time_ms = max(1, int(info["total-time"]))

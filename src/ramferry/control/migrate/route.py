@@ -1,12 +1,13 @@
-"""From what two QEMUs can do to the route between them: pure, so that every case is a table row.
+"""Chooses the route between two QEMUs from what they can do. Pure, so that tests are a table.
 
-``--relay auto`` takes what a QEMU has built in and adds a relay only where one is needed:
+``--relay auto`` takes what a QEMU has built in and adds a relay only if one is needed:
 
-- a source relay where the source lacks the method, where it would ignore the level (before 9.0),
-  where wire bytes are to be capped and its ``max-bandwidth`` caps bytes before compression (before
-  10.0; for ``none`` the two are the same), and where only it can send the destination its UUID;
-- a destination relay where the destination lacks the method. It runs on this host, or is one that
-  runs on the far host already and is named by ``--via``.
+- a source relay if the source lacks the method; if it would ignore the level (before 9.0); if wire
+  bytes are to be capped and its ``max-bandwidth`` caps bytes before compression (before 10.0; for
+  ``none`` the two are the same); or if the destination has another UUID, which only a relay can
+  send it;
+- a destination relay if the destination lacks the method. It is started on this host, or it runs on
+  the far host already and ``--via`` names it.
 
 Between a QEMU and its relay the method is ``none``, so that the QEMU spends no time compressing.
 """
@@ -38,10 +39,10 @@ class Wish:
 
     method: str
     level: int | None = None
-    """None: the method's default."""
+    """None for the method's default."""
     channels: int = 8
     max_bandwidth: int = 0
-    """Wire bytes a second; 0 is unlimited."""
+    """Most wire bytes a second; 0 is unlimited."""
     downtime_limit_ms: int = 300
     relay: RelayMode = RelayMode.AUTO
     page_size: int = PAGE_SIZE
@@ -71,31 +72,34 @@ class RelayStep:
     host: Host = HERE
     """Where it runs."""
     uuid: str = ""
-    """What the destination expects in place of the source's UUID; empty: the same."""
+    """The UUID that the destination expects in place of the source's; empty if it is the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The stations between the two QEMUs; each connects to where the one before it listens."""
+    """The way from the source QEMU to the destination QEMU, and the relays on it."""
 
     name: str
-    """For the result: "relay pair", "source relay", "destination relay", "QEMU built-in"."""
+    """The route's name in results: "relay pair", "source relay", "destination relay" or "QEMU
+    built-in"."""
     address: str
-    """Where the first station finds the destination (or the far relay). Port 0: QEMU chooses."""
+    """Migration URI of the destination, or of the far relay. With port 0 the QEMU chooses the
+    port."""
     incoming: str | None
-    """For ``migrate-incoming``; None: the destination listens already."""
+    """The URI for ``migrate-incoming``; None if the destination listens already."""
     relays: tuple[RelayStep, ...]
-    """In the order they start, the destination's first; the source connects to the last."""
+    """The relays that are started here, in the order in which they start: the destination's first.
+    The source connects to the last."""
     source_method: str
-    """The source's multifd-compression."""
+    """The source's ``multifd-compression``."""
     destination_method: str
     source_bandwidth: int = 0
-    """The source's max-bandwidth in bytes/s; 0 is unlimited."""
+    """The source's ``max-bandwidth`` in bytes/s; 0 is unlimited."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sockets:
-    """Directories for sockets: the two QEMUs may run as two users, and each may enter its own."""
+    """A directory for sockets for each of the two QEMUs, which may run as different users."""
 
     source: str
     destination: str
@@ -145,7 +149,10 @@ _NAMES = {
 def _destination_relay(
     destination: Party, wish: Wish, sockets: Sockets, uuid: str, *, near: bool
 ) -> RelayStep:
-    """:param near: whether it listens for another relay: by TCP, as on a real link."""
+    """
+    :param near: True if the source has a relay too: this one then listens by TCP, as on a real
+        link.
+    """
     return RelayStep(
         "destination",
         _any_port(destination.host) if near else f"unix:{sockets.source}/destination-relay",
@@ -176,7 +183,7 @@ def _any_port(host: Host) -> str:
 
 
 def _wants_destination_relay(destination: Party, wish: Wish) -> bool:
-    """Whether to start one here; with ``--via`` it is there already."""
+    """Whether to start one here; with ``--via`` one runs already."""
     lacks = lacks_method("destination", destination.facts, wish.method)
     if wish.via:
         return False
@@ -196,7 +203,7 @@ def _wants_destination_relay(destination: Party, wish: Wish) -> bool:
 
 
 def _wants_source_relay(source: Party, wish: Wish, uuid: str) -> bool:
-    """:param uuid: what it has to send in place of the source's, if anything."""
+    """:param uuid: the UUID to send in place of the source's; empty for the same."""
     why = why_source_relay(source.facts, wish.method, wish.level, wish.max_bandwidth, uuid)
     if wish.relay is RelayMode.NONE:
         if why:
@@ -212,7 +219,8 @@ def _wants_source_relay(source: Party, wish: Wish, uuid: str) -> bool:
 
 
 def _need_accelerated(wish: Wish, *, relayed: bool) -> None:
-    """A device can be required of relays on this host only, and for its method only."""
+    """Refuse ``--accelerator require`` if no relay on this host compresses, or the method is not a
+    device's."""
     if wish.accelerator != REQUIRE:
         return
     if wish.method != "qatzip":
@@ -225,7 +233,7 @@ def _need_accelerated(wish: Wish, *, relayed: bool) -> None:
 
 
 def _incoming(destination: Party, wish: Wish, sockets: Sockets, *, relayed: bool) -> str | None:
-    """What ``migrate-incoming`` is to be told; None where the destination listens already."""
+    """The URI for ``migrate-incoming``; None if the destination listens already."""
     if destination.facts.listening:
         return None
     if wish.incoming:
@@ -248,14 +256,15 @@ def _incoming(destination: Party, wish: Wish, sockets: Sockets, *, relayed: bool
 
 
 def _address(destination: Party, wish: Wish, incoming: str | None) -> str:
-    """Where the destination QEMU is found, seen from this host."""
+    """The destination QEMU's migration URI as seen from this host."""
     uri = wish.incoming or incoming or destination.facts.listening
     assert uri is not None  # one of the three is what made `incoming`
     return connectable(uri, qmp_host(destination.uri) or "127.0.0.1")
 
 
 def _refuse_out_of_reach(source: Party, address: str, *, far: bool) -> None:
-    """A source on another host, which has no relay of ours, cannot reach sockets of this one."""
+    """Refuse an address on this host for a source that runs on another host, without a relay
+    here."""
     if far and not source.host.starts:
         raise UsageError(
             f"the source at {source.uri} is not on this host and cannot reach a relay here:"

@@ -17,10 +17,10 @@ from ramferry.vocabulary import LEVEL_PARAMETERS
 def source_settings(
     facts: QemuFacts, route: Route, wish: Wish, destination: QemuFacts
 ) -> MigrationSettings:
-    """What the source needs; its max-bandwidth counts guest bytes, so that a relay's cap, not
-    QEMU's default of 1 Gbit/s, is what holds.
+    """What the source needs. Its ``max-bandwidth`` is set so that the relay's cap limits the
+    migration, and not QEMU's default of 1 Gbit/s.
 
-    :param destination: an old one, which has no switchover-ack, never agrees to a switchover.
+    :param destination: if it has no ``switchover-ack``, the source must not wait for one.
     """
     parameters = multifd(route.source_method, wish.channels)
     parameters["downtime-limit"] = wish.downtime_limit_ms
@@ -38,7 +38,7 @@ def destination_settings(
 ) -> MigrationSettings:
     """What the destination needs, before it listens.
 
-    :param source: whether the destination is to agree to the switchover is for it to say.
+    :param source: its ``switchover-ack`` decides whether the destination has it on.
     """
     capabilities = needed(facts)
     if ACK in facts.capabilities:

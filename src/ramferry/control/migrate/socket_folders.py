@@ -1,4 +1,5 @@
-"""The folders of a migration's sockets: one for each of the two QEMUs, which may be two users."""
+"""The folders of a migration's sockets: one for each QEMU, since they may run as different
+users."""
 
 from __future__ import annotations
 
@@ -13,8 +14,8 @@ from ramferry.control.qemu.party import Party
 class SocketFolders:
     """The two folders of a migration; a context manager that removes them.
 
-    The source QEMU connects to sockets of ours in its folder, the destination makes its own in the
-    other: no user can enter both.
+    The source QEMU connects to relays' sockets in its folder; the destination makes its sockets in
+    the other. Neither QEMU's user can enter the other's folder.
     """
 
     def __init__(self, source: Party, destination: Party) -> None:
@@ -30,7 +31,7 @@ class SocketFolders:
         self._admits = False
 
     def require(self, route: Route) -> None:
-        """See beforehand that both QEMUs can be given the sockets that a route needs.
+        """Check beforehand that both QEMUs can be given the sockets that a route needs.
 
         :raise HostError: one of them cannot.
         """
@@ -42,7 +43,7 @@ class SocketFolders:
             self._destination.hand_over()
 
     def admit_source(self) -> None:
-        """Let the source connect to the relays, which listen by now."""
+        """Let the source's user connect to the relays' sockets, which must exist by now."""
         if self._admits:
             self._source.hand_over()
 

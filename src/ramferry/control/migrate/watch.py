@@ -1,4 +1,4 @@
-"""The loop that sees a migration to its end, and the words for how it ended."""
+"""The loop that follows a migration to its end, and the error that says how it ended."""
 
 from __future__ import annotations
 
@@ -26,44 +26,44 @@ from ramferry.patience import Patience
 POLL_SECONDS = 0.2
 
 GRACE_SECONDS = 3.0
-"""How long the source may take to notice by itself that a relay or the destination is gone
-(within 0.25 s where a relay resets its connection) before it is told to cancel."""
+"""How long the source may take to notice by itself that a relay or the destination is gone (0.25 s
+if a relay resets its connection) before it is told to cancel."""
 
 UNDO_SECONDS = 30.0
-"""How long a migration that is to end may take to do so."""
+"""How long a migration may take to end after there was a reason to end it."""
 
 MOMENT_SECONDS = 1.0
-"""How long that may take still after a second signal: a source in ``device`` goes on with its guest
-0.1 s after ``migrate_cancel``, and what is said is to be so."""
+"""How long it may still take after a second signal. A source in ``device`` goes on with its guest
+0.1 s after ``migrate_cancel``; waiting for that makes the last sentence true."""
 
 LOST_SECONDS = 30.0
 """How long the source's monitor may stay unreachable before the migration is left to itself."""
 
 LAST_WORDS_SECONDS = 1.0
-"""How long a relay may take to say why a migration failed; one that nobody reached says nothing."""
+"""How long the relays may take to say why a migration failed."""
 
 TIMES_SECONDS = 2.0
-"""How long a source that has completed may take to tell its total time and downtime."""
+"""How long a source that has completed may take to report its total time and downtime."""
 
 SWITCH_SECONDS = 2.0
-"""After so long in a switchover, of 0.1 s as a rule, both ends are looked at again and again."""
+"""If a switchover, of 0.1 s as a rule, takes longer, both ends are asked repeatedly."""
 
 LONGEST_LOOK = 5.0
-"""Seconds that one turn of the loop may take where a QEMU does not answer."""
+"""Seconds that one turn of the loop may take if a QEMU does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """What made the orchestrator end a migration."""
+    """The reason for cancelling a migration."""
 
     kind: type[RamferryError]
     sentence: str
     grace: Patience
-    """How long the source may take to see it by itself before it is told."""
+    """The delay before ``migrate_cancel`` is sent, in which the source may notice by itself."""
 
 
 class Watch:
-    """Follows one migration that the source was told to begin."""
+    """Follows one migration from the moment that the source was told to begin."""
 
     def __init__(
         self,
@@ -76,7 +76,8 @@ class Watch:
     ) -> None:
         """All of them are the caller's and outlive this object.
 
-        :param far_relay: migration URI of a relay that is none of ``relays``.
+        :param far_relay: migration URI of a relay that this process did not start; None if there is
+            none.
         """
         self._source = source
         self._destination = destination
@@ -88,25 +89,25 @@ class Watch:
         self._began = time.monotonic()
         self._why: Why | None = None
         self._told = False
-        """The source was told to cancel."""
+        """True once the source was told to cancel."""
         self._undo: Patience | None = None
-        """Until the end that is wished for; None before there is a reason to end."""
+        """Counts from the first attempt to end the migration; None before."""
         self._moment: Patience | None = None
-        """Since a second signal; None before."""
+        """Counts from the second signal; None before."""
         self._standing: Patience | None = None
-        """Since the source's guest stands still for the switchover; None before."""
+        """Counts from when the guest stands still for the switchover; None before."""
         self._switched = False
-        """It has stood still, be it that it runs again."""
+        """True once the guest stood still for the switchover, even if it runs again."""
 
     def until_completed(self, timeout: float | None) -> Mapping[str, Any]:
-        """Wait for the source's "completed"; its last ``query-migrate``.
+        """Wait for the source's "completed" and return its last ``query-migrate``.
 
         :param timeout: seconds, in which this process ran, until the migration is cancelled.
-        :raise MigrationFailed: it failed; the guest's place is in the sentence.
+        :raise MigrationFailed: it failed; the sentence says where the guest is.
         :raise Cancelled: ``hooks.stop``, the timeout or someone at the source ended it.
         :raise PeerUnreachable: the source vanished.
-        :raise PeerTimeout: the source does not answer, or the switchover is not decided: the
-            sentence says what was seen of both.
+        :raise PeerTimeout: the source does not answer, or the switchover is not decided; the
+            sentence says what was seen of both ends.
         """
         limit = None if timeout is None else Patience(timeout, longest_step=LONGEST_LOOK)
         try:
@@ -137,7 +138,7 @@ class Watch:
             self._look_closer(self._source.events(POLL_SECONDS), phase)
 
     def _look_closer(self, events: list[str], phase: Phase) -> None:
-        """Notice the switchover; where it lasts, see whether the destination has the guest."""
+        """Notice the switchover; if it lasts, see whether the destination has the guest."""
         stands = "STOP" in events or phase is Phase.SWITCHING
         self._switched = self._switched or stands
         if "RESUME" in events:
@@ -156,7 +157,7 @@ class Watch:
         )
 
     def _with_times(self, info: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Ask again where "completed" came first: QEMU adds up its times a moment later."""
+        """Ask again until the times are there: QEMU adds them up a moment after "completed"."""
         patience = Patience(TIMES_SECONDS)
         while not info.get("total-time") and not patience.over:
             self._source.wait_for_event(POLL_SECONDS)
@@ -164,15 +165,15 @@ class Watch:
         return info
 
     def _tell(self, command: str, arguments: Mapping[str, object] | None = None) -> None:
-        """A command that QEMU refuses where its status changed meanwhile, or no longer hears: the
-        next look shows."""
+        """Send the source a command. If it fails, note that only: the next ``query-migrate`` shows
+        what holds."""
         try:
             self._source.execute(command, arguments)
         except RamferryError as error:
             self._ending.say(str(error))
 
     def _abandon(self) -> None:
-        """Cancel where that is safe, and wait until the source is through."""
+        """Cancel as soon as that is safe, and wait for the source's final status."""
         patience = Patience(UNDO_SECONDS, longest_step=LONGEST_LOOK)
         told = False
         while self._ask().get("status") not in ENDED and not patience.over:
@@ -184,7 +185,7 @@ class Watch:
             self._ending.settle(switched=self._switched)
 
     def _ask(self) -> Mapping[str, Any]:
-        """``query-migrate`` of the source, which is looked for where its monitor was lost."""
+        """``query-migrate`` of the source; if its monitor was lost, look for it first."""
         patience = Patience(LOST_SECONDS, longest_step=LONGEST_LOOK)
         while True:
             try:
@@ -233,13 +234,13 @@ class Watch:
             raise self._left(status)
 
     def _insists(self) -> bool:
-        """Whether a second signal came, and what was told a moment ago has had its moment."""
+        """Whether a second signal came and ``MOMENT_SECONDS`` have passed since."""
         if self._hooks.insist.is_set():
             self._moment = self._moment or Patience(MOMENT_SECONDS)
         return self._moment is not None and self._moment.over
 
     def _left(self, status: str) -> PeerTimeout:
-        """The migration does not end, and nothing more can be done about it from here."""
+        """The error of a migration that does not end and that is left to itself."""
         assert self._why is not None
         assert self._undo is not None
         near, far = self._source.look(), self._ending.look()
@@ -283,7 +284,7 @@ class Watch:
         return MigrationFailed(failure_sentence(self._complaints(info), place))
 
     def _complaints(self, info: Mapping[str, Any]) -> list[Complaint]:
-        """What each station says went wrong."""
+        """What each QEMU and relay says went wrong."""
         self._relays.wait_finished(LAST_WORDS_SECONDS)
         complaints = self._relays.complaints()
         if self._far_relay and any(one.rank is Rank.RELAY_SAW for one in complaints):

@@ -29,17 +29,17 @@ from ramferry.transport.address import TcpAddress
 from ramferry.vocabulary import AUTO, PACKET_BYTES, PAGE_SIZE
 
 SAMPLED_PAGES: Final = 4096
-"""Pages for each GiB that ``calc-dirty-rate`` looks at: eight times QEMU's default, for small
-guests. A guest of 64 MiB that wrote 50 MB/s came out as 49 to 54 MB/s."""
+"""Pages of each GiB that ``calc-dirty-rate`` looks at: eight times QEMU's default, for the sake of
+small guests. It measured 49 to 54 MB/s for a guest of 64 MiB that wrote 50 MB/s."""
 
 DIRTY_SPARE: Final = 10.0
-"""Seconds that the measurement may take beyond what was asked for."""
+"""Seconds that the measurement may take longer than it was asked to."""
 
 LITTLE: Final = 16
-"""Packets of 512 KiB below which speeds and ratios are rough."""
+"""If the sample has fewer packets of 512 KiB than this, its speeds and ratios are rough."""
 
 Attempt = tuple[str, int | None]
-"""A method and a level; None is its default."""
+"""A method and a level; None is the method's default level."""
 
 PLAIN: Final[Attempt] = ("none", None)
 
@@ -49,15 +49,15 @@ class TimeQuestion:
     """What is to be forecast."""
 
     guest: str
-    """A QMP address, or a file with a guest's RAM."""
+    """A QMP address, or the name of a file with a guest's RAM."""
     conditions: Conditions
     methods: tuple[Attempt, ...]
     probe: TcpAddress | None = None
-    """Where a probe of the link waits; None: the conditions' rate holds."""
+    """Where a probe of the link waits; None to use the link rate of ``conditions``."""
     dirty_from: str = "given"
-    """"given", "measured", or "assumed" if nobody said."""
+    """Where the dirty rate comes from: "given", "measured", or "assumed" if no option named it."""
     measure_dirty: int = 0
-    """Seconds; 0: the conditions' dirty rate holds."""
+    """Seconds for which the dirty rate is measured; 0 to use the dirty rate of ``conditions``."""
     size: int = SAMPLE
     scratch: Path | None = None
     page_size: int = PAGE_SIZE
@@ -66,25 +66,25 @@ class TimeQuestion:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What was found out about a guest and this host, before anything follows from it."""
+    """What was measured of a guest and this host."""
 
     sample: MemorySample
     conditions: Conditions
     trials: Mapping[Attempt, Trial]
-    """In the order of the question, ``none`` first; ``none`` alone where all pages are zero."""
+    """In the order of the question, ``none`` first; ``none`` alone if all pages are zero."""
     notes: tuple[str, ...]
-    """About sample and host."""
+    """Sentences about the sample and the host."""
     of_guest: tuple[str, ...]
-    """About the guest, for whoever is going to move it."""
+    """Sentences about the guest, for the person who will move it."""
 
 
 def plan_time(
     question: TimeQuestion, begun: Callable[[str], None], stop: threading.Event
 ) -> TimePlan:
-    """Forecast a migration; the guest runs on all the while.
+    """Forecast a migration. The guest runs on meanwhile.
 
-    :param begun: told what begins, in a few words.
-    :param stop: set from outside, it ends the work.
+    :param begun: called with a few words about each step that begins.
+    :param stop: set it to end the work.
     :raise RamferryError: one of its classes, in one sentence.
     """
     question, probed = _probed(question, begun, stop)
@@ -113,7 +113,8 @@ def plan_time(
 def _probed(
     question: TimeQuestion, begun: Callable[[str], None], stop: threading.Event
 ) -> tuple[TimeQuestion, tuple[str, ...]]:
-    """The question with the link's rate, and a sentence about a probe that told it."""
+    """The question with the link rate that a probe measured, if one was asked for, and a sentence
+    about it."""
     if question.probe is None:
         return question, ()
     begun(f"probing the link to {question.probe}")
@@ -123,7 +124,8 @@ def _probed(
 
 
 def look(question: TimeQuestion, begun: Callable[[str], None], stop: threading.Event) -> Findings:
-    """Draw a sample, try the methods on it, and measure this host. As ``plan_time``."""
+    """Draw a sample, try the methods on it, and measure this host; parameters as for
+    ``plan_time``."""
 
     def heed(what: str) -> None:
         if stop.is_set():
@@ -153,7 +155,7 @@ def look(question: TimeQuestion, begun: Callable[[str], None], stop: threading.E
 
 
 def _cores(conditions: Conditions) -> int:
-    """How many of this host's a migration keeps busy."""
+    """How many cores of this host a migration keeps busy."""
     return max(1, min(conditions.cores, len(os.sched_getaffinity(0))))
 
 
@@ -189,7 +191,7 @@ def _memory(question: TimeQuestion) -> Iterator[tuple[QemuEnd | None, int, Read]
 
 
 def _check(end: QemuEnd) -> None:
-    """:raise UsageError: this QEMU has no guest that could leave."""
+    """:raise UsageError: this QEMU has no guest that can be migrated."""
     if end.facts.run_state in ("inmigrate", "postmigrate"):
         what = "waits for a guest" if end.facts.run_state == "inmigrate" else "has sent its guest"
         raise UsageError(
@@ -200,7 +202,8 @@ def _check(end: QemuEnd) -> None:
 
 
 def _worthwhile(wanted: Sequence[Attempt], sample: MemorySample) -> list[Attempt]:
-    """``none`` first, since all others are compared with it; alone where all pages are zero."""
+    """The methods to try: ``none`` first, as the others are compared with it; it alone if all pages
+    are zero."""
     rest = [one for one in wanted if one != PLAIN]
     return [PLAIN, *rest] if len(sample.content) else [PLAIN]
 
@@ -234,7 +237,7 @@ def _busy(cores: float) -> Iterator[str]:
 
 
 def stands_on(conditions: Conditions, methods: Sequence[MethodTime]) -> Iterator[str]:
-    """A sentence about what the times stand on where the cores decide."""
+    """A sentence about how many cores the times assume, if the cores limit the rate."""
     if any(one.limited_by != "link" for one in methods):
         yield (
             "where the link does not limit, times count on what QEMUs and relays spend besides"
@@ -246,12 +249,12 @@ def stands_on(conditions: Conditions, methods: Sequence[MethodTime]) -> Iterator
 def measure_dirty(end: QemuEnd, seconds: int, heed: Callable[[], None]) -> float:
     """Ask QEMU how much memory its guest dirties, in bytes a second.
 
-    By samples of pages whose content changed, QEMU's default mode: its dirty-bitmap mode ended
-    QEMU 7.2.22 under TCG. A page that is written many times counts once in ``seconds``, as it does
-    in a pass of that length.
+    QEMU looks for changes in sampled pages, which is its default mode; its dirty-bitmap mode ended
+    QEMU 7.2.22 under TCG. A page that is written many times counts once in ``seconds``, as in a
+    pass of that length.
 
-    :raise MethodUnavailable: it cannot measure it, or does not tell.
-    :raise PeerTimeout: it does not come to an end.
+    :raise MethodUnavailable: the QEMU cannot measure it, or does not tell.
+    :raise PeerTimeout: the measurement does not come to an end.
     """
     arguments = {"calc-time": seconds, "sample-pages": SAMPLED_PAGES}
     end.execute("calc-dirty-rate", arguments)

@@ -1,8 +1,8 @@
-"""A guest's memory as something to read from: of a running QEMU, or from a file with its RAM.
+"""Reads a guest's memory: of a running QEMU, or from a file with its RAM.
 
 A QEMU writes pieces of its guest's memory into a file (QMP ``pmemsave``) while the guest runs on.
-That file stands in a folder that only this user, and the QEMU's, may enter, in memory where that
-can be, so that it reaches no disk; one piece at a time, and it is gone at the end.
+The file holds one piece at a time and is removed at the end. It is in a folder that only this user
+and the QEMU's may enter, in memory if possible, so that it reaches no disk.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ramferry.transport.tempfolder import IN_MEMORY
 
 @contextmanager
 def qemu_memory(end: QemuEnd, scratch: Path | None) -> Iterator[tuple[int, Read]]:
-    """A QEMU's guest: bytes of memory, and how to read them.
+    """A QEMU's guest: bytes of memory, and a function that reads them.
 
     :param scratch: a folder that the QEMU may write in; by default one in memory.
     :raise UsageError: the QEMU is not on this host, or ``scratch`` cannot be used.
@@ -47,9 +47,9 @@ def qemu_memory(end: QemuEnd, scratch: Path | None) -> Iterator[tuple[int, Read]
 
 @contextmanager
 def file_memory(path: Path) -> Iterator[tuple[int, Read]]:
-    """A file with a guest's RAM: its size, and how to read it.
+    """A file with a guest's RAM: its size, and a function that reads it.
 
-    :raise UsageError: it is not there, or is no regular file.
+    :raise UsageError: there is no such file, or it is not a regular file.
     :raise HostError: it cannot be read.
     """
     try:
@@ -79,7 +79,7 @@ class _Pieces:
         self._file = folder / "piece"
 
     def read(self, at: int, size: int) -> bytes:
-        """Read what lies at an offset, a piece of each extent that it touches."""
+        """Read ``size`` bytes at an offset, one piece from each extent that they touch."""
         parts = []
         while size:
             number = bisect_right(self._starts, at) - 1
@@ -116,7 +116,7 @@ class _Pieces:
 
 
 def _folder(end: QemuEnd, scratch: Path | None) -> Folder:
-    """:raise UsageError: none can be made in ``scratch``."""
+    """:raise UsageError: no folder can be made in ``scratch``."""
     if scratch is None:
         return end.party.folder(IN_MEMORY, Path(tempfile.gettempdir()))
     try:

@@ -2,8 +2,8 @@
 
 A guest's physical addresses have holes, and each machine has others: ``pc`` puts what is beyond 3
 or 3.5 GiB above 4 GiB, ``q35`` what is beyond 2 or 2.75 GiB, and hot-plugged memory lies behind
-both. So no rule is kept here; the monitor's ``info mtree -f`` prints the flat view of the address
-space as it is::
+both. So the layout is not computed here: the monitor's ``info mtree -f`` prints the flat view of
+the address space::
 
     FlatView #0
      AS "memory", root: system
@@ -54,7 +54,8 @@ def layout(qemu: Asks, uri: str) -> tuple[Extent, ...]:
 
 
 def parse_layout(text: str) -> tuple[Extent, ...]:
-    """The ranges of RAM and ROM in the flat view of the address space "memory"; of devices none."""
+    """The ranges of RAM and ROM, without those of devices, in the flat view of the address space
+    "memory"."""
     found: list[Extent] = []
     here = False
     for line in text.splitlines():

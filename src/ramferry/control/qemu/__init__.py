@@ -1,1 +1,1 @@
-"""A QEMU by its monitor: what it can do, where it stands, what is set on it and taken back."""
+"""A QEMU by its monitor: what it can do, its status, and settings that are made and undone."""

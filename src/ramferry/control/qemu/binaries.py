@@ -1,7 +1,8 @@
-"""What the QEMUs of this host have built in: each is started without a machine, and asked.
+"""The methods that the QEMUs of this host have built in: each is started without a machine and
+asked.
 
-A QEMU that nobody uses has no QMP socket to ask at, and its version says nothing: distributions
-choose the methods when they build.
+A QEMU that does not run has no QMP socket, and its version says nothing about methods, which
+distributions choose when they build it.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ from ramferry.transport.tempfolder import TempFolder
 
 NAME: Final = re.compile(r"qemu-system-[\w.-]+|qemu-kvm")
 ANSWER_SECONDS: Final = 5.0
-"""Given to one QEMU; one without a machine answers within 0.2 s here."""
+"""How long one QEMU may take to answer; without a machine it takes 0.2 s."""
 
 ALL_SECONDS: Final = 20.0
-"""Given to all of them; a host may have one for each of thirty architectures."""
+"""How long all of them may take; a host may have one for each of thirty architectures."""
 
 POLL_SECONDS: Final = 0.01
 
 
 def find_qemus(path: str) -> list[str]:
-    """The QEMU system emulators in the directories of a PATH, each once, in its order."""
+    """The QEMU system emulators in the directories of a PATH, each once, in the PATH's order."""
     found: dict[str, str] = {}
     for folder in path.split(os.pathsep):
         with suppress(OSError):
@@ -43,7 +44,8 @@ def find_qemus(path: str) -> list[str]:
 
 
 def ask_qemus(path: str, seconds: float = ALL_SECONDS) -> list[QemuBuilt]:
-    """Ask each QEMU on a PATH; what cannot be asked in time comes back with the reason."""
+    """Ask each QEMU on a PATH; one that does not answer in time is returned with that as its
+    trouble."""
     patience = Patience(seconds, longest_step=2 * ANSWER_SECONDS)
     answers = []
     for binary in find_qemus(path):
@@ -56,7 +58,7 @@ def ask_qemus(path: str, seconds: float = ALL_SECONDS) -> list[QemuBuilt]:
 
 
 def ask_qemu(binary: str, seconds: float = ANSWER_SECONDS) -> QemuBuilt:
-    """Start one QEMU with no machine, no devices and no configuration, ask it, end it."""
+    """Start a QEMU with no machine, devices or configuration, ask it, and end it."""
     with TempFolder.for_sockets() as own:
         folder = own.path
         log = folder / "stderr"
@@ -102,7 +104,7 @@ def _ask(binary: str, process: subprocess.Popen[bytes], socket: str, seconds: fl
 
 
 def _connect(socket: str, process: subprocess.Popen[bytes], patience: Patience) -> Qmp:
-    """The socket exists a moment before QEMU listens at it."""
+    """Connect as soon as QEMU listens, which is a moment after its socket exists."""
     while True:
         try:
             return Qmp.connect(f"qmp:{socket}", timeout=max(0.1, patience.left))

@@ -1,7 +1,7 @@
-"""CPU time of a migration's two sides: the QEMU process without its vCPU threads.
+"""CPU time that a migration costs a QEMU: that of its process without the vCPU threads.
 
-A vCPU thread runs the guest's own work, which a migration does not cause; everything else that
-the process does while it migrates counts: migration and multifd threads and the main loop.
+A vCPU thread runs the guest's own work, which a migration does not cause; everything else that the
+process does while it migrates counts: migration and multifd threads and the main loop.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
 def qemu_pid(peer_pid: int | None, vcpu_threads: Sequence[int]) -> int | None:
-    """The process on this host that these vCPU threads belong to; None where there is none.
+    """The process on this host that these vCPU threads belong to; None if there is none.
 
-    :param peer_pid: whom the kernel names at the far end of a QMP ``unix:`` socket. A forwarded
-        socket names the forwarder, and a QEMU in a container numbers its threads by itself: then
-        the threads do not belong to that process, and the QEMU counts as remote.
+    :param peer_pid: the process that the kernel names at the far end of a QMP ``unix:`` socket. For
+        a forwarded socket that is the forwarder, and a QEMU in a container has other numbers for
+        its threads; then the threads do not belong to that process, and the QEMU counts as remote.
     """
     if peer_pid is None or not vcpu_threads:
         return None
@@ -32,10 +32,11 @@ def qemu_pid(peer_pid: int | None, vcpu_threads: Sequence[int]) -> int | None:
 
 
 def owner_of(thread: int) -> int | None:
-    """The QEMU process that a thread of this host belongs to; None where it is no QEMU's.
+    """The QEMU process that a thread of this host belongs to; None if it belongs to no QEMU.
 
-    For a QMP port on the loopback, where the kernel does not name the process at the far end; the
-    name guards against a forwarded port and a thread id that happens to be in use here.
+    For a QMP port on the loopback, for which the kernel does not name the process at the far end.
+    The process's name is checked, because the port may be forwarded and the thread id happen to be
+    in use here.
     """
     try:
         for line in Path(f"/proc/{thread}/status").read_text().splitlines():
@@ -64,16 +65,15 @@ def process_of(uri: str, peer_pid: int | None, vcpu_threads: Sequence[int]) -> i
 
 @dataclass(frozen=True, slots=True)
 class CpuMeter:
-    """Reads one QEMU's CPU time; ``pid`` is None where the QEMU is on another host."""
+    """Reads one QEMU's CPU time; ``pid`` is None if the QEMU is on another host."""
 
     pid: int | None
     vcpu_threads: tuple[int, ...]
 
     def seconds(self) -> float | None:
-        """User and system time so far, without vCPU threads; None where it cannot be read.
+        """User and system time so far, without vCPU threads; None if it cannot be read.
 
-        Time of threads that ended stays in the process's total, so that short-lived multifd
-        threads are not lost.
+        The time of threads that ended stays in the process's total, so that multifd threads count.
         """
         if self.pid is None:
             return None
@@ -96,7 +96,7 @@ def _seconds(task: Path) -> float:
 def percent(
     before: float | None, after: float | None, relay_seconds: float, total_ms: int
 ) -> float | None:
-    """CPU of one side over the total time, in % of one core; None where a reading is missing."""
+    """CPU of one side over the total time, in % of one core; None if a reading is missing."""
     if before is None or after is None or total_ms <= 0:
         return None
     # Two clocks of 10 ms ticks are subtracted; an idle process can come out a tick below zero.

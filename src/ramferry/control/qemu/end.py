@@ -1,4 +1,4 @@
-"""One end of a migration: its QMP connection, what was changed there, and how that is undone."""
+"""One end of a migration: its QMP connection, the settings that were changed, and their undoing."""
 
 from __future__ import annotations
 
@@ -28,34 +28,33 @@ from ramferry.transport.address import parse_address
 from ramferry.transport.listening import check_free
 
 ASIDE_SECONDS = 3.0
-"""How long a question may take whose answer only makes a sentence better. A destination that
-waits for a lost channel never answers again."""
+"""How long a question may take if its answer only makes a sentence better. A destination that waits
+for a lost channel never answers again."""
 AGAIN_SECONDS = 0.5
-"""The same, where the last such question was not answered."""
+"""The same, if the last such question was not answered."""
 THROUGH_SECONDS = 1.5
-"""How long a destination may take to exit after a failed migration: 0.1 s here. One that nobody
-connected to stays."""
+"""How long a destination may take to exit after a failed migration: 0.1 s as a rule."""
 SETTLE_POLL = 0.05
 
 GOING_SECONDS = 1.0
-"""How long a QEMU's listener may take to be gone, once its monitor's connection is."""
+"""How long after the loss of a monitor's connection a QEMU that ended may still seem to listen."""
 HANDOVER_SECONDS = 10.0
-"""How long a destination may take from the source's "completed" to its guest's own run state."""
+"""How long a destination may stay in ``inmigrate`` after the source's "completed"."""
 _BARE: Final = "load of migration failed"
-"""A destination's words where it has written to its log what of the guest it could not load."""
+"""What a destination says if the details of what it could not load are only in its log."""
 
 
 class QemuEnd:
     """The source or the destination of a migration, connected and probed.
 
-    Also a context manager that closes the connection; the QEMU runs on.
+    A context manager that closes the connection; the QEMU runs on.
     """
 
     def __init__(self, side: str, qmp: Qmp, host: Host = HERE) -> None:
-        """Probe the QEMU at the far end of ``qmp``, which this object owns from here on.
+        """Probe the QEMU at the far end of ``qmp``, which belongs to this object from now on.
 
-        :param side: "source" or "destination", for sentences.
-        :param host: where it runs, if its process is found there.
+        :param side: "source" or "destination", for error messages.
+        :param host: where the QEMU runs.
         :raise PeerUnreachable: it does not answer as a QEMU does.
         """
         self.side = side
@@ -67,29 +66,29 @@ class QemuEnd:
         self._undo = MigrationSettings({}, {})
         self._listens = False
         self._silent = False
-        """It did not answer the last question."""
+        """True if it did not answer the last question of ``_aside``."""
         self._gone = False
-        """A destination that failed was told to end."""
+        """True once a failed destination was told to end."""
         self._words = ""
-        """Its last."""
+        """The error that it gave before it was told to end."""
 
     def execute(self, command: str, arguments: Mapping[str, object] | None = None) -> Any:
-        """Run one QMP command, as ``Qmp.execute``."""
+        """Run one QMP command; see ``Qmp.execute``."""
         return self._qmp.execute(command, arguments)
 
     def events(self, seconds: float) -> list[str]:
-        """Names of what QEMU announced since the last call; waits ``seconds`` for the first."""
+        """Names of the events since the last call; waits up to ``seconds`` for the first one."""
         return [event.name for event in self._qmp.events(seconds)]
 
     def wait_for_event(self, seconds: float) -> bool:
-        """Return when QEMU announces something, or after ``seconds``; whether it did."""
+        """Wait up to ``seconds`` for an event; True if one came."""
         return bool(self.events(seconds))
 
     def apply(self, wanted: MigrationSettings) -> None:
         """Set what differs from ``wanted``; ``restore`` sets it back.
 
         :raise MethodUnavailable: the QEMU refuses one of them.
-        :raise UsageError: it listens already, too late for a change.
+        :raise UsageError: it listens already, so it is too late for a change.
         """
         change, undo = difference(wanted, self.facts)
         if self.facts.listening and not change.empty:
@@ -104,10 +103,12 @@ class QemuEnd:
     def listen(self, uri: str) -> None:
         """Tell a destination to listen at a migration URI.
 
-        Where the migration fails, one that can stays to say why, until ``restore`` ends it.
+        If the QEMU is able to, it stays after a failed migration to say why, until ``restore`` ends
+        it.
 
-        :raise HostError: it cannot: an address in use, a path it may not write. QEMU itself takes
-            away whatever file has the name of its socket; a local one is kept from that.
+        :raise HostError: it cannot listen: the address is in use, or it may not write the path.
+            QEMU removes any file that has the name of its socket, so an existing file on this host
+            is refused here.
         """
         if self.party.process is not None:
             check_free(parse_address(uri))
@@ -121,11 +122,11 @@ class QemuEnd:
         self._listens = True
 
     def restore(self) -> str:
-        """Set back what ``apply`` changed; a clause that says why not, empty where it worked.
+        """Set back what ``apply`` changed; return a clause that says why not, or an empty one.
 
-        A QEMU that has ended has nothing to set back. One that may still receive is left alone:
-        7.2 dies of an assertion when multifd is switched off under it. One that stayed to say why
-        its migration failed is ended.
+        A QEMU that has ended has nothing to set back. A QEMU that may still receive is left alone:
+        7.2 dies of an assertion when multifd is switched off under it. A QEMU that stayed to say
+        why its migration failed is ended.
         """
         undo, self._undo = self._undo, MigrationSettings({}, {})
         through = not self._listens or self._is_through()
@@ -142,10 +143,10 @@ class QemuEnd:
         return ""
 
     def _gave_up(self) -> bool:
-        """Whether a destination that stays when its migration fails has failed; then it ends.
+        """End a destination that stayed after its migration failed; False if it did not.
 
-        What it says is kept for ``error``. So it goes as it would have gone by itself, and nobody
-        waits for a guest in a QEMU that takes no second one.
+        Its error is kept for ``error``. An older QEMU ends by itself here; a newer one would stay,
+        but it takes no second guest.
         """
         if self._gone:
             return True
@@ -159,12 +160,12 @@ class QemuEnd:
         return True
 
     def restore_or_tell(self, note: Callable[[str], None]) -> None:
-        """``restore``, and a note where it did not work."""
+        """Call ``restore``, and note it if that failed."""
         if problem := self.restore():
             note(problem)
 
     def _is_through(self) -> bool:
-        """Wait for a destination to have ended, or to have a guest or a failure of its own."""
+        """Wait until a destination has ended, has its guest, or has failed; True if so."""
         patience = Patience(THROUGH_SECONDS, longest_step=ASIDE_SECONDS)
         while not patience.over:
             if self.look() not in (None, ARRIVING) or self._status() in ENDED:
@@ -178,9 +179,9 @@ class QemuEnd:
         return ""
 
     def _aside(self, command: str) -> Any:
-        """Ask what is good to know; of a QEMU that did not answer lately not for long.
+        """Ask what is not vital; wait for a shorter time if the last question got no answer.
 
-        One that answers again does so within milliseconds, and six questions to one that hung made
+        A QEMU that answers again does so within milliseconds; six questions to one that hung made
         the end of a migration take 18 s.
         """
         limit = AGAIN_SECONDS if self._silent else ASIDE_SECONDS
@@ -201,20 +202,20 @@ class QemuEnd:
 
     @property
     def connected(self) -> bool:
-        """False once the QEMU ended its QMP connection: it has most likely ended itself."""
+        """False once the QMP connection has ended; most likely the QEMU has ended too."""
         return self._qmp.connected
 
     def run_state(self) -> str | None:
-        """``query-status``; None where the QEMU does not answer."""
+        """The run state by ``query-status``; None if the QEMU does not answer."""
         with suppress(RamferryError):
             return str(self._aside("query-status")["status"])
         return None
 
     def look(self) -> str | None:
-        """``query-status``, over a new connection where the old one was lost.
+        """The run state by ``query-status``, over a new connection if the old one was lost.
 
-        :return: None where it does not answer; ``GONE`` where nobody listens at its monitor's
-            address any more, or it was a destination that failed.
+        :return: None if it does not answer; ``GONE`` if nobody listens at its monitor's address any
+            more, or if it is a failed destination that was told to end.
         """
         if self._gone:
             return GONE
@@ -228,18 +229,18 @@ class QemuEnd:
         return GONE if self._gave_up() else self.run_state()
 
     def find(self, patience: Patience, insist: threading.Event) -> str | None:
-        """``look`` until the monitor can be reached again, patience is over, or ``insist`` set."""
+        """Repeat ``look`` until the monitor answers, ``patience`` is over, or ``insist`` is set."""
         while (state := self.look()) is None and not self.connected and not patience.over:
             if insist.wait(SETTLE_POLL):
                 break
         return state
 
     def bar(self) -> bool:
-        """Tell a destination in ``inmigrate`` not to start the guest that comes; True if it heard.
+        """Tell a destination in ``inmigrate`` not to start its guest; True if it took that.
 
-        QEMU takes ``stop`` as that wish until the guest is there.
+        Until the guest is there, QEMU takes ``stop`` as that wish.
 
-        :raise MethodUnavailable: it refuses.
+        :raise MethodUnavailable: the QEMU refuses.
         """
         try:
             self.execute("stop")
@@ -248,11 +249,12 @@ class QemuEnd:
         return True
 
     def receives(self) -> bool:
-        """True where bytes of a guest have come to this destination, so that it may start it."""
+        """True if bytes of a guest have come to this destination, so that it may start the
+        guest."""
         return self._status() not in ("", "none", WAITING)
 
     def error(self) -> str:
-        """What this QEMU says went wrong; empty where it says nothing or does not answer."""
+        """What this QEMU says went wrong; empty if it says nothing or does not answer."""
         if self._words:
             return self._words
         with suppress(RamferryError):
@@ -261,7 +263,7 @@ class QemuEnd:
         return ""
 
     def settle(self, done: Callable[[str | None], bool], seconds: float) -> str | None:
-        """Wait up to ``seconds`` until ``done`` is true of what ``look`` sees; the last of it."""
+        """Repeat ``look`` up to ``seconds`` until ``done`` is true of its result; return that."""
         patience = Patience(seconds, longest_step=ASIDE_SECONDS)
         while True:
             state = self.look()
@@ -270,7 +272,7 @@ class QemuEnd:
             time.sleep(SETTLE_POLL)
 
     def settle_in(self, seconds: float) -> str | None:
-        """Wait up to ``seconds`` until a received guest is this QEMU's own, or the QEMU is gone."""
+        """Wait up to ``seconds`` until the QEMU has left ``inmigrate`` or ended; see ``settle``."""
         return self.settle(lambda state: state not in (None, ARRIVING), seconds)
 
     def close(self) -> None:
@@ -288,7 +290,7 @@ def open_end(side: str, uri: str, host: Host = HERE) -> QemuEnd:
     """Connect to a QEMU and probe it; the parameters are those of ``QemuEnd``.
 
     :raise UsageError: ``uri`` is no QMP address.
-    :raise PeerUnreachable: nobody answers there, or it is not a QEMU.
+    :raise PeerUnreachable: nobody answers there, or what answers is not a QEMU.
     """
     qmp = Qmp.connect(uri)
     try:

@@ -1,8 +1,8 @@
 """Whether a guest fits the QEMU it is to go to: machine type, memory, processors, UUID.
 
-QEMU itself finds out in the middle of the migration, and a destination that does ends with a line
-in its log. What QMP tells of both ends is compared before either is touched; a device that only
-one of them has is for the destination to refuse.
+QEMU itself finds a mismatch in the middle of the migration, and then ends with a line in its log.
+So what QMP tells about both ends is compared before either is touched. Devices are not compared:
+the destination refuses one that it does not have.
 """
 
 from __future__ import annotations
@@ -23,38 +23,40 @@ from ramferry.wire.events import ConfigurationSubsection
 from ramferry.wire.main import MainParser
 
 BUILT_IN: Final = "ramferry-"
-"""What the machine types of built-in guests begin with."""
+"""The prefix of the machine types of built-in guests."""
 
 _VALIDATE: Final = "validate-uuid"
 """With this capability on, a source's configuration names its UUID for the destination to check."""
 
 _EACH_CPU: Final = "cpu_common"
-"""The section that QEMU writes once for each vCPU."""
+"""Name of the section that QEMU writes once for each vCPU."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a QEMU was started with that a guest's stream has to fit."""
+    """The properties of a QEMU that a guest's stream has to fit."""
 
     machine: str
-    """Its versioned name; empty where it does not tell."""
+    """The machine type's versioned name; empty if the QEMU does not tell."""
     memory: int | None
-    """Bytes of ``-m``; None where it does not tell."""
+    """Bytes of ``-m``; None if the QEMU does not tell."""
     block: str
-    """The RAM block that ``-m`` is in; empty where it does not tell, or has several (NUMA)."""
+    """Name of the RAM block that ``-m`` makes; empty if the QEMU does not tell, or has several
+    (NUMA)."""
     devices: Mapping[str, int] | None
-    """Bytes of the memory devices' RAM blocks (DIMMs and the like), by name; None: not told."""
+    """Bytes of the memory devices' RAM blocks (DIMMs and the like), by name; None if the QEMU does
+    not tell."""
     cpus: int
 
     @property
     def blocks(self) -> dict[str, int]:
-        """Bytes of all the RAM blocks that are told of, by name."""
+        """Bytes of all known RAM blocks, by name."""
         main = {self.block: self.memory} if self.block and self.memory is not None else {}
         return {**main, **(self.devices or {})}
 
 
 def shape_of(end: QemuEnd) -> Shape:
-    """Ask a QEMU; one that lacks a command tells less."""
+    """Ask a QEMU. If it lacks one of the commands, that field is empty or None."""
     base = None
     with suppress(MethodUnavailable):
         base = int(end.execute("query-memory-size-summary")["base-memory"])
@@ -63,7 +65,8 @@ def shape_of(end: QemuEnd) -> Shape:
 
 
 def machine_of(end: QemuEnd) -> str:
-    """The machine type's versioned name, whatever alias it was started by; empty if not told."""
+    """The machine type's versioned name, also if it was started by an alias; empty if the QEMU does
+    not tell."""
     return _of_machine(end, "type").removesuffix("-machine")
 
 
@@ -86,7 +89,7 @@ def _devices(end: QemuEnd) -> dict[str, int] | None:
 
 
 def _name(path: str) -> str:
-    """A backend's RAM block: blocks are named by its id or, of old machine types, by its path."""
+    """The RAM block's name for a backend's QOM path: the id; with old machine types, the path."""
     return path.rpartition("/")[2]
 
 
@@ -148,7 +151,7 @@ def _compare_machines(one: str, here: str, other: str, there: str) -> None:
 
 
 def _compare_cpus(one: str, here: int, other: str, there: int) -> None:
-    """:param here: 0 where nobody tells."""
+    """:param here: number of vCPUs, like ``there``; 0 if it is not known."""
     if here and there and here != there:
         raise UsageError(
             f"{one} {here} vCPU{'s' * (here > 1)}, and {other} {there}: start it with -smp {here}"
@@ -156,7 +159,8 @@ def _compare_cpus(one: str, here: int, other: str, there: int) -> None:
 
 
 def _refuse_uuid(one: str, here: UUID | None, other: str, there: UUID | None) -> None:
-    """What the validate-uuid capability asks for, where both have a ``-uuid`` (zeros: none)."""
+    """Refuse what the validate-uuid capability refuses: two UUIDs that differ. All zeros means
+    none."""
     if here and there and here.int and there.int and here != there:
         raise UsageError(
             f"the -uuid of {one} is {here}, that of {other} is {there}, and the source's capability"
@@ -165,7 +169,7 @@ def _refuse_uuid(one: str, here: UUID | None, other: str, there: UUID | None) ->
 
 
 def _validated(archive: Archive) -> UUID | None:
-    """The UUID that the stream's configuration has where validate-uuid was on."""
+    """The UUID in the stream's configuration, which is there only if validate-uuid was on."""
     for event in MainParser().feed(archive.stream.head):
         if isinstance(event, ConfigurationSubsection) and isinstance(event.value, bytes):
             return UUID(bytes=event.value)
@@ -177,6 +181,6 @@ def _listed(blocks: Mapping[str, int]) -> str:
 
 
 def _option(size: int, machine: str) -> str:
-    """What gives a QEMU, or a built-in guest, so much memory."""
+    """The command-line option that gives a QEMU, or a built-in guest, ``size`` bytes of memory."""
     option = "--memory" if machine.startswith(BUILT_IN) else "-m"
     return f"{option} {size >> 20}M" if size % (1 << 20) == 0 else f"{option} {size >> 10}k"

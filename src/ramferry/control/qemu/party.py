@@ -1,4 +1,4 @@
-"""One QEMU as a migration's plan sees it: what it can do, where it is, and who it is there."""
+"""One QEMU as the choice of a route needs it: what it can do, and where it runs."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Party:
     host: Host
     """Where it runs."""
     process: Process | None = None
-    """Its process, if that is one of this host."""
+    """Its process, if it runs on this host; else None."""
 
     def folder(self, *parents: Path) -> Folder:
-        """Make a folder that it may use, as ``Host.folder``."""
+        """Make a folder that it may use; see ``Host.folder``."""
         return self.host.folder(self.uri, self.process, parents)
 
 

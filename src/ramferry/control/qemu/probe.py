@@ -1,8 +1,8 @@
-"""What a QEMU can do and where it stands, asked of it instead of guessed from its version.
+"""What a QEMU can do and its status, asked of it instead of guessed from its version.
 
-The version decides four things only: 7.2 takes the zlib and zstd levels and does not use them, it
-counts multifd bytes before compression, it spins while its channels are busy, and it wakes a
-suspended guest that leaves. No reply shows that.
+Four things are decided by the version, because no reply shows them: 7.2 accepts the zlib and zstd
+levels but ignores them, counts multifd bytes before compression, spins while its channels are busy,
+and wakes a suspended guest that leaves.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ EXIT_ON_ERROR: Final = "exit-on-error"
 
 
 class Asks(Protocol):
-    """What probing needs of a QMP connection."""
+    """The part of a QMP connection that probing uses."""
 
     def execute(self, command: str, arguments: Mapping[str, object] | None = None, /) -> Any:
         """Run one command and return its ``return`` member."""
@@ -35,11 +35,11 @@ class Asks(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class QemuFacts:
-    """One QEMU, at the moment it was asked."""
+    """What one QEMU told when it was asked."""
 
     version: tuple[int, int, int]
     methods: frozenset[str]
-    """Members of its MultiFDCompression, without those it would refuse."""
+    """The values of ``multifd-compression`` that it takes."""
     capabilities: Mapping[str, bool]
     parameters: Mapping[str, object]
     run_state: str
@@ -47,17 +47,17 @@ class QemuFacts:
     migration: str
     """``query-migrate``: "none", "active", "completed" …"""
     listening: str | None
-    """Where a destination that already listens does so, as a migration URI."""
+    """Migration URI at which a destination listens already; None if it does not."""
     vcpu_threads: tuple[int, ...]
     package: str = ""
-    """Whose build it is, in ``query-version``'s words."""
+    """``package`` of ``query-version``, which says whose build it is."""
     uuid: UUID | None = None
-    """Its ``-uuid``, all zeros where it has none: what it sends and expects in the first packet of
-    each multifd channel. None where it does not tell."""
+    """Its ``-uuid``, which it sends and expects in the first packet of each multifd channel; all
+    zeros without ``-uuid``. None if it does not tell."""
     blocked: tuple[str, ...] = ()
     """Why its guest cannot leave at present, in QEMU's sentences (``blocked-reasons``)."""
     stays_to_tell: bool = False
-    """Whether it can stay after a failed incoming migration and say why (QEMU ≥ 9.1)."""
+    """True if it can stay after a failed incoming migration to say why (QEMU ≥ 9.1)."""
 
     @property
     def name(self) -> str:
@@ -68,25 +68,25 @@ class QemuFacts:
 
     @property
     def heeds_levels(self) -> bool:
-        """False where the zlib and zstd levels are accepted and ignored (before 9.0)."""
+        """False if the zlib and zstd levels are accepted and ignored (before 9.0)."""
         return self.version >= (9, 0, 0)
 
     @property
     def spins(self) -> bool:
-        """True where the migration thread keeps a core busy while every channel is (before 8.1).
+        """True if the migration thread keeps a core busy while every channel is (before 8.1).
 
-        Each sync leaves it as many turns as there are channels that it need not wait for.
+        After each sync it does not wait for the first packets, one for each channel.
         """
         return self.version < (8, 1, 0)
 
     @property
     def wakes_sleepers(self) -> bool:
-        """True where a suspended guest (ACPI S3) is woken before it leaves (before 9.0)."""
+        """True if a suspended guest (ACPI S3) is woken before it leaves (before 9.0)."""
         return self.version < (9, 0, 0)
 
     @property
     def counts_wire_bytes(self) -> bool:
-        """False where multifd bytes are counted, and capped, before compression.
+        """False if multifd bytes are counted, and capped, before compression.
 
         7.2.22 does so. 10.0.13, told to send at most 20 MB/s, sent 37 MB/s of pages as 14 MB/s of
         zlib, and reported those; versions between the two were not measured.
@@ -95,7 +95,7 @@ class QemuFacts:
 
 
 def probe(qmp: Asks) -> QemuFacts:
-    """Ask one QEMU everything the plan needs.
+    """Ask one QEMU everything that is needed to choose a route.
 
     :raise PeerUnreachable: it speaks QMP but not QEMU's.
     """
@@ -129,8 +129,8 @@ def version_of(reply: Reply) -> tuple[int, int, int]:
 def methods_of(schema: Sequence[Reply]) -> frozenset[str]:
     """The values that ``migrate-set-parameters`` takes for ``multifd-compression``.
 
-    Names of types are masked in the schema, so the enumeration is reached from the command.
-    Empty where this QEMU has no multifd.
+    Names of types are masked in the schema, so the enumeration is reached from the command. Empty
+    if this QEMU has no multifd.
     """
     kind = arguments_of(schema, "migrate-set-parameters").get("multifd-compression")
     for entry in schema:
@@ -150,7 +150,7 @@ def arguments_of(schema: Sequence[Reply], command: str) -> dict[str, str]:
 
 
 def uuid_of(qmp: Asks) -> UUID | None:
-    """What ``query-uuid`` tells; None where there is no such command."""
+    """The UUID by ``query-uuid``; None if there is no such command."""
     with suppress(MethodUnavailable):
         return UUID(qmp.execute("query-uuid")["UUID"])
     return None

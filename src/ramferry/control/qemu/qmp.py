@@ -1,8 +1,7 @@
 """QMP for callers that do not speak asyncio: connect, execute, events, close.
 
-The protocol is the work of the ``qemu.qmp`` library; here it runs in an event loop in a thread of
-its own, so that events are read while nobody asks, and every failure becomes one sentence of the
-tree in ``ramferry.errors``.
+The ``qemu.qmp`` library speaks the protocol. Here it runs in an event loop in a thread, so that
+events are read at any time, and each failure becomes an error of ``ramferry.errors``.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ EXECUTE_SECONDS = 30.0
 """How long one command may take; QEMU answers those of a migration within milliseconds."""
 
 STEP_SECONDS = 0.25
-"""Between two looks at how long an answer has been awaited."""
+"""Seconds between two checks of how long an answer has been awaited."""
 
 CLOSE_SECONDS = 2.0
 """How long an unresponsive QEMU may delay ``close``."""
@@ -39,8 +38,8 @@ CLOSE_SECONDS = 2.0
 EVENT_NAMES = frozenset(
     {"MIGRATION", "MIGRATION_PASS", "STOP", "RESUME", "RESET", "SHUTDOWN", "GUEST_PANICKED"}
 )
-"""The events that are kept for ``Qmp.events``; the rest is dropped, so that no guest fills memory
-with, for example, RTC_CHANGE."""
+"""The events that are kept for ``Qmp.events``. All others are dropped, so that a guest cannot fill
+memory with, for example, RTC_CHANGE."""
 
 # The library logs each failure that it also raises; without this the log's last resort would print
 # them next to our own sentence.
@@ -49,26 +48,26 @@ logging.getLogger("qemu.qmp").addHandler(logging.NullHandler())
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that QEMU announced by itself."""
+    """An event of QMP."""
 
     name: str
     data: Mapping[str, Any]
     seconds: float
-    """QEMU's host clock, since 1970."""
+    """When it happened, in seconds since 1970 by the clock of QEMU's host."""
 
 
 class Qmp:
     """One QMP connection; its methods may be called from any thread.
 
-    Made by ``Qmp.connect``; also a context manager that closes itself.
+    Made by ``Qmp.connect``. A context manager that closes the connection.
     """
 
     def __init__(self, uri: str) -> None:
         """For ``connect`` only: an object that is not connected."""
         self.uri = uri
         self.peer_pid: int | None = None
-        """The process at the far end of a ``unix:`` socket; None over TCP, or where the kernel
-        cannot name it (another PID namespace)."""
+        """The process at the far end of a ``unix:`` socket; None over TCP, or if the kernel cannot
+        name it (another PID namespace)."""
         self._client = QMPClient()
         self._client.events.names = set(EVENT_NAMES)
         self._loop = asyncio.new_event_loop()
@@ -109,7 +108,7 @@ class Qmp:
 
     @property
     def connected(self) -> bool:
-        """False once the peer ended the connection, also before a command found that out."""
+        """False once the peer has ended the connection."""
         return self._client.runstate is Runstate.RUNNING
 
     def execute(
@@ -149,8 +148,8 @@ class Qmp:
     def events(self, timeout: float = 0.0) -> list[Event]:
         """Take the events of ``EVENT_NAMES`` that arrived since the last call, oldest first.
 
-        Waits up to ``timeout`` seconds for the first one. An empty list means that none came, also
-        where the connection has ended.
+        Waits up to ``timeout`` seconds for the first one. Returns an empty list if none came, also
+        after the connection has ended.
         """
         messages = self._call(self._take_events(timeout), None)
         return [_event(message) for message in messages]
@@ -185,9 +184,9 @@ class Qmp:
             raise PeerUnreachable(f"what answers at {self.uri} is not a QEMU: {what}") from error
 
     def _call(self, work: Coroutine[Any, Any, Any], timeout: float | None) -> Any:
-        """Run ``work`` in the loop's thread; on timeout or interruption it is cancelled.
+        """Run ``work`` in the loop's thread, and cancel it on a timeout or an interruption.
 
-        :param timeout: seconds; None where ``work`` ends by itself.
+        :param timeout: seconds; None if ``work`` ends by itself.
         :raise TimeoutError: it did not end in time.
         """
         if self._loop.is_closed():
@@ -214,7 +213,8 @@ class Qmp:
         self._thread.join()
 
     def _run(self) -> None:
-        """The thread: serves the loop until ``close`` stops it, then ends what is left in it."""
+        """The thread's function: run the loop until ``close`` stops it, then end what is left in
+        it."""
         try:
             self._loop.run_forever()
         finally:
@@ -223,9 +223,8 @@ class Qmp:
 
 
 async def _bounded(work: Coroutine[Any, Any, Any], timeout: float) -> Any:
-    """Await ``work`` for ``timeout`` seconds at most, in short steps: one timer would go off at
-    once in a process that stood still, before an answer that came meanwhile was read.
-    """
+    """Await ``work`` for at most ``timeout`` seconds, in short steps. After this process was
+    stopped, a single timer would go off before an answer that came meanwhile is read."""
     task, patience = asyncio.ensure_future(work), Patience(timeout)
     try:
         while not patience.over:
@@ -240,7 +239,7 @@ async def _bounded(work: Coroutine[Any, Any, Any], timeout: float) -> Any:
 
 
 async def _end_tasks() -> None:
-    """Cancel what else runs in this loop: a command nobody waits for, a stuck disconnect."""
+    """Cancel the loop's other tasks: a command that nobody waits for, a stuck disconnect."""
     left = asyncio.all_tasks() - {asyncio.current_task()}
     for task in left:
         task.cancel()

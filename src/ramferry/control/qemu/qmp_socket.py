@@ -1,4 +1,4 @@
-"""The connection to a QMP server, before a word is said on it, and the sentences of its failure."""
+"""Connecting to a QMP server before anything is said, and the errors if that fails."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def connect_to_monitor(uri: str, timeout: float) -> MonitorSocket:
 
 
 def not_greeted(uri: str, seconds: float) -> PeerUnreachable:
-    """The error of a silent monitor: one that another client holds accepts two more in silence."""
+    """The error of a silent monitor. A monitor that another client uses accepts two more
+    connections without a greeting."""
     return PeerUnreachable(
         f"{uri} sends no QMP greeting within {seconds:g} s: it is not a QMP server, or another"
         " client holds its only connection: end that client, or start the QEMU with a second"

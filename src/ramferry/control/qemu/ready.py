@@ -1,4 +1,4 @@
-"""Whether a QEMU stands as a source or a destination has to, before it is touched."""
+"""Checks, before anything is touched, that a QEMU's state is that of a source or a destination."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from ramferry.errors import MethodUnavailable, UsageError
 
 
 def check_source(end: QemuEnd) -> None:
-    """Ask beforehand whether the guest can leave.
+    """Check that the guest can leave.
 
-    :raise UsageError: the QEMU has none, or one that is on its way already.
+    :raise UsageError: the QEMU has no guest, or it is being migrated already.
     :raise MethodUnavailable: something blocks its migration; QEMU's sentences say what.
     """
     facts = end.facts
@@ -35,7 +35,7 @@ def check_source(end: QemuEnd) -> None:
 
 
 def lost_writes(end: QemuEnd) -> str:
-    """A sentence where a guest that runs on loses writes while it is carried; empty otherwise.
+    """A warning if this QEMU loses writes of a guest that runs while it is migrated; else empty.
 
     Before 8.0 TCG did not mark every page that it wrote: pages that the guest keeps writing
     differed at the destination in any live migration, with a relay or without.
@@ -52,12 +52,12 @@ def lost_writes(end: QemuEnd) -> str:
 
 
 def check_destination(end: QemuEnd) -> None:
-    """Ask beforehand whether a guest can come.
+    """Check that a guest can come.
 
-    From its first ``migrate-incoming`` on a newer QEMU (10.0, not 7.2) is in ``setup`` until bytes
-    of a guest come, also where it could not listen, and takes no second address then.
+    After its first ``migrate-incoming`` a newer QEMU (10.0, not 7.2) is in ``setup`` until bytes of
+    a guest come, even if it could not listen, and it takes no second address.
 
-    :raise UsageError: it does not wait for a guest.
+    :raise UsageError: the QEMU does not wait for a guest.
     """
     facts = end.facts
     if facts.run_state != ARRIVING:
@@ -81,7 +81,7 @@ def check_destination(end: QemuEnd) -> None:
 
 
 def refuse_tls(end: QemuEnd) -> None:
-    """:raise MethodUnavailable: what it sends and takes is hidden by TLS."""
+    """:raise MethodUnavailable: the QEMU has TLS set, which hides the migration from a relay."""
     if end.facts.parameters.get("tls-creds"):
         raise MethodUnavailable(
             f"the QEMU at {end.party.uri} has tls-creds set, and a file is written and read "

@@ -1,6 +1,4 @@
-"""Capabilities and parameters: what each migration of ours sets, what that changes, and how that is
-undone. Pure.
-"""
+"""The migration capabilities and parameters that Ramferry sets, and how they are set back. Pure."""
 
 from __future__ import annotations
 
@@ -10,8 +8,8 @@ from dataclasses import dataclass
 from ramferry.control.qemu.probe import QemuFacts
 
 NEEDED = ("multifd", "return-path")
-"""Without the return path a source says "completed" as soon as its last bytes are in a buffer
-(docs/wire-format.md, section 5)."""
+"""The capabilities that every migration needs. Without the return path a source says "completed" as
+soon as its last bytes are in a buffer (``docs/wire-format.md``, section 5)."""
 
 IN_THE_WAY = (
     "background-snapshot",
@@ -29,11 +27,11 @@ relay carries."""
 ZERO_COPY = "zero-copy-send"
 
 PAUSE = "pause-before-switchover"
-"""With it on, a source waits for ``migrate-continue`` once its guest stands still."""
+"""Capability: the source waits for ``migrate-continue`` once its guest stands still."""
 
 ACK = "switchover-ack"
-"""With it on, a source goes round and round until the destination agrees to the switchover, which
-only a destination with it on does."""
+"""Capability: the source repeats rounds until the destination agrees to the switchover, which it
+does only if it has the capability on as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,33 +43,35 @@ class MigrationSettings:
 
     @property
     def empty(self) -> bool:
-        """True where there is nothing to set."""
+        """True if there is nothing to set."""
         return not self.capabilities and not self.parameters
 
 
 def multifd(method: str, channels: int) -> dict[str, int | str]:
-    """The parameters of multifd."""
+    """The migration parameters for multifd."""
     return {"multifd-channels": channels, "multifd-compression": method}
 
 
 def needed(facts: QemuFacts) -> dict[str, bool]:
-    """The capabilities of any migration of ours, of those that the QEMU has or has to have."""
+    """The capabilities that every migration sets: ``NEEDED`` on, and those of ``IN_THE_WAY`` that
+    the QEMU has off."""
     off = {name: False for name in IN_THE_WAY if name in facts.capabilities}
     return off | dict.fromkeys(NEEDED, True)
 
 
 def announcing(facts: QemuFacts) -> dict[str, bool]:
-    """With ``events`` the source announces a status, so that the end is seen at once."""
+    """The ``events`` capability, if the QEMU has it: each status is announced, so that the end is
+    seen at once."""
     return {"events": True} if "events" in facts.capabilities else {}
 
 
 def difference(
     wanted: MigrationSettings, facts: QemuFacts
 ) -> tuple[MigrationSettings, MigrationSettings]:
-    """What has to be set, and what sets it back: only what differs from how the QEMU stands.
+    """The settings that differ from the QEMU's present ones, and those that set them back.
 
-    A capability or parameter that the QEMU does not have is set all the same, so that it is the
-    QEMU that refuses it by name; there is nothing to set back then.
+    A capability or parameter that the QEMU does not have is set all the same, so that the QEMU
+    refuses it by name. There is nothing to set back then.
     """
     capabilities = {
         name: state
@@ -94,5 +94,5 @@ def _plain(value: object) -> int | str:
 
 
 def capability_list(capabilities: Mapping[str, bool]) -> list[dict[str, object]]:
-    """In the form ``migrate-set-capabilities`` takes."""
+    """Capabilities in the form that ``migrate-set-capabilities`` takes."""
     return [{"capability": name, "state": state} for name, state in capabilities.items()]

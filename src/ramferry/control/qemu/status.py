@@ -43,37 +43,37 @@ PHASES = {
     "failed": Phase.FAILED,
     "cancelled": Phase.FAILED,
 }
-"""Status → phase; postcopy's are absent, since the capability is off."""
+"""Status → phase. Those of postcopy are absent, because its capability is off."""
 
 WAITING = "setup"
-"""Of a destination that was told to listen, until bytes of a guest come: QEMU 10.0, not 7.2."""
+"""Status of a destination from ``migrate-incoming`` until bytes of a guest come (QEMU 10.0, not
+7.2)."""
 
 FINISHING = FINISH_MIGRATE
 ARRIVING = INMIGRATE
 
 STANDING = frozenset({POSTMIGRATE, FINISHING})
-"""Run states of a source whose guest has been handed over, or stands still for it."""
+"""Run states of a source whose guest was handed over, or stands still to be handed over."""
 
 GONE = "gone"
-"""In place of a run state: the QEMU has ended, or there is none that could run the guest. No run
-state of QEMU's own has this name."""
+"""Stands for the run state of a QEMU that has ended. QEMU has no run state of this name."""
 
 
 def phase_of(status: str) -> Phase:
-    """The phase of a status; one that is unknown counts as moving, for a QEMU to come."""
+    """The phase of a status. A status that is not known here, from a newer QEMU, counts as
+    moving."""
     return PHASES.get(status, Phase.MOVING)
 
 
 def whereabouts(before: str, source: str | None, destination: str | None) -> str:
-    """One clause that says where the guest is after a migration that did not complete.
+    """A clause that says where the guest is after a migration that did not complete.
 
-    It promises no more than was seen: of a QEMU that does not answer it says so.
+    It says only what was seen; if a QEMU does not answer, it says that.
 
     :param before: the source's run state when the migration began.
-    :param source: its run state at the end; None where it does not answer, ``GONE`` where its QEMU
-        has ended.
-    :param destination: the destination's, likewise; ``GONE`` where there is none any more, or no
-        migration had begun.
+    :param source: its run state at the end; None if it does not answer, ``GONE`` if it has ended.
+    :param destination: the destination's run state at the end; None if it does not answer, ``GONE``
+        if it has ended or no migration had begun.
     """
     if source in (None, GONE):
         return _without_source(destination, "has ended" if source else "does not answer")

@@ -7,13 +7,13 @@ from typing import Final
 from ramferry.errors import UsageError
 
 QMP: Final = "qmp:"
-"""What every one of them begins with."""
+"""The prefix of a QMP address."""
 
 
 def parse_qmp(uri: str) -> str | tuple[str, int]:
     """Read ``qmp:PATH`` or ``qmp:HOST:PORT``: a socket's path, or host and port.
 
-    A path is what holds a slash or no colon. IPv6 addresses may stand in brackets.
+    What has a slash, or no colon, is a path. IPv6 addresses may be in brackets.
 
     :raise UsageError: it is neither.
     """

@@ -1,4 +1,4 @@
-"""What a save file says of its guest, held against the guest's own stream and its pages."""
+"""Checks what a save file's directory says of its guest against the guest's stream and pages."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ from ramferry.wire.main import MainParser
 _SHARED: Final = "x-ignore-shared"
 _VIRTIO_MEM: Final = "virtio-mem"
 _HINTS: Final = b"\x05\x26virtio-balloon-device/free-page-report"
-"""A subsection of a balloon whose guest names pages that need no copy."""
+"""Name of a balloon's subsection that is there if the guest reports free pages, which need no
+copy."""
 
 
 def check_stream(directory: Directory, stream: MainStream) -> None:
-    """See that main's parts are a stream of the guest that the directory describes.
+    """Check that main's parts are a stream of the guest that the directory describes.
 
     :raise CorruptDataError: they are not.
     """
@@ -55,10 +56,10 @@ def check_coverage(
 ) -> list[CorruptDataError]:
     """An error for each RAM block with pages that are neither in the file nor zero.
 
-    There may be such, where QEMU leaves out what has no content: memory that a virtio-mem device
-    has not plugged in, and pages that a guest names as free through its balloon.
+    QEMU may leave out memory without content: what a virtio-mem device has not plugged in, and
+    pages that the guest reports as free through its balloon. Those are no error.
 
-    :param missing: pages by block.
+    :param missing: number of missing pages of each block.
     """
     if _HINTS in stream.tail:
         return []
@@ -76,7 +77,7 @@ def check_coverage(
 
 
 def _shared(head: bytes) -> bool:
-    """Whether the source left shared memory out."""
+    """Whether the source left shared memory out (x-ignore-shared)."""
     return any(
         isinstance(event, ConfigurationSubsection)
         and isinstance(event.value, tuple)

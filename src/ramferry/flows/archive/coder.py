@@ -1,7 +1,8 @@
-"""Compression of one chunk by itself: the multifd methods, of which some keep a stream.
+"""Compresses and inflates single chunks by the multifd methods.
 
-zlib and zstd go on from packet to packet on a channel; a chunk of a file must be readable alone, so
-zlib gets a new encoder and decoder for each, and zstd writes a complete frame.
+On a channel zlib and zstd keep their state from packet to packet. A chunk of a file must be
+readable alone, so zlib gets a new encoder and decoder for each chunk, and zstd writes a complete
+frame.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from ramferry.codec.zstd import ZstdFrameEncoder
 from ramferry.vocabulary import Buffer
 
 FRAMES: Final = "zstd"
-"""The method whose chunks are packets of a QEMU's as they are."""
+"""The method whose chunks can be sent to a QEMU as packets without being inflated."""
 _STREAMING: Final = "zlib"
 
 
@@ -30,7 +31,7 @@ class ChunkEncoder:
         )
 
     def encode(self, pages: memoryview) -> list[Buffer]:
-        """As :meth:`codec.base.Encoder.encode`."""
+        """See ``codec.base.Encoder.encode``."""
         if self._fresh:
             self.encoder = self._make()
         return self.encoder.encode(pages)
@@ -46,7 +47,7 @@ class ChunkDecoder:
         self.decoder: Decoder = self._make()
 
     def decode(self, payload: memoryview, out: memoryview) -> None:
-        """As :meth:`codec.base.Decoder.decode`.
+        """See ``codec.base.Decoder.decode``.
 
         :raise CorruptDataError: the payload is not exactly these pages.
         """

@@ -11,8 +11,8 @@ Little-endian throughout::
     footer    = "RAMFERRY" u64 offset, u32 size, u32 CRC-32 of the directory,
                 u64 size of the file, u32 CRC-32 of the footer so far                 36 bytes
 
-Every byte lies under a CRC-32 (the opening under its own value): one finds each change of up to 32
-bits in a row for certain, and any other but for one in 4·10^9. A file that was cut has no footer.
+A CRC-32 covers every byte except the opening, which is compared. It finds every change of up to 32
+bits in a row, and misses one in 4·10^9 of all others. A file that was cut has no footer.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ PARTS: Final = ("head", "between", "tail", "chunks", "pages", "newest", "zero")
 """Names of the parts."""
 
 _Size = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
-"""A sum of two of them, or one with a chunk's size, is still below 2^64."""
+"""A size or offset; the sum of two of them is below 2^64."""
 _U32 = Annotated[int, Meta(ge=0, le=(1 << 32) - 1)]
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a part lies."""
+    """Offset, size and CRC-32 of a part of the file."""
 
     offset: _Size
     size: _Size
@@ -79,9 +79,9 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Directory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All that is known about the file, but for the pages; the types are checked when it is read.
+    """The file's directory; the types of its fields are checked when it is read.
 
-    Beyond them, ``unpack_directory`` checks what one field says of another.
+    ``unpack_directory`` also checks that the fields agree with each other.
     """
 
     # a name's bytes that are no text are four characters each here
@@ -99,14 +99,14 @@ class Directory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ram_section: _U32
     blocks: Annotated[tuple[Block, ...], Meta(max_length=MAX_BLOCKS)]
     parts: dict[str, Part]
-    """By the names in ``PARTS``."""
+    """One for each name in ``PARTS``."""
 
 
 def pack_numbers(numbers: Sequence[NDArray[np.uint32]]) -> bytes:
     """Page numbers of all chunks as the differences from one to the next, which compress.
 
-    A guest that was saved while it stood still has chunks of ascending pages: 2 GiB of them take
-    2 kB so, and 2 MiB as they are.
+    A guest that was saved while it stood still has chunks of ascending pages: for 2 GiB of them the
+    numbers take 2 kB in this form, and 2 MiB without it.
     """
     flat = np.concatenate([np.zeros(1, PAGE_NUMBER), *numbers])
     return bytes(isal_zlib.compress(np.diff(flat).astype(PAGE_NUMBER)))
@@ -140,9 +140,10 @@ def pack_directory(directory: Directory) -> bytes:
 
 
 def unpack_directory(raw: bytes) -> Directory:
-    """Read a directory whose CRC was right; whoever wrote the CRC may have written anything.
+    """Read a directory whose CRC is right, and check its content, which may still be anything.
 
-    :raise CorruptDataError: it is none of this version, or says what no guest has.
+    :raise CorruptDataError: it is not a directory of this version, or describes a guest that cannot
+        be.
     """
     try:
         directory = msgspec.json.decode(raw, type=Directory)
@@ -182,7 +183,7 @@ def pack_footer(offset: int, directory: bytes) -> bytes:
 
 
 def unpack_footer(raw: bytes, file_size: int) -> Part:
-    """Where the directory is.
+    """Read the file's last bytes; returns where the directory is.
 
     :raise CorruptDataError: the file was cut, or its end is damaged.
     """

@@ -1,7 +1,8 @@
 """Which page of the guest is where in a save file: the chunk table and what goes with it.
 
-Nothing is believed: whoever made the file could make the CRCs, too. Every byte of the file belongs
-to one part or chunk, and every page of every block is in at most one place.
+Nothing in it is trusted, since whoever made the file could make the CRCs as well. It is checked
+that every byte of the file belongs to one part or chunk, and that the newest copy of each page is
+in one place only.
 """
 
 from __future__ import annotations
@@ -34,13 +35,14 @@ class Index:
         self.chunks = _table(raw["chunks"], CHUNK)
         self._check_chunks()
         self.first = np.concatenate([[0], np.cumsum(self.chunks["pages"], dtype=np.int64)])
-        """Where each chunk's pages begin in ``numbers`` and ``newest``, and where the last end."""
+        """Where each chunk's pages begin in ``numbers`` and ``newest``, and, last, where they
+        end."""
         self.numbers = unpack_numbers(raw["pages"], int(self.first[-1]))
         self.newest = _bits(raw["newest"], int(self.first[-1]))
-        """Whether no later round sent the page again: 0 or 1."""
+        """1 for each copy of a page that no later round sent again, else 0."""
         self._zero = list(self._cut(raw["zero"]))
         self.missing = self._missing()
-        """By block: pages that are neither in a chunk nor zero."""
+        """For each block, the number of pages that are neither in a chunk nor zero."""
 
     def _check_chunks(self) -> None:
         chunks = self.chunks
@@ -50,9 +52,9 @@ class Index:
             raise CorruptDataError("chunks of one packet's pages of a known block", "others")
 
     def check_extents(self, others: list[Extent], size: int) -> None:
-        """See that every byte of the file is the chunks' or ``others``', and no byte is twice.
+        """Check that every byte of the file belongs to one chunk or to one of ``others``.
 
-        :raise CorruptDataError: one is not.
+        :raise CorruptDataError: a byte belongs to none, or to several.
         """
         known = np.array(others, np.uint64)
         starts = np.concatenate([self.chunks["offset"], known[:, 0]])
@@ -79,7 +81,7 @@ class Index:
             at += size
 
     def _missing(self) -> list[int]:
-        """Account for every page.
+        """Count the missing pages of each block.
 
         :raise CorruptDataError: a page is in two places, or outside its block.
         """
@@ -98,11 +100,11 @@ class Index:
 
     @property
     def live(self) -> int:
-        """Pages with content."""
+        """Number of pages with content."""
         return int(np.count_nonzero(self.newest))
 
     def superseded(self, block: int) -> int:
-        """Pages of a block that a later round sent again."""
+        """Number of older copies of a block's pages, which a later round sent again."""
         of_block = np.repeat(self.chunks["block"] == block, self.chunks["pages"])
         return int(np.count_nonzero(of_block & (self.newest == 0)))
 

@@ -1,4 +1,5 @@
-"""A save file, read: everything but the pages checked when it is opened, those as they are read."""
+"""Reads a save file. Everything but the pages is checked when it is opened, pages as they are
+read."""
 
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ _NOTHING: Final = memoryview(b"")
 
 
 def directory_of(path: Path) -> Directory | None:
-    """What the directory says of a damaged file; None if that is damaged, too, or was cut off.
+    """The directory of a damaged file; None if the directory is damaged as well, or was cut off.
 
     :raise HostError: the file cannot be read.
     """
@@ -111,7 +112,7 @@ class Archive(_File):
     def __init__(self, path: Path, *, partial: bool = False) -> None:
         """Open it, and check everything but the pages.
 
-        :param partial: open one, too, that has not every page of the guest; see ``faults``.
+        :param partial: also open a file that lacks pages of the guest; see ``faults``.
         :raise UsageError: it is no save file.
         :raise HostError: it cannot be read.
         :raise CorruptDataError: it was cut or damaged, or pages are missing.
@@ -146,20 +147,20 @@ class Archive(_File):
         return part
 
     def faults(self) -> list[CorruptDataError]:
-        """An error for each RAM block that the file does not have the whole of."""
+        """An error for each RAM block of which the file lacks pages."""
         return check_coverage(self.directory, self.stream, self._index.missing)
 
     def framed_for(self, methods: Collection[str]) -> bool:
         """Whether a QEMU with these methods inflates the chunks itself.
 
-        2 GiB of Silesia data take 4.9 s of CPU at both ends so, and 5.5 s where they are inflated
+        2 GiB of Silesia data then take 4.9 s of CPU at both ends, and 5.5 s if they are inflated
         here and sent as pages (QEMU 10.0, 2 cores; ``exec:zstd -dc``: 8.0 s).
         """
         return self.directory.method == FRAMES and FRAMES in methods
 
     @property
     def backend(self) -> str:
-        """What inflated so far; empty where nothing was inflated here."""
+        """What inflated so far; empty if nothing was inflated here."""
         return name_backends([one.decoder for one in self._decoders])
 
     @property
@@ -183,15 +184,16 @@ class Archive(_File):
     def batches(self, *, framed: bool = False) -> list[StoredBatch]:
         """All chunks with a page that has no newer copy.
 
-        :param framed: give their pages as payloads of method zstd, which this file's are.
+        :param framed: give their pages as payloads of method zstd, which must be the file's method.
         """
         return [StoredBatch(self, index, framed) for index in self._index.wanted()]
 
     def pages(self, index: int, buffer: memoryview, *, framed: bool) -> Pages:
-        """Read and check one chunk; its newest pages, inflated into ``buffer``.
+        """Read and check one chunk, and return those of its pages that have no newer copy.
 
-        :param framed: as zstd payloads: the chunk as it is, not inflated here, where all its pages
-            are the newest, else those that are as a frame of uncompressed blocks.
+        :param buffer: the caller's memory into which pages are inflated.
+        :param framed: return a zstd payload: the chunk as it is if all its pages are the newest
+            copies, else a frame of uncompressed blocks with those that are.
         :raise CorruptDataError: it is damaged; the error names the block and the first page.
         """
         row = self.chunks[index]

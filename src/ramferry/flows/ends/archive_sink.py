@@ -36,7 +36,8 @@ _ZERO: Final = 0xFFFFFFFF
 class ArchiveSink:
     """Writes a save file; a :class:`~ramferry.flows.contracts.Sink`.
 
-    Copies of pages that a later round sent again stay in the file, and the index passes over them.
+    If a later round sends a page again, the older copy stays in the file, and the index marks it
+    so.
     """
 
     def __init__(
@@ -48,9 +49,9 @@ class ArchiveSink:
         may_leave_out: Callable[[str], bool] = lambda _: False,
     ) -> None:
         """
-        :param file: entered by the caller, who leaves it when the migration has ended.
-        :param may_leave_out: whether a source may rightly send not all pages of a block, by its
-            name: nobody uses the others, which are taken for zero.
+        :param file: entered by the caller, who has to leave it after the migration has ended.
+        :param may_leave_out: whether the source may leave out pages of the block of this name;
+            those are taken for zero, since nobody uses them.
         :raise UsageError: there is no such method, or it has no such level.
         """
         ChunkEncoder(method, level, PAGE_SIZE)
@@ -64,7 +65,8 @@ class ArchiveSink:
         self._main: _Channel
         self._numbers: dict[str, int] = {}
         self._newest: list[NDArray[np.uint32]] = []
-        """By block and page: 1 + the index of the chunk with the newest copy."""
+        """For each block and page, 1 + the index of the chunk with its newest copy; 0 if there is
+        none."""
         self._chunks: list[tuple[int, int, int, int, int]] = []
         self._pages: list[NDArray[np.uint32]] = []
         self._encoders: list[ChunkEncoder] = []
@@ -76,7 +78,7 @@ class ArchiveSink:
         return self._end
 
     def begin(self, head: StreamHead) -> None:
-        """Make room for the index: four bytes a page."""
+        """Allocate the index: four bytes a page."""
         self._head = head
         for number, block in enumerate(head.blocks):
             self._numbers[block.name] = number
@@ -88,7 +90,7 @@ class ArchiveSink:
         return self._channel()
 
     def main_pages(self, pages: Pages) -> None:
-        """Pages of main: zero pages as a rule."""
+        """Take pages from main, which are zero pages as a rule."""
         self._main.pages(pages)
 
     def _channel(self) -> _Channel:
@@ -98,7 +100,7 @@ class ArchiveSink:
         return _Channel(self, encoder)
 
     def mark(self, index: int) -> None:
-        """Rounds are kept apart by the order in which their pages come."""
+        """Nothing to do: chunks are stored in the order of the rounds."""
 
     def store(self, pages: Pages, payload: list[Buffer]) -> None:
         """Write a chunk and note its pages; called by many threads."""
@@ -122,7 +124,7 @@ class ArchiveSink:
             self._newest[self._numbers[pages.block]][numbers] = _ZERO
 
     def finish(self, stream: MainStream) -> None:
-        """Write what is left, and bring all to disk.
+        """Write the index and the directory, and bring the file to disk.
 
         :raise MigrationFailed: the source left pages out.
         :raise HostError: the disk is full.
@@ -145,23 +147,23 @@ class ArchiveSink:
     def commit(self) -> None:
         """Give the file its name.
 
-        :raise UsageError: something has it by now.
+        :raise UsageError: another file has it by now.
         :raise HostError: the folder may not be written.
         """
         self._file.give_name()
 
     def taken_over(self) -> None:
-        """The file is complete already."""
+        """Nothing to do: the file is complete already."""
 
     def abort(self, error: RamferryError) -> None:
-        """The file has no name; its owner discards it."""
+        """Nothing to do: the file has no name, and its owner discards it."""
 
     def _refuse_holes(self) -> None:
-        """Every page of every block came, or this is not the guest's memory.
+        """Check that every page of every block came.
 
-        Pages of blocks that their source may leave out, because nobody uses them, are zero.
+        Missing pages of blocks that may lack some become zero pages.
 
-        :raise MigrationFailed: naming the first block with a page that did not come.
+        :raise MigrationFailed: a page did not come; the sentence names the first such block.
         """
         for block, newest in zip(self._head.blocks, self._newest, strict=True):
             missing = newest == 0
@@ -193,7 +195,7 @@ class ArchiveSink:
 
     @property
     def backend(self) -> str:
-        """What compressed."""
+        """What compressed, as in ``ArchiveResult.backend``."""
         return name_backends([one.encoder for one in self._encoders])
 
     def _newest_copies(self) -> bytes:
@@ -237,14 +239,14 @@ class ArchiveSink:
 
 
 class _Channel:
-    """One thread's way into the archive."""
+    """Stores one channel's pages; used by one thread."""
 
     def __init__(self, sink: ArchiveSink, encoder: ChunkEncoder) -> None:
         self._sink = sink
         self._encoder = encoder
 
     def room(self, block: str, normal: Offsets) -> None:
-        """None: what goes into a file is compressed from the channel's own memory."""
+        """None: pages for a file are compressed from the channel's own memory."""
 
     def pages(self, pages: Pages) -> None:
         """Compress and write the pages of one packet."""

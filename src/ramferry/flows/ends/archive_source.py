@@ -1,7 +1,7 @@
-"""A save file sent to a destination QEMU: the stream that its source would have sent.
+"""Sends a save file to a destination QEMU, as the stream that the guest's QEMU would have sent.
 
-The tail, with which the destination may start the guest, is sent only after every page was read,
-checked and delivered.
+The tail of the stream, with which the destination may start the guest, is sent only after every
+page was read, checked and delivered.
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ def replay(
     """Send everything; returns when the destination has taken the guest over.
 
     :param outgoing: not yet open.
-    :param progress: called now and then, in this thread; what it raises ends the migration, and the
-        destination cannot start the guest.
-    :param waiting: likewise, in place of ``progress``, from the moment before the tail's first byte
-        on: after its first call the destination may start the guest at any moment.
+    :param progress: called repeatedly in this thread until the tail. If it raises, the migration
+        ends, and the destination cannot start the guest.
+    :param waiting: called in this thread before the tail's first byte, and repeatedly from then on
+        in place of ``progress``. If it raises, the migration ends; after its first call the
+        destination may start the guest at any moment.
     :param framed: send the chunks as they are, by method zstd; else inflate them for ``none``.
     :raise CorruptDataError: the file is damaged; nothing was started.
     :raise MigrationFailed: the destination refused the guest.
@@ -62,9 +63,9 @@ def replay(
 
 
 def with_return_path(head: bytes) -> bytes:
-    """The stream's beginning with OPEN_RETURN_PATH where a source puts it.
+    """``head`` with OPEN_RETURN_PATH inserted where a source has it.
 
-    :raise CorruptDataError: it is no beginning of a stream.
+    :raise CorruptDataError: ``head`` is not the beginning of a stream.
     """
     place = 0
     for event in MainParser().feed(head):
@@ -83,7 +84,7 @@ def _end_section(outgoing: Outgoing, ram: int, mode: Mode, *, synced: bool = Tru
 
 
 def _send_zeros(archive: Archive, outgoing: Outgoing, progress: Callable[[], None]) -> None:
-    """Records on main, which every version understands."""
+    """Send zero pages as records on main, which every version understands."""
     for number, block in enumerate(archive.directory.blocks):
         offsets = archive.zero_pages(number)
         for first in range(0, len(offsets), _ZERO_RUN):

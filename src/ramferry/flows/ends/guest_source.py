@@ -1,4 +1,4 @@
-"""Pages of a guest's RAM, cut into packets; what each holds is looked at when it is sent."""
+"""Batches of a guest's RAM: one packet each, whose pages are read when it is sent."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ _NOTHING = memoryview(b"")
 class RamBatch:
     """One packet's worth of pages of one block; a :class:`~ramferry.flows.contracts.Batch`.
 
-    A page that a guest writes to meanwhile goes out as it is at one moment or another, is known to
-    the tracker as written, and is sent again.
+    A page that the guest writes to meanwhile may go out half written; the tracker knows that it was
+    written, so it is sent again.
     """
 
     block: RamBlock
     offsets: Offsets
     """Ascending."""
     side_by_side: bool
-    """Whether they follow each other without a gap."""
+    """Whether the offsets follow each other without a gap."""
     tracker: DirtyTracker
     copied: bool
-    """Whether the bytes must hold still once they were looked at: for methods that read them more
-    than once, and for trackers that remember what was sent."""
+    """Whether pages are copied before they are used, so that they no longer change. Needed for
+    methods that read them more than once, and for trackers that remember what was sent."""
 
     def load(self, buffer: memoryview) -> Pages:
-        """Tell zero pages from the others, and fetch those."""
+        """Find the zero pages, and fetch the others."""
         pages = self._in_place(buffer) if self.side_by_side else self._scattered(buffer)
         if self.tracker.needs_copies:
             self.tracker.sent(self.block.name, pages.zero, None)
@@ -66,7 +66,7 @@ class RamBatch:
         return Pages(self.block.name, normal, empty, data)
 
     def _divide(self, zero: NDArray[np.bool_]) -> tuple[Offsets, Offsets]:
-        """Offsets of pages with content, and of those without."""
+        """Offsets of the pages with content, and of the zero pages."""
         if not zero.any():
             return self.offsets, self.offsets[:0]
         return self.offsets[~zero], self.offsets[zero]
@@ -75,7 +75,7 @@ class RamBatch:
 def ram_batches(
     ram: Ram, dirty: Mapping[str, Offsets], tracker: DirtyTracker, *, copied: bool
 ) -> Iterator[RamBatch]:
-    """Cut what is dirty into packets, block by block, in ascending order."""
+    """Cut the dirty pages into packets, block by block, in ascending order."""
     step = PACKET_BYTES // ram.page_size
     for name, offsets in dirty.items():
         block, firsts = ram.blocks[name], range(0, len(offsets), step)
@@ -96,5 +96,5 @@ def all_pages(ram: Ram) -> dict[str, Offsets]:
 
 
 def count(dirty: Mapping[str, Offsets]) -> int:
-    """How many pages they are."""
+    """The number of pages in all blocks."""
     return sum(map(len, dirty.values()))

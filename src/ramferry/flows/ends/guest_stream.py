@@ -1,8 +1,8 @@
-"""The stream of a guest whose memory this process holds, section by section.
+"""Makes the stream of a guest whose memory this process holds, section by section.
 
-It is a QEMU's of machine types from 10.0 on: header, configuration, block list, rounds with a
-MULTIFD_FLUSH each, SWITCHOVER_START, the device section, end, VM description; zero pages travel in
-packets.
+It is the stream of a QEMU with a machine type from 10.0 on: header, configuration, block list,
+rounds with a MULTIFD_FLUSH each, SWITCHOVER_START, the device section, end, VM description; zero
+pages travel in packets.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from ramferry.flows.outlet.outgoing import Outgoing
 from ramferry.ram.blocks import Ram
 from ramferry.ram.dirty import DirtyTracker
 from ramferry.vocabulary import OPEN_RETURN_PATH, PING, SWITCHOVER_START
-from ramferry.wire.events import RamBlock
+from ramferry.wire.events import BlockEntry
 from ramferry.wire.grammar import SectionType
 from ramferry.wire.writer import command, ram_start, round_end, section, stream_start
 
 RAM_SECTION: Final = 2
-"""Ram's section id, as on most QEMUs; any other would do."""
+"""Section id of ram; most QEMUs use this one, but any would do."""
 
 
 class SendingGuest(Protocol):
@@ -36,9 +36,9 @@ class SendingGuest(Protocol):
     """The machine type's versioned name."""
 
     def watch(self) -> DirtyTracker:
-        """Start to watch what the guest writes; the sender closes it.
+        """Start to track which pages the guest writes; the caller closes the tracker.
 
-        :raise HostError: it cannot be watched as was wanted.
+        :raise HostError: the wanted tracker cannot be had.
         """
 
     def pause(self) -> None:
@@ -48,11 +48,12 @@ class SendingGuest(Protocol):
         """Let it run again, if it ran before ``pause``."""
 
     def device_state(self) -> bytes:
-        """Sections of the stopped guest's devices, and the end of the stream."""
+        """The sections of the stopped guest's devices, and the end of the stream."""
 
 
 class GuestStream:
-    """Sends a guest's memory; every method raises why the migration has failed."""
+    """Sends a guest's memory. Every method raises a ``RamferryError`` if the migration has
+    failed."""
 
     def __init__(
         self,
@@ -62,7 +63,7 @@ class GuestStream:
         method: str,
         on_pass: Callable[[int], None],
     ) -> None:
-        """:param on_pass: told the number of each pass over the dirty pages, from 1."""
+        """:param on_pass: called with the number of each pass over the dirty pages, from 1."""
         self._guest = guest
         self._outgoing = outgoing
         self._rounds = rounds
@@ -72,7 +73,7 @@ class GuestStream:
     def begin(self) -> None:
         """Send everything before the first round."""
         ram = self._guest.ram
-        blocks = [RamBlock(one.name, one.size, one.page_size) for one in ram.blocks.values()]
+        blocks = [BlockEntry(one.name, one.size, one.page_size) for one in ram.blocks.values()]
         self._outgoing.main(
             stream_start(self._guest.machine)
             + command(OPEN_RETURN_PATH)
@@ -83,9 +84,9 @@ class GuestStream:
         self._on_pass(1)  # QEMU collects, and says so, before it is active
 
     def precopy(self, tracker: DirtyTracker, downtime_limit_ms: float) -> Mapping[str, Offsets]:
-        """Send round after round of what is dirty, while the guest runs.
+        """Send the dirty pages round after round, while the guest runs.
 
-        :return: the rest, which fits the downtime limit.
+        :return: the pages that are left, which fit the downtime limit.
         """
         dirty: Mapping[str, Offsets] = all_pages(self._guest.ram)
         while True:
@@ -95,7 +96,7 @@ class GuestStream:
                 return dirty
 
     def end(self, tracker: DirtyTracker, dirty: Mapping[str, Offsets]) -> None:
-        """Send ``dirty`` and what was written since, which nobody writes to any more."""
+        """Send ``dirty`` and what was written since; the guest must have been stopped."""
         last = tracker.collect()
         united = {name: np.union1d(dirty[name], last[name]) for name in dirty}
         self._outgoing.main(command(SWITCHOVER_START))

@@ -1,4 +1,4 @@
-"""A sink as what lies behind an inlet: one migration that ends here."""
+"""The receiving end of one migration: puts a sink behind an inlet."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ramferry.transport.connection import Connection
 
 
 class Intake:
-    """What a receiver's channels share besides their session: the sink, and its last steps."""
+    """What a receiver's channels share besides their session: the sink, and how it finishes."""
 
     introduced = True
-    """See ``Behind``: a sink takes whatever main brings."""
+    """See ``Behind``; always True, as a sink has nothing to connect."""
 
     def __init__(self, session: Session, settings: ReceiveSettings, sink: Sink) -> None:
         """:param sink: where pages and the main channel's rest go."""
@@ -30,10 +30,10 @@ class Intake:
         session.behind = self
 
     def take_over(self, stream: MainStream) -> None:
-        """Have the sink finish and make it final; the migration is CONFIRMED when this returns.
+        """Call the sink's ``finish`` and ``commit``; the migration is CONFIRMED when this returns.
 
-        A stop is heeded up to the moment at which the sink begins to make it final, so that it
-        leaves nothing behind; from then on it is too late.
+        Until ``commit`` is called, a stop ends the migration and nothing is left behind; from then
+        on it is too late.
 
         :raise Unwind: the migration has failed, before or now.
         """
@@ -63,7 +63,7 @@ class Intake:
 
     @property
     def waits(self) -> str:
-        """See ``Behind``: somebody has to do something about it."""
+        """See ``Behind``."""
         if self.searching:
             return "the device state has no end that can be found (is suppress-vmdesc on?)"
         return ""
@@ -73,7 +73,7 @@ class Intake:
         return 0
 
     def blinded(self) -> None:
-        """See ``Behind``: pages of different rounds could not be told apart."""
+        """See ``Behind``: fail, since pages of different rounds could not be told apart."""
         self.session.fail(
             MigrationFailed(
                 "main: a device that cannot be parsed hides the sync marks: remove the device and "
@@ -82,7 +82,7 @@ class Intake:
         )
 
     def unblock(self) -> None:
-        """See ``Behind``: nobody waits for a sink."""
+        """See ``Behind``; nothing to do, as no thread waits for a sink."""
 
     def tear_down(self) -> None:
         """See ``Behind``."""

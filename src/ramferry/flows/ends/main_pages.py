@@ -1,9 +1,9 @@
 """Pages that come on the main channel, on their way to the sink.
 
-Beside multifd channels they are few, and main's thread hands them over itself. Of a source without
-channels all come on main: its thread packs them into packets, and each goes to whichever of several
-threads is free. No mark keeps rounds apart then, so a page that comes again waits until its older
-copy was taken.
+If there are multifd channels, such pages are few, and main's thread hands them over itself. If the
+source has no channels, all pages come on main: its thread packs them into packets, and several
+threads hand those over. No mark separates the rounds then, so a page that comes again waits until
+the sink has taken its older copy.
 """
 
 from __future__ import annotations
@@ -24,40 +24,40 @@ from ramferry.wire.events import PageRun, ZeroPages
 _NONE: Final = np.empty(0, np.uint64)
 _NOTHING: Final = memoryview(b"")
 _PACKETS: Final = 32
-"""Least number of packets, 16 MiB together: what is full keeps the threads busy while main's waits
-for a core. 2 GiB of Silesia data, QEMU 7.2, two threads on 2 cores, medians of 3 interleaved runs:
-5.9 s with 5 packets, 4.4 s with 33."""
+"""Least number of packets, 16 MiB together: full packets keep the threads busy while main's thread
+waits for a core. 2 GiB of Silesia data, QEMU 7.2, two threads on 2 cores, medians of 3 interleaved
+runs: 5.9 s with 5 packets, 4.4 s with 33."""
 _PATIENCE: Final = 0.5
 """Seconds between two looks at whether the migration has failed."""
 
 
 class MainPages(Protocol):
-    """Takes them; all calls come from main's thread."""
+    """Takes pages from main; all calls come from main's thread."""
 
     def take(self, run: PageRun) -> None:
-        """Pages with content; their bytes are the caller's again on return."""
+        """Take pages with content; their bytes belong to the caller again on return."""
 
     def take_zeros(self, zeros: ZeroPages) -> None:
-        """Zero pages."""
+        """Take zero pages."""
 
     def mark(self, index: int) -> None:
-        """Sync mark ``index`` was met."""
+        """Called at sync mark ``index``."""
 
     def settle(self) -> None:
         """Return when the sink has taken all pages so far."""
 
     def close(self) -> None:
-        """There are no more."""
+        """End; no more pages come."""
 
 
 class Direct:
-    """Hands them over in main's thread."""
+    """Hands pages to the sink in main's thread."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
 
     def take(self, run: PageRun) -> None:
-        """See ``MainPages``; a run is no longer than what main receives at once."""
+        """See ``MainPages``; a run has at most the bytes that main receives at once."""
         data = memoryview(run.content.tobytes())
         self._sink.main_pages(Pages(run.block, run.offsets, _NONE, data))
 
@@ -70,15 +70,15 @@ class Direct:
         self._sink.mark(index)
 
     def settle(self) -> None:
-        """Nothing is under way."""
+        """Nothing to wait for."""
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Nothing to do."""
 
 
 @dataclass(slots=True)
 class _Packet:
-    """Memory for pages of one block, filled by main's thread and emptied by another."""
+    """Memory for pages of one block: main's thread fills it, another empties it."""
 
     page_size: int
     memory: bytearray = field(default_factory=lambda: bytearray(PACKET_BYTES))
@@ -87,7 +87,7 @@ class _Packet:
     count: int = 0
 
     def add(self, offsets: Offsets, content: NDArray[np.uint8]) -> int:
-        """Copy as many pages as fit; their number."""
+        """Copy as many pages as fit, and return how many did."""
         pages = np.frombuffer(self.memory, np.uint8).reshape(-1, self.page_size)
         taken = min(len(offsets), len(pages) - self.count)
         pages[self.count : self.count + taken] = content[:taken]
@@ -100,7 +100,7 @@ class _Packet:
         return self.count * self.page_size == PACKET_BYTES
 
     def pages(self) -> Pages:
-        """What was copied in."""
+        """The pages that were copied in."""
         data = memoryview(self.memory)[: self.count * self.page_size]
         return Pages(self.block, np.concatenate(self.offsets), _NONE, data)
 
@@ -109,11 +109,11 @@ class _Packet:
         self.count = 0
 
 
-class Spread:
-    """Hands them over in threads of the migration's."""
+class Threaded:
+    """Hands pages to the sink in several threads."""
 
     def __init__(self, intake: Intake) -> None:
-        """Start the threads; the sink has begun."""
+        """Start the threads; the sink's ``begin`` must have been called."""
         self._session = intake.session
         self._sink = intake.sink
         self._page = intake.settings.page_size
@@ -121,7 +121,7 @@ class Spread:
             name: np.zeros(length // self._page, np.bool_)
             for name, length in intake.session.blocks.items()
         }
-        """By block and page: whether a copy of it is on its way to the sink."""
+        """For each block and page, whether a copy is on its way to the sink."""
         self._full: queue.SimpleQueue[_Packet | None] = queue.SimpleQueue()
         self._free: queue.SimpleQueue[_Packet] = queue.SimpleQueue()
         self._threads = intake.settings.threads
@@ -144,13 +144,13 @@ class Spread:
                 self._hand_over()
 
     def take_zeros(self, zeros: ZeroPages) -> None:
-        """Hand zero pages to the sink, in this thread."""
+        """Hand zero pages to the sink, in main's thread."""
         self._order(zeros.block, zeros.offsets)
         pages = Pages(zeros.block, _NONE, zeros.offsets, _NOTHING)
         self._sink.main_pages(pages)
 
     def mark(self, index: int) -> None:
-        """Not one of the sink's: what came before may still be under way."""
+        """Do not tell the sink, as earlier pages may still be on their way."""
 
     def settle(self) -> None:
         """Return when the sink has taken all pages so far."""
@@ -165,14 +165,15 @@ class Spread:
             self._full.put(None)
 
     def _order(self, block: str, offsets: Offsets) -> tuple[NDArray[np.bool_], NDArray[np.uint64]]:
-        """Wait for older copies of these pages; the block's busy ones, and these pages' numbers."""
+        """Wait until no older copy of these pages is on its way; return the block's array of
+        ``_busy``, and the pages' numbers."""
         busy, numbers = self._busy[block], offsets // np.uint64(self._page)
         if busy[numbers].any():
             self.settle()
         return busy, numbers
 
     def _room(self, block: str) -> _Packet:
-        """The packet at hand, or the next where that is another block's."""
+        """The packet that is being filled, or the next one if that holds another block's pages."""
         if self._packet is not None and self._packet.block != block:
             self._hand_over()
         if self._packet is None:

@@ -1,4 +1,4 @@
-"""A migration into guest memory of this process."""
+"""Receives a migration into guest memory of this process."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from ramferry.ram.blocks import Ram
 
 
 class _Channel:
-    """One channel's way into memory."""
+    """Writes one channel's pages to memory."""
 
     def __init__(self, ram: Ram) -> None:
         self._ram = ram
         self._room: memoryview | None = None
 
     def room(self, block: str, normal: Offsets) -> memoryview | None:
-        """Guest memory itself, where the pages lie side by side."""
+        """Guest memory itself, if the pages lie side by side; else None."""
         self._room = self._ram.blocks[block].window(normal)
         return self._room
 
     def pages(self, pages: Pages) -> None:
-        """Write pages with content, unless they are there already, and fill those without."""
+        """Write pages with content, unless they are in place already, and clear zero pages."""
         block = self._ram.blocks[pages.block]
         if len(pages.normal) and pages.data is not self._room:
             block.scatter(pages.normal, pages.data)
@@ -32,9 +32,9 @@ class _Channel:
 
 
 class MemorySink:
-    """Puts pages where they belong; a :class:`~ramferry.flows.contracts.Sink`.
+    """Puts pages into guest memory; a :class:`~ramferry.flows.contracts.Sink`.
 
-    Zero pages are filled explicitly: nothing is assumed about what the memory held before.
+    Zero pages are cleared explicitly, whatever the memory held before.
     """
 
     def __init__(
@@ -43,9 +43,10 @@ class MemorySink:
         load_state: Callable[[MainStream], None],
         taken_over: Callable[[], None] = lambda: None,
     ) -> None:
-        """:param ram: blocks of the names and sizes that will come.
-        :param load_state: called with the whole of main when every page is in place; what it
-            raises fails the migration.
+        """
+        :param ram: the caller's, with the blocks' names and sizes that the stream is to have.
+        :param load_state: called with main's parts when every page is in place; if it raises, the
+            migration fails.
         :param taken_over: called when the source has no guest any more.
         """
         self._ram = ram
@@ -54,9 +55,9 @@ class MemorySink:
         self._main = _Channel(ram)
 
     def begin(self, head: StreamHead) -> None:
-        """See that this is the guest for which there is memory.
+        """Check that the guest has the RAM blocks and the page size of this memory.
 
-        :raise MigrationFailed: its RAM blocks or pages are others.
+        :raise MigrationFailed: it has others.
         """
         if head.page_size != self._ram.page_size:
             raise MigrationFailed(
@@ -73,26 +74,26 @@ class MemorySink:
                 )
 
     def channel(self, channel_id: int) -> _Channel:  # noqa: ARG002
-        """Channels write to pages of their own: there is nothing to keep apart."""
+        """One for each channel; they need no lock, as no two write the same page."""
         return _Channel(self._ram)
 
     def main_pages(self, pages: Pages) -> None:
-        """Write them."""
+        """Write pages that came on main."""
         self._main.pages(pages)
 
     def mark(self, index: int) -> None:
-        """Nothing waits for a mark here."""
+        """Nothing to do."""
 
     def finish(self, stream: MainStream) -> None:
         """Load the device state."""
         self._load_state(stream)
 
     def commit(self) -> None:
-        """Nothing is left to do: all of it is in memory."""
+        """Nothing to do: everything is in memory."""
 
     def taken_over(self) -> None:
-        """Whoever waits for that may let the guest run."""
+        """Call ``taken_over``, so that the guest may run."""
         self._taken_over()
 
     def abort(self, error: RamferryError) -> None:
-        """What the memory holds is of no use; its owner knows from the result."""
+        """Nothing to do: the memory's owner sees the failure from the result."""

@@ -1,8 +1,8 @@
-"""When to stop a guest that is being sent, and what is known of the way so far.
+"""Decides when to stop a guest that is being sent, and counts its rounds.
 
-A round of N pages that took T seconds carried C = N · page size / T bytes of guest memory a
-second. What was written meanwhile, D bytes, would take D / C; once that fits the downtime limit the
-guest is stopped and the rest sent (QEMU decides so, too).
+A round of N pages that took T seconds carried C = N · page size / T bytes of guest memory a second.
+What was written meanwhile, D bytes, would take D / C; once that fits the downtime limit, the guest
+is stopped and the rest is sent. QEMU decides in the same way.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Final
 
 _SHORTEST: Final = 0.05
-"""Seconds of a round whose rate says something; a shorter one is mostly waiting for its mark."""
+"""Shortest round, in seconds, whose rate counts; a shorter one mostly waits for its mark."""
 
 
 @dataclass(frozen=True, slots=True)
 class Precopy:
-    """What a sender was asked to do about rounds and their end."""
+    """A sender's settings for the rounds and their end."""
 
     downtime_limit_ms: int = 300
     pause_before_switchover: bool = False
@@ -30,19 +30,20 @@ class Rounds:
     def __init__(self, page_size: int) -> None:
         self.page_size = page_size
         self.syncs = 0
-        """How often the dirty pages were collected, the start included: QEMU's dirty-sync-count."""
+        """How often the dirty pages were collected, including the start: QEMU's
+        dirty-sync-count."""
         self.bandwidth = 0.0
         """Bytes of guest memory carried a second; 0 before the first round's end."""
         self.dirty_rate = 0.0
         """Pages written a second, over the last round."""
         self._began = time.monotonic()
         self.pages = 0
-        """Pages that this round began with."""
+        """Number of pages to send in this round."""
         self._before = 0
         """Pages sent before this round."""
 
     def begin(self, pages: int, sent: int) -> None:
-        """A round of so many pages begins, which were collected right now.
+        """A round of ``pages`` pages begins, which were collected at this moment.
 
         :param sent: pages sent before.
         """
@@ -54,18 +55,18 @@ class Rounds:
         self._began = now
 
     def end(self) -> None:
-        """Everything of it was sent."""
+        """The round's pages were sent."""
         seconds = time.monotonic() - self._began
         if seconds >= _SHORTEST or not self.bandwidth:
             self.bandwidth = self.pages * self.page_size / max(seconds, 1e-6)
 
     def left(self, sent: int) -> int:
-        """Pages of this round that are not on the wire.
+        """Pages of this round that were not sent yet.
 
         :param sent: pages sent so far.
         """
         return max(0, self._before + self.pages - sent)
 
     def downtime_ms(self, pages: int) -> float:
-        """How long it would take to send so many pages."""
+        """Milliseconds that sending ``pages`` pages would take."""
         return pages * self.page_size * 1000 / self.bandwidth if self.bandwidth else 0.0

@@ -1,4 +1,4 @@
-"""What is known of a migration that begins here: its status, and when each part of it was over."""
+"""The status of a migration that is sent from here, and how long its parts took."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ramferry.vocabulary import ENDED, Status
 
 
 class SendRecord:
-    """Written by the sender's thread, read by any."""
+    """Status and times; written by the sender's thread, read by any."""
 
     def __init__(self, on_status: Callable[[Status], None]) -> None:
-        """:param on_status: told each status, in the sender's thread."""
+        """:param on_status: called with each new status, in the sender's thread."""
         self._on_status = on_status
         self.status: Status = "setup"
         self._began = time.monotonic()
@@ -35,7 +35,7 @@ class SendRecord:
         self._on_status(status)
 
     def set_up(self) -> None:
-        """The setup is over: every connection stands, and the block list is out."""
+        """The setup is over: every connection is open, and the block list was sent."""
         self._setup = time.monotonic()
 
     def stop(self) -> None:
@@ -45,7 +45,7 @@ class SendRecord:
     def hand_over(self) -> None:
         """The destination has taken the guest over.
 
-        What is cleared away afterwards no guest waits for, nor does QEMU count it.
+        The time ends here, as QEMU's does: no guest waits for what is cleared away afterwards.
         """
         self._ended = time.monotonic()
         self._downtime_ms = round((self._ended - self._stopped) * 1000)

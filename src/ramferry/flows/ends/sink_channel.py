@@ -29,13 +29,13 @@ class SinkChannel:
         self._sink: ChannelSink | None = None
 
     def begin(self) -> None:
-        """See ``ChannelTaker``: nothing has to be connected."""
+        """See ``ChannelTaker``; nothing has to be connected."""
 
     def admit(self, size: int) -> None:
-        """See ``ChannelTaker``: a sink takes it at once."""
+        """See ``ChannelTaker``; never waits."""
 
     def choose(self, method: str) -> Encoder | None:
-        """See ``ChannelTaker``: pages are kept as pages."""
+        """See ``ChannelTaker``; None, as pages are handed to the sink inflated."""
         del method
         self._sink = self._intake.sink.channel(self._id)
         return None
@@ -58,13 +58,13 @@ class SinkChannel:
     def synced(self, count: int) -> None:
         """See ``ChannelTaker``.
 
-        What follows belongs to the next round, which begins with main's mark; and before the first
-        mark nobody knows the RAM blocks.
+        Waits for main's mark, as what follows belongs to the next round; before the first mark the
+        RAM blocks are not known either.
         """
         self._gate.follow(count)
 
     def device(self, packet: DeviceState, pieces: Iterator[memoryview]) -> None:
-        """See ``ChannelTaker``: there is no device here to give it to."""
+        """See ``ChannelTaker``; fails, as there is no device to take it."""
         del pieces
         raise MigrationFailed(
             f"{self._name}: a device ({packet.idstr}) sends its state on a multifd channel, "
@@ -76,5 +76,5 @@ class SinkChannel:
 
 
 def _offsets(packet: RamPacket, count: int) -> Offsets:
-    """The first ``count`` offsets of a header, copied: the next header overwrites this one."""
+    """The first ``count`` offsets of a header, copied because the next header overwrites it."""
     return np.frombuffer(packet.header, ">u8", count, OFFSETS_AT).astype(np.uint64)

@@ -1,4 +1,4 @@
-"""A main channel that ends in a sink: marks met, pages handed over, the source told."""
+"""A main channel that ends in a sink: meets marks, hands over pages, and tells the source."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from ramferry.errors import MigrationFailed, PeerTimeout, RemoteProtocolError
 from ramferry.flows.contracts import StreamHead
 from ramferry.flows.ends.intake import Intake
-from ramferry.flows.ends.main_pages import Direct, MainPages, Spread
+from ramferry.flows.ends.main_pages import Direct, MainPages, Threaded
 from ramferry.flows.ends.verbatim import Verbatim
 from ramferry.flows.session.tally import ChannelTally
 from ramferry.transport.connection import Connection
@@ -30,16 +30,16 @@ from ramferry.wire.return_path import pong, shut, switchover_ack
 
 _CHUNK: Final = 64 * 1024
 PATIENCE: Final = 0.01
-"""Seconds that a piece may take to fill where all pages come on main; it delays what a source waits
-for: its answers, and the end."""
+"""Seconds that a piece may take to fill if all pages come on main. It delays what a source waits
+for: answers, and the end."""
 
 
 class SinkMain:
     """Hands main's pages to the sink, keeps the rest, and tells the source; a ``MainTaker`` of
     ``inlet.main``.
 
-    Where all pages come on main, a piece is as long as a packet's records: a source's socket holds
-    208 KiB, and each piece costs some 80 µs of Python.
+    If all pages come on main, a piece is as long as a packet's records: a source's socket holds 208
+    KiB, and each piece costs some 80 µs of Python.
     """
 
     def __init__(self, intake: Intake, source: Connection) -> None:
@@ -58,11 +58,11 @@ class SinkMain:
         self._verbatim = Verbatim()
         self._blocks: BlockList | None = None
         self._end: int | None = None
-        """Where the stream may end."""
+        """Offset at which the stream may end; None before it is known."""
         self._pages: MainPages | None = None
-        """Where they go, from the first mark on."""
+        """What takes pages from main; None before the first mark."""
         self._pages_end = 0
-        """Where the last run of them ended in the stream."""
+        """The stream's offset at which the last run of pages ended."""
         self._parser: MainParser
         self._tally: ChannelTally
 
@@ -101,7 +101,7 @@ class SinkMain:
             self.next_piece = self.most - (position - self._pages_end) % self._record
 
     def source_ended(self) -> None:
-        """See ``MainTaker``: have the sink finish, and tell the source."""
+        """See ``MainTaker``; let the sink finish, and tell the source."""
         if not self.complete:
             raise MigrationFailed("main: the source ended the migration before its end")
         if self._pages is not None:
@@ -115,18 +115,18 @@ class SinkMain:
             self._confirm()
 
     def source_broke(self) -> None:
-        """See ``MainTaker``: whatever was taken is given up."""
+        """See ``MainTaker``; the migration fails."""
 
     def farewell(self) -> None:
         """See ``MainTaker``."""
 
     def close(self) -> None:
-        """Main's thread has ended, however: nobody hands over pages any more."""
+        """Called when main's thread has ended in any way: end the threads of ``MainPages``."""
         if self._pages is not None:
             self._pages.close()
 
     def _until_source_ends(self) -> None:
-        """It keeps its guest; nothing of what it still says matters."""
+        """Read and drop what the source, which keeps its guest, still sends."""
         buffer = memoryview(bytearray(_CHUNK))
         with suppress(OSError):
             while self._source.receive_some(buffer) != 0:
@@ -160,7 +160,7 @@ class SinkMain:
             self._answer(switchover_ack())
 
     def _begin(self) -> None:
-        """Every channel is here, and none has handed over a page before the first mark."""
+        """Begin the sink's work: every channel is here, and none has handed over a page yet."""
         if self._blocks is None or self._parser.mode is None:
             raise RemoteProtocolError("the block list before the first mark", "none").at("main")
         intake = self._intake
@@ -173,7 +173,7 @@ class SinkMain:
                 self._session.uuid,
             )
         )
-        self._pages = Spread(intake) if intake.settings.threads else Direct(intake.sink)
+        self._pages = Threaded(intake) if intake.settings.threads else Direct(intake.sink)
 
     def _take_pages(self, event: ZeroPages | PageRun) -> None:
         if self._pages is None:

@@ -1,4 +1,4 @@
-"""The main channel without its pages, cut out of the stream as it comes."""
+"""Keeps the main channel without its pages, as it comes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from ramferry.wire.events import BlockList, Command, MainEvent, RamEnd, SectionE
 from ramferry.wire.grammar import RAM, SectionType
 
 MAX_KEPT: Final = 256 * 1024 * 1024
-"""Bound of ours on what is kept; a guest with a big framebuffer's device state has some MiB."""
+"""Ramferry's own limit on what is kept; the device state of a guest with a big framebuffer has some
+MiB."""
 _ANSWERED: Final = ("OPEN_RETURN_PATH", "PING")
-"""Commands that mean something only to the one who received them."""
+"""Commands that concern only the receiver of this stream, and are not kept."""
 
 
 class _Place(Enum):
@@ -26,21 +27,22 @@ class _Place(Enum):
 
 
 class Verbatim:
-    """Keeps a stream's parts; fed with each piece and the events that the parser made of it."""
+    """Keeps a stream's parts; ``feed`` takes each piece and the events that the parser found in
+    it."""
 
     def __init__(self) -> None:
         self._place = _Place.HEAD
         self._pending = bytearray()
-        """Bytes of the stream whose place is not known yet."""
+        """Bytes of the stream of which it is not known yet to which part they belong."""
         self._base = 0
-        """Absolute offset of the first of them."""
+        """The stream's offset of the first pending byte."""
         self._parts = {place: bytearray() for place in _Place}
         self._ram_section = 0
 
     def feed(self, data: memoryview, events: list[MainEvent]) -> None:
         """Take the stream's next bytes.
 
-        :raise RemoteProtocolError: there is more to keep than any guest has.
+        :raise RemoteProtocolError: there are more than ``MAX_KEPT`` bytes to keep.
         """
         if self._place is _Place.RAM and not any(isinstance(one, SectionEnd) for one in events):
             self._base += len(data)  # nothing is pending here, and of pages nothing is kept
@@ -69,7 +71,7 @@ class Verbatim:
         self._check(len(self._pending))
 
     def ended(self) -> MainStream:
-        """The stream is over: its parts."""
+        """The parts, after the end of the stream."""
         self._keep(self._base + len(self._pending))
         head, between, tail = (
             bytes(self._parts[place]) for place in (_Place.HEAD, _Place.BETWEEN, _Place.TAIL)
@@ -77,7 +79,7 @@ class Verbatim:
         return MainStream(head, self._ram_section, between, tail)
 
     def _keep(self, end: int) -> None:
-        """What is pending before the stream's offset ``end`` belongs to the present place."""
+        """Add the pending bytes before the stream's offset ``end`` to the current part."""
         part = self._parts[self._place]
         part += self._pending[: end - self._base]
         self._drop(end)

@@ -1,7 +1,8 @@
-"""The door of a relay or receiver: connections become migrations, one at a time.
+"""Accepts connections for a relay or receiver, and makes migrations of them, one at a time.
 
-All of it runs in the loop's thread. Connections are told apart by their first bytes (``lobby``),
-channels wait for their main (``waiting``), and a migration begins with its main's first bytes.
+All of it runs in the loop's thread. Connections are told apart by their first bytes (``lobby``).
+Channels that come first wait for their main (``waiting``), and a migration begins with main's first
+bytes.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from ramferry.transport.listening import Listener
 
 
 class House(Protocol):
-    """What lies behind the door: it makes sessions and carries what comes in."""
+    """What makes sessions, and carries the connections of a migration."""
 
     def enter(self, source: Connection) -> Session:
-        """A migration begins, whose main connection this is."""
+        """Begin a migration whose main connection is ``source``."""
 
     def main(self, session: Session, arrival: MainArrival) -> None:
         """Start to carry main."""
@@ -35,7 +36,7 @@ class House(Protocol):
 
 
 class Arrivals:
-    """Takes in connections, and keeps the list of those that make up a migration."""
+    """Takes connections in, and knows which of them make up the migration under way."""
 
     def __init__(
         self,
@@ -49,14 +50,14 @@ class Arrivals:
         """
         :param channels: multifd-channels; None: as many as are connected when the first sync mark
             comes.
-        :param advice: what helps where a channel comes too late.
+        :param advice: what helps if a channel comes too late; for the error.
         """
         self._house = house
         self._note = note
         self._channels = channels
         self._advice = advice
         self.session: Session | None = None
-        """The migration under way."""
+        """The migration under way; None if there is none."""
         self._roster = Roster(channels)
         self._waiting = WaitingChannels(loop, note, self._departed, lambda: self._lobby.silent)
         self._lobby = Lobby(loop, listener, self._arrived, note, self._departed)
@@ -73,16 +74,16 @@ class Arrivals:
 
     @property
     def accepted(self) -> int:
-        """Connections so far."""
+        """Number of connections that were accepted so far."""
         return self._lobby.accepted
 
     def expire(self) -> None:
-        """Turn out who was silent for too long; called at least once a second."""
+        """Close connections that were silent for too long; called at least once a second."""
         self._lobby.expire()
         self._waiting.expire()
 
     def gather(self) -> None:
-        """Where main stands before its first mark: see whether every channel is here."""
+        """If main waits before its first mark, see whether every channel has come."""
         session = self.session
         if session is None or session.gathered.is_set():
             return
@@ -94,7 +95,7 @@ class Arrivals:
         self._waiting.ended(self._lobby.accepted, failed=failed)
 
     def close(self) -> None:
-        """Let nobody in any more, and turn out whoever waits."""
+        """Stop accepting, and close the connections that wait."""
         self._lobby.close()
         self._waiting.close()
 
@@ -131,7 +132,7 @@ class Arrivals:
         return session
 
     def _departed(self, departure: Departure) -> None:
-        """A connection that was no main yet was closed by its peer."""
+        """The peer closed a connection before it belonged to a migration."""
         call, session = departure.call, self.session
         if session is not None:
             self._waiting.remember(departure)

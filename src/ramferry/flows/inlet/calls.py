@@ -1,16 +1,16 @@
-"""Whose a connection is: by the order in which connections came, and by who made them.
+"""Which migration a connection belongs to, by the order of connections and by who made them.
 
 A source connects its main channel before any multifd channel (QEMU 7.2 to 11.1, a relay, and
 Ramferry's own sender do), and a listener hands connections out in the order in which their
-handshakes ended. So a channel that was accepted after a main may be that main's, and one that was
-accepted before it is left over from an earlier migration. There is one exception: over TCP the
-last packet of main's handshake may be lost, and main, which a QEMU from 8.0 on leaves silent until
-its channels are connected, is then accepted behind them.
+handshakes ended. So a channel that was accepted after a main may belong to it, and one that was
+accepted before it is left over from an earlier migration. There is one exception. Over TCP the last
+packet of main's handshake may be lost; from QEMU 8.0 on main is silent until its channels are
+connected, and so it may be accepted after them.
 
-Whether a peer that closed its connection can be seen to have done so depends on the window: its
-FIN travels behind its data. A channel that came before its main has sent an initial packet and at
-most a SYNC; where no more than that is unread, the window is open and a FIN would be here. One
-with more unread has sent pages, which its source does after main's first bytes: such a channel is
+Whether a peer that closed its connection can be seen to have done so depends on the window: its FIN
+travels behind its data. A channel that came before its main has sent an initial packet and at most
+a SYNC; if no more than that is unread, the window is open and a FIN would be here. If more is
+unread, the channel has sent pages, which its source does only after main's first bytes: so it is
 left over unless its last bytes came after main's first (the kernel knows when).
 """
 
@@ -32,13 +32,14 @@ class Call:
     number: int
     """How many were accepted before it."""
     origin: str
-    """Its host, or the process behind a UNIX socket; a forwarder's, where there is one."""
+    """The host it comes from, or the process behind a UNIX socket; those of a forwarder if there is
+    one."""
 
 
 def may_follow(call: Call, main: Call, silent: Iterable[Call]) -> bool:
-    """Whether a channel may be of ``main``'s migration, by their order.
+    """Whether a channel may belong to ``main``'s migration, by their order.
 
-    :param silent: connections that may become a main, too.
+    :param silent: connections that may become a main as well.
     """
     if call.number < main.number:
         return False
@@ -47,8 +48,8 @@ def may_follow(call: Call, main: Call, silent: Iterable[Call]) -> bool:
 
 
 def mother(call: Call, silent: Iterable[Call]) -> Call | None:
-    """The silent connection whose channel this seems to be: the last one that its maker made
-    before it; None where there is none."""
+    """The silent connection that seems to be this channel's main: the last one that came before it
+    from the same origin; None if there is none."""
     before = [one for one in silent if one.number < call.number and one.origin == call.origin]
     return max(before, key=lambda one: one.number, default=None)
 
@@ -59,11 +60,12 @@ _T = TypeVar("_T")
 def one_too_many(
     waiting: Iterable[_T], call_of: Callable[[_T], Call], of_one: int, in_all: int, new: Call
 ) -> _T | None:
-    """Who has to leave before ``new`` may come in; None where there is room for it.
+    """Which of the waiting connections has to be closed to make room for ``new``; None if there is
+    room.
 
-    :param of_one: connections that one origin may have.
-    :param in_all: connections of everybody; above it the oldest of whoever has most leaves, so
-        that a crowd keeps out itself and nobody else.
+    :param of_one: most connections of one origin.
+    :param in_all: most connections in all. If there are more, the oldest one of the origin with the
+        most is closed, so that one origin cannot keep the others out.
     """
     by_origin: dict[str, list[_T]] = {}
     for one in sorted(waiting, key=lambda one: call_of(one).number):

@@ -1,4 +1,4 @@
-"""A multifd channel coming in: packets bounded, payloads inflated and checked, in one thread."""
+"""A multifd channel coming in: bounds packets, inflates payloads and checks them, in one thread."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ramferry.flows.session.session import Phase, Session
 from ramferry.flows.session.tally import ChannelTally
 from ramferry.transport.connection import Connection
 from ramferry.vocabulary import PACKET_BYTES
-from ramferry.wire.channel_states import State
+from ramferry.wire.channel_states import ChannelState
 from ramferry.wire.multifd import DeviceState, MultifdParser, RamPacket
 from ramferry.wire.packets import SYNC, Initial
 
@@ -22,7 +22,7 @@ _NOTHING: Final = memoryview(b"")
 
 
 class ChannelTaker(Protocol):
-    """Where a channel's packets go; every method is called in the inlet's thread."""
+    """What takes a channel's packets; every method is called in the inlet's thread."""
 
     @property
     def tally(self) -> ChannelTally:
@@ -34,32 +34,34 @@ class ChannelTaker(Protocol):
 
     @property
     def admit(self) -> Callable[[int], None]:
-        """Called before a payload of so many bytes is received; waits until there is room."""
+        """A function that is called with the size of a payload before it is received, and waits
+        until there is room."""
 
     def begin(self) -> None:
         """Called once, before the first packet."""
 
     def choose(self, method: str) -> Encoder | None:
-        """The source's method is known; returns what will compress the pages, if anything."""
+        """Called once the source's method is known; returns the encoder for the pages, None if they
+        are not compressed."""
 
     def room(self, packet: RamPacket) -> memoryview | None:
-        """Where the packet's pages belong; None where the inlet is to use its own memory."""
+        """Memory for the packet's pages; None if the inlet is to use its own."""
 
     def take(self, packet: RamPacket, payload: memoryview, pages: memoryview) -> None:
         """Take a packet of RAM.
 
-        :param payload: as it came; empty where the packet has no pages with content.
-        :param pages: the same, inflated. Both are the inlet's again on return.
+        :param payload: the payload as it came; empty if the packet has no pages with content.
+        :param pages: the same, inflated. Both belong to the inlet again on return.
         """
 
     def synced(self, count: int) -> None:
-        """The packet was the ``count``-th with SYNC: a round has ended on this channel."""
+        """Called after the ``count``-th packet with SYNC: a round has ended on this channel."""
 
     def device(self, packet: DeviceState, pieces: Iterator[memoryview]) -> None:
-        """Take a device's state; all ``pieces`` of its payload have to be drawn."""
+        """Take a device's state; the taker must draw all ``pieces`` of its payload."""
 
     def farewell(self) -> None:
-        """Nothing more will come, and the migration has not failed."""
+        """Called when nothing more will come and the migration has not failed."""
 
 
 class ChannelInlet:
@@ -88,7 +90,8 @@ class ChannelInlet:
     def run(self) -> None:
         """Take packets until the source ends the channel.
 
-        :raise RamferryError: what came, or its taker, is at fault; the channel is named.
+        :raise RamferryError: the packets are at fault, or the taker failed; the error names the
+            channel.
         """
         try:
             self._taker.begin()
@@ -103,7 +106,7 @@ class ChannelInlet:
         self._taker.farewell()
 
     def _carry(self) -> None:
-        """Receive headers, each in one call where it has come whole, and hand packets on."""
+        """Receive headers, each in one call if it has come whole, and hand packets on."""
         parser, tally = self._parser, self._tally
         while True:
             least = parser.least
@@ -142,7 +145,7 @@ class ChannelInlet:
             self._meet()
 
     def _load(self, packet: RamPacket, decoder: Decoder) -> tuple[memoryview, memoryview]:
-        """Receive and check a payload: as it came, and what it inflates to."""
+        """Receive and check a payload; returns it as it came, and inflated."""
         size, verbatim = packet.payload_size, decoder.verbatim
         whole = packet.normal * self._page_size
         limit = whole if verbatim else decoder.max_payload(packet.normal)
@@ -169,7 +172,7 @@ class ChannelInlet:
         return payload, pages
 
     def _choose(self, method: str) -> Decoder:
-        """The source's method is known: make the codecs for it."""
+        """Make the codecs, once the source's method is known."""
         settings = self._session.settings
         self._decoder = decoder = create_decoder(
             method, page_size=self._page_size, accelerator=settings.accelerator
@@ -187,7 +190,7 @@ class ChannelInlet:
         return decoder
 
     def _meet(self) -> None:
-        """The round's end on this channel."""
+        """Handle a SYNC: the round has ended on this channel."""
         self._tally.syncs += 1
         # main waits until this SYNC was taken, so a relay before this one waits for its receipt
         self._source.acknowledge()
@@ -215,7 +218,7 @@ class ChannelInlet:
     def _ended(self, received: int) -> None:
         """The source has closed the channel."""
         self._session.check()
-        if self._parser.state is State.PAYLOAD:
+        if self._parser.state is ChannelState.PAYLOAD:
             self._parser.payload_done()
         self._parser.ended(received)
         if self._session.phase < Phase.SWITCHOVER and self._session.gate.gated:
@@ -225,6 +228,9 @@ class ChannelInlet:
             )
 
     def _broken(self, error: OSError) -> MigrationFailed:
-        """:raise Unwind: the migration has failed, and this is a consequence."""
+        """The error of a broken connection.
+
+        :raise Unwind: the migration has failed already, and this is a consequence.
+        """
         self._session.check()
         return MigrationFailed(f"{self.name}: the source broke the connection: {error.strerror}")

@@ -1,4 +1,4 @@
-"""Which connections make up a migration: one more taken in, one missed, all of them gathered."""
+"""Collects the connections of a migration before its first sync mark."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from ramferry.flows.session.session import Session
 def admit(
     session: Session, roster: Roster, arrival: MultifdArrival, main: Call, advice: str = ""
 ) -> bool:
-    """Take a channel into a migration; False where it is not taken, or cannot belong to it.
+    """Take a channel into a migration. Returns False if it is refused, or if it made the migration
+    fail.
 
-    :param main: who made the migration's main connection.
-    :param advice: what helps where one comes too late.
+    :param main: the migration's main connection.
+    :param advice: what helps if a channel comes too late; for the error.
     """
     late = session.gathered.is_set() and not session.over.is_set()
     own = arrival.call.number > main.number and roster.may_lack(arrival.initial)
@@ -41,10 +42,10 @@ def admit(
 
 
 def miss(session: Session, departures: Iterable[Departure]) -> None:
-    """Connections of this migration were closed before it began: it cannot go well.
+    """Fail a migration some of whose connections were closed before it began.
 
     Its source may not know: a QEMU 7.2 whose channel broke keeps main open, and dies if it is asked
-    to migrate again before main was ended.
+    to migrate again before main has ended.
     """
     for one in departures:
         if one.channel:
@@ -58,9 +59,10 @@ def miss(session: Session, departures: Iterable[Departure]) -> None:
 def gather(
     session: Session, lobby: Lobby, roster: Roster, take_early: Callable[[], None] = lambda: None
 ) -> None:
-    """Main stands before the first mark: is every channel here?
+    """Called while main waits before the first mark: set ``session.gathered`` if every channel has
+    come.
 
-    :param take_early: takes in those that were accepted before main, where they are its own.
+    :param take_early: takes in channels that were accepted before main but belong to it.
     """
     if session.gathered.is_set() or not session.want_gathered.is_set():
         return

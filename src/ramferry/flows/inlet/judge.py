@@ -1,4 +1,5 @@
-"""What a main channel is judged by: what stands before its first section, and its commands."""
+"""Refuses main channels that cannot be carried, by what comes before the first section and by
+commands."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from ramferry.wire.events import (
 from ramferry.wire.main import MainParser
 
 _MAX_PREAMBLE: Final = 64 * 1024
-"""Bytes before the first section: header, configuration, commands; some hundred in practice."""
+"""Most bytes before the first section: header, configuration, commands; some hundred in
+practice."""
 _PIECE: Final = 4096
 _REFUSED: Final = {
     "POSTCOPY_ADVISE": "this migration may switch to postcopy, which {lack}: unset the "
@@ -30,14 +32,14 @@ _REFUSED: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """How a kind of inlet says what it cannot take."""
+    """The parts of the errors that differ between a relay and a receiver."""
 
     lack: str
-    """After "which": why postcopy and COLO cannot be carried."""
+    """Follows "which" in the error for postcopy and COLO."""
     page_size: str
-    """With ``{found}``, the guest's page size, and ``{told}``."""
+    """The error for another page size; has ``{found}``, the guest's, and may have ``{told}``."""
     return_path: str
-    """After "the source opened no return path, so": what is missed without one."""
+    """Follows "the source opened no return path, so": what does not work without one."""
 
 
 RELAYED: Final = Words(
@@ -57,11 +59,12 @@ RECEIVED: Final = Words(
 def read_preamble(
     first: bytes, parser: MainParser, receive: Callable[[memoryview], int]
 ) -> tuple[memoryview, list[MainEvent]]:
-    """Read up to the piece that holds the first section's start; bytes and events, all of them.
+    """Read up to the piece that holds the first section's start; returns all bytes and events so
+    far.
 
-    :param first: what was read already.
-    :param receive: fills a buffer with what there is; 0 at the end.
-    :raise MigrationFailed: the source ended it before.
+    :param first: bytes that were read already.
+    :param receive: receives what there is into a buffer; returns 0 at the end.
+    :raise MigrationFailed: the source ended main before that.
     :raise RemoteProtocolError: there is no section where one must be.
     """
     # one piece, however small those are in which it comes: they are not kept
@@ -82,10 +85,10 @@ def read_preamble(
 
 
 class Judge:
-    """Refuses streams that cannot be taken; each sentence says what helps."""
+    """Refuses streams that cannot be carried; each error says what helps."""
 
     def __init__(self, page_size: int, words: Words) -> None:
-        """:param page_size: the guest's, as the flow was told."""
+        """:param page_size: the page size that the flow was told."""
         self._page_size = page_size
         self._words = words
         self._return_path = False
@@ -93,7 +96,7 @@ class Judge:
     def look(self, event: MainEvent) -> None:
         """Judge one event of main.
 
-        :raise MigrationFailed: this stream cannot be taken.
+        :raise MigrationFailed: this stream cannot be carried.
         """
         if isinstance(event, Command):
             if event.name == "OPEN_RETURN_PATH":
@@ -106,7 +109,7 @@ class Judge:
             self._look_at_pages(event)
 
     def need_return_path(self) -> None:
-        """:raise MigrationFailed: no event so far has opened one."""
+        """:raise MigrationFailed: no command so far has opened a return path."""
         if not self._return_path:
             raise MigrationFailed(f"the source opened no return path, so {self._words.return_path}")
 
@@ -120,5 +123,6 @@ class Judge:
 
 
 def _for_bitmaps_alone(event: Command) -> bool:
-    """Postcopy is advised, without page sizes, also where only dirty-bitmaps is set: RAM stays."""
+    """True for an ADVISE without page sizes: the source has dirty-bitmaps on, but not
+    postcopy-ram."""
     return event.name == "POSTCOPY_ADVISE" and not event.data

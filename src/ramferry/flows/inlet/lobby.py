@@ -1,7 +1,7 @@
-"""Where connections from the source wait until their first bytes say what they are.
+"""Connections from the source wait here until their first bytes say what they are.
 
-Nothing is connected onwards for a connection that has not spoken: a silent connection freezes a
-QEMU destination's monitor, and one that closes at once (a port probe) ends it.
+No connection to the destination is made for a connection that has sent nothing: a silent connection
+freezes a QEMU destination's monitor, and one that closes at once (a port probe) ends that QEMU.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ SILENCE: Final = 30.0
 """Seconds within which a connection must have said what it is. A 10.x source's main is silent only
 until its last multifd channel is connected."""
 MOST_OF_ONE: Final = 256
-"""Connections of one host, or process, that may wait here at once: a main and 255 channels. One
-more, and the one that waited longest leaves."""
+"""Most connections of one host, or process, that may wait here at once: a main and 255 channels. If
+one more comes, the one that waited longest is closed."""
 MOST_CALLERS: Final = 512
-"""Connections of all of them."""
+"""Most connections that may wait here in all."""
 PROBE_GRACE: Final = 1.0
 """Seconds after which a connection without a single byte does not delay the first sync mark."""
 _BACK_OFF: Final = 0.5
-"""Seconds until accepting is tried again where it failed for want of descriptors or memory."""
+"""Seconds until accepting is tried again after it failed for want of descriptors or memory."""
 
 
 @dataclass(eq=False, slots=True)
@@ -53,7 +53,7 @@ class Caller:
 
     @property
     def silent(self) -> bool:
-        """Whether it may still become a main."""
+        """True if it has sent nothing, so that it may still become a main."""
         return MAIN_MAGIC.startswith(self.first)
 
 
@@ -76,21 +76,22 @@ class MultifdArrival:
 
     @property
     def name(self) -> str:
-        """As sentences call it."""
+        """Its name in sentences."""
         return f"multifd {self.initial.channel_id}"
 
 
 @dataclass(frozen=True, slots=True)
 class Departure:
-    """A connection that its peer closed before its migration began."""
+    """A connection that the peer closed before its migration began."""
 
     call: Call
     channel: str
-    """What it was, by name; empty for one that may have been a port probe."""
+    """The channel's name; empty if the connection may have been a port probe."""
 
 
 class Lobby:
-    """Accepts, classifies and hands over connections; all in the loop's thread."""
+    """Accepts connections, finds out what they are, and hands them over; all in the loop's
+    thread."""
 
     def __init__(
         self,
@@ -102,7 +103,9 @@ class Lobby:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """:param departed: told of who hung up before it was known, but for would-be mains."""
+        """
+        :param departed: called for a connection that its peer closed before its kind was known.
+        """
         self._loop = loop
         self._listener = listener
         self._arrived = arrived
@@ -110,10 +113,10 @@ class Lobby:
         self._departed = departed
         self._callers: set[Caller] = set()
         self._running = Patience(math.inf, clock=clock)
-        """The lobby's clock; it stands still with this process, whose own stop no caller is to
-        blame for."""
+        """The lobby's clock. It does not count time in which this process was stopped, since no
+        peer is to blame for that."""
         self._shut_since: float | None = None
-        """When accepting was given up for a moment."""
+        """Since when accepting is suspended; None if it is not."""
         self._in_want = False
         self.accepted = 0
         """Connections so far."""
@@ -121,21 +124,22 @@ class Lobby:
 
     @property
     def silent(self) -> list[Call]:
-        """Connections that may still become a main, and live."""
+        """Open connections that have sent nothing, and so may become a main."""
         return [one.call for one in self._callers if one.silent and not one.connection.hung_up()]
 
     def accept(self) -> None:
-        """Take in every connection that is waiting to be accepted."""
+        """Accept every connection that waits in the kernel's queue."""
         if self._shut_since is None and self._accept_all():
             self._in_want = False
 
     def settled(self) -> bool:
-        """True where every connection that came has been classified, probes aside."""
+        """True if the kind of every connection is known, except of those that may be port
+        probes."""
         now = self._running.spent
         return all(not one.first and now - one.since > PROBE_GRACE for one in self._callers)
 
     def expire(self) -> None:
-        """Turn out connections that stayed silent for too long; called at least once a second."""
+        """Close connections that stayed silent for too long; called at least once a second."""
         now = self._running.spent
         for caller in [one for one in self._callers if now - one.since > SILENCE]:
             self._refuse(caller, f"sent {len(caller.first)} bytes in {SILENCE:.0f} s")
@@ -144,13 +148,13 @@ class Lobby:
             self._open()
 
     def take(self, call: Call) -> Connection:
-        """Hand over a connection that has not spoken."""
+        """Hand over a connection that has sent nothing."""
         caller = next(one for one in self._callers if one.call == call)
         self._leave(caller)
         return caller.connection
 
     def close(self) -> None:
-        """Stop accepting and turn out whoever still waits."""
+        """Stop accepting, and close the connections that still wait."""
         self._shut()
         for caller in list(self._callers):
             self._leave(caller)
@@ -167,7 +171,7 @@ class Lobby:
             self._loop.remove(fd)
 
     def _accept_all(self) -> bool:
-        """Whether all that wait came in."""
+        """Accept all that wait; False if that failed for want of descriptors or memory."""
         try:
             while accepted := self._listener.accept():
                 self._let_in(accepted)
@@ -177,7 +181,8 @@ class Lobby:
         return True
 
     def _back_off(self, error: OSError) -> None:
-        """Look away for a moment: what cannot be accepted stays readable, and would be for ever."""
+        """Stop polling the listener for ``_BACK_OFF`` seconds: it stays readable while nothing can
+        be accepted."""
         self._shut()
         self._shut_since = self._running.spent
         if not self._in_want:

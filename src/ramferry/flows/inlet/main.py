@@ -1,4 +1,4 @@
-"""The main channel coming in: read, parsed and judged, then handed on piece by piece."""
+"""The main channel coming in: reads, parses and judges it, and hands it on piece by piece."""
 
 from __future__ import annotations
 
@@ -14,45 +14,46 @@ from ramferry.wire.main import MainParser
 
 
 class MainTaker(Protocol):
-    """Where main goes; every method is called in main's thread but ``farewell``'s caller's."""
+    """What takes main; every method is called in main's thread."""
 
     @property
     def most(self) -> int:
-        """Bytes that a piece may have at most."""
+        """Most bytes of a piece."""
 
     @property
     def next_piece(self) -> int:
-        """Bytes that the next piece is to have."""
+        """Wanted size of the next piece, in bytes."""
 
     @property
     def fill(self) -> bool:
-        """Whether to wait for a full piece, as long as the connection's ``piece`` allows."""
+        """Whether to wait until a piece is full, up to the time of ``Connection.settle``'s
+        ``piece``."""
 
     @property
     def complete(self) -> bool:
-        """Whether the stream has ended, by its own words."""
+        """Whether the stream is complete, by its own content."""
 
     def begin(self, tally: ChannelTally, parser: MainParser) -> None:
         """Called once, before the first piece."""
 
     def open_piece(self, data: memoryview, events: list[MainEvent]) -> None:
-        """A piece of the stream came, with these events in it; ``data`` is valid until
+        """Called for each piece of the stream, with the events in it; ``data`` is valid until
         ``close_piece`` returns."""
 
     def hear(self, event: MainEvent) -> None:
         """Take the next event of the piece."""
 
     def close_piece(self) -> None:
-        """All its events were told."""
+        """Called after the last event of the piece."""
 
     def source_ended(self) -> None:
-        """The source closed main, or the stream is complete."""
+        """Called when the source closed main, or the stream is complete."""
 
     def source_broke(self) -> None:
-        """The source broke main: see to what may not be left as it is, before it fails."""
+        """Called when main's connection broke, before the migration fails for that."""
 
     def farewell(self) -> None:
-        """Nothing more will come, and the migration has not failed."""
+        """Called when nothing more will come and the migration has not failed."""
 
 
 class MainInlet:
@@ -70,11 +71,11 @@ class MainInlet:
         give_pages: bool = False,
     ) -> None:
         """
-        :param first: bytes of it that were read already.
-        :param words: how to say what cannot be taken.
-        :param whole_preamble: whether the taker begins only when all before the first section was
-            read and judged.
-        :param give_pages: whether the taker is to hear of the pages on main.
+        :param first: bytes of main that were read already.
+        :param words: for errors about what cannot be carried.
+        :param whole_preamble: whether to read and judge everything before the first section before
+            the taker's ``begin``.
+        :param give_pages: whether the events include pages that come on main.
         """
         self._session = session
         self._source = source
@@ -137,8 +138,8 @@ class MainInlet:
                 self._session.regained_sight()
 
     def _receive(self, buffer: memoryview) -> int:
-        """The next bytes of the stream; 0 at its end. Silence is no fault on main: the flow's loop
-        judges stalls."""
+        """Receive the next bytes of the stream; 0 at its end. Waits without limit, because the
+        flow's loop judges stalls."""
         while True:
             self._session.check()
             try:

@@ -8,14 +8,14 @@ from ramferry.wire.packets import Initial
 
 
 class Roster:
-    """Admits channels by their initial packets: one guest, each id once, none out of range."""
+    """Admits channels by their initial packets: all of one guest, each id once and in range."""
 
     def __init__(self, wanted: int | None) -> None:
         self.wanted = wanted
-        """multifd-channels where the caller knows it; 0: a source without multifd."""
+        """The source's multifd-channels; 0: it has no multifd; None: not known."""
         self.ids: set[int] = set()
         self.uuid = b""
-        """Of the channels' initial packets, which all have the same; empty before the first."""
+        """The UUID in the channels' initial packets, the same in all; empty before the first."""
 
     def admit(self, initial: Initial) -> None:
         """Take in one more channel.
@@ -38,18 +38,18 @@ class Roster:
         self.uuid = initial.uuid
 
     def may_lack(self, initial: Initial) -> bool:
-        """True where a channel that comes late may be one of this migration's own."""
+        """True if a channel that comes late may belong to this migration."""
         known = self.wanted is not None or initial.channel_id in self.ids
         return not known and initial.uuid == self.uuid
 
     def full(self) -> bool:
-        """False where the caller knows of channels that are still to come."""
+        """False if the number of channels is known, and not all have come."""
         return self.wanted is None or len(self.ids) >= self.wanted
 
     def close(self) -> None:
-        """Every channel that comes has come.
+        """Called when no more channels will come.
 
-        :raise MigrationFailed: there is none, or one is missing.
+        :raise MigrationFailed: there are none, or one is missing.
         """
         if not self.ids and self.wanted != 0:
             raise MigrationFailed(

@@ -1,8 +1,8 @@
 """multifd channels that came before their main channel's first bytes.
 
-A source's main is silent for a while, and from QEMU 10 on until every one of its channels is
-connected: theirs are the first bytes that arrive then. Channels of a migration that has failed
-arrive here as well, when they were late; ``calls`` has how they are told apart.
+A source's main is silent at first, from QEMU 10 on until all of its channels are connected, so the
+channels' bytes may arrive before main's. Late channels of a migration that has failed arrive here
+as well; ``calls`` says how they are told apart.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from ramferry.transport.connection import Connection
 from ramferry.vocabulary import MAX_CHANNELS
 
 MOTHERLESS: Final = 2.0
-"""Seconds that a channel may wait while there is no connection that could become its main: of one
-that comes behind its channels after all, the handshake is repeated after 1 s. And seconds after a
-failed migration in which its late channels are turned out at once: their source does not notice
-that main was reset while it waits for them to take its pages (QEMU 10.0)."""
+"""Seconds that a channel may wait while there is no connection that could become its main; if
+main's handshake was lost, it is repeated after 1 s. Also the seconds after a failed migration in
+which its late channels are closed at once: their source does not notice that main was reset while
+it waits for them to take its pages (QEMU 10.0)."""
 MOST_IN_ALL: Final = 2 * MAX_CHANNELS
 _REMEMBERED: Final = 256
 _LEFT_OVER: Final = "is left over from an earlier migration"
 _OVERTAKING: Final = 0.02
-"""Seconds that a channel's pages may be on the way before main's first bytes, which were sent
-before them; the kernel counts in steps of up to 10 ms."""
+"""Seconds by which a channel's pages may seem to arrive before main's first bytes, which were sent
+earlier; the kernel counts in steps of up to 10 ms."""
 
 
 class WaitingChannels:
-    """Keeps them until their main comes or they leave; all in the loop's thread."""
+    """Keeps channels until their main comes or they are closed; all in the loop's thread."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class WaitingChannels:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """
-        :param departed: told of a channel that hung up.
+        :param departed: called for a channel that its peer closed.
         :param silent: connections that may still become a main.
         """
         self._loop = loop
@@ -56,28 +56,29 @@ class WaitingChannels:
         self._silent = silent
         self._running = Patience(math.inf, clock=clock)
         self._arrivals: dict[MultifdArrival, float] = {}
-        """Since when they wait, oldest first."""
+        """Each channel, and since when it waits; oldest first."""
         self._motherless: dict[MultifdArrival, float] = {}
-        """Since when there is no connection that could become their main."""
+        """Channels without a connection that could become their main, and since when."""
         self.main = Call(0, "")
-        """Who made the main connection of the migration under way, or of the last one."""
+        """The main connection of the migration under way, or of the last one."""
         self._heard = 0.0
         self._under_way = False
         self._gone: deque[Departure] = deque(maxlen=_REMEMBERED)
         self._ended_at = 0
-        """Connections that were accepted before the last migration ended."""
+        """How many connections had been accepted when the last migration ended."""
         self._failed = -math.inf
-        """When that was, if it failed."""
+        """When the last migration ended, if it failed."""
 
     @property
     def ids(self) -> list[int]:
-        """Channel ids of those that wait."""
+        """Ids of the channels that wait."""
         return [arrival.initial.channel_id for arrival in self._arrivals]
 
     def add(self, arrival: MultifdArrival) -> None:
-        """Let a channel wait; where as many as a migration can have wait already, the oldest goes.
+        """Let a channel wait. If as many as a migration can have wait already, the oldest one is
+        closed.
 
-        A source that gives up before its main spoke takes its channels with it.
+        If its source closes it meanwhile, ``departed`` is called.
         """
         leaves = one_too_many(
             self._arrivals, lambda one: one.call, MAX_CHANNELS, MOST_IN_ALL, arrival.call
@@ -91,7 +92,7 @@ class WaitingChannels:
         self._loop.add(arrival.connection.fileno(), HUNG_UP, partial(self._hung_up, arrival))
 
     def begin(self, main: Call, heard: float) -> None:
-        """A main has come, whose channels are wanted from now on.
+        """A migration begins with this main; its channels are handed over from now on.
 
         :param heard: when its last bytes came, as ``Connection.heard_at`` has it.
         """
@@ -101,10 +102,11 @@ class WaitingChannels:
         self._failed = -math.inf
 
     def take(self) -> list[MultifdArrival]:
-        """Hand over those that were accepted after main.
+        """Hand over the channels that were accepted after main.
 
-        One that its peer has closed this moment goes with them: it ends the migration. Called when
-        main has spoken, and again for each channel that comes while it gathers.
+        A channel that its peer has just closed is handed over too, and ends the migration. Called
+        when main's first bytes have come, and again for each channel that comes before the first
+        mark.
         """
         silent = self._silent()
         followers = [one for one in self._arrivals if may_follow(one.call, self.main, silent)]
@@ -113,12 +115,12 @@ class WaitingChannels:
         return followers
 
     def take_early(self, ids: Container[int]) -> list[MultifdArrival]:
-        """Hand over those that were accepted before main and are its own all the same.
+        """Hand over the channels that were accepted before main but belong to it.
 
-        Called when main stands before its first mark and has all the others; what comes from where
-        main came, and is not its own, is turned out.
+        Called when main waits before its first mark and all other channels have come. Channels from
+        main's origin that do not belong to it are closed.
 
-        :param ids: of the channels that it has.
+        :param ids: of the channels that the migration has already.
         """
         taken: dict[int, MultifdArrival] = {}
         for arrival in self._suspects():
@@ -133,11 +135,11 @@ class WaitingChannels:
         return list(taken.values())
 
     def remember(self, departure: Departure) -> None:
-        """Keep in mind that one left before its main spoke."""
+        """Remember a channel that its peer closed before main's first bytes."""
         self._gone.append(departure)
 
     def gone(self) -> list[Departure]:
-        """Who left since main was accepted, and was made by the same."""
+        """The remembered channels that were accepted after main, from the same origin."""
         return [
             one
             for one in self._gone
@@ -145,7 +147,7 @@ class WaitingChannels:
         ]
 
     def ended(self, accepted: int, *, failed: bool) -> None:
-        """A migration has ended, and so many connections were accepted until now."""
+        """The migration under way has ended; ``accepted`` connections have come until now."""
         self._ended_at = accepted
         self._under_way = False
         self._failed = self._running.spent if failed else -math.inf
@@ -153,7 +155,7 @@ class WaitingChannels:
         self.expire()
 
     def expire(self) -> None:
-        """Turn out those whose main did not come; called at least once a second."""
+        """Close channels whose main did not come; called at least once a second."""
         now = self._running.spent
         if self._under_way or self._silent():
             self._motherless.clear()
@@ -165,13 +167,13 @@ class WaitingChannels:
                 self._turn_out(arrival, f"was without its main channel for {now - since:.0f} s")
 
     def close(self) -> None:
-        """Turn out all of them."""
+        """Close all channels that wait."""
         for arrival in list(self._arrivals):
             self._forget(arrival)
             arrival.connection.close()
 
     def _is_late(self, call: Call) -> bool:
-        """Whether it is of the migration that has ended, and comes from where that came."""
+        """Whether a channel belongs to the migration that has ended."""
         silent = self._silent()
         if call.number < self._ended_at:
             return not any(one.number < call.number for one in silent)
@@ -179,7 +181,8 @@ class WaitingChannels:
         return just_failed and call.origin == self.main.origin and not silent
 
     def _suspects(self) -> list[MultifdArrival]:
-        """Those that were accepted before main from where it came, and have no other main."""
+        """Channels that were accepted before main, from its origin, and that no other connection
+        can be the main of."""
         silent = self._silent()
         return [
             one
@@ -190,7 +193,8 @@ class WaitingChannels:
         ]
 
     def _outlived(self, arrival: MultifdArrival) -> bool:
-        """Whether its migration could be over: pages came before main, and none since."""
+        """Whether a channel may be left over from an earlier migration: its pages came before main,
+        and none since."""
         before = arrival.connection.heard_at() < self._heard - _OVERTAKING
         return before and _may_be_closed(arrival.connection)
 
@@ -211,5 +215,6 @@ class WaitingChannels:
 
 
 def _may_be_closed(connection: Connection) -> bool:
-    """Whether a FIN could lie behind what is unread; a UNIX socket tells its peer's end at once."""
+    """Whether a FIN could come after what is unread; with a UNIX socket the peer's end is seen at
+    once."""
     return connection.windowed and connection.unread() > QUIET

@@ -1,4 +1,4 @@
-"""The watch over a migration under way: what no event reports is looked at again and again."""
+"""Watches a migration under way: what no event reports is checked repeatedly."""
 
 from __future__ import annotations
 
@@ -16,24 +16,25 @@ from ramferry.patience import Patience
 from ramferry.transport.address import Address
 
 STEP: Final = 0.25
-"""Seconds between two looks at what no event reports; also the pace of progress."""
+"""Seconds between two checks of what no event reports, and between two reports of progress."""
 _BRIEF: Final = 0.02
-"""The same while somebody may be waiting for it: before the first mark, and from the end on."""
+"""The same while a peer may be waiting for it: before the first mark, and after the end."""
 _FAREWELL: Final = 5.0
-"""Seconds for the source to close its side after it was told that its guest was taken over."""
+"""Seconds that the source may take to close its side after it was told that its guest was taken
+over."""
 
 
 class Observer(Protocol):
-    """Told what happens, in the flow's thread; ``note`` may come from any thread."""
+    """Receives what happens, in the flow's thread; only ``note`` may be called from any thread."""
 
     def listening(self, address: Address) -> None:
-        """Connections are accepted at ``address``."""
+        """Called once connections are accepted at ``address``."""
 
     def progress(self, counters: RelayCounters) -> None:
-        """A migration is under way."""
+        """Called repeatedly while a migration is under way."""
 
     def note(self, text: str) -> None:
-        """Something a person should know; one sentence."""
+        """Called with one sentence that a person should know."""
 
 
 def watch(
@@ -46,11 +47,11 @@ def watch(
     *,
     at_once: bool = False,
 ) -> bool:
-    """Watch until the migration has ended, and the source has heard of a good end.
+    """Watch until the migration has ended and, if it went well, the source has closed its side.
 
     :param look: called at each step.
-    :param at_once: whether the observer is told of progress at the first step already.
-    :return: False where the source was told, and has not closed its side within 5 s.
+    :param at_once: whether the observer hears of progress at the first step already.
+    :return: False if the source was told, and has not closed its side within 5 s.
     """
     farewell: Patience | None = None
     stall = StallWatch(session)

@@ -1,4 +1,4 @@
-"""The return path: what a destination says about the guest that it is given."""
+"""The return path: what a destination answers."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ _PIECE = 4096
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What came on the return path at once."""
+    """What one receive brought on the return path."""
 
     data: memoryview
-    """Valid until more is heard."""
+    """The bytes; valid until the next ``hear``."""
     shut: Shut | None
-    """The destination's last word, if it is complete with these bytes."""
+    """The destination's SHUT, if these bytes complete it."""
     nonsense: RemoteProtocolError | None
-    """Why nothing is understood from here on, told once."""
+    """Why the return path cannot be read any more; set once, with the bytes at which that began."""
 
 
 class ReturnPath:
-    """Reads it, from one thread."""
+    """Reads a return path; used by one thread."""
 
     def __init__(self, destination: Connection, check: Callable[[], None]) -> None:
-        """:param check: called now and then while nothing comes; what it raises ends the wait."""
+        """:param check: called repeatedly while nothing comes; if it raises, the wait ends."""
         self._destination = destination
         self._check = check
         self._parser = ReturnPathParser()
         self.nonsense: RemoteProtocolError | None = None
-        """Why nothing is understood any more, if so."""
+        """Why the return path cannot be read any more; None while it can."""
         self._buffer = memoryview(bytearray(_PIECE))
 
     def hear(self) -> Said | None:
-        """What comes next; None at the end.
+        """Wait for the next bytes; None at the end.
 
         :raise OSError: the connection broke.
         """
@@ -58,7 +58,8 @@ class ReturnPath:
 
 
 class CarriedAnswer:
-    """Carries a destination's answer back to the source, and learns how the migration ended."""
+    """Carries a destination's answer back to the source, and sees from it how the migration
+    ended."""
 
     def __init__(self, session: Session, source: Connection, destination: Connection) -> None:
         self._session = session
@@ -66,7 +67,7 @@ class CarriedAnswer:
         self._path = ReturnPath(destination, session.check)
 
     def run(self) -> None:
-        """Carry it to its end, in a thread of the session."""
+        """Carry the answer to its end, in a thread of the session."""
         shut: Shut | None = None
         while (said := self._hear()) is not None:
             if said.nonsense is not None:
@@ -91,8 +92,8 @@ class CarriedAnswer:
     def _unanswered(self) -> None:
         """The destination's main channel ended without a SHUT.
 
-        A QEMU that ends it so has refused the guest or died. In the switchover that may also be a
-        relay between, and only the QEMU behind it knows whether it has the guest.
+        A QEMU that does so has refused the guest or died. In the switchover the far end may also be
+        another relay, and only the QEMU behind it knows whether it has the guest.
         """
         where = "see its log for the cause"
         if self._session.phase is Phase.SWITCHOVER:
@@ -108,7 +109,7 @@ class CarriedAnswer:
         )
 
     def _confirm(self) -> None:
-        """The destination has taken over: from here on nothing that breaks can undo it."""
+        """The destination has taken over: a fault from here on does not undo it."""
         session = self._session
         if session.phase < Phase.SWITCHOVER and session.sighted:
             session.fail(

@@ -1,4 +1,4 @@
-"""A multifd channel going out: pages compressed, headers written, packets sent in their slots."""
+"""A multifd channel going out: compresses pages, writes headers, and sends packets as paced."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from ramferry.wire.multifd import DeviceState, RamPacket
 from ramferry.wire.packets import INITIAL_SIZE, Initial
 
 _LOOK: Final = 0.25
-"""Seconds between two looks at whether a channel that waits for main still has its source."""
+"""Seconds between two checks whether the source of a channel that waits for main is still there."""
 
 
 class OutletChannel:
-    """One channel towards the destination, used by one thread: connected, then sent on."""
+    """One channel towards the destination; used by one thread."""
 
     def __init__(self, outlet: Outlet, channel_id: int) -> None:
         self.name = f"multifd {channel_id}"
@@ -30,11 +30,11 @@ class OutletChannel:
         self._outlet = outlet
         self._settings = outlet.settings
         self.connection: Connection
-        """Towards the destination, once it is open."""
+        """To the destination; set by ``open``."""
         self._encoder: Encoder | None = None
 
     def open(self, initial: Initial) -> None:
-        """Connect, and say which channel of which guest this is.
+        """Connect, and send the initial packet.
 
         :raise RamferryError: nobody accepts, or the migration has failed.
         """
@@ -43,7 +43,7 @@ class OutletChannel:
         self.send([raw], len(raw))
 
     def create_encoder(self) -> Encoder:
-        """Make what compresses from here on.
+        """Make and return the encoder that ``encode`` uses from here on.
 
         :raise UsageError: there is no such method, or it has no such level.
         """
@@ -57,7 +57,7 @@ class OutletChannel:
         return self._encoder
 
     def encode(self, pages: memoryview) -> list[Buffer]:
-        """Compress pages, and count the time."""
+        """Compress pages, and count the time in the tally."""
         assert self._encoder is not None
         begun = time.thread_time()
         parts = self._encoder.encode(pages)
@@ -65,10 +65,11 @@ class OutletChannel:
         return parts
 
     def send(self, parts: list[Buffer], size: int) -> None:
-        """Send ``parts``, ``size`` bytes in all, when their slot on the wire comes.
+        """Wait for a slot on the wire, if there is a cap, and send ``parts``, ``size`` bytes in
+        all.
 
         :raise MigrationFailed: the destination broke the connection.
-        :raise PeerTimeout: it takes no more.
+        :raise PeerTimeout: the destination takes nothing for the stall limit.
         :raise Unwind: the migration has failed.
         """
         outlet = self._outlet
@@ -85,13 +86,13 @@ class OutletChannel:
         self.tally.bytes_out += size
 
     def finish(self) -> None:
-        """Nothing more will come: the destination must not wait for it."""
+        """Tell the destination that nothing more comes."""
         if hasattr(self, "connection"):
             self.connection.finish()
 
 
 class RelayedChannel:
-    """A channel of a relay going out: takes what its inlet received, in the inlet's thread.
+    """A relay's channel going out: takes what its inlet received, in the inlet's thread.
 
     A :class:`~ramferry.flows.inlet.channel.ChannelTaker`.
     """
@@ -107,8 +108,8 @@ class RelayedChannel:
         connected: Callable[[Connection, str], None],
     ) -> None:
         """
-        :param source: where the channel comes from; looked at, never read.
-        :param connected: called in the channel's thread once it is connected onwards.
+        :param source: the channel's connection to the source; only checked for its end, never read.
+        :param connected: called in the channel's thread once it is connected to the destination.
         """
         self._out = OutletChannel(outlet, initial.channel_id)
         self._outlet = outlet
@@ -129,7 +130,7 @@ class RelayedChannel:
         return self._out.tally
 
     def begin(self) -> None:
-        """See ``ChannelTaker``: connect onwards, once main is."""
+        """See ``ChannelTaker``; connects to the destination, once main is connected."""
         session, uuid = self._outlet.session, self._outlet.uuid
         while not self._outlet.may_follow(_LOOK):
             if self._source.hung_up():
@@ -148,7 +149,8 @@ class RelayedChannel:
         self._connected(self._out.connection, self._out.name)
 
     def choose(self, method: str) -> Encoder | None:
-        """See ``ChannelTaker``: the same method passes its bytes on as they came."""
+        """See ``ChannelTaker``; None if the method stays the same: payloads are then passed on as
+        they came."""
         if method == self._method:
             if method == "none":
                 self._slot.workers = 1
@@ -162,7 +164,7 @@ class RelayedChannel:
         return None
 
     def take(self, packet: RamPacket, payload: memoryview, pages: memoryview) -> None:
-        """See ``ChannelTaker``: send a packet on, with its header changed in place."""
+        """See ``ChannelTaker``; sends the packet on, with its header changed in place."""
         parts: list[Buffer] = [packet.header]
         size = len(packet.header)
         if packet.normal:
@@ -181,14 +183,14 @@ class RelayedChannel:
             self._slot.sent()
 
     def synced(self, count: int) -> None:
-        """See ``ChannelTaker``: what comes next may be received, but not sent on."""
+        """See ``ChannelTaker``; what comes next is sent on only after main's mark."""
         self._syncs = count
         if count == 1:
             # pages come next, and only main's first mark proves that the block list was read
             self._gate.follow(1)
 
     def device(self, packet: DeviceState, pieces: Iterator[memoryview]) -> None:
-        """See ``ChannelTaker``: pass it through, since nobody but the device can read it."""
+        """See ``ChannelTaker``; passes it through unchanged."""
         self._gate.follow(self._syncs)
         self._out.send([packet.header], len(packet.header))
         for piece in pieces:

@@ -1,5 +1,5 @@
-"""A watch over a destination's ends of the multifd channels, where one that goes takes its bytes
-with it."""
+"""Watches the destination's ends of the multifd channels: if one closes, the bytes that it has not
+read are lost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ramferry.transport.connection import Connection
 
 
 class FarEnds:
-    """Fails a migration whose destination closes a channel before its time."""
+    """Fails a migration if its destination closes a channel before ram's END."""
 
     def __init__(self, loop: Loop, session: Session) -> None:
         self._loop = loop
@@ -20,11 +20,11 @@ class FarEnds:
         self._watched: list[int] = []
 
     def watch(self, destination: Connection, name: str) -> None:
-        """Watch one more; safe from any thread."""
+        """Watch one more channel; safe from any thread."""
         self._loop.call(partial(self._add, destination, name))
 
     def close(self) -> None:
-        """Watch no more, before the connections are closed; in the loop's thread."""
+        """Stop watching; called in the loop's thread before the connections are closed."""
         for fd in self._watched:
             self._loop.remove(fd)
 
@@ -35,7 +35,8 @@ class FarEnds:
             self._loop.add(fd, HUNG_UP, partial(self._gone, fd, name))
 
     def _gone(self, fd: int, name: str) -> None:
-        """A channel's far end closed: the normal end, or the loss of everything on it."""
+        """A channel's far end closed: that is normal after ram's END; before, its bytes are
+        lost."""
         self._loop.remove(fd)
         session = self._session
         # after ram's END it is the normal end

@@ -1,4 +1,4 @@
-"""A multifd channel of a migration that begins here: batches loaded, compressed and sent."""
+"""A multifd channel of a migration that begins here: loads batches, compresses and sends them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ramferry.wire.packets import SYNC, Initial, ram_header
 
 
 class FedChannel:
-    """Takes the next batch whenever it has sent its last, in a thread of its own."""
+    """Takes the next batch whenever it has sent the last one, in its own thread."""
 
     def __init__(self, outlet: Outlet, channel_id: int, uuid: bytes, handout: Handout) -> None:
         """:raise UsageError: there is no such method, or it has no such level."""
@@ -30,20 +30,21 @@ class FedChannel:
             self._buffer = encoder.buffer(PACKET_BYTES)
 
     def open(self) -> None:
-        """Connect, and say which channel of which guest this is."""
+        """Connect, and send the initial packet."""
         self._out.open(self._initial)
 
     def run(self) -> None:
         """Load, compress and send batches until there are no more.
 
-        :raise RamferryError: a batch cannot be had, or the destination does not take it.
+        :raise RamferryError: a batch cannot be loaded, or the destination does not take it.
         """
         while (batch := self._handout.next()) is not None:
             self._session.check()
             self._carry(batch.load(self._buffer))
 
     def sync(self) -> None:
-        """End the round on this channel; called while its thread has nothing to send.
+        """Send the SYNC that ends a round on this channel; called while its thread has nothing to
+        send.
 
         :raise RamferryError: the destination does not take it.
         """

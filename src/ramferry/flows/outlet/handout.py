@@ -1,4 +1,4 @@
-"""Batches handed out to channels: each takes the next one when it has sent its last."""
+"""Hands batches out to channels: each takes the next one when it has sent the last one."""
 
 from __future__ import annotations
 
@@ -11,37 +11,39 @@ from ramferry.flows.contracts import Batch
 class Handout:
     """One round's batches at a time, shared by all channels' threads.
 
-    Channels draw from one iterator under one lock: a thread that feeds them through a queue costs a
-    wake-up for each packet (1.6 s of CPU in place of 2.1 s at a source of 2 GiB, method none, two
-    channels; a part of that is offsets that are compared once).
+    Channels draw from one iterator under one lock. A thread that feeds them through a queue would
+    cost a wake-up for each packet: a source of 2 GiB, method none, two channels took 1.6 s of CPU
+    in place of 2.1 s; part of that is that offsets are compared once.
     """
 
     def __init__(self) -> None:
         self._batches: Iterator[Batch] | None = None
         self._taken: set[int] = set()
-        """Threads that are still at what they took."""
+        """Threads that still work on a batch."""
         self._ended = False
         lock = threading.Lock()
         self._changed = threading.Condition(lock)
-        """There is something new to take, or an end: channels wait for it."""
+        """Signalled when batches are added or the handout ends."""
         self._sent = threading.Condition(lock)
-        """Every batch was taken and sent: ``done`` waits for it."""
+        """Signalled when every batch was taken and sent."""
 
     def give(self, batches: Iterable[Batch]) -> None:
-        """Hand these out, after all earlier ones are ``done``."""
+        """Add batches; all earlier ones must be ``done``."""
         with self._changed:
             self._batches = iter(batches)
             self._changed.notify_all()
 
     def done(self, timeout: float) -> bool:
-        """Whether every batch was taken, and sent or given up; waits for it up to ``timeout`` s."""
+        """Wait up to ``timeout`` seconds until every batch was taken, and sent or given up; True if
+        so."""
         with self._sent:
             return self._sent.wait_for(lambda: self._batches is None and not self._taken, timeout)
 
     def next(self) -> Batch | None:
-        """The next batch for the calling thread, which is done with its last; None at the end.
+        """The next batch for the calling thread, which must be done with its last one; None at the
+        end.
 
-        :raise Exception: whatever the iterator raises; no more comes of it then.
+        :raise Exception: whatever the iterator raises; it is not drawn from again.
         """
         me = threading.get_ident()
         with self._changed:
@@ -65,13 +67,13 @@ class Handout:
                 self._batches = None
 
     def drop(self) -> None:
-        """Hand out no more of these."""
+        """Give up the batches that were not taken yet."""
         with self._changed:
             self._batches = None
             self._sent.notify_all()
 
     def end(self) -> None:
-        """Hand out nothing any more: ``next`` returns None."""
+        """End the handout: ``next`` returns None from now on."""
         with self._changed:
             self._ended = True
             self._batches = None

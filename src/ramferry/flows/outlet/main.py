@@ -1,4 +1,4 @@
-"""The main channel going out: each sync mark held until its channels are ready."""
+"""The main channel going out: holds each sync mark until the channels are ready for it."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ class RelayedMain:
     complete = False
 
     def __init__(self, outlet: Outlet, source: Connection) -> None:
-        """:param source: main's connection, which is read by the inlet; the answer goes there."""
+        """:param source: main's connection, which the inlet reads; the answer is sent to it."""
         self._outlet = outlet
         self._session = outlet.session
         self._source = source
         self._tally: ChannelTally
         self._destination: Connection
         self._data = _NOTHING
-        """The piece at hand."""
+        """The piece that is being sent."""
         self._seen = 0
-        """Absolute offset in the stream up to which bytes were received and parsed."""
+        """Offset in the stream up to which bytes were received and parsed."""
         self._sent = 0
-        """The same, up to which they went on."""
+        """Offset in the stream up to which bytes were sent on."""
 
     def begin(self, tally: ChannelTally, parser: MainParser) -> None:
-        """See ``MainTaker``: connect onwards, and let the channels follow."""
+        """See ``MainTaker``; connects to the destination, and lets the channels follow."""
         del parser
         self._tally = tally
         self._destination = self._outlet.connect(main=True)
@@ -54,7 +54,7 @@ class RelayedMain:
         self._seen += len(data)
 
     def hear(self, event: MainEvent) -> None:
-        """See ``MainTaker``: stop before each mark until its channels are ready."""
+        """See ``MainTaker``; waits before each mark until the channels are ready."""
         match event:
             case SyncMark():
                 self._send_up_to(event.start)
@@ -69,7 +69,8 @@ class RelayedMain:
         self._send_up_to(self._seen)
 
     def source_ended(self) -> None:
-        """See ``MainTaker``: the end of a good migration, a cancel, or the source's death."""
+        """See ``MainTaker``; this is the end of a good migration, a cancel, or the source's
+        death."""
         if self._session.phase < Phase.SWITCHOVER:
             raise MigrationFailed("main: the source ended the migration before its last round")
         self._leave_to_the_destination()
@@ -80,7 +81,7 @@ class RelayedMain:
             self._leave_to_the_destination()
 
     def farewell(self) -> None:
-        """See ``MainTaker``: the destination decides by what it got.
+        """See ``MainTaker``; tells the destination that no more comes.
 
         Its answer is still carried back.
         """
@@ -88,13 +89,13 @@ class RelayedMain:
             self._destination.finish()
 
     def look_back(self) -> None:
-        """From the loop's thread, since main's may be held up in sending: notice a source that has
-        ended main in the switchover, before the answer."""
+        """Notice a source that ends main in the switchover, before the answer. Called in the loop's
+        thread, because main's may be held up in sending."""
         if self._session.phase is Phase.SWITCHOVER and self._source.hung_up():
             self._refuse_the_rest()
 
     def tell_if_unheard(self) -> None:
-        """A source that has heard of the destination's answer closes main at once."""
+        """Note it if the source has not closed main, which it does as soon as it has the answer."""
         if not self._source.hung_up():
             self._session.note(
                 "the guest runs at the destination, and the source does not close the migration as "
@@ -114,7 +115,7 @@ class RelayedMain:
         self._tally.syncs += 1
 
     def _send_up_to(self, offset: int) -> None:
-        """Send what is unsent before the stream's ``offset``; the piece ends where ``_seen`` is."""
+        """Send the piece's bytes that come before the stream's ``offset`` and were not sent yet."""
         if offset <= self._sent:
             return
         first = self._seen - len(self._data)
@@ -133,10 +134,10 @@ class RelayedMain:
     # --- a source that ends main in the switchover, before the answer, goes on with its guest
 
     def _leave_to_the_destination(self) -> None:
-        """So the destination must not start it, where that can still be prevented.
+        """Keep the destination from starting the guest, if that is still possible.
 
-        What it has taken already is its own to judge, as is what lies in a UNIX socket: its answer
-        is waited for.
+        If it has taken everything, or main goes out by a UNIX socket, it decides itself, and its
+        answer is waited for.
         """
         self._refuse_the_rest()
         self._session.check()

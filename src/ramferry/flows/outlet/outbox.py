@@ -1,7 +1,7 @@
-"""How much a relay holds: a channel that would only add to the queue does not read on.
+"""Bounds how much a relay holds: a channel that would only add to the queue does not read on.
 
-What a relay has read and not sent is downtime. With eight channels of 512 KiB packets on a
-250 Mbit/s link, eight packets in hand are 134 ms; what is left unread stays in the source's socket,
+What a relay has read and not sent is downtime. With eight channels of 512 KiB packets on a 250
+Mbit/s link, eight packets in hand are 134 ms; what is left unread stays in the source's socket,
 where QEMU sees it as back-pressure and counts it as unsent.
 """
 
@@ -14,8 +14,8 @@ from typing import Final
 from ramferry.flows.session.gate import Unwind
 
 WORKERS: Final = len(os.sched_getaffinity(0))
-"""Packets that may be inflated and compressed at once even when the queue is full: where codecs
-are slower than the link, the queue's limit must not leave a core idle."""
+"""Packets that may be inflated and compressed at once even when the queue is full: if codecs are
+slower than the link, the queue's limit must not leave a core idle."""
 
 
 class Outbox:
@@ -26,49 +26,52 @@ class Outbox:
         """Guards everything here; held for a few additions only."""
         self.changed = threading.Condition(self.lock)
         self.waiting = 0
-        """Channels that wait for room: without one, nobody is woken (0.7 µs a packet)."""
+        """Number of channels that wait for room. If it is 0, nobody is woken, which saves 0.7 µs a
+        packet."""
         self.held = 0
-        """Bytes, as far as known on the outgoing side, that were read and are not sent."""
+        """Bytes that were read and not sent yet, by their outgoing size as far as that is known."""
         self.at_work = 0
         """Packets that are being received, inflated or compressed."""
         self.most: float = float("inf")
-        """Bytes above which no packet more is read."""
+        """Bytes above which no more packets are read."""
         self.ended = False
 
     def limit(self, size: float) -> None:
-        """Let channels read on while fewer than ``size`` bytes are held."""
+        """Set the limit: channels read on while fewer than ``size`` bytes are held."""
         with self.lock:
             self.most = size
             self.changed.notify_all()
 
     def slot(self) -> Slot:
-        """A place for one channel, whose thread alone uses it."""
+        """A slot for one channel, to be used by its thread only."""
         return Slot(self)
 
     def end(self) -> None:
-        """The migration is over: every waiter unwinds."""
+        """The migration is over: every thread that waits raises ``Unwind``."""
         with self.lock:
             self.ended = True
             self.changed.notify_all()
 
 
 class Slot:
-    """One channel's packet in the outbox: ``admit``, ``ready``, ``sent``, one after the other."""
+    """One channel's packet in the outbox: call ``admit``, ``ready`` and ``sent`` in this order."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
         self.workers = WORKERS
-        """Packets at work that are allowed whatever is held: 1 for a channel that neither inflates
-        nor compresses."""
+        """How many packets may be at work however much is held: 1 for a channel that neither
+        inflates nor compresses."""
         self._payload = 0
         """Incoming bytes of the packet."""
         self._size = 0
         """Outgoing bytes that are held for it."""
         self._growth = 1.0
-        """Outgoing bytes per incoming byte of the last packet: what the next one will hold."""
+        """Outgoing bytes per incoming byte of the last packet, which is assumed for the next
+        one."""
 
     def admit(self, payload: int) -> None:
-        """Called before a payload of so many bytes is received: wait until there is room for it.
+        """Wait until there is room for a payload of ``payload`` bytes; called before it is
+        received.
 
         :raise Unwind: the migration is over.
         """
@@ -99,7 +102,7 @@ class Slot:
         self._growth = size / self._payload
 
     def sent(self) -> None:
-        """It has left."""
+        """The packet was sent."""
         outbox = self._outbox
         with outbox.lock:
             outbox.held -= self._size

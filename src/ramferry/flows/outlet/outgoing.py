@@ -1,7 +1,8 @@
-"""Every connection of a migration that begins here: main, and channels with a thread each.
+"""The connections of a migration that begins here: main, and channels with a thread each.
 
-The order is a source's: main is connected before any channel, each round's pages are on the wire
-before its SYNCs, and those before its mark on main (``docs/wire-format.md``).
+The order is that of a QEMU source: main is connected before any channel, and each round's pages are
+sent before its SYNCs, and those before its mark on main (``docs/wire-format.md``, sections 1 and
+3).
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ _LOOK: Final = 0.05
 """Seconds between two looks at the rate while batches are sent."""
 
 _PIECE: Final = 0.1
-"""Seconds between two looks while the destination takes the last bytes, and has yet to answer."""
+"""Seconds between two looks while the last bytes are sent and the answer is awaited."""
 _UNREACHABLE: Final = frozenset(
     {errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN}
 )
 
 
 class Outgoing:
-    """The connections towards one destination; a context manager that ends them."""
+    """The connections to one destination; a context manager that ends them."""
 
     def __init__(self, settings: SendSettings) -> None:
         """:raise UsageError: there is no such method, or it has no such level."""
@@ -43,7 +44,7 @@ class Outgoing:
         self._outlet = self.session.behind = Outlet(self.session, settings)
         self._tally = self.session.tally
         self.rounds = 0
-        """Marks sent."""
+        """Number of marks that were sent."""
         self._handout = Handout()
         self._channels = [
             FedChannel(self._outlet, id, settings.uuid, self._handout)
@@ -54,16 +55,17 @@ class Outgoing:
         self._main_tally = self._tally.channel("main")
         self._shut: Shut | None = None
         self._sealed = False
-        """What lets the destination start the guest is on its way."""
+        """True once the part of the stream is on its way with which the destination may start the
+        guest."""
         self._answered = threading.Event()
 
     @property
     def error(self) -> RamferryError | None:
-        """Why it ended early."""
+        """Why it ended early; None if it did not."""
         return self.session.error
 
     def counters(self) -> RelayCounters:
-        """What was sent so far."""
+        """The counters so far."""
         return self._tally.snapshot(self.rounds)
 
     @property
@@ -72,7 +74,7 @@ class Outgoing:
         return sum(one.pages + one.zero_pages for one in self._tally.channels)
 
     def set_bandwidth(self, rate: float) -> None:
-        """Change the cap, in wire bytes per second; 0: none."""
+        """Change the cap, in wire bytes per second; 0: no cap."""
         self._outlet.set_bandwidth(rate)
 
     def open(self) -> None:
@@ -92,7 +94,7 @@ class Outgoing:
             self.session.start(channel.name, channel.run)
 
     def take_main(self, main: Connection) -> None:
-        """Send on ``main``, and listen to what its far end says."""
+        """Use ``main`` as the main channel, and listen to the answer on it."""
         self._main = self._outlet.main = main
         self.session.start("return path", self._listen)
 
@@ -109,10 +111,10 @@ class Outgoing:
             self.check()
 
     def carry(self, batches: Iterable[Batch], waiting: Callable[[], None] = lambda: None) -> None:
-        """Have the channels load, compress and send every batch; returns when all are sent.
+        """Have the channels load, compress and send every batch; return when all are sent.
 
         :param batches: drawn from in the channels' threads, one at a time.
-        :param waiting: called now and then in this thread; what it raises ends the wait.
+        :param waiting: called repeatedly in this thread; if it raises, the wait ends.
         :raise RamferryError: the migration has failed.
         """
         self.check()
@@ -142,14 +144,14 @@ class Outgoing:
     def hand_over(self, tail: bytes, waiting: Callable[[], None] = lambda: None) -> int:
         """Send the rest, with which the destination may start the guest, and wait for its SHUT.
 
-        From the first of these bytes on only the destination knows whether its guest runs. So no
-        silence ends this, and no nonsense that it says: only SHUT, and the end of main, which TCP's
-        keepalive notices, too (25 s).
+        From the first of these bytes on only the destination knows whether its guest runs. So
+        neither silence nor an answer that makes no sense ends this, but only SHUT or the end of
+        main, which also TCP's keepalive notices (25 s).
 
-        :param waiting: called before the first byte, and then now and again; what it raises ends
-            the wait.
-        :return: SHUT's error, 0 where the destination took the guest over.
-        :raise RamferryError: main ended; nobody knows whether the guest runs there.
+        :param waiting: called before the first byte, and then repeatedly; if it raises, the wait
+            ends.
+        :return: SHUT's error number; 0 if the destination took the guest over.
+        :raise RamferryError: main ended; it is not known whether the guest runs there.
         """
         self.check()
         waiting()
@@ -176,14 +178,15 @@ class Outgoing:
             waiting()
 
     def check(self) -> None:
-        """:raise RamferryError: the migration has failed; the first cause."""
+        """:raise RamferryError: the migration has failed; the error is the first cause."""
         if self.error is not None:
             raise self.error
 
     def abort(self, error: RamferryError) -> None:
-        """End every connection, main first: the destination waits there for no SYNC.
+        """End every connection, main first, because a destination notices the end of main at any
+        time.
 
-        Safe from any thread; the first error stays.
+        Safe from any thread. If called again, the first error stays.
         """
         self.session.fail(error, final=True)
 
@@ -192,7 +195,8 @@ class Outgoing:
         self._outlet.tear_down()
 
     def close(self) -> None:
-        """Wait for the threads and free the sockets; without a good end the migration fails."""
+        """Wait for the threads and free the connections. If the migration has not ended well, it
+        fails."""
         if self._shut is None:
             self.abort(MigrationFailed("the migration was given up"))
         self._handout.end()
@@ -208,7 +212,7 @@ class Outgoing:
     # --- the return path
 
     def _listen(self) -> None:
-        """Read the return path to its end."""
+        """The thread that reads the return path to its end."""
         path = ReturnPath(self._main, self.session.check)
         try:
             while (said := path.hear()) is not None:

@@ -1,4 +1,4 @@
-"""The connections towards one destination, and what paces and bounds the bytes on them."""
+"""The connections to one destination, with the pacing and the limits of the bytes on them."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from ramferry.transport.pacing import Pacer
 from ramferry.transport.plain import connect
 
 _DRAIN_POLL: Final = (0.0001, 0.001)
-"""First and longest pause between two looks at an unsent queue, in seconds: no event tells when
-it is empty."""
+"""First and longest pause, in seconds, between two looks at whether a socket's queue is empty: no
+event tells that."""
 _ACKNOWLEDGE: Final = 0.25
-"""Seconds within which a TCP peer acknowledges what it has: 0.2 at most where it delays it."""
+"""Seconds within which a TCP peer acknowledges what it has; it may delay that by up to 0.2."""
 
 
 class OutletSettings(FlowSettings, Protocol):
-    """What an outlet needs to know besides."""
+    """The settings of an outlet, besides those of every flow."""
 
     @property
     def connect(self) -> Address:
-        """Where the destination listens."""
+        """The address at which the destination listens."""
 
     @property
     def method(self) -> str:
-        """multifd-compression of what goes out."""
+        """The multifd-compression of what goes out."""
 
     @property
     def level(self) -> int | None:
@@ -56,7 +56,8 @@ class Outlet:
         self.session = session
         self.settings = settings
         self.uuid = uuid
-        """What the destination expects in the channels' initial packets; None: what comes in."""
+        """The UUID that the destination expects in the channels' initial packets; None for the
+        incoming one."""
         self.pacer = Pacer(settings.max_bandwidth)
         self.paced = bool(settings.max_bandwidth)
         """Whether packets wait for a slot on the wire."""
@@ -68,7 +69,7 @@ class Outlet:
         self._lock = threading.Lock()
 
     def connect(self, *, main: bool = False) -> Connection:
-        """Connect once more; the connection is ended with the others.
+        """Open one more connection, which this object will close.
 
         :raise PeerUnreachable: nobody accepts.
         :raise Unwind: the migration failed meanwhile.
@@ -81,9 +82,9 @@ class Outlet:
         return connection
 
     def adopt(self, connection: Connection, *, main: bool = False) -> None:
-        """Take in a connection, to be ended with the others.
+        """Take over a connection, which this object will close.
 
-        :raise Unwind: the migration failed while it was being made; it is closed.
+        :raise Unwind: the migration failed meanwhile; the connection was closed.
         """
         with self._lock:
             late = self.session.failed
@@ -96,15 +97,16 @@ class Outlet:
             raise Unwind
 
     def open_onward(self) -> None:
-        """Main is connected: the multifd channels may follow."""
+        """Called once main is connected: the multifd channels may follow."""
         self._onward.set()
 
     def may_follow(self, timeout: float) -> bool:
-        """Wait up to ``timeout`` seconds until main is connected; whether it is."""
+        """Wait up to ``timeout`` seconds until main is connected; True if it is."""
         return self._onward.wait(timeout)
 
     def governor(self) -> BufferGovernor:
-        """What sizes buffers, the outbox included, by the rate at which the destination drains."""
+        """Make what sizes the buffers, and the outbox, by the rate at which the destination drains
+        them."""
         session, cap = self.session, self.settings.max_bandwidth
         if cap:
             self.outbox.limit(budget.outbox(cap))
@@ -116,18 +118,19 @@ class Outlet:
         )
 
     def set_bandwidth(self, rate: float) -> None:
-        """Change the cap, in wire bytes per second; 0: none."""
+        """Change the cap, in wire bytes per second; 0: no cap."""
         self.paced = True  # who waits already, by the old one, is let go by the pacer alone
         self.pacer.rate = rate
 
     # --- what the destination has taken
 
     def until_consumed(self) -> None:
-        """Wait until the far side has taken all that was sent on every multifd channel.
+        """Wait until the far side has taken everything that was sent on the multifd channels.
 
-        Called while all of them are held, so that nothing is added meanwhile.
+        Called while all channels are held, so that nothing is added meanwhile.
 
-        :raise MigrationFailed: a channel closed, so that nothing proves anything.
+        :raise MigrationFailed: a channel closed, so it cannot be known whether its bytes were
+            taken.
         :raise PeerTimeout: the far side takes nothing for the stall limit.
         """
         for connection in self.channels:
@@ -153,9 +156,10 @@ class Outlet:
             raise ConnectionResetError
 
     def taken_on_main(self) -> bool:
-        """True where nothing that was sent on main can be kept from the destination any more.
+        """True if the destination has, or cannot be kept from getting, everything that was sent on
+        main.
 
-        A TCP peer that has it all may take a moment to say so.
+        Waits a moment, because a TCP peer may acknowledge late.
         """
         if self.main is None or not self.main.windowed:
             return True
@@ -170,7 +174,7 @@ class Outlet:
 
     @property
     def introduced(self) -> bool:
-        """See ``Behind``: main is connected onwards, which its preamble decides."""
+        """See ``Behind``; True once main is connected to the destination."""
         return self._onward.is_set()
 
     @property
@@ -183,7 +187,8 @@ class Outlet:
         return max((one.unsent() for one in self.channels), default=0)
 
     def blinded(self) -> None:
-        """See ``Behind``: go on without holding marks, where pages can still be checked."""
+        """See ``Behind``; goes on without holding marks if the list of RAM blocks is known, so that
+        pages can be checked; else fails."""
         session = self.session
         if not session.blocks:
             session.fail(
@@ -203,7 +208,7 @@ class Outlet:
         self._onward.set()
 
     def tear_down(self) -> None:
-        """See ``Behind``: main is cut first, so that its destination sees the end and fails."""
+        """See ``Behind``; cuts main first, so that the destination sees the end and fails."""
         if self.main is not None:
             # behind ram's END, what it has not taken yet would start the guest if it were delivered
             end: Callable[[], None] = self.main.reset if self.session.switched else self.main.cut

@@ -1,4 +1,4 @@
-"""Who inflates and compresses for one migration, in all of its channels, and what is told."""
+"""The codecs of one migration's channels, and the notes about what they run on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Engines:
         self._lock = threading.Lock()
 
     def add(self, decoder: Decoder, encoder: Encoder | None) -> None:
-        """Take in a channel's codecs; whether a device works, and why, is told once."""
+        """Add a channel's codecs. Whether a device does the work, and why not, is noted once."""
         with self._lock:
             self._decoders.append(decoder)
             if encoder is not None:
@@ -39,7 +39,8 @@ class Engines:
         return " → ".join(working) or ("none" if self._decoders else "")
 
     def tell_troubles(self) -> None:
-        """At the end: why the CPU did what a device was to do, each cause once."""
+        """Called at the end: note each reason, once, why the CPU did work that was meant for a
+        device."""
         codecs = _accelerated((*self._decoders, *self._encoders))
         for trouble in dict.fromkeys(codec.trouble for codec in codecs if codec.trouble):
             self._note(f"the CPU took over from the device: {trouble}")

@@ -1,4 +1,4 @@
-"""What this process holds, as the kernel counts it."""
+"""Memory of this process, as the kernel counts it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def proportional() -> int:
 
 
 def _field(file: str, name: str) -> int:
-    """0 where it cannot be read now, as without a descriptor left: no migration ends for that."""
+    """A figure in bytes; 0 if it cannot be read, for example because no descriptor is left."""
     try:
         text = Path("/proc/self", file).read_text(encoding="ascii", errors="replace")
     except OSError:
@@ -33,11 +33,11 @@ def _field(file: str, name: str) -> int:
 
 
 class Footprint:
-    """The most that this process held while it was looked at."""
+    """The most memory that was seen."""
 
     def __init__(self) -> None:
         self.proportional = 0
-        """Bytes, as ``proportional`` counts them."""
+        """The most bytes that ``proportional`` returned."""
         self._next = 0.0
 
     def look(self) -> None:

@@ -1,9 +1,9 @@
 """The meeting of the main channel's sync marks and the multifd channels' SYNC packets.
 
-A destination that reaches a mark waits for one SYNC on every channel, with its monitor blocked,
-and nothing but SIGKILL frees it when one of them never comes. So mark k may pass only when every
-channel's SYNC k has been consumed by the far side, and what follows SYNC k on a channel may pass
-only after mark k. A mark that is held when the migration ends is never sent.
+A destination that reaches a mark waits for one SYNC on every channel, with its monitor blocked, and
+if one of them never comes, only SIGKILL ends it. So mark k may pass only when the far side has
+consumed every channel's SYNC k, and what follows SYNC k on a channel may pass only after mark k. A
+mark that is held when the migration ends is never sent.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from collections.abc import Callable, Iterable
 
 
 class Unwind(Exception):
-    """Raised in threads that wait for something that will not come any more."""
+    """Raised in threads of a migration that has failed or is over, so that they end."""
 
 
 class SyncGate:
-    """Counts SYNCs per channel and marks; blocks whoever is early."""
+    """Counts marks, and SYNCs of each channel; a thread that is early waits."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._arrived: dict[int, int] = {}
         self._channels: frozenset[int] | None = None
         self.passed = 0
-        """Marks that passed; only ``release`` changes it."""
+        """Number of marks that passed; only ``release`` changes it."""
         self._held: int | None = None
         self._waiting = 0
         self._open = False
@@ -37,7 +37,7 @@ class SyncGate:
 
     @property
     def waiting(self) -> str:
-        """Who waits for what, as a phrase; empty where nobody waits."""
+        """A phrase that says who waits for what; empty if nobody waits."""
         with self._changed:
             if self._held is not None:
                 late = ", ".join(f"multifd {id}" for id in self._late(self._held))
@@ -58,7 +58,8 @@ class SyncGate:
             self._changed.notify_all()
 
     def follow(self, syncs: int) -> None:
-        """A channel that sent ``syncs`` SYNCs has more to send: wait until their marks passed."""
+        """Called before a channel that has sent ``syncs`` SYNCs sends more: wait until their marks
+        have passed."""
         if self.passed >= syncs:
             return
         with self._changed:
@@ -67,26 +68,26 @@ class SyncGate:
             self._waiting -= 1
 
     def hold(self, index: int) -> None:
-        """Main stands before mark ``index``: wait for that SYNC of every channel."""
+        """Called before mark ``index`` is sent: wait for that SYNC of every channel."""
         with self._changed:
             self._held = index
             self._wait_until(lambda: self._open or not self._late(index))
             self._held = None
 
     def release(self, index: int) -> None:
-        """Mark ``index`` was sent: the channels may go on."""
+        """Called after mark ``index`` was sent: the channels may go on."""
         with self._changed:
             self.passed = index + 1
             self._changed.notify_all()
 
     def open(self) -> None:
-        """Hold nothing from here on: the main channel's marks cannot be seen."""
+        """Hold nothing any more, because main's marks cannot be seen."""
         with self._changed:
             self._open = True
             self._changed.notify_all()
 
     def end(self) -> None:
-        """The migration is over: every waiter, present and future, unwinds."""
+        """The migration is over: every thread that waits, now or later, raises ``Unwind``."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()

@@ -1,6 +1,6 @@
-"""A small event loop for what is rare: connections that arrive, hang up, or take too long.
+"""A small event loop for rare events: connections that arrive, hang up, or take too long.
 
-Payloads never pass through it; they have threads of their own.
+Payloads do not pass through it; channels have their own threads.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ HUNG_UP: Final = select.EPOLLRDHUP
 
 
 class Loop:
-    """epoll with callbacks, and a way for other threads to have something done here."""
+    """epoll with callbacks; other threads can have functions called in the loop's thread."""
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
@@ -36,12 +36,14 @@ class Loop:
         self._callbacks[fd] = callback
 
     def remove(self, fd: int) -> None:
-        """Forget ``fd``; to be called before it is closed. Unknown ones are ignored."""
+        """Stop watching ``fd``, before it is closed. A descriptor that is not watched is
+        ignored."""
         if self._callbacks.pop(fd, None):
             self._epoll.unregister(fd)
 
     def when_reader_gone(self, fd: int, callback: Callable[[], None]) -> None:
-        """Call ``callback`` once the reader of pipe ``fd`` is gone; a file has none."""
+        """Call ``callback`` once the reader of pipe ``fd`` is gone; if ``fd`` is a file, do
+        nothing."""
 
         def gone() -> None:
             self.remove(fd)
@@ -51,14 +53,15 @@ class Loop:
             self.add(fd, 0, gone)
 
     def call(self, function: Callable[[], None]) -> None:
-        """From any thread or signal handler: run ``function`` in the loop's thread, soon."""
+        """Have ``function`` called in the loop's thread; safe from any thread and signal
+        handler."""
         self._calls.append(function)
         with self._lock:
             if not self._closed:
                 os.eventfd_write(self._wake, 1)
 
     def wake(self) -> None:
-        """From any thread: end the step that is under way."""
+        """End the step that is under way; safe from any thread."""
         self.call(lambda: None)
 
     def step(self, timeout: float) -> None:

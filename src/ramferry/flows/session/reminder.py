@@ -1,4 +1,4 @@
-"""A person is told once where a far end lets us wait, and nothing but it can end the wait."""
+"""Tells a person once that the far end is waited for, if nothing else can end the wait."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from ramferry.patience import Patience
 
 SECONDS: Final = 10.0
-"""An answer takes 0.1 s as a rule."""
+"""Seconds until a person is told; an answer takes 0.1 s as a rule."""
 SILENT_DESTINATION: Final = (
     "the destination has all of the guest and has said nothing for {seconds:.0f} s: the guest "
     "stands still here; if the destination is dead, end it, and the guest goes on here"
@@ -16,14 +16,14 @@ SILENT_DESTINATION: Final = (
 
 
 class Reminder:
-    """Looked at while somebody waits."""
+    """Notes a sentence once, after a time; ``look`` is called repeatedly during the wait."""
 
     def __init__(
         self, note: Callable[[str], None], sentence: str, patience: Patience | None = None
     ) -> None:
         """
-        :param sentence: with ``{seconds}`` for how long it has been.
-        :param patience: until it is said; ``SECONDS`` where None.
+        :param sentence: has ``{seconds}`` for how long it has been.
+        :param patience: the time until it is said; None for ``SECONDS``.
         """
         self._note = note
         self._sentence = sentence
@@ -31,7 +31,7 @@ class Reminder:
         self._said = False
 
     def look(self) -> None:
-        """Say it, when it is time."""
+        """Note the sentence if it is time and it was not noted yet."""
         if not self._said and self._patience.over:
             self._said = True
             self._note(self._sentence.format(seconds=self._patience.seconds))

@@ -1,9 +1,9 @@
-"""One migration as its threads share it: phases, marks, counters, and the one way it fails.
+"""What one migration's threads share: phases, marks, counters, and the one way it fails.
 
 The phases say what may still be undone. Until ram's END has gone on, any fault ends every
 connection, so that the source fails the migration and its guest runs on. After that only the
-destination knows whether its guest has started: what there is is delivered, the destination's
-answer is carried back, and nothing else is changed.
+destination knows whether its guest has started: what was received is delivered, the destination's
+answer is carried back, and nothing else is done.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ramferry.patience import Patience
 from ramferry.transport.connection import Connection
 
 _JOIN_STEP: Final = 0.25
-"""Seconds between two looks at a thread that is to end."""
+"""Seconds between two looks at a thread that should end."""
 
 
 class Phase(IntEnum):
@@ -32,18 +32,18 @@ class Phase(IntEnum):
     GATHERING = 0
     """Not every channel is here; the destination may not be connected yet."""
     CARRYING = 1
-    """Rounds of guest memory."""
+    """Rounds of guest memory are carried."""
     SWITCHOVER = 2
-    """Ram's END went on: the destination may start its guest at any moment."""
+    """Ram's END was sent on: the destination may start its guest at any moment."""
     SEALED = 3
-    """A receiver's sink has it all and makes it final: a stop comes too late."""
+    """A receiver's sink has everything and makes it final: it is too late to stop."""
     CONFIRMED = 4
     """The destination's SHUT was delivered to the source."""
     FAILED = 5
 
 
 class FlowSettings(Protocol):
-    """What every migration needs to know."""
+    """The settings of every flow."""
 
     @property
     def page_size(self) -> int:
@@ -71,41 +71,41 @@ class Behind(Protocol):
 
     @property
     def waits(self) -> str:
-        """What it waits for, as a phrase; empty where the marks alone decide that."""
+        """A phrase that says what it waits for; empty if it waits for marks only."""
 
     def untaken(self) -> int:
-        """Bytes that a far side leaves on the fullest multifd channel."""
+        """Bytes that the far side has not taken of the multifd channel that has most of them."""
 
     def blinded(self) -> None:
-        """Main's marks cannot be seen for good, and every channel waits for one."""
+        """Called if main's marks cannot be seen any more and every channel waits for one."""
 
     def unblock(self) -> None:
-        """The migration has failed: wake whoever waits for something that is kept here."""
+        """The migration has failed: wake the threads that wait in this object."""
 
     def tear_down(self) -> None:
-        """End its connections, in the order that leaves a destination answering."""
+        """End its connections, in the order that keeps a destination QEMU's monitor answering."""
 
     def connections(self) -> list[Connection]:
-        """All of them, main first."""
+        """All its connections, main first."""
 
 
 class Session:
     """Shared state of one migration's threads."""
 
     behind: Behind
-    """Set by whoever made the session, before anything comes in."""
+    """Set by the session's maker, before anything comes in."""
     error: RamferryError | None = None
-    """Why it has failed."""
+    """Why it has failed; None if it has not."""
     method_in = ""
-    """The source's, once a channel has seen it."""
+    """The source's method, once a channel has seen it."""
     uuid = bytes(16)
-    """Of the channels' initial packets, known once they are gathered."""
+    """The UUID in the channels' initial packets; set when they are gathered."""
     blind_since: float | None = None
-    """When main lost sight of its marks; None while it sees them."""
+    """Since when main's marks cannot be seen; None while they can."""
     missed = False
-    """A connection that may have been a channel was closed before it said so."""
+    """True if a connection that may have been a channel was closed before it said what it is."""
     switched = False
-    """Ram's END went on at some time."""
+    """True once ram's END was sent on, even if the migration has failed since."""
     _phase = Phase.GATHERING
 
     def __init__(
@@ -121,11 +121,11 @@ class Session:
         self.gate = SyncGate()
         self.tally = Tally(settings.page_size)
         self.blocks: dict[str, int] = {}
-        """RAM blocks' used lengths, filled when the main channel brings the list."""
+        """Used length in bytes of each RAM block, filled in when main brings the list."""
         self.gathered = threading.Event()
         """Set once every channel that the source opened is here."""
         self.want_gathered = threading.Event()
-        """Set by main when it stands before the first sync mark."""
+        """Set by main when it waits before the first sync mark."""
         self.over = threading.Event()
         """Set when the migration has failed or every thread has ended."""
         self.engines = Engines(note)
@@ -141,21 +141,22 @@ class Session:
 
     @property
     def failed(self) -> bool:
-        """True once it has failed; safe to ask under any lock."""
+        """True once it has failed; takes no lock."""
         return self._phase is Phase.FAILED
 
     def advance(self, phase: Phase) -> bool:
-        """Enter a later phase; an earlier one is ignored. False where the migration has failed."""
+        """Enter a later phase; an earlier one is ignored. Returns False if the migration has
+        failed."""
         with self._lock:
             self.switched = self.switched or phase is Phase.SWITCHOVER
             self._phase = max(self._phase, phase)
             return self._phase is not Phase.FAILED
 
     def fail(self, error: RamferryError, *, final: bool = False) -> None:
-        """End the migration with ``error``, unless it is too late or something came first.
+        """Fail the migration with ``error``, unless it is too late or it has failed already.
 
-        :param final: the caller knows that nobody took over, so that the switchover, or what the
-            sink makes final, has failed too.
+        :param final: the caller knows that nobody took the guest over, so the migration may fail
+            even in the switchover or while the sink makes it final.
         """
         with self._lock:
             late = self._phase is Phase.SWITCHOVER and not final
@@ -177,7 +178,7 @@ class Session:
         self._wake()
 
     def check(self) -> None:
-        """Leave the calling thread where the migration has failed.
+        """Do nothing unless the migration has failed.
 
         :raise Unwind: it has.
         """
@@ -185,7 +186,7 @@ class Session:
             raise Unwind
 
     def gather(self) -> None:
-        """Before the first mark: wait until every channel is here; called by main."""
+        """Wait until every channel is here; called by main before the first mark."""
         self.want_gathered.set()
         self.gathered.wait()
         self.check()
@@ -193,21 +194,21 @@ class Session:
 
     @property
     def sighted(self) -> bool:
-        """True while main's marks and ram's END are seen."""
+        """True while main can be parsed, so that its marks and ram's END are seen."""
         return self.blind_since is None and self.gate.gated
 
     def lost_sight(self, idstr: str, why: str) -> None:
-        """Main has come to bytes that cannot be parsed: marks may pass unseen."""
+        """Called when main comes to bytes that cannot be parsed: marks may pass unseen."""
         if self._phase < Phase.SWITCHOVER:
             self.note(f"main: device {idstr!r} is copied, not parsed ({why})")
             self.blind_since = time.monotonic()
 
     def regained_sight(self) -> None:
-        """Main is parsed again."""
+        """Called when main can be parsed again."""
         self.blind_since = None
 
     def note_codecs(self, method: str, decoder: Decoder, encoder: Encoder | None) -> None:
-        """A channel saw the source's method and chose its codecs.
+        """Called when a channel has seen the source's method and made its codecs.
 
         :raise RemoteProtocolError: another channel saw another method.
         """
@@ -222,9 +223,9 @@ class Session:
     def start(
         self, name: str, run: Callable[[], None], farewell: Callable[[], None] = lambda: None
     ) -> None:
-        """Run ``run`` in a thread of this migration; its errors end the migration.
+        """Run ``run`` in a thread of this migration. If it raises, the migration fails.
 
-        :param farewell: called when ``run`` has ended, however, and the migration has not failed.
+        :param farewell: called when ``run`` has ended in any way, unless the migration has failed.
         """
 
         def body() -> None:
@@ -250,18 +251,18 @@ class Session:
         return any(thread.is_alive() for thread in self._threads)
 
     def tear_down(self) -> None:
-        """End every connection; threads that wait on one wake up.
+        """End every connection, which wakes the threads that wait on one.
 
-        What lies behind goes first: its destination's main waits for no SYNC, because a mark is
-        passed on only after all of them, so it sees the end and fails. Towards the source every
-        connection is reset.
+        Those of ``behind`` come first: the destination's main never waits for a SYNC, because a
+        mark is passed on only after all of them, so it sees the end and fails. Connections to the
+        source are reset.
         """
         self.behind.tear_down()
         for connection in list(self.sources):
             connection.reset()
 
     def end(self) -> bool:
-        """End what is left of it and wait for its threads; whether it was a good migration."""
+        """End what is left of it, and wait for its threads; True if the migration completed."""
         completed = self._phase is Phase.CONFIRMED
         if completed:
             # all bytes are delivered, and both sides have left their connections open

@@ -1,4 +1,4 @@
-"""Notices that somebody waits and nothing moves."""
+"""Notices that a migration stands still."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from ramferry.flows.session.session import Phase, Session
 from ramferry.patience import Patience
 
 _BLIND: Final = 2.0
-"""Seconds that channels may wait for marks which main, being copied, may have passed unseen."""
+"""Seconds that channels may wait for marks while main is copied without being parsed, so that a
+mark may have passed unseen."""
 _PREAMBLE: Final = 60.0
-"""Seconds from main's first bytes to its connection onwards; a source takes milliseconds, and one
-that trickles would keep every other out."""
+"""Seconds from main's first bytes until everything before the first section must have come: it
+takes milliseconds, and a source that trickles would keep out every other."""
 _REMIND: Final = 10.0
-"""Seconds of silence in a switchover after which a person is told; it takes 0.1 s as a rule."""
+"""Seconds of silence in a switchover, which takes 0.1 s as a rule, after which a person is told."""
 
 
 class StallWatch:
-    """Judges a migration by the time since its last byte, in which this process ran."""
+    """Judges a migration by the time since its last byte; time in which this process was stopped
+    does not count."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -32,7 +34,7 @@ class StallWatch:
         self._said = False
 
     def look(self) -> None:
-        """Judge; called at least once a second."""
+        """Fail the migration if it stands still for too long; called at least once a second."""
         session = self._session
         if session.tally.moved != self._moved:
             self._moved, self._said = session.tally.moved, False

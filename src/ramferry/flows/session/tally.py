@@ -1,4 +1,4 @@
-"""Counters of one migration, written by the threads that own them, read as snapshots."""
+"""Counters of one migration: written by the threads that own them, read as snapshots."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ChannelTally:
     zero_pages: int = 0
     syncs: int = 0
     codec_seconds: float = 0.0
-    """Thread time in codecs."""
+    """Seconds of thread time in codecs."""
 
     def frozen(self) -> ChannelCounters:
         """The counters as they are at this moment."""
@@ -38,7 +38,7 @@ class ChannelTally:
 
 @dataclass(slots=True)
 class Tally:
-    """All channels of one migration, and its clocks."""
+    """The counters of all connections of one migration, and its clocks."""
 
     page_size: int
     channels: list[ChannelTally] = field(default_factory=list)
@@ -46,14 +46,14 @@ class Tally:
     _cpu: tuple[float, float] = field(default_factory=lambda: _cpu_times())  # noqa: PLW0108 - defined below
 
     def channel(self, name: str) -> ChannelTally:
-        """Counters for one more connection."""
+        """Make counters for one more connection."""
         tally = ChannelTally(name)
         self.channels.append(tally)
         return tally
 
     @property
     def moved(self) -> int:
-        """Bytes in and out so far: whether anything moves at all."""
+        """Bytes in and out so far, to see whether anything moves."""
         return sum(one.bytes_in + one.bytes_out for one in self.channels)
 
     @property
@@ -62,7 +62,7 @@ class Tally:
         return sum(one.bytes_out for one in self.channels)
 
     def snapshot(self, rounds: int) -> RelayCounters:
-        """Sums and channels at this moment."""
+        """The sums and the channels' counters at this moment."""
         channels = tuple(one.frozen() for one in self.channels)
         pages = sum(one.normal_pages for one in channels)
         user, system = (now - then for now, then in zip(_cpu_times(), self._cpu, strict=True))

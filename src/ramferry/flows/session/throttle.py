@@ -1,4 +1,4 @@
-"""Keeps a migration's socket buffers at what its destination drains in a moment."""
+"""Keeps a migration's socket buffers at what its destination drains in about 20 ms."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from ramferry.transport import budget
 from ramferry.transport.connection import Connection
 
 _WINDOW: Final = 12
-"""Looks whose fastest counts: a pause between rounds is no slow destination."""
+"""Number of looks of which the fastest counts, so that a pause between rounds does not count as a
+slow destination."""
 _CHANGE: Final = 1.25
-"""Smaller changes are left alone."""
+"""Factor by which a size must change before it is set anew."""
 
 
 class BufferGovernor:
-    """Follows the rate of a migration and sizes the kernel's buffers of its channels by it."""
+    """Sizes the kernel's buffers of a migration's channels by its rate."""
 
     def __init__(
         self,
@@ -28,9 +29,10 @@ class BufferGovernor:
         told: Callable[[float], None] = lambda _rate: None,
     ) -> None:
         """
-        :param moved: bytes so far, of what the far side drained or the source sent.
-        :param sending: multifd channels that are sent on; empty before there are any.
-        :param receiving: those that are received on; UNIX sockets have no window to size.
+        :param moved: returns the bytes so far that the far side drained, or that the source sent.
+        :param sending: returns the multifd channels to send on; empty before there are any.
+        :param receiving: returns the multifd channels to receive on; those that are UNIX sockets
+            have no window to size.
         :param told: called with each new rate, in bytes per second.
         """
         self._moved = moved
@@ -42,7 +44,7 @@ class BufferGovernor:
         self._last = (time.monotonic(), 0)
 
     def adjust(self) -> None:
-        """Measure since the last call, and set what differs."""
+        """Measure the rate since the last call, and set buffers whose size has changed."""
         now, moved = time.monotonic(), self._moved()
         then, before = self._last
         self._last = (now, moved)

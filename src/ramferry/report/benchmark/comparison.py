@@ -58,11 +58,11 @@ class Link:
     """What lies between the two hosts."""
 
     rate: float
-    """Bytes per second; 0 where nothing limits it."""
+    """Bytes per second; 0 if nothing limits it."""
     how: Annotated[str, one_of(HOW)]
     """One of ``HOW``."""
     probed: float | None = None
-    """Bytes per second that a probe found; None where there was none."""
+    """Bytes per second that a probe found; None if there was none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +82,9 @@ class Scenario:
     """What the guest does meanwhile, in words: "idle"."""
     link: Link
     documented_memory_bytes: int | None = None
-    """The guest's memory in the scenario's source; None where this one has it, too."""
+    """The guest's memory in the scenario's source; None if this one has it, too."""
     scaling: str = ""
-    """A sentence about what was scaled and why; empty where nothing was."""
+    """A sentence about what was scaled and why; empty if nothing was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class TimelinePoint:
     status: str
     """QEMU's: "active", "device", "completed" …"""
     wire_bytes: int | None
-    """None where nobody counts them."""
+    """None if nobody counts them."""
     remaining_bytes: int
     """Guest memory that is dirty and not sent."""
     carried_bytes: int
@@ -110,15 +110,15 @@ class Run:
     """One migration: its result, or why there is none."""
 
     result: MigrationResult | None
-    """None where it failed."""
+    """None if it failed."""
     send_cpu_seconds: float | None = None
-    """User and system time of the sending side; None where it is not known."""
+    """User and system time of the sending side; None if it is not known."""
     recv_cpu_seconds: float | None = None
     timeline: tuple[TimelinePoint, ...] = ()
     error: str = ""
     """The sentence of a run that failed; empty for one that did not."""
     others_cores: float | None = None
-    """Cores of the host that processes of others kept busy meanwhile; None where not known."""
+    """Cores of the host that processes of others kept busy meanwhile; None if not known."""
 
     def __post_init__(self) -> None:
         if (self.result is None) != bool(self.error):
@@ -131,10 +131,10 @@ class Forecast:
     """What ``ramferry plan time`` said of a case before its runs."""
 
     expected_ms: Annotated[float, Meta(gt=0)] | None
-    """Total time; None where it was not to converge."""
+    """Total time; None if it was not to converge."""
     low_ms: float | None
     high_ms: float | None
-    """None where there is no bound."""
+    """None if there is no bound."""
     downtime_ms: float | None
     wire_bytes: int
     send_cpu_seconds: float
@@ -156,9 +156,9 @@ class CaseRuns:
     """One of ``ROUTES``."""
     runs: tuple[Run, ...] = ()
     forecast: Forecast | None = None
-    """None where none can be made: of other routes than a relay pair."""
+    """None if none can be made: of other routes than a relay pair."""
     skipped: str = ""
-    """Why it is not run here, a sentence; empty where it is."""
+    """Why it is not run here, a sentence; empty if it is."""
 
     def __post_init__(self) -> None:
         if self.skipped and self.runs:
@@ -181,7 +181,7 @@ class Comparison:
     started: str
     """ISO 8601 date and time, with its offset."""
     finished: bool
-    """False where it was interrupted: runs may be missing."""
+    """False if it was interrupted: runs may be missing."""
     ramferry: str = field(default=__version__)
     """The version that measured."""
     forecast_notes: tuple[str, ...] = ()

@@ -27,7 +27,7 @@ class Plot:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class RunChoice:
     """A run that can be chosen."""
 
     name: str
@@ -43,11 +43,11 @@ class ChapterPlots:
     """The plots of one comparison."""
 
     plots: tuple[Plot, ...]
-    choices: Mapping[str, tuple[Choice, ...]]
+    choices: Mapping[str, tuple[RunChoice, ...]]
     """By the label of their case; empty if no run has a timeline."""
 
     @property
-    def every_choice(self) -> list[Choice]:
+    def every_choice(self) -> list[RunChoice]:
         """The choices of all cases. The first median is shown until another is chosen."""
         return [one for group in self.choices.values() for one in group]
 
@@ -63,7 +63,7 @@ class Plotted:
     @property
     def figures(self) -> dict[str, Figure]:
         """All figures by name."""
-        drawn: list[Plot | Choice] = [*self.changes]
+        drawn: list[Plot | RunChoice] = [*self.changes]
         for chapter in self.chapters:
             drawn += [*chapter.plots, *chapter.every_choice]
         return {one.name: one.figure for one in drawn}
@@ -118,7 +118,7 @@ def _left(name: str, found: Comparison) -> Iterator[Plot]:
         yield Plot(f"{name}-left", figure, caption, "Bytes left, all methods")
 
 
-def _choices(name: str, case: CaseRuns, colour: str) -> Iterator[Choice]:
+def _choices(name: str, case: CaseRuns, colour: str) -> Iterator[RunChoice]:
     """The runs of a case that have a timeline."""
     middle = timeline.median_run(case)
     for number, run in enumerate(case.runs):
@@ -126,4 +126,4 @@ def _choices(name: str, case: CaseRuns, colour: str) -> Iterator[Choice]:
             remark = ", failed" if run.error else ", the median" if number == middle else ""
             figure = timeline.one_run(run, colour)
             words = f"run {number + 1}{remark}"
-            yield Choice(f"{name}-{number}", figure, words, number == middle)
+            yield RunChoice(f"{name}-{number}", figure, words, number == middle)
