@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Final
 
-from ramferry.errors import Cancelled, MigrationFailed, RamferryError
+from ramferry.errors import Cancelled, RamferryError
 from ramferry.flows.ends.guest_stream import GuestStream, SendingGuest
 from ramferry.flows.ends.precopy import Precopy, Rounds
 from ramferry.flows.ends.send_record import SendRecord
+from ramferry.flows.outlet.answer import refused
 from ramferry.flows.outlet.outgoing import Outgoing
-from ramferry.flows.session.reminder import SILENT_DESTINATION, Reminder
+from ramferry.flows.session.reminder import ONLY_THERE, SILENT_DESTINATION, Reminder
 from ramferry.flows.settings import SendSettings
 from ramferry.metrics import SendProgress
 from ramferry.vocabulary import Status
-
-_ONLY_THERE: Final = (
-    ": it had all of the guest, and may run it all the same: look there before both run"
-)
 
 
 class Sender:
@@ -140,9 +136,9 @@ class Sender:
         try:
             refusal = self._outgoing.hand_over(state, Reminder(self._note, SILENT_DESTINATION).look)
         except RamferryError as error:
-            raise error.reworded(f"{error}{_ONLY_THERE}") from error
+            raise error.reworded(f"{error}{ONLY_THERE}") from error
         if refusal:
-            raise MigrationFailed(f"the destination refused the guest (SHUT with error {refusal})")
+            raise refused(refusal)
         self._record.hand_over()
 
     def _fail(self, error: RamferryError) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ramferry.errors import CorruptDataError, MigrationFailed, RamferryError
+from ramferry.errors import CorruptDataError, RamferryError
 from ramferry.flows.archive.reader import Archive
+from ramferry.flows.outlet.answer import refused
 from ramferry.flows.outlet.outgoing import Outgoing
 from ramferry.vocabulary import OPEN_RETURN_PATH
 from ramferry.wire.events import Configuration, ConfigurationSubsection
@@ -59,7 +60,7 @@ def replay(
         outgoing.abort(error)
         raise
     if refusal:
-        raise MigrationFailed(f"the destination refused the guest (SHUT with error {refusal})")
+        raise refused(refusal)
 
 
 def with_return_path(head: bytes) -> bytes:

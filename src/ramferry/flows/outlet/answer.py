@@ -25,6 +25,11 @@ class Said:
     """Why the return path cannot be read any more; set once, with the bytes at which that began."""
 
 
+def refused(error: int) -> MigrationFailed:
+    """What SHUT with this error means."""
+    return MigrationFailed(f"the destination refused the guest (SHUT with error {error})")
+
+
 class ReturnPath:
     """Reads a return path; used by one thread."""
 
@@ -133,7 +138,4 @@ class CarriedAnswer:
                 )
 
     def _refused(self, shut: Shut) -> None:
-        self._session.fail(
-            MigrationFailed(f"the destination refused the guest (SHUT with error {shut.error})"),
-            final=True,
-        )
+        self._session.fail(refused(shut.error), final=True)

@@ -13,6 +13,10 @@ SILENT_DESTINATION: Final = (
     "the destination has all of the guest and has said nothing for {seconds:.0f} s: the guest "
     "stands still here; if the destination is dead, end it, and the guest goes on here"
 )
+ONLY_THERE: Final = (
+    ": it had all of the guest, and may run it all the same: look there before both run"
+)
+"""Behind the cause, if a migration broke off when the destination may have had the guest."""
 
 
 class Reminder:
