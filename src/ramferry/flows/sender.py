@@ -36,8 +36,6 @@ class Sender:
     ) -> None:
         """The callbacks are called in the thread of ``run``.
 
-        :param on_status: called with each new status.
-
         :param on_pass: called with the number of each pass over the dirty pages, from 1.
         :param note: called with a sentence that a person should know.
         :raise UsageError: there is no such method, or it has no such level.
