@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from fakes_wire import OPEN_RETURN_PATH, block_list, configuration, header, ram_start
+from fakes_wire import OPEN_RETURN_PATH, block_list, configuration, device, header, ram_start
 from ramferry.errors import MigrationFailed
 from ramferry.flows.inlet.judge import RELAYED
 from ramferry.flows.inlet.main import MainInlet
@@ -105,3 +105,10 @@ def test_a_taker_hears_of_blocks_that_the_session_knows(blocks: dict[str, int]) 
     """With a mark in the same piece its channels go on at once, and check pages by them."""
     told = run(Plain, ram_start(block_list(blocks) + bytes.fromhex("0000000000000010")))
     assert told.blocks == blocks
+
+
+def test_sight_that_was_lost_at_a_device_is_regained_behind_it() -> None:
+    """Otherwise a slow round would have the marks let go, which are seen all the same."""
+    known = ram_start(block_list({"pc.ram": 4096}) + bytes.fromhex("0000000000000010"))
+    blind, sighted = run(Plain, device(1, b"odd", 60)), run(Plain, device(1, b"odd", 60) + known)
+    assert (blind.session.sighted, sighted.session.sighted) == (False, True)
