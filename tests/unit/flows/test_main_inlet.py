@@ -112,3 +112,21 @@ def test_sight_that_was_lost_at_a_device_is_regained_behind_it() -> None:
     known = ram_start(block_list({"pc.ram": 4096}) + bytes.fromhex("0000000000000010"))
     blind, sighted = run(Plain, device(1, b"odd", 60)), run(Plain, device(1, b"odd", 60) + known)
     assert (blind.session.sighted, sighted.session.sighted) == (False, True)
+
+
+@pytest.mark.parametrize("fill", [False, True])
+def test_pieces_are_waited_for_until_they_are_full_where_the_taker_wants_that(
+    monkeypatch: pytest.MonkeyPatch, fill: bool
+) -> None:
+    """Each piece costs some time, and where all pages come on main they are most of the bytes."""
+    asked: list[bool] = []
+    receive = Plain.receive_some
+
+    def noted(self: Plain, view: memoryview, *, whole: bool = False) -> int | None:
+        asked.append(whole)
+        return receive(self, view, whole=whole)
+
+    monkeypatch.setattr(Plain, "receive_some", noted)
+    monkeypatch.setattr(Told, "fill", fill)
+    run(Plain)
+    assert set(asked) == {fill}
