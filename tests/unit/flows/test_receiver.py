@@ -290,6 +290,8 @@ GIVEN_UP = re.compile(
     r"main: the source (ended the migration before its end|gave up .*)"
     "|multifd [01]: the source closed it .*"
 )
+UNASKED = (header(), configuration(), OPEN_RETURN_PATH)
+"""Without a PING, whose answer may find main closed already."""
 
 
 @pytest.mark.parametrize("mode", ["section", "round"])
@@ -299,9 +301,7 @@ def test_a_stream_that_ends_early_is_no_guest(
     tmp_path: Path, mode: Mode, what: str, part: float
 ) -> None:
     """Whatever lacks its end is never given to the sink, and the source keeps its guest."""
-    # of no PING, which may find main closed already
-    quiet = (header(), configuration(), OPEN_RETURN_PATH)
-    script = Script(Guest(mode=mode, rounds=2, preamble=quiet))
+    script = Script(Guest(mode=mode, rounds=2, preamble=UNASKED))
     index = script.find(what, MAIN)
     step = script.steps[index]
     assert isinstance(step, Step)
@@ -314,7 +314,7 @@ def test_a_stream_that_ends_early_is_no_guest(
 
 def test_threads_for_mains_pages_end_with_a_stream_that_ends_early(tmp_path: Path) -> None:
     before = set(threading.enumerate())
-    script = Script(Guest(channels=0, mode="section"))
+    script = Script(Guest(channels=0, mode="section", preamble=UNASKED))
     carried(tmp_path, script.cut(script.find("end", MAIN), 20), channels=0, threads=3)
     assert set(threading.enumerate()) <= before
 

@@ -10,7 +10,7 @@ import pytest
 
 from fakes_relay import RelayThread, Stage, until
 from fakes_source import SETTLE, at_end, dial
-from fakes_wire import MAIN, Do, Guest, Script, Step, command, configuration, header
+from fakes_wire import MAIN, Do, Guest, Script, Step, command, configuration, device, header
 from ramferry.flows.inlet import lobby, waiting
 from ramferry.flows.inlet.main import MainInlet
 from ramferry.flows.session import footprint as memory
@@ -206,10 +206,12 @@ def test_nothing_is_connected_onward_before_a_main_spoke(tmp_path: Path) -> None
             assert destination.connections == 0
 
 
+@pytest.mark.parametrize("early", [b"", device(1, size=10_000)])
 def test_a_stream_that_cannot_be_carried_is_refused_before_the_destination_hears_of_it(
-    tmp_path: Path,
+    tmp_path: Path, early: bytes
 ) -> None:
-    script = Script(Guest(preamble=Guest().preamble[:2]))
+    """Also where the first section is so long that ram's has not come yet."""
+    script = Script(Guest(preamble=Guest().preamble[:2], early=early))
     stage = Stage(tmp_path)
     with RelayThread(stage.settings) as relay:
         with (

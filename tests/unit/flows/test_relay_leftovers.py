@@ -9,7 +9,7 @@ import pytest
 
 from fakes_relay import NOTICE, RelayThread, Stage, until
 from fakes_source import at_end, dial
-from fakes_wire import MAIN, Do, Guest, Script, header
+from fakes_wire import MAIN, Do, Guest, Script, Step, header
 from ramferry.flows.inlet import waiting
 from ramferry.wire.packets import Initial, ram_header
 
@@ -154,6 +154,38 @@ def test_where_a_channel_is_missing_a_probe_was_one(tmp_path: Path) -> None:
         assert result.error == (
             "2 of 3 multifd channels came, and a connection was closed before it said which it is"
         )
+
+
+def test_where_a_channel_is_missing_a_probe_before_main_spoke_was_one(tmp_path: Path) -> None:
+    """It came behind main, and left while main was still silent, as a QEMU 10's is for a while."""
+    stage = Stage(tmp_path, channels=3)
+    script = Script(Guest())
+    with RelayThread(stage.settings) as relay:
+
+        def probe() -> None:
+            dial(relay.address).close()
+            until(lambda: relay.relay.arrivals._waiting._gone)
+
+        script.insert(0, Step(MAIN), Do(probe))
+        result = stage.fail(relay, script)
+        assert result.error == (
+            "2 of 3 multifd channels came, and a connection was closed before it said which it is"
+        )
+
+
+def test_what_leaves_once_every_channel_is_here_was_none(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    script = Script(Guest())
+    with RelayThread(stage.settings) as relay:
+
+        def half() -> None:
+            relay.gathered()
+            with dial(relay.address) as channel:
+                channel.sendall(Initial(bytes(16), 1).encode()[:20])
+            until(lambda: relay.relay.arrivals._waiting._gone)
+
+        script.insert(script.find("end", MAIN), Do(half))
+        stage.carry(relay, script)
 
 
 def test_a_source_that_gives_up_as_a_whole_is_no_failed_migration(tmp_path: Path) -> None:
