@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ramferry.errors import RemoteProtocolError
 from ramferry.vocabulary import METHOD_FLAGS, PACKET_BYTES
-from ramferry.wire.channel_states import State
+from ramferry.wire.channel_states import ChannelState
 from ramferry.wire.multifd import DeviceState, MultifdParser, RamPacket
 from ramferry.wire.packets import (
     DEVICE_STATE,
@@ -84,11 +84,11 @@ def read(
     at = 0
     try:
         while True:
-            if parser.state is State.PAYLOAD and count is None:
+            if parser.state is ChannelState.PAYLOAD and count is None:
                 parser.payload_done()
             least, space = parser.least, parser.want() if count is None else parser.space
             if least > len(data) - at:
-                if parser.state is State.PAYLOAD:
+                if parser.state is ChannelState.PAYLOAD:
                     parser.payload_done()
                 parser.ended(len(data) - at)
                 return found, ""
