@@ -36,7 +36,7 @@ check: venv ## format, lint, types, layers, unit and property tests; about 2 min
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(PYTEST) -n 4 -q -m "not interop and not hardware" tests/unit tests/property
+	$(PYTEST) -n 5 --dist worksteal -q -m "not interop and not hardware" tests/unit tests/property
 
 bench: venv peers ## compare methods and routes, and saving and restoring, on this machine
 	@$(BIN)/ramferry bench $(ARGS)

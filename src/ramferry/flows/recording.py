@@ -225,7 +225,7 @@ def devices_of(text: bytes) -> tuple[InspectedDevice, ...]:
     """The devices of a VM description; empty if ``text`` is not one."""
     try:
         listed = msgspec.json.decode(text, type=_Description).devices
-    except (msgspec.MsgspecError, RecursionError):  # the latter of lists in lists in lists …
+    except (ValueError, RecursionError):  # the latter of lists in lists in lists …
         return ()
     return tuple(
         InspectedDevice(

@@ -274,8 +274,9 @@ def test_the_footers_bytes() -> None:
     assert unpack_footer(raw, 0x1234 + 15 + 36) == Part(0x1234, 15, crc32(directory))
     with pytest.raises(CorruptDataError):
         unpack_footer(raw, 0x1234)
-    with pytest.raises(CorruptDataError, match="a directory of a save file"):
-        unpack_directory(directory)
+    for raw in (directory, b'{"machine":"\xd2"}', b'{"parts":' + b"[" * 200_000):
+        with pytest.raises(CorruptDataError, match="a directory of a save file"):
+            unpack_directory(raw)
 
 
 @pytest.mark.parametrize(

@@ -142,11 +142,12 @@ def test_a_save_file_without_an_index_is_told_as_far_as_can_be(tmp_path: Path) -
         b"[]",
         b'{"devices": 7}',
         b'{"devices": [3]}',
+        b'{"devices": [{"name": "\xd2"}]}',
         b'{"devices": [{"version": 1e999}]}',
         b'{"devices": [{"fields": [{"size": ' + b"9" * 5000 + b"}]}]}",
         b'{"more": ' + b"[" * 200_000 + b"]" * 200_000 + b"}",
     ],
-    ids=range(8),
+    ids=range(9),
 )
 def test_a_description_that_is_none_has_no_devices(text: bytes) -> None:
     assert devices_of(text) == ()

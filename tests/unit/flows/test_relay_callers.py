@@ -154,7 +154,12 @@ def test_a_channel_too_many_after_the_first_mark(tmp_path: Path) -> None:
     extra = Step(7, Initial(bytes(16), 7).encode())
     stage = Stage(tmp_path)
     with RelayThread(stage.settings) as relay:
-        script.insert(script.find("part", MAIN), Do(relay.gathered), extra)
+
+        def noticed() -> None:
+            """The relay's loop may come to it behind all the rest, which takes milliseconds."""
+            until(lambda: relay.session is None or relay.session.over.is_set())
+
+        script.insert(script.find("part", MAIN), Do(relay.gathered), extra, Do(noticed))
         result = stage.fail(relay, script)
         assert result.error == (
             "multifd 7: expected 2 channels, received one more after the first sync mark: "

@@ -148,7 +148,7 @@ def unpack_directory(raw: bytes) -> Directory:
     try:
         directory = msgspec.json.decode(raw, type=Directory)
         find_method(directory.method).level(directory.level)
-    except (msgspec.MsgspecError, UsageError) as error:
+    except (ValueError, RecursionError, UsageError) as error:
         raise _no_directory(str(error)) from None
     if directory.parts.keys() != set(PARTS):
         raise _no_directory(f"its parts are {', '.join(sorted(directory.parts)) or 'none'}")
