@@ -17,7 +17,8 @@ from typing import Any, Final
 from ramferry import __version__
 
 VERSION: Final = 2
-"""Of every format: raised when a field changes its meaning or goes; fields may be added without it.
+"""Of every format: raised when a field changes its meaning or goes, and when one is added to a
+format that is read again (``benchmark``), whose readers refuse fields that they do not know.
 
 Documents of version 1 had the number 1 as their ``format``, or no format at all.
 """

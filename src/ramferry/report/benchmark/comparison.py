@@ -1,9 +1,8 @@
 """What ``ramferry bench`` measured: the scenario, the machine, every run; to and from JSON.
 
 The records are the document: its keys are their field names, and what their types say is checked
-when it is read. A field of another type is refused with its path; one that a record does not know
-is passed over, because a later Ramferry may add fields to this version of the format. Sizes are
-bytes, rates bytes per second, times seconds unless a name says otherwise.
+when it is read: a field of another type, and one that a record does not have, is refused with its
+path. Sizes are bytes, rates bytes per second, times seconds unless a name says otherwise.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from ramferry.errors import UsageError, unreadable
 from ramferry.metrics import MigrationResult
 from ramferry.report import document as documents
 from ramferry.report.benchmark import former
+from ramferry.report.benchmark.strict import unknown_field
 from ramferry.vocabulary import RELAY_PAIR
 
 FORMAT: Final = "benchmark"
@@ -228,10 +228,14 @@ def decode(raw: bytes, name: str) -> Comparison:
         raise Damaged(f"{name}: is no JSON document, or a part of one ({error})") from error
     if (place := _out_of_range(content)) is not None:
         raise Damaged(f"{name}: a number is too large, or the nesting too deep - at `${place}`")
+    record = _of_this_version(content, name)
     try:
-        return msgspec.convert(_of_this_version(content, name), Comparison)
+        comparison = msgspec.convert(record, Comparison)
     except msgspec.ValidationError as error:
         raise Damaged(f"{name}: {error}") from error
+    if (path := unknown_field(record, Comparison)) is not None:
+        raise Damaged(f"{name}: a field that results do not have - at `{ascii(path)[1:-1]}`")
+    return comparison
 
 
 def _of_this_version(content: Any, name: str) -> Any:
@@ -247,7 +251,7 @@ def _of_this_version(content: Any, name: str) -> Any:
             f"{name}: its version is {_shown(version)}, and this ramferry {__version__} reads"
             f" versions up to {documents.VERSION}: use the ramferry that wrote it"
         )
-    return content
+    return {key: value for key, value in content.items() if key not in ("format", "version")}
 
 
 def _shown(value: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -86,10 +87,29 @@ def test_a_result_of_version_1_is_read_by_todays_names() -> None:
     assert [case.results[0].wire_bytes is None for case in found.cases] == [False, True, False]
 
 
-def test_fields_of_a_later_version_are_passed_over(content: dict[str, Any]) -> None:
-    content["colour"] = "blue"
-    content["scenario"]["moon"] = {"phase": 0.5}
-    assert from_document(content) == comparison()
+@pytest.mark.parametrize(
+    ("place", "path"),
+    [
+        ((), "$.colour"),
+        (("scenario",), "$.scenario.colour"),
+        (("cases", 0), "$.cases[0].colour"),
+        (("cases", 1, "runs", 0, "result"), "$.cases[1].runs[0].result.colour"),
+    ],
+)
+def test_a_field_that_a_record_does_not_have_is_refused_with_its_path(
+    content: dict[str, Any], place: tuple[str | int, ...], path: str
+) -> None:
+    record: Any = content
+    for step in place:
+        record = record[step]
+    record["colour"] = "blue"
+    with pytest.raises(Damaged, match=re.escape(f"that results do not have - at `{path}`")):
+        from_document(content)
+
+
+def test_facts_of_the_machine_are_free(content: dict[str, Any]) -> None:
+    content["machine"]["moon"] = {"phase": 0.5}
+    assert from_document(content).machine["moon"] == {"phase": 0.5}
 
 
 def test_fields_with_a_default_may_be_absent(content: dict[str, Any]) -> None:
