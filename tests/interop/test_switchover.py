@@ -303,6 +303,7 @@ def test_a_second_signal_leaves_what_cannot_be_ended(
 ) -> None:
     on = course(kind, "answer")
     on.begin()
+    until("the guest at the destination", lambda: lives(on.destination), SOON)
     on.stop.set()
     until("the truth", lambda: on.said("the destination has the guest, which is running"), SOON)
     on.insist.set()
