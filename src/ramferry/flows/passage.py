@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from ramferry.errors import RamferryError
 from ramferry.flows.inlet.channel import ChannelInlet
@@ -36,7 +37,7 @@ class Passage:
         """:param source: main's connection."""
         self._settings = settings
         self.session = Session(settings, note, loop.wake)
-        self.outlet = self.session.behind = Outlet(self.session, settings, settings.uuid)
+        self.outlet = self.session.behind = Outlet(self.session, settings)
         self._main = RelayedMain(self.outlet, source)
         self._far_ends = FarEnds(loop, self.session)
         self._footprint = Footprint()
@@ -48,15 +49,17 @@ class Passage:
         inlet = MainInlet(
             self.session, source, arrival.first, self._main, RELAYED, whole_preamble=True
         )
-        self.session.start("main", inlet.run, inlet.farewell)
+        self.session.start("main", inlet.run, self._main.farewell)
 
     def channel(self, arrival: MultifdArrival) -> None:
         """Start to carry a multifd channel."""
-        source = arrival.connection
+        source, initial, uuid = arrival.connection, arrival.initial, self._settings.uuid
         source.settle(self._settings.stall_timeout)
-        onward = RelayedChannel(self.outlet, source, arrival.initial, self._far_ends.watch)
-        inlet = ChannelInlet(self.session, source, arrival.initial, onward)
-        self.session.start(inlet.name, inlet.run, inlet.farewell)
+        if uuid is not None:
+            initial = replace(initial, uuid=uuid)
+        onward = RelayedChannel(self.outlet, source, initial, self._far_ends.watch)
+        inlet = ChannelInlet(self.session, source, initial, onward)
+        self.session.start(inlet.name, inlet.run, onward.farewell)
 
     def look(self) -> None:
         """Check what no event reports; called repeatedly while the migration is under way."""

@@ -85,21 +85,21 @@ class Receiver:
         del source
         return self.session
 
-    def main(self, session: Session, arrival: MainArrival) -> None:
+    def main(self, arrival: MainArrival) -> None:
         """See ``House``."""
-        settings, source = self._settings, arrival.connection
+        session, settings, source = self.session, self._settings, arrival.connection
         source.settle(settings.stall_timeout, piece=PATIENCE if settings.threads else None)
         sink = SinkMain(self._intake, source)
         inlet = MainInlet(session, source, arrival.first, sink, RECEIVED, give_pages=True)
         session.start("main", partial(_carried, inlet, sink))
 
-    def channel(self, session: Session, arrival: MultifdArrival) -> None:
+    def channel(self, arrival: MultifdArrival) -> None:
         """See ``House``."""
         source = arrival.connection
         source.settle(self._settings.stall_timeout)
         sink = SinkChannel(self._intake, arrival.initial)
-        inlet = ChannelInlet(session, source, arrival.initial, sink)
-        session.start(inlet.name, inlet.run)
+        inlet = ChannelInlet(self.session, source, arrival.initial, sink)
+        self.session.start(inlet.name, inlet.run)
 
     # --- its end
 

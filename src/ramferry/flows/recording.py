@@ -165,7 +165,7 @@ class Recording:
                     break
                 packet = parser.filled()
                 if isinstance(packet, Initial):
-                    parser.channel = f"multifd {packet.channel_id}"
+                    parser.channel = packet.name
                     continue
                 if isinstance(packet, RamPacket):
                     syncs += packet.sync

@@ -109,14 +109,12 @@ class Relay:
         self._passage = Passage(self._settings, source, self._loop, self._observer.note)
         return self._passage.session
 
-    def main(self, session: Session, arrival: MainArrival) -> None:
+    def main(self, arrival: MainArrival) -> None:
         """See ``House``."""
-        del session
         self._passage.main(arrival)
 
-    def channel(self, session: Session, arrival: MultifdArrival) -> None:
+    def channel(self, arrival: MultifdArrival) -> None:
         """See ``House``."""
-        del session
         self._passage.channel(arrival)
 
     # --- one migration

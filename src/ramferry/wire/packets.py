@@ -47,6 +47,11 @@ class Initial:
     """16 bytes; zeros if the guest has no ``-uuid``."""
     channel_id: int
 
+    @property
+    def name(self) -> str:
+        """How sentences and counters call the channel."""
+        return f"multifd {self.channel_id}"
+
     def encode(self) -> bytes:
         """The 64 bytes that open a channel."""
         return INITIAL_LAYOUT.pack(MAGIC, VERSION, self.uuid, self.channel_id)

@@ -56,9 +56,6 @@ class Told:
     def source_broke(self) -> None:
         self.calls.append("broke")
 
-    def farewell(self) -> None:
-        self.calls.append("farewell")
-
 
 class Breaking(Plain):
     """A connection that breaks where its bytes end."""

@@ -125,7 +125,7 @@ def test_one_that_fails_while_it_connects_says_nothing_there(
 
 
 def test_a_packet_whose_slot_comes_too_late_is_not_sent(place: Place) -> None:
-    channel = OutletChannel(place.outlet, 0)
+    channel = OutletChannel(place.outlet, Initial(bytes(16), 0))
     channel.connection = place.near
     place.outlet.set_bandwidth(1e9)
     place.session.fail(MigrationFailed("over"))
@@ -136,7 +136,7 @@ def test_a_packet_whose_slot_comes_too_late_is_not_sent(place: Place) -> None:
 
 
 def test_the_end_frees_who_waits_for_a_slot(place: Place) -> None:
-    channel = OutletChannel(place.outlet, 0)
+    channel = OutletChannel(place.outlet, Initial(bytes(16), 0))
     channel.connection = place.near
     place.outlet.set_bandwidth(1.0)
     place.outlet.pacer.charge(1000)

@@ -354,10 +354,10 @@ def test_what_ends_before_it_is_confirmed_has_failed(made: Fixture, phase: Phase
     assert made.notes == []
 
 
-def relayed(outlet: Outlet, source: Plain) -> ChannelInlet:
+def relayed(outlet: Outlet, source: Plain) -> tuple[ChannelInlet, RelayedChannel]:
     initial = Initial(bytes(16), 0)
     taker = RelayedChannel(outlet, source, initial, lambda *_: None)
-    return ChannelInlet(outlet.session, source, initial, taker)
+    return ChannelInlet(outlet.session, source, initial, taker), taker
 
 
 def unconnected(folder: Path) -> Session:
@@ -370,8 +370,8 @@ def unconnected(folder: Path) -> Session:
     with near, far:
         outlet.open_onward()
         session.advance(Phase.SWITCHOVER)
-        channel = relayed(outlet, Plain(near))
-        session.start(channel.name, channel.run, channel.farewell)
+        channel, taker = relayed(outlet, Plain(near))
+        session.start(channel.name, channel.run, taker.farewell)
         assert session.over.wait(SETTLE)
         session.close()
     assert session.phase is Phase.FAILED
@@ -396,4 +396,4 @@ def test_a_channel_without_a_descriptor_ends_a_switchover_too(
 def test_a_channel_that_was_never_connected_has_no_farewell_to_say(made: Fixture) -> None:
     near, far = socket.socketpair()
     with near, far:
-        relayed(made.outlet, Plain(near)).farewell()
+        relayed(made.outlet, Plain(near))[1].farewell()

@@ -191,6 +191,14 @@ def answering(*answers: tuple[int, str]) -> Callable[..., object]:
     return getaddrinfo
 
 
+def at_two_addresses(monkeypatch: pytest.MonkeyPatch) -> Listener:
+    """A listener at a name that is 127.0.0.2 and 127.0.0.3."""
+    answers = answering((socket.AF_INET, "127.0.0.2"), (socket.AF_INET, "127.0.0.3"))
+    with monkeypatch.context() as patch:
+        patch.setattr(listening.socket, "getaddrinfo", answers)
+        return Listener(TcpAddress("two", 0))
+
+
 @needs_ipv6
 def test_without_a_host_it_listens_as_qemu_does_on_both_families() -> None:
     with Listener(TcpAddress("", 0)) as listener:
@@ -218,11 +226,7 @@ def test_the_ipv4_wildcard_takes_ipv4_only_as_qemus_does() -> None:
 
 
 def test_all_addresses_of_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = answering((socket.AF_INET, "127.0.0.2"), (socket.AF_INET, "127.0.0.3"))
-    with monkeypatch.context() as patch:
-        patch.setattr(listening.socket, "getaddrinfo", answers)
-        listener = Listener(TcpAddress("two", 0))
-    with listener:
+    with at_two_addresses(monkeypatch) as listener:
         assert isinstance(listener.address, TcpAddress)
         assert listener.address.host == "two"
         for host in ("127.0.0.2", "127.0.0.3"):
@@ -344,11 +348,7 @@ def test_its_descriptors_are_readable_while_a_connection_waits(listener: Listene
 def test_a_connection_at_any_of_its_addresses_is_accepted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    answers = answering((socket.AF_INET, "127.0.0.2"), (socket.AF_INET, "127.0.0.3"))
-    with monkeypatch.context() as patch:
-        patch.setattr(listening.socket, "getaddrinfo", answers)
-        listener = Listener(TcpAddress("two", 0))
-    with listener:
+    with at_two_addresses(monkeypatch) as listener:
         assert isinstance(listener.address, TcpAddress)
         assert len(listener.filenos()) == 2
         for host in ("127.0.0.2", "127.0.0.3"):
@@ -451,11 +451,7 @@ def test_one_that_is_gone_and_none_after_it_is_none(listener: Listener) -> None:
 def test_one_that_is_gone_at_one_address_keeps_nobody_from_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    answers = answering((socket.AF_INET, "127.0.0.2"), (socket.AF_INET, "127.0.0.3"))
-    with monkeypatch.context() as patch:
-        patch.setattr(listening.socket, "getaddrinfo", answers)
-        listener = Listener(TcpAddress("two", 0))
-    with listener:
+    with at_two_addresses(monkeypatch) as listener:
         assert isinstance(listener.address, TcpAddress)
         with contextlib.closing(connect(TcpAddress("127.0.0.3", listener.address.port))):
             select.select(listener.filenos(), [], [], SETTLE)

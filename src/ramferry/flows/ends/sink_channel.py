@@ -17,12 +17,9 @@ from ramferry.wire.packets import OFFSETS_AT, Initial
 class SinkChannel:
     """Hands one channel's pages to the sink; a ``ChannelTaker`` of ``inlet.channel``."""
 
-    in_place = True
-
     def __init__(self, intake: Intake, initial: Initial) -> None:
         self._id = initial.channel_id
-        self._name = f"multifd {initial.channel_id}"
-        self.tally = intake.session.tally.channel(self._name)
+        self.tally = intake.session.tally.channel(initial.name)
         """See ``ChannelTaker``."""
         self._intake = intake
         self._gate = intake.session.gate
@@ -67,12 +64,9 @@ class SinkChannel:
         """See ``ChannelTaker``; fails, as there is no device to take it."""
         del pieces
         raise MigrationFailed(
-            f"{self._name}: a device ({packet.idstr}) sends its state on a multifd channel, "
+            f"{self.tally.name}: a device ({packet.idstr}) sends its state on a multifd channel, "
             "which only a relay carries: detach the device and migrate again"
         )
-
-    def farewell(self) -> None:
-        """See ``ChannelTaker``."""
 
 
 def _offsets(packet: RamPacket, count: int) -> Offsets:

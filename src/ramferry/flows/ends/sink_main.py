@@ -117,9 +117,6 @@ class SinkMain:
     def source_broke(self) -> None:
         """See ``MainTaker``; the migration fails."""
 
-    def farewell(self) -> None:
-        """See ``MainTaker``."""
-
     def close(self) -> None:
         """Called when main's thread has ended in any way: end the threads of ``MainPages``."""
         if self._pages is not None:

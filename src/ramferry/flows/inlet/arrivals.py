@@ -28,10 +28,10 @@ class House(Protocol):
     def enter(self, source: Connection) -> Session:
         """Begin a migration whose main connection is ``source``."""
 
-    def main(self, session: Session, arrival: MainArrival) -> None:
+    def main(self, arrival: MainArrival) -> None:
         """Start to carry main."""
 
-    def channel(self, session: Session, arrival: MultifdArrival) -> None:
+    def channel(self, arrival: MultifdArrival) -> None:
         """Start to carry a multifd channel."""
 
 
@@ -120,7 +120,7 @@ class Arrivals:
         early = self._waiting.take()
         gathering.miss(session, self._waiting.gone())
         if not session.over.is_set():
-            self._house.main(session, arrival)
+            self._house.main(arrival)
         for channel in early:
             self._add_channel(session, channel)
 
@@ -156,4 +156,4 @@ class Arrivals:
 
     def _add_channel(self, session: Session, arrival: MultifdArrival) -> None:
         if gathering.admit(session, self._roster, arrival, self._waiting.main, self._advice):
-            self._house.channel(session, arrival)
+            self._house.channel(arrival)

@@ -29,13 +29,14 @@ class ChannelTaker(Protocol):
         """The channel's counters, in and out."""
 
     @property
-    def in_place(self) -> bool:
-        """Whether ``room`` may have memory for pages, so that nobody has to copy them."""
-
-    @property
     def admit(self) -> Callable[[int], None]:
         """A function that is called with the size of a payload before it is received, and waits
         until there is room."""
+
+    @property
+    def room(self) -> Callable[[RamPacket], memoryview | None] | None:
+        """Called before a payload is received: memory where the packet's pages belong, so that
+        nobody has to copy them. None, or if it returns None: the inlet uses its own."""
 
     def begin(self) -> None:
         """Called once, before the first packet."""
@@ -43,9 +44,6 @@ class ChannelTaker(Protocol):
     def choose(self, method: str) -> Encoder | None:
         """Called once the source's method is known; returns the encoder for the pages, None if they
         are not compressed."""
-
-    def room(self, packet: RamPacket) -> memoryview | None:
-        """Memory for the packet's pages; None if the inlet is to use its own."""
 
     def take(self, packet: RamPacket, payload: memoryview, pages: memoryview) -> None:
         """Take a packet of RAM.
@@ -60,9 +58,6 @@ class ChannelTaker(Protocol):
     def device(self, packet: DeviceState, pieces: Iterator[memoryview]) -> None:
         """Take a device's state; the taker must draw all ``pieces`` of its payload."""
 
-    def farewell(self) -> None:
-        """Called when nothing more will come and the migration has not failed."""
-
 
 class ChannelInlet:
     """Receives one channel's packets, checks them, and hands each to a taker."""
@@ -70,14 +65,14 @@ class ChannelInlet:
     def __init__(
         self, session: Session, source: Connection, initial: Initial, taker: ChannelTaker
     ) -> None:
-        self.name = f"multifd {initial.channel_id}"
+        self.name = initial.name
         self._id = initial.channel_id
         self._session = session
         self._source = source
         self._taker = taker
         self._tally = taker.tally
         self._admit = taker.admit
-        self._in_place = taker.in_place
+        self._room = taker.room
         self._parser = MultifdParser(page_size=session.settings.page_size, initial=False)
         self._parser.channel = self.name
         self._parser.blocks = session.blocks
@@ -100,10 +95,6 @@ class ChannelInlet:
             raise error.at(self.name, max(self._parser.packets - 1, 0)) from None
         except PeerTimeout as error:
             raise PeerTimeout(f"{self.name}: {error}") from error
-
-    def farewell(self) -> None:
-        """Tell the taker that nothing more comes."""
-        self._taker.farewell()
 
     def _carry(self) -> None:
         """Receive headers, each in one call if it has come whole, and hand packets on."""
@@ -155,7 +146,7 @@ class ChannelInlet:
                 f"next_packet_size {size}",
             )
         self._admit(size)
-        pages = (self._taker.room(packet) if self._in_place else None) or self._pages[:whole]
+        pages = (self._room(packet) if self._room else None) or self._pages[:whole]
         payload = pages if verbatim else self._payload[:size]
         try:
             count = self._source.receive(payload)
@@ -181,7 +172,8 @@ class ChannelInlet:
         # a device reads what the socket wrote, and writes what the socket reads
         if isinstance(decoder, Accelerated):
             self._payload = decoder.buffer(MAX_PAYLOAD)
-            self._in_place = self._in_place and not decoder.accelerated
+            if decoder.accelerated:
+                self._room = None
         for codec in (decoder, encoder):
             if isinstance(codec, Accelerated):
                 self._pages = codec.buffer(PACKET_BYTES)

@@ -77,7 +77,7 @@ class MultifdArrival:
     @property
     def name(self) -> str:
         """Its name in sentences."""
-        return f"multifd {self.initial.channel_id}"
+        return self.initial.name
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,9 +52,6 @@ class MainTaker(Protocol):
     def source_broke(self) -> None:
         """Called when main's connection broke, before the migration fails for that."""
 
-    def farewell(self) -> None:
-        """Called when nothing more will come and the migration has not failed."""
-
 
 class MainInlet:
     """Carries main from the source to a taker, in one thread."""
@@ -101,10 +98,6 @@ class MainInlet:
             piece = buffer[:count]
             self._take(piece, parser.feed(piece))
         taker.source_ended()
-
-    def farewell(self) -> None:
-        """Tell the taker that nothing more comes."""
-        self._taker.farewell()
 
     def _beginning(self) -> tuple[memoryview, list[MainEvent]]:
         return memoryview(self._first), self._parser.feed(self._first)

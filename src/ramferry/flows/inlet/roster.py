@@ -33,7 +33,7 @@ class Roster:
                     f"UUID {self.uuid.hex()} as on the other channels", initial.uuid.hex()
                 )
         except RemoteProtocolError as error:
-            raise error.at(f"multifd {initial.channel_id}") from None
+            raise error.at(initial.name) from None
         self.ids.add(initial.channel_id)
         self.uuid = initial.uuid
 

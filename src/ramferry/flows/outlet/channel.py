@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Final
 
 from ramferry.codec import create_encoder
@@ -24,22 +23,24 @@ _LOOK: Final = 0.25
 class OutletChannel:
     """One channel towards the destination; used by one thread."""
 
-    def __init__(self, outlet: Outlet, channel_id: int) -> None:
-        self.name = f"multifd {channel_id}"
+    def __init__(self, outlet: Outlet, initial: Initial) -> None:
+        """:param initial: sent by ``open``: which channel of which guest this is."""
+        self.name = initial.name
         self.tally = outlet.session.tally.channel(self.name)
+        self._initial = initial
         self._outlet = outlet
         self._settings = outlet.settings
         self.connection: Connection
         """To the destination; set by ``open``."""
         self._encoder: Encoder | None = None
 
-    def open(self, initial: Initial) -> None:
+    def open(self) -> None:
         """Connect, and send the initial packet.
 
         :raise RamferryError: nobody accepts, or the migration has failed.
         """
         self.connection = self._outlet.connect()
-        raw = initial.encode()
+        raw = self._initial.encode()
         self.send([raw], len(raw))
 
     def create_encoder(self) -> Encoder:
@@ -97,8 +98,8 @@ class RelayedChannel:
     A :class:`~ramferry.flows.inlet.channel.ChannelTaker`.
     """
 
-    in_place = False
-    """Pages are inflated into the inlet's own memory."""
+    room = None
+    """See ``ChannelTaker``; pages are inflated into the inlet's own memory."""
 
     def __init__(
         self,
@@ -109,12 +110,12 @@ class RelayedChannel:
     ) -> None:
         """
         :param source: the channel's connection to the source; only checked for its end, never read.
+        :param initial: the initial packet to send on.
         :param connected: called in the channel's thread once it is connected to the destination.
         """
-        self._out = OutletChannel(outlet, initial.channel_id)
+        self._out = OutletChannel(outlet, initial)
         self._outlet = outlet
         self._source = source
-        self._initial = initial
         self._connected = connected
         self._gate = outlet.session.gate
         self._syncs = 0
@@ -131,7 +132,7 @@ class RelayedChannel:
 
     def begin(self) -> None:
         """See ``ChannelTaker``; connects to the destination, once main is connected."""
-        session, uuid = self._outlet.session, self._outlet.uuid
+        session = self._outlet.session
         while not self._outlet.may_follow(_LOOK):
             if self._source.hung_up():
                 raise MigrationFailed(
@@ -139,7 +140,7 @@ class RelayedChannel:
                 )
         session.check()
         try:
-            self._out.open(self._initial if uuid is None else replace(self._initial, uuid=uuid))
+            self._out.open()
         except (PeerUnreachable, HostError) as error:
             # also in a switchover, which main may have reached alone where marks are not held: a
             # destination reads main only once all of its channels are connected, and waits
@@ -157,11 +158,6 @@ class RelayedChannel:
             return None
         self._encodes = True
         return self._out.create_encoder()
-
-    def room(self, packet: RamPacket) -> memoryview | None:
-        """See ``ChannelTaker``."""
-        del packet
-        return None
 
     def take(self, packet: RamPacket, payload: memoryview, pages: memoryview) -> None:
         """See ``ChannelTaker``; sends the packet on, with its header changed in place."""
@@ -197,5 +193,5 @@ class RelayedChannel:
             self._out.send([piece], len(piece))
 
     def farewell(self) -> None:
-        """See ``ChannelTaker``."""
+        """Called when nothing more will come and the migration has not failed."""
         self._out.finish()

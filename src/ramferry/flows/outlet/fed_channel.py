@@ -17,10 +17,9 @@ class FedChannel:
 
     def __init__(self, outlet: Outlet, channel_id: int, uuid: bytes, handout: Handout) -> None:
         """:raise UsageError: there is no such method, or it has no such level."""
-        self._out = OutletChannel(outlet, channel_id)
+        self._out = OutletChannel(outlet, Initial(uuid, channel_id))
         self.name = self._out.name
         self._session = outlet.session
-        self._initial = Initial(uuid, channel_id)
         self._handout = handout
         self._page_size = outlet.settings.page_size
         encoder = self._out.create_encoder()
@@ -31,7 +30,7 @@ class FedChannel:
 
     def open(self) -> None:
         """Connect, and send the initial packet."""
-        self._out.open(self._initial)
+        self._out.open()
 
     def run(self) -> None:
         """Load, compress and send batches until there are no more.

@@ -81,12 +81,10 @@ class RelayedMain:
             self._leave_to_the_destination()
 
     def farewell(self) -> None:
-        """See ``MainTaker``; tells the destination that no more comes.
-
-        Its answer is still carried back.
-        """
-        if hasattr(self, "_destination"):
-            self._destination.finish()
+        """Called when nothing more will come and the migration has not failed: tell the
+        destination. Its answer is still carried back."""
+        if self._outlet.main is not None:
+            self._outlet.main.finish()
 
     def look_back(self) -> None:
         """Notice a source that ends main in the switchover, before the answer. Called in the loop's

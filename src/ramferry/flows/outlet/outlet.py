@@ -49,15 +49,9 @@ class OutletSettings(FlowSettings, Protocol):
 class Outlet:
     """Connects to a destination, keeps its connections, and ends them."""
 
-    def __init__(
-        self, session: Session, settings: OutletSettings, uuid: bytes | None = None
-    ) -> None:
-        """:param uuid: see ``RelaySettings.uuid``."""
+    def __init__(self, session: Session, settings: OutletSettings) -> None:
         self.session = session
         self.settings = settings
-        self.uuid = uuid
-        """The UUID that the destination expects in the channels' initial packets; None for the
-        incoming one."""
         self.pacer = Pacer(settings.max_bandwidth)
         self.paced = bool(settings.max_bandwidth)
         """Whether packets wait for a slot on the wire."""
@@ -119,7 +113,7 @@ class Outlet:
 
     def set_bandwidth(self, rate: float) -> None:
         """Change the cap, in wire bytes per second; 0: no cap."""
-        self.paced = True  # who waits already, by the old one, is let go by the pacer alone
+        self.paced = bool(rate)
         self.pacer.rate = rate
 
     # --- what the destination has taken
