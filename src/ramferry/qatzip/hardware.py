@@ -126,7 +126,8 @@ class HardwareBackend:
             except DeviceError as error:
                 self._failed(error)
         self._count(self._software.name, len(piece))
-        return self._software.compress_parts(piece)
+        parts = self._software.compress_parts(piece)
+        return parts if alone else [bytes(part) for part in parts]
 
     def _verify_compressed(self, made: memoryview, data: memoryview) -> None:
         """Compare what a device wrote with what it was given, and see that it was a device."""

@@ -13,7 +13,7 @@ import pytest
 
 from ramferry.errors import CorruptDataError
 from ramferry.qatzip import Session, compress, decompress
-from ramferry.qatzip.exact import has_exact_sizes, inflate_exact
+from ramferry.qatzip.exact import ExactInflater, exact_chain
 from ramferry.qatzip.framing import Hint, read_gzip_head
 from ramferry.qatzip.inflate import Inflater
 from ramferry.qatzip.source import Source
@@ -121,7 +121,7 @@ def test_the_golden_packet_of_a_real_qemu() -> None:
     """One member of 438,272 bytes, as libqatzip's software path writes a packet."""
     payload = memoryview((GOLDEN / "qatzip-0.packet").read_bytes())[1344:]
     pages = (GOLDEN / "qatzip-0.pages").read_bytes()
-    assert has_exact_sizes(payload, len(pages))
+    assert exact_chain(payload, len(pages))
     assert decompress(payload).data == pages
     out = bytearray(len(pages))
     Session().decompress_into(payload, memoryview(out))
@@ -344,7 +344,7 @@ def test_the_fast_lane_is_taken_for_what_we_and_libqatzip_write() -> None:
     out = memoryview(bytearray(len(TEXT)))
     for raw in (MEMBER, compress(TEXT).data, changed(MEMBER, 8, 4), changed(MEMBER, 8, 2)):
         out[:] = bytes(len(TEXT))
-        assert inflate_exact(memoryview(raw), out)
+        assert ExactInflater().inflate(memoryview(raw), out)
         assert out == TEXT
 
 
@@ -359,7 +359,7 @@ def test_the_fast_lane_is_taken_for_what_we_and_libqatzip_write() -> None:
     ],
 )
 def test_the_fast_lane_is_left_where_sizes_are_not_exact(raw: bytes) -> None:
-    assert not has_exact_sizes(memoryview(raw), len(TEXT))
+    assert not exact_chain(memoryview(raw), len(TEXT))
 
 
 @pytest.mark.parametrize("limit", [0, 1, 4095, 4096])
