@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ramferry.errors import CorruptDataError
 from ramferry.vocabulary import Buffer
 
@@ -37,4 +39,5 @@ class NoneDecoder:
         """
         if len(payload) != len(out):
             raise CorruptDataError(f"{len(out)} bytes of pages", f"{len(payload)} bytes")
-        out[:] = payload
+        # without the GIL, which an assignment to a slice keeps
+        np.copyto(np.frombuffer(out, np.uint8), np.frombuffer(payload, np.uint8))

@@ -30,8 +30,8 @@ ZLIB_TRAILER: Final = igzip_lib.COMP_ZLIB_NO_HDR
 _NO_FLUSH, _SYNC_FLUSH = 0, 1
 _MOST: Final = 1 << 30
 """Bytes that one call is given at most; its counters have 32 bits."""
-_TOKENS: Final = {1: 64 * 1024, 2: 64 * 1024, 3: 64 * 1024}
-"""Tokens (4 bytes) that a level collects before it writes a block."""
+_TOKENS: Final = 64 * 1024
+"""Literals and matches, of 4 bytes each, that ISA-L collects for a block if nothing else is said."""
 _LEVEL_STATE: Final = 96 * 1024
 """Bytes of a level's hash tables, in front of its tokens: level 3 needs most, 84 KiB."""
 _INTERNAL: Final = 128 * 1024
@@ -101,11 +101,14 @@ def bound(size: int) -> int:
 class Deflate:
     """ISA-L's compressor at one level; used by one thread at a time."""
 
-    def __init__(self, level: int) -> None:
-        """:param level: 1 to 3, ISA-L's meaning."""
+    def __init__(self, level: int, tokens: int = _TOKENS) -> None:
+        """:param level: 1 to 3, ISA-L's meaning.
+        :param tokens: literals and matches of a block: fewer fit their Huffman codes better, and
+            take more time.
+        """
         self._stream = _DeflateStream.from_buffer(bytearray(ctypes.sizeof(_DeflateStream)))
         self._level = level
-        self._level_buf = memoryview(bytearray(_LEVEL_STATE + 4 * _TOKENS[level]))
+        self._level_buf = memoryview(bytearray(_LEVEL_STATE + 4 * tokens))
         self._begin()
 
     def _begin(self, trailer: int = DEFLATE) -> None:

@@ -245,7 +245,7 @@ def _compress_stream(reader: Reader, output: _Output, level: int, format: str) -
     """Compress everything as one deflate stream, in the calling thread."""
     isal = level in ISAL_LEVELS
     maker = isal_zlib.compressobj if isal else zlib.compressobj
-    engine = maker(level, zlib.DEFLATED, -zlib.MAX_WBITS)
+    engine = maker(ISAL_LEVELS[level][0] if isal else level, zlib.DEFLATED, -zlib.MAX_WBITS)
     backend = ISAL if isal else STDLIB
     buffer = memoryview(bytearray(BATCH))
     adler, read = 1, 0

@@ -1,0 +1,118 @@
+"""ISA-L and libdeflate by their C interface: layouts, limits, and memory that is not theirs."""
+
+from __future__ import annotations
+
+import random
+import zlib
+
+import pytest
+from zlib_ng import zlib_ng
+
+from ramferry.errors import HostError
+from ramferry.native import isal, libdeflate
+from ramferry.native.memory import CLibrary, address
+
+TEXT = b"".join(b"%d bottles of beer on the wall, " % n for n in range(20_000))[: 512 * 1024]
+NOISE = random.Random(5).randbytes(512 * 1024)
+
+
+def guarded(size: int) -> tuple[bytearray, memoryview]:
+    """Memory with 64 bytes on each side that nobody may write."""
+    whole = bytearray(b"#" * (size + 128))
+    return whole, memoryview(whole)[64 : 64 + size]
+
+
+def untouched(whole: bytearray) -> bool:
+    return whole[:64] == whole[-64:] == b"#" * 64
+
+
+@pytest.mark.parametrize("level", [1, 2, 3])
+@pytest.mark.parametrize("data", [TEXT, NOISE, b"", b"a", TEXT[:4097]])
+def test_isals_members_are_deflate_data_with_their_trailer(level: int, data: bytes) -> None:
+    deflate = isal.Deflate(level)
+    for trailer, wbits in ((isal.DEFLATE, -15), (isal.GZIP_TRAILER, 31), (isal.ZLIB_TRAILER, 15)):
+        whole, out = guarded(isal.bound(len(data)))
+        size = deflate.member(memoryview(data), out, trailer)
+        head = {-15: b"", 31: bytes.fromhex("1f8b08000000000000ff"), 15: b"\x78\x9c"}[wbits]
+        assert zlib.decompress(head + bytes(out[:size]), wbits) == data
+        assert untouched(whole)
+
+
+def test_isals_packets_are_one_stream() -> None:
+    deflate, inflate, back = isal.Deflate(1), isal.Inflate(), zlib.decompressobj(-15)
+    for data in (TEXT, NOISE, TEXT, TEXT[:4096]):
+        whole, out = guarded(isal.bound(len(data)))
+        packet = out[: deflate.packet(memoryview(data), out)]
+        assert packet[-4:] == b"\x00\x00\xff\xff"
+        assert back.decompress(packet) == data
+        room, pages = guarded(len(data))
+        assert inflate.packet(packet, pages) == (len(data), 0)
+        assert pages == data
+        assert untouched(whole)
+        assert untouched(room)
+    assert not inflate.finished
+
+
+def test_isal_inflates_one_byte_more_than_there_is_room_for() -> None:
+    deflate = isal.Deflate(1)
+    out = memoryview(bytearray(isal.bound(len(TEXT))))
+    packet = out[: deflate.packet(memoryview(TEXT), out)]
+    whole, pages = guarded(1000)
+    assert isal.Inflate().packet(packet, pages)[0] == 1001
+    assert untouched(whole)
+    room = memoryview(bytearray(len(TEXT) + 5))
+    assert isal.Inflate().packet(packet, room) == (len(TEXT), 0)
+
+
+def test_isal_sees_a_streams_last_block() -> None:
+    """The block's state stands where ``struct inflate_state`` is said to have it."""
+    inflate = isal.Inflate()
+    assert not inflate.finished
+    out = memoryview(bytearray(len(TEXT)))
+    assert inflate.packet(memoryview(zlib.compress(TEXT, wbits=-15) + b"more"), out)[1] >= 0
+    assert inflate.finished
+
+
+def test_isal_refuses_damage() -> None:
+    with pytest.raises(ValueError, match="an invalid block"):
+        isal.Inflate().packet(memoryview(b"\x07\0\0\0"), memoryview(bytearray(10)))
+
+
+@pytest.mark.parametrize("level", [1, 4, 9, 12])
+@pytest.mark.parametrize("data", [TEXT, NOISE, b"a"])
+def test_libdeflate_there_and_back(level: int, data: bytes) -> None:
+    whole, out = guarded(isal.bound(len(data)))
+    size = libdeflate.Deflate(level).member(memoryview(data), out)
+    assert untouched(whole)
+    assert zlib.decompress(out[:size], -15) == data
+
+
+def test_libdeflate_takes_one_whole_member_that_fits() -> None:
+    member = zlib.compress(TEXT, wbits=31)
+    inflate = libdeflate.Inflate()
+    whole, out = guarded(len(TEXT))
+    assert inflate.member(memoryview(member), out)
+    assert out == TEXT
+    assert not inflate.member(memoryview(member), out[:-1])
+    assert not inflate.member(memoryview(member), memoryview(bytearray(len(TEXT) + 1)))
+    assert not inflate.member(memoryview(member + member), out)
+    assert not inflate.member(memoryview(member[:-1]), out)
+    assert not inflate.member(memoryview(member[:-8] + b"\0" + member[-7:]), out)
+    assert untouched(whole)
+
+
+def test_an_address_is_that_of_the_first_byte() -> None:
+    memory = bytearray(b"abcdef")
+    view = memoryview(memory)
+    assert address(view[2:]) == address(view) + 2
+    assert address(view.toreadonly()[3:]) == address(view) + 3
+    assert address(view[6:]) == 0
+    view.release()
+    # what an address was taken of is not held
+    with pytest.raises(ValueError, match="released"):
+        address(view)
+
+
+def test_a_module_that_hides_its_library_is_named() -> None:
+    with pytest.raises(HostError, match=r"module zlib_ng\.zlib_ng of this host hides isal_deflate"):
+        CLibrary(zlib_ng).function("isal_deflate", None)
