@@ -1,0 +1,126 @@
+"""The process of the relay that is measured: ``python -m ramferry.bench.ceiling.measured``.
+
+It is a relay as ``ramferry relay`` runs it, with idle codecs, and answers questions: for the word
+``look`` on standard input a line with a :class:`Sample`, for ``weigh`` one with the bytes of its
+memory.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import threading
+import time
+from dataclasses import asdict, dataclass
+
+from ramferry.bench.ceiling import idle
+from ramferry.flows.relay import Relay
+from ramferry.flows.session.footprint import proportional
+from ramferry.flows.settings import RelaySettings
+from ramferry.metrics import RelayCounters, RelayResult
+from ramferry.transport.address import Address, UnixAddress
+
+MODULE = __name__
+LISTENING = "listening"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What the relay had carried and used at a moment."""
+
+    at: float
+    """Seconds of ``time.monotonic``."""
+    packets: int
+    page_bytes: int
+    """Guest memory in those packets."""
+    cpu_seconds: float
+    """User and system time of the whole process."""
+    system_seconds: float
+    codec_seconds: float
+    """Time of threads in codecs."""
+    voluntary: int
+    """Context switches of all threads, because they had to wait for something."""
+    involuntary: int
+    """The same, because the kernel let another thread run."""
+    faults: int
+    """Pages of memory that the kernel had to provide."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The arguments of the process, in this order."""
+
+    listen: str
+    connect: str
+    method_in: str
+    method_out: str
+    channels: int
+    codec_micros: float
+
+
+class _Observer:
+    """Tells when the relay listens; sentences go to standard error."""
+
+    def listening(self, address: Address) -> None:
+        del address
+        print(LISTENING, flush=True)
+
+    def progress(self, counters: RelayCounters) -> None:
+        """Nothing: the one who measures asks."""
+
+    def finished(self, result: RelayResult) -> None:
+        if result.error:
+            self.note(result.error)
+
+    def note(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Carry one migration; the exit code is the result's."""
+    first, *rest = sys.argv[1:]
+    wanted = Wanted(first, *rest[:3], int(rest[3]), float(rest[4]))
+    for method in {wanted.method_in, wanted.method_out} - {"none"}:
+        idle.put_in(method, wanted.codec_micros)
+    settings = RelaySettings(
+        listen=UnixAddress(wanted.listen),
+        connect=UnixAddress(wanted.connect),
+        method=wanted.method_out,
+        channels=wanted.channels,
+    )
+    relay = Relay(settings, _Observer())
+    relay.watch_parent(sys.stdout.fileno())
+    threading.Thread(target=_answer, args=(relay,), daemon=True).start()
+    result = relay.run(once=True)
+    sys.exit(1 if result is None else result.exit_code)
+
+
+def _answer(relay: Relay) -> None:
+    for line in sys.stdin:
+        if line == "weigh\n":
+            print(proportional(), flush=True)
+            continue
+        session = relay.arrivals.session
+        if session is not None:
+            counters = session.tally.snapshot(session.gate.passed)
+            print(json.dumps(asdict(_sample(counters))), flush=True)
+
+
+def _sample(counters: RelayCounters) -> Sample:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return Sample(
+        at=time.monotonic(),
+        packets=counters.packets,
+        page_bytes=counters.normal_bytes,
+        cpu_seconds=counters.cpu_seconds,
+        system_seconds=counters.system_seconds,
+        codec_seconds=counters.codec_seconds,
+        voluntary=usage.ru_nvcsw,
+        involuntary=usage.ru_nivcsw,
+        faults=usage.ru_minflt,
+    )
+
+
+if __name__ == "__main__":
+    main()
