@@ -34,6 +34,11 @@ from ramferry.cli.params import Seconds
     help="Microseconds of CPU, without the GIL, that the codec takes for each packet.",
 )
 @click.option(
+    "--own-codecs",
+    is_flag=True,
+    help="Have the methods' own codecs work in software, on the same data again and again.",
+)
+@click.option(
     "--seconds",
     type=Seconds(0.05, 600),
     default=0.5,
@@ -58,7 +63,7 @@ def command(**options: Any) -> None:
     """Measure one relay process between plain writers and readers.
 
     They stand for both QEMUs, each channel's in a process of its own, over UNIX sockets. The codec
-    costs nothing, or the time of --codec-us, so the table shows what the relay itself costs:
+    costs nothing, or the time of --codec-us, so that the table shows what the relay itself costs;
     docs/performance.md says how to read it.
     """
     from ramferry.cli.runs import bench_ceiling

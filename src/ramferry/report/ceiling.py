@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ramferry.report.drawing import text
-from ramferry.report.grid import Cell, Column, Grid, row
+from ramferry.report.grid import NOT_KNOWN, Cell, Column, Grid, row
 
 _COLUMNS: Final = (
     Column("relay", words=True),
@@ -14,8 +14,9 @@ _COLUMNS: Final = (
     Column("memory", "GB/s"),
     Column("spread", "GB/s"),
     Column("packets", "a second"),
-    Column("user", "µs"),
+    Column("GIL\nheld", "µs"),
     Column("spread", "µs"),
+    Column("user", "µs"),
     Column("kernel", "µs"),
     Column("codec", "µs"),
     Column("changes\nof hands", "a packet"),
@@ -38,10 +39,14 @@ def _row(one: Mapping[str, Any]) -> tuple[Cell, ...]:
     found = one["figures"]
 
     def middle(name: str, digits: int, unit: float = 1) -> str:
-        return f"{found[name]['middle'] / unit:.{digits}f}"
+        over = found[name]
+        return NOT_KNOWN if over is None else f"{over['middle'] / unit:.{digits}f}"
 
     def extremes(name: str, digits: int, unit: float = 1) -> str:
-        return f"{found[name]['low'] / unit:.{digits}f} – {found[name]['high'] / unit:.{digits}f}"
+        over = found[name]
+        if over is None:
+            return NOT_KNOWN
+        return f"{over['low'] / unit:.{digits}f} – {over['high'] / unit:.{digits}f}"
 
     return row(
         f"{one['method_in']} → {one['method_out']}",
@@ -49,8 +54,9 @@ def _row(one: Mapping[str, Any]) -> tuple[Cell, ...]:
         middle("bytes_per_second", 2, 1e9),
         extremes("bytes_per_second", 2, 1e9),
         middle("packets_per_second", 0),
+        middle("held_micros", 0),
+        extremes("held_micros", 0),
         middle("user_micros", 0),
-        extremes("user_micros", 0),
         middle("kernel_micros", 0),
         middle("codec_micros", 0),
         middle("switches", 1),

@@ -141,15 +141,21 @@ class Children:
             if complaint := child.complaint():
                 raise HostError(complaint)
 
-    def pause(self, seconds: float) -> None:
-        """Wait while they work.
+    def pause(
+        self, seconds: float, look: Callable[[], None] | None = None, every: float = STEP
+    ) -> None:
+        """Wait while they work, and call ``look`` ``every`` so many seconds meanwhile.
 
         :raise RamferryError: as ``check``.
         """
-        patience = Patience(seconds)
+        patience, next_check = Patience(seconds), 0.0
         while not patience.over:
-            self.check()
-            self._stop.wait(min(STEP, patience.left))
+            if patience.spent >= next_check:
+                self.check()
+                next_check += STEP
+            if look is not None:
+                look()
+            self._stop.wait(min(every, patience.left))
 
     def wait(self, met: Callable[[], bool], what: str) -> None:
         """Wait until a condition is met.

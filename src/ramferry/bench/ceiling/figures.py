@@ -6,7 +6,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 
-from ramferry.bench.ceiling.course import Course, Wish, run
+from ramferry.bench.ceiling.course import Course, run
+from ramferry.bench.ceiling.wish import Wish
 from ramferry.report.benchmark.columns import Spread, spread
 
 WAYS = (("none", "none"), ("none", "qatzip"), ("qatzip", "none"))
@@ -17,21 +18,25 @@ WAYS = (("none", "none"), ("none", "qatzip"), ("qatzip", "none"))
 class Figures:
     """What one run showed between its two looks.
 
-    ``user`` stands for the time under the GIL, which CPython does not count: user time of all of
-    the relay's threads that was not in a codec. Python runs under the GIL only, and native code
-    that releases it works in the kernel (sockets) or is a codec; what is left over is the user part
-    of handing the GIL on, which belongs to it. Not in it is kernel time that is spent under the
-    GIL: memory that is given out and faults, which ``faults`` shows. Timing each native call instead
-    would add about 5 µs a packet to what is measured, and miss what a new call does. The kernel
-    divides CPU time into user and system by what it finds at its clock's ticks, so a short run
-    gives some percent of noise.
+    The time under the GIL is found in two ways. ``held_micros`` is the share of the time in which
+    the GIL was seen held, from outside (``bench.ceiling.gil``), and so includes what a codec does
+    under it; a holder whose core is taken away holds on, so on a crowded machine it is more than
+    the same work takes elsewhere. ``user_micros`` is what the kernel counts as user time of all of
+    the relay's threads, less the codecs': Python runs under the GIL only, and native code that
+    releases it works in the kernel (sockets) or is a codec. Not in it is kernel time under the GIL,
+    such as that for fresh memory. The kernel divides CPU time into user and system by what it finds
+    at the ticks of its clock: in 0.5 s with 250 ticks a second that is a quarter more or less.
+    Timing each native call instead would add some µs a packet to what is measured, and miss the
+    calls that nobody thought of.
     """
 
     bytes_per_second: float
     """Guest memory, which is 512 KiB a packet."""
     packets_per_second: float
+    held_micros: float | None
+    """Time a packet in which a thread held the GIL, in microseconds; None without a GIL."""
     user_micros: float
-    """User CPU a packet without codecs, in microseconds: about the time under the GIL."""
+    """User CPU a packet without codecs."""
     kernel_micros: float
     """System CPU a packet: mostly copies from and to sockets."""
     codec_micros: float
@@ -59,6 +64,7 @@ def figures(course: Course) -> Figures:
     return Figures(
         bytes_per_second=(last.page_bytes - first.page_bytes) / seconds,
         packets_per_second=(last.packets - first.packets) / seconds,
+        held_micros=None if course.held is None else course.held * seconds / packets * 1e6,
         user_micros=max(0.0, cpu - system - codec) / packets * 1e6,
         kernel_micros=system / packets * 1e6,
         codec_micros=codec / packets * 1e6,
@@ -77,8 +83,8 @@ class Row:
     method_in: str
     method_out: str
     channels: int
-    figures: dict[str, Spread]
-    """By the names of :class:`Figures`."""
+    figures: dict[str, Spread | None]
+    """By the names of :class:`Figures`; None for one that is not known."""
 
 
 def row(wish: Wish, runs: Sequence[Figures]) -> Row:
@@ -86,11 +92,7 @@ def row(wish: Wish, runs: Sequence[Figures]) -> Row:
 
     :param runs: at least one.
     """
-    found = {}
-    for one in fields(Figures):
-        over = spread(getattr(each, one.name) for each in runs)
-        assert over is not None
-        found[one.name] = over
+    found = {one.name: spread(getattr(each, one.name) for each in runs) for one in fields(Figures)}
     return Row(wish.method_in, wish.method_out, wish.channels, found)
 
 
@@ -105,11 +107,5 @@ def measure(
     """
     for repetition in range(1, repeat + 1):
         for wish in wishes:
-            begun(f"run {repetition} of {repeat}: {words(wish)}")
+            begun(f"run {repetition} of {repeat}: {wish}")
             yield wish, figures(run(wish, stop))
-
-
-def words(wish: Wish) -> str:
-    """What is measured, in words."""
-    many = "s" * (wish.channels > 1)
-    return f"{wish.method_in} → {wish.method_out}, {wish.channels} channel{many}"

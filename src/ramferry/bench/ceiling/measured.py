@@ -1,8 +1,9 @@
 """The process of the relay that is measured: ``python -m ramferry.bench.ceiling.measured``.
 
-It is a relay as ``ramferry relay`` runs it, with idle codecs, and answers questions: for the word
-``look`` on standard input a line with a :class:`Sample`, for ``weigh`` one with the bytes of its
-memory.
+It is a relay as ``ramferry relay`` runs it, whose codecs may be idle ones. It says on standard
+output where its GIL is once it listens, and at its end how many bytes each channel sent. Between
+them it answers questions: for the word ``look`` on standard input a line with a :class:`Sample`,
+for ``weigh`` one with the bytes of its memory.
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ import threading
 import time
 from dataclasses import asdict, dataclass
 
-from ramferry.bench.ceiling import idle
+from ramferry.bench.ceiling import gil, idle
 from ramferry.flows.relay import Relay
 from ramferry.flows.session.footprint import proportional
 from ramferry.flows.settings import RelaySettings
 from ramferry.metrics import RelayCounters, RelayResult
 from ramferry.transport.address import Address, UnixAddress
+from ramferry.vocabulary import OFF
 
-MODULE = __name__
-LISTENING = "listening"
+OWN_CODECS = "own"
+"""Stands for the methods' own codecs in the arguments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,29 +49,21 @@ class Sample:
     """Pages of memory that the kernel had to provide."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """The arguments of the process, in this order."""
-
-    listen: str
-    connect: str
-    method_in: str
-    method_out: str
-    channels: int
-    codec_micros: float
-
-
 class _Observer:
-    """Tells when the relay listens; sentences go to standard error."""
+    """Tells that the relay listens, and what was sent; sentences go to standard error."""
+
+    def __init__(self, gil: int) -> None:
+        self._gil = gil
 
     def listening(self, address: Address) -> None:
         del address
-        print(LISTENING, flush=True)
+        print(self._gil, flush=True)
 
     def progress(self, counters: RelayCounters) -> None:
         """Nothing: the one who measures asks."""
 
     def finished(self, result: RelayResult) -> None:
+        print(json.dumps({one.name: one.bytes_out for one in result.counters.channels}), flush=True)
         if result.error:
             self.note(result.error)
 
@@ -78,18 +72,23 @@ class _Observer:
 
 
 def main() -> None:
-    """Carry one migration; the exit code is the result's."""
-    first, *rest = sys.argv[1:]
-    wanted = Wanted(first, *rest[:3], int(rest[3]), float(rest[4]))
-    for method in {wanted.method_in, wanted.method_out} - {"none"}:
-        idle.put_in(method, wanted.codec_micros)
+    """Carry one migration; the exit code is the result's.
+
+    Its arguments: where it listens and connects to, the methods in and out, how many channels, and
+    the microseconds of idle codecs or ``OWN_CODECS``.
+    """
+    listen, connect, method_in, method_out, channels, codecs = sys.argv[1:]
+    held = gil.find()
+    for method in {method_in, method_out} - {"none"} if codecs != OWN_CODECS else ():
+        idle.put_in(method, float(codecs))
     settings = RelaySettings(
-        listen=UnixAddress(wanted.listen),
-        connect=UnixAddress(wanted.connect),
-        method=wanted.method_out,
-        channels=wanted.channels,
+        listen=UnixAddress(listen),
+        connect=UnixAddress(connect),
+        method=method_out,
+        channels=int(channels),
+        accelerator=OFF,
     )
-    relay = Relay(settings, _Observer())
+    relay = Relay(settings, _Observer(held))
     relay.watch_parent(sys.stdout.fileno())
     threading.Thread(target=_answer, args=(relay,), daemon=True).start()
     result = relay.run(once=True)

@@ -6,11 +6,17 @@ and a SYNC on every channel.
 
 from __future__ import annotations
 
+import os
 from typing import Final
 
 from ramferry.bench.ceiling.idle import PAYLOAD
+from ramferry.bench.codecs import pieces_of
+from ramferry.bench.fill import data_files
+from ramferry.codec import create_encoder
+from ramferry.errors import UsageError
 from ramferry.vocabulary import (
     METHOD_FLAGS,
+    OFF,
     OPEN_RETURN_PATH,
     PACKET_BYTES,
     PAGE_SIZE,
@@ -49,18 +55,39 @@ def channel_opening(channel: int) -> bytes:
     return Initial(_UUID, channel).encode() + sync()
 
 
-def packet(method: str) -> tuple[bytes, bytes]:
-    """Header and payload of a full packet."""
-    pages = range(0, PACKET_BYTES, PAGE_SIZE)
-    size = payload_size(method)
+REPEATABLE: Final = ("none", "qpl", "uadk", "qatzip")
+"""Methods whose packets are complete in themselves, so that the same one may come again."""
+
+
+def packet(method: str, *, own_codecs: bool) -> tuple[bytes, bytes]:
+    """Header and payload of a full packet.
+
+    :param own_codecs: whether the payload is compressed pages, those that ``RAMFERRY_DATA`` names
+        or generated ones; else it is filler for the idle codecs.
+    :raise UsageError: a method whose packets hang together is to be compressed.
+    """
+    payload = _compressed(method) if own_codecs else b"\xa5" * payload_size(method)
     header = ram_header(
-        flags=METHOD_FLAGS[method], block=_BLOCK.name, normal=pages, payload_size=size
+        flags=METHOD_FLAGS[method],
+        block=_BLOCK.name,
+        normal=range(0, PACKET_BYTES, PAGE_SIZE),
+        payload_size=len(payload),
     )
-    return bytes(header), b"\xa5" * size
+    return bytes(header), payload
+
+
+def _compressed(method: str) -> bytes:
+    if method not in REPEATABLE:
+        raise UsageError(
+            f"a packet of {method} goes on from the one before and cannot come again and again: "
+            f"one of {', '.join(REPEATABLE)} can"
+        )
+    pages = pieces_of(4 * PACKET_BYTES, data_files(os.environ.get("RAMFERRY_DATA", "")))[0]
+    return b"".join(create_encoder(method, None, accelerator=OFF).encode(pages))
 
 
 def payload_size(method: str) -> int:
-    """Bytes of a full packet's payload."""
+    """Bytes of a full packet's payload by the idle codecs."""
     return PACKET_BYTES if method == "none" else PAYLOAD
 
 

@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import IO
 
-from ramferry.bench.ceiling.course import Wish
 from ramferry.bench.ceiling.figures import Figures, Row, measure, row
+from ramferry.bench.ceiling.wish import Wish
 from ramferry.bench.machine import host_facts
 from ramferry.cli.json_file import JsonFile
 from ramferry.cli.results import tell
 from ramferry.cli.terminal import terminal
 from ramferry.codec import find_method
 from ramferry.errors import Cancelled, UsageError
-from ramferry.forecast.other_load import OtherLoad
 from ramferry.metrics.document import document
 from ramferry.report.ceiling import ceiling_lines
 from ramferry.vocabulary import MAX_CHANNELS
@@ -25,6 +24,7 @@ def run(
     channels: str,
     methods: str,
     codec_us: float,
+    own_codecs: bool,
     seconds: float,
     repeat: int,
     pin: int | None,
@@ -34,8 +34,11 @@ def run(
     cores = len(os.sched_getaffinity(0))
     if pin is not None and pin > cores:
         raise UsageError(f"--pin {pin}: there are {cores} cores here")
+    if own_codecs and codec_us:
+        raise UsageError("--codec-us is for codecs that do no work: not with --own-codecs")
+    codec = None if own_codecs else codec_us
     wishes = [
-        Wish(*way, count, seconds, codec_us, pin or 0)
+        Wish(*way, count, seconds, codec, pin or 0)
         for way in _ways(methods)
         for count in _counts(channels)
     ]
@@ -57,6 +60,8 @@ def _show(rows: Sequence[Row], wish: Wish, repeat: int, json_file: JsonFile | No
     facts = host_facts()
     dicts = [asdict(one) for one in rows]
     codec = f"codecs of {wish.codec_micros:g} µs" if wish.codec_micros else "free codecs"
+    if wish.codec_micros is None:
+        codec = "the methods' own codecs"
     where = f", the relay on {wish.cores} of them" if wish.cores else ""
     words = (
         f"{facts['cpu']}, {facts['cores']} cores{where}, Linux {facts['kernel']}; {codec}; "
