@@ -13,6 +13,7 @@ PARTS: Final = {
     "run": "run scenarios: their cases in turn, medians and spread in a table",
     "list": "the scenarios that come with Ramferry",
     "codec": "each method and level alone, on one core and on all of them",
+    "ceiling": "one relay process between plain writers and readers: what a packet costs",
     "archives": "`ramferry save` and `restore` against QEMU's exec:zstd and file:",
 }
 

@@ -1,0 +1,173 @@
+"""The relay and everything around it, set up for one run."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Collection
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+from ramferry.bench.ceiling import measured, peer, stream
+from ramferry.bench.ceiling.children import SECONDS, Child, Children
+from ramferry.bench.ceiling.wish import Wish
+from ramferry.errors import HostError
+from ramferry.transport.address import UnixAddress
+from ramferry.transport.connection import Connection
+from ramferry.transport.listening import Listener
+from ramferry.transport.plain import connect
+from ramferry.wire.packets import INITIAL_LAYOUT, INITIAL_SIZE, Initial
+from ramferry.wire.return_path import shut
+
+
+class Stand(ExitStack):
+    """A relay between the two main channels, played here, and writers and readers.
+
+    A context manager that closes its connections; its processes are the ``Children``'s.
+    """
+
+    def __init__(
+        self, wish: Wish, folder: Path, children: Children, cores: Collection[int]
+    ) -> None:
+        """:param cores: where the relay runs."""
+        super().__init__()
+        self._wish = wish
+        self._folder = folder
+        self._children = children
+        header, payload = stream.packet(wish.method_in, own_codecs=wish.codec_micros is None)
+        self._header = len(header)
+        (folder / "packet").write_bytes(header + payload)
+        (folder / "closing").write_bytes(stream.channel_end())
+        self._listener = self.enter_context(
+            closing(Listener(UnixAddress(str(folder / "destination"))))
+        )
+        self.relay = self._start_relay(cores)
+        self.gil = int(self._children.line(self.relay, "the first word"))
+        """Where the relay's GIL says whether it is held; 0 if it has none."""
+        self._source: Connection
+        self._destination: Connection
+        self._outgoing: list[Connection]
+        self._readers: dict[int, Child] = {}
+        """By channel id."""
+        self._writers: list[Child] = []
+
+    def begin(self, seconds: float) -> None:
+        """Connect everybody, and have the writers begin; they go on for some seconds.
+
+        :raise RamferryError: as ``Children.wait``.
+        """
+        channels = range(self._wish.channels)
+        self._source = self._connected(stream.main_opening())
+        self._outgoing = [self._connected(stream.channel_opening(one)) for one in channels]
+        self._destination = self._accepted()
+        for _ in channels:
+            self._start_reader()
+        waits, go = os.pipe()
+        with os.fdopen(waits, "rb"), os.fdopen(go, "wb"):  # the writers wait for its end
+            for channel in channels:
+                self._start_writer(channel, waits, seconds)
+            for child in (*self._readers.values(), *self._writers):
+                self._children.line(child, "a word")
+
+    def ask(self, word: str) -> str:
+        """The relay's answer to a question.
+
+        :raise RamferryError: as ``Children.wait``.
+        """
+        self.relay.ask(word)
+        return self._children.line(self.relay, f"the answer to {word!r}")
+
+    def finish(self) -> int:
+        """Wait for the writers, complete the migration and compare; return how many packets came.
+
+        :raise HostError: other bytes arrived than were sent.
+        :raise RamferryError: as ``Children.wait``.
+        """
+        counts = [int(self._children.line(writer, "the count")) for writer in self._writers]
+        self._finish_main()
+        for connection in (self._destination, self._source, *self._outgoing):
+            connection.close()
+        sent = json.loads(self._children.line(self.relay, "the last word"))
+        for channel, reader in self._readers.items():
+            self._compare(channel, counts[channel], reader, sent)
+        self._children.wait(lambda: self.relay.process.poll() is not None, "the relay's end")
+        self._children.check()
+        return sum(counts)
+
+    # --- processes
+
+    def _start_relay(self, cores: Collection[int]) -> Child:
+        wish, addresses = self._wish, (self._folder / "relay", self._folder / "destination")
+        codecs = measured.OWN_CODECS if wish.codec_micros is None else wish.codec_micros
+        words = (*addresses, wish.method_in, wish.method_out, wish.channels, codecs)
+        command = [sys.executable, "-m", measured.__name__, *map(str, words)]
+        return self._children.start("relay", command, cores=cores)
+
+    def _start_reader(self) -> None:
+        """Take the next channel that the relay opens."""
+        connection = self._accepted()
+        initial = bytearray(INITIAL_SIZE)
+        connection.receive(memoryview(initial))
+        channel = INITIAL_LAYOUT.unpack(initial)[3]
+        self._readers[channel] = self._children.start(
+            f"reader of channel {channel}", peer.command_line("read"), stdin=connection.fileno()
+        )
+        connection.close()
+
+    def _start_writer(self, channel: int, waits: int, seconds: float) -> None:
+        files = (self._folder / "packet", self._header, self._folder / "closing")
+        writer = self._children.start(
+            f"writer of channel {channel}",
+            peer.command_line("write", *files, waits, seconds),
+            stdin=self._outgoing[channel].fileno(),
+            pass_fds=(waits,),
+        )
+        self._writers.append(writer)
+
+    # --- what comes at the end
+
+    def _finish_main(self) -> None:
+        """Send the rest of main, and have the destination say that it has the guest."""
+        self._source.send([stream.main_rest()])
+        due = len(stream.main_opening()) + len(stream.main_rest())
+        if (came := self._destination.receive(memoryview(bytearray(due)))) != due:
+            self._children.check()
+            raise HostError(f"{came} bytes of main arrived, {due} were sent")
+        self._destination.send([shut()])
+        answer = bytearray(len(shut()))
+        self._source.receive(memoryview(answer))
+        if answer != shut():
+            self._children.check()
+            raise HostError(f"the relay answered {answer.hex()}, the destination {shut().hex()}")
+
+    def _compare(self, channel: int, packets: int, reader: Child, sent: dict[str, int]) -> None:
+        """See that all of a channel arrived: what the relay counted, and as much as was due."""
+        came = INITIAL_SIZE + int(self._children.line(reader, "the count"))
+        due = sent[Initial(b"", channel).name]
+        if self._wish.codec_micros is not None:
+            each = self._header + stream.payload_size(self._wish.method_out)
+            ends = len(stream.channel_opening(channel)) + len(stream.channel_end())
+            due = ends + packets * each
+        if came != due:
+            raise HostError(f"{came} bytes of channel {channel} arrived, {due} were due")
+
+    # --- connections
+
+    def _connected(self, first: bytes) -> Connection:
+        connection = self.enter_context(closing(connect(UnixAddress(str(self._folder / "relay")))))
+        connection.settle(SECONDS)
+        connection.send([first])
+        return connection
+
+    def _accepted(self) -> Connection:
+        found: list[Connection] = []
+
+        def come() -> bool:
+            if (accepted := self._listener.accept()) is not None:
+                found.append(self.enter_context(closing(accepted.connection)))
+            return bool(found)
+
+        self._children.wait(come, "a connection of the relay")
+        found[0].settle(SECONDS)
+        return found[0]

@@ -1,0 +1,103 @@
+"""What ``ramferry bench ceiling`` does; its options are in ``cli.bench_ceiling``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import IO
+
+from ramferry.bench.ceiling.figures import Figures, Row, measure, row
+from ramferry.bench.ceiling.wish import Wish
+from ramferry.bench.machine import host_facts
+from ramferry.cli.json_file import JsonFile
+from ramferry.cli.results import tell
+from ramferry.cli.terminal import terminal
+from ramferry.codec import find_method
+from ramferry.errors import Cancelled, UsageError
+from ramferry.metrics.document import document
+from ramferry.report.ceiling import ceiling_lines
+from ramferry.vocabulary import MAX_CHANNELS
+
+
+def run(
+    channels: str,
+    methods: str,
+    codec_us: float,
+    own_codecs: bool,
+    seconds: float,
+    repeat: int,
+    pin: int | None,
+    json_file: JsonFile | None,
+) -> None:
+    """Run it, with the values of its options."""
+    cores = len(os.sched_getaffinity(0))
+    if pin is not None and pin > cores:
+        raise UsageError(f"--pin {pin}: there are {cores} cores here")
+    if own_codecs and codec_us:
+        raise UsageError("--codec-us is for codecs that do no work: not with --own-codecs")
+    codec = None if own_codecs else codec_us
+    wishes = [
+        Wish(*way, count, seconds, codec, pin or 0)
+        for way in _ways(methods)
+        for count in _counts(channels)
+    ]
+    done: dict[Wish, list[Figures]] = {wish: [] for wish in wishes}
+    interrupted: Cancelled | None = None
+    with terminal() as at:
+        try:
+            for wish, figures in measure(wishes, repeat, at.say, at.stop):
+                done[wish].append(figures)
+        except Cancelled as error:
+            interrupted = error
+    rows = [row(wish, runs) for wish, runs in done.items() if runs]
+    _show(rows, wishes[0], repeat, json_file)
+    if interrupted:
+        raise Cancelled("interrupted; above is what was finished") from interrupted
+
+
+def _show(rows: Sequence[Row], wish: Wish, repeat: int, json_file: JsonFile | None) -> None:
+    facts = host_facts()
+    dicts = [asdict(one) for one in rows]
+    codec = f"codecs of {wish.codec_micros:g} µs" if wish.codec_micros else "free codecs"
+    if wish.codec_micros is None:
+        codec = "the methods' own codecs"
+    where = f", the relay on {wish.cores} of them" if wish.cores else ""
+    words = (
+        f"{facts['cpu']}, {facts['cores']} cores{where}, Linux {facts['kernel']}; {codec}; "
+        f"medians of {repeat} × {wish.seconds:g} s"
+    )
+    lines = ceiling_lines(dicts, words)
+
+    def draw(out: IO[str]) -> None:
+        out.writelines(f"{line}\n" for line in lines)
+
+    how = {
+        "codec_micros": wish.codec_micros,
+        "seconds": wish.seconds,
+        "repeat": repeat,
+        "relay_cores": wish.cores or None,
+    }
+    tell(document("ceiling", {"machine": facts, "how": how, "rows": dicts}), json_file, draw)
+
+
+def _ways(methods: str) -> list[tuple[str, str]]:
+    """The methods on both sides, checked."""
+    found = []
+    for part in methods.split(","):
+        names = [name.strip() for name in part.split(":")]
+        if len(names) != 2:
+            raise UsageError(f"--methods takes IN:OUT, as none:qatzip, not {part!r}")
+        found.append((find_method(names[0]).name, find_method(names[1]).name))
+    return found
+
+
+def _counts(channels: str) -> list[int]:
+    """The numbers of channels, checked."""
+    try:
+        counts = [int(part) for part in channels.split(",")]
+    except ValueError:
+        raise UsageError(f"--channels takes numbers as 1,2,4, not {channels!r}") from None
+    if not all(1 <= count <= MAX_CHANNELS for count in counts):
+        raise UsageError(f"--channels takes numbers of 1 to {MAX_CHANNELS}, not {channels}")
+    return counts

@@ -1,0 +1,66 @@
+"""The figures of ``ramferry bench ceiling`` as lines of text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from ramferry.report.drawing import text
+from ramferry.report.grid import NOT_KNOWN, Cell, Column, Grid, row
+
+_COLUMNS: Final = (
+    Column("relay", words=True),
+    Column("chan-\nnels"),
+    Column("memory", "GB/s"),
+    Column("spread", "GB/s"),
+    Column("packets", "a second"),
+    Column("GIL\nheld", "µs"),
+    Column("spread", "µs"),
+    Column("user", "µs"),
+    Column("kernel", "µs"),
+    Column("codec", "µs"),
+    Column("changes\nof hands", "a packet"),
+    Column("faults", "a packet"),
+    Column("busy", "cores"),
+    Column("PSS", "MiB"),
+)
+
+
+def ceiling_lines(rows: Sequence[Mapping[str, Any]], words: str) -> list[str]:
+    """A line that says what was measured, and the table.
+
+    :param rows: ``bench.ceiling.figures.Row`` as dicts.
+    :param words: how, for the first line.
+    """
+    return [words, *text.lines(Grid(_COLUMNS, tuple(map(_row, rows))))]
+
+
+def _row(one: Mapping[str, Any]) -> tuple[Cell, ...]:
+    found = one["figures"]
+
+    def middle(name: str, digits: int, unit: float = 1) -> str:
+        over = found[name]
+        return NOT_KNOWN if over is None else f"{over['middle'] / unit:.{digits}f}"
+
+    def extremes(name: str, digits: int, unit: float = 1) -> str:
+        over = found[name]
+        if over is None:
+            return NOT_KNOWN
+        return f"{over['low'] / unit:.{digits}f} – {over['high'] / unit:.{digits}f}"
+
+    return row(
+        f"{one['method_in']} → {one['method_out']}",
+        str(one["channels"]),
+        middle("bytes_per_second", 2, 1e9),
+        extremes("bytes_per_second", 2, 1e9),
+        middle("packets_per_second", 0),
+        middle("held_micros", 0),
+        extremes("held_micros", 0),
+        middle("user_micros", 0),
+        middle("kernel_micros", 0),
+        middle("codec_micros", 0),
+        middle("switches", 1),
+        middle("faults", 1),
+        middle("cores", 2),
+        middle("memory", 0, 1 << 20),
+    )
