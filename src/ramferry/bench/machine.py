@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import psutil
-import zstandard
 
 from ramferry.bench.qemu import QemuBinary, accelerator
+from ramferry.native import zstd
 
 _LIBRARIES: Final = ("isal", "deflate", "zlib-ng", "zstandard", "numpy")
 
@@ -43,7 +43,7 @@ def host_facts(sysfs: Path = Path("/sys")) -> dict[str, object]:
         "python": platform.python_version(),
         "libraries": {name: version(name) for name in _LIBRARIES}
         | {
-            "libzstd": ".".join(map(str, zstandard.ZSTD_VERSION)),
+            "libzstd": zstd.version(),
             "zlib": zlib.ZLIB_RUNTIME_VERSION,
         },
         "load_before": os.getloadavg()[0],

@@ -21,9 +21,6 @@ _SINGLE_SEGMENT: Final = bytes.fromhex("28 b5 2f fd a0")
 _BLOCK_BYTES: Final = 128 * 1024
 """The most that a block may hold."""
 
-_EMPTY_RAW_BLOCK: Final = b"\0\0\0"
-_EMPTY_SKIPPABLE_FRAME: Final = bytes.fromhex("50 2a 4d 18 00 00 00 00")
-
 
 def raw_frame(content: memoryview) -> list[Buffer]:
     """A complete frame that holds ``content`` (not empty, of format ``B``) as it is, uncopied."""
@@ -46,12 +43,6 @@ class BlockWalk:
     def __init__(self) -> None:
         self._inside_frame = False
         self._checksum = False
-
-    @property
-    def no_op(self) -> bytes:
-        """Bytes that may follow the latest packet and have no effect: an empty block inside a
-        frame, else an empty skippable frame."""
-        return _EMPTY_RAW_BLOCK if self._inside_frame else _EMPTY_SKIPPABLE_FRAME
 
     def check(self, payload: memoryview) -> None:
         """Step over the blocks of the next packet, whose content is not looked at.

@@ -31,7 +31,7 @@ _NO_FLUSH, _SYNC_FLUSH = 0, 1
 _MOST: Final = 1 << 30
 """Bytes that one call is given at most; its counters have 32 bits."""
 _TOKENS: Final = 64 * 1024
-"""Literals and matches, of 4 bytes each, that ISA-L collects for a block if nothing else is said."""
+"""Literals and matches, of 4 bytes each, that ISA-L collects for a block by default."""
 _LEVEL_STATE: Final = 96 * 1024
 """Bytes of a level's hash tables, in front of its tokens: level 3 needs most, 84 KiB."""
 _INTERNAL: Final = 128 * 1024
@@ -81,7 +81,7 @@ class _InflateState(ctypes.Structure):
 _FINISHED: Final = frozenset({4, 5})
 """``ISAL_BLOCK_INPUT_DONE`` and ``ISAL_BLOCK_FINISH``: the last block has been read."""
 
-_library: Final = CLibrary(igzip_lib)
+_library: Final = CLibrary.of(igzip_lib)
 _STREAM: Final = ctypes.POINTER(_DeflateStream)
 _STATE: Final = ctypes.POINTER(_InflateState)
 _deflate_init: Final = _library.function("isal_deflate_init", None, _STREAM, holds_gil=True)

@@ -14,7 +14,7 @@ _SIZE: Final = ctypes.c_size_t
 _HANDLE: Final = ctypes.c_void_p
 _BYTES: Final = ctypes.c_void_p
 
-_library: Final = CLibrary(_deflate)
+_library: Final = CLibrary.of(_deflate)
 _alloc_compressor: Final = _library.function("libdeflate_alloc_compressor", _HANDLE, ctypes.c_int)
 _free_compressor: Final = _library.function("libdeflate_free_compressor", None, _HANDLE)
 _compress: Final = _library.function(

@@ -1,10 +1,10 @@
-"""Addresses of Python's buffers, and the functions of an extension module's C library."""
+"""Addresses of Python's buffers, and the functions of C libraries."""
 
 from __future__ import annotations
 
 import ctypes
 from types import ModuleType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -22,14 +22,27 @@ def address(view: memoryview) -> int:
 
 
 class CLibrary:
-    """The C functions that an extension module holds or links to."""
+    """The functions of a C library: a shared one, or what an extension module holds or links to."""
 
-    def __init__(self, module: ModuleType) -> None:
-        """:param module: an extension module that was imported."""
+    def __init__(self, path: str, remedy: str) -> None:
+        """Load it.
+
+        :param path: a shared object's path, or a soname.
+        :param remedy: what to install if it, or a function, is not there.
+        :raise HostError: it cannot be loaded.
+        """
+        self._path, self._remedy = path, remedy
+        try:
+            self._free, self._held = ctypes.CDLL(path), ctypes.PyDLL(path)
+        except OSError as error:
+            raise HostError(f"cannot load {path}: {error}; install {remedy}") from error
+
+    @classmethod
+    def of(cls, module: ModuleType) -> Self:
+        """The library inside an extension module, or that it links to."""
         assert module.__file__ is not None
-        self._name = module.__name__
-        self._free = ctypes.CDLL(module.__file__)
-        self._held = ctypes.PyDLL(module.__file__)
+        name = module.__name__.partition(".")[0]
+        return cls(module.__file__, f"{name} from PyPI, or as the distribution's package")
 
     def function(self, name: str, result: Any, *arguments: Any, holds_gil: bool = False) -> Any:
         """Find a function; its calls release the GIL.
@@ -38,16 +51,13 @@ class CLibrary:
         :param arguments: the ctypes types of its arguments.
         :param holds_gil: the GIL is kept during calls: for what takes less than a microsecond,
             where to let go of it and wait for it again costs more.
-        :raise HostError: the module hides it, as no wheel of PyPI and no Debian package does.
+        :raise HostError: there is no such function, or it is hidden.
         """
         try:
             # an item, unlike an attribute, is a new object each time: its types are our own
             found = (self._held if holds_gil else self._free)[name]
         except AttributeError:
-            raise HostError(
-                f"the Python module {self._name} of this host hides {name} of its C library: "
-                "install it from PyPI, or as the distribution's package"
-            ) from None
+            raise HostError(f"{self._path} shows no {name}: install {self._remedy}") from None
         found.restype = result
         found.argtypes = arguments
         return found

@@ -26,8 +26,8 @@ from ramferry.vocabulary import FOUR_BYTE, GZIP, GZIP_EXT, RAW, ZLIB, Buffer
 ISAL, LIBDEFLATE, STDLIB = INFLATE_BACKEND, "libdeflate", "zlib"
 
 ISAL_LEVELS = {1: (2, 64 * 1024), 2: (3, 64 * 1024), 3: (3, 16 * 1024)}
-"""QATzip level → ISA-L's level and its tokens a block. One core of an AMD EPYC with AVX-512, 56 MiB of
-the Silesia subset, MB/s and ratio::
+"""QATzip level → ISA-L's level and its tokens a block. One core of an AMD EPYC with AVX-512, 56 MiB
+of the Silesia subset, MB/s and ratio::
 
                            members of 64 KiB   of 512 KiB   their inflating
     ISA-L 1, 64 Ki tokens       588  2.757     652  2.827        926
@@ -40,9 +40,9 @@ the Silesia subset, MB/s and ratio::
     zstd 1, for comparison                     500  3.069       1833
     zstd 3, for comparison                     301  3.382       1608
 
-ISA-L 2 takes 4 % longer than ISA-L 1, which the inflating end gains, and is 2 to 3 % smaller. No deflate
-comes near zstd at equal ratio. Compare what ISA-L wrote by its content only: 4 of 17 runs of two
-threads over the same 5,001 members differed in some bytes, as valid as the others."""
+ISA-L 2 takes 4 % longer than ISA-L 1, which the inflating end gains, and is 2 to 3 % smaller. No
+deflate comes near zstd at equal ratio. Compare what ISA-L wrote by its content only: 4 of 17 runs
+of two threads over the same 5,001 members differed in some bytes, as valid as the others."""
 
 LIBDEFLATE_LEVELS = {4: 4, 5: 5, 6: 7, 7: 7, 8: 8, 9: 9}
 """QATzip level → libdeflate level: the lowest that is smaller than libqatzip's software path on

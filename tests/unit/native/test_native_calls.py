@@ -1,15 +1,17 @@
-"""ISA-L and libdeflate by their C interface: layouts, limits, and memory that is not theirs."""
+"""ISA-L, libdeflate and libzstd by their C interface: layouts, limits, others' memory."""
 
 from __future__ import annotations
 
 import random
+import re
 import zlib
 
 import pytest
+import zstandard
 from zlib_ng import zlib_ng
 
 from ramferry.errors import HostError
-from ramferry.native import isal, libdeflate
+from ramferry.native import isal, libdeflate, zstd
 from ramferry.native.memory import CLibrary, address
 
 TEXT = b"".join(b"%d bottles of beer on the wall, " % n for n in range(20_000))[: 512 * 1024]
@@ -113,6 +115,61 @@ def test_an_address_is_that_of_the_first_byte() -> None:
         address(view)
 
 
-def test_a_module_that_hides_its_library_is_named() -> None:
-    with pytest.raises(HostError, match=r"module zlib_ng\.zlib_ng of this host hides isal_deflate"):
-        CLibrary(zlib_ng).function("isal_deflate", None)
+def test_zstds_packets_are_one_stream() -> None:
+    compressor, back = zstd.Compressor(1), zstd.Decompressor(27)
+    others = zstandard.ZstdDecompressor().decompressobj()
+    for data in (TEXT, NOISE, TEXT, TEXT[:4096]):
+        whole, out = guarded(zstd.bound(len(data)))
+        packet = out[: compressor.packet(memoryview(data), out)]
+        room, pages = guarded(len(data))
+        assert back.packet(packet, pages) == (len(data), 0)
+        assert pages == data == others.decompress(packet)
+        assert untouched(whole)
+        assert untouched(room)
+
+
+@pytest.mark.parametrize("data", [TEXT, NOISE, b"a"])
+def test_zstds_frames_stand_alone(data: bytes) -> None:
+    compressor = zstd.Compressor(1)
+    out = memoryview(bytearray(zstd.bound(len(data))))
+    sizes = {compressor.frame(memoryview(data), out) for _ in range(2)}
+    assert len(sizes) == 1
+    frame = bytes(out[: sizes.pop()])
+    assert zstandard.ZstdDecompressor().decompressobj().decompress(frame) == data
+    back = memoryview(bytearray(2 * len(data)))
+    assert zstd.Decompressor(27).packet(memoryview(frame * 2), back) == (2 * len(data), 0)
+
+
+def test_zstd_decompresses_one_byte_more_than_there_is_room_for() -> None:
+    out = memoryview(bytearray(zstd.bound(len(TEXT))))
+    packet = out[: zstd.Compressor(1).packet(memoryview(TEXT), out)]
+    whole, pages = guarded(1000)
+    assert zstd.Decompressor(27).packet(packet, pages)[0] == 1001
+    assert untouched(whole)
+    whole, pages = guarded(len(TEXT) - 1)
+    assert zstd.Decompressor(27).packet(packet, pages)[0] == len(TEXT)
+    assert zstd.Decompressor(27).packet(packet, memoryview(bytearray(len(TEXT) + 1))) == (
+        len(TEXT),
+        0,
+    )
+
+
+def test_zstd_refuses_damage_and_windows_over_the_limit() -> None:
+    with pytest.raises(ValueError, match="unknown frame descriptor"):
+        zstd.Decompressor(27).packet(memoryview(b"no frame at all"), memoryview(bytearray(10)))
+    compressor = zstd.Compressor(19)
+    out = memoryview(bytearray(zstd.bound(len(TEXT))))
+    packet = out[: compressor.packet(memoryview(TEXT), out)]
+    with pytest.raises(ValueError, match="frame requires too much memory"):
+        zstd.Decompressor(20).packet(packet, memoryview(bytearray(len(TEXT))))
+
+
+def test_zstds_version_is_the_librarys() -> None:
+    assert re.fullmatch(r"1\.\d+\.\d+", zstd.version())
+
+
+def test_a_library_that_is_missing_or_hides_its_functions_is_named() -> None:
+    with pytest.raises(HostError, match=r"cannot load libnone\.so\.1: .*; install libnone1"):
+        CLibrary("libnone.so.1", "libnone1")
+    with pytest.raises(HostError, match="shows no isal_deflate: install zlib_ng from PyPI"):
+        CLibrary.of(zlib_ng).function("isal_deflate", None)

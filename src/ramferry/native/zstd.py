@@ -1,0 +1,162 @@
+"""libzstd (``zstd.h`` of 1.4 and later), one call a packet.
+
+It is the host's own, which QEMU, systemd and the package managers stand on: the Python package
+``zstandard`` has libzstd inside but hides it, and returns new bytes objects that it copies with the
+GIL held.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from functools import cache
+from typing import Any, Final
+
+from ramferry.native.memory import CLibrary, address
+
+SONAME: Final = "libzstd.so.1"
+
+_SIZE: Final = ctypes.c_size_t
+_CONTEXT: Final = ctypes.c_void_p
+_LEVEL, _WINDOW_LOG_MAX = 100, 100
+"""``ZSTD_c_compressionLevel`` and ``ZSTD_d_windowLogMax``."""
+_FLUSH, _END = 1, 2
+_FIRST_ERROR: Final = 2**64 - 1000
+"""Results from here on are error codes; zstd.h promises no more than 120 of them."""
+
+
+class _Buffer(ctypes.Structure):
+    """``ZSTD_inBuffer`` and ``ZSTD_outBuffer``."""
+
+    _fields_ = (("bytes", ctypes.c_void_p), ("size", _SIZE), ("pos", _SIZE))
+
+    def set(self, view: memoryview) -> None:
+        self.bytes, self.size, self.pos = address(view), len(view), 0
+
+
+_BUFFER: Final = ctypes.POINTER(_Buffer)
+
+
+class _Library:
+    """The functions of libzstd."""
+
+    def __init__(self) -> None:
+        find = CLibrary(SONAME, "the package libzstd1 or libzstd").function
+        self.version = int(find("ZSTD_versionNumber", ctypes.c_uint)())
+        self.error_name = find("ZSTD_getErrorName", ctypes.c_char_p, _SIZE)
+        self.create_compressor = find("ZSTD_createCCtx", _CONTEXT)
+        self.free_compressor = find("ZSTD_freeCCtx", _SIZE, _CONTEXT)
+        parameter = (_CONTEXT, ctypes.c_int, ctypes.c_int)
+        self.set_compressor = find("ZSTD_CCtx_setParameter", _SIZE, *parameter)
+        step = (_CONTEXT, _BUFFER, _BUFFER)
+        self.compress = find("ZSTD_compressStream2", _SIZE, *step, ctypes.c_int)
+        self.create_decompressor = find("ZSTD_createDCtx", _CONTEXT)
+        self.free_decompressor = find("ZSTD_freeDCtx", _SIZE, _CONTEXT)
+        self.set_decompressor = find("ZSTD_DCtx_setParameter", _SIZE, *parameter)
+        self.decompress = find("ZSTD_decompressStream", _SIZE, *step)
+        self.drain = find("ZSTD_decompressStream", _SIZE, *step, holds_gil=True)
+
+    def checked(self, result: Any) -> int:
+        """Return ``result``.
+
+        :raise ValueError: it is an error; in libzstd's words.
+        """
+        if result >= _FIRST_ERROR:
+            raise ValueError(self.error_name(result).decode().lower())
+        return int(result)
+
+
+@cache
+def _library() -> _Library:
+    return _Library()
+
+
+def version() -> str:
+    """The library's version: "1.5.7".
+
+    :raise HostError: this host has no libzstd.
+    """
+    number = _library().version
+    return f"{number // 10000}.{number // 100 % 100}.{number % 100}"
+
+
+def bound(size: int) -> int:
+    """Most bytes that ``size`` bytes take, a frame's header and the flush included.
+
+    ``ZSTD_COMPRESSBOUND`` adds 0.4 % and at most 64 bytes; a flush three bytes for each block.
+    """
+    return size + size // 128 + 1024
+
+
+class Compressor:
+    """A stream of one channel, at one level; used by one thread at a time."""
+
+    def __init__(self, level: int) -> None:
+        """:param level: libzstd's; 0 is its default.
+        :raise HostError: this host has no libzstd.
+        """
+        self._library = library = _library()
+        self._context = context = library.create_compressor()
+        if not context:
+            raise MemoryError
+        self._finalizer = weakref.finalize(self, library.free_compressor, context)
+        library.checked(library.set_compressor(context, _LEVEL, level))
+        self._in, self._out = _Buffer(), _Buffer()
+
+    def packet(self, data: memoryview, out: memoryview) -> int:
+        """Compress ``data`` into ``out`` as the next part of the stream, up to a block's end.
+
+        :param out: at least ``bound(len(data))`` bytes.
+        :return: bytes written.
+        """
+        return self._run(data, out, _FLUSH)
+
+    def frame(self, data: memoryview, out: memoryview) -> int:
+        """Compress ``data`` into ``out`` as a frame that needs nothing before it; as ``packet``."""
+        return self._run(data, out, _END)
+
+    def _run(self, data: memoryview, out: memoryview, how: int) -> int:
+        library = self._library
+        self._in.set(data)
+        self._out.set(out)
+        left = library.checked(library.compress(self._context, self._out, self._in, how))
+        # more to flush would be a fault of bound()
+        assert not left, left
+        return int(self._out.pos)
+
+
+class Decompressor:
+    """A channel's frames, fed packet by packet; used by one thread at a time."""
+
+    def __init__(self, window_log: int) -> None:
+        """:param window_log: logarithm of the largest window in bytes that a frame may ask for.
+        :raise HostError: this host has no libzstd.
+        """
+        self._library = library = _library()
+        self._context = context = library.create_decompressor()
+        if not context:
+            raise MemoryError
+        self._finalizer = weakref.finalize(self, library.free_decompressor, context)
+        library.checked(library.set_decompressor(context, _WINDOW_LOG_MAX, window_log))
+        self._in, self._out = _Buffer(), _Buffer()
+        self._beyond = memoryview(bytearray(1))
+
+    def packet(self, data: memoryview, out: memoryview) -> tuple[int, int]:
+        """Decompress ``data`` into ``out``, and see whether there is more than that.
+
+        :return: bytes decompressed, which are one more than ``out`` has if it is too small; and
+            bytes of ``data`` left over.
+        :raise ValueError: damaged data; in libzstd's words.
+        """
+        source, made, library = self._in, self._out, self._library
+        source.set(data)
+        made.set(out)
+        while made.pos < made.size and source.pos < source.size:
+            # once as a rule; it may stop at the end of a frame
+            library.checked(library.decompress(self._context, made, source))
+        filled = int(made.pos)
+        if filled == len(out):
+            made.set(self._beyond)
+            library.checked(library.drain(self._context, made, source))
+            filled += int(made.pos)
+        return filled, int(source.size - source.pos)
