@@ -125,10 +125,10 @@ class ZlibDecoder:
             payload = _behind_header(payload)
             self._begun = True
         try:
-            filled, left = self._stream.packet(payload, out)
+            filled, left, finished = self._stream.packet(payload, out)
         except ValueError as error:
             raise CorruptDataError("deflate data", f"damaged data ({error})") from error
-        if self._stream.finished:
+        if finished:
             raise CorruptDataError("a zlib stream that goes on", "its last block")
         if filled != len(out) or left:
             more = "or more " if filled > len(out) or left else ""

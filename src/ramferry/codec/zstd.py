@@ -13,14 +13,14 @@ from ramferry.codec.base import MAX_PAYLOAD
 from ramferry.codec.zstd_frame import BlockWalk
 from ramferry.errors import CorruptDataError
 from ramferry.native import zstd
-from ramferry.vocabulary import PACKET_BYTES, Buffer
+from ramferry.vocabulary import PACKET_BYTES
 
 MAX_WINDOW: Final = 1 << 27
 """Largest window, in bytes, that a frame header may ask for: libzstd's own default limit."""
 
 
-class ZstdEncoder:
-    """The channel's compression stream.
+class ZstdEncoder(zstd.Compressor):
+    """The channel's compression stream; incompressible pages grow by some 20 bytes.
 
     Its context takes 1 MiB at level 1, 3 at 3, 7 at 8, 24 at 10, 89 at 19, 193 at 20; the far
     side's window 512 KiB at level 1, 2 MiB at 3, 8 at 19, 32 at 20 (libzstd 1.5.7).
@@ -30,15 +30,10 @@ class ZstdEncoder:
 
     def __init__(self, level: int) -> None:
         """:param level: 0-20, libzstd's meaning, where 0 stands for its default, 3."""
-        self._stream = zstd.Compressor(level)
-        self._out = memoryview(bytearray(zstd.bound(PACKET_BYTES)))
-
-    def encode(self, pages: memoryview) -> list[Buffer]:
-        """Compress ``pages`` and end the block; incompressible pages grow by some 20 bytes."""
-        return [self._out[: self._stream.packet(pages, self._out)]]
+        super().__init__(level, PACKET_BYTES)
 
 
-class ZstdFrameEncoder:
+class ZstdFrameEncoder(zstd.Compressor):
     """Compresses each call's pages into one complete frame, which needs nothing before it.
 
     Such a frame is a packet, too: QEMU 7.2, 10.0 and 11.1 inflate them. A channel of frames in
@@ -50,12 +45,7 @@ class ZstdFrameEncoder:
 
     def __init__(self, level: int) -> None:
         """:param level: as for ``ZstdEncoder``."""
-        self._compressor = zstd.Compressor(level)
-        self._out = memoryview(bytearray(zstd.bound(PACKET_BYTES)))
-
-    def encode(self, pages: memoryview) -> list[Buffer]:
-        """Compress ``pages``."""
-        return [self._out[: self._compressor.frame(pages, self._out)]]
+        super().__init__(level, PACKET_BYTES, frames=True)
 
 
 class ZstdDecoder:

@@ -161,31 +161,24 @@ class Inflate:
     def __init__(self) -> None:
         self._state = _InflateState.from_buffer(bytearray(ctypes.sizeof(_InflateState)))
         _inflate_init(self._state)
-        self._beyond = bytearray(1)
+        self._beyond = memoryview(bytearray(1))
 
-    @property
-    def finished(self) -> bool:
-        """True once the stream's last block has been read."""
-        return self._state.block_state in _FINISHED
-
-    def packet(self, data: memoryview, out: memoryview) -> tuple[int, int]:
+    def packet(self, data: memoryview, out: memoryview) -> tuple[int, int, bool]:
         """Inflate ``data`` into ``out``, and see whether there is more than that.
 
-        :return: bytes inflated, which are one more than ``out`` has if it is too small; and bytes
-            of ``data`` left over.
+        :return: bytes inflated, which are one more than ``out`` has if it is too small; bytes of
+            ``data`` left over; and whether the stream's last block has been read.
         :raise ValueError: it is not deflate data; says what is wrong.
         """
         state = self._state
         state.next_in, state.avail_in = address(data), len(data)
-        filled = self._fill(out)
-        if filled == len(out):
-            filled += self._fill(memoryview(self._beyond))
-        return filled, int(state.avail_in)
-
-    def _fill(self, out: memoryview) -> int:
-        state = self._state
-        state.next_out, state.avail_out = address(out), len(out)
-        code = _inflate(state)
-        if code < 0:
-            raise ValueError(_ERRORS.get(code, f"error {code}"))
-        return len(out) - int(state.avail_out)
+        filled = 0
+        for room in (out, self._beyond):
+            state.next_out, state.avail_out = address(room), len(room)
+            code = _inflate(state)
+            if code < 0:
+                raise ValueError(_ERRORS.get(code, f"error {code}"))
+            filled += len(room) - int(state.avail_out)
+            if state.avail_out:
+                break
+        return filled, int(state.avail_in), state.block_state in _FINISHED

@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any, Final
 
 from ramferry.native.memory import CLibrary, address
+from ramferry.vocabulary import Buffer
 
 SONAME: Final = "libzstd.so.1"
 
@@ -30,11 +31,9 @@ class _Buffer(ctypes.Structure):
 
     _fields_ = (("bytes", ctypes.c_void_p), ("size", _SIZE), ("pos", _SIZE))
 
-    def set(self, view: memoryview) -> None:
-        self.bytes, self.size, self.pos = address(view), len(view), 0
-
 
 _BUFFER: Final = ctypes.POINTER(_Buffer)
+_first: Final = ctypes.c_char.from_buffer
 
 
 class _Library:
@@ -91,8 +90,10 @@ def bound(size: int) -> int:
 class Compressor:
     """A stream of one channel, at one level; used by one thread at a time."""
 
-    def __init__(self, level: int) -> None:
+    def __init__(self, level: int, most: int, *, frames: bool = False) -> None:
         """:param level: libzstd's; 0 is its default.
+        :param most: most bytes that a call is given.
+        :param frames: whether each call makes a frame that needs nothing before it.
         :raise HostError: this host has no libzstd.
         """
         self._library = library = _library()
@@ -101,28 +102,24 @@ class Compressor:
             raise MemoryError
         self._finalizer = weakref.finalize(self, library.free_compressor, context)
         library.checked(library.set_compressor(context, _LEVEL, level))
-        self._in, self._out = _Buffer(), _Buffer()
+        self._how = _END if frames else _FLUSH
+        self._out = memoryview(bytearray(bound(most)))
+        self._source = _Buffer()
+        self._made = _Buffer(address(self._out), len(self._out), 0)
 
-    def packet(self, data: memoryview, out: memoryview) -> int:
-        """Compress ``data`` into ``out`` as the next part of the stream, up to a block's end.
+    def encode(self, data: memoryview) -> list[Buffer]:
+        """Compress ``data``, and end the block, or the frame.
 
-        :param out: at least ``bound(len(data))`` bytes.
-        :return: bytes written.
+        :return: one part in memory of this object, valid until the next call.
         """
-        return self._run(data, out, _FLUSH)
-
-    def frame(self, data: memoryview, out: memoryview) -> int:
-        """Compress ``data`` into ``out`` as a frame that needs nothing before it; as ``packet``."""
-        return self._run(data, out, _END)
-
-    def _run(self, data: memoryview, out: memoryview, how: int) -> int:
-        library = self._library
-        self._in.set(data)
-        self._out.set(out)
-        left = library.checked(library.compress(self._context, self._out, self._in, how))
-        # more to flush would be a fault of bound()
+        source, made = self._source, self._made
+        # address() is repeated here: a packet's way has few calls, and goes through few files
+        source.bytes = address(data) if data.readonly else ctypes.addressof(_first(data))
+        source.size, source.pos, made.pos = len(data), 0, 0
+        left = self._library.compress(self._context, made, source, self._how)
+        # something to flush yet would be a fault of bound(), an error one of libzstd
         assert not left, left
-        return int(self._out.pos)
+        return [self._out[: made.pos]]
 
 
 class Decompressor:
@@ -138,7 +135,7 @@ class Decompressor:
             raise MemoryError
         self._finalizer = weakref.finalize(self, library.free_decompressor, context)
         library.checked(library.set_decompressor(context, _WINDOW_LOG_MAX, window_log))
-        self._in, self._out = _Buffer(), _Buffer()
+        self._source, self._made = _Buffer(), _Buffer()
         self._beyond = memoryview(bytearray(1))
 
     def packet(self, data: memoryview, out: memoryview) -> tuple[int, int]:
@@ -148,15 +145,15 @@ class Decompressor:
             bytes of ``data`` left over.
         :raise ValueError: damaged data; in libzstd's words.
         """
-        source, made, library = self._in, self._out, self._library
-        source.set(data)
-        made.set(out)
+        source, made, library = self._source, self._made, self._library
+        source.bytes, source.size, source.pos = address(data), len(data), 0
+        made.bytes, made.size, made.pos = address(out), len(out), 0
         while made.pos < made.size and source.pos < source.size:
             # once as a rule; it may stop at the end of a frame
             library.checked(library.decompress(self._context, made, source))
         filled = int(made.pos)
         if filled == len(out):
-            made.set(self._beyond)
+            made.bytes, made.size, made.pos = address(self._beyond), 1, 0
             library.checked(library.drain(self._context, made, source))
             filled += int(made.pos)
         return filled, int(source.size - source.pos)

@@ -50,7 +50,7 @@ ONE_NEEDS = {
 }
 
 RELAY_NEEDS = {
-    *("__main__", "cli", "codec", "flows", "metrics", "qatzip", "transport", "wire"),
+    *("__main__", "cli", "codec", "flows", "metrics", "native", "qatzip", "transport", "wire"),
     *("errors", "interruption", "patience", "standard", "units", "vocabulary"),
     *("hardware.firmware", "hardware.inside", "hardware.root"),
 }
