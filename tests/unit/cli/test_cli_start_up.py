@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -140,3 +141,17 @@ def listens(stage: Stage) -> bool:
     except OSError:
         return False
     return True
+
+
+def test_numpy_starts_no_threads() -> None:
+    """Its linear algebra would start one for each core but the first."""
+    count = "import numpy, os; print(len(os.listdir('/proc/self/task')))"
+    code = (
+        f"import atexit, sys; atexit.register(exec, {count!r}); sys.argv = ['ramferry', '--version'];"
+        "from ramferry.__main__ import main; main()"
+    )
+    environ = {name: value for name, value in os.environ.items() if "_NUM_THREADS" not in name}
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.splitlines()[-1] == "1"
