@@ -143,15 +143,15 @@ def listens(stage: Stage) -> bool:
     return True
 
 
-def test_numpy_starts_no_threads() -> None:
+def test_numpy_starts_no_threads(tmp_path: Path) -> None:
     """Its linear algebra would start one for each core but the first."""
-    count = "import numpy, os; print(len(os.listdir('/proc/self/task')))"
+    out = tmp_path / "threads"
+    count = f"open({str(out)!r}, 'w').write(str(len(os.listdir('/proc/self/task'))))"
     code = (
-        f"import atexit, sys; atexit.register(exec, {count!r}); sys.argv = ['ramferry', '--version'];"
-        "from ramferry.__main__ import main; main()"
+        f"import atexit, sys; atexit.register(exec, 'import numpy, os; ' + {count!r}); "
+        "sys.argv = ['ramferry', '--version']"
     )
     environ = {name: value for name, value in os.environ.items() if "_NUM_THREADS" not in name}
-    run = subprocess.run(
-        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True
-    )
-    assert run.stdout.splitlines()[-1] == "1"
+    command = [sys.executable, "-c", f"{code}; from ramferry.__main__ import main; main()"]
+    subprocess.run(command, env=environ, capture_output=True, check=True)
+    assert out.read_text() == "1"
