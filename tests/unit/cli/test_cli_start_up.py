@@ -28,6 +28,18 @@ from ramferry.__main__ import main
 main()
 """
 
+THREADS = """
+import atexit, os, sys
+out = sys.argv.pop(1)
+def tell():
+    import numpy
+    with open(out, "w") as file:
+        file.write(str(len(os.listdir("/proc/self/task"))))
+atexit.register(tell)
+from ramferry.__main__ import main
+main()
+"""
+
 GROUPS = {"bench": bench.PARTS, "plan": plan.PARTS}
 COMMAND_LINES = [[name] for name in COMMANDS] + [
     [group, part] for group, parts in GROUPS.items() for part in parts
@@ -146,12 +158,7 @@ def listens(stage: Stage) -> bool:
 def test_numpy_starts_no_threads(tmp_path: Path) -> None:
     """Its linear algebra would start one for each core but the first."""
     out = tmp_path / "threads"
-    count = f"open({str(out)!r}, 'w').write(str(len(os.listdir('/proc/self/task'))))"
-    code = (
-        f"import atexit, sys; atexit.register(exec, 'import numpy, os; ' + {count!r}); "
-        "sys.argv = ['ramferry', '--version']"
-    )
     environ = {name: value for name, value in os.environ.items() if "_NUM_THREADS" not in name}
-    command = [sys.executable, "-c", f"{code}; from ramferry.__main__ import main; main()"]
+    command = [sys.executable, "-c", THREADS, str(out), "--version"]
     subprocess.run(command, env=environ, capture_output=True, check=True)
     assert out.read_text() == "1"
