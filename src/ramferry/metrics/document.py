@@ -6,7 +6,7 @@
 
 ``format`` says what the document holds, ``version`` how that is laid out, and ``ramferry`` which
 Ramferry wrote it. The keys that follow are the field names of a record in ``metrics``,
-``bench.codecs`` or ``report.benchmark.comparison``.
+``bench.codecs``, ``bench.ceiling.figures`` or ``report.benchmark.comparison``.
 """
 
 from __future__ import annotations

@@ -25,14 +25,21 @@ _COLUMNS: Final = (
     Column("PSS", "MiB"),
 )
 
+_NO_GIL: Final = (
+    "GIL held: this Python has none, or this host forbids to read another process's memory"
+)
+
 
 def ceiling_lines(rows: Sequence[Mapping[str, Any]], words: str) -> list[str]:
-    """A line that says what was measured, and the table.
+    """A line that says what was measured, the table, and what is not known in it.
 
     :param rows: ``bench.ceiling.figures.Row`` as dicts.
     :param words: how, for the first line.
     """
-    return [words, *text.lines(Grid(_COLUMNS, tuple(map(_row, rows))))]
+    lines = [words, *text.lines(Grid(_COLUMNS, tuple(map(_row, rows))))]
+    if any(one["figures"]["held_micros"] is None for one in rows):
+        lines.append(_NO_GIL)
+    return lines
 
 
 def _row(one: Mapping[str, Any]) -> tuple[Cell, ...]:

@@ -38,7 +38,7 @@ class Course:
     last: Sample
     held: float | None
     """The share of the time between both in which a thread of the relay held the GIL; None if it
-    has none."""
+    has none, or it cannot be seen."""
     memory: int
     """The relay's memory at the second look, in bytes (PSS)."""
     packets: int
@@ -77,14 +77,15 @@ class _Glances:
     """Looks at the relay's GIL, counted."""
 
     def __init__(self, stand: Stand) -> None:
-        self._looker: Callable[[], bool] | None = None
+        self._looker: Callable[[], bool | None] | None = None
         if stand.gil:
             self._looker = gil.looker(stand.relay.process.pid, stand.gil)
         self._count = self._held = 0
 
     def look(self) -> None:
-        if self._looker is not None:
-            self._held += self._looker()
+        held = None if self._looker is None else self._looker()
+        if held is not None:
+            self._held += held
             self._count += 1
 
     @property

@@ -34,7 +34,7 @@ class Figures:
     """Guest memory, which is 512 KiB a packet."""
     packets_per_second: float
     held_micros: float | None
-    """Time a packet in which a thread held the GIL, in microseconds; None without a GIL."""
+    """Time a packet in which a thread held the GIL, in microseconds; None if not known."""
     user_micros: float
     """User CPU a packet without codecs."""
     kernel_micros: float

@@ -9,14 +9,11 @@ which it is held is the share of time.
 from __future__ import annotations
 
 import ctypes
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-
-from ramferry.errors import HostError
 
 _WORD: Final = 4
 _ROUNDS: Final = 8
@@ -56,16 +53,18 @@ def _end(address: int) -> int:
     return address
 
 
-def looker(pid: int, address: int) -> Callable[[], bool]:
-    """A function that says whether the GIL is held at this moment.
+def looker(pid: int, address: int) -> Callable[[], bool | None]:
+    """A function that says whether the GIL is held at this moment; None if that cannot be read.
 
-    :param pid: a process that this one started, or may trace.
+    It cannot where the process has ended, or where this one may not trace it.
+
+    :param pid: the process.
     :param address: what ``find`` returned there.
     """
     value = ctypes.c_uint32()
     here = _Iovec(ctypes.addressof(value), _WORD)
     there = _Iovec(address, _WORD)
-    read = ctypes.CDLL(None, use_errno=True).process_vm_readv
+    read = ctypes.CDLL(None).process_vm_readv
     read.argtypes = (
         ctypes.c_int,
         ctypes.POINTER(_Iovec),
@@ -75,10 +74,9 @@ def looker(pid: int, address: int) -> Callable[[], bool]:
         ctypes.c_ulong,
     )
 
-    def look() -> bool:
+    def look() -> bool | None:
         if read(pid, here, 1, there, 1, 0) != _WORD:
-            why = os.strerror(ctypes.get_errno())
-            raise HostError(f"cannot read the memory of process {pid}: {why}")
+            return None
         return bool(value.value)
 
     return look

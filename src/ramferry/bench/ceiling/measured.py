@@ -16,6 +16,7 @@ import time
 from dataclasses import asdict, dataclass
 
 from ramferry.bench.ceiling import gil, idle
+from ramferry.errors import RamferryError
 from ramferry.flows.relay import Relay
 from ramferry.flows.session.footprint import proportional
 from ramferry.flows.settings import RelaySettings
@@ -77,7 +78,20 @@ def main() -> None:
     Its arguments: where it listens and connects to, the methods in and out, how many channels, and
     the microseconds of idle codecs or ``OWN_CODECS``.
     """
-    listen, connect, method_in, method_out, channels, codecs = sys.argv[1:]
+    try:
+        relay = _relay(*sys.argv[1:])
+    except RamferryError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+    relay.watch_parent(sys.stdout.fileno())
+    threading.Thread(target=_answer, args=(relay,), daemon=True).start()
+    result = relay.run(once=True)
+    sys.exit(1 if result is None else result.exit_code)
+
+
+def _relay(
+    listen: str, connect: str, method_in: str, method_out: str, channels: str, codecs: str
+) -> Relay:
     held = gil.find()
     for method in {method_in, method_out} - {"none"} if codecs != OWN_CODECS else ():
         idle.put_in(method, float(codecs))
@@ -88,11 +102,7 @@ def main() -> None:
         channels=int(channels),
         accelerator=OFF,
     )
-    relay = Relay(settings, _Observer(held))
-    relay.watch_parent(sys.stdout.fileno())
-    threading.Thread(target=_answer, args=(relay,), daemon=True).start()
-    result = relay.run(once=True)
-    sys.exit(1 if result is None else result.exit_code)
+    return Relay(settings, _Observer(held))
 
 
 def _answer(relay: Relay) -> None:

@@ -35,16 +35,15 @@ class Stand(ExitStack):
         self._wish = wish
         self._folder = folder
         self._children = children
+        self._cores = cores
         header, payload = stream.packet(wish.method_in, own_codecs=wish.codec_micros is None)
         self._header = len(header)
         (folder / "packet").write_bytes(header + payload)
         (folder / "closing").write_bytes(stream.channel_end())
-        self._listener = self.enter_context(
-            closing(Listener(UnixAddress(str(folder / "destination"))))
-        )
-        self.relay = self._start_relay(cores)
-        self.gil = int(self._children.line(self.relay, "the first word"))
+        self.relay: Child
+        self.gil = 0
         """Where the relay's GIL says whether it is held; 0 if it has none."""
+        self._listener: Listener
         self._source: Connection
         self._destination: Connection
         self._outgoing: list[Connection]
@@ -53,10 +52,14 @@ class Stand(ExitStack):
         self._writers: list[Child] = []
 
     def begin(self, seconds: float) -> None:
-        """Connect everybody, and have the writers begin; they go on for some seconds.
+        """Start and connect everybody, and have the writers begin; they go on for some seconds.
 
         :raise RamferryError: as ``Children.wait``.
         """
+        destination = UnixAddress(str(self._folder / "destination"))
+        self._listener = self.enter_context(closing(Listener(destination)))
+        self.relay = self._start_relay()
+        self.gil = int(self._children.line(self.relay, "the first word"))
         channels = range(self._wish.channels)
         self._source = self._connected(stream.main_opening())
         self._outgoing = [self._connected(stream.channel_opening(one)) for one in channels]
@@ -97,12 +100,12 @@ class Stand(ExitStack):
 
     # --- processes
 
-    def _start_relay(self, cores: Collection[int]) -> Child:
+    def _start_relay(self) -> Child:
         wish, addresses = self._wish, (self._folder / "relay", self._folder / "destination")
         codecs = measured.OWN_CODECS if wish.codec_micros is None else wish.codec_micros
         words = (*addresses, wish.method_in, wish.method_out, wish.channels, codecs)
         command = [sys.executable, "-m", measured.__name__, *map(str, words)]
-        return self._children.start("relay", command, cores=cores)
+        return self._children.start("relay", command, cores=self._cores)
 
     def _start_reader(self) -> None:
         """Take the next channel that the relay opens."""

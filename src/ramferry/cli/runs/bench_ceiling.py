@@ -11,10 +11,12 @@ from ramferry.bench.ceiling.figures import Figures, Row, measure, row
 from ramferry.bench.ceiling.wish import Wish
 from ramferry.bench.machine import host_facts
 from ramferry.cli.json_file import JsonFile
+from ramferry.cli.other_load import tell_other_load
 from ramferry.cli.results import tell
 from ramferry.cli.terminal import terminal
 from ramferry.codec import find_method
 from ramferry.errors import Cancelled, UsageError
+from ramferry.forecast.other_load import OtherLoad
 from ramferry.metrics.document import document
 from ramferry.report.ceiling import ceiling_lines
 from ramferry.vocabulary import MAX_CHANNELS
@@ -44,19 +46,21 @@ def run(
     ]
     done: dict[Wish, list[Figures]] = {wish: [] for wish in wishes}
     interrupted: Cancelled | None = None
+    load = OtherLoad()
     with terminal() as at:
         try:
             for wish, figures in measure(wishes, repeat, at.say, at.stop):
                 done[wish].append(figures)
         except Cancelled as error:
             interrupted = error
+        tell_other_load(load, at.screen)
     rows = [row(wish, runs) for wish, runs in done.items() if runs]
-    _show(rows, wishes[0], repeat, json_file)
+    _show(rows, wishes[0], max(map(len, done.values())), json_file)
     if interrupted:
         raise Cancelled("interrupted; above is what was finished") from interrupted
 
 
-def _show(rows: Sequence[Row], wish: Wish, repeat: int, json_file: JsonFile | None) -> None:
+def _show(rows: Sequence[Row], wish: Wish, runs: int, json_file: JsonFile | None) -> None:
     facts = host_facts()
     dicts = [asdict(one) for one in rows]
     codec = f"codecs of {wish.codec_micros:g} µs" if wish.codec_micros else "free codecs"
@@ -65,7 +69,7 @@ def _show(rows: Sequence[Row], wish: Wish, repeat: int, json_file: JsonFile | No
     where = f", the relay on {wish.cores} of them" if wish.cores else ""
     words = (
         f"{facts['cpu']}, {facts['cores']} cores{where}, Linux {facts['kernel']}; {codec}; "
-        f"medians of {repeat} × {wish.seconds:g} s"
+        f"medians of {runs} × {wish.seconds:g} s"
     )
     lines = ceiling_lines(dicts, words)
 
@@ -75,7 +79,7 @@ def _show(rows: Sequence[Row], wish: Wish, repeat: int, json_file: JsonFile | No
     how = {
         "codec_micros": wish.codec_micros,
         "seconds": wish.seconds,
-        "repeat": repeat,
+        "runs": runs,
         "relay_cores": wish.cores or None,
     }
     tell(document("ceiling", {"machine": facts, "how": how, "rows": dicts}), json_file, draw)

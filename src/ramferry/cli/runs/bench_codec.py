@@ -19,13 +19,13 @@ from ramferry.bench.qzip import find_qzip, libqatzip
 from ramferry.bench.runner import fill_in_words
 from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.json_file import JsonFile
+from ramferry.cli.other_load import tell_other_load
 from ramferry.cli.results import tell
 from ramferry.cli.screen import screen as open_screen
 from ramferry.codec import find_method
 from ramferry.errors import Cancelled, HostError, UsageError
 from ramferry.forecast.other_load import OtherLoad
 from ramferry.metrics.document import document
-from ramferry.metrics.forecast import NOTABLE_LOAD
 from ramferry.report.codecs import codec_lines
 
 
@@ -51,8 +51,7 @@ def run(
                     rows.append(row)
             except Cancelled as error:
                 interrupted = error
-        if (busy := load.cores()) >= NOTABLE_LOAD:
-            screen.print(f"others kept {busy:.1f} cores of this host busy: it is faster than this")
+        tell_other_load(load, screen)
     _show(rows, data, sum(map(len, pieces)), json_file)
     if interrupted:
         raise Cancelled("interrupted; above is what was finished") from interrupted
