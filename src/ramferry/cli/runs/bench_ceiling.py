@@ -33,17 +33,9 @@ def run(
     json_file: JsonFile | None,
 ) -> None:
     """Run it, with the values of its options."""
-    cores = len(os.sched_getaffinity(0))
-    if pin is not None and pin > cores:
-        raise UsageError(f"--pin {pin}: there are {cores} cores here")
+    wishes = _wishes(channels, methods, None if own_codecs else codec_us, seconds, pin or 0)
     if own_codecs and codec_us:
         raise UsageError("--codec-us is for codecs that do no work: not with --own-codecs")
-    codec = None if own_codecs else codec_us
-    wishes = [
-        Wish(*way, count, seconds, codec, pin or 0)
-        for way in _ways(methods)
-        for count in _counts(channels)
-    ]
     done: dict[Wish, list[Figures]] = {wish: [] for wish in wishes}
     interrupted: Cancelled | None = None
     load = OtherLoad()
@@ -83,6 +75,17 @@ def _show(rows: Sequence[Row], wish: Wish, runs: int, json_file: JsonFile | None
         "relay_cores": wish.cores or None,
     }
     tell(document("ceiling", {"machine": facts, "how": how, "rows": dicts}), json_file, draw)
+
+
+def _wishes(
+    channels: str, methods: str, codec: float | None, seconds: float, pin: int
+) -> list[Wish]:
+    """A wish for each row, checked."""
+    here = len(os.sched_getaffinity(0))
+    if pin > here:
+        raise UsageError(f"--pin {pin}: there are {here} cores here")
+    counts = _counts(channels)
+    return [Wish(*way, n, seconds, codec, pin) for way in _ways(methods) for n in counts]
 
 
 def _ways(methods: str) -> list[tuple[str, str]]:
