@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ramferry.bench.fill import fill
-from ramferry.codec import METHODS, create_decoder, create_encoder
+from ramferry.codec import METHODS, create_decoder, create_encoder, member_size_of
 from ramferry.errors import Cancelled, HostError
 from ramferry.report.benchmark.columns import Spread, spread
-from ramferry.vocabulary import OFF, PACKET_BYTES, PAGE_SIZE
+from ramferry.vocabulary import AUTO, OFF, ONE_MEMBER, PACKET_BYTES, PAGE_SIZE
 
 REPEATS: Final = 3
 LEVELS: Final[Mapping[str, tuple[int | None, ...]]] = {
@@ -49,6 +49,8 @@ class CodecFigures:
     decompress: Spread
     ratio: float
     backend: str
+    member_size: int | None = None
+    """As in ``RelayResult``."""
 
 
 Pieces = Sequence[memoryview]
@@ -60,6 +62,10 @@ class Coder(Protocol):
     @property
     def backend(self) -> str:
         """The name of the library that does the work."""
+
+    @property
+    def member_size(self) -> int | None:
+        """As in ``RelayResult``."""
 
     def pack(self, piece: memoryview) -> bytes:
         """Compress one packet's pages."""
@@ -86,9 +92,12 @@ def measure(
     cores: Iterable[int],
     begun: Callable[[str], None],
     stop: threading.Event,
+    member_size: str = AUTO,
 ) -> Iterator[CodecFigures]:
     """Measure each method and level on each number of cores, one after another.
 
+    :param member_size: one of ``vocabulary.MEMBER_SIZES``, for ``qatzip``; ``auto`` is one member a
+        packet, as between relays without a device.
     :param begun: called with a name before each.
     :raise Cancelled: ``stop`` was set.
     :raise HostError: what was inflated is not what was compressed.
@@ -97,7 +106,10 @@ def measure(
         for level in wanted:
             for count in cores:
                 begun(step(method, level, count))
-                yield _method(pieces, method, level, count, stop)
+                members = AUTO
+                if method == "qatzip":
+                    members = ONE_MEMBER if member_size == AUTO else member_size
+                yield _method(pieces, method, level, count, stop, members)
 
 
 def step(name: str, level: int | None, cores: int) -> str:
@@ -106,25 +118,35 @@ def step(name: str, level: int | None, cores: int) -> str:
 
 
 def _method(
-    pieces: Pieces, method: str, level: int | None, cores: int, stop: threading.Event
+    pieces: Pieces,
+    method: str,
+    level: int | None,
+    cores: int,
+    stop: threading.Event,
+    members: str,
 ) -> CodecFigures:
     found = METHODS[method]
     shown = None if found.levels is None else found.level(level)
-    return figures(method, shown, cores, pieces, lambda: MethodCoder(method, level), stop)
+    return figures(method, shown, cores, pieces, lambda: MethodCoder(method, level, members), stop)
 
 
 class MethodCoder:
     """A method's encoder and decoder, as a channel of a relay has them."""
 
-    def __init__(self, method: str, level: int | None) -> None:
+    def __init__(self, method: str, level: int | None, members: str = AUTO) -> None:
         """Always on the CPU, even if there is a device."""
-        self._encoder = create_encoder(method, level, accelerator=OFF)
+        self._encoder = create_encoder(method, level, accelerator=OFF, member_size=members)
         self._decoder = create_decoder(method, accelerator=OFF)
 
     @property
     def backend(self) -> str:
         """The encoder's backend."""
         return self._encoder.backend
+
+    @property
+    def member_size(self) -> int | None:
+        """The encoder's, if it has members."""
+        return member_size_of([self._encoder])
 
     def pack(self, piece: memoryview) -> bytes:
         """See ``Coder``. The parts are joined, because they are valid only until the next call."""
@@ -139,6 +161,7 @@ class QemuZlib:
     """The C library as QEMU's method uses it: one stream, fed page by page, flushed per packet."""
 
     backend = f"zlib {zlib.ZLIB_RUNTIME_VERSION}"
+    member_size = None
 
     def __init__(self, level: int) -> None:
         """:param level: zlib's own."""
@@ -194,7 +217,8 @@ def figures(
     assert fast is not None
     assert back is not None
     ratio = total / sum(share.packed_bytes for share in work)
-    return CodecFigures(name, level, cores, fast, back, ratio, work[0].coder.backend)
+    used = work[0].coder
+    return CodecFigures(name, level, cores, fast, back, ratio, used.backend, used.member_size)
 
 
 class _Share:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ramferry.cli.json_option import json_option
-from ramferry.cli.params import SIZE
+from ramferry.cli.params import SIZE, member_size_option
 
 
 @click.command()
@@ -30,6 +30,7 @@ from ramferry.cli.params import SIZE
     metavar="SIZE",
     help="Bytes of memory to work on: 64M, 1G.  [default: 64M]",
 )
+@member_size_option("auto is one a packet, as between relays without a device.")
 @json_option()
 def command(**options: Any) -> None:
     """Measure each method and level on FILES, on one core and on all of them.

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ramferry.cli.params import RATE, SIZE, accelerator_option
+from ramferry.cli.params import RATE, SIZE, accelerator_option, member_size_option
 from ramferry.vocabulary import PAGE_SIZE, PATTERNS, TRACKERS
 
 
@@ -63,6 +63,7 @@ from ramferry.vocabulary import PAGE_SIZE, PATTERNS, TRACKERS
     help="How written pages are found: by the kernel (Linux 6.7 or newer), or by comparison.",
 )
 @accelerator_option
+@member_size_option("auto is 64K: the destination may have a device.")
 def command(**options: Any) -> None:
     """Run a guest that needs no QEMU: RAM, a workload, and QEMU's monitor.
 

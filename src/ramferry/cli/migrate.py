@@ -13,6 +13,7 @@ from ramferry.cli.params import (
     accelerator_option,
     downtime_limit_option,
     level_option,
+    member_size_option,
     page_size_option,
 )
 from ramferry.control.migrate.relay_mode import RelayMode
@@ -67,6 +68,10 @@ anything began."""
 )
 @page_size_option
 @accelerator_option
+@member_size_option(
+    "Asks the source's relay for it; auto is one a packet if the destination's relay, started here"
+    " too, sees no device."
+)
 @click.option("--via", metavar="HOST:PORT", help="A relay that runs beside a remote destination.")
 @click.option(
     "--incoming",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -14,9 +15,12 @@ from ramferry.vocabulary import (
     ACCELERATORS,
     MAX_CHANNELS,
     MAX_DOWNTIME_LIMIT_MS,
+    MEMBER_SIZES,
     PAGE_SIZE,
     PAGE_SIZES,
 )
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Rate(click.ParamType):  # type: ignore[type-arg] # generic in newer click only
@@ -130,6 +134,22 @@ accelerator_option = click.option(
     show_default=True,
     help="QATzip on a QAT device: auto where a test job proves one, require it or fail, or off.",
 )
+
+
+def member_size_option(auto: str) -> Callable[[Command], Command]:
+    """``--member-size``.
+
+    :param auto: what ``auto`` does in this command, as a clause.
+    """
+    return click.option(
+        "--member-size",
+        type=click.Choice(MEMBER_SIZES),
+        default=MEMBER_SIZES[0],
+        show_default=True,
+        help="How qatzip cuts packets into gzip members: of 64 KiB, which a QAT device inflates, or"
+        f" one a packet, which software does faster. {auto}",
+    )
+
 
 page_size_option = click.option(
     "--page-size",

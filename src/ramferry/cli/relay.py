@@ -7,7 +7,13 @@ from typing import Any
 import click
 
 from ramferry.cli.json_option import json_option
-from ramferry.cli.params import RATE, Seconds, accelerator_option, page_size_option
+from ramferry.cli.params import (
+    RATE,
+    Seconds,
+    accelerator_option,
+    member_size_option,
+    page_size_option,
+)
 from ramferry.vocabulary import MAX_CHANNELS, METHOD_FLAGS
 
 EPILOG = """\b
@@ -43,6 +49,7 @@ or where the sentence says to look; 7 a peer sent what the protocol forbids;
 )
 @page_size_option
 @accelerator_option
+@member_size_option("auto is 64K: the far end may have a device.")
 @click.option(
     "--stall-timeout",
     type=Seconds(min=0.1),

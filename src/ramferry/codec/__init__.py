@@ -9,9 +9,11 @@ from ramferry.codec.base import MAX_PAYLOAD, Accelerated, Decoder, Encoder
 from ramferry.codec.table import (
     METHODS,
     Method,
+    check_members,
     create_decoder,
     create_encoder,
     find_method,
+    member_size_of,
     name_backends,
 )
 from ramferry.vocabulary import PACKET_BYTES, Buffer
@@ -25,8 +27,10 @@ __all__ = [
     "Decoder",
     "Encoder",
     "Method",
+    "check_members",
     "create_decoder",
     "create_encoder",
     "find_method",
+    "member_size_of",
     "name_backends",
 ]

@@ -1,28 +1,34 @@
 """Method ``qatzip``: gzip members with QATzip's extra field, every packet complete in itself.
 
-Members hold 64 KiB of pages each, so that a destination with QAT hardware can inflate them there;
-``ramferry.qatzip`` has the format, its levels and its backends.
+A packet is cut into members of 64 KiB if QAT hardware may inflate it, and is one member if software
+does: ``vocabulary.MEMBER_SIZES``. ``ramferry.qatzip`` has the format, its levels and its backends.
 """
 
 from __future__ import annotations
 
 from ramferry.codec.base import MAX_PAYLOAD
 from ramferry.qatzip import Session
-from ramferry.vocabulary import AUTO, Buffer
+from ramferry.vocabulary import AUTO, MEMBER_SIZE, ONE_MEMBER, PACKET_BYTES, Buffer
 
 
 class QatzipEncoder(Session):
-    """A QATzip session that compresses a channel's packets; a :class:`base.Accelerated`."""
+    """A QATzip session that compresses a channel's packets; a :class:`base.Accelerated`.
 
-    def __init__(self, level: int, accelerator: str = AUTO) -> None:
+    Its ``member_size`` is the most bytes of pages in a member; a full packet has ``PACKET_BYTES``.
+    """
+
+    def __init__(self, level: int, accelerator: str = AUTO, members: str = AUTO) -> None:
         """:param level: 1-9, QATzip's meaning.
         :param accelerator: one of ``vocabulary.ACCELERATORS``.
+        :param members: one of ``vocabulary.MEMBER_SIZES``. ``auto`` is 64K here, because an encoder
+            does not know what inflates. ``packet`` leaves a device alone, which has 64K only.
         :raise MethodUnavailable: a device is required and cannot be had.
         """
-        super().__init__(level, accelerator=accelerator)
+        size = PACKET_BYTES if members == ONE_MEMBER else MEMBER_SIZE
+        super().__init__(level, member_size=size, accelerator=accelerator)
 
     def encode(self, pages: memoryview) -> list[Buffer]:
-        """Compress ``pages`` into members of 64 KiB; incompressible pages grow by under 0.2 %."""
+        """Compress ``pages``; incompressible pages grow by 40 bytes and 0.1 % at most."""
         return self.compress_parts(pages)
 
 

@@ -20,18 +20,21 @@ from ramferry.qatzip.hardware import describe
 from ramferry.vocabulary import (
     AUTO,
     DEFAULT_LEVEL,
+    MEMBER_SIZES,
     METHOD_FLAGS,
     METHOD_LEVELS,
+    ONE_MEMBER,
     PACKET_BYTES,
     PAGE_SIZE,
     PAGE_SIZES,
+    REQUIRE,
 )
 
 MIN_PAGE_SIZE: Final = min(PAGE_SIZES)
 """Smallest page of any QEMU target."""
 
-MakeEncoder = Callable[[int, int, str], Encoder]
-"""Called with a checked level, the page size and the accelerator."""
+MakeEncoder = Callable[[int, int, str, str], Encoder]
+"""Called with a checked level, the page size, the accelerator and the member size."""
 MakeDecoder = Callable[[int, str], Decoder]
 """Called with the page size and the accelerator."""
 
@@ -71,10 +74,10 @@ _CODECS: Final[Mapping[str, tuple[MakeEncoder, MakeDecoder]]] = {
     "none": (lambda *_: NoneEncoder(), lambda page, _: NoneDecoder(page)),
     "zlib": (lambda level, *_: ZlibEncoder(level), lambda *_: ZlibDecoder()),
     "zstd": (lambda level, *_: ZstdEncoder(level), lambda *_: ZstdDecoder()),
-    "qpl": (lambda _, page, __: QplEncoder(page), lambda page, _: QplDecoder(page)),
-    "uadk": (lambda _, page, __: UadkEncoder(page), lambda page, _: UadkDecoder(page)),
+    "qpl": (lambda _, page, *__: QplEncoder(page), lambda page, _: QplDecoder(page)),
+    "uadk": (lambda _, page, *__: UadkEncoder(page), lambda page, _: UadkDecoder(page)),
     "qatzip": (
-        lambda level, _, accelerator: QatzipEncoder(level, accelerator),
+        lambda level, _, accelerator, members: QatzipEncoder(level, accelerator, members),
         lambda _, accelerator: QatzipDecoder(accelerator),
     ),
 }
@@ -102,7 +105,12 @@ def replace_codecs(method: str, encoder: MakeEncoder, decoder: MakeDecoder) -> N
 
 
 def create_encoder(
-    method: str, level: int | None, *, page_size: int = PAGE_SIZE, accelerator: str = AUTO
+    method: str,
+    level: int | None,
+    *,
+    page_size: int = PAGE_SIZE,
+    accelerator: str = AUTO,
+    member_size: str = AUTO,
 ) -> Encoder:
     """Make the encoder of one channel.
 
@@ -110,11 +118,34 @@ def create_encoder(
     :param level: the method's level; None for its default.
     :param page_size: the target's page size in bytes.
     :param accelerator: one of ``vocabulary.ACCELERATORS``, for the methods with a device.
-    :raise UsageError: unknown method, a level it does not have, or an impossible page size.
+    :param member_size: one of ``vocabulary.MEMBER_SIZES``, for ``qatzip``; ``auto`` is 64K here.
+    :raise UsageError: unknown method, a level it does not have, an impossible page size, or what
+        ``check_members`` refuses.
     :raise MethodUnavailable: a device is required and cannot be had.
     """
     found = find_method(method)
-    return found.encoder(found.level(level), _checked(page_size), accelerator)
+    level = found.level(level)
+    check_members(method, member_size, accelerator)
+    return found.encoder(level, _checked(page_size), accelerator, member_size)
+
+
+def check_members(method: str, member_size: str, accelerator: str) -> None:
+    """Check a member size that was asked for.
+
+    :raise UsageError: there is no such size, the method has no members, or a device that is
+        required does not have it.
+    """
+    if member_size not in MEMBER_SIZES:
+        raise UsageError(
+            f"member size must be one of {', '.join(MEMBER_SIZES)}, not {member_size!r}"
+        )
+    if method != "qatzip" and member_size != AUTO:
+        raise UsageError(f"method {method} has no members, member size {member_size} was asked for")
+    if member_size == ONE_MEMBER and accelerator == REQUIRE:
+        raise UsageError(
+            f"a QAT device has members of 64 KiB only: take either member size {ONE_MEMBER} or"
+            f" accelerator {REQUIRE}"
+        )
 
 
 def create_decoder(method: str, *, page_size: int = PAGE_SIZE, accelerator: str = AUTO) -> Decoder:
@@ -143,6 +174,15 @@ def name_backends(codecs: Iterable[Encoder | Decoder]) -> str:
         if not mixed:
             names[codec.backend] = None
     return describe(shares) or " + ".join(names)
+
+
+def member_size_of(encoders: Iterable[Encoder]) -> int | None:
+    """Most bytes of pages in a ``qatzip`` member that the encoders of one migration write.
+
+    A packet is one member if it is ``PACKET_BYTES``. None if they are of another method.
+    """
+    sizes = (one.member_size for one in encoders if isinstance(one, QatzipEncoder))
+    return next(sizes, None)
 
 
 def find_method(name: str) -> Method:

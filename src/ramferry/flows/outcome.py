@@ -27,6 +27,7 @@ def relay_result(
         gated=session.gate.gated,
         max_rss_bytes=peak_resident(),
         max_pss_bytes=footprint.proportional,
+        member_size=session.engines.member_size,
         counters=session.tally.snapshot(session.gate.passed),
     )
 

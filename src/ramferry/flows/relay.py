@@ -43,6 +43,7 @@ class Relay:
             settings.level,
             page_size=settings.page_size,
             accelerator=settings.accelerator,
+            member_size=settings.member_size,
         )
         if settings.accelerator == REQUIRE:
             create_decoder("qatzip", accelerator=REQUIRE)

@@ -26,6 +26,8 @@ class RelaySettings:
     """Seconds after which a peer that stopped in the middle of something is given up."""
     accelerator: str = AUTO
     """One of ``ramferry.qatzip.ACCELERATORS``, for both directions."""
+    member_size: str = AUTO
+    """One of ``vocabulary.MEMBER_SIZES``, for the outgoing side; ``auto`` is 64K."""
     uuid: bytes | None = None
     """The UUID that the destination expects in the channels' initial packets; None for the
     source's."""
@@ -69,6 +71,8 @@ class SendSettings:
     max_bandwidth: float = 0.0
     """Most wire bytes per second; 0: no cap."""
     accelerator: str = AUTO
+    member_size: str = AUTO
+    """One of ``vocabulary.MEMBER_SIZES``; ``auto`` is 64K."""
     uuid: bytes = bytes(16)
     stall_timeout: float = 60.0
     """Seconds after which a destination that takes nothing is given up."""

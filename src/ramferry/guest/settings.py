@@ -17,3 +17,5 @@ class GuestSettings:
     workload: Workload
     tracker: Wanted = "auto"
     accelerator: str = AUTO
+    member_size: str = AUTO
+    """One of ``vocabulary.MEMBER_SIZES``, for its outgoing migrations."""

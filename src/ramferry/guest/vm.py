@@ -27,7 +27,7 @@ from ramferry.guest.vcpu import Vcpu
 from ramferry.ram.blocks import Ram
 from ramferry.ram.dirty import DirtyTracker, track
 from ramferry.transport.address import Address
-from ramferry.vocabulary import IDLE, RunState, Status
+from ramferry.vocabulary import AUTO, IDLE, RunState, Status
 
 MACHINE: Final = "ramferry-1"
 BLOCK: Final = "ramferry.ram"
@@ -164,6 +164,7 @@ class Vm:
             channels=wanted.number("multifd-channels"),
             max_bandwidth=float(wanted.number("max-bandwidth")),
             accelerator=self.settings.accelerator,
+            member_size=self.settings.member_size if wanted.method == "qatzip" else AUTO,
         )
         precopy = Precopy(
             wanted.number("downtime-limit"), wanted.capabilities["pause-before-switchover"]

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ramferry.vocabulary import PACKET_BYTES
+
+
+def shown_backend(backend: str, member_size: int | None) -> str:
+    """A result's backend as people read it: "isa-l", or "isa-l, 1 member a packet"."""
+    return f"{backend}, 1 member a packet" if member_size == PACKET_BYTES else backend
+
 
 @dataclass(frozen=True, slots=True)
 class ChannelCounters:
@@ -82,6 +89,9 @@ class RelayResult:
     max_pss_bytes: int = 0
     """Most memory seen, with pages that n processes share counted as an n-th; measured once a
     second."""
+    member_size: int | None = None
+    """Most bytes of pages in a ``qatzip`` member that was written here: 65536, or 524288 if every
+    packet was one member; None if nothing was compressed here by that method."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +126,8 @@ class MigrationResult:
     setup_time_ms: int = 0
     relays: tuple[RelayResult, ...] = field(default=())
     """The results of the relays on this host, the source's first."""
+    member_size: int | None = None
+    """That of the source relay; None if there was none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from ramferry.errors import MethodUnavailable, UsageError
 from ramferry.metrics.evidence import Offload
 from ramferry.qatzip.base import Backend
 from ramferry.qatzip.hardware import HardwareBackend
-from ramferry.qatzip.library import Library, load
+from ramferry.qatzip.library import Library, device_present, load
 from ramferry.qatzip.proof import prove
 from ramferry.qatzip.software import SoftwareBackend
 from ramferry.vocabulary import ACCELERATORS, GZIP_EXT, MEMBER_SIZE, OFF, REQUIRE
@@ -35,6 +35,16 @@ def choose(policy: str, level: int, format: str, member_size: int) -> tuple[Back
         raise MethodUnavailable(f"QATzip in hardware is required, but {found}")
     software = SoftwareBackend(level, format, member_size)
     return software, f"QATzip works in software ({software.name}): {found}"
+
+
+def may_accelerate(policy: str) -> bool:
+    """Whether a device may work for sessions of other processes here, such as relays.
+
+    Asks the driver only. A test job would take VFs, which those processes need for themselves.
+
+    :param policy: theirs, one of ACCELERATORS.
+    """
+    return policy == REQUIRE or (policy != OFF and device_present())
 
 
 def _find(policy: str, format: str, member_size: int) -> Library | str:

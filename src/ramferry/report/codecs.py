@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from ramferry.metrics import shown_backend
 from ramferry.report.drawing import text
 from ramferry.report.grid import Cell, Column, Grid, row
 from ramferry.units import memory
@@ -42,4 +43,4 @@ def _row(one: Mapping[str, Any]) -> tuple[Cell, ...]:
     for key in ("compress", "decompress"):
         found = {name: value / 1e6 for name, value in one[key].items()}
         cells += [f"{found['middle']:.0f}", f"{found['low']:.0f} – {found['high']:.0f}"]
-    return row(*cells, f"{one['ratio']:.3f}", one["backend"])
+    return row(*cells, f"{one['ratio']:.3f}", shown_backend(one["backend"], one["member_size"]))

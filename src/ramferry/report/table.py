@@ -7,7 +7,7 @@ from typing import Final
 
 from rich.console import Console
 
-from ramferry.metrics import MigrationResult
+from ramferry.metrics import MigrationResult, shown_backend
 from ramferry.report.drawing import terminal
 from ramferry.report.grid import NOT_KNOWN, Column, Grid, row
 
@@ -30,7 +30,7 @@ _COLUMNS: Final[tuple[tuple[Column, Callable[[MigrationResult], str]], ...]] = (
     (Column("recv\nCPU", "%"), lambda r: _number(r.recv_cpu_percent)),
     (Column("wire\nbytes"), lambda r: _number(r.wire_bytes)),
     (Column("ratio"), lambda r: _number(r.ratio, 2)),
-    (Column("backend", words=True), lambda r: r.backend),
+    (Column("backend", words=True), lambda r: shown_backend(r.backend, r.member_size)),
 )
 """Each with how a result is written in it. CPU is in % of one core, mbps is 10^6 bit/s on the wire,
 the ratio is that of the pages with content."""

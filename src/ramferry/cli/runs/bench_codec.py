@@ -30,12 +30,16 @@ from ramferry.report.codecs import codec_lines
 
 
 def run(
-    files: tuple[Path, ...], methods: str, levels: str | None, size: int, json_file: JsonFile | None
+    files: tuple[Path, ...],
+    methods: str,
+    levels: str | None,
+    size: int,
+    member_size: str,
+    json_file: JsonFile | None,
 ) -> None:
     """Run it, with the values of its options."""
     wanted = _levels(methods, levels)
-    paths = os.pathsep.join(map(str, files)) if files else os.environ.get("RAMFERRY_DATA", "")
-    data = data_files(paths)
+    data = data_files(os.pathsep.join(map(str, files)) or os.environ.get("RAMFERRY_DATA", ""))
     pieces = codecs.pieces_of(size, data)
     if not pieces:
         raise UsageError("there are only zero pages in these files, and they are not compressed")
@@ -47,7 +51,7 @@ def run(
     with open_screen() as screen:
         with stop_on_signals(stop):
             try:
-                for row in _measured(pieces, wanted, cores, screen, stop):
+                for row in _measured(pieces, wanted, cores, screen, stop, member_size):
                     rows.append(row)
             except Cancelled as error:
                 interrupted = error
@@ -75,11 +79,12 @@ def _measured(
     cores: Sequence[int],
     screen: Console,
     stop: threading.Event,
+    member_size: str,
 ) -> Iterator[CodecFigures]:
     def begun(name: str) -> None:
         screen.print(name, markup=False)
 
-    yield from codecs.measure(pieces, wanted, cores, begun, stop)
+    yield from codecs.measure(pieces, wanted, cores, begun, stop, member_size)
     for level in wanted.get("zlib", ()):
         for count in cores:
             begun(codecs.step("QEMU's zlib", level, count))

@@ -11,6 +11,7 @@ import psutil
 
 from ramferry.bench.fill import data_files, fill
 from ramferry.cli.interrupt import stop_on_signals
+from ramferry.codec import check_members
 from ramferry.control.qemu.uri import parse_qmp
 from ramferry.errors import HostError, MigrationFailed, UsageError
 from ramferry.guest.errors import MonitorError
@@ -33,9 +34,12 @@ def run(
     incoming: str | None,
     paused: bool,
     tracker: Wanted,
-    accelerator: str,
+    **codec: str,
 ) -> None:
-    """Run it, with the values of its options."""
+    """Run it, with the values of its options.
+
+    :param codec: options that the guest's settings have by the same names.
+    """
     if memory % PAGE_SIZE:
         raise UsageError("--memory must be whole pages of 4 KiB")
     work = Workload() if workload == "idle" else _workload(workload, rate, changed)
@@ -43,7 +47,8 @@ def run(
     if address is None and incoming in (None, "defer"):
         raise UsageError("nobody could reach this guest: name a monitor with --qmp qmp:PATH")
     _check_room(memory)
-    vm = Vm(GuestSettings(memory, work, tracker, accelerator), incoming=incoming is not None)
+    check_members("qatzip", codec["member_size"], codec["accelerator"])
+    vm = Vm(GuestSettings(memory, work, tracker, **codec), incoming=incoming is not None)
     try:
         if incoming is None:
             _fill(vm, fills)

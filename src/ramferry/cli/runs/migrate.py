@@ -10,7 +10,7 @@ from ramferry.cli.json_file import JsonFile
 from ramferry.cli.live import live_hooks
 from ramferry.cli.results import show
 from ramferry.cli.terminal import terminal
-from ramferry.codec import find_method
+from ramferry.codec import check_members, find_method
 from ramferry.control.hosts.addresses import relay_uri
 from ramferry.control.migrate.course import migrate
 from ramferry.control.migrate.route import RelayMode, Wish
@@ -43,11 +43,13 @@ def _wish(
     relay: str,
     page_size: str,
     accelerator: str,
+    member_size: str,
     via: str | None,
     incoming: str | None,
 ) -> Wish:
-    """:raise UsageError: the method has no such level, or an address is none."""
+    """:raise UsageError: the method has no such level or members, or an address is none."""
     find_method(method).level(level)
+    check_members(method, member_size, accelerator)
     return Wish(
         method=method,
         level=level,
@@ -57,6 +59,7 @@ def _wish(
         relay=RelayMode(relay),
         page_size=int(page_size),
         accelerator=accelerator,
+        member_size=member_size,
         via=relay_uri(via) if via else None,
         incoming=str(parse_address(incoming)) if incoming else None,
     )

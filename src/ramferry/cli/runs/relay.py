@@ -16,7 +16,7 @@ from ramferry.cli.line_writer import LineWriter
 from ramferry.errors import Cancelled, UsageError
 from ramferry.flows.relay import Relay
 from ramferry.flows.settings import RelaySettings
-from ramferry.metrics import RelayCounters, RelayResult
+from ramferry.metrics import RelayCounters, RelayResult, shown_backend
 from ramferry.metrics.document import document
 from ramferry.patience import Patience
 from ramferry.transport.address import Address, parse_address
@@ -169,5 +169,5 @@ def _sentence(result: RelayResult) -> str:
     return (
         f"carried {counters.normal_bytes / 1e6:.0f} MB of pages as "
         f"{counters.bytes_out / 1e6:.0f} MB in {counters.seconds:.1f} s "
-        f"({methods}, {result.backend or 'no codec'})"
+        f"({methods}, {shown_backend(result.backend, result.member_size) or 'no codec'})"
     )

@@ -16,6 +16,8 @@ from ramferry.control.hosts.addresses import is_here_only
 from ramferry.control.hosts.folders import Folder
 from ramferry.control.hosts.process import Process
 from ramferry.errors import HostError
+from ramferry.qatzip.accelerator import may_accelerate
+from ramferry.vocabulary import AUTO, ONE_MEMBER
 
 NAMESPACES: Final = Path("/run/netns")
 """Where iproute2 gives network namespaces their names."""
@@ -53,6 +55,12 @@ class Host(Protocol):
         """Whether a QEMU there can connect to a migration URI at which a process listens on this
         host."""
 
+    def may_accelerate(self, policy: str) -> bool:
+        """Whether a QAT device may work for a relay there; True if that is not known.
+
+        :param policy: of that relay, one of ``vocabulary.ACCELERATORS``.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class Here:
@@ -73,6 +81,10 @@ class Here:
         """See ``Host``."""
         del uri
         return True
+
+    def may_accelerate(self, policy: str) -> bool:
+        """See ``Host``."""
+        return may_accelerate(policy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +112,10 @@ class Namespace:
         del uri
         return True
 
+    def may_accelerate(self, policy: str) -> bool:
+        """See ``Host``."""
+        return may_accelerate(policy)
+
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
@@ -121,6 +137,11 @@ class Elsewhere:
         """See ``Host``."""
         return not is_here_only(uri)
 
+    def may_accelerate(self, policy: str) -> bool:
+        """See ``Host``."""
+        del policy
+        return True
+
 
 HERE: Final = Here()
 
@@ -134,3 +155,16 @@ class Hosts:
 
 
 BOTH_HERE: Final = Hosts()
+
+
+def members_for(inflates: Host | None, accelerator: str) -> str:
+    """One of ``vocabulary.MEMBER_SIZES``, for what a relay of ours on the host ``inflates`` gets.
+
+    One member a packet if no device can work for that relay; else ``auto``, which is 64K.
+
+    :param inflates: None if something else inflates, such as a QEMU.
+    :param accelerator: of that relay, one of ``vocabulary.ACCELERATORS``.
+    """
+    if inflates is None or inflates.may_accelerate(accelerator):
+        return AUTO
+    return ONE_MEMBER

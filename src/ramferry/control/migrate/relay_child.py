@@ -65,6 +65,8 @@ def command_line(step: RelayStep, connect: str, channels: int) -> list[str]:
         line += ["--max-bandwidth", str(step.max_bandwidth)]
     if step.accelerator != AUTO:
         line += ["--accelerator", step.accelerator]
+    if step.member_size != AUTO:
+        line += ["--member-size", step.member_size]
     if step.page_size != PAGE_SIZE:
         line += ["--page-size", str(step.page_size)]
     if step.uuid:

@@ -32,6 +32,8 @@ class Compressor:
 
     backend: str
     level: int | None
+    member_size: int | None = None
+    """As in ``RelayResult``."""
 
 
 def compressor_of(
@@ -42,7 +44,7 @@ def compressor_of(
     :param settings: the migration parameters that the source QEMU ran with.
     """
     if sender is not None:
-        return Compressor(sender.backend, _level(method, sender.level))
+        return Compressor(sender.backend, _level(method, sender.level), sender.member_size)
     if method == "none":
         return Compressor(facts.name, None)
     level = settings.get(LEVEL_PARAMETERS.get(method, ""))
@@ -139,4 +141,5 @@ def result_of(info: Mapping[str, Any], route: Route, wish: Wish, beside: Beside)
         dirty_sync_count=int(ram.get("dirty-sync-count", 0)),
         setup_time_ms=int(info.get("setup-time", 0)),
         relays=beside.relays,
+        member_size=beside.compressor.member_size,
     )

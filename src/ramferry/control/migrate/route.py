@@ -14,10 +14,10 @@ Between a QEMU and its relay the method is ``none``, so that the QEMU spends no 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ramferry.control.hosts.addresses import connectable, port_is_open
-from ramferry.control.hosts.host import BOTH_HERE, HERE, Host, Hosts
+from ramferry.control.hosts.host import BOTH_HERE, HERE, Host, Hosts, members_for
 from ramferry.control.migrate.lacks import (
     lacks_method,
     need_multifd,
@@ -49,6 +49,8 @@ class Wish:
     """The guest's target page size in bytes, for the relays."""
     accelerator: str = AUTO
     """One of ``ramferry.qatzip.ACCELERATORS``, for the relays on this host."""
+    member_size: str = AUTO
+    """One of ``vocabulary.MEMBER_SIZES``, for the source's relay."""
     via: str | None = None
     """Migration URI of a relay that runs on the far host."""
     incoming: str | None = None
@@ -73,6 +75,8 @@ class RelayStep:
     """Where it runs."""
     uuid: str = ""
     """The UUID that the destination expects in place of the source's; empty if it is the same."""
+    member_size: str = AUTO
+    """As ``Wish`` has it; ``auto`` if what inflates is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +130,9 @@ def plan(source: Party, destination: Party, wish: Wish, sockets: Sockets) -> Rou
     if far:
         steps.append(_destination_relay(destination, wish, sockets, uuid, near=near))
     if near:
-        steps.append(_source_relay(source, wish, sockets, "" if far else uuid))
+        step = _source_relay(source, wish, sockets, "" if far else uuid)
+        inflates = destination.host if far else None
+        steps.append(replace(step, member_size=_member_size(wish, inflates)))
     return Route(
         name=_NAMES[near, far or wish.via is not None],
         address=address,
@@ -176,6 +182,17 @@ def _source_relay(source: Party, wish: Wish, sockets: Sockets, uuid: str) -> Rel
         source.host,
         uuid,
     )
+
+
+def _member_size(wish: Wish, inflates: Host | None) -> str:
+    """What to ask of the source's relay.
+
+    :param inflates: where a relay of ours inflates, with the same accelerator; None if it is a
+        QEMU, or a relay that runs already.
+    """
+    if wish.method != "qatzip" or wish.member_size != AUTO:
+        return wish.member_size
+    return members_for(inflates, wish.accelerator)
 
 
 def _any_port(host: Host) -> str:

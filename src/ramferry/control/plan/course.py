@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from ramferry.control.hosts.host import HERE, members_for
 from ramferry.control.link.near import probe_link
 from ramferry.control.plan.guest_memory import file_memory, qemu_memory
 from ramferry.control.qemu.end import QemuEnd, open_end
@@ -145,13 +146,19 @@ def look(question: TimeQuestion, begun: Callable[[str], None], stop: threading.E
     trials, meter = {}, OtherLoad()
     for method, level in _worthwhile(question.methods, sample):
         heed(f"trying {method}" if level is None else f"trying {method} {level}")
-        accelerator = question.accelerator
-        trials[method, level] = try_method(
-            sample, method, level, accelerator=accelerator, cores=_cores(conditions)
-        )
+        used, cores = _used(question, method), _cores(conditions)
+        trials[method, level] = try_method(sample, method, level, **used, cores=cores)
     conditions = replace(conditions, costs=host_costs())
     notes = (*_of_sample(sample), *_busy(meter.cores()))
     return Findings(sample, conditions, trials, notes, of_guest)
+
+
+def _used(question: TimeQuestion, method: str) -> dict[str, str]:
+    """The accelerator and the member size of the source's relay, as ``migrate`` tells it."""
+    members, inflates = AUTO, HERE if question.conditions.one_host else None
+    if method == "qatzip":
+        members = members_for(inflates, question.accelerator)
+    return {"accelerator": question.accelerator, "member_size": members}
 
 
 def _cores(conditions: Conditions) -> int:

@@ -54,6 +54,7 @@ class OutletChannel:
             settings.level,
             page_size=settings.page_size,
             accelerator=settings.accelerator,
+            member_size=settings.member_size,
         )
         return self._encoder
 

@@ -42,6 +42,10 @@ class OutletSettings(FlowSettings, Protocol):
         """The method's level; None: its default."""
 
     @property
+    def member_size(self) -> str:
+        """One of ``vocabulary.MEMBER_SIZES``."""
+
+    @property
     def max_bandwidth(self) -> float:
         """Bytes per second; 0: no cap."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 
-from ramferry.codec import Accelerated, Decoder, Encoder, name_backends
+from ramferry.codec import Accelerated, Decoder, Encoder, member_size_of, name_backends
 
 
 class Engines:
@@ -37,6 +37,12 @@ class Engines:
             used = [name_backends(self._decoders), name_backends(self._encoders)]
         working = dict.fromkeys(one for one in used if one not in ("", "none"))
         return " → ".join(working) or ("none" if self._decoders else "")
+
+    @property
+    def member_size(self) -> int | None:
+        """As in ``RelayResult.member_size``."""
+        with self._lock:
+            return member_size_of(self._encoders)
 
     def tell_troubles(self) -> None:
         """Called at the end: note each reason, once, why the CPU did work that was meant for a

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from ramferry.metrics import shown_backend
 from ramferry.report.benchmark.columns import (
     BASE,
     DOCUMENTED,
@@ -44,7 +45,7 @@ def results(comparison: Comparison) -> Grid:
 
 def _result_row(case: CaseRuns, guest_memory: int) -> tuple[Cell, ...]:
     figures = [figure(measure, spread_of(case, measure, guest_memory)) for measure in MEASURES]
-    backends = dict.fromkeys(result.backend for result in case.results)
+    backends = dict.fromkeys(shown_backend(one.backend, one.member_size) for one in case.results)
     done, begun = len(case.results), len(case.runs)
     runs = Cell(str(done)) if done == begun else Cell(str(done), f"{begun - done} failed")
     return (Cell(case.label), *figures, runs, Cell("; ".join(backends) or NOT_KNOWN))

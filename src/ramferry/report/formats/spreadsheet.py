@@ -19,6 +19,7 @@ _COLUMNS: Final = (
     *(Column(measure.key) for measure in MEASURES),
     *(Column(key) for key in ("send_cpu_seconds", "recv_cpu_seconds", "others_cores")),
     Column("backend", words=True),
+    Column("member_size"),
     *(Column(key) for key in ("forecast_ms", "off_by")),
     Column("error", words=True),
 )
@@ -46,11 +47,11 @@ def _rows(measured: Named, case: CaseRuns) -> Iterator[tuple[Cell, ...]]:
 
 
 def _rest(run: Run, forecast: Forecast | None) -> list[object]:
-    backend = None if run.result is None else run.result.backend
+    engine = [None, None] if run.result is None else [run.result.backend, run.result.member_size]
     expected = forecast.expected_ms if forecast else None
     off = expected / run.result.total_time_ms - 1 if expected and run.result else None
     used = [run.send_cpu_seconds, run.recv_cpu_seconds, run.others_cores]
-    return [*used, backend, expected, off, run.error]
+    return [*used, *engine, expected, off, run.error]
 
 
 def _text(value: object) -> str:
