@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from codec_samples import EVERY_LEVEL, decoded, encoded, sample_pages
 from ramferry.codec import MAX_PAYLOAD, METHODS, create_decoder, create_encoder
-from ramferry.vocabulary import PACKET_BYTES
+from ramferry.qatzip import Session
+from ramferry.qatzip.exact import inflate_exact
+from ramferry.vocabulary import MEMBER_SIZES, PACKET_BYTES
 
 PAGE_SIZES = [1024 << shift for shift in range(7)]
 
@@ -117,3 +119,43 @@ def test_incompressible_packets_stay_below_the_limit(method: str, level: int | N
     for _ in range(2):
         payload = encoded(encoder, pages[-1:] + pages[:-1])
         assert len(payload) <= min(MAX_PAYLOAD, 1.002 * PACKET_BYTES)
+
+
+@st.composite
+def packets_with_noise(draw: st.DrawFn) -> bytes:
+    """Draw one page to a full packet, some of them incompressible, in any order."""
+    page = draw(st.sampled_from(PAGE_SIZES))
+    noisy = st.sampled_from([True, False])
+    kinds = draw(st.lists(noisy, min_size=1, max_size=min(6, PACKET_BYTES // page)))
+    chance = random.Random(draw(st.integers(0, 99)))
+    pages = [
+        chance.randbytes(page) if one else chance.randbytes(16) * (page // 16) for one in kinds
+    ]
+    most = PACKET_BYTES // page
+    count = draw(st.one_of(st.integers(1, most), st.just(most)))
+    return b"".join((pages * (count // len(pages) + 1))[:count])
+
+
+sizes_of_members = st.one_of(
+    st.integers(1024, PACKET_BYTES), st.sampled_from([4096, 65536, PACKET_BYTES])
+)
+
+
+@given(packets_with_noise(), st.sampled_from([1, 3, 4, 9]), sizes_of_members)
+def test_members_of_any_size_come_back_by_both_readers(
+    pages: bytes, level: int, member_size: int
+) -> None:
+    payload = bytes(Session(level, member_size=member_size).compress(pages).data)
+    out = bytearray(len(pages))
+    assert inflate_exact(memoryview(payload), memoryview(out))
+    assert out == pages
+    assert Session().decompress(payload, max_size=len(pages)).data == pages
+
+
+@given(packets_with_noise(), st.sampled_from(MEMBER_SIZES), st.integers(1, 9))
+def test_a_packet_of_any_pages_stays_below_the_limit(
+    pages: bytes, member_size: str, level: int
+) -> None:
+    payload = encoded(create_encoder("qatzip", level, member_size=member_size), pages)
+    assert len(payload) <= min(MAX_PAYLOAD, 40 + 1.001 * len(pages))
+    assert decoded(create_decoder("qatzip"), payload, len(pages)) == pages

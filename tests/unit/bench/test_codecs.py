@@ -50,6 +50,7 @@ class Forgetful:
     """Gives back something else."""
 
     backend = "forgetful"
+    member_size = None
 
     def pack(self, piece: memoryview) -> bytes:
         return bytes(piece)
@@ -74,6 +75,19 @@ def test_it_can_be_stopped() -> None:
 def test_lines() -> None:
     spread = {"middle": 1e8, "low": 9e7, "high": 2e8, "count": 3}
     row = {"name": "qatzip", "level": 1, "cores": 2, "compress": spread, "decompress": spread}
-    head, *_, line = codec_lines([{**row, "ratio": 2.5, "backend": "isa-l"}], 1 << 20, "text")
+    row |= {"ratio": 2.5, "backend": "isa-l", "member_size": 65536}
+    head, *_, line = codec_lines([row], 1 << 20, "text")
     assert head == "1 MiB of pages with content, text; medians of 3, all in software"
     assert " ".join(line.split()) == "qatzip 1 2 100 90 – 200 100 90 – 200 2.500 isa-l"
+    *_, line = codec_lines([{**row, "member_size": 524288}], 1 << 20, "text")
+    assert line.endswith("2.500  isa-l, 1 member a packet")
+
+
+@pytest.mark.parametrize(
+    ("options", "size"),
+    [((), 524288), (("auto",), 524288), (("packet",), 524288), (("64K",), 65536)],
+)
+def test_members_are_as_between_relays_or_as_asked(options: tuple[str, ...], size: int) -> None:
+    wanted = {"zlib": (1,), "qatzip": (1,)}
+    rows = measure(PIECES, wanted, [1], lambda _: None, threading.Event(), *options)
+    assert [row.member_size for row in rows] == [None, size]

@@ -8,6 +8,7 @@ import pytest
 from codec_samples import decoded, encoded, packets, sample_pages
 from ramferry.codec.qatzip import QatzipDecoder, QatzipEncoder
 from ramferry.errors import CorruptDataError
+from ramferry.qatzip.members import walk
 
 MEMBER = 64 * 1024
 HEAD = bytes.fromhex("1f 8b 08 04 00 00 00 00")
@@ -29,6 +30,33 @@ def test_members_of_64_kib_with_exact_sizes(level: int) -> None:
         assert gzip.decompress(member) == source
         at += len(member)
     assert at == len(payload)
+
+
+def sizes_of(payload: bytes) -> list[int]:
+    """The bytes of pages in each member, by their headers."""
+    chain = walk(memoryview(payload))
+    assert chain is not None
+    return [member.src for member in chain]
+
+
+@pytest.mark.parametrize("level", [1, 2, 6, 9])
+@pytest.mark.parametrize("count", [1, 16, 17, 40, 128])
+def test_a_packet_is_one_member_if_asked(level: int, count: int) -> None:
+    pages = sample_pages(count)
+    encoder = QatzipEncoder(level, members="packet")
+    payload = encoded(encoder, pages)
+    assert encoder.member_size == 524288
+    assert sizes_of(payload) == [len(pages)]
+    assert gzip.decompress(payload) == decoded(QatzipDecoder(), payload, len(pages)) == pages
+    if count == 128:
+        assert len(payload) < len(encoded(QatzipEncoder(level), pages))
+
+
+@pytest.mark.parametrize("members", ["auto", "64K"])
+def test_an_encoder_that_knows_no_better_writes_members_of_64_kib(members: str) -> None:
+    encoder = QatzipEncoder(1, members=members)
+    assert encoder.member_size == MEMBER
+    assert sizes_of(encoded(encoder, sample_pages(40))) == [MEMBER, MEMBER, 8 * 4096]
 
 
 def test_every_packet_is_complete_in_itself() -> None:

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from codec_samples import EVERY_LEVEL, PAGE, encoded, sample_pages
-from ramferry.codec import MAX_PAYLOAD, METHODS, create_decoder, create_encoder
+from ramferry.codec import MAX_PAYLOAD, METHODS, create_decoder, create_encoder, member_size_of
 from ramferry.errors import UsageError
-from ramferry.vocabulary import METHOD_FLAGS
+from ramferry.vocabulary import MEMBER_SIZES, METHOD_FLAGS
 
 
 def test_names_and_flags_are_the_wires() -> None:
@@ -54,6 +54,49 @@ def test_no_level_means_the_default_one(method: str) -> None:
     assert METHODS[method].level(None) == default
     size = len(encoded(create_encoder(method, default), pages))
     assert len(encoded(create_encoder(method, None), pages)) == pytest.approx(size, rel=0.002)
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "message"),
+    [
+        (
+            "qatzip",
+            {"member_size": "128K"},
+            "member size must be one of auto, 64K, packet, not '128K'",
+        ),
+        (
+            "zstd",
+            {"member_size": "packet"},
+            "method zstd has no members, member size packet was asked for",
+        ),
+        (
+            "none",
+            {"member_size": "64K"},
+            "method none has no members, member size 64K was asked for",
+        ),
+        (
+            "qatzip",
+            {"member_size": "packet", "accelerator": "require"},
+            "a QAT device has members of 64 KiB only: take either member size packet or"
+            " accelerator require",
+        ),
+    ],
+)
+def test_members_that_cannot_be_had_are_refused(
+    method: str, options: dict[str, str], message: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        create_encoder(method, None, **options)  # type: ignore[arg-type]
+    assert str(caught.value) == message
+
+
+def test_the_member_size_of_encoders_is_told() -> None:
+    def told(method: str, member_size: str = "auto") -> int | None:
+        return member_size_of([create_encoder(method, None, member_size=member_size)])
+
+    assert [told("qatzip", size) for size in MEMBER_SIZES] == [65536, 65536, 524288]
+    assert [told(method) for method in METHODS if method != "qatzip"] == [None] * 5
+    assert member_size_of([]) is None
 
 
 def test_an_unknown_method_is_named_with_the_known_ones() -> None:

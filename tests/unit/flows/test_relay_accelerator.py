@@ -8,7 +8,7 @@ import pytest
 
 from fakes_relay import RelayThread, Stage
 from fakes_wire import Guest, Script
-from ramferry.errors import MethodUnavailable
+from ramferry.errors import MethodUnavailable, UsageError
 from ramferry.metrics import RelayResult
 from ramferry.qatzip import accelerator
 from standins import StandIn
@@ -80,5 +80,36 @@ def test_a_device_that_is_required_and_missing_ends_the_relay_before_it_listens(
     monkeypatch.setattr(accelerator, "_answer", ["there is no QAT device"])
     stage = Stage(tmp_path, method=method, accelerator="require")
     with pytest.raises(MethodUnavailable, match="is required, but there is no QAT device"):
+        RelayThread(stage.settings)
+    assert not (tmp_path / "relay").exists()
+
+
+@pytest.mark.usefixtures("standin")
+@pytest.mark.parametrize(
+    ("asked", "policy", "size", "engine"),
+    [
+        ("auto", "auto", 65536, "qat"),
+        ("64K", "require", 65536, "qat"),
+        ("packet", "auto", 524288, "isa-l"),
+        ("packet", "off", 524288, "isa-l"),
+        ("auto", "off", 65536, "isa-l"),
+    ],
+)
+def test_a_device_has_members_of_64_kib_and_one_a_packet_leaves_it_alone(
+    tmp_path: Path, asked: str, policy: str, size: int, engine: str
+) -> None:
+    options = {"member_size": asked, "accelerator": policy}
+    result, notes = carried(tmp_path, "none", "qatzip", **options)
+    assert (result.backend, result.member_size) == (engine, size)
+    if (asked, policy) == ("packet", "auto"):
+        said = "a device has gzip-ext with members of 65536 bytes only"
+        assert f"QATzip works in software (isa-l): {said}" in notes
+
+
+def test_one_member_a_packet_from_a_device_is_refused_before_anything_listens(
+    tmp_path: Path,
+) -> None:
+    stage = Stage(tmp_path, method="qatzip", accelerator="require", member_size="packet")
+    with pytest.raises(UsageError, match="a QAT device has members of 64 KiB only: take either"):
         RelayThread(stage.settings)
     assert not (tmp_path / "relay").exists()

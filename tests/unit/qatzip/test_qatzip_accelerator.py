@@ -94,6 +94,19 @@ def test_with_the_accelerator_off_no_library_is_loaded() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+SEEN = """
+from ramferry.qatzip.accelerator import may_accelerate
+print([may_accelerate(policy) for policy in ("auto", "require", "off")])
+assert "libqatzip" not in open("/proc/self/maps").read()
+"""
+
+
+@pytest.mark.parametrize(("device", "seen"), [(True, True), (False, False)])
+def test_a_device_is_seen_without_a_job(device: bool, seen: bool) -> None:
+    done = run_with_device(SEEN, device=device)
+    assert (done.stdout, done.stderr) == (f"[{seen}, True, False]\n", "")
+
+
 def test_the_job_is_done_once_in_a_process() -> None:
     code = (
         "from ramferry.qatzip import Session, accelerator\n"

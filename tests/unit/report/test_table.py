@@ -1,6 +1,7 @@
 """The one table: its columns, its units, what it admits not to know."""
 
 import io
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -29,6 +30,13 @@ def test_no_terminal_no_folding() -> None:
     out = io.StringIO()
     print_table([QATZIP, BUILT_IN], Console(file=out, width=40))
     assert out.getvalue() == PLAIN
+
+
+def test_one_member_a_packet_is_said_beside_the_backend() -> None:
+    for size, said in ((524288, "isa-l, 1 member a packet"), (65536, "isa-l"), (None, "isa-l")):
+        out = io.StringIO()
+        print_table([replace(QATZIP, member_size=size)], Console(file=out, width=40))
+        assert out.getvalue().splitlines()[-1].endswith(f"  3.35  {said}")
 
 
 def test_a_terminal_of_80_columns_gets_the_same_cells() -> None:

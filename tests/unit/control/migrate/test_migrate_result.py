@@ -100,6 +100,14 @@ def test_who_compressed() -> None:
     assert compressor_of(None, OLD, {}, "none") == Compressor("QEMU 7.2.22", None)
 
 
+@pytest.mark.parametrize("size", [65536, 524288, None])
+def test_the_member_size_is_the_source_relays(size: int | None) -> None:
+    sender = replace(relay("isa-l"), member_size=size)
+    compressor = compressor_of(sender, OLD, {}, "qatzip")
+    row = result_of(INFO, ROUTE, Wish("qatzip"), Beside(1, compressor, Cpu(None, None), (sender,)))
+    assert (row.backend, row.member_size) == ("isa-l", size)
+
+
 def test_sample() -> None:
     sample = sample_of(INFO, 1.5, 1_000_000)
     assert (sample.seconds, sample.status, sample.dirty_sync_count) == (1.5, "completed", 4)

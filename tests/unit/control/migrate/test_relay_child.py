@@ -41,6 +41,9 @@ def test_command_line() -> None:
     assert command_line(replace(step, uuid=uuid), "tcp:far:1", 4)[-2:] == ["--uuid", uuid]
     line = command_line(replace(step, accelerator="require"), "tcp:far:1", 4)
     assert line[-2:] == ["--accelerator", "require"]
+    assert "--member-size" not in line
+    line = command_line(replace(step, member_size="packet"), "tcp:far:1", 4)
+    assert line[-2:] == ["--member-size", "packet"]
 
 
 def told(monkeypatch: pytest.MonkeyPatch, *lines: str) -> RelayChild:

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from ramferry.control.hosts import host
-from ramferry.control.hosts.host import Elsewhere
+from ramferry.control.hosts.host import Elsewhere, Namespace, members_for
 from ramferry.control.migrate.route import RelayMode, RelayStep, Route, Sockets, Wish, plan
 from ramferry.control.qemu.party import Party
 from ramferry.control.qemu.probe import QemuFacts
@@ -35,12 +35,28 @@ FORWARDED = Party("qmp:/run/far.qmp", FACTS, Elsewhere())
 LISTENING = replace(HERE, facts=replace(FACTS, listening="tcp:0.0.0.0:4455"))
 
 SOCKETS = Sockets("/s", "/d")
+
+
+@pytest.fixture(autouse=True)
+def device(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """No host has a device, until something is put in here."""
+    seen: list[str] = []
+
+    def may_accelerate(policy: str) -> bool:
+        return policy == "require" or (policy == "auto" and bool(seen))
+
+    monkeypatch.setattr(host, "may_accelerate", may_accelerate)
+    return seen
+
+
 S, D = "unix:/s/source-relay", "unix:/s/destination-relay"
 TO_DST = "unix:/d/destination"
 
 
-def near(method: str, level: int | None = None, cap: int = 0) -> RelayStep:
-    return RelayStep("source", S, method, level, cap)
+def near(
+    method: str, level: int | None = None, cap: int = 0, member_size: str = "auto"
+) -> RelayStep:
+    return RelayStep("source", S, method, level, cap, member_size=member_size)
 
 
 def built_in(method: str, cap: int = 0) -> Route:
@@ -59,7 +75,14 @@ FAR_RELAY = RelayStep("destination", "tcp:127.0.0.1:0", "none")
             HERE,
             HERE,
             Wish("qatzip"),
-            Route("relay pair", TO_DST, TO_DST, (FAR_RELAY, near("qatzip")), "none", "none"),
+            Route(
+                "relay pair",
+                TO_DST,
+                TO_DST,
+                (FAR_RELAY, near("qatzip", member_size="packet")),
+                "none",
+                "none",
+            ),
             id="neither has it: a pair",
         ),
         pytest.param(
@@ -196,7 +219,7 @@ FAR_RELAY = RelayStep("destination", "tcp:127.0.0.1:0", "none")
                 "relay pair",
                 "tcp:127.0.0.1:4455",
                 None,
-                (FAR_RELAY, near("qatzip")),
+                (FAR_RELAY, near("qatzip", member_size="packet")),
                 "none",
                 "none",
             ),
@@ -359,3 +382,46 @@ def test_both_relays_learn_the_page_size() -> None:
 def test_both_relays_learn_the_accelerator() -> None:
     steps = plan(HERE, HERE, Wish("qatzip", accelerator="require"), SOCKETS).relays
     assert [step.accelerator for step in steps] == ["require", "require"]
+
+
+NETNS = replace(HERE, host=Namespace("far", "10.1.0.2"))
+VIA = {"via": "tcp:h:1", "incoming": "tcp:0.0.0.0:2"}
+
+
+@pytest.mark.parametrize(
+    ("destination", "wish", "seen", "asked"),
+    [
+        pytest.param(HERE, {}, False, "packet", id="a relay here, no device"),
+        pytest.param(NETNS, {}, False, "packet", id="a namespace is of this host"),
+        pytest.param(HERE, {}, True, "auto", id="a relay here that may have a device"),
+        pytest.param(HERE, {"accelerator": "off"}, True, "packet", id="the device is left alone"),
+        pytest.param(HERE, {"accelerator": "require"}, False, "auto", id="only a device will do"),
+        pytest.param(HERE, {"member_size": "64K"}, False, "64K", id="64K as asked"),
+        pytest.param(HERE, {"member_size": "packet"}, True, "packet", id="packet as asked"),
+        pytest.param(HERE_ALL, {}, False, "auto", id="a QEMU inflates"),
+        pytest.param(FAR, VIA, False, "auto", id="a relay elsewhere inflates"),
+        pytest.param(
+            FAR, {**VIA, "accelerator": "off"}, False, "auto", id="which has options of its own"
+        ),
+        pytest.param(FAR, {**VIA, "member_size": "packet"}, False, "packet", id="and is told"),
+        pytest.param(HERE, {"method": "zstd"}, False, "auto", id="another method"),
+    ],
+)
+def test_packets_are_one_member_if_no_device_can_inflate_them(
+    destination: Party, wish: dict[str, Any], seen: bool, asked: str, device: list[str]
+) -> None:
+    device += ["4xxx"] * seen
+    mode = RelayMode.AUTO if destination in (HERE_ALL, FAR) else RelayMode.BOTH
+    steps = plan(
+        HERE, destination, Wish(**{"method": "qatzip", "relay": mode, **wish}), SOCKETS
+    ).relays
+    found = {step.side: step.member_size for step in steps}
+    assert found.pop("source") == asked
+    assert set(found.values()) <= {"auto"}, "it compresses nothing"
+
+
+@pytest.mark.parametrize("accelerator", ["auto", "require", "off"])
+def test_of_another_host_it_is_not_known_whether_it_has_a_device(accelerator: str) -> None:
+    assert (
+        members_for(Elsewhere("10.0.0.2"), accelerator) == members_for(None, accelerator) == "auto"
+    )
