@@ -128,8 +128,8 @@ MEMBER_SIZE: Final = 65536
 MEMBERS_OF_64K, ONE_MEMBER = "64K", "packet"
 MEMBER_SIZES: Final = (AUTO, MEMBERS_OF_64K, ONE_MEMBER)
 """How method ``qatzip`` cuts a packet's pages into members. ``64K``: ``MEMBER_SIZE`` each, which a
-QAT device inflates. ``packet``: one, which takes software fewer calls and is smaller. ``auto``: one
-if the inflating end is known to be software, else 64K."""
+QAT device inflates. ``packet``: one, for which software needs fewer calls. ``auto``: one if the
+inflating end is known to be software, else 64K."""
 
 MAX_MEMBER_SIZE: Final = 1 << 30
 """Most input bytes of a member: incompressible data still fits the 32-bit sizes of its header."""

@@ -79,6 +79,13 @@ def test_a_document_on_standard_output_has_it_to_itself(tmp_path: Path) -> None:
         (("--method", "lz4"), 2, "'lz4' is not one of"),
         (("--method", "qpl", "--level", 1), 2, "method qpl has no levels"),
         (("--level", 10), 2, "levels 1 to 9, level 10 was asked for"),
+        (("--member-size", "1M"), 2, "'1M' is not one of"),
+        (("--method", "zlib", "--member-size", "packet"), 2, "method zlib has no members"),
+        (
+            ("--member-size", "packet", "--accelerator", "require"),
+            2,
+            "a QAT device has members of 64 KiB only",
+        ),
         (("--channels", 0), 2, "1<=x<=255"),
         (("--max-bandwidth", "fast"), 2, "is no rate"),
         (("--via", "beta"), 2, "is no migration address"),

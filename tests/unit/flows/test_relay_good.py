@@ -27,6 +27,7 @@ from fakes_wire import (
 )
 from ramferry.codec import METHODS
 from ramferry.flows.outlet.outbox import Outbox
+from ramferry.qatzip.members import walk
 from ramferry.transport.address import UnixAddress
 from ramferry.transport.pacing import Pacer
 from ramferry.transport.plain import Plain
@@ -49,6 +50,37 @@ def test_every_method_becomes_every_other(
     assert (result.method_in, result.method_out) == (method_in, method_out)
     assert result.channels == 2
     assert result.gated
+
+
+@pytest.mark.parametrize(
+    ("asked", "most", "sizes"),
+    [("auto", 65536, [16, 16, 8]), ("64K", 65536, [16, 16, 8]), ("packet", 524288, [40])],
+)
+@pytest.mark.parametrize("method_in", ["none", "zstd"])
+def test_packets_are_cut_into_members_as_asked(
+    tmp_path: Path, method_in: str, asked: str, most: int, sizes: list[int]
+) -> None:
+    script = Script(Guest(method=method_in, pages=40))
+    stage = Stage(tmp_path, method="qatzip", member_size=asked)
+    with RelayThread(stage.settings) as relay:
+        destination = stage.carry(relay, script)
+        result = relay.finished()
+    assert result.member_size == most
+    assert destination.payloads
+    for payload in destination.payloads:
+        chain = walk(memoryview(payload))
+        assert chain is not None
+        assert [member.src // 4096 for member in chain] == sizes
+
+
+@pytest.mark.parametrize(("method_in", "method_out"), [("qatzip", "qatzip"), ("qatzip", "none")])
+def test_members_that_others_wrote_are_not_told(
+    tmp_path: Path, method_in: str, method_out: str
+) -> None:
+    stage = Stage(tmp_path, method=method_out)
+    with RelayThread(stage.settings) as relay:
+        stage.carry(relay, Script(Guest(method=method_in)))
+        assert relay.finished().member_size is None
 
 
 @pytest.mark.parametrize("mode", ["section", "round"])

@@ -229,6 +229,23 @@ def test_events_may_go_into_a_file(tmp_path: Path) -> None:
     assert lines[-1]["completed"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "size", "said"), [("packet", 524288, ", 1 member a packet)"), ("64K", 65536, ")")]
+)
+def test_it_says_how_packets_were_cut(tmp_path: Path, asked: str, size: int, said: str) -> None:
+    stage = Stage(tmp_path, method="qatzip")
+    script = Script(Guest(method="none"))
+    results = tmp_path / "results.json"
+    options = ("--once", "--events", "--json", str(results), "--member-size", asked)
+    with relay_process(stage, *options) as process, ends(stage, process, script):
+        code, out, err = process.end()
+    assert code == 0
+    assert err.splitlines()[-1].endswith(f"(none → qatzip, isa-l{said}")
+    event = json.loads(out.splitlines()[-1])
+    assert (event["event"], event["backend"], event["member_size"]) == ("finished", "isa-l", size)
+    assert json.loads(results.read_text())["member_size"] == size
+
+
 def test_a_broken_stderr_drops_no_guest(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     script = Script(Guest())
@@ -385,6 +402,7 @@ def test_a_relay_that_was_stopped_goes_on_with_its_migration(
         ("file", 8, "the path exists and is not a socket"),
         ("nobody", 3, "nobody accepts at"),
         ("level", 2, "method zlib has levels 0 to 9, level 12 was asked for"),
+        ("members", 2, "method zlib has no members, member size packet was asked for"),
         ("refused", 5, "the destination refused the guest"),
         ("corrupt", 7, "multifd 0 packet 1: expected"),
     ],
@@ -398,9 +416,10 @@ def test_exit_codes_and_their_sentences(
         (tmp_path / "relay").write_text("")
     if make == "corrupt":
         script.edit(script.find("payload", 0), lambda raw: b"\xff" * len(raw))
-    options = ["--once", *(["--level", "12"] if make == "level" else [])]
+    wrong = {"level": ["--level", "12"], "members": ["--member-size", "packet"]}
+    options = ["--once", *wrong.get(make, ())]
     with relay_process(stage, *options) as process:
-        if make in ("file", "level"):
+        if make in ("file", *wrong):
             got, _, err = process.end()
         elif make == "nobody":
             source = FakeSource(process.address, script)

@@ -42,6 +42,15 @@ def test_others_at_the_same_work_change_no_ratio(sample: MemorySample, method: s
     assert threading.active_count() == before
 
 
+def test_members_are_cut_as_asked(sample: MemorySample) -> None:
+    shares = [
+        try_method(sample, "qatzip", member_size=size).wire_share.expected
+        for size in ("auto", "64K", "packet")
+    ]
+    assert shares[0] == pytest.approx(shares[1], rel=0.002)  # ISA-L: not the same bytes twice
+    assert shares[2] != pytest.approx(shares[0], rel=0.005)
+
+
 def test_company_works_meanwhile_and_ends_whatever_happens() -> None:
     begun = threading.Barrier(4, timeout=10)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic, sleep
@@ -62,3 +63,33 @@ def test_a_busy_guests_stream_is_read_whole(tmp_path: Path, method: str) -> None
         "multifd 1",
         "multifd 2",
     ]
+
+
+@pytest.mark.parametrize(("asked", "most"), [("auto", 65536), ("packet", 524288)])
+def test_a_guest_cuts_its_packets_into_members_as_it_was_told(
+    tmp_path: Path, asked: str, most: int
+) -> None:
+    here = Vm(GuestSettings(MEMORY, Workload(), member_size=asked))
+    there = Vm(GuestSettings(MEMORY, Workload()), incoming=True)
+    here.ram.blocks[BLOCK].pages[:1024] = 7
+    here.set_parameters({"multifd-compression": "qatzip"})
+    there.migrate_incoming(UnixAddress(str(tmp_path / "in")))
+    with Tee(tmp_path / "kept", tmp_path / "in") as tee:
+        here.migrate(tee.address)
+        until(lambda: here.status == "completed" and there.status == "completed")
+    here.close()
+    there.close()
+    carried = b"".join(path.read_bytes() for path in (tmp_path / "kept").iterdir())
+    sizes = [int.from_bytes(one, "little") for one in re.findall(rb"QZ\x08\0(.{4})", carried, re.S)]
+    assert max(sizes) == most
+
+
+def test_another_method_has_no_members_whatever_the_guest_was_told(tmp_path: Path) -> None:
+    here = Vm(GuestSettings(MEMORY, Workload(), member_size="packet"))
+    there = Vm(GuestSettings(MEMORY, Workload()), incoming=True)
+    here.set_parameters({"multifd-compression": "zstd"})
+    there.migrate_incoming(UnixAddress(str(tmp_path / "in")))
+    here.migrate(UnixAddress(str(tmp_path / "in")))
+    until(lambda: here.status == "completed" and there.status == "completed")
+    here.close()
+    there.close()

@@ -13,6 +13,7 @@ import pytest
 
 from fakes_clock import stopping
 from fakes_facts import FACTS
+from ramferry.control.hosts import host
 from ramferry.control.hosts.host import HERE, Elsewhere
 from ramferry.control.hosts.process import Process
 from ramferry.control.plan import course, guest_memory
@@ -30,6 +31,8 @@ from ramferry.errors import (
 )
 from ramferry.forecast.costs import REFERENCE
 from ramferry.forecast.estimate import Conditions
+from ramferry.forecast.sampling import MemorySample
+from ramferry.metrics.forecast import UNTOUCHED, Trial
 
 FLAT = """FlatView #0
  AS "memory", root: system
@@ -243,3 +246,25 @@ def test_a_wish_to_stop_is_heeded(tmp_path: Path) -> None:
     stop = threading.Event()
     with pytest.raises(Cancelled, match="the guest was not touched"):
         plan_time(question(tmp_path / "ram"), lambda _: stop.set(), stop)
+
+
+@pytest.mark.parametrize(
+    ("one_host", "seen", "asked"),
+    [(True, False, "packet"), (True, True, "auto"), (False, False, "auto")],
+)
+def test_packets_are_tried_as_a_migration_would_cut_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_host: bool, seen: bool, asked: str
+) -> None:
+    tried: dict[str, str] = {}
+
+    def try_method(_: MemorySample, method: str, *__: object, **used: Any) -> Trial:
+        tried[method] = used["member_size"]
+        return UNTOUCHED
+
+    monkeypatch.setattr(host, "may_accelerate", lambda policy: policy == "auto" and seen)
+    monkeypatch.setattr(course, "try_method", try_method)
+    (tmp_path / "ram").write_bytes(bytes(range(256)) * 64)
+    conditions = Conditions(1e6, 2, one_host=one_host)
+    methods = (("zstd", None), ("qatzip", None))
+    look(TimeQuestion(str(tmp_path / "ram"), conditions, methods), print, threading.Event())
+    assert tried == {"none": "auto", "zstd": "auto", "qatzip": asked}
