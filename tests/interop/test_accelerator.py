@@ -31,7 +31,8 @@ def device(tmp_path: Path) -> Mapping[str, str]:
     site = tmp_path / "site"
     site.mkdir()
     (site / "sitecustomize.py").write_text(
-        "from ramferry.qatzip import library\nlibrary.VFIO = '/'\n"
+        "import os\nfrom ramferry.qatzip import library\n"
+        "library.VFIO = os.environ.get('STANDIN_VFIO', '/')\n"
     )
     libraries = {"LD_LIBRARY_PATH": str(built()), "PYTHONPATH": str(site), "STANDIN_DEVICE": "1"}
     return {**os.environ, **libraries}
@@ -71,6 +72,32 @@ def test_both_relays_work_on_the_device(
     for relay in row["relays"]:
         assert relay["backend"].startswith("qat")
         assert relay["completed"]
+    assert row["member_size"] == 65536
+
+
+@STOCK
+@pytest.mark.parametrize(
+    ("seen", "options", "size"),
+    [
+        (False, (), 524288),
+        (False, ("--member-size", "64K"), 65536),
+        (True, ("--accelerator", "off"), 524288),
+        (True, ("--member-size", "packet"), 524288),
+    ],
+)
+def test_without_a_device_at_both_ends_packets_are_one_member(
+    pair: Pair,
+    device: Mapping[str, str],
+    tmp_path: Path,
+    seen: bool,
+    options: tuple[str, ...],
+    size: int,
+) -> None:
+    environment = device if seen else {**device, "STANDIN_VFIO": "/nonexistent"}
+    row, _ = carried(pair, environment, tmp_path, *options)
+    assert (row["route"], row["backend"], row["member_size"]) == ("relay pair", "isa-l", size)
+    sender, receiver = row["relays"]
+    assert (sender["member_size"], receiver["member_size"]) == (size, None)
 
 
 @STOCK

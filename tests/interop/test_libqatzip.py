@@ -53,6 +53,32 @@ said["buffer"] = [len(view), view[-1]]
 print(json.dumps(said))
 """
 
+INFLATE = """
+import ctypes, json, random
+from ramferry.codec import create_encoder
+from ramferry.qatzip.library import Library, QzSession, QzSessionParamsDeflate
+library, session, params = Library(), QzSession(), QzSessionParamsDeflate()
+library.init(session, 1), library.defaults(params), library.set_up(session, params)
+chance = random.Random(5)
+text = b"".join(b"page %d: %x " % (n, chance.getrandbits(40)) for n in range(40_000))
+PACKET, said = 512 * 1024, []
+for members in ("packet", "64K"):
+    for level in (1, 6):
+        encoder = create_encoder("qatzip", level, member_size=members)
+        for pages in (text[:4096], text[:PACKET], chance.randbytes(PACKET)):
+            payload = b"".join(encoder.encode(memoryview(pages)))
+            out = ctypes.create_string_buffer(PACKET)
+            sizes = ctypes.c_uint32(len(payload)), ctypes.c_uint32(PACKET)
+            code = library.decompress(session, payload, sizes[0], out, sizes[1])
+            taken, given = sizes[0].value, sizes[1].value
+            same = taken == len(payload) <= 2 * PACKET and out.raw[:given] == pages
+            said.append([members, level, len(pages), code, same])
+library.tear_down(session)
+print(json.dumps(said))
+"""
+"""As a channel of a QEMU destination has it (10.0, 11.1): one session for packet after packet, room
+for a full packet of pages, and at most twice that as input."""
+
 
 DEFAULTS = {
     "direction": 2,
@@ -126,3 +152,16 @@ def test_calls_and_structures_fit(said: dict[str, object]) -> None:
     assert said["raw"] == [18000, True]
     assert said["back"] == [18000, True]
     assert said["buffer"] == [1 << 20, 7]
+
+
+def test_it_inflates_packets_of_one_member_as_a_qemu_destination_calls_it(
+    require_peer: Callable[[str], Path],
+) -> None:
+    done = run(require_peer("qzip"), INFLATE)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [
+        [members, level, size, 0, True]
+        for members in ("packet", "64K")
+        for level in (1, 6)
+        for size in (4096, 524288, 524288)
+    ]

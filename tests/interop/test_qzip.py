@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 import pytest
 
 from ramferry.cli.tasks import SUFFIXES
+from ramferry.codec import create_encoder
 
 pytestmark = pytest.mark.interop
 
@@ -105,6 +106,20 @@ def test_we_read_qzips(require_peer: Peer, originals: list[Path], format: str, l
     quiet(require_peer("qzip"), "-L", level, "-O", QZIP_FORMATS[format], *originals)
     ramferry("decompress", "--format", format, *renamed(originals, ".gz"))
     check(originals)
+
+
+@pytest.mark.parametrize("level", [1, 3, 6, 9])
+def test_qzip_reads_our_packets(require_peer: Peer, tmp_path: Path, level: int) -> None:
+    """Full packets of one member each, of 64 KiB each, and one of incompressible pages."""
+    full = (MIXED[:524288], NOISE, MIXED[524288 : 524288 + 4096])
+    for members in ("packet", "64K"):
+        encoder = create_encoder("qatzip", level, member_size=members)
+        packed = tmp_path / f"{members}.gz"
+        packed.write_bytes(
+            b"".join(part for pages in full for part in encoder.encode(memoryview(pages)))
+        )
+        quiet(require_peer("qzip"), "-d", packed)
+        assert packed.with_suffix("").read_bytes() == b"".join(full)
 
 
 def sparse(path: Path, size: int) -> Path:

@@ -50,7 +50,7 @@ class Wish:
     accelerator: str = AUTO
     """One of ``ramferry.qatzip.ACCELERATORS``, for the relays on this host."""
     member_size: str = AUTO
-    """One of ``vocabulary.MEMBER_SIZES``, for the source's relay."""
+    """One of ``vocabulary.MEMBER_SIZES``, for the source's relay; without one only ``auto``."""
     via: str | None = None
     """Migration URI of a relay that runs on the far host."""
     incoming: str | None = None
@@ -121,6 +121,11 @@ def plan(source: Party, destination: Party, wish: Wish, sockets: Sockets) -> Rou
     uuid = uuid_to_send(source.facts, destination.facts)
     near = _wants_source_relay(source, wish, "" if far else uuid)
     _need_accelerated(wish, relayed=near or far)
+    if wish.member_size != AUTO and not near:
+        raise UsageError(
+            "--member-size is for the source's relay, and none is needed: QEMU itself cuts its"
+            " packets, and cannot be told how; add --relay source or --relay both"
+        )
     if near or far or wish.via:
         refuse_hidden(source.facts, destination.facts)
     incoming = _incoming(destination, wish, sockets, relayed=near or far)

@@ -2,7 +2,7 @@
 
 On a channel zlib and zstd keep their state from packet to packet. A chunk of a file must be
 readable alone, so zlib gets a new encoder and decoder for each chunk, and zstd writes a complete
-frame.
+frame. Of qatzip a chunk has members of 64 KiB: the host that restores may have a device.
 """
 
 from __future__ import annotations

@@ -304,6 +304,13 @@ OLD = replace(HERE, facts=replace(FACTS, methods=frozenset(), version=(3, 1, 0))
             UsageError,
             "for relays on this host, and none is needed",
         ),
+        (
+            HERE_ALL,
+            HERE,
+            {"method": "qatzip", "member_size": "packet"},
+            UsageError,
+            "--member-size is for the source's relay, and none is needed",
+        ),
         (FAR_ALL, HERE, {"method": "qpl"}, UsageError, "cannot reach a relay here"),
     ],
 )
