@@ -121,11 +121,7 @@ def plan(source: Party, destination: Party, wish: Wish, sockets: Sockets) -> Rou
     uuid = uuid_to_send(source.facts, destination.facts)
     near = _wants_source_relay(source, wish, "" if far else uuid)
     _need_accelerated(wish, relayed=near or far)
-    if wish.member_size != AUTO and not near:
-        raise UsageError(
-            "--member-size is for the source's relay, and none is needed: QEMU itself cuts its"
-            " packets, and cannot be told how; add --relay source or --relay both"
-        )
+    _refuse_members(wish, relayed=near)
     if near or far or wish.via:
         refuse_hidden(source.facts, destination.facts)
     incoming = _incoming(destination, wish, sockets, relayed=near or far)
@@ -251,6 +247,15 @@ def _need_accelerated(wish: Wish, *, relayed: bool) -> None:
         raise UsageError(
             "--accelerator require is for relays on this host, and none is needed: QEMU itself"
             " uses the device or not, without a word; add --relay both"
+        )
+
+
+def _refuse_members(wish: Wish, *, relayed: bool) -> None:
+    """Refuse ``--member-size`` if no relay on this host compresses."""
+    if wish.member_size != AUTO and not relayed:
+        raise UsageError(
+            "--member-size is for the source's relay, and none is needed: QEMU itself cuts its"
+            " packets, and cannot be told how; add --relay source or --relay both"
         )
 
 
