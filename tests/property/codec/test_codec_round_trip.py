@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from codec_samples import EVERY_LEVEL, decoded, encoded, sample_pages
 from ramferry.codec import MAX_PAYLOAD, METHODS, create_decoder, create_encoder
 from ramferry.qatzip import Session
-from ramferry.qatzip.exact import inflate_exact
+from ramferry.qatzip.exact import ExactInflater
 from ramferry.vocabulary import MEMBER_SIZES, PACKET_BYTES
 
 PAGE_SIZES = [1024 << shift for shift in range(7)]
@@ -147,7 +147,7 @@ def test_members_of_any_size_come_back_by_both_readers(
 ) -> None:
     payload = bytes(Session(level, member_size=member_size).compress(pages).data)
     out = bytearray(len(pages))
-    assert inflate_exact(memoryview(payload), memoryview(out))
+    assert ExactInflater().inflate(memoryview(payload), memoryview(out))
     assert out == pages
     assert Session().decompress(payload, max_size=len(pages)).data == pages
 

@@ -26,11 +26,12 @@ from ramferry.control.migrate.lacks import (
     why_source_relay,
 )
 from ramferry.control.migrate.relay_mode import RelayMode as RelayMode
+from ramferry.control.migrate.relay_options import need_relay_for_device, need_relay_for_members
 from ramferry.control.qemu.party import Party
 from ramferry.control.qemu.uri import qmp_host
 from ramferry.errors import MethodUnavailable, UsageError
 from ramferry.transport.address import TcpAddress
-from ramferry.vocabulary import AUTO, PAGE_SIZE, RELAY_PAIR, REQUIRE
+from ramferry.vocabulary import AUTO, PAGE_SIZE, RELAY_PAIR
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +121,8 @@ def plan(source: Party, destination: Party, wish: Wish, sockets: Sockets) -> Rou
     far = _wants_destination_relay(destination, wish)
     uuid = uuid_to_send(source.facts, destination.facts)
     near = _wants_source_relay(source, wish, "" if far else uuid)
-    _need_accelerated(wish, relayed=near or far)
-    _refuse_members(wish, relayed=near)
+    need_relay_for_device(wish.method, wish.accelerator, relayed=near or far)
+    need_relay_for_members(wish.member_size, relayed=near)
     if near or far or wish.via:
         refuse_hidden(source.facts, destination.facts)
     incoming = _incoming(destination, wish, sockets, relayed=near or far)
@@ -234,29 +235,6 @@ def _wants_source_relay(source: Party, wish: Wish, uuid: str) -> bool:
             f" {source.uri} is not on this host: run this command there"
         )
     return near
-
-
-def _need_accelerated(wish: Wish, *, relayed: bool) -> None:
-    """Refuse ``--accelerator require`` if no relay on this host compresses, or the method is not a
-    device's."""
-    if wish.accelerator != REQUIRE:
-        return
-    if wish.method != "qatzip":
-        raise UsageError(f"--accelerator require is for method qatzip, not {wish.method}")
-    if not relayed:
-        raise UsageError(
-            "--accelerator require is for relays on this host, and none is needed: QEMU itself"
-            " uses the device or not, without a word; add --relay both"
-        )
-
-
-def _refuse_members(wish: Wish, *, relayed: bool) -> None:
-    """Refuse ``--member-size`` if no relay on this host compresses."""
-    if wish.member_size != AUTO and not relayed:
-        raise UsageError(
-            "--member-size is for the source's relay, and none is needed: QEMU itself cuts its"
-            " packets, and cannot be told how; add --relay source or --relay both"
-        )
 
 
 def _incoming(destination: Party, wish: Wish, sockets: Sockets, *, relayed: bool) -> str | None:
