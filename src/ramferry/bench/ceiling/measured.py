@@ -22,7 +22,7 @@ from ramferry.flows.session.footprint import proportional
 from ramferry.flows.settings import RelaySettings
 from ramferry.metrics import RelayCounters, RelayResult
 from ramferry.transport.address import Address, UnixAddress
-from ramferry.vocabulary import OFF
+from ramferry.vocabulary import AUTO, OFF, ONE_MEMBER
 
 OWN_CODECS = "own"
 """Stands for the methods' own codecs in the arguments."""
@@ -101,6 +101,8 @@ def _relay(
         method=method_out,
         channels=int(channels),
         accelerator=OFF,
+        # as in a pair that migrate starts
+        member_size=ONE_MEMBER if method_out == "qatzip" else AUTO,
     )
     return Relay(settings, _Observer(held))
 

@@ -15,8 +15,10 @@ from ramferry.bench.fill import data_files
 from ramferry.codec import create_encoder
 from ramferry.errors import UsageError
 from ramferry.vocabulary import (
+    AUTO,
     METHOD_FLAGS,
     OFF,
+    ONE_MEMBER,
     OPEN_RETURN_PATH,
     PACKET_BYTES,
     PAGE_SIZE,
@@ -83,7 +85,10 @@ def _compressed(method: str) -> bytes:
             f"one of {', '.join(REPEATABLE)} can"
         )
     pages = pieces_of(4 * PACKET_BYTES, data_files(os.environ.get("RAMFERRY_DATA", "")))[0]
-    return b"".join(create_encoder(method, None, accelerator=OFF).encode(pages))
+    # members as in a pair that migrate starts
+    size = ONE_MEMBER if method == "qatzip" else AUTO
+    encoder = create_encoder(method, None, accelerator=OFF, member_size=size)
+    return b"".join(encoder.encode(pages))
 
 
 def payload_size(method: str) -> int:
