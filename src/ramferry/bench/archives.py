@@ -1,7 +1,7 @@
 """Saving and restoring a guest: Ramferry's files against what QEMU itself can do.
 
-QEMU writes its one stream to a command (``exec:``) or, from 8.2 on, a file (``file:``). Every way
-saves the same stopped guest, and every file is restored into a fresh QEMU whose RAM is compared.
+Every way of ``bench.archive_ways`` saves the same stopped guest, and every file is restored into a
+fresh QEMU whose RAM is compared.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import psutil
 
+from ramferry.bench.archive_ways import Way
 from ramferry.bench.qemu import Qemu, QemuBinary
 from ramferry.bench.rig import Rig
 from ramferry.control.archive.callbacks import ArchiveHooks
@@ -34,24 +35,12 @@ from ramferry.report.grid import Column, Grid, row
 SECONDS: Final = 600.0
 """Time limit of one save or restore."""
 _POLL: Final = 0.005
-FILE_SINCE: Final = (8, 2, 0)
-"""QEMU's first version with ``file:``."""
+_BLOCK: Final = 512
+"""Bytes of a block as ``stat`` counts them."""
 _COLUMNS: Final = (
     Column("", words=True),
     *map(Column, ("save s", "CPU s", "file MB", "restore s", "CPU s")),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """How a guest goes to a file and comes back."""
-
-    name: str
-    method: str = ""
-    """Method of ``ramferry save``; empty if QEMU itself saves."""
-    save_uri: str = ""
-    """Migration URI for QEMU, with ``{}`` in place of the file's path."""
-    restore_uri: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,28 +51,9 @@ class Course:
     save_cpu_seconds: float
     """CPU time of the QEMU, the commands it runs and this process."""
     size: int
-    """Size of the file in bytes."""
+    """Bytes that the file takes on its disk: a sparse one has holes."""
     restore_seconds: float
     restore_cpu_seconds: float
-
-
-OURS: Final = (
-    Way("ramferry save, zstd 1", "zstd"),
-    Way("ramferry save, qatzip 1", "qatzip"),
-    Way("ramferry save, none", "none"),
-)
-EXEC: Final = Way("QEMU exec:zstd -1", "", "exec:zstd -q -1 -c > {}", "exec:zstd -q -dc {}")
-FILE: Final = Way("QEMU file:", "", "file:{}", "file:{}")
-
-
-def ways(binary: QemuBinary) -> list[Way]:
-    """The ways that can be compared on this host with this QEMU."""
-    found = [*OURS]
-    if shutil.which("zstd"):
-        found.append(EXEC)
-    if binary.version >= FILE_SINCE:
-        found.append(FILE)
-    return found
 
 
 class ArchiveRig:
@@ -124,7 +94,7 @@ class ArchiveRig:
         self._path.unlink(missing_ok=True)
         hooks = ArchiveHooks(lambda *_: None, lambda _: None, stop)
         saved = self._timed(self._source, lambda: self._save(way, channels, hooks))
-        size = self._path.stat().st_size
+        size = self._path.stat().st_blocks * _BLOCK
         # out of postmigrate; this guest writes only below what is compared
         self._source.qmp.execute("cont")
         self._source.qmp.execute("stop")
@@ -138,15 +108,18 @@ class ArchiveRig:
         if way.method:
             save(self._source.uri, SaveWish(self._path, way.method, None, channels), hooks)
             return
+        _set(self._source, way.settings(channels))
         self._source.qmp.execute("migrate", {"uri": way.save_uri.format(self._path)})
         self._wait(hooks.stop, lambda: _status(self._source) in ENDED)
         if (status := _status(self._source)) != "completed":
             raise MigrationFailed(f"{way.name}: the migration is {status}")
+        _set(self._source, way.settings(channels, on=False))
 
     def _restore(self, way: Way, target: Qemu, channels: int, hooks: ArchiveHooks) -> None:
         if way.method:
             restore(self._path, target.uri, channels, hooks)
             return
+        _set(target, way.settings(channels))
         target.qmp.execute("migrate-incoming", {"uri": way.restore_uri.format(self._path)})
         self._wait(hooks.stop, lambda: target.qmp.execute("query-status")["status"] != "inmigrate")
 
@@ -163,6 +136,11 @@ class ArchiveRig:
         began, before = time.monotonic(), _cpu(qemu)
         work()
         return time.monotonic() - began, _cpu(qemu) - before
+
+
+def _set(qemu: Qemu, commands: list[tuple[str, dict[str, Any]]]) -> None:
+    for command, arguments in commands:
+        qemu.qmp.execute(command, arguments)
 
 
 def _status(qemu: Qemu) -> str:

@@ -6,7 +6,8 @@ import os
 
 import click
 
-from ramferry.bench.archives import ArchiveRig, Course, Way, folder_for, table, ways
+from ramferry.bench.archive_ways import Way, ways
+from ramferry.bench.archives import ArchiveRig, Course, folder_for, table
 from ramferry.bench.fill import data_files
 from ramferry.bench.qemu import choose_qemu
 from ramferry.cli.terminal import terminal
@@ -17,7 +18,8 @@ def run(memory: int, channels: int, repeat: int, qemu: str | None) -> None:
     """Run it, with the values of its options."""
     binary = choose_qemu(qemu, newest=True)
     files = data_files(os.environ.get("RAMFERRY_DATA", ""))
-    courses: dict[Way, list[Course]] = {way: [] for way in ways(binary)}
+    able, lacking = ways(binary)
+    courses: dict[Way, list[Course]] = {way: [] for way in able}
     folder = folder_for(memory)
     with terminal() as at, ArchiveRig(binary, memory, folder, files) as rig:
         for repetition in range(repeat + 1):
@@ -32,3 +34,5 @@ def run(memory: int, channels: int, repeat: int, qemu: str | None) -> None:
         f" {repeat} (least-greatest), files in {folder}; ours are checked and synced"
     )
     click.echo(table(courses), nl=False)
+    for sentence in lacking:
+        click.echo(sentence)
