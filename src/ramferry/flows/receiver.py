@@ -43,7 +43,8 @@ class Receiver:
         self._listener = Listener(settings.listen)
         self.session = Session(settings, observer.note, self._loop.wake)
         """The one migration."""
-        self._intake = Intake(self.session, settings, sink)
+        # a step of the watch that began before would last up to 250 ms more
+        self._intake = Intake(self.session, settings, sink, self._loop.wake)
         self._arrivals = Arrivals(
             self._loop, self._listener, self, observer.note, settings.channels
         )

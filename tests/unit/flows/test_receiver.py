@@ -137,6 +137,29 @@ def test_a_migration_that_is_over_at_once_was_seen_under_way(
     assert reception.seen.snapshots
 
 
+def test_the_watchs_step_ends_when_the_guest_was_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "STEP", 10 * SETTLE)
+    script = Script(Guest())
+    reception = Reception(tmp_path, script.guest)
+    stepping, step = threading.Event(), reception.receiver._loop.step
+
+    def seen(timeout: float) -> None:
+        if reception.seen.snapshots and timeout == watching.STEP:
+            stepping.set()
+        step(timeout)
+
+    reception.receiver._loop.step = seen  # type: ignore[method-assign]
+    reception.sink.mark = lambda _: until(stepping.is_set)  # type: ignore[method-assign]
+    source = FakeSource(reception.address, script)
+    try:
+        assert reception.result().completed
+    finally:
+        reception.receiver.stop("the test is over")
+        source.close()
+
+
 @pytest.mark.parametrize("method", list(METHODS))
 @pytest.mark.parametrize("mode", ["section", "round"])
 @pytest.mark.parametrize("channels", [1, 5])

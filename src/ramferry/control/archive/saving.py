@@ -39,8 +39,8 @@ from ramferry.patience import Patience
 from ramferry.transport.safefile import SafeFile
 
 POLL_SECONDS = 0.05
-LOOK_SECONDS = 0.5
-"""Seconds between two looks at a QEMU if no event comes; each takes 3 ms of a compressing core."""
+LOOK_SECONDS = 0.5  # each takes 3 ms of a compressing core
+"""Seconds between two looks at a QEMU if no event comes."""
 LAST_WORDS_SECONDS = 1.0
 """How long the receiver may take to notice by itself that the QEMU's migration has ended."""
 _OF_A_LOST_QEMU: Final = (MigrationFailed, PeerUnreachable, RemoteProtocolError)
@@ -135,8 +135,7 @@ class SaveCourse:
             elif self._hooks.stop.is_set():
                 self._end(Cancelled("cancelled"))
             elif self._patience is not None and self._patience.over:
-                limit = self._wish.timeout
-                self._end(Cancelled(f"cancelled, not finished within {limit:g} s"))
+                self._end(Cancelled(f"cancelled, not finished within {self._wish.timeout:g} s"))
             elif (lost := self._guest.lost()) is not None:
                 self._end(lost)
             elif time.monotonic() >= look_at:
@@ -144,7 +143,9 @@ class SaveCourse:
                 self._look()
             if self._incoming.counters is not None:
                 self._hooks.progress(self._incoming.counters, self._sink.size)
-            if self._source.wait_for_event(POLL_SECONDS):
+            if self._file.committed:
+                self._incoming.join(POLL_SECONDS)  # its end is no event
+            elif self._source.wait_for_event(POLL_SECONDS):
                 look_at = 0.0
 
     def _look(self) -> None:
@@ -295,6 +296,5 @@ def _ended_by_itself(status: str, info: dict[str, Any]) -> RamferryError:
 
 def _of_a_save(error: RamferryError) -> RamferryError:
     """Turn errors that would say that nothing was begun into ``MigrationFailed``."""
-    if isinstance(error, UsageError | MethodUnavailable):
-        return MigrationFailed(str(error))
-    return error
+    begun = isinstance(error, UsageError | MethodUnavailable)
+    return MigrationFailed(str(error)) if begun else error

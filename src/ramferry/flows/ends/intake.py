@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ramferry.errors import MigrationFailed, RamferryError
 from ramferry.flows.contracts import MainStream, Sink
 from ramferry.flows.session.gate import Unwind
@@ -17,9 +19,19 @@ class Intake:
     introduced = True
     """See ``Behind``; always True, as a sink has nothing to connect."""
 
-    def __init__(self, session: Session, settings: ReceiveSettings, sink: Sink) -> None:
-        """:param sink: where pages and the main channel's rest go."""
+    def __init__(
+        self,
+        session: Session,
+        settings: ReceiveSettings,
+        sink: Sink,
+        confirmed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """
+        :param sink: where pages and the main channel's rest go.
+        :param confirmed: called, in main's thread, once the sink has made the guest final.
+        """
         self.session = session
+        self._confirmed = confirmed
         self.settings = settings
         self.sink = sink
         self.machine = ""
@@ -50,6 +62,7 @@ class Intake:
             session.fail(RamferryError(f"internal error in the sink: {error!r}"), final=True)
             raise Unwind from error
         session.advance(Phase.CONFIRMED)
+        self._confirmed()
 
     def governor(self) -> BufferGovernor:
         """What sizes the channels' buffers by the rate at which the source sends."""
