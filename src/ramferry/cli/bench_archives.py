@@ -6,8 +6,7 @@ from typing import Any
 
 import click
 
-from ramferry.cli.params import SIZE
-from ramferry.vocabulary import MAX_CHANNELS
+from ramferry.cli.params import SIZE, archive_channels_option
 
 
 @click.command()
@@ -18,12 +17,8 @@ from ramferry.vocabulary import MAX_CHANNELS
     metavar="SIZE",
     help="The guest's RAM, held three times: 512M, 2G.  [default: 1G]",
 )
-@click.option(
-    "--channels",
-    type=click.IntRange(1, MAX_CHANNELS),
-    default=4,
-    show_default=True,
-    help="multifd channels of ours; QEMU has one stream.",
+@archive_channels_option(
+    "multifd channels of ours and of mapped-ram; QEMU's other ways have one stream."
 )
 @click.option(
     "--repeat",
@@ -38,7 +33,10 @@ from ramferry.vocabulary import MAX_CHANNELS
     help="Which QEMU, as 7.2 or 10.0.  [default: the newest that is found]",
 )
 def command(**options: Any) -> None:
-    """Compare `ramferry save` and `restore` with QEMU's own `exec:zstd -1` and `file:`.
+    """Compare `ramferry save` and `restore` with QEMU's own `exec:zstd` and `file:`.
+
+    zstd works with one thread and with all cores, `file:` with and without mapped-ram and multifd,
+    which libvirt's sparse save files are. What the QEMU or this host cannot do is named.
 
     A stopped guest, filled with the files that RAMFERRY_DATA names (or generated data), is saved
     every way in turn, and every file restored into a fresh QEMU whose RAM is compared.

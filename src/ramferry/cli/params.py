@@ -118,6 +118,26 @@ channels_option = click.option(
 )
 """For ``plan``; commands that carry a migration have an option with a longer help."""
 
+
+def archive_channels_option(help: str) -> Callable[[Command], Command]:
+    """``--channels`` of a command that saves or restores.
+
+    :param help: what the channels do there.
+    """
+    return click.option(
+        "--channels",
+        type=click.IntRange(1, MAX_CHANNELS),
+        default=_channels_here,
+        help=f"{help}  [default: one for each core, 4 to 16]",
+    )
+
+
+def _channels_here() -> int:
+    from ramferry.control.archive.channels import channels_here
+
+    return channels_here()
+
+
 downtime_limit_option = click.option(
     "--downtime-limit",
     type=click.IntRange(1, MAX_DOWNTIME_LIMIT_MS),

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ramferry.cli.json_option import json_option
-from ramferry.vocabulary import MAX_CHANNELS
+from ramferry.cli.params import archive_channels_option
 
 EPILOG = """\b
 Exit codes: 0 restored; 2 usage: another machine, no save file; 3 the QEMU
@@ -22,13 +22,7 @@ cancelled, and the sentence says what was seen there."""
 @click.command(epilog=EPILOG)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("qemu")
-@click.option(
-    "--channels",
-    type=click.IntRange(1, MAX_CHANNELS),
-    default=4,
-    show_default=True,
-    help="multifd-channels to the QEMU, each with a thread that inflates.",
-)
+@archive_channels_option("multifd-channels to the QEMU, each with a thread that inflates.")
 @json_option()
 def command(**options: Any) -> None:
     """Restore the guest saved in FILE into the QEMU at QEMU, which waits with -incoming defer.

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from ramferry.cli.json_option import json_option
-from ramferry.cli.params import Seconds, level_option
-from ramferry.vocabulary import MAX_CHANNELS, METHOD_FLAGS
+from ramferry.cli.params import Seconds, archive_channels_option, level_option
+from ramferry.vocabulary import METHOD_FLAGS
 
 EPILOG = """\b
 Exit codes: 0 saved; 2 usage; 3 the QEMU does not answer, or has ended; 4 it
@@ -31,13 +31,9 @@ its name it is too late to cancel: 0."""
     help="Compression of the file.",
 )
 @level_option
-@click.option(
-    "--channels",
-    type=click.IntRange(1, MAX_CHANNELS),
-    default=4,
-    show_default=True,
-    help="Threads that compress, each with a multifd channel from QEMU 8.1 on; older ones send "
-    "one stream.",
+@archive_channels_option(
+    "Threads that compress, each with a multifd channel from QEMU 8.1 on; older ones send "
+    "one stream."
 )
 @click.option(
     "--resume",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from ramferry.control.archive.channels import channels_here
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +15,7 @@ class SaveWish:
     path: Path
     method: str = "zstd"
     level: int | None = None
-    channels: int = 4
+    channels: int = field(default_factory=channels_here)
     replace: bool = False
     resume: bool = False
     """Put the guest back as it was after the save: if it ran, let it run on."""
