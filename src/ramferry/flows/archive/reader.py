@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ramferry.codec import name_backends
+from ramferry.codec.base import MAX_PAYLOAD
 from ramferry.codec.zstd_frame import raw_frame
 from ramferry.errors import CorruptDataError, UsageError, unreadable
 from ramferry.flows.archive.claims import check_coverage, check_stream
@@ -93,6 +94,19 @@ class _File:
             raise unreadable(self.path, error) from error
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def _read_into(self, buffer: memoryview, offset: int) -> int:
+        """Read into ``buffer``; the number of bytes, fewer than it holds at the file's end."""
+        count = 0
+        try:
+            while left := buffer[count:]:
+                piece = os.preadv(self._fd, [left], offset + count)
+                if not piece:
+                    break
+                count += piece
+        except OSError as error:
+            raise unreadable(self.path, error) from error
+        return count
+
     def close(self) -> None:
         """Close the file."""
         if self._fd >= 0:
@@ -119,7 +133,7 @@ class Archive(_File):
         """
         super().__init__(path)
         self._local = threading.local()
-        self._decoders: list[ChunkDecoder] = []
+        self._benches: list[_Bench] = []
         try:
             self._open(partial)
         except BaseException:
@@ -161,7 +175,7 @@ class Archive(_File):
     @property
     def backend(self) -> str:
         """What inflated so far; empty if nothing was inflated here."""
-        return name_backends([one.decoder for one in self._decoders])
+        return name_backends([one.chunks.decoder for one in self._benches if one.inflated])
 
     @property
     def chunks(self) -> NDArray:  # type: ignore[type-arg]
@@ -196,14 +210,15 @@ class Archive(_File):
             copies, else a frame of uncompressed blocks with those that are.
         :raise CorruptDataError: it is damaged; the error names the block and the first page.
         """
-        row = self.chunks[index]
+        row, bench = self.chunks[index], self._bench()
         block = self.directory.blocks[int(row["block"])].name
         offsets, newest = self._index.pages(index)
-        payload = self._payload(row, block, int(offsets[0]))
+        place = f"block {block!r} at {int(offsets[0]):#x}"
+        out = buffer[: len(offsets) * self.directory.page_size]
+        payload = self._payload(row, out if bench.verbatim else bench.payload, place)
         if framed and newest.all():
             return Pages(block, offsets, _NONE, _NOTHING, (payload,))
-        out = buffer[: len(offsets) * self.directory.page_size]
-        self._inflate(payload, out, block, int(offsets[0]))
+        bench.inflate(payload, out, place)
         if not newest.all():
             matrix = np.frombuffer(out, np.uint8).reshape(len(offsets), -1)
             kept = matrix[newest]
@@ -213,25 +228,46 @@ class Archive(_File):
             return Pages(block, offsets, _NONE, _NOTHING, raw_frame(out))
         return Pages(block, offsets, _NONE, out)
 
-    def _inflate(self, payload: memoryview, out: memoryview, block: str, offset: int) -> None:
-        decoder = getattr(self._local, "decoder", None)
-        if decoder is None:
-            decoder = ChunkDecoder(self.directory.method, self.directory.page_size)
-            self._local.decoder = decoder
-            self._decoders.append(decoder)
-        try:
-            decoder.decode(payload, out)
-        except CorruptDataError as error:
-            raise error.at(f"block {block!r} at {offset:#x}") from None
+    def _bench(self) -> _Bench:
+        bench = getattr(self._local, "bench", None)
+        if bench is None:
+            bench = self._local.bench = _Bench(self.directory)
+            self._benches.append(bench)
+        return bench
 
-    def _payload(self, row: np.void, block: str, offset: int) -> memoryview:
-        raw = self._read(int(row["offset"]), int(row["size"]))
-        if crc32(raw) != int(row["crc"]):
+    def _payload(self, row: np.void, buffer: memoryview, place: str) -> memoryview:
+        size = int(row["size"])
+        if size > len(buffer):
+            raise CorruptDataError(f"{len(buffer)} bytes of pages", f"{size} bytes").at(place)
+        payload = buffer[:size]
+        count = self._read_into(payload, int(row["offset"]))
+        if (crc := crc32(payload[:count])) != int(row["crc"]):
             raise CorruptDataError(
                 f"CRC {int(row['crc']):08x} of the chunk at byte {int(row['offset'])}",
-                f"{crc32(raw):08x}: the file is damaged",
-            ).at(f"block {block!r} at {offset:#x}")
-        return memoryview(raw)
+                f"{crc:08x}: the file is damaged",
+            ).at(place)
+        return payload
+
+
+class _Bench:
+    """What one thread needs to read chunks: a decoder, and memory for a chunk as it is stored."""
+
+    def __init__(self, directory: Directory) -> None:
+        self.chunks = ChunkDecoder(directory.method, directory.page_size)
+        self.verbatim = self.chunks.decoder.verbatim
+        """True if a chunk is its pages, so that it is read where they belong."""
+        self.payload = memoryview(bytearray(MAX_PAYLOAD))
+        self.inflated = False
+
+    def inflate(self, payload: memoryview, out: memoryview, place: str) -> None:
+        """Inflate a chunk into ``out``; see ``ChunkDecoder.decode``."""
+        self.inflated = True
+        if self.verbatim and len(payload) == len(out):
+            return  # read in place
+        try:
+            self.chunks.decode(payload, out)
+        except CorruptDataError as error:
+            raise error.at(place) from None
 
 
 class StoredBatch:
