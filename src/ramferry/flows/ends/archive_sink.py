@@ -26,6 +26,7 @@ from ramferry.flows.archive.format import (
     pack_footer,
     pack_numbers,
 )
+from ramferry.flows.archive.writeback import Writeback
 from ramferry.flows.contracts import MainStream, Offsets, Pages, StreamHead
 from ramferry.transport.safefile import SafeFile
 from ramferry.vocabulary import PAGE_SIZE, Buffer
@@ -56,6 +57,7 @@ class ArchiveSink:
         """
         ChunkEncoder(method, level, PAGE_SIZE)
         self._file = file
+        self._writeback = Writeback(file)
         self._method = method
         self._level = level
         self._may_leave_out = may_leave_out
@@ -116,6 +118,7 @@ class ArchiveSink:
             self._pages.append(numbers)
             self._newest[block][numbers] = len(self._chunks)
         self._write_at(payload, offset)
+        self._writeback.grown(offset + size)
 
     def store_zero(self, pages: Pages) -> None:
         """Note zero pages."""

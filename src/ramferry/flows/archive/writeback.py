@@ -1,0 +1,48 @@
+"""Has the kernel write a growing file to its disk meanwhile, so that little is left for the end.
+
+The kernel would begin after seconds only. The fsync at its end would then write nearly all of a
+save file, while no core compresses and the guest stands still: 0.08 to 0.13 s for 281 MB on a
+virtual disk, and 0.004 to 0.027 s behind this (2 busy cores, Linux 6.18, ext4).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Final
+
+from ramferry.errors import HostError
+from ramferry.transport.safefile import SafeFile
+
+STEP: Final = 16 << 20
+"""Bytes of the file that are handed to the disk at a time."""
+
+
+class Writeback:
+    """Follows the size of one file; used by all threads that write it."""
+
+    def __init__(self, file: SafeFile) -> None:
+        """:param file: stays the caller's."""
+        self._file = file
+        self._lock = threading.Lock()
+        self._begun = 0
+
+    def grown(self, size: int) -> None:
+        """Hand over what was added, if it is ``STEP`` bytes or more; does not wait for the disk.
+
+        What other threads have not written yet by then is left to the fsync.
+
+        :param size: the file's size in bytes.
+        :raise HostError: the file was given up.
+        """
+        with self._lock:
+            start = self._begun
+            if size < start + STEP:
+                return
+            self._begun = size
+        with self._file.using() as fd:
+            try:
+                # Linux begins to write such pages and frees only those that were written before
+                os.posix_fadvise(fd, start, size - start, os.POSIX_FADV_DONTNEED)
+            except OSError as error:
+                raise HostError(f"cannot write the file: {error.strerror}") from error
