@@ -86,7 +86,7 @@ def ways(
         (MAPPED, _before(binary, MAPPED_SINCE)),
     ]
     able = [way for way, lack in needs if not lack]
-    return [*OURS, *able], [f"no {way.name}: {lack}" for way, lack in needs if lack]
+    return [*OURS, *able], [f"{way.name} is left out: {lack}" for way, lack in needs if lack]
 
 
 def _before(binary: QemuBinary, since: tuple[int, int, int]) -> str:

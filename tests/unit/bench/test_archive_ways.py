@@ -55,8 +55,8 @@ def test_without_zstd_no_way_runs_it() -> None:
     able, lacking = ways(qemu(10, 0, 0), nothing_there)
     assert not any("zstd" in way.save_uri for way in able)
     assert lacking == [
-        "no QEMU exec:zstd -1: there is no zstd command on this host",
-        "no QEMU exec:zstd -1 -T0: there is no zstd command on this host",
+        "QEMU exec:zstd -1 is left out: there is no zstd command on this host",
+        "QEMU exec:zstd -1 -T0 is left out: there is no zstd command on this host",
     ]
 
 
