@@ -73,7 +73,8 @@ def independent_zlib(payloads: list[bytes], _sizes: list[int]) -> bytes:
 
 
 def independent_zstd(payloads: list[bytes], _sizes: list[int]) -> bytes:
-    return zstandard.ZstdDecompressor().decompressobj().decompress(b"".join(payloads))
+    stream = zstandard.ZstdDecompressor().stream_reader(b"".join(payloads), read_across_frames=True)
+    return stream.read()
 
 
 def independent_qatzip(payloads: list[bytes], _sizes: list[int]) -> bytes:

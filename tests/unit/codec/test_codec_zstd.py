@@ -6,7 +6,7 @@ import pytest
 import zstandard
 
 from codec_samples import PAGE, decoded, encoded, packets, sample_pages
-from ramferry.codec.zstd import ZstdDecoder, ZstdEncoder, ZstdFrameEncoder
+from ramferry.codec.zstd import FRAME_LEVELS, ZstdDecoder, ZstdEncoder, ZstdFrameEncoder
 from ramferry.errors import CorruptDataError
 from ramferry.vocabulary import PACKET_BYTES
 
@@ -19,9 +19,16 @@ EMPTY_LAST_BLOCK = b"\1\0\0"
 
 
 def test_an_rle_block_literally() -> None:
-    encoder = ZstdEncoder(1)
-    assert encoded(encoder, A_KIB).startswith(FIRST[:6])
+    encoder = ZstdEncoder(3)
+    assert encoded(encoder, A_KIB).startswith(FIRST[:5])
     assert encoded(encoder, B_KIB) == SECOND
+
+
+def test_frame_headers_literally() -> None:
+    """One segment, whose 1024 bytes are told less 256."""
+    encoder = ZstdEncoder(1)
+    for pages in (A_KIB, B_KIB):
+        assert encoded(encoder, pages).startswith(MAGIC + bytes.fromhex("60 0003"))
 
 
 def test_literal_packets_are_read() -> None:
@@ -32,7 +39,20 @@ def test_literal_packets_are_read() -> None:
     assert decoded(decoder, FIRST, 1024) == A_KIB
 
 
-@pytest.mark.parametrize("level", range(21))
+@pytest.mark.parametrize("level", sorted(FRAME_LEVELS))
+def test_one_frame_a_packet(level: int) -> None:
+    encoder = ZstdEncoder(level)
+    for pages in packets(4):
+        payload = encoded(encoder, pages)
+        frame = zstandard.get_frame_parameters(payload)
+        assert (frame.content_size, frame.has_checksum) == (len(pages), False)
+        reader = zstandard.ZstdDecompressor().decompressobj()
+        assert reader.decompress(payload) == pages
+        assert (reader.eof, reader.unused_data) == (True, b"")
+        assert encoded(ZstdEncoder(level), pages) == payload
+
+
+@pytest.mark.parametrize("level", sorted({*range(21)} - FRAME_LEVELS))
 def test_one_unended_frame_flushed_after_each_packet(level: int) -> None:
     encoder, reader = ZstdEncoder(level), zstandard.ZstdDecompressor().decompressobj()
     for index, pages in enumerate(packets(4)):
@@ -54,7 +74,7 @@ def test_level_0_is_zstds_default() -> None:
 
 
 def test_later_packets_look_back_into_earlier_ones() -> None:
-    encoder, pages = ZstdEncoder(1), sample_pages(16)
+    encoder, pages = ZstdEncoder(3), sample_pages(16)
     assert len(encoded(encoder, pages)) > 10 * len(encoded(encoder, pages))
 
 
