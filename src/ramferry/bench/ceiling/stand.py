@@ -8,6 +8,7 @@ import sys
 from collections.abc import Collection
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Final
 
 from ramferry.bench.ceiling import measured, peer, stream
 from ramferry.bench.ceiling.children import SECONDS, Child, Children
@@ -19,6 +20,9 @@ from ramferry.transport.listening import Listener
 from ramferry.transport.plain import connect
 from ramferry.wire.packets import INITIAL_LAYOUT, INITIAL_SIZE, Initial
 from ramferry.wire.return_path import shut
+
+MEMORY: Final = 128 * 1024 * 1024
+"""Bytes of each guest's memory, which all channels' writers send from, or all readers write to."""
 
 
 class Stand(ExitStack):
@@ -37,8 +41,11 @@ class Stand(ExitStack):
         self._children = children
         self._cores = cores
         header, payload = stream.packet(wish.method_in, own_codecs=wish.codec_micros is None)
-        self._header = len(header)
-        (folder / "packet").write_bytes(header + payload)
+        self._header, self._payload = len(header), len(payload)
+        (folder / "header").write_bytes(header)
+        # a guest's memory is in no cache, and does not become so with fewer channels
+        self._memory = self._memory_file(payload * (MEMORY // len(payload)))
+        self._room = self._memory_file(bytes(MEMORY))
         (folder / "closing").write_bytes(stream.channel_end())
         self.relay: Child
         self.gil = 0
@@ -98,6 +105,12 @@ class Stand(ExitStack):
         self._children.check()
         return sum(counts)
 
+    def _memory_file(self, content: bytes) -> int:
+        """The number of a file in memory that holds ``content``, which this object will close."""
+        file = self.enter_context(os.fdopen(os.memfd_create("ramferry-ceiling"), "wb", 0))
+        file.write(content)
+        return file.fileno()
+
     # --- processes
 
     def _start_relay(self) -> Child:
@@ -114,17 +127,21 @@ class Stand(ExitStack):
         connection.receive(memoryview(initial))
         channel = INITIAL_LAYOUT.unpack(initial)[3]
         self._readers[channel] = self._children.start(
-            f"reader of channel {channel}", peer.command_line("read"), stdin=connection.fileno()
+            f"reader of channel {channel}",
+            peer.command_line("read", self._room),
+            stdin=connection.fileno(),
+            pass_fds=(self._room,),
         )
         connection.close()
 
     def _start_writer(self, channel: int, waits: int, seconds: float) -> None:
-        files = (self._folder / "packet", self._header, self._folder / "closing")
+        closing = self._folder / "closing"
+        what = (self._folder / "header", self._memory, self._payload, closing, waits, seconds)
         writer = self._children.start(
             f"writer of channel {channel}",
-            peer.command_line("write", *files, waits, seconds),
+            peer.command_line("write", *what),
             stdin=self._outgoing[channel].fileno(),
-            pass_fds=(waits,),
+            pass_fds=(waits, self._memory),
         )
         self._writers.append(writer)
 
