@@ -20,23 +20,24 @@ PAGEWISE: Final = frozenset({"qpl", "uadk"})
 class Costs:
     """CPU seconds for each byte of pages, unless a name says otherwise.
 
-    512 MiB, 8 channels, QEMU 7.2.22 and 10.0.13, methods none, zlib, zstd, qatzip, qpl: the first
-    four were 0.35 to 0.48, 0.53 to 0.64, 0.44 to 0.53, 0.40 to 0.56 s/GiB.
+    1 GiB, 8 channels, QEMU 10.0.13, methods none, zlib, zstd, qatzip: the first four were 0.19 to
+    0.29, 0.20 to 0.35, 0.19 to 0.27 and 0.39 to 0.45 s/GiB; with QEMU 7.2.22 no other, but for what
+    it burns while it waits.
     """
 
-    qemu_send: float = 0.40 / GIB
-    relay_send: float = 0.58 / GIB
-    relay_receive: float = 0.48 / GIB
-    qemu_receive: float = 0.50 / GIB
-    interpreter: float = 0.20 / GIB
-    """Seconds for each byte that a relay spends outside codecs and kernel: 0.1 to 0.25."""
+    qemu_send: float = 0.24 / GIB
+    relay_send: float = 0.32 / GIB
+    relay_receive: float = 0.25 / GIB
+    qemu_receive: float = 0.44 / GIB
+    interpreter: float = 0.09 / GIB
+    """Seconds for each byte that a relay spends outside codecs and kernel: 0.04 to 0.13."""
     pagewise: float = 0.92 / GIB
     """What a method of ``PAGEWISE`` adds to ``interpreter``: 3.5 µs for each page."""
-    zero_send: float = 0.09 / GIB
-    zero_receive: float = 0.15 / GIB
-    zero_seconds: float = 0.14 / GIB
+    zero_send: float = 0.14 / GIB
+    zero_receive: float = 0.06 / GIB
+    zero_seconds: float = 0.10 / GIB
     """CPU of both sides and the time for each byte of zero pages: an empty guest of 1 GiB took
-    153 ms, after its memory had been touched."""
+    107 to 200 ms, 128 as a rule, after its memory had been touched."""
 
     factor: float = 1.0
     """Scale factor that was applied to every cost; 1 on the reference host."""
