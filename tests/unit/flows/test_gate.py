@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
+from ramferry.flows.session import gate as gate_module
 from ramferry.flows.session.gate import SyncGate, Unwind
 
 SETTLE = 5.0
@@ -149,3 +151,41 @@ def test_many_rounds_of_many_channels_meet_in_order() -> None:
     for thread in threads:
         assert thread.ended().passed
     assert wrong == []
+
+
+class Woken(threading.Condition):
+    """A condition that counts how often a thread woke."""
+
+    times = 0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        result = super().wait(timeout)
+        Woken.times += 1  # with the lock
+        return result
+
+
+def test_nobody_is_woken_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Main by the last SYNC, each channel by the mark: of all other calls nobody hears."""
+    counted = SimpleNamespace(Lock=threading.Lock, Condition=Woken)
+    monkeypatch.setattr(gate_module, "threading", counted)
+    monkeypatch.setattr(Woken, "times", 0)
+    gate = SyncGate()
+    ids = range(16)
+    gate.expect(ids)
+
+    def channel(id: int) -> None:
+        gate.arrive(id)
+        gate.follow(1)
+
+    main = Aside(lambda: gate.hold(0))
+    waits(gate, "sync mark 0 waits for the SYNC of " + ", ".join(f"multifd {id}" for id in ids))
+    early = [Aside(lambda id=id: channel(id)) for id in ids[:-1]]  # type: ignore[misc]
+    waits(gate, "sync mark 0 waits for the SYNC of multifd 15")
+    assert Woken.times == 0
+    last = Aside(lambda: channel(15))
+    assert main.ended().passed
+    waits(gate, "16 channels wait for sync mark 0 on main")
+    assert Woken.times == 1
+    gate.release(0)
+    assert all(one.ended().passed for one in [*early, last])
+    assert Woken.times == 17

@@ -386,4 +386,4 @@ def test_of_what_was_sent_nothing_is_held(tmp_path: Path, method_in: str, method
         script.insert(script.find("end", MAIN), Do(look))
         stage.carry(relay, script)
     (outbox,) = seen
-    assert (outbox.held, outbox.at_work, outbox.waiting) == (0, 0, 0)
+    assert (outbox.held, outbox.at_work, len(outbox.queue)) == (0, 0, 0)

@@ -17,10 +17,20 @@ class Unwind(Exception):
 
 
 class SyncGate:
-    """Counts marks, and SYNCs of each channel; a thread that is early waits."""
+    """Counts marks, and SYNCs of each channel; a thread that is early waits.
+
+    Main and the channels wait for different things, and are woken apart: main by the last SYNC that
+    its mark waits for, the channels by the mark. All channels that wait at one time wait for the
+    same mark, because each had to wait for the mark before.
+    """
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        """Guards everything here, but for reading ``passed``, which only grows, and ``gated``."""
+        self._synced = threading.Condition(self._lock)
+        """Main waits here."""
+        self._marked = threading.Condition(self._lock)
+        """Channels wait here."""
         self._arrived: dict[int, int] = {}
         self._channels: frozenset[int] | None = None
         self.passed = 0
@@ -38,7 +48,7 @@ class SyncGate:
     @property
     def waiting(self) -> str:
         """A phrase that says who waits for what; empty if nobody waits."""
-        with self._changed:
+        with self._lock:
             if self._held is not None:
                 late = ", ".join(f"multifd {id}" for id in self._late(self._held))
                 return f"sync mark {self._held} waits for the SYNC of {late or 'every channel'}"
@@ -48,55 +58,64 @@ class SyncGate:
 
     def expect(self, channels: Iterable[int]) -> None:
         """Name the channels that every mark waits for; called before the first mark."""
-        with self._changed:
+        with self._lock:
             self._channels = frozenset(channels)
 
     def arrive(self, channel: int) -> None:
         """A channel's next SYNC was sent on."""
-        with self._changed:
+        with self._lock:
             self._arrived[channel] = self._arrived.get(channel, 0) + 1
-            self._changed.notify_all()
+            if self._held is not None and self._complete(self._held):
+                self._synced.notify()
 
     def follow(self, syncs: int) -> None:
         """Called before a channel that has sent ``syncs`` SYNCs sends more: wait until their marks
         have passed."""
         if self.passed >= syncs:
             return
-        with self._changed:
+        with self._lock:
             self._waiting += 1
-            self._wait_until(lambda: self._open or self.passed >= syncs)
+            self._wait(self._marked, lambda: self._open or self.passed >= syncs)
             self._waiting -= 1
 
     def hold(self, index: int) -> None:
         """Called before mark ``index`` is sent: wait for that SYNC of every channel."""
-        with self._changed:
+        with self._lock:
             self._held = index
-            self._wait_until(lambda: self._open or not self._late(index))
+            self._wait(self._synced, lambda: self._open or self._complete(index))
             self._held = None
 
     def release(self, index: int) -> None:
         """Called after mark ``index`` was sent: the channels may go on."""
-        with self._changed:
+        with self._lock:
             self.passed = index + 1
-            self._changed.notify_all()
+            self._marked.notify_all()
 
     def open(self) -> None:
         """Hold nothing any more, because main's marks cannot be seen."""
-        with self._changed:
+        with self._lock:
             self._open = True
-            self._changed.notify_all()
+            self._wake()
 
     def end(self) -> None:
         """The migration is over: every thread that waits, now or later, raises ``Unwind``."""
-        with self._changed:
+        with self._lock:
             self._ended = True
-            self._changed.notify_all()
+            self._wake()
+
+    def _complete(self, index: int) -> bool:
+        """Whether every channel's SYNC of mark ``index`` has arrived."""
+        return all(self._arrived.get(id, 0) > index for id in self._channels or ())
 
     def _late(self, index: int) -> list[int]:
         channels = self._channels or ()
         return sorted(id for id in channels if self._arrived.get(id, 0) <= index)
 
-    def _wait_until(self, met: Callable[[], bool]) -> None:
-        self._changed.wait_for(lambda: self._ended or met())
+    def _wake(self) -> None:
+        self._synced.notify_all()
+        self._marked.notify_all()
+
+    def _wait(self, condition: threading.Condition, met: Callable[[], bool]) -> None:
+        condition.wait_for(lambda: self._ended or met())
         if self._ended:
             raise Unwind
