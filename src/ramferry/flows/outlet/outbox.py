@@ -22,9 +22,9 @@ slower than the link, the queue's limit must not leave a core idle."""
 class Outbox:
     """Counts what all channels together hold: packets at work, and those that wait to be sent.
 
-    Channels that wait stand in a queue, and each is woken when its packet has been admitted, and not
-    before. One condition that woke all of them for each packet cost 8 to 10 wake-ups in vain a packet
-    with 16 channels (``bench ceiling``, none → qatzip, while the limit was small).
+    Channels that wait stand in a queue, and each is woken when its packet has been admitted, not
+    before. One condition that woke all of them cost 8 to 10 wake-ups a packet with 16 channels, for
+    as long as the limit was small (``bench ceiling``, none → qatzip, on 2 cores).
     """
 
     def __init__(self) -> None:
