@@ -39,6 +39,11 @@ class Governed:
         self.session.sources += [Plain(pairs[0][1]), Plain(near)]
         self.governor = self.outlet.governor()
 
+    def begin(self) -> None:
+        """Carry the first page."""
+        self.tally.pages += 1
+        self.drain(4e6)
+
     def drain(self, rate: float, seconds: float = 0.25) -> None:
         self.clock.now += seconds
         self.tally.bytes_out += int(rate * seconds)
@@ -60,6 +65,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def governed(clock: Clock) -> Iterator[Governed]:
     governed = Governed(clock)
+    governed.begin()
     yield governed
     for sock in governed.socks:
         sock.close()
@@ -69,6 +75,30 @@ def test_before_anything_is_sent_nothing_is_set(governed: Governed) -> None:
     before = governed.buffer()
     governed.governor.adjust()
     assert governed.buffer() == before
+    assert governed.outlet.outbox.most == float("inf")
+
+
+def test_setup_and_the_look_in_which_the_first_page_comes_tell_no_rate(clock: Clock) -> None:
+    """Or a few hundred bytes of setup would hold all channels to one packet for a while."""
+    governed = Governed(clock)
+    before = governed.buffer()
+    for _ in range(3):
+        governed.drain(4000)
+    governed.begin()
+    assert governed.buffer() == before
+    assert governed.outlet.outbox.most == float("inf")
+    governed.drain(100e6)
+    assert governed.outlet.outbox.most == pytest.approx(2e6)
+    for sock in governed.socks:
+        sock.close()
+
+
+def test_a_silence_however_long_is_no_slow_destination(governed: Governed) -> None:
+    governed.drain(400e6)
+    for _ in range(100):
+        governed.drain(0)
+    governed.drain(300e6)
+    assert governed.outlet.outbox.most == pytest.approx(8e6)
 
 
 def test_buffers_follow_the_rate(governed: Governed, monkeypatch: pytest.MonkeyPatch) -> None:

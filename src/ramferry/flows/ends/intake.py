@@ -68,7 +68,7 @@ class Intake:
         """What sizes the channels' buffers by the rate at which the source sends."""
         session = self.session
         return BufferGovernor(
-            lambda: sum(one.bytes_in for one in session.tally.channels),
+            lambda: session.tally.bytes_in if session.tally.carries else 0,
             receiving=lambda: session.sources[1:],
         )
 

@@ -109,7 +109,7 @@ class Outlet:
         if cap:
             self.outbox.limit(budget.outbox(cap))
         return BufferGovernor(
-            lambda: session.tally.bytes_out,
+            lambda: session.tally.bytes_out if session.tally.carries else 0,
             sending=lambda: self.channels,
             receiving=lambda: session.sources[1:],
             told=lambda rate: self.outbox.limit(budget.outbox(rate)),

@@ -57,6 +57,16 @@ class Tally:
         return sum(one.bytes_in + one.bytes_out for one in self.channels)
 
     @property
+    def carries(self) -> bool:
+        """True once the first page with content has been carried."""
+        return any(one.pages for one in self.channels)
+
+    @property
+    def bytes_in(self) -> int:
+        """Bytes that came from the source side so far."""
+        return sum(one.bytes_in for one in self.channels)
+
+    @property
     def bytes_out(self) -> int:
         """Bytes sent to the destination side so far."""
         return sum(one.bytes_out for one in self.channels)

@@ -29,7 +29,8 @@ class BufferGovernor:
         told: Callable[[float], None] = lambda _rate: None,
     ) -> None:
         """
-        :param moved: returns the bytes so far that the far side drained, or that the source sent.
+        :param moved: returns the bytes so far that the far side drained, or that the source sent; 0
+            before the first page with content.
         :param sending: returns the multifd channels to send on; empty before there are any.
         :param receiving: returns the multifd channels to receive on; those that are UNIX sockets
             have no window to size.
@@ -44,15 +45,22 @@ class BufferGovernor:
         self._last = (time.monotonic(), 0)
 
     def adjust(self) -> None:
-        """Measure the rate since the last call, and set buffers whose size has changed."""
+        """Measure the rate since the last call, and set buffers whose size has changed.
+
+        A time in which nothing moved, or in which the first page came, says nothing of how fast the
+        far side drains. With the rate of a migration's setup, a few KB a second, the outbox of 16
+        channels let one packet through at a time for 0.25 to 0.75 s.
+        """
         now, moved = time.monotonic(), self._moved()
         then, before = self._last
         self._last = (now, moved)
+        if not before or moved == before:
+            return
         self._rates.append((moved - before) / max(now - then, 1e-3))
         sending = list(self._sending())
         receiving = [one for one in self._receiving() if one.windowed]
         sized = [*sending, *receiving]
-        if not sized or not moved:
+        if not sized:
             return
         rate = max(self._rates)
         self._told(rate)
