@@ -56,6 +56,9 @@ class Arrival:
         self._heard = threading.Event()
         self._given_up = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+        """Guards the status, with what is told of it, and which receiver there is: the monitor's
+        threads, the receiver's and that of the memory all have a say."""
 
     def prepare(self) -> None:
         """Allocate all memory before the guest comes, as QEMU's ``prealloc`` does.
@@ -68,10 +71,13 @@ class Arrival:
         try:
             self._guest.ram.populate(self._given_up)
         except RamferryError as error:
-            if self._receiver is not None:  # which knows whether it is too late
-                self._receiver.stop(str(error))
+            with self._lock:
+                receiver = self._receiver
+                if receiver is None:
+                    self.error, self.status = str(error), "failed"
+            if receiver is not None:  # which knows whether it is too late
+                receiver.stop(str(error))
                 return
-            self.status, self.error = "failed", str(error)
             self._guest.arrived(self.error)
 
     def listen(self, address: Address, channels: int, accelerator: str) -> None:
@@ -79,16 +85,17 @@ class Arrival:
 
         :raise MonitorError: something listens already, or it cannot listen there.
         """
-        if self._receiver is not None:
-            raise MonitorError("The incoming migration has already been started")
         settings = ReceiveSettings(address, channels=channels, accelerator=accelerator)
         sink = MemorySink(self._guest.ram, self._load, self._taken_over)
-        try:
-            self._receiver = Receiver(settings, sink, self)
-        except RamferryError as error:
-            raise MonitorError(str(error)) from error
-        self._to("setup")
-        self._start("incoming", partial(self._run, self._receiver))
+        with self._lock:
+            if self._receiver is not None:
+                raise MonitorError("The incoming migration has already been started")
+            try:
+                self._receiver = receiver = Receiver(settings, sink, self)
+            except RamferryError as error:
+                raise MonitorError(str(error)) from error
+            self._to("setup")
+        self._start("incoming", partial(self._run, receiver))
         self._heard.wait(_PATIENCE)
 
     def end(self) -> None:
@@ -113,7 +120,8 @@ class Arrival:
 
     def _taken_over(self) -> None:
         """The source has been told, so the guest may run: do not wait until it disconnects."""
-        self.status = "completed"
+        with self._lock:
+            self.status = "completed"
         self._guest.arrived("")
 
     def _run(self, receiver: Receiver) -> None:
@@ -123,13 +131,16 @@ class Arrival:
             error = str(failure)
         except Exception as failure:
             error = f"internal error in the receiver: {failure!r}"
-        if self.status != "completed":
+        with self._lock:
+            if self.status == "completed":
+                return
             # without an error the source could not be told
             self.error = error or "the source was lost before it knew, and goes on with its guest"
             self.status = "failed"
-            self._guest.arrived(self.error)
+        self._guest.arrived(self.error)
 
     def _to(self, status: Status) -> None:
+        """Enter a status, and tell of it; called with the lock."""
         self.status = status
         self._guest.arriving(status)
 
@@ -142,8 +153,9 @@ class Arrival:
 
     def progress(self, counters: RelayCounters) -> None:
         """See ``flows.inlet.watching.Observer``."""
-        if self.status == "setup" and counters.bytes_in:
-            self._to("active")
+        with self._lock:
+            if self.status == "setup" and counters.bytes_in:
+                self._to("active")
 
     def note(self, text: str) -> None:
         """See ``flows.inlet.watching.Observer``."""

@@ -20,9 +20,16 @@ class Events:
         """Pass events to ``told`` from now on, until the returned function is called."""
         with self._lock:
             self._told.append(told)
-        return lambda: self._told.remove(told)
+
+        def end() -> None:
+            with self._lock:
+                self._told.remove(told)
+
+        return end
 
     def tell(self, event: str, data: Mapping[str, object] | None = None) -> None:
         """Pass an event to every listener."""
-        for told in list(self._told):
+        with self._lock:
+            listeners = tuple(self._told)
+        for told in listeners:
             told(event, data or {})

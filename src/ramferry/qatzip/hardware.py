@@ -53,12 +53,12 @@ class HardwareBackend:
     @property
     def name(self) -> str:
         """Who did the work, with its share: "qat", "qat 93 % / isa-l 7 %"."""
-        return describe(self._shares) or QAT
+        return describe(self.shares) or QAT
 
     @property
     def shares(self) -> Mapping[str, int]:
         """Bytes of data, uncompressed, that each engine took or gave so far."""
-        return self._shares
+        return self._shares.copy()  # the session's thread may be adding an engine
 
     @property
     def used(self) -> str:

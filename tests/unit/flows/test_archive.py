@@ -15,7 +15,13 @@ from fakes_destination import FakeDestination, Habits
 from fakes_source import FakeSource
 from fakes_wire import Guest, Script
 from ramferry.codec import METHODS
-from ramferry.errors import CorruptDataError, MigrationFailed, RamferryError, UsageError
+from ramferry.errors import (
+    CorruptDataError,
+    MigrationFailed,
+    RamferryError,
+    RemoteProtocolError,
+    UsageError,
+)
 from ramferry.flows.archive.format import (
     FOOTER_SIZE,
     OPENING,
@@ -29,7 +35,7 @@ from ramferry.flows.archive.format import (
     unpack_numbers,
 )
 from ramferry.flows.archive.reader import Archive
-from ramferry.flows.contracts import Sink
+from ramferry.flows.contracts import Pages, Sink
 from ramferry.flows.ends.archive_sink import ArchiveSink
 from ramferry.flows.ends.archive_source import replay
 from ramferry.flows.outlet.outgoing import Outgoing
@@ -242,6 +248,19 @@ def test_every_single_byte_that_is_flipped_is_found(
     }
     assert len(sound) > 2000
     assert set(missed) <= passed_over
+
+
+def test_a_page_after_the_end_is_refused(tmp_path: Path) -> None:
+    """It would not be in the index, or in half of it."""
+    with SafeFile(tmp_path / "state", replace=True, like=None) as file:
+        sink = ArchiveSink(file, "zstd", 1, may_leave_out=any_block)
+        assert receive(tmp_path, Script(Guest()), sink).completed
+        channel, none = sink.channel(9), np.empty(0, np.uint64)
+        first = np.zeros(1, np.uint64)
+        with pytest.raises(RemoteProtocolError, match="no page after the end"):
+            channel.pages(Pages("ram", none, first, memoryview(b"")))
+        with pytest.raises(RemoteProtocolError, match="no page after the end"):
+            channel.pages(Pages("ram", first, none, memoryview(bytes(4096))))
 
 
 @pytest.mark.parametrize("kept", [0, 5, 16, 40, 0.5, 0.99])

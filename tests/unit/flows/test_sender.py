@@ -9,16 +9,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from fakes_clock import Clock
 from fakes_source import STALL
 from ramferry.codec import METHODS
 from ramferry.errors import Cancelled, HostError, MigrationFailed, RamferryError, UsageError
 from ramferry.flows.contracts import MainStream
+from ramferry.flows.ends import send_record
 from ramferry.flows.ends.memory_sink import MemorySink
-from ramferry.flows.ends.precopy import Precopy
+from ramferry.flows.ends.precopy import Precopy, Rounds
+from ramferry.flows.ends.send_record import SendRecord
 from ramferry.flows.receiver import Receiver
 from ramferry.flows.sender import Sender
 from ramferry.flows.session import reminder
@@ -388,3 +392,27 @@ def test_no_such_method_or_level() -> None:
                 Run(here, UnixAddress("/nowhere"), Precopy(), **wrong)
     finally:
         here.close()
+
+
+def test_with_an_ends_status_go_the_times_of_that_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody asks at the very moment at which it completes."""
+    clock = Clock()
+    monkeypatch.setattr(send_record, "time", clock)
+    record = SendRecord(lambda _: None)
+    record.stop()
+
+    class Completing(Clock):
+        def monotonic(self) -> float:
+            monkeypatch.setattr(send_record, "time", clock)
+            clock.now += 2.0
+            record.hand_over()
+            record.to("completed")
+            clock.now += 1.0
+            return clock.now
+
+    monkeypatch.setattr(send_record, "time", Completing())
+    outgoing = SimpleNamespace(pages=0, counters=lambda: None)
+    asked = record.progress(Rounds(4096), outgoing, 0)  # type: ignore[arg-type]
+    assert asked.status != "completed"
+    told = record.progress(Rounds(4096), outgoing, 0)  # type: ignore[arg-type]
+    assert (told.status, told.total_time_ms, told.downtime_ms) == ("completed", 2000, 2000)

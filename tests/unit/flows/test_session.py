@@ -80,6 +80,23 @@ def test_the_first_fault_is_the_cause(made: Fixture) -> None:
     assert made.woken == 1
 
 
+def test_who_sees_that_it_has_failed_finds_the_error(made: Fixture) -> None:
+    """Also without the lock: a sender raises the error once a thread of it was unwound."""
+    seen: list[object] = []
+
+    class Seen(Session):
+        def __setattr__(self, name: str, value: object) -> None:
+            if value is Phase.FAILED:
+                seen.append(self.error)
+            super().__setattr__(name, value)
+
+    session = Seen(made.session.settings, made.notes.append)
+    session.behind = made.outlet
+    error = MigrationFailed("first")
+    session.fail(error)
+    assert seen == [error]
+
+
 def test_in_the_switchover_a_fault_is_left_to_the_destination(made: Fixture) -> None:
     session = made.session
     assert session.advance(Phase.SWITCHOVER)
@@ -186,6 +203,26 @@ def test_a_connection_that_is_made_too_late_is_closed(made: Fixture) -> None:
             made.adopt(near)
         assert near.fileno() == -1
         assert made.outlet.channels == []
+        assert far.recv(1) == b""
+
+
+@pytest.mark.parametrize("main", [False, True])
+def test_a_connection_made_while_all_are_ended_is_ended_too(
+    monkeypatch: pytest.MonkeyPatch, made: Fixture, main: bool
+) -> None:
+    ends = threading.Thread(target=made.outlet.tear_down)
+
+    def not_yet(_: Session) -> bool:
+        ends.start()
+        ends.join(0.05)
+        return False
+
+    monkeypatch.setattr(Session, "failed", property(not_yet))
+    near, far = socket.socketpair()
+    with near, far:
+        made.adopt(near, main=main)
+        ends.join(SETTLE)
+        far.settimeout(SETTLE)
         assert far.recv(1) == b""
 
 

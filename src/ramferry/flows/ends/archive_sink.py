@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ramferry.codec import name_backends
-from ramferry.errors import HostError, MigrationFailed, RamferryError
+from ramferry.errors import HostError, MigrationFailed, RamferryError, RemoteProtocolError
 from ramferry.flows.archive.coder import ChunkEncoder
 from ramferry.flows.archive.format import (
     CHUNK,
@@ -72,6 +72,8 @@ class ArchiveSink:
         self._chunks: list[tuple[int, int, int, int, int]] = []
         self._pages: list[NDArray[np.uint32]] = []
         self._encoders: list[ChunkEncoder] = []
+        self._complete = False
+        """True once the index is being written: a page that came now would not be in it."""
         self._write([OPENING])
 
     @property
@@ -112,6 +114,7 @@ class ArchiveSink:
             crc = crc32(piece, crc)
         size = sum(map(len, payload))
         with self._lock:
+            self._refuse_if_complete()
             offset, self._end = self._end, self._end + size
             block = self._numbers[pages.block]
             self._chunks.append((offset, size, crc, block, len(numbers)))
@@ -124,6 +127,7 @@ class ArchiveSink:
         """Note zero pages."""
         numbers = (pages.zero // np.uint64(self._head.page_size)).astype(PAGE_NUMBER)
         with self._lock:
+            self._refuse_if_complete()
             self._newest[self._numbers[pages.block]][numbers] = _ZERO
 
     def finish(self, stream: MainStream) -> None:
@@ -132,6 +136,8 @@ class ArchiveSink:
         :raise MigrationFailed: the source left pages out.
         :raise HostError: the disk is full.
         """
+        with self._lock:
+            self._complete = True
         self._refuse_holes()
         parts = {
             "head": self._part(stream.head),
@@ -160,6 +166,11 @@ class ArchiveSink:
 
     def abort(self, error: RamferryError) -> None:
         """Nothing to do: the file has no name, and its owner discards it."""
+
+    def _refuse_if_complete(self) -> None:
+        """:raise RemoteProtocolError: a channel brings pages after main's end."""
+        if self._complete:
+            raise RemoteProtocolError("no page after the end of the stream", "a page")
 
     def _refuse_holes(self) -> None:
         """Check that every page of every block came.

@@ -39,8 +39,9 @@ class Rounds:
         self._began = time.monotonic()
         self.pages = 0
         """Number of pages to send in this round."""
-        self._before = 0
-        """Pages sent before this round."""
+        self._until = 0
+        """Pages that will have been sent at this round's end, since the start: one number, so that
+        ``left`` never mixes two rounds."""
 
     def begin(self, pages: int, sent: int) -> None:
         """A round of ``pages`` pages begins, which were collected at this moment.
@@ -51,7 +52,7 @@ class Rounds:
         if self.syncs:
             self.dirty_rate = pages / max(now - self._began, 1e-3)
         self.syncs += 1
-        self.pages, self._before = pages, sent
+        self.pages, self._until = pages, sent + pages
         self._began = now
 
     def end(self) -> None:
@@ -65,7 +66,7 @@ class Rounds:
 
         :param sent: pages sent so far.
         """
-        return max(0, self._before + self.pages - sent)
+        return max(0, self._until - sent)
 
     def downtime_ms(self, pages: int) -> float:
         """Milliseconds that sending ``pages`` pages would take."""

@@ -55,9 +55,11 @@ class SendRecord:
 
         :param ram: bytes of the guest's memory.
         """
+        # first of all: with an end's status go the times of that end, which were set before it
+        status = self.status
         ended = self._ended or time.monotonic()
         return SendProgress(
-            status=self.status,
+            status=status,
             setup_time_ms=round((self._setup - self._began) * 1000) if self._setup else 0,
             total_time_ms=round((ended - self._began) * 1000),
             downtime_ms=self._downtime_ms,

@@ -122,8 +122,9 @@ class MainInlet:
         self._judge.look(event)
         match event:
             case BlockList():
+                # at once: other threads see none of them or all
                 self._session.blocks.update(
-                    (block.name, block.used_length) for block in event.blocks
+                    {block.name: block.used_length for block in event.blocks}
                 )
             case NotParsed():
                 self._session.lost_sight(event.idstr, event.why)

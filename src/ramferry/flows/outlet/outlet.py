@@ -207,11 +207,14 @@ class Outlet:
 
     def tear_down(self) -> None:
         """See ``Behind``; cuts main first, so that the destination sees the end and fails."""
-        if self.main is not None:
+        with self._lock:
+            # a connection that ``adopt`` takes later finds that the migration has failed
+            main, channels = self.main, tuple(self.channels)
+        if main is not None:
             # behind ram's END, what it has not taken yet would start the guest if it were delivered
-            end: Callable[[], None] = self.main.reset if self.session.switched else self.main.cut
+            end: Callable[[], None] = main.reset if self.session.switched else main.cut
             end()
-        for connection in list(self.channels):
+        for connection in channels:
             connection.cut()
 
     def connections(self) -> list[Connection]:

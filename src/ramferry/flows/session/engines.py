@@ -47,7 +47,8 @@ class Engines:
     def tell_troubles(self) -> None:
         """Called at the end: note each reason, once, why the CPU did work that was meant for a
         device."""
-        codecs = _accelerated((*self._decoders, *self._encoders))
+        with self._lock:
+            codecs = _accelerated((*self._decoders, *self._encoders))
         for trouble in dict.fromkeys(codec.trouble for codec in codecs if codec.trouble):
             self._note(f"the CPU took over from the device: {trouble}")
 

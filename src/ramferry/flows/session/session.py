@@ -165,8 +165,9 @@ class Session:
             if self._phase is Phase.SEALED and not final:
                 return  # whoever cancels sees from the result that it was too late
             if not late:
-                self._phase = Phase.FAILED
+                # in this order: whoever sees the phase, without the lock, finds the error
                 self.error = error
+                self._phase = Phase.FAILED
         if late:
             # not under the lock, which every other thread of the migration needs to go on
             self.note(f"in the switchover, left to the destination to judge: {error}")
@@ -243,12 +244,18 @@ class Session:
                 farewell()
 
         thread = threading.Thread(target=body, name=name, daemon=True)
-        self._threads.append(thread)
+        with self._lock:
+            self._threads.append(thread)
         thread.start()
 
     def running(self) -> bool:
-        """True while any thread of the migration lives."""
-        return any(thread.is_alive() for thread in self._threads)
+        """True while any thread of the migration lives.
+
+        A thread that starts another stands before it in the list, and lives until that has started.
+        """
+        with self._lock:
+            threads = tuple(self._threads)
+        return any(thread.is_alive() for thread in threads)
 
     def tear_down(self) -> None:
         """End every connection, which wakes the threads that wait on one.
