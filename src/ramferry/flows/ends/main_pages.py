@@ -121,13 +121,14 @@ class Threaded:
             name: np.zeros(length // self._page, np.bool_)
             for name, length in intake.session.blocks.items()
         }
-        """For each block and page, whether a copy is on its way to the sink."""
+        """For each block and page, whether a copy may be on its way to the sink; main's alone."""
         self._full: queue.SimpleQueue[_Packet | None] = queue.SimpleQueue()
-        self._free: queue.SimpleQueue[_Packet] = queue.SimpleQueue()
+        self._taken: queue.SimpleQueue[_Packet] = queue.SimpleQueue()
+        """Packets whose pages the sink has taken."""
         self._threads = intake.settings.threads
         self._packets = max(_PACKETS, 2 * self._threads + 1)
-        for _ in range(self._packets):
-            self._free.put(_Packet(self._page))
+        self._empty = [_Packet(self._page) for _ in range(self._packets)]
+        """Packets to be filled; main's alone."""
         self._packet: _Packet | None = None
         for number in range(self._threads):
             self._session.start(f"pages {number}", partial(self._work, number))
@@ -155,9 +156,8 @@ class Threaded:
     def settle(self) -> None:
         """Return when the sink has taken all pages so far."""
         self._hand_over()
-        everything = [self._next_free() for _ in range(self._packets)]
-        for packet in everything:
-            self._free.put(packet)
+        while len(self._empty) < self._packets:
+            self._take_back()
 
     def close(self) -> None:
         """End the threads."""
@@ -169,7 +169,10 @@ class Threaded:
         ``_busy``, and the pages' numbers."""
         busy, numbers = self._busy[block], offsets // np.uint64(self._page)
         if busy[numbers].any():
-            self.settle()
+            for _ in range(self._taken.qsize()):  # nobody else takes them
+                self._take_back()
+            if busy[numbers].any():
+                self.settle()
         return busy, numbers
 
     def _room(self, block: str) -> _Packet:
@@ -177,7 +180,9 @@ class Threaded:
         if self._packet is not None and self._packet.block != block:
             self._hand_over()
         if self._packet is None:
-            self._packet = self._next_free()
+            if not self._empty:
+                self._take_back()
+            self._packet = self._empty.pop()
             self._packet.block = block
         return self._packet
 
@@ -186,20 +191,23 @@ class Threaded:
             self._full.put(self._packet)
             self._packet = None
 
-    def _next_free(self) -> _Packet:
+    def _take_back(self) -> None:
+        """Wait for a packet that the sink has taken, and empty it."""
         while True:
             self._session.check()
             try:
-                return self._free.get(timeout=_PATIENCE)
+                packet = self._taken.get(timeout=_PATIENCE)
             except queue.Empty:
                 continue
+            for offsets in packet.offsets:
+                self._busy[packet.block][offsets // np.uint64(self._page)] = False
+            packet.empty()
+            self._empty.append(packet)
+            return
 
     def _work(self, number: int) -> None:
         """One thread: hand packets to the sink until there are no more."""
         sink = self._sink.channel(number)
         while (packet := self._full.get()) is not None:
-            pages = packet.pages()
-            sink.pages(pages)
-            self._busy[pages.block][pages.normal // np.uint64(self._page)] = False
-            packet.empty()
-            self._free.put(packet)
+            sink.pages(packet.pages())
+            self._taken.put(packet)
