@@ -49,16 +49,30 @@ def test_a_full_queue_holds_the_next_reader_while_another_is_at_work() -> None:
     waiting = admitted(outbox, 700, workers=1)
     waiting.join(0.05)
     assert waiting.is_alive()
-    first.ready(1200)  # nobody is at work any more: one may be, whatever is held
+    first.ready(1000)  # nobody is at work any more: one may be, though enough is held
     waiting.join(5)
     assert not waiting.is_alive()
     first.sent()
     assert outbox.held == 700
 
 
+def test_while_too_much_waits_to_be_sent_nobody_reads() -> None:
+    """Or each of many channels would come to hold a packet on a thin link, which is downtime."""
+    outbox = Outbox()
+    outbox.limit(1000)
+    first = slot(outbox, 1500, workers=4)
+    first.ready(1200)
+    waiting = admitted(outbox, 700, workers=4)
+    waiting.join(0.05)
+    assert waiting.is_alive()
+    first.sent()
+    waiting.join(5)
+    assert not waiting.is_alive()
+
+
 def test_cores_are_kept_at_work_beyond_the_limit() -> None:
     outbox = Outbox()
-    outbox.limit(1)
+    outbox.limit(1000)
     first, *_ = (slot(outbox, 1000, workers=4) for _ in range(4))
     fifth = admitted(outbox, 1000, workers=4)
     fifth.join(0.05)
@@ -165,11 +179,11 @@ def full(waiting: int) -> tuple[Outbox, Slot, list[Reader]]:
 
 def test_room_for_one_wakes_one_and_the_first_who_came() -> None:
     outbox, first, readers = full(8)
-    first.ready(1000)
+    first.ready(900)
     assert readers[0].ended()
     assert list(outbox.queue) == [one.slot for one in readers[1:]]
     assert all(one.is_alive() and one.slot.turn.locked() for one in readers[1:])
-    readers[0].slot.ready(100)
+    readers[0].slot.ready(50)
     assert readers[1].ended()
     assert list(outbox.queue) == [one.slot for one in readers[2:]]
     outbox.end()
@@ -244,4 +258,4 @@ def test_of_many_channels_under_a_limit_that_changes_nobody_is_forgotten() -> No
         return not any(thread.is_alive() for thread in threads)
 
     until(all_ended)
-    assert (outbox.held, outbox.at_work, len(outbox.queue)) == (0, 0, 0)
+    assert (outbox.held, outbox.unsent, outbox.at_work, len(outbox.queue)) == (0, 0, 0, 0)

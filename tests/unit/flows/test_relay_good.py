@@ -28,6 +28,7 @@ from fakes_wire import (
 from ramferry.codec import METHODS
 from ramferry.flows.outlet.outbox import Outbox
 from ramferry.qatzip.members import walk
+from ramferry.transport import budget
 from ramferry.transport.address import UnixAddress
 from ramferry.transport.pacing import Pacer
 from ramferry.transport.plain import Plain
@@ -386,4 +387,16 @@ def test_of_what_was_sent_nothing_is_held(tmp_path: Path, method_in: str, method
         script.insert(script.find("end", MAIN), Do(look))
         stage.carry(relay, script)
     (outbox,) = seen
-    assert (outbox.held, outbox.at_work, len(outbox.queue)) == (0, 0, 0)
+    assert (outbox.held, outbox.unsent, outbox.at_work, len(outbox.queue)) == (0, 0, 0, 0)
+
+
+def test_room_for_one_packet_is_not_taken_by_one_that_waits_for_its_mark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mark waits for channels that have packets to send before their SYNC."""
+    monkeypatch.setattr(budget, "outbox", lambda _rate: 0.0)
+    script = Script(Guest(method="none", channels=8, rounds=40, packets=2, pages=2))
+    stage = Stage(tmp_path, method="zstd", max_bandwidth=1e9)
+    with RelayThread(stage.settings) as relay:
+        stage.carry(relay, script)
+        assert relay.finished().completed

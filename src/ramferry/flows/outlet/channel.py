@@ -173,10 +173,15 @@ class RelayedChannel:
         elif packet.zero:
             # no payload, but a destination checks the method of every packet with pages
             packet.rewrite(self._method, 0)
+        counted = packet.normal
         if self._gate.passed < self._syncs:
+            if counted:
+                # main's mark waits for channels that may wait for room: none is taken meanwhile
+                self._slot.sent()
+                counted = 0
             self._gate.follow(self._syncs)
         self._out.send(parts, size)
-        if packet.normal:
+        if counted:
             self._slot.sent()
 
     def synced(self, count: int) -> None:

@@ -15,8 +15,8 @@ from typing import Final
 from ramferry.flows.session.gate import Unwind
 
 WORKERS: Final = len(os.sched_getaffinity(0))
-"""Packets that may be inflated and compressed at once even when the queue is full: if codecs are
-slower than the link, the queue's limit must not leave a core idle."""
+"""Packets that may be inflated and compressed at once though enough is held, as long as less than
+the limit is ready to be sent: if codecs are slower than the link, no core is left idle."""
 
 
 class Outbox:
@@ -35,14 +35,17 @@ class Outbox:
         room. If it is empty, nobody is looked for, which keeps a packet's way short."""
         self.held = 0
         """Bytes that were read and not sent yet, by their outgoing size as far as that is known."""
+        self.unsent = 0
+        """Those of them that are ready to be sent."""
         self.at_work = 0
         """Packets that are being received, inflated or compressed."""
         self.most: float = float("inf")
-        """Bytes above which no more packets are read."""
+        """Bytes to be held; above that no more packets are read than keep the cores at work, and
+        none while more than that is unsent."""
         self.ended = False
 
     def limit(self, size: float) -> None:
-        """Set the limit: channels read on while fewer than ``size`` bytes are held."""
+        """Set the limit: see ``most``."""
         with self.lock:
             self.most = size
             self.admit_waiting()
@@ -61,7 +64,9 @@ class Outbox:
     def admit_waiting(self) -> None:
         """Admit those that wait and have room now, and wake them; called with the lock."""
         queue = self.queue
-        while queue and (self.held < self.most or self.at_work < queue[0].workers):
+        while queue and self.unsent <= self.most:
+            if self.held >= self.most and self.at_work >= queue[0].workers:
+                return
             slot = queue.popleft()
             self.held += slot.size
             self.at_work += 1
@@ -74,7 +79,7 @@ class Slot:
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
         self.workers = WORKERS
-        """How many packets may be at work however much is held: 1 for a channel that neither
+        """How many packets may be at work though enough is held: 1 for a channel that neither
         inflates nor compresses."""
         self.size = 0
         """Outgoing bytes that are held for the packet, or will be once it is admitted."""
@@ -101,7 +106,7 @@ class Slot:
             if outbox.ended:
                 raise Unwind
             full = outbox.held >= outbox.most and outbox.at_work >= self.workers
-            if waits := full or bool(outbox.queue):
+            if waits := full or outbox.unsent > outbox.most or bool(outbox.queue):
                 outbox.queue.append(self)
             else:
                 outbox.held += size
@@ -117,15 +122,17 @@ class Slot:
         with outbox.lock:
             outbox.at_work -= 1
             outbox.held += size - self.size
+            outbox.unsent += size
             if outbox.queue:
                 outbox.admit_waiting()
         self.size = size
         self._growth = size / self._payload
 
     def sent(self) -> None:
-        """The packet was sent."""
+        """The packet was sent, or waits for something other than room on the wire."""
         outbox = self._outbox
         with outbox.lock:
             outbox.held -= self.size
+            outbox.unsent -= self.size
             if outbox.queue:
                 outbox.admit_waiting()
