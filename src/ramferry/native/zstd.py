@@ -136,7 +136,8 @@ class Decompressor:
         self._finalizer = weakref.finalize(self, library.free_decompressor, context)
         library.checked(library.set_decompressor(context, _WINDOW_LOG_MAX, window_log))
         self._source, self._made = _Buffer(), _Buffer()
-        self._beyond = memoryview(bytearray(1))
+        self._spare = memoryview(bytearray(1))
+        self._beyond = address(self._spare)
 
     def packet(self, data: memoryview, out: memoryview) -> tuple[int, int]:
         """Decompress ``data`` into ``out``, and see whether there is more than that.
@@ -153,7 +154,7 @@ class Decompressor:
             library.checked(library.decompress(self._context, made, source))
         filled = int(made.pos)
         if filled == len(out):
-            made.bytes, made.size, made.pos = address(self._beyond), 1, 0
+            made.bytes, made.size, made.pos = self._beyond, 1, 0
             library.checked(library.drain(self._context, made, source))
             filled += int(made.pos)
         return filled, int(source.size - source.pos)
