@@ -20,10 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ramferry.bench.fill import fill
+from ramferry.bench.members import members_of
 from ramferry.codec import METHODS, create_decoder, create_encoder, member_size_of
 from ramferry.errors import Cancelled, HostError
 from ramferry.report.benchmark.columns import Spread, spread
-from ramferry.vocabulary import AUTO, OFF, ONE_MEMBER, PACKET_BYTES, PAGE_SIZE
+from ramferry.vocabulary import AUTO, OFF, PACKET_BYTES, PAGE_SIZE
 
 REPEATS: Final = 3
 LEVELS: Final[Mapping[str, tuple[int | None, ...]]] = {
@@ -96,8 +97,8 @@ def measure(
 ) -> Iterator[CodecFigures]:
     """Measure each method and level on each number of cores, one after another.
 
-    :param member_size: one of ``vocabulary.MEMBER_SIZES``, for ``qatzip``; ``auto`` is one member a
-        packet, as between relays without a device.
+    :param member_size: one of ``vocabulary.MEMBER_SIZES``, for ``qatzip``; see
+        ``bench.members.members_of``.
     :param begun: called with a name before each.
     :raise Cancelled: ``stop`` was set.
     :raise HostError: what was inflated is not what was compressed.
@@ -106,9 +107,7 @@ def measure(
         for level in wanted:
             for count in cores:
                 begun(step(method, level, count))
-                members = AUTO
-                if method == "qatzip":
-                    members = ONE_MEMBER if member_size == AUTO else member_size
+                members = members_of(method, member_size)
                 yield _method(pieces, method, level, count, stop, members)
 
 

@@ -18,7 +18,7 @@ from ramferry.cli.params import SIZE, archive_channels_option
     help="The guest's RAM, held three times: 512M, 2G.  [default: 1G]",
 )
 @archive_channels_option(
-    "multifd channels of ours and of mapped-ram; QEMU's other ways have one stream."
+    "multifd channels of Ramferry and of mapped-ram; QEMU's other ways have one stream."
 )
 @click.option(
     "--repeat",
@@ -35,8 +35,9 @@ from ramferry.cli.params import SIZE, archive_channels_option
 def command(**options: Any) -> None:
     """Compare `ramferry save` and `restore` with QEMU's own `exec:zstd` and `file:`.
 
-    zstd works with one thread and with all cores, `file:` with and without mapped-ram and multifd,
-    which libvirt's sparse save files are. What the QEMU or this host cannot do is named.
+    `exec:zstd` runs with one thread and with all cores, `file:` without and with mapped-ram and
+    multifd, as libvirt writes its sparse save files. What this QEMU or this host cannot do is left
+    out, with a sentence.
 
     A stopped guest, filled with the files that RAMFERRY_DATA names (or generated data), is saved
     every way in turn, and every file restored into a fresh QEMU whose RAM is compared.

@@ -23,7 +23,7 @@ from ramferry.cli.params import Seconds
     default="none:none,none:qatzip,qatzip:none",
     show_default=True,
     metavar="IN:OUT,…",
-    help="Methods on both sides of the relay.",
+    help="Incoming and outgoing method of the relay.",
 )
 @click.option(
     "--codec-us",
@@ -50,7 +50,7 @@ from ramferry.cli.params import Seconds
     type=click.IntRange(1),
     default=3,
     show_default=True,
-    help="Runs of each row, interleaved.",
+    help="Runs of each row, interleaved; medians are shown.",
 )
 @click.option(
     "--pin",
@@ -62,9 +62,10 @@ from ramferry.cli.params import Seconds
 def command(**options: Any) -> None:
     """Measure one relay process between plain writers and readers.
 
-    They stand for both QEMUs, each channel's in a process of its own, over UNIX sockets. The codec
-    costs nothing, or the time of --codec-us, so that the table shows what the relay itself costs;
-    docs/performance.md says how to read it.
+    These stand for the two QEMUs: for each channel a process that only writes and one that only
+    reads, over UNIX sockets. Codecs cost nothing, or the time of --codec-us, so that the table
+    shows what the relay itself costs; with --own-codecs they do their work.
+    docs/performance.md says how to read the table.
     """
     from ramferry.cli.runs import bench_ceiling
 

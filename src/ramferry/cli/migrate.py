@@ -69,8 +69,8 @@ anything began."""
 @page_size_option
 @accelerator_option
 @member_size_option(
-    "Asks the source's relay for it; auto is one a packet if the destination's relay, started here"
-    " too, sees no device."
+    "For the source's relay; auto is one a packet if the destination's relay is started here too"
+    " and sees no device, else 64K."
 )
 @click.option("--via", metavar="HOST:PORT", help="A relay that runs beside a remote destination.")
 @click.option(

@@ -122,7 +122,7 @@ channels_option = click.option(
 def archive_channels_option(help: str) -> Callable[[Command], Command]:
     """``--channels`` of a command that saves or restores.
 
-    :param help: what the channels do there.
+    :param help: what the channels do there; the default is added.
     """
     return click.option(
         "--channels",
@@ -159,7 +159,7 @@ accelerator_option = click.option(
 def member_size_option(auto: str) -> Callable[[Command], Command]:
     """``--member-size``.
 
-    :param auto: what ``auto`` does in this command, as a clause.
+    :param auto: the last sentence of the help, which says what ``auto`` does in this command.
     """
     return click.option(
         "--member-size",
@@ -167,7 +167,7 @@ def member_size_option(auto: str) -> Callable[[Command], Command]:
         default=MEMBER_SIZES[0],
         show_default=True,
         help="How qatzip cuts packets into gzip members: of 64 KiB, which a QAT device inflates, or"
-        f" one a packet, which software does faster. {auto}",
+        f" one a packet, which is faster in software. {auto}",
     )
 
 

@@ -90,8 +90,8 @@ class _ZlibNgStream:
 class ZlibDecoder:
     """The channel's inflate stream.
 
-    ISA-L's streaming inflater, whole packets, into the caller's buffer: 763 MB/s where zlib-ng
-    takes 618 and stdlib zlib 349 (machine and data as above; in pieces of 16-128 KiB ISA-L takes
+    ISA-L's streaming inflater, whole packets, into the caller's buffer: 763 MB/s, where zlib-ng
+    does 618 and stdlib zlib 349 (machine and data as above; in pieces of 16-128 KiB ISA-L does
     590-709).
     """
 

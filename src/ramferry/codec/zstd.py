@@ -1,8 +1,9 @@
-"""Method ``zstd``: one zstd stream (RFC 8878) per channel, flushed after each packet.
+"""Method ``zstd``: zstd frames (RFC 8878); each packet ends where a block ends.
 
-As QEMU writes it the frame header stands in the first packet only, tells no content size and no
-checksum, and the frame is never ended. A packet may as well be one or more complete frames, with or
-without checksum: QEMU 7.2, 10.0 and 11.1 take those, and so does the decoder here.
+QEMU writes one frame per channel, flushed after each packet: its header stands in the first packet
+only, tells no content size and no checksum, and the frame is never ended. The encoder here does the
+same, but for ``FRAME_LEVELS``, at which each packet is a complete frame. QEMU 7.2, 10.0 and 11.1
+take packets of one or more complete frames, with or without checksum, and so does the decoder here.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ MAX_WINDOW: Final = 1 << 27
 
 
 FRAME_LEVELS: Final = frozenset({1, 2})
-"""Levels at which a packet is a complete frame. libzstd compresses and decompresses such a frame
-from memory into memory, without a copy into its own, but finds nothing of the packets before: at
-level 1 that is 8 % less time at the sending end, 7 % at the other and 1.1 % more bytes, at level 3
+"""Levels at which each packet is a complete frame. libzstd compresses and decompresses such a frame
+from memory into memory, without a copy into its own, but cannot refer to earlier packets: at level
+1 that is 8 % less time at the sending end, 7 % less at the other and 1.1 % more bytes; at level 3
 no less time and 2.4 % more bytes (512 KiB packets of the Silesia subset, AMD EPYC)."""
 
 

@@ -21,8 +21,8 @@ class Costs:
     """CPU seconds for each byte of pages, unless a name says otherwise.
 
     1 GiB, 8 channels, QEMU 10.0.13, methods none, zlib, zstd, qatzip: the first four were 0.19 to
-    0.29, 0.20 to 0.35, 0.19 to 0.27 and 0.39 to 0.45 s/GiB; with QEMU 7.2.22 no other, but for what
-    it burns while it waits.
+    0.29, 0.20 to 0.35, 0.19 to 0.27 and 0.39 to 0.45 s/GiB. With QEMU 7.2.22 they were the same,
+    but for what it burns while it waits.
     """
 
     qemu_send: float = 0.24 / GIB

@@ -3,7 +3,7 @@
 Memory differs from place to place: here a page cache, there a heap, then zeros. So it is cut into
 strata of equal size, and a piece is drawn from a random place in each: no region is missed, and a
 pattern that repeats in memory cannot coincide with the sample. A piece is contiguous, since
-compression methods look back: QATzip 64 KiB, the streams of zlib and zstd 32 and 512 KiB.
+compression methods look back: zlib and QATzip 32 KiB, zstd at level 1 512 KiB.
 """
 
 from __future__ import annotations

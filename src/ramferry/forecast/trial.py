@@ -62,8 +62,8 @@ def try_method(
     :param accelerator: one of ``vocabulary.ACCELERATORS``.
     :param member_size: one of ``vocabulary.MEMBER_SIZES``; ``auto`` is 64K.
     :param cores: cores that work at once, as in a migration; one is timed. They share caches and
-        memory: Two cores compressed 0.84 times twice as fast as one with qatzip and inflated 0.78
-        times (``ramferry bench codec``, 2 cores of an AMD EPYC guest).
+        memory: with qatzip two cores compressed 1.68 times as fast as one, and inflated 1.56 times
+        (``ramferry bench codec``, 2 cores of an AMD EPYC guest).
     :raise UsageError: there is no such method, or it has no such level.
     :raise HostError: decompression gave back other bytes.
     """

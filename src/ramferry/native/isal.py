@@ -1,7 +1,7 @@
 """ISA-L's deflate and inflate (igzip), one call a member or packet.
 
-The structures are those of ``igzip_lib.h`` of ISA-L 2.30 to 2.32: what an application sets, in
-front of an internal state that is never looked at, but for the state of the current block.
+The structures are those of ``igzip_lib.h`` of ISA-L 2.30 to 2.32: first what an application sets,
+then ISA-L's internal state, of which only the state of the current block is read here.
 """
 
 from __future__ import annotations

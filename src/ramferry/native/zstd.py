@@ -1,8 +1,8 @@
 """libzstd (``zstd.h`` of 1.4 and later), one call a packet.
 
-It is the host's own, which QEMU, systemd and the package managers stand on: the Python package
-``zstandard`` has libzstd inside but hides it, and returns new bytes objects that it copies with the
-GIL held.
+It is the host's own, which QEMU, systemd and the package managers use as well. The Python package
+``zstandard`` has a libzstd inside but does not export its functions, and returns new bytes objects
+that it copies with the GIL held; only frame headers and foreign files are read by it.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def bound(size: int) -> int:
 
 
 class Compressor:
-    """A stream of one channel, at one level; used by one thread at a time."""
+    """Compresses the packets of one channel at one level; used by one thread at a time."""
 
     def __init__(self, level: int, most: int, *, frames: bool = False) -> None:
         """:param level: libzstd's; 0 is its default.
@@ -117,7 +117,7 @@ class Compressor:
         source.bytes = address(data) if data.readonly else ctypes.addressof(_first(data))
         source.size, source.pos, made.pos = len(data), 0, 0
         left = self._library.compress(self._context, made, source, self._how)
-        # something to flush yet would be a fault of bound(), an error one of libzstd
+        # anything left to flush would be a fault of bound(), and an error code one of libzstd
         assert not left, left
         return [self._out[: made.pos]]
 

@@ -5,18 +5,20 @@ of ISA-L's gzip reader. Both verify every CRC and length. The reader is lenient 
 zero bytes after a member. So the lane is taken where the headers prove that there are none, and
 everything else (and everything they refuse) is judged by :class:`inflate.Inflater`.
 
-Measured per packet of 512 KiB (Silesia subset compressed by ISA-L 1, one of two cores of an AMD
-EPYC, medians of 6 runs in CPU time, spread ±10 %; heap is tracemalloc's peak)::
+Measured by the libraries' Python packages, per packet of 512 KiB (Silesia subset compressed by
+ISA-L 1, one of two cores of an AMD EPYC, medians of 6 runs in CPU time, spread ±10 %; heap is
+tracemalloc's peak)::
 
                                           8 members of 64 KiB      1 member of 512 KiB
-    isal_zlib._GzipReader, this lane      890 MB/s    86 KiB       864 MB/s    86 KiB
+    isal_zlib._GzipReader, not copied     890 MB/s    86 KiB       864 MB/s    86 KiB
     IgzipDecompressor, checked, copied    847 MB/s   236 KiB       911 MB/s   598 KiB
     isal_zlib.decompressobj, copied       822 MB/s   236 KiB       845 MB/s   598 KiB
     igzip_lib.decompress (no cap), copied 800 MB/s    65 KiB       949 MB/s   513 KiB
     libdeflate, copied                    939 MB/s   129 KiB       904 MB/s   513 KiB
     cramjam gzip.decompress_into          359 MB/s     1 KiB       467 MB/s     1 KiB
 
-libdeflate is as fast, but does not tell where a member ended.
+libdeflate's package returns a copy, and does not tell where a member ended. The C function, which
+``native.libdeflate`` calls for a single member, writes into the caller's buffer and tells it.
 """
 
 from __future__ import annotations

@@ -40,9 +40,10 @@ of the Silesia subset, MB/s and ratio::
     zstd 1, for comparison                     500  3.069       1833
     zstd 3, for comparison                     301  3.382       1608
 
-ISA-L 2 takes 4 % longer than ISA-L 1, which the inflating end gains, and is 2 to 3 % smaller. No
-deflate comes near zstd at equal ratio. Compare what ISA-L wrote by its content only: 4 of 17 runs
-of two threads over the same 5,001 members differed in some bytes, as valid as the others."""
+ISA-L 2 takes 4 % longer than ISA-L 1, as much as it spares the inflating end, and is 2 to 3 %
+smaller. No deflate comes near zstd at equal ratio. Compare what ISA-L wrote by its content only: 4
+of 17 runs of two threads over the same 5,001 members differed in some bytes, as valid as the
+others."""
 
 LIBDEFLATE_LEVELS = {4: 4, 5: 5, 6: 7, 7: 7, 8: 8, 9: 9}
 """QATzip level → libdeflate level: the lowest that is smaller than libqatzip's software path on
@@ -70,14 +71,14 @@ _HEADS = {
 """Bytes of each format's header."""
 
 Body = Callable[[memoryview, memoryview], int]
-"""Writes deflate data and trailer of its first argument into its second, and returns their size."""
+"""Writes the deflate data and trailer of its first argument into its second; returns their size."""
 
 
 class SoftwareBackend:
     """Compresses and decompresses on this host's CPU; a :class:`base.Backend`.
 
-    It keeps its output between calls. ISA-L's Python package allocates it for each member, grows it
-    and copies it with the GIL held; one thread alone does not feel that, sixteen do.
+    It keeps the memory of its output from call to call. ISA-L's Python package allocates it for
+    each member, grows it and copies it with the GIL held, which slows many threads, though not one.
     """
 
     accelerated = False

@@ -52,7 +52,7 @@ def test_a_table_and_its_document(
         (("--methods", "none:gzip"), "method 'gzip' is not one of"),
         (("--pin", "100000"), "--pin 100000: there are"),
         (("--own-codecs", "--codec-us", "5"), "not with --own-codecs"),
-        (("--own-codecs", "--methods", "zstd:none"), "a packet of zstd goes on"),
+        (("--own-codecs", "--methods", "zlib:none"), "a packet of zlib goes on"),
     ],
 )
 def test_refused_at_once(

@@ -144,7 +144,10 @@ class Children:
     def pause(
         self, seconds: float, look: Callable[[], None] | None = None, every: float = STEP
     ) -> None:
-        """Wait while they work, and call ``look`` ``every`` so many seconds meanwhile.
+        """Wait while they work.
+
+        :param look: called meanwhile.
+        :param every: seconds between two calls of it.
 
         :raise RamferryError: as ``check``.
         """

@@ -20,14 +20,15 @@ class Figures:
 
     The time under the GIL is found in two ways. ``held_micros`` is the share of the time in which
     the GIL was seen held, from outside (``bench.ceiling.gil``), and so includes what a codec does
-    under it; a holder whose core is taken away holds on, so on a crowded machine it is more than
-    the same work takes elsewhere. ``user_micros`` is what the kernel counts as user time of all of
-    the relay's threads, less the codecs': Python runs under the GIL only, and native code that
-    releases it works in the kernel (sockets) or is a codec. Not in it is kernel time under the GIL,
-    such as that for fresh memory. The kernel divides CPU time into user and system by what it finds
-    at the ticks of its clock: in 0.5 s with 250 ticks a second that is a quarter more or less.
-    Timing each native call instead takes 1.1 µs a call, of which a packet has three or more, and
-    misses those that nobody thought of.
+    under it. A thread whose core is taken away still holds it, so on a crowded machine it is more
+    than the same work takes elsewhere. ``user_micros`` is what the kernel counts as user time of
+    all of the relay's threads, less the codecs': Python runs under the GIL only, and native code
+    that releases it works in the kernel (sockets) or is a codec. Kernel time under the GIL, such as
+    that for fresh memory, is not in it. The kernel divides CPU time into user and system by what it
+    finds at the ticks of its clock: in 0.5 s with 250 ticks a second that is a quarter more or
+    less.
+    To time each native call instead would take 1.1 µs a call, of which a packet has three or more,
+    and miss those that nobody thought of.
     """
 
     bytes_per_second: float

@@ -29,7 +29,7 @@ def find() -> int:
 
     The interpreter's state (``_PyRuntime``) is copied by a call that keeps the GIL and by one that
     releases it, in turn: ``locked`` is the one word that is always 1 in one and 0 in the other
-    copy. Only while no other thread runs. It takes a millisecond.
+    copy. That holds only if no other thread runs meanwhile. It takes a millisecond.
     """
     if not getattr(sys, "_is_gil_enabled", lambda: True)():
         return 0  # another word, of the main thread's state, behaves alike there

@@ -17,7 +17,7 @@ from ramferry.vocabulary import PACKET_BYTES, Buffer
 RATIO: Final = 3
 """Bytes of pages for each byte of payload: about what QATzip makes of the Silesia data."""
 PAYLOAD: Final = PACKET_BYTES // RATIO
-"""Bytes of a full packet's payload in the compressed form."""
+"""Bytes of a full packet's payload, as ``IdleEncoder`` makes it."""
 _PROBE: Final = 4000
 """Rounds that are timed to learn what one takes: 1 to 2 ms."""
 _TRIES: Final = 7

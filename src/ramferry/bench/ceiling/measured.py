@@ -16,13 +16,14 @@ import time
 from dataclasses import asdict, dataclass
 
 from ramferry.bench.ceiling import gil, idle
+from ramferry.bench.members import members_of
 from ramferry.errors import RamferryError
 from ramferry.flows.relay import Relay
 from ramferry.flows.session.footprint import proportional
 from ramferry.flows.settings import RelaySettings
 from ramferry.metrics import RelayCounters, RelayResult
 from ramferry.transport.address import Address, UnixAddress
-from ramferry.vocabulary import AUTO, OFF, ONE_MEMBER
+from ramferry.vocabulary import OFF
 
 OWN_CODECS = "own"
 """Stands for the methods' own codecs in the arguments."""
@@ -101,8 +102,7 @@ def _relay(
         method=method_out,
         channels=int(channels),
         accelerator=OFF,
-        # as in a pair that migrate starts
-        member_size=ONE_MEMBER if method_out == "qatzip" else AUTO,
+        member_size=members_of(method_out),
     )
     return Relay(settings, _Observer(held))
 

@@ -59,7 +59,9 @@ class Stand(ExitStack):
         self._writers: list[Child] = []
 
     def begin(self, seconds: float) -> None:
-        """Start and connect everybody, and have the writers begin; they go on for some seconds.
+        """Start and connect everybody, and have the writers begin.
+
+        :param seconds: how long they write.
 
         :raise RamferryError: as ``Children.wait``.
         """

@@ -12,13 +12,12 @@ from typing import Final
 from ramferry.bench.ceiling.idle import PAYLOAD
 from ramferry.bench.codecs import pieces_of
 from ramferry.bench.fill import data_files
+from ramferry.bench.members import members_of
 from ramferry.codec import create_encoder
 from ramferry.errors import UsageError
 from ramferry.vocabulary import (
-    AUTO,
     METHOD_FLAGS,
     OFF,
-    ONE_MEMBER,
     OPEN_RETURN_PATH,
     PACKET_BYTES,
     PAGE_SIZE,
@@ -57,8 +56,9 @@ def channel_opening(channel: int) -> bytes:
     return Initial(_UUID, channel).encode() + sync()
 
 
-REPEATABLE: Final = ("none", "qpl", "uadk", "qatzip")
-"""Methods whose packets are complete in themselves, so that the same one may come again."""
+REPEATABLE: Final = tuple(name for name in METHOD_FLAGS if name != "zlib")
+"""Methods whose packets are complete in themselves at their default level, so that the same one may
+come again."""
 
 
 def packet(method: str, *, own_codecs: bool) -> tuple[bytes, bytes]:
@@ -85,9 +85,7 @@ def _compressed(method: str) -> bytes:
             f"one of {', '.join(REPEATABLE)} can"
         )
     pages = pieces_of(4 * PACKET_BYTES, data_files(os.environ.get("RAMFERRY_DATA", "")))[0]
-    # members as in a pair that migrate starts
-    size = ONE_MEMBER if method == "qatzip" else AUTO
-    encoder = create_encoder(method, None, accelerator=OFF, member_size=size)
+    encoder = create_encoder(method, None, accelerator=OFF, member_size=members_of(method))
     return b"".join(encoder.encode(pages))
 
 

@@ -158,11 +158,12 @@ BOTH_HERE: Final = Hosts()
 
 
 def members_for(inflates: Host | None, accelerator: str) -> str:
-    """One of ``vocabulary.MEMBER_SIZES``, for what a relay of ours on the host ``inflates`` gets.
+    """Which of ``vocabulary.MEMBER_SIZES`` the relay that compresses is to be told.
 
-    One member a packet if no device can work for that relay; else ``auto``, which is 64K.
+    One member a packet if no device can work for the relay that inflates; else ``auto``, which is
+    64K.
 
-    :param inflates: None if something else inflates, such as a QEMU.
+    :param inflates: where that relay of ours runs; None if something else inflates, such as a QEMU.
     :param accelerator: of that relay, one of ``vocabulary.ACCELERATORS``.
     """
     if inflates is None or inflates.may_accelerate(accelerator):

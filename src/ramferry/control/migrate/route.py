@@ -51,7 +51,7 @@ class Wish:
     accelerator: str = AUTO
     """One of ``ramferry.qatzip.ACCELERATORS``, for the relays on this host."""
     member_size: str = AUTO
-    """One of ``vocabulary.MEMBER_SIZES``, for the source's relay; without one only ``auto``."""
+    """One of ``vocabulary.MEMBER_SIZES``, for the source's relay; ``auto`` if there is none."""
     via: str | None = None
     """Migration URI of a relay that runs on the far host."""
     incoming: str | None = None
@@ -77,7 +77,7 @@ class RelayStep:
     uuid: str = ""
     """The UUID that the destination expects in place of the source's; empty if it is the same."""
     member_size: str = AUTO
-    """As ``Wish`` has it; ``auto`` if what inflates is not known."""
+    """One of ``vocabulary.MEMBER_SIZES``; ``auto`` if it is not known what inflates."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """Compresses and inflates single chunks by the multifd methods.
 
-On a channel zlib and zstd keep their state from packet to packet. A chunk of a file must be
-readable alone, so zlib gets a new encoder and decoder for each chunk, and zstd writes a complete
-frame. Of qatzip a chunk has members of 64 KiB: the host that restores may have a device.
+On a channel zlib keeps its state from packet to packet, and so does zstd at most levels. A chunk
+of a file must be readable alone, so zlib gets a new encoder and decoder for each chunk, and zstd
+writes a complete frame at every level. qatzip writes members of 64 KiB, because the host that
+restores them may have a device.
 """
 
 from __future__ import annotations

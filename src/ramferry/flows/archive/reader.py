@@ -133,7 +133,7 @@ class Archive(_File):
         """
         super().__init__(path)
         self._local = threading.local()
-        self._benches: list[_Bench] = []
+        self._workspaces: list[_Workspace] = []
         try:
             self._open(partial)
         except BaseException:
@@ -175,7 +175,7 @@ class Archive(_File):
     @property
     def backend(self) -> str:
         """What inflated so far; empty if nothing was inflated here."""
-        return name_backends([one.chunks.decoder for one in self._benches if one.inflated])
+        return name_backends([one.chunks.decoder for one in self._workspaces if one.inflated])
 
     @property
     def chunks(self) -> NDArray:  # type: ignore[type-arg]
@@ -210,15 +210,15 @@ class Archive(_File):
             copies, else a frame of uncompressed blocks with those that are.
         :raise CorruptDataError: it is damaged; the error names the block and the first page.
         """
-        row, bench = self.chunks[index], self._bench()
+        row, workspace = self.chunks[index], self._workspace()
         block = self.directory.blocks[int(row["block"])].name
         offsets, newest = self._index.pages(index)
         place = f"block {block!r} at {int(offsets[0]):#x}"
         out = buffer[: len(offsets) * self.directory.page_size]
-        payload = self._payload(row, out if bench.verbatim else bench.payload, place)
+        payload = self._payload(row, out if workspace.verbatim else workspace.payload, place)
         if framed and newest.all():
             return Pages(block, offsets, _NONE, _NOTHING, (payload,))
-        bench.inflate(payload, out, place)
+        workspace.inflate(payload, out, place)
         if not newest.all():
             matrix = np.frombuffer(out, np.uint8).reshape(len(offsets), -1)
             kept = matrix[newest]
@@ -228,12 +228,12 @@ class Archive(_File):
             return Pages(block, offsets, _NONE, _NOTHING, raw_frame(out))
         return Pages(block, offsets, _NONE, out)
 
-    def _bench(self) -> _Bench:
-        bench = getattr(self._local, "bench", None)
-        if bench is None:
-            bench = self._local.bench = _Bench(self.directory)
-            self._benches.append(bench)
-        return bench
+    def _workspace(self) -> _Workspace:
+        workspace = getattr(self._local, "workspace", None)
+        if workspace is None:
+            workspace = self._local.workspace = _Workspace(self.directory)
+            self._workspaces.append(workspace)
+        return workspace
 
     def _payload(self, row: np.void, buffer: memoryview, place: str) -> memoryview:
         size = int(row["size"])
@@ -249,7 +249,7 @@ class Archive(_File):
         return payload
 
 
-class _Bench:
+class _Workspace:
     """What one thread needs to read chunks: a decoder, and memory for a chunk as it is stored."""
 
     def __init__(self, directory: Directory) -> None:

@@ -1,8 +1,8 @@
-"""Has the kernel write a growing file to its disk meanwhile, so that little is left for the end.
+"""Has the kernel write a file to its disk while it grows, so that little is left for the end.
 
-The kernel would begin after seconds only. The fsync at its end would then write nearly all of a
-save file, while no core compresses and the guest stands still: 0.08 to 0.13 s for 281 MB on a
-virtual disk, and 0.004 to 0.027 s behind this (2 busy cores, Linux 6.18, ext4).
+By itself the kernel begins only after seconds. The fsync at its end would then write nearly all of
+a save file, while no core compresses and the guest stands still: that took 0.08 to 0.13 s for 281
+MB on a virtual disk, and takes 0.004 to 0.027 s this way (2 busy cores, Linux 6.18, ext4).
 """
 
 from __future__ import annotations
