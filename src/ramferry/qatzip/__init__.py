@@ -7,8 +7,8 @@
 Where a QAT device is there and a test job proved it, QATzip's own library compresses and inflates
 gzip-ext on it (``hardware.py``); everything else is ISA-L's, libdeflate's and zlib's
 (``software.py``), and every result names the backends that ran. Files and pipes of any size go
-through ``ramferry.qatzip.stream``. All errors are ``UsageError``,
-``CorruptDataError`` and ``MethodUnavailable``.
+through ``ramferry.qatzip.stream``. All errors are ``UsageError``, ``CorruptDataError`` and
+``MethodUnavailable``.
 """
 
 from ramferry.qatzip.base import LEVELS, MAX_SIZE, Result, Totals

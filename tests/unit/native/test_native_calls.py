@@ -108,7 +108,7 @@ def test_an_address_is_that_of_the_first_byte() -> None:
     assert address(view.toreadonly()[3:]) == address(view) + 3
     assert address(view[6:]) == 0
     view.release()
-    # what an address was taken of is not held
+    # address() holds no export, so the view can be released
     with pytest.raises(ValueError, match="released"):
         address(view)
 
