@@ -68,7 +68,7 @@ class Intake:
         """What sizes the channels' buffers by the rate at which the source sends."""
         session = self.session
         return BufferGovernor(
-            lambda: session.tally.bytes_in if session.tally.carries else 0,
+            lambda: session.tally.bytes_in,
             receiving=lambda: session.sources[1:],
         )
 

@@ -109,10 +109,11 @@ class Outlet:
         if cap:
             self.outbox.limit(budget.outbox(cap))
         return BufferGovernor(
-            lambda: session.tally.bytes_out if session.tally.carries else 0,
+            lambda: session.tally.bytes_out,
             sending=lambda: self.channels,
             receiving=lambda: session.sources[1:],
             told=lambda rate: self.outbox.limit(budget.outbox(rate)),
+            carries=lambda: session.tally.carries,
         )
 
     def set_bandwidth(self, rate: float) -> None:

@@ -27,19 +27,23 @@ class BufferGovernor:
         sending: Callable[[], Sequence[Connection]] = tuple,
         receiving: Callable[[], Sequence[Connection]] = tuple,
         told: Callable[[float], None] = lambda _rate: None,
+        carries: Callable[[], bool] = lambda: True,
     ) -> None:
         """
-        :param moved: returns the bytes so far that the far side drained, or that the source sent; 0
-            before the first page with content.
+        :param moved: returns the bytes so far that the far side drained, or that the source sent.
         :param sending: returns the multifd channels to send on; empty before there are any.
         :param receiving: returns the multifd channels to receive on; those that are UNIX sockets
             have no window to size.
-        :param told: called with each new rate, in bytes per second.
+        :param told: called with each new rate of pages, in bytes per second.
+        :param carries: whether the first page has been carried.
         """
         self._moved = moved
         self._sending = sending
         self._receiving = receiving
         self._told = told
+        self._carries = carries
+        self._carried = False
+        """Whether the first page had been carried at the last look."""
         self._rates: deque[float] = deque(maxlen=_WINDOW)
         self._size = budget.INITIAL
         self._last = (time.monotonic(), 0)
@@ -47,14 +51,16 @@ class BufferGovernor:
     def adjust(self) -> None:
         """Measure the rate since the last call, and set buffers whose size has changed.
 
-        A time in which nothing moved, or in which the first page came, says nothing of how fast the
-        far side drains. With the rate of a migration's setup, a few KB a second, the outbox of 16
-        channels let one packet through at a time for 0.25 to 0.75 s.
+        A time in which nothing moved says nothing of how fast the far side drains. Nor does one in
+        which the first page came, or none yet, of how much may wait for it: with the rate of a
+        migration's setup, a few KB a second, the outbox of 16 channels let one packet through at a
+        time for 0.25 to 0.75 s. Buffers begin small: what is in them is downtime.
         """
         now, moved = time.monotonic(), self._moved()
         then, before = self._last
         self._last = (now, moved)
-        if not before or moved == before:
+        carried, self._carried = self._carried, self._carries()
+        if moved == before:
             return
         self._rates.append((moved - before) / max(now - then, 1e-3))
         sending = list(self._sending())
@@ -63,7 +69,8 @@ class BufferGovernor:
         if not sized:
             return
         rate = max(self._rates)
-        self._told(rate)
+        if carried:
+            self._told(rate)
         rtt = max(map(self._rtt, sending or receiving))
         segment = max(map(self._segment, sized))
         size = budget.socket_buffer(rate, len(sending or receiving), rtt, segment)
