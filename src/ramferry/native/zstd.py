@@ -8,11 +8,10 @@ GIL held.
 from __future__ import annotations
 
 import ctypes
-import weakref
 from functools import cache
 from typing import Any, Final
 
-from ramferry.native.memory import CLibrary, address
+from ramferry.native.memory import CLibrary, address, freed_with
 from ramferry.vocabulary import Buffer
 
 SONAME: Final = "libzstd.so.1"
@@ -100,7 +99,7 @@ class Compressor:
         self._context = context = library.create_compressor()
         if not context:
             raise MemoryError
-        self._finalizer = weakref.finalize(self, library.free_compressor, context)
+        freed_with(self, library.free_compressor, context)
         library.checked(library.set_compressor(context, _LEVEL, level))
         self._how = _END if frames else _FLUSH
         self._out = memoryview(bytearray(bound(most)))
@@ -133,7 +132,7 @@ class Decompressor:
         self._context = context = library.create_decompressor()
         if not context:
             raise MemoryError
-        self._finalizer = weakref.finalize(self, library.free_decompressor, context)
+        freed_with(self, library.free_decompressor, context)
         library.checked(library.set_decompressor(context, _WINDOW_LOG_MAX, window_log))
         self._source, self._made = _Buffer(), _Buffer()
         self._beyond = memoryview(bytearray(1))
