@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-import weakref
 from typing import Final
 
 from deflate import _deflate
 
-from ramferry.native.memory import CLibrary, address
+from ramferry.native.memory import CLibrary, address, freed_with
 
 _SIZE: Final = ctypes.c_size_t
 _HANDLE: Final = ctypes.c_void_p
@@ -43,7 +42,7 @@ class Deflate:
         self._compressor = handle = _alloc_compressor(level)
         if not handle:
             raise MemoryError
-        self._finalizer = weakref.finalize(self, _free_compressor, handle)
+        freed_with(self, _free_compressor, handle)
 
     def member(self, data: memoryview, out: memoryview) -> int:
         """Compress ``data`` into ``out`` as deflate data that stands alone, without a trailer.
@@ -63,7 +62,7 @@ class Inflate:
         self._decompressor = handle = _alloc_decompressor()
         if not handle:
             raise MemoryError
-        self._finalizer = weakref.finalize(self, _free_decompressor, handle)
+        freed_with(self, _free_decompressor, handle)
         self._taken, self._made = _SIZE(), _SIZE()
 
     def member(self, data: memoryview, out: memoryview) -> bool:

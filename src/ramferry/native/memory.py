@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import weakref
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Self
 
@@ -19,6 +21,14 @@ def address(view: memoryview) -> int:
         return int(np.frombuffer(view, np.uint8).ctypes.data)
     # 0.3 µs; NumPy takes 1.1
     return ctypes.addressof(ctypes.c_char.from_buffer(view))
+
+
+def freed_with(owner: object, free: Callable[[int], object], handle: int) -> None:
+    """Call ``free(handle)`` once ``owner`` is gone, but not when the process ends.
+
+    A daemon thread may be inside the library then, and would crash.
+    """
+    weakref.finalize(owner, free, handle).atexit = False
 
 
 class CLibrary:

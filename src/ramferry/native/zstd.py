@@ -8,11 +8,10 @@ that it copies with the GIL held; only frame headers and foreign files are read 
 from __future__ import annotations
 
 import ctypes
-import weakref
 from functools import cache
 from typing import Any, Final
 
-from ramferry.native.memory import CLibrary, address
+from ramferry.native.memory import CLibrary, address, freed_with
 from ramferry.vocabulary import Buffer
 
 SONAME: Final = "libzstd.so.1"
@@ -24,6 +23,8 @@ _LEVEL, _WINDOW_LOG_MAX = 100, 100
 _FLUSH, _END = 1, 2
 _FIRST_ERROR: Final = 2**64 - 1000
 """Results from here on are error codes; zstd.h promises no more than 120 of them."""
+_NO_MEMORY: Final = 2**64 - 64
+"""``ZSTD_error_memory_allocation``."""
 
 
 class _Buffer(ctypes.Structure):
@@ -59,7 +60,10 @@ class _Library:
         """Return ``result``.
 
         :raise ValueError: it is an error; in libzstd's words.
+        :raise MemoryError: libzstd got no memory, which it asks for at a stream's first call.
         """
+        if result == _NO_MEMORY:
+            raise MemoryError("libzstd got none")
         if result >= _FIRST_ERROR:
             raise ValueError(self.error_name(result).decode().lower())
         return int(result)
@@ -100,7 +104,7 @@ class Compressor:
         self._context = context = library.create_compressor()
         if not context:
             raise MemoryError
-        self._finalizer = weakref.finalize(self, library.free_compressor, context)
+        freed_with(self, library.free_compressor, context)
         library.checked(library.set_compressor(context, _LEVEL, level))
         self._how = _END if frames else _FLUSH
         self._out = memoryview(bytearray(bound(most)))
@@ -111,14 +115,16 @@ class Compressor:
         """Compress ``data``, and end the block, or the frame.
 
         :return: one part in memory of this object, valid until the next call.
+        :raise MemoryError: the context of a high level found none at the first call.
         """
         source, made = self._source, self._made
         # address() is repeated here: a packet's way has few calls, and goes through few files
         source.bytes = address(data) if data.readonly else ctypes.addressof(_first(data))
         source.size, source.pos, made.pos = len(data), 0, 0
         left = self._library.compress(self._context, made, source, self._how)
-        # anything left to flush would be a fault of bound(), and an error code one of libzstd
-        assert not left, left
+        if left:
+            # something to flush yet would be a fault of bound()
+            raise AssertionError(self._library.checked(left))
         return [self._out[: made.pos]]
 
 
@@ -133,7 +139,7 @@ class Decompressor:
         self._context = context = library.create_decompressor()
         if not context:
             raise MemoryError
-        self._finalizer = weakref.finalize(self, library.free_decompressor, context)
+        freed_with(self, library.free_decompressor, context)
         library.checked(library.set_decompressor(context, _WINDOW_LOG_MAX, window_log))
         self._source, self._made = _Buffer(), _Buffer()
         self._spare = memoryview(bytearray(1))
@@ -145,6 +151,7 @@ class Decompressor:
         :return: bytes decompressed, which are one more than ``out`` has if it is too small; and
             bytes of ``data`` left over.
         :raise ValueError: damaged data; in libzstd's words.
+        :raise MemoryError: there is none for the frame's window.
         """
         source, made, library = self._source, self._made, self._library
         source.bytes, source.size, source.pos = address(data), len(data), 0

@@ -44,6 +44,7 @@ s."""
 def restore(path: Path, uri: str, channels: int, hooks: ArchiveHooks) -> ArchiveResult:
     """Restore the guest in ``path`` into the QEMU at ``uri``.
 
+    :raise HostError: the file cannot be read, or the library of its method is not here.
     :raise UsageError: the file is not a save file, or the QEMU has another machine type or does not
         wait for a guest.
     :raise CorruptDataError: the file is damaged; the guest was not started.
@@ -55,6 +56,8 @@ def restore(path: Path, uri: str, channels: int, hooks: ArchiveHooks) -> Archive
     """
     with ExitStack() as stack:
         archive = stack.enter_context(Archive(path))
+        # later the QEMU would listen already, and could not be used again
+        archive.require_codec()
         destination = stack.enter_context(open_end("destination", uri))
         check_destination(destination)
         refuse_tls(destination)

@@ -164,6 +164,13 @@ class Archive(_File):
         """An error for each RAM block of which the file lacks pages."""
         return check_coverage(self.directory, self.stream, self._index.missing)
 
+    def require_codec(self) -> None:
+        """See that this host can inflate the file's method, before anything depends on it.
+
+        :raise HostError: the method's library is not here.
+        """
+        self._bench()
+
     def framed_for(self, methods: Collection[str]) -> bool:
         """Whether a QEMU with these methods inflates the chunks itself.
 
