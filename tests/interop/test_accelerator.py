@@ -107,12 +107,13 @@ def test_a_device_that_is_lost_leaves_its_work_to_the_cpu(
     # 96 MiB are some 190 packets, and two calls each: the loss falls into the migration
     row, _ = carried(pair, {**device, "STANDIN": "lost_after=60"}, tmp_path)
     sender, receiver = row["relays"]
-    for relay, engine in ((sender, "isa-l"), (receiver, "isa-l")):
+    for relay in (sender, receiver):
         assert relay["completed"]
         shares = dict(
             part.removesuffix(" %").rsplit(" ", 1) for part in relay["backend"].split(" / ")
         )
-        assert set(shares) == {"qat", engine}
+        # libdeflate inflates where a single member is left of a call
+        assert {"qat", "isa-l"} <= set(shares) <= {"qat", "isa-l", "libdeflate"}
         assert sum(map(int, shares.values())) == 100
 
 

@@ -37,6 +37,11 @@ class QatzipDecoder(Session):
 
     verbatim = False
 
+    @property
+    def backend(self) -> str:
+        """What inflates: "isa-l", "libdeflate" for packets of one member, or a device's share."""
+        return self._backend.inflater
+
     def __init__(self, accelerator: str = AUTO) -> None:
         """As for the encoder; inflating needs no level."""
         super().__init__(accelerator=accelerator)

@@ -16,6 +16,7 @@ from zlib_ng import zlib_ng
 from ramferry.codec.base import MAX_PAYLOAD
 from ramferry.errors import CorruptDataError
 from ramferry.native import isal
+from ramferry.native.memory import bound
 from ramferry.vocabulary import PACKET_BYTES, Buffer
 
 SYNC_MARK: Final = b"\x00\x00\xff\xff"
@@ -73,7 +74,7 @@ class _IsalStream:
 
     def __init__(self, level: int) -> None:
         self._deflate = isal.Deflate(level)
-        self._out = memoryview(bytearray(isal.bound(PACKET_BYTES)))
+        self._out = memoryview(bytearray(bound(PACKET_BYTES)))
 
     def packet(self, pages: memoryview) -> list[Buffer]:
         return [self._out[: self._deflate.packet(pages, self._out)]]

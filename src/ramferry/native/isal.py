@@ -90,14 +90,6 @@ _inflate_init: Final = _library.function("isal_inflate_init", None, _STATE, hold
 _inflate: Final = _library.function("isal_inflate", ctypes.c_int, _STATE)
 
 
-def bound(size: int) -> int:
-    """Most bytes that ``size`` bytes take when they do not shrink, trailer included.
-
-    Stored blocks add 0.01 %; the rest is for what stands in front of the first of them.
-    """
-    return size + size // 128 + 1024
-
-
 class Deflate:
     """ISA-L's compressor at one level; used by one thread at a time."""
 

@@ -47,7 +47,7 @@ class Deflate:
     def member(self, data: memoryview, out: memoryview) -> int:
         """Compress ``data`` into ``out`` as deflate data that stands alone, without a trailer.
 
-        :param out: at least ``isal.bound(len(data))`` bytes, which is more than libdeflate needs.
+        :param out: at least ``bound(len(data))`` bytes.
         :return: bytes written.
         """
         size = _compress(self._compressor, address(data), len(data), address(out), len(out))

@@ -11,7 +11,7 @@ import ctypes
 from functools import cache
 from typing import Any, Final
 
-from ramferry.native.memory import CLibrary, address, freed_with
+from ramferry.native.memory import CLibrary, address, bound, freed_with
 from ramferry.vocabulary import Buffer
 
 SONAME: Final = "libzstd.so.1"
@@ -81,14 +81,6 @@ def version() -> str:
     """
     number = _library().version
     return f"{number // 10000}.{number // 100 % 100}.{number % 100}"
-
-
-def bound(size: int) -> int:
-    """Most bytes that ``size`` bytes take, a frame's header and the flush included.
-
-    ``ZSTD_COMPRESSBOUND`` adds 0.4 % and at most 64 bytes; a flush three bytes for each block.
-    """
-    return size + size // 128 + 1024
 
 
 class Compressor:

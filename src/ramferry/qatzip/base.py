@@ -29,6 +29,9 @@ MEMBER_FORMATS = frozenset({GZIP_EXT, GZIP, FOUR_BYTE})
 
 LEVELS = METHOD_LEVELS["qatzip"]
 
+ISAL, LIBDEFLATE, STDLIB = "isa-l", "libdeflate", "zlib"
+"""The names of the engines of the CPU, in results."""
+
 MAX_SIZE = 1 << 30
 """Default cap of what :func:`ramferry.qatzip.decompress` puts out, in bytes."""
 
@@ -63,6 +66,10 @@ class Backend(Protocol):
     def name(self) -> str:
         """What does the work at this level: "isa-l", "libdeflate"; a device with its share: "qat 93
         % / isa-l 7 %"."""
+
+    @property
+    def inflater(self) -> str:
+        """What has inflated into memory of callers so far, as ``name``."""
 
     @property
     def used(self) -> str:

@@ -30,6 +30,7 @@ from isal import isal_zlib
 
 from ramferry.native import libdeflate
 from ramferry.qatzip import members
+from ramferry.qatzip.base import ISAL, LIBDEFLATE
 from ramferry.qatzip.members import Member
 
 _ISAL_ERROR = cast("type[Exception]", isal_zlib.IsalError)
@@ -55,16 +56,16 @@ class ExactInflater:
     def __init__(self) -> None:
         self._single = libdeflate.Inflate()
 
-    def inflate(self, payload: memoryview, out: memoryview) -> bool:
+    def inflate(self, payload: memoryview, out: memoryview) -> str:
         """Inflate ``payload`` into ``out``, if it is a chain as :func:`exact_chain` describes it.
 
-        :return: True if ``out`` was filled exactly and everything was verified. After False the
+        :return: the engine that filled ``out`` exactly and verified everything. If it is empty, the
             strict reader decides: it may accept the data, or say what is wrong.
         """
         chain = exact_chain(payload, len(out))
         if len(chain) == 1:
-            return self._single.member(payload, out)
-        return bool(chain) and _inflate_all(payload, out)
+            return LIBDEFLATE if self._single.member(payload, out) else ""
+        return ISAL if chain and _inflate_all(payload, out) else ""
 
 
 def _inflate_all(payload: memoryview, out: memoryview) -> bool:

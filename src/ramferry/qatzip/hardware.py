@@ -12,7 +12,6 @@ from itertools import accumulate
 
 from ramferry.qatzip import members
 from ramferry.qatzip.device import LEAST_BYTES, DeviceError, DeviceSession
-from ramferry.qatzip.inflate import BACKEND as INFLATE_BACKEND
 from ramferry.qatzip.library import GONE, NO_INSTANCE, Library
 from ramferry.qatzip.members import Member
 from ramferry.qatzip.software import SoftwareBackend
@@ -56,6 +55,11 @@ class HardwareBackend:
         return describe(self.shares) or QAT
 
     @property
+    def inflater(self) -> str:
+        """See :attr:`base.Backend.inflater`."""
+        return self.name
+
+    @property
     def shares(self) -> Mapping[str, int]:
         """Bytes of data, uncompressed, that each engine took or gave so far."""
         return self._shares.copy()  # the session's thread may be adding an engine
@@ -87,7 +91,7 @@ class HardwareBackend:
             return out
         self._used = {}
         out = self._software.decompress(data, max_size)
-        self._count(INFLATE_BACKEND, len(out))
+        self._count(self._software.used, len(out))
         return out
 
     def decompress_into(self, payload: memoryview, out: memoryview) -> None:
@@ -167,7 +171,7 @@ class HardwareBackend:
 
     def _inflate_on_cpu(self, payload: memoryview, out: memoryview) -> None:
         self._software.decompress_into(payload, out)
-        self._count(INFLATE_BACKEND, len(out))
+        self._count(self._software.used, len(out))
 
     def _worked(self, size: int) -> None:
         self._failures = 0

@@ -21,9 +21,6 @@ from ramferry.qatzip.framing import Hint
 from ramferry.qatzip.source import Source
 from ramferry.vocabulary import FOUR_BYTE, GZIP, GZIP_EXT, RAW, ZLIB, Buffer
 
-BACKEND = "isa-l"
-"""What inflates: ISA-L, whatever compressed."""
-
 _ISAL_ERROR = cast("type[Exception]", igzip_lib.IsalError)
 
 _FEED = 64 * 1024

@@ -15,15 +15,13 @@ from isal import isal_zlib
 
 from ramferry.errors import CorruptDataError
 from ramferry.native import isal, libdeflate
+from ramferry.native.memory import bound
 from ramferry.qatzip import framing
-from ramferry.qatzip.base import GZIP_FORMATS, MEMBER_FORMATS
+from ramferry.qatzip.base import GZIP_FORMATS, ISAL, LIBDEFLATE, MEMBER_FORMATS, STDLIB
 from ramferry.qatzip.exact import ExactInflater
-from ramferry.qatzip.inflate import BACKEND as INFLATE_BACKEND
 from ramferry.qatzip.inflate import Inflater
 from ramferry.qatzip.source import Source
 from ramferry.vocabulary import FOUR_BYTE, GZIP, GZIP_EXT, RAW, ZLIB, Buffer
-
-ISAL, LIBDEFLATE, STDLIB = INFLATE_BACKEND, "libdeflate", "zlib"
 
 ISAL_LEVELS = {1: (2, 64 * 1024), 2: (3, 64 * 1024), 3: (3, 16 * 1024)}
 """QATzip level → ISA-L's level and its tokens a block. One core of an AMD EPYC with AVX-512, 56 MiB
@@ -93,12 +91,18 @@ class SoftwareBackend:
         self._exact = ExactInflater()
         self._out = _Output()
         self._used: dict[str, None] = {}
+        self._inflated: dict[str, None] = {}
         self.name = ISAL if level in ISAL_LEVELS else LIBDEFLATE
 
     @property
     def used(self) -> str:
         """Every engine that ran in the latest call, in the order of its first use."""
         return " + ".join(self._used)
+
+    @property
+    def inflater(self) -> str:
+        """See :attr:`base.Backend.inflater`."""
+        return " + ".join(self._inflated) or ISAL
 
     def buffer(self, size: int) -> memoryview:
         """Plain memory."""
@@ -112,7 +116,7 @@ class SoftwareBackend:
         for start in range(0, len(data) or 1, step):
             member = data[start : start + step]
             head = at + _HEADS[self._format]
-            out.reserve(at, head + isal.bound(len(member)))
+            out.reserve(at, head + bound(len(member)))
             body = self._body(member, out.view[head:])
             _write_head(self._format, out.view, at, len(member), body)
             at = head + body
@@ -134,7 +138,7 @@ class SoftwareBackend:
 
     def decompress(self, data: memoryview, max_size: int) -> bytearray:
         """See :meth:`base.Backend.decompress`."""
-        self._used = {INFLATE_BACKEND: None}
+        self._used = {ISAL: None}
         out = bytearray()
         for piece in Inflater(Source(data), self._format, max_size, padded=True).chunks():
             out += piece
@@ -142,8 +146,10 @@ class SoftwareBackend:
 
     def decompress_into(self, payload: memoryview, out: memoryview) -> None:
         """See :meth:`base.Backend.decompress_into`."""
-        self._used = {INFLATE_BACKEND: None}
-        if self._format in GZIP_FORMATS and self._exact.inflate(payload, out):
+        engine = self._exact.inflate(payload, out) if self._format in GZIP_FORMATS else ""
+        self._used = {engine or ISAL: None}
+        self._inflated.update(self._used)
+        if engine:
             return
         inflater = Inflater(Source(payload), self._format, len(out))
         for piece in inflater.chunks():

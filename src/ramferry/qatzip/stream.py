@@ -21,18 +21,19 @@ from ramferry.errors import CorruptDataError, UsageError
 from ramferry.qatzip import framing, members
 from ramferry.qatzip.base import (
     GZIP_FORMATS,
+    ISAL,
     MAX_SIZE,
     MEMBER_FORMATS,
+    STDLIB,
     Result,
     Totals,
     check_format,
     check_level,
 )
-from ramferry.qatzip.inflate import BACKEND as INFLATE_BACKEND
 from ramferry.qatzip.inflate import Inflater
 from ramferry.qatzip.members import Member
 from ramferry.qatzip.session import Session
-from ramferry.qatzip.software import ISAL, ISAL_LEVELS, STDLIB
+from ramferry.qatzip.software import ISAL_LEVELS
 from ramferry.qatzip.source import Source
 from ramferry.vocabulary import AUTO, GZIP_EXT, MEMBER_SIZE, ZLIB, Buffer
 
@@ -134,8 +135,8 @@ def decompress(
             inflater.produced += len(result.data)
             output.write(result.data, source.offset, result.backend)
     for piece in inflater.chunks():
-        output.write(piece, source.offset, INFLATE_BACKEND)
-    output.write(b"", source.offset, "" if output.bytes_out else INFLATE_BACKEND)
+        output.write(piece, source.offset, ISAL)
+    output.write(b"", source.offset, "" if output.bytes_out else ISAL)
     return output.totals()
 
 

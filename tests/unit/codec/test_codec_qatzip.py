@@ -6,6 +6,7 @@ import struct
 import pytest
 
 from codec_samples import decoded, encoded, packets, sample_pages
+from ramferry.codec import create_decoder, create_encoder
 from ramferry.codec.qatzip import QatzipDecoder, QatzipEncoder
 from ramferry.errors import CorruptDataError
 from ramferry.qatzip.members import walk
@@ -93,3 +94,18 @@ def test_left_over_and_missing_bytes_are_refused() -> None:
     for wrong in (payload + b"\0", payload + b"\x1f\x8b", payload[:-1], payload[:20], b""):
         with pytest.raises(CorruptDataError):
             decoded(QatzipDecoder(), wrong, 8192)
+
+
+def test_a_decoder_names_what_has_inflated() -> None:
+    """libdeflate a packet of one member, ISA-L one of several."""
+    pages = sample_pages(64)
+    for sizes, engines in (
+        (["packet"], "libdeflate"),
+        (["64K"], "isa-l"),
+        (["packet", "64K"], "libdeflate + isa-l"),
+    ):
+        decoder = create_decoder("qatzip", accelerator="off")
+        for size in sizes:
+            encoder = create_encoder("qatzip", 1, accelerator="off", member_size=size)
+            assert decoded(decoder, encoded(encoder, pages), len(pages)) == pages
+        assert decoder.backend == engines

@@ -12,7 +12,7 @@ from zlib_ng import zlib_ng
 
 from ramferry.errors import HostError
 from ramferry.native import isal, libdeflate, zstd
-from ramferry.native.memory import CLibrary, address
+from ramferry.native.memory import CLibrary, address, bound
 
 TEXT = b"".join(b"%d bottles of beer on the wall, " % n for n in range(20_000))[: 512 * 1024]
 NOISE = random.Random(5).randbytes(512 * 1024)
@@ -33,7 +33,7 @@ def untouched(whole: bytearray) -> bool:
 def test_isals_members_are_deflate_data_with_their_trailer(level: int, data: bytes) -> None:
     deflate = isal.Deflate(level)
     for trailer, wbits in ((isal.DEFLATE, -15), (isal.GZIP_TRAILER, 31), (isal.ZLIB_TRAILER, 15)):
-        whole, out = guarded(isal.bound(len(data)))
+        whole, out = guarded(bound(len(data)))
         size = deflate.member(memoryview(data), out, trailer)
         head = {-15: b"", 31: bytes.fromhex("1f8b08000000000000ff"), 15: b"\x78\x9c"}[wbits]
         assert zlib.decompress(head + bytes(out[:size]), wbits) == data
@@ -43,7 +43,7 @@ def test_isals_members_are_deflate_data_with_their_trailer(level: int, data: byt
 def test_isals_packets_are_one_stream() -> None:
     deflate, inflate, back = isal.Deflate(1), isal.Inflate(), zlib.decompressobj(-15)
     for data in (TEXT, NOISE, TEXT, TEXT[:4096]):
-        whole, out = guarded(isal.bound(len(data)))
+        whole, out = guarded(bound(len(data)))
         packet = out[: deflate.packet(memoryview(data), out)]
         assert packet[-4:] == b"\x00\x00\xff\xff"
         assert back.decompress(packet) == data
@@ -56,7 +56,7 @@ def test_isals_packets_are_one_stream() -> None:
 
 def test_isal_inflates_one_byte_more_than_there_is_room_for() -> None:
     deflate = isal.Deflate(1)
-    out = memoryview(bytearray(isal.bound(len(TEXT))))
+    out = memoryview(bytearray(bound(len(TEXT))))
     packet = out[: deflate.packet(memoryview(TEXT), out)]
     whole, pages = guarded(1000)
     assert isal.Inflate().packet(packet, pages)[0] == 1001
@@ -81,7 +81,7 @@ def test_isal_refuses_damage() -> None:
 @pytest.mark.parametrize("level", [1, 4, 9, 12])
 @pytest.mark.parametrize("data", [TEXT, NOISE, b"a"])
 def test_libdeflate_there_and_back(level: int, data: bytes) -> None:
-    whole, out = guarded(isal.bound(len(data)))
+    whole, out = guarded(bound(len(data)))
     size = libdeflate.Deflate(level).member(memoryview(data), out)
     assert untouched(whole)
     assert zlib.decompress(out[:size], -15) == data

@@ -10,9 +10,10 @@ import pytest
 _PROGRAM = """
 import sys, threading
 from ramferry.native import isal, libdeflate, zstd
+from ramferry.native.memory import bound
 
 data = memoryview(bytes(range(256)) * (1 << 17))
-out = memoryview(bytearray(isal.bound(len(data))))
+out = memoryview(bytearray(bound(len(data))))
 calls = {
     "zstd": lambda: zstd.Compressor(19, len(data)).encode(data),
     "libdeflate": lambda: libdeflate.Deflate(12).member(data, out),

@@ -169,7 +169,7 @@ class Archive(_File):
 
         :raise HostError: the method's library is not here.
         """
-        self._bench()
+        self._workspace()
 
     def framed_for(self, methods: Collection[str]) -> bool:
         """Whether a QEMU with these methods inflates the chunks itself.
