@@ -34,8 +34,8 @@ def freed_with(owner: object, free: Callable[[int], object], handle: int) -> Non
 def bound(size: int) -> int:
     """Most bytes that a codec's output for ``size`` bytes takes if they do not shrink.
 
-    Deflate's stored blocks add 0.01 %, ``ZSTD_COMPRESSBOUND`` 0.4 % and at most 64 bytes; the rest is
-    for headers, trailers, flushes, and what stands in front of a first stored block.
+    Deflate's stored blocks add 0.01 %, ``ZSTD_COMPRESSBOUND`` 0.4 % and at most 64 bytes; the rest
+    is for headers, trailers, flushes, and what stands in front of a first stored block.
     """
     return size + size // 128 + 1024
 
