@@ -10,10 +10,11 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final
 
-from ramferry.bench.ceiling import measured, peer, stream
+from ramferry.bench.ceiling import measured, stream
 from ramferry.bench.ceiling.children import SECONDS, Child, Children
 from ramferry.bench.ceiling.wish import Wish
 from ramferry.errors import HostError
+from ramferry.transport import plain_peer
 from ramferry.transport.address import UnixAddress
 from ramferry.transport.connection import Connection
 from ramferry.transport.listening import Listener
@@ -130,7 +131,7 @@ class Stand(ExitStack):
         channel = INITIAL_LAYOUT.unpack(initial)[3]
         self._readers[channel] = self._children.start(
             f"reader of channel {channel}",
-            peer.command_line("read", self._room),
+            plain_peer.command_line("read", self._room),
             stdin=connection.fileno(),
             pass_fds=(self._room,),
         )
@@ -141,7 +142,7 @@ class Stand(ExitStack):
         what = (self._folder / "header", self._memory, self._payload, closing, waits, seconds)
         writer = self._children.start(
             f"writer of channel {channel}",
-            peer.command_line("write", *what),
+            plain_peer.command_line("write", *what),
             stdin=self._outgoing[channel].fileno(),
             pass_fds=(waits, self._memory),
         )
