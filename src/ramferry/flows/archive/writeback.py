@@ -40,9 +40,7 @@ class Writeback:
             if size < start + STEP:
                 return
             self._begun = size
-        with self._file.using() as fd:
-            # Linux begins to write such pages and frees only those that were written before. It is
-            # advice: a file system or kernel without it has all to do in the fsync, which tells of
-            # what cannot be written
-            with contextlib.suppress(OSError):
-                os.posix_fadvise(fd, start, size - start, os.POSIX_FADV_DONTNEED)
+        # Linux begins to write such pages and frees only those that were written before. It is
+        # advice: without it all is left to the fsync, which tells of what cannot be written
+        with self._file.using() as fd, contextlib.suppress(OSError):
+            os.posix_fadvise(fd, start, size - start, os.POSIX_FADV_DONTNEED)
