@@ -62,7 +62,7 @@ class SafeFile:
     def _check_name(self) -> None:
         """Refuse early what :meth:`commit` would refuse only after all the work."""
         try:
-            mode = self._path.lstat().st_mode
+            mode = _mode(self._path)
             if self._like and os.path.samestat(os.stat(self._path), self._like):
                 raise UsageError(f"{self._path} is the input itself")
         except FileNotFoundError:
@@ -255,3 +255,11 @@ class SafeFile:
 
     def _cannot(self, error: OSError) -> RamferryError:
         return HostError(f"cannot write {self._path}: {error.strerror}")
+
+
+def _mode(path: Path) -> int:
+    """What is there, or what a link leads to: /dev/stdout is one, to a terminal or a pipe."""
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return path.lstat().st_mode

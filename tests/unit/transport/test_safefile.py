@@ -238,3 +238,18 @@ def test_whoever_leaves_while_it_gets_its_name_knows_that_it_has_it(
     assert names(tmp_path) == ["input", "out"]
     thread.join(SETTLE)
     assert caught == []
+
+
+def test_only_links_to_files_are_replaced(tmp_path: Path, like: os.stat_result) -> None:
+    link = tmp_path / "link"
+    for target in ("/dev/null", str(tmp_path)):
+        link.symlink_to(target)
+        with pytest.raises(UsageError, match="is not a regular file"):
+            SafeFile(link, replace=True, like=like)
+        link.unlink()
+    for target in ("input", "nothing"):
+        link.symlink_to(target)
+        with SafeFile(link, replace=True, like=None) as safe:
+            safe.commit()
+        assert not link.is_symlink()
+        link.unlink()

@@ -65,9 +65,11 @@ class _Observer:
         """Nothing: the one who measures asks."""
 
     def finished(self, result: RelayResult) -> None:
-        print(json.dumps({one.name: one.bytes_out for one in result.counters.channels}), flush=True)
         if result.error:
+            # a line would be taken for the answer to the latest question
             self.note(result.error)
+            return
+        print(json.dumps({one.name: one.bytes_out for one in result.counters.channels}), flush=True)
 
     def note(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ramferry.bench.ceiling import stand, stream
+from ramferry.bench.ceiling.children import Child, Children
 from ramferry.bench.ceiling.course import Course, run
 from ramferry.bench.ceiling.wish import Wish
 from ramferry.errors import Cancelled, HostError
@@ -60,6 +62,26 @@ def test_bytes_that_do_not_arrive_are_seen(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_relay_that_cannot_be_is_quoted() -> None:
     with pytest.raises(HostError, match=r"^the relay ended: method 'nonsense' is not one of"):
         course("none", "nonsense")
+
+
+def test_a_relay_that_fails_gives_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    readers: list[Child] = []
+    start = Children.start
+
+    def remember(self: Children, name: str, *arguments: Any, **named: Any) -> Child:
+        child = start(self, name, *arguments, **named)
+        readers.extend([child] if name.startswith("reader") else [])
+        return child
+
+    def kill_a_reader(relay: Child, word: str) -> None:
+        del word
+        readers[0].process.kill()
+        relay.process.wait(20)
+
+    monkeypatch.setattr(Children, "start", remember)
+    monkeypatch.setattr(Child, "ask", kill_a_reader)
+    with pytest.raises(HostError, match=r"^the relay ended: multifd 0: the destination "):
+        course("none", "none")
 
 
 def test_it_can_be_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
