@@ -207,11 +207,12 @@ def _groups(chain: list[Member]) -> Iterator[list[Member]]:
 def describe(shares: Mapping[str, int]) -> str:
     """Engines with their shares, the largest first: "qat 93 % / isa-l 7 %"; a single one without.
 
-    If there are several, each has at least 1 % and at most 99 %.
+    If there are several, each has at least 1 %, and their sum is 100 %.
     """
     total = sum(shares.values())
     busy = sorted((one for one in shares if shares[one]), key=lambda one: -shares[one])
     if len(busy) < 2:
         return "".join(busy or list(shares)[:1])
-    percent = {one: min(99, max(1, round(100 * shares[one] / total))) for one in busy}
+    percent = {one: max(1, round(100 * shares[one] / total)) for one in busy[1:]}
+    percent = {busy[0]: 100 - sum(percent.values())} | percent
     return " / ".join(f"{one} {percent[one]} %" for one in busy)

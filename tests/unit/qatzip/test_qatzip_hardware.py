@@ -270,6 +270,8 @@ def test_threads_have_sessions_of_their_own(standin: StandIn) -> None:
         ({"isa-l": 7, "qat": 93}, "qat 93 % / isa-l 7 %"),
         ({"isa-l": 1, "qat": 10**9}, "qat 99 % / isa-l 1 %"),
         ({"isa-l": 0, "qat": 10}, "qat"),
+        ({"isa-l": 620, "qat": 379, "libdeflate": 1}, "isa-l 61 % / qat 38 % / libdeflate 1 %"),
+        ({"isa-l": 455, "qat": 455, "libdeflate": 90}, "isa-l 45 % / qat 46 % / libdeflate 9 %"),
     ],
 )
 def test_shares_in_words(shares: dict[str, int], text: str) -> None:
