@@ -22,11 +22,12 @@ from ramferry.cli.json_file import JsonFile
 from ramferry.cli.other_load import tell_other_load
 from ramferry.cli.results import tell
 from ramferry.cli.screen import screen as open_screen
-from ramferry.codec import find_method
+from ramferry.codec import check_members, find_method
 from ramferry.errors import Cancelled, HostError, UsageError
 from ramferry.forecast.other_load import OtherLoad
 from ramferry.metrics.document import document
 from ramferry.report.codecs import codec_lines
+from ramferry.vocabulary import OFF
 
 
 def run(
@@ -39,6 +40,8 @@ def run(
 ) -> None:
     """Run it, with the values of its options."""
     wanted = _levels(methods, levels)
+    if "qatzip" not in wanted:
+        check_members(next(iter(wanted)), member_size, OFF)
     data = data_files(os.pathsep.join(map(str, files)) or os.environ.get("RAMFERRY_DATA", ""))
     pieces = codecs.pieces_of(size, data)
     if not pieces:
