@@ -10,8 +10,7 @@ from __future__ import annotations
 import ctypes
 import weakref
 
-import numpy as np
-
+from ramferry.native.memory import address
 from ramferry.qatzip.library import (
     DATA_FORMATS,
     DEFLATE,
@@ -68,9 +67,9 @@ class DeviceSession:
             raise DeviceError("the library gives no bound for the output")
         if len(self._out) < bound:
             self._out = self._library.buffer(bound)
-        source = _address(data)
+        source = address(data)
         sizes = ctypes.c_uint32(len(data)), ctypes.c_uint32(len(self._out))
-        code = self._library.compress(session, source, sizes[0], _address(self._out), sizes[1], 1)
+        code = self._library.compress(session, source, sizes[0], address(self._out), sizes[1], 1)
         self._check("qzCompress", session, code)
         self._compare("qzCompress", (sizes[0].value, len(data)))
         if not 0 < sizes[1].value <= len(self._out):
@@ -85,7 +84,7 @@ class DeviceSession:
         session = self._ready()
         given = payload if len(payload) >= SHORTEST else _padded(payload)
         sizes = ctypes.c_uint32(len(payload)), ctypes.c_uint32(len(out))
-        code = self._library.decompress(session, _address(given), sizes[0], _address(out), sizes[1])
+        code = self._library.decompress(session, address(given), sizes[0], address(out), sizes[1])
         self._check("qzDecompress", session, code)
         self._compare("qzDecompress", (sizes[0].value, len(payload)), (sizes[1].value, len(out)))
 
@@ -126,12 +125,6 @@ class DeviceSession:
     def _fail(self, text: str, code: int = OK) -> None:
         self.drop()
         raise DeviceError(text, code)
-
-
-def _address(view: memoryview) -> int:
-    """Address of a buffer, also of a read-only one. The buffer must live until the call has
-    returned."""
-    return int(np.frombuffer(view, np.uint8).ctypes.data) if len(view) else 0
 
 
 def _padded(payload: memoryview) -> memoryview:

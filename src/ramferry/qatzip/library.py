@@ -10,10 +10,10 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-import weakref
 from typing import Final
 
 from ramferry.errors import MethodUnavailable
+from ramferry.native.memory import freed_with
 from ramferry.vocabulary import QAT_SONAME, QATZIP_SONAME
 
 VFIO: Final = "/dev/vfio"
@@ -142,7 +142,7 @@ class Library:
             return memoryview(bytearray(size))
         memory = (ctypes.c_ubyte * size).from_address(address)
         # at exit the library's own clean-up frees it, also under a thread that still uses it
-        weakref.finalize(memory, self._free, address).atexit = False
+        freed_with(memory, self._free, address)
         return memoryview(memory).cast("B")
 
 

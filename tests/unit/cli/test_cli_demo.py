@@ -19,6 +19,10 @@ from ramferry.cli import main
         (("bench", "seed", "thin-link", "--json", "x.json"), "must name a folder for 2 scenarios"),
         (("bench", "seed", "--resume", "/dev/null"), "is no JSON document"),
         (("bench", "codec", "--levels", "x"), "--levels takes numbers"),
+        (
+            ("bench", "codec", "--methods", "none,zstd", "--member-size", "packet"),
+            "has no members, member size packet was asked for",
+        ),
     ],
 )
 def test_refused_at_once(

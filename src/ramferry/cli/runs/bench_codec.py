@@ -22,11 +22,12 @@ from ramferry.cli.json_file import JsonFile
 from ramferry.cli.other_load import tell_other_load
 from ramferry.cli.results import tell
 from ramferry.cli.screen import screen as open_screen
-from ramferry.codec import find_method
+from ramferry.codec import check_members, find_method
 from ramferry.errors import Cancelled, HostError, UsageError
 from ramferry.forecast.other_load import OtherLoad
 from ramferry.metrics.document import document
 from ramferry.report.codecs import codec_lines
+from ramferry.vocabulary import OFF
 
 
 def run(
@@ -38,7 +39,7 @@ def run(
     json_file: JsonFile | None,
 ) -> None:
     """Run it, with the values of its options."""
-    wanted = _levels(methods, levels)
+    wanted = _levels(methods, levels, member_size)
     data = data_files(os.pathsep.join(map(str, files)) or os.environ.get("RAMFERRY_DATA", ""))
     pieces = codecs.pieces_of(size, data)
     if not pieces:
@@ -103,9 +104,13 @@ def _measured(
                 screen.print(f"left out: {error}", soft_wrap=True, markup=False)
 
 
-def _levels(methods: str, levels: str | None) -> dict[str, tuple[int | None, ...]]:
-    """What to measure, checked."""
+def _levels(
+    methods: str, levels: str | None, member_size: str
+) -> dict[str, tuple[int | None, ...]]:
+    """What to measure, checked: a member size needs a method that has members."""
     names = [find_method(name.strip()).name for name in methods.split(",")]
+    if "qatzip" not in names:
+        check_members(names[0], member_size, OFF)
     if levels is None:
         return {name: codecs.LEVELS[name] for name in names}
     try:
