@@ -157,10 +157,18 @@ class ChannelInlet:
             self._session.check()
             self._parser.ended(count)
         if not verbatim:
-            begun = time.thread_time()
-            decoder.decode(payload, pages)
-            self._tally.codec_seconds += time.thread_time() - begun
+            self._decode(decoder, payload, pages)
         return payload, pages
+
+    def _decode(self, decoder: Decoder, payload: memoryview, pages: memoryview) -> None:
+        clock = self._tally.decoding
+        clock.size += len(pages)
+        if clock.size <= clock.due:
+            decoder.decode(payload, pages)
+            return
+        begun = time.thread_time()
+        decoder.decode(payload, pages)
+        clock.add(len(pages), time.thread_time() - begun)
 
     def _choose(self, method: str) -> Decoder:
         """Make the codecs, once the source's method is known."""

@@ -1,0 +1,30 @@
+"""What a codec costs: some packets are timed, the others reckoned."""
+
+from __future__ import annotations
+
+import pytest
+
+from ramferry.flows.session.tally import CodecClock
+
+PACKET = 512 * 1024
+
+
+def test_some_packets_are_timed() -> None:
+    clock, timed = CodecClock(), []
+    for nth in range(100):
+        clock.size += PACKET
+        if clock.size > clock.due:
+            timed.append(nth)
+            clock.add(PACKET, 0.001)
+        assert clock.seconds == pytest.approx(0.001 * (nth + 1))
+    assert timed[:4] == [0, 1, 2, 3]
+    assert {b - a for a, b in zip(timed[3:], timed[4:], strict=False)} == {17}
+
+
+def test_the_others_are_reckoned_by_their_bytes() -> None:
+    clock = CodecClock()
+    assert clock.seconds == 0
+    clock.size += PACKET
+    clock.add(PACKET, 0.001)
+    clock.size += PACKET // 2
+    assert clock.seconds == pytest.approx(0.0015)
