@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from ramferry.flows.session.tally import CodecClock
@@ -18,7 +20,7 @@ def test_some_packets_are_timed() -> None:
             clock.add(PACKET, 0.001)
         assert clock.seconds == pytest.approx(0.001 * (nth + 1))
     assert timed[:4] == [0, 1, 2, 3]
-    assert {b - a for a, b in zip(timed[3:], timed[4:], strict=False)} == {17}
+    assert {b - a for a, b in pairwise(timed[3:])} == {17}
 
 
 def test_the_others_are_reckoned_by_their_bytes() -> None:
