@@ -84,15 +84,8 @@ class _File:
         return raw
 
     def _read(self, offset: int, size: int) -> bytes:
-        pieces = []
-        try:
-            while size and (piece := os.pread(self._fd, size, offset)):
-                pieces.append(piece)
-                offset += len(piece)
-                size -= len(piece)
-        except OSError as error:
-            raise unreadable(self.path, error) from error
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        buffer = memoryview(bytearray(size))
+        return bytes(buffer[: self._read_into(buffer, offset)])
 
     def _read_into(self, buffer: memoryview, offset: int) -> int:
         """Read into ``buffer``; the number of bytes, fewer than it holds at the file's end."""

@@ -9,39 +9,6 @@ from typing import Final
 
 from ramferry.metrics import ChannelCounters, RelayCounters
 
-
-@dataclass(slots=True)
-class ChannelTally:
-    """What one connection carried; one thread writes, others may read at any time."""
-
-    name: str
-    bytes_in: int = 0
-    bytes_out: int = 0
-    packets: int = 0
-    pages: int = 0
-    zero_pages: int = 0
-    syncs: int = 0
-    decoding: CodecClock = field(default_factory=lambda: CodecClock())  # noqa: PLW0108 - defined below
-    encoding: CodecClock = field(default_factory=lambda: CodecClock())  # noqa: PLW0108 - defined below
-
-    @property
-    def codec_seconds(self) -> float:
-        """Seconds of thread time in the channel's codecs."""
-        return self.decoding.seconds + self.encoding.seconds
-
-    def frozen(self) -> ChannelCounters:
-        """The counters as they are at this moment."""
-        return ChannelCounters(
-            self.name,
-            self.bytes_in,
-            self.bytes_out,
-            self.packets,
-            self.pages,
-            self.zero_pages,
-            self.syncs,
-        )
-
-
 _TIMED_AT_FIRST: Final = 4
 """Packets that are timed one after another."""
 _BETWEEN: Final = 8 * 1024 * 1024
@@ -78,6 +45,38 @@ class CodecClock:
     def seconds(self) -> float:
         """Seconds for all bytes, at the pace of those that were timed."""
         return self._spent * self.size / self._timed if self._timed else 0.0
+
+
+@dataclass(slots=True)
+class ChannelTally:
+    """What one connection carried; one thread writes, others may read at any time."""
+
+    name: str
+    bytes_in: int = 0
+    bytes_out: int = 0
+    packets: int = 0
+    pages: int = 0
+    zero_pages: int = 0
+    syncs: int = 0
+    decoding: CodecClock = field(default_factory=CodecClock)
+    encoding: CodecClock = field(default_factory=CodecClock)
+
+    @property
+    def codec_seconds(self) -> float:
+        """Seconds of thread time in the channel's codecs."""
+        return self.decoding.seconds + self.encoding.seconds
+
+    def frozen(self) -> ChannelCounters:
+        """The counters as they are at this moment."""
+        return ChannelCounters(
+            self.name,
+            self.bytes_in,
+            self.bytes_out,
+            self.packets,
+            self.pages,
+            self.zero_pages,
+            self.syncs,
+        )
 
 
 @dataclass(slots=True)
