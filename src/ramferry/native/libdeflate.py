@@ -7,7 +7,7 @@ from typing import Final
 
 from deflate import _deflate
 
-from ramferry.native.memory import CLibrary, address, freed_with
+from ramferry.native.memory import CLibrary, address, owned
 
 _SIZE: Final = ctypes.c_size_t
 _HANDLE: Final = ctypes.c_void_p
@@ -39,10 +39,7 @@ class Deflate:
 
     def __init__(self, level: int) -> None:
         """:param level: 1 to 12, libdeflate's meaning."""
-        self._compressor = handle = _alloc_compressor(level)
-        if not handle:
-            raise MemoryError
-        freed_with(self, _free_compressor, handle)
+        self._compressor = owned(self, _free_compressor, _alloc_compressor(level))
 
     def member(self, data: memoryview, out: memoryview) -> int:
         """Compress ``data`` into ``out`` as deflate data that stands alone, without a trailer.
@@ -59,10 +56,7 @@ class Inflate:
     """libdeflate's decompressor; used by one thread at a time."""
 
     def __init__(self) -> None:
-        self._decompressor = handle = _alloc_decompressor()
-        if not handle:
-            raise MemoryError
-        freed_with(self, _free_decompressor, handle)
+        self._decompressor = owned(self, _free_decompressor, _alloc_decompressor())
         self._taken, self._made = _SIZE(), _SIZE()
 
     def member(self, data: memoryview, out: memoryview) -> bool:

@@ -31,6 +31,17 @@ def freed_with(owner: object, free: Callable[[int], object], handle: int) -> Non
     weakref.finalize(owner, free, handle).atexit = False
 
 
+def owned(owner: object, free: Callable[[int], object], handle: int | None) -> int:
+    """Return what a C library has just made for ``owner``; it is ``freed_with`` its owner.
+
+    :raise MemoryError: there is none, because the library got no memory.
+    """
+    if not handle:
+        raise MemoryError
+    freed_with(owner, free, handle)
+    return handle
+
+
 def bound(size: int) -> int:
     """Most bytes that a codec's output for ``size`` bytes takes if they do not shrink.
 

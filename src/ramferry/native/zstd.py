@@ -11,7 +11,7 @@ import ctypes
 from functools import cache
 from typing import Any, Final
 
-from ramferry.native.memory import CLibrary, address, bound, freed_with
+from ramferry.native.memory import CLibrary, address, bound, owned
 from ramferry.vocabulary import Buffer
 
 SONAME: Final = "libzstd.so.1"
@@ -93,10 +93,7 @@ class Compressor:
         :raise HostError: this host has no libzstd.
         """
         self._library = library = _library()
-        self._context = context = library.create_compressor()
-        if not context:
-            raise MemoryError
-        freed_with(self, library.free_compressor, context)
+        self._context = context = owned(self, library.free_compressor, library.create_compressor())
         library.checked(library.set_compressor(context, _LEVEL, level))
         self._how = _END if frames else _FLUSH
         self._out = memoryview(bytearray(bound(most)))
@@ -128,10 +125,8 @@ class Decompressor:
         :raise HostError: this host has no libzstd.
         """
         self._library = library = _library()
-        self._context = context = library.create_decompressor()
-        if not context:
-            raise MemoryError
-        freed_with(self, library.free_decompressor, context)
+        made = library.create_decompressor()
+        self._context = context = owned(self, library.free_decompressor, made)
         library.checked(library.set_decompressor(context, _WINDOW_LOG_MAX, window_log))
         self._source, self._made = _Buffer(), _Buffer()
         self._spare = memoryview(bytearray(1))
