@@ -177,15 +177,13 @@ class RelayedChannel:
         elif packet.zero:
             # no payload, but a destination checks the method of every packet with pages
             packet.rewrite(self._method, 0)
-        counted = packet.normal
-        if self._gate.passed < self._syncs:
-            if counted:
+        if held := self._gate.passed < self._syncs:
+            if packet.normal:
                 # main's mark waits for channels that may wait for room: none is taken meanwhile
                 self._slot.sent()
-                counted = 0
             self._gate.follow(self._syncs)
         self._out.send(parts, size)
-        if counted:
+        if packet.normal and not held:
             self._slot.sent()
 
     def synced(self, count: int) -> None:

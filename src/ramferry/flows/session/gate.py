@@ -65,7 +65,7 @@ class SyncGate:
         """A channel's next SYNC was sent on."""
         with self._lock:
             self._arrived[channel] = self._arrived.get(channel, 0) + 1
-            if self._held is not None and self._complete(self._held):
+            if self._held is not None and not self._late(self._held):
                 self._synced.notify()
 
     def follow(self, syncs: int) -> None:
@@ -82,7 +82,7 @@ class SyncGate:
         """Called before mark ``index`` is sent: wait for that SYNC of every channel."""
         with self._lock:
             self._held = index
-            self._wait(self._synced, lambda: self._open or self._complete(index))
+            self._wait(self._synced, lambda: self._open or not self._late(index))
             self._held = None
 
     def release(self, index: int) -> None:
@@ -103,11 +103,8 @@ class SyncGate:
             self._ended = True
             self._wake()
 
-    def _complete(self, index: int) -> bool:
-        """Whether every channel's SYNC of mark ``index`` has arrived."""
-        return all(self._arrived.get(id, 0) > index for id in self._channels or ())
-
     def _late(self, index: int) -> list[int]:
+        """The channels whose SYNC of mark ``index`` has not arrived."""
         channels = self._channels or ()
         return sorted(id for id in channels if self._arrived.get(id, 0) <= index)
 
