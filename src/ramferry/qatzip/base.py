@@ -95,7 +95,7 @@ class Backend(Protocol):
 
         ``data`` may be empty and is not changed; nothing of it is kept.
 
-        :return: the parts in order, headers and bodies apart, for ``sendmsg``; the backend's, and
+        :return: the members in order, in one part or several, for ``sendmsg``; the backend's, and
             valid until the next call.
         """
 

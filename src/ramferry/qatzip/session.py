@@ -84,8 +84,7 @@ class Session:
     def compress_parts(self, data: memoryview) -> list[Buffer]:
         """Compress ``data``, one-dimensional bytes, for ``sendmsg``: nothing is concatenated.
 
-        :return: header, deflate data (with its trailer, or followed by it) of each member in
-            order; valid until the session's next call.
+        :return: the members in order, in one part or several; valid until the session's next call.
         """
         return self._backend.compress_parts(data)
 
