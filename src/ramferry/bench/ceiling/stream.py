@@ -78,12 +78,17 @@ def packet(method: str, *, own_codecs: bool) -> tuple[bytes, bytes]:
     return bytes(header), payload
 
 
-def _compressed(method: str) -> bytes:
+def check_repeatable(method: str) -> None:
+    """:raise UsageError: a packet of the method, compressed, cannot come again and again."""
     if method not in REPEATABLE:
         raise UsageError(
             f"a packet of {method} goes on from the one before and cannot come again and again: "
             f"one of {', '.join(REPEATABLE)} can"
         )
+
+
+def _compressed(method: str) -> bytes:
+    check_repeatable(method)
     pages = pieces_of(4 * PACKET_BYTES, data_files(os.environ.get("RAMFERRY_DATA", "")))[0]
     encoder = create_encoder(method, None, accelerator=OFF, member_size=members_of(method))
     return b"".join(encoder.encode(pages))

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import IO
 
 from ramferry.bench.ceiling.figures import Figures, Row, measure, row
+from ramferry.bench.ceiling.stream import check_repeatable
 from ramferry.bench.ceiling.wish import Wish
 from ramferry.bench.machine import host_facts
 from ramferry.cli.json_file import JsonFile
@@ -84,8 +85,11 @@ def _wishes(
     here = len(os.sched_getaffinity(0))
     if pin > here:
         raise UsageError(f"--pin {pin}: there are {here} cores here")
-    counts = _counts(channels)
-    return [Wish(*way, n, seconds, codec, pin) for way in _ways(methods) for n in counts]
+    counts, ways = _counts(channels), _ways(methods)
+    if codec is None:
+        for method_in, _ in ways:
+            check_repeatable(method_in)
+    return [Wish(*way, n, seconds, codec, pin) for way in ways for n in counts]
 
 
 def _ways(methods: str) -> list[tuple[str, str]]:
