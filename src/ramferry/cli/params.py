@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from ramferry.errors import UsageError
-from ramferry.transport.address import WILDCARDS, TcpAddress, parse_address
+from ramferry.transport.address import WILDCARDS, TcpAddress, parse_place
 from ramferry.units import parse_rate, parse_size
 from ramferry.vocabulary import (
     ACCELERATORS,
@@ -55,7 +55,7 @@ class RateOrProbe(Rate):
         if not isinstance(value, str) or not value.startswith(PROBE):
             return super().convert(value, param, ctx)
         try:
-            address = parse_address(f"tcp:{value.removeprefix(PROBE)}")
+            address = parse_place(f"tcp:{value.removeprefix(PROBE)}")
         except UsageError:
             address = None
         if not isinstance(address, TcpAddress) or not address.port or address.host in WILDCARDS:

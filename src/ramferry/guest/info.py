@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ramferry.metrics import SendProgress
-from ramferry.transport.address import Address, TcpAddress
+from ramferry.transport.address import Address, TcpAddress, place_of
 from ramferry.vocabulary import PAGE_SIZE
 
 
@@ -72,7 +72,8 @@ def of_destination(status: str, error: str, address: Address | None) -> dict[str
 
 
 def _socket_address(address: Address) -> dict[str, str | bool]:
-    if isinstance(address, TcpAddress):
-        family = "ipv6" if ":" in address.host else "ipv4"
-        return {"type": "inet", "host": address.host, "port": str(address.port), family: True}
-    return {"type": "unix", "path": address.path}
+    place = place_of(address)
+    if isinstance(place, TcpAddress):
+        family = "ipv6" if ":" in place.host else "ipv4"
+        return {"type": "inet", "host": place.host, "port": str(place.port), family: True}
+    return {"type": "unix", "path": place.path}

@@ -6,13 +6,13 @@ from typing import Final
 
 from ramferry.errors import UsageError
 from ramferry.guest.errors import MonitorError
-from ramferry.transport.address import Address, parse_address
+from ramferry.transport.address import Place, parse_place
 
 _ONE_CHANNEL: Final = ("exec", "fd", "file", "rdma")
 """URIs that QEMU refuses while ``multifd`` is on, as it always is here."""
 
 
-def parse(uri: str) -> Address:
+def parse(uri: str) -> Place:
     """Read ``tcp:HOST:PORT`` or ``unix:PATH``.
 
     :raise MonitorError: it is neither; in QEMU's words if QEMU refuses it as well.
@@ -27,6 +27,6 @@ def parse(uri: str) -> Address:
     if scheme == "tcp" and not (":" in rest and rest.rpartition(":")[2]):
         raise MonitorError(f"error parsing address '{rest}'")
     try:
-        return parse_address(uri)
+        return parse_place(uri)
     except UsageError as error:
         raise MonitorError(str(error)) from error

@@ -1,7 +1,14 @@
-"""Migration addresses in QEMU's syntax: ``tcp:HOST:PORT`` and ``unix:PATH``."""
+"""Migration addresses: where a peer is, and who it is.
+
+``tcp:HOST:PORT`` and ``unix:PATH`` are QEMU's own, as is its wire there. ``tls:HOST:PORT`` is the
+same inside QEMU's TLS. ``relay:HOST:PORT`` and ``relay:unix:PATH`` say that the far end is a
+Ramferry.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,20 +43,109 @@ class UnixAddress:
         return f"unix:{self.path}"
 
 
-Address = TcpAddress | UnixAddress
+Place = TcpAddress | UnixAddress
+"""Where a socket is bound or connected."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsAddress:
+    """A QEMU, or what stands for one, behind QEMU's own TLS."""
+
+    place: TcpAddress
+
+    def __str__(self) -> str:
+        return f"tls:{str(self.place).removeprefix('tcp:')}"
+
+
+@dataclass(frozen=True, slots=True)
+class RelayAddress:
+    """Another Ramferry, which speaks the protocol of ``docs/relay-protocol.md``."""
+
+    place: Place
+
+    def __str__(self) -> str:
+        return f"relay:{str(self.place).removeprefix('tcp:')}"
+
+
+Address = Place | TlsAddress | RelayAddress
+
+
+def place_of(address: Address) -> Place:
+    """Where the sockets of an address are."""
+    return address.place if isinstance(address, TlsAddress | RelayAddress) else address
+
+
+def is_local(address: Address) -> bool:
+    """True if no other host can reach it, nor listen to it: a UNIX socket, or the loopback."""
+    place = place_of(address)
+    return isinstance(place, UnixAddress) or is_local_host(place.host)
+
+
+def is_local_host(host: str) -> bool:
+    """True for ``localhost`` and the addresses of the loopback."""
+    if host == "localhost":
+        return True
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return False
+
+
+def moved(address: Address, place: Place) -> Address:
+    """The same kind of address at another place.
+
+    :raise UsageError: a ``tls:`` address cannot be a UNIX socket.
+    """
+    if isinstance(address, RelayAddress):
+        return RelayAddress(place)
+    if isinstance(address, TlsAddress):
+        if isinstance(place, UnixAddress):
+            raise UsageError(f"tls: is spoken over TCP only, not at {place}")
+        return TlsAddress(place)
+    return place
 
 
 def parse_address(uri: str) -> Address:
-    """Read a migration URI.
+    """Read a migration URI of any kind.
 
     :raise UsageError: another scheme, no port, or a path that no socket can have.
     """
     scheme, _, rest = uri.partition(":")
-    if scheme == "unix" and rest:
-        if len(rest.encode()) > MAX_UNIX_PATH:
-            raise UsageError(f"socket path longer than {MAX_UNIX_PATH} bytes: {rest}")
-        return UnixAddress(rest)
-    host, _, port = rest.rpartition(":")
-    if scheme == "tcp" and port.isascii() and port.isdigit() and int(port) <= 65535:
-        return TcpAddress(host.removeprefix("[").removesuffix("]"), int(port))
-    raise UsageError(f"{uri!r} is no migration address: write tcp:HOST:PORT or unix:PATH")
+    place: Place | None = None
+    if scheme in ("tcp", "tls"):
+        place = _tcp(rest)
+    elif scheme == "unix":
+        place = _unix(rest)
+    elif scheme == "relay":
+        place = _unix(rest.removeprefix("unix:")) if rest.startswith("unix:") else _tcp(rest)
+    if place is None:
+        raise UsageError(
+            f"{uri!r} is no migration address: write tcp:HOST:PORT, unix:PATH, tls:HOST:PORT, or"
+            " relay:HOST:PORT where the far end is a Ramferry"
+        )
+    if scheme == "relay":
+        return RelayAddress(place)
+    return TlsAddress(place) if scheme == "tls" and isinstance(place, TcpAddress) else place
+
+
+def parse_place(uri: str) -> Place:
+    """Read ``tcp:HOST:PORT`` or ``unix:PATH``.
+
+    :raise UsageError: it is another kind of address, or none.
+    """
+    address = parse_address(uri)
+    if isinstance(address, TlsAddress | RelayAddress):
+        raise UsageError(f"{uri!r} does not fit here: write tcp:HOST:PORT or unix:PATH")
+    return address
+
+
+def _tcp(rest: str) -> TcpAddress | None:
+    host, colon, port = rest.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        return None
+    return TcpAddress(host.removeprefix("[").removesuffix("]"), int(port))
+
+
+def _unix(path: str) -> UnixAddress | None:
+    if len(path.encode()) > MAX_UNIX_PATH:
+        raise UsageError(f"socket path longer than {MAX_UNIX_PATH} bytes: {path}")
+    return UnixAddress(path) if path else None

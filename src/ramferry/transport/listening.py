@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 
 from ramferry.errors import HostError
 from ramferry.transport import sockets
-from ramferry.transport.address import Address, TcpAddress, UnixAddress
+from ramferry.transport.address import Address, TcpAddress, UnixAddress, moved, place_of
 from ramferry.transport.connection import Connection
 from ramferry.transport.plain import Plain
 
@@ -65,10 +65,11 @@ class Listener:
         self._path = ""
         self._file: os.stat_result | None = None
         try:
-            if isinstance(address, UnixAddress):
-                self.sockets = [self._bind_unix(address.path, backlog)]
+            place = place_of(address)
+            if isinstance(place, UnixAddress):
+                self.sockets = [self._bind_unix(place.path, backlog)]
             else:
-                self.sockets = _tcp(address, backlog)
+                self.sockets = _tcp(place, backlog)
         except OSError as error:
             raise HostError(f"cannot listen on {address}: {sockets.reason(error)}") from error
         self.address = _told(address, self.sockets)
@@ -134,10 +135,11 @@ def check_free(address: Address) -> None:
 
     :raise HostError: there is a file that is not a socket, or somebody listens.
     """
-    if not isinstance(address, UnixAddress) or not os.path.isabs(address.path):
+    place = place_of(address)
+    if not isinstance(place, UnixAddress) or not os.path.isabs(place.path):
         return
     try:
-        _is_stale(address.path)
+        _is_stale(place.path)
     except PermissionError:
         return  # not ours to look at: perhaps the other process may
     except OSError as error:
@@ -159,10 +161,11 @@ def _origin(sock: socket.socket, peer: Any) -> str:
 
 
 def _told(address: Address, listening: list[socket.socket]) -> Address:
-    name = listening[0].getsockname()
-    if isinstance(address, UnixAddress):
-        return UnixAddress(name)
-    return TcpAddress(address.host if len(listening) > 1 else name[0], name[1])
+    name, place = listening[0].getsockname(), place_of(address)
+    if isinstance(place, UnixAddress):
+        return moved(address, UnixAddress(name))
+    host = place.host if len(listening) > 1 else name[0]
+    return moved(address, TcpAddress(host, name[1]))
 
 
 # --- TCP

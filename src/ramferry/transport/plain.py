@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from ramferry.errors import HostError, PeerTimeout, PeerUnreachable
 from ramferry.transport import sockets
-from ramferry.transport.address import Address, TcpAddress
+from ramferry.transport.address import Address, TcpAddress, place_of
 from ramferry.vocabulary import Buffer
 
 CONNECT_TIMEOUT: Final = 10.0
@@ -236,10 +236,11 @@ def connect(address: Address, *, timeout: float = CONNECT_TIMEOUT) -> Plain:
 def _connected(address: Address, timeout: float) -> socket.socket:
     """Connect with the kernel's timeout (``SO_SNDTIMEO``), which starts anew after this process was
     stopped."""
-    answers: list[tuple[int, Any]] = [(socket.AF_UNIX, getattr(address, "path", ""))]
-    if isinstance(address, TcpAddress):
-        host = address.host or "127.0.0.1"
-        found = socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM)
+    place = place_of(address)
+    answers: list[tuple[int, Any]] = [(socket.AF_UNIX, getattr(place, "path", ""))]
+    if isinstance(place, TcpAddress):
+        host = place.host or "127.0.0.1"
+        found = socket.getaddrinfo(host, place.port, type=socket.SOCK_STREAM)
         answers = [(family, place) for family, _, _, _, place in found]
     for family, place in answers[:-1]:
         with contextlib.suppress(OSError):

@@ -15,7 +15,7 @@ from ramferry.control.hosts.addresses import relay_uri
 from ramferry.control.migrate.course import migrate
 from ramferry.control.migrate.route import RelayMode, Wish
 from ramferry.report.progress import Progress
-from ramferry.transport.address import parse_address
+from ramferry.transport.address import parse_place
 
 
 def run(
@@ -61,5 +61,5 @@ def _wish(
         accelerator=accelerator,
         member_size=member_size,
         via=relay_uri(via) if via else None,
-        incoming=str(parse_address(incoming)) if incoming else None,
+        incoming=str(parse_place(incoming)) if incoming else None,
     )

@@ -10,13 +10,13 @@ import click
 from ramferry.cli.interrupt import stop_on_signals
 from ramferry.control.link.far import LinkAnswer
 from ramferry.errors import UsageError
-from ramferry.transport.address import WILDCARDS, TcpAddress, parse_address
+from ramferry.transport.address import WILDCARDS, TcpAddress, parse_place
 from ramferry.units import rate
 
 
 def run(listen: str, wait: float) -> None:
     """Run it, with the values of its options."""
-    address = parse_address(listen)
+    address = parse_place(listen)
     if not isinstance(address, TcpAddress):
         raise UsageError("a link is probed at tcp:HOST:PORT, as tcp:0.0.0.0:4446")
     stop = threading.Event()

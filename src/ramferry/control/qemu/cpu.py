@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ramferry.control.hosts.addresses import LOOPBACK
 from ramferry.control.qemu.uri import qmp_host
+from ramferry.transport.address import is_local_host
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
@@ -58,7 +58,7 @@ def process_of(uri: str, peer_pid: int | None, vcpu_threads: Sequence[int]) -> i
     host = qmp_host(uri)
     if host is None:
         return qemu_pid(peer_pid, vcpu_threads)
-    if host not in LOOPBACK or not vcpu_threads:
+    if not is_local_host(host) or not vcpu_threads:
         return None
     return qemu_pid(owner_of(vcpu_threads[0]), vcpu_threads)
 
