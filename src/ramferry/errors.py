@@ -123,3 +123,13 @@ def unreadable(name: object, error: OSError) -> RamferryError:
     missing = isinstance(error, FileNotFoundError | NotADirectoryError)
     kind = UsageError if missing else HostError
     return kind(f"cannot read {name}: {error.strerror}")
+
+
+def of_exit_code(code: int, sentence: str) -> RamferryError:
+    """The error that another Ramferry told, by its exit code; ``MigrationFailed`` for a code that
+    no class has."""
+    kinds: list[type[RamferryError]] = RamferryError.__subclasses__()
+    kind = next((one for one in kinds if one.exit_code == code), MigrationFailed)
+    error = kind.__new__(kind)
+    error.args = (sentence,)
+    return error

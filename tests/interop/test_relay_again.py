@@ -28,7 +28,7 @@ from fakes_relay import RelayThread
 from ramferry.bench.fill import fill
 from ramferry.bench.qemu import Qemu
 from ramferry.errors import PeerTimeout
-from ramferry.flows.inlet.lobby import MAIN_MAGIC, MULTIFD_MAGIC
+from ramferry.flows.inlet.callers import MAIN_MAGIC, MULTIFD_MAGIC
 from ramferry.flows.settings import RelaySettings
 from ramferry.transport.address import Address, TcpAddress, UnixAddress
 from ramferry.transport.listening import Listener

@@ -15,7 +15,7 @@ import numpy as np
 from ramferry.errors import CorruptDataError, UsageError, unreadable
 from ramferry.flows.archive.format import OPENING, Directory
 from ramferry.flows.archive.reader import Archive, directory_of
-from ramferry.flows.inlet.lobby import MAIN_MAGIC, MULTIFD_MAGIC
+from ramferry.flows.inlet.callers import MAIN_MAGIC, MULTIFD_MAGIC
 from ramferry.flows.recording import Recording, devices_of
 from ramferry.flows.unwrapping import Unwrapped, unwrap
 from ramferry.metrics import InspectedBlock, Inspection

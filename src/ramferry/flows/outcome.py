@@ -28,6 +28,8 @@ def relay_result(
         max_rss_bytes=peak_resident(),
         max_pss_bytes=footprint.proportional,
         member_size=session.engines.member_size,
+        agreed_in=session.agreed_in,
+        agreed_out=session.agreed_out,
         counters=session.tally.snapshot(session.gate.passed),
     )
 

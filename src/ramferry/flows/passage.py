@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ramferry.errors import RamferryError
+from ramferry.flows.inlet.callers import MainArrival, MultifdArrival
 from ramferry.flows.inlet.channel import ChannelInlet
 from ramferry.flows.inlet.judge import RELAYED
-from ramferry.flows.inlet.lobby import MainArrival, MultifdArrival
 from ramferry.flows.inlet.main import MainInlet
 from ramferry.flows.outcome import relay_result
 from ramferry.flows.outlet.channel import RelayedChannel
@@ -58,7 +58,7 @@ class Passage:
         if uuid is not None:
             initial = replace(initial, uuid=uuid)
         onward = RelayedChannel(self.outlet, source, initial, self._far_ends.watch)
-        inlet = ChannelInlet(self.session, source, initial, onward)
+        inlet = ChannelInlet(self.session, source, initial, onward, arrival.seal)
         self.session.start(inlet.name, inlet.run, onward.farewell)
 
     def look(self) -> None:
@@ -82,5 +82,6 @@ class Passage:
         self._footprint.measure()
         self._far_ends.close()
         self.session.end()
+        self.outlet.part()
         self.session.engines.tell_troubles()
         return relay_result(self.session, self._settings, channels, self._footprint)

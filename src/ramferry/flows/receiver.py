@@ -16,11 +16,12 @@ from ramferry.flows.ends.sink_channel import SinkChannel
 from ramferry.flows.ends.sink_main import PATIENCE, SinkMain
 from ramferry.flows.inlet import watching
 from ramferry.flows.inlet.arrivals import Arrivals
+from ramferry.flows.inlet.callers import MainArrival, MultifdArrival
 from ramferry.flows.inlet.channel import ChannelInlet
 from ramferry.flows.inlet.judge import RECEIVED
-from ramferry.flows.inlet.lobby import MainArrival, MultifdArrival
 from ramferry.flows.inlet.main import MainInlet
 from ramferry.flows.outcome import receive_result
+from ramferry.flows.peer.reception import reception_of
 from ramferry.flows.session.loop import Loop
 from ramferry.flows.session.session import Session
 from ramferry.flows.settings import ReceiveSettings
@@ -46,7 +47,12 @@ class Receiver:
         # a step of the watch that began before would last up to 250 ms more
         self._intake = Intake(self.session, settings, sink, self._loop.wake)
         self._arrivals = Arrivals(
-            self._loop, self._listener, self, observer.note, settings.channels
+            self._loop,
+            self._listener,
+            self,
+            observer.note,
+            settings.channels,
+            reception=reception_of(settings, observer.note, self._busy),
         )
 
     def run(self) -> ReceiveResult:
@@ -79,6 +85,10 @@ class Receiver:
         """Why it ended early; None if it did not, or has not ended."""
         return self.session.error
 
+    def _busy(self) -> str:
+        """Why no migration can be taken now; called in any thread."""
+        return "" if self._arrivals.session is None else "it has taken one already"
+
     # --- as the house of its arrivals
 
     def enter(self, source: Connection) -> Session:
@@ -99,7 +109,7 @@ class Receiver:
         source = arrival.connection
         source.settle(self._settings.stall_timeout)
         sink = SinkChannel(self._intake, arrival.initial)
-        inlet = ChannelInlet(self.session, source, arrival.initial, sink)
+        inlet = ChannelInlet(self.session, source, arrival.initial, sink, arrival.seal)
         self.session.start(inlet.name, inlet.run)
 
     # --- its end

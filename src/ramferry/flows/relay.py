@@ -13,9 +13,10 @@ from ramferry.codec import create_decoder, create_encoder
 from ramferry.errors import RamferryError
 from ramferry.flows.inlet import watching
 from ramferry.flows.inlet.arrivals import Arrivals
-from ramferry.flows.inlet.lobby import MainArrival, MultifdArrival
+from ramferry.flows.inlet.callers import MainArrival, MultifdArrival
 from ramferry.flows.outcome import cancelled
 from ramferry.flows.passage import Passage
+from ramferry.flows.peer.reception import reception_of
 from ramferry.flows.session.loop import Loop
 from ramferry.flows.session.session import Phase, Session
 from ramferry.flows.settings import RelaySettings
@@ -61,6 +62,7 @@ class Relay:
             observer.note,
             settings.channels,
             advice=": pass --channels",
+            reception=reception_of(settings, observer.note, self._busy),
         )
 
     def run(self, *, once: bool = False) -> RelayResult | None:
@@ -102,6 +104,12 @@ class Relay:
             )
             return
         session.fail(cancelled(session, reason), final=again)
+
+    def _busy(self) -> str:
+        """Why no migration can be taken now; called in any thread."""
+        session = self.arrivals.session
+        under_way = session is not None and not session.over.is_set()
+        return "another migration is under way" if under_way else ""
 
     # --- as the house of its arrivals
 

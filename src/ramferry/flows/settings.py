@@ -28,6 +28,8 @@ class RelaySettings:
     """One of ``ramferry.qatzip.ACCELERATORS``, for both directions."""
     member_size: str = AUTO
     """One of ``vocabulary.MEMBER_SIZES``, for the outgoing side; ``auto`` is 64K."""
+    verify: bool = True
+    """Whether digests are offered to a far end that is a Ramferry."""
     uuid: bytes | None = None
     """The UUID that the destination expects in the channels' initial packets; None for the
     source's."""
@@ -51,6 +53,8 @@ class ReceiveSettings:
     """One of ``ramferry.qatzip.ACCELERATORS``."""
     stall_timeout: float = 60.0
     """Seconds after which a source that stopped in the middle of something is given up."""
+    verify: bool = True
+    """Whether digests are offered to a source that is a Ramferry."""
     give_back: bool = False
     """Whether the source keeps its guest after the sink has it: the source is not told, and has to
     end the migration by itself."""
@@ -74,5 +78,7 @@ class SendSettings:
     member_size: str = AUTO
     """One of ``vocabulary.MEMBER_SIZES``; ``auto`` is 64K."""
     uuid: bytes = bytes(16)
+    verify: bool = True
+    """Whether digests are offered to a destination that is a Ramferry."""
     stall_timeout: float = 60.0
     """Seconds after which a destination that takes nothing is given up."""

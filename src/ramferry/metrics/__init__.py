@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ramferry.metrics.agreement import Agreement
 from ramferry.vocabulary import PACKET_BYTES
 
 
@@ -92,6 +93,10 @@ class RelayResult:
     member_size: int | None = None
     """Most bytes of pages in a ``qatzip`` member that was written here: 65536, or 524288 if every
     packet was one member; None if nothing was compressed here by that method."""
+    agreed_in: Agreement | None = None
+    """What was agreed with the Ramferry that the migration came from; None if it was a QEMU."""
+    agreed_out: Agreement | None = None
+    """The same with the one that it went to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ them.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -85,8 +85,8 @@ class DeviceState:
     payload_size: int
     header: memoryview
     begun: memoryview
-    """The first bytes of the payload, as many as were received with the header; both are valid
-    until ``payload_done``."""
+    """The first bytes of the payload, and of a trailer, as many as were received with the header;
+    both are valid until ``payload_done``."""
 
 
 Packet = Initial | RamPacket | DeviceState
@@ -119,6 +119,13 @@ class MultifdParser:
         """Headers read so far; errors name the place by it."""
         self.method: str | None = None
         """The channel's method, known from the first packet with pages."""
+        self.mixed = False
+        """Whether the method may change from packet to packet."""
+        self.check_header: Callable[[memoryview], None] | None = None
+        """Called with the bytes of each RAM header before they are read; may change them, and
+        raise RemoteProtocolError."""
+        self.trailer = 0
+        """Bytes that follow a device's payload, and are received with it."""
         self.state = ChannelState.INITIAL if initial else ChannelState.PREFIX
         self.begun = 0
         """Bytes of the header that comes next which are here already."""
@@ -208,6 +215,8 @@ class MultifdParser:
                 self.space = self._buffer[self.begun :]
                 self.least = len(self.space)
                 return Seen.RAM_PREFIX, None
+        if self.check_header is not None:
+            self.check_header(self._buffer)
         packet = self._ram()
         return (Seen.LOADED if packet.payload_size else Seen.EMPTY), packet
 
@@ -218,8 +227,8 @@ class MultifdParser:
             raise RemoteProtocolError("DEVICE_STATE alone", f"flags {flags:#x}")
         if not 0 < size <= MAX_DEVICE_STATE:
             raise RemoteProtocolError(f"1 to {MAX_DEVICE_STATE} bytes of device state", str(size))
-        self._device_size = size
-        begun = self._buffer[_PREFIX_SIZE : min(self.begun, _PREFIX_SIZE + size)]
+        self._device_size = size + self.trailer
+        begun = self._buffer[_PREFIX_SIZE : min(self.begun, _PREFIX_SIZE + self._device_size)]
         return DeviceState(_name(idstr, "device"), instance_id, size, header, begun)
 
     def _ram(self) -> RamPacket:
@@ -254,7 +263,7 @@ class MultifdParser:
             raise RemoteProtocolError("one compression method", f"flags {flags:#x}")
         if self.method is None:
             self.method = name
-        elif name != self.method:
+        elif name != self.method and not self.mixed:
             raise RemoteProtocolError(f"method {self.method} as before", f"method {name}")
 
     def _check_offsets(self, block: str, pages: int) -> None:

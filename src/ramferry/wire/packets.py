@@ -25,6 +25,7 @@ MiB."""
 
 INITIAL_SIZE: Final = 64
 INITIAL_LAYOUT = struct.Struct(">II16sB39x")
+CHANNEL_ID_AT: Final = 24
 COMMON_LAYOUT = struct.Struct(">III")
 RAM_LAYOUT = struct.Struct(">IIIIIIQI28x256s")
 DEVICE_STATE_LAYOUT = struct.Struct(">III256sII")

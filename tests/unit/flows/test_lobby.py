@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from fakes_clock import Clock
 from ramferry.flows.inlet import lobby as lobby_module
+from ramferry.flows.inlet.callers import MAIN_MAGIC, Departure, MainArrival, MultifdArrival
 from ramferry.flows.inlet.calls import Call
-from ramferry.flows.inlet.lobby import MAIN_MAGIC, Departure, Lobby, MainArrival, MultifdArrival
+from ramferry.flows.inlet.lobby import Lobby
 from ramferry.flows.session.loop import Loop
 from ramferry.transport.address import TcpAddress, UnixAddress
 from ramferry.transport.listening import Listener

@@ -13,8 +13,9 @@ import raw_sockets
 from fakes_clock import Clock
 from fakes_relay import until
 from ramferry.flows.inlet import waiting as waiting_module
+from ramferry.flows.inlet.callers import Departure, MultifdArrival
 from ramferry.flows.inlet.calls import QUIET, Call
-from ramferry.flows.inlet.lobby import SILENCE, Departure, MultifdArrival
+from ramferry.flows.inlet.lobby import SILENCE
 from ramferry.flows.inlet.waiting import MOTHERLESS, WaitingChannels
 from ramferry.flows.session.loop import Loop
 from ramferry.transport.plain import Plain

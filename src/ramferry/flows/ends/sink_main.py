@@ -149,6 +149,7 @@ class SinkMain:
             self._begin()
         session.gate.hold(mark.index)
         session.check()
+        session.check_mark(mark.index)
         if self._pages is not None:
             self._pages.mark(mark.index)
         session.gate.release(mark.index)

@@ -12,10 +12,12 @@ from functools import partial
 from typing import Protocol
 
 from ramferry.flows.inlet import gathering
+from ramferry.flows.inlet.callers import Departure, MainArrival, MultifdArrival
 from ramferry.flows.inlet.calls import Call, mother
-from ramferry.flows.inlet.lobby import Departure, Lobby, MainArrival, MultifdArrival
+from ramferry.flows.inlet.lobby import Lobby
 from ramferry.flows.inlet.roster import Roster
 from ramferry.flows.inlet.waiting import WaitingChannels
+from ramferry.flows.peer.reception import Reception
 from ramferry.flows.session.loop import Loop
 from ramferry.flows.session.session import Session
 from ramferry.transport.connection import Connection
@@ -46,12 +48,15 @@ class Arrivals:
         note: Callable[[str], None],
         channels: int | None,
         advice: str = "",
+        reception: Reception | None = None,
     ) -> None:
         """
         :param channels: multifd-channels; None: as many as are connected when the first sync mark
             comes.
         :param advice: what helps if a channel comes too late; for the error.
+        :param reception: where Ramferrys are greeted, if nobody else may call; else None.
         """
+        self._reception = reception
         self._house = house
         self._note = note
         self._channels = channels
@@ -60,7 +65,9 @@ class Arrivals:
         """The migration under way; None if there is none."""
         self._roster = Roster(channels)
         self._waiting = WaitingChannels(loop, note, self._departed, lambda: self._lobby.silent)
-        self._lobby = Lobby(loop, listener, self._arrived, note, self._departed)
+        self._lobby = Lobby(
+            loop, listener, self._arrived, note, self._departed, reception=reception
+        )
 
     @property
     def gathered(self) -> int:
@@ -93,11 +100,14 @@ class Arrivals:
         """The migration under way has ended, and its connections are closed."""
         self.session = None
         self._waiting.ended(self._lobby.accepted, failed=failed)
+        self._dismiss(self._waiting.main)
 
     def close(self) -> None:
         """Stop accepting, and close the connections that wait."""
         self._lobby.close()
         self._waiting.close()
+        if self._reception is not None:
+            self._reception.close()
 
     def _arrived(self, arrival: MainArrival | MultifdArrival) -> None:
         session = self.session
@@ -127,6 +137,8 @@ class Arrivals:
     def _enter(self, main: Connection, call: Call) -> Session:
         self.session = session = self._house.enter(main)
         session.sources.append(main)
+        if call.visit is not None:
+            call.visit.begin(session)
         self._waiting.begin(call, main.heard_at())
         self._roster = Roster(self._channels)
         return session
@@ -145,6 +157,10 @@ class Arrivals:
             return
         # its source may not know and keep main open; what it waits for cannot come any more
         gathering.miss(self._enter(self._lobby.take(main), main), [departure])
+
+    def _dismiss(self, main: Call) -> None:
+        if self._reception is not None and main.visit is not None:
+            self._reception.over(main.visit)
 
     def _take_waiting(self, session: Session) -> None:
         for channel in self._waiting.take():

@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from ramferry.flows.peer.visit import Visit
+
 QUIET: Final = 16 * 1024
 """Bytes that a channel without a main may have unread: a SYNC has 4416 at most, and a receive
 window begins with 64 KiB (Linux)."""
@@ -34,6 +36,8 @@ class Call:
     origin: str
     """The host it comes from, or the process behind a UNIX socket; those of a forwarder if there is
     one."""
+    visit: Visit | None = None
+    """The migration to which its opening says that it belongs; None where a QEMU may call."""
 
 
 def may_follow(call: Call, main: Call, silent: Iterable[Call]) -> bool:
@@ -41,6 +45,8 @@ def may_follow(call: Call, main: Call, silent: Iterable[Call]) -> bool:
 
     :param silent: connections that may become a main as well.
     """
+    if main.visit is not None:
+        return call.visit is main.visit
     if call.number < main.number:
         return False
     # with forwarders on the way, a migration's connections may have different origins

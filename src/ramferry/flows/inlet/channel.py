@@ -14,6 +14,7 @@ from ramferry.flows.session.tally import ChannelTally
 from ramferry.transport.connection import Connection
 from ramferry.vocabulary import PACKET_BYTES
 from ramferry.wire.channel_states import ChannelState
+from ramferry.wire.digests import TRAILER_SIZE, SealReader, check_pages, check_payload
 from ramferry.wire.multifd import DeviceState, MultifdParser, RamPacket
 from ramferry.wire.packets import SYNC, Initial
 
@@ -63,9 +64,18 @@ class ChannelInlet:
     """Receives one channel's packets, checks them, and hands each to a taker."""
 
     def __init__(
-        self, session: Session, source: Connection, initial: Initial, taker: ChannelTaker
+        self,
+        session: Session,
+        source: Connection,
+        initial: Initial,
+        taker: ChannelTaker,
+        seal: SealReader | None = None,
     ) -> None:
+        """:param seal: checks digests where the source is a Ramferry that writes them."""
         self.name = initial.name
+        self._seal = seal
+        self._digests = (b"", 0)
+        """Of the packet's pages and payload, as its header told them."""
         self._id = initial.channel_id
         self._session = session
         self._source = source
@@ -73,14 +83,24 @@ class ChannelInlet:
         self._tally = taker.tally
         self._admit = taker.admit
         self._room = taker.room
-        self._parser = MultifdParser(page_size=session.settings.page_size, initial=False)
-        self._parser.channel = self.name
-        self._parser.blocks = session.blocks
+        self._parser = self._make_parser()
         self._page_size = session.settings.page_size
         self._decoder: Decoder | None = None
+        self._decoders: dict[str, Decoder] = {}
+        self._method = ""
         # untouched memory of both costs nothing: the kernel maps it page by page
         self._pages = memoryview(bytearray(PACKET_BYTES))
         self._payload = memoryview(bytearray(MAX_PAYLOAD))
+
+    def _make_parser(self) -> MultifdParser:
+        parser = MultifdParser(page_size=self._session.settings.page_size, initial=False)
+        parser.channel = self.name
+        parser.blocks = self._session.blocks
+        parser.mixed = self._session.mixed
+        if self._seal is not None:
+            parser.check_header = self._check_header
+            parser.trailer = TRAILER_SIZE
+        return parser
 
     def run(self) -> None:
         """Take packets until the source ends the channel.
@@ -126,9 +146,13 @@ class ChannelInlet:
             if not tally.syncs:
                 # nothing else proves that the block list is known
                 raise RemoteProtocolError("a SYNC before the first pages", "pages")
-            decoder = self._decoder or self._choose(packet.method)
+            decoder = self._decoder
+            if decoder is None or (self._parser.mixed and packet.method != self._method):
+                decoder = self._choose(packet.method)
             if packet.normal:
                 payload, pages = self._load(packet, decoder)
+            if self._seal is not None:
+                self._check_pages(packet, pages, coded=not decoder.verbatim)
         self._taker.take(packet, payload, pages)
         tally.pages += packet.normal
         tally.zero_pages += packet.zero
@@ -157,8 +181,18 @@ class ChannelInlet:
             self._session.check()
             self._parser.ended(count)
         if not verbatim:
+            if self._seal is not None:
+                check_payload(self._digests[1], packet.block, payload)
             self._decode(decoder, payload, pages)
         return payload, pages
+
+    def _check_header(self, header: memoryview) -> None:
+        assert self._seal is not None
+        self._digests = self._seal.header(header)
+
+    def _check_pages(self, packet: RamPacket, pages: memoryview, *, coded: bool) -> None:
+        count = packet.normal + packet.zero
+        check_pages(self._digests[0], packet.block, packet.header, count, pages, coded=coded)
 
     def _decode(self, decoder: Decoder, payload: memoryview, pages: memoryview) -> None:
         clock = self._tally.decoding
@@ -173,9 +207,12 @@ class ChannelInlet:
     def _choose(self, method: str) -> Decoder:
         """Make the codecs, once the source's method is known."""
         settings = self._session.settings
-        self._decoder = decoder = create_decoder(
+        known = self._decoders.get(method)
+        decoder = known or create_decoder(
             method, page_size=self._page_size, accelerator=settings.accelerator
         )
+        self._decoder, self._method = decoder, method
+        self._decoders[method] = decoder
         encoder = self._taker.choose(method)
         # a device reads what the socket wrote, and writes what the socket reads
         if isinstance(decoder, Accelerated):
@@ -186,12 +223,15 @@ class ChannelInlet:
             if isinstance(codec, Accelerated):
                 self._pages = codec.buffer(PACKET_BYTES)
                 break
-        self._session.note_codecs(method, decoder, encoder)
+        if known is None:
+            self._session.note_codecs(method, decoder, encoder)
         return decoder
 
     def _meet(self) -> None:
         """Handle a SYNC: the round has ended on this channel."""
         self._tally.syncs += 1
+        if self._seal is not None:
+            self._seal.synced(self._tally.syncs)
         # main waits until this SYNC was taken, so a relay before this one waits for its receipt
         self._source.acknowledge()
         self._session.gate.arrive(self._id)
@@ -199,9 +239,26 @@ class ChannelInlet:
 
     def _pieces(self, packet: DeviceState) -> Iterator[memoryview]:
         """A device's state, piece by piece, each valid until the next."""
+        seal = self._seal
+        if seal is None:
+            yield from self._received(packet, packet.payload_size)
+            return
+        seal.device(packet.header)
+        left, trailer = packet.payload_size, bytearray()
+        for piece in self._received(packet, left + TRAILER_SIZE):
+            body = piece[:left]
+            left -= len(body)
+            trailer += piece[len(body) :]
+            if body:
+                seal.device(body)
+                yield body
+        seal.trailer(trailer)
+
+    def _received(self, packet: DeviceState, size: int) -> Iterator[memoryview]:
+        """The ``size`` bytes that follow a device's header, piece by piece."""
         if packet.begun:
             yield packet.begun
-        left = packet.payload_size - len(packet.begun)
+        left = size - len(packet.begun)
         while left:
             piece = self._payload[: min(left, _DEVICE_STATE_CHUNK)]
             try:
@@ -211,7 +268,7 @@ class ChannelInlet:
             self._tally.bytes_in += count
             if count < len(piece):
                 self._session.check()
-                self._parser.ended(packet.payload_size - left + count)
+                self._parser.ended(size - left + count)
             yield piece
             left -= count
 

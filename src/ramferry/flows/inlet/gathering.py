@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from ramferry.errors import MigrationFailed, RamferryError, RemoteProtocolError
+from ramferry.flows.inlet.callers import Departure, MultifdArrival
 from ramferry.flows.inlet.calls import Call
-from ramferry.flows.inlet.lobby import Departure, Lobby, MultifdArrival
+from ramferry.flows.inlet.lobby import Lobby
 from ramferry.flows.inlet.roster import Roster
 from ramferry.flows.session.session import Session
 

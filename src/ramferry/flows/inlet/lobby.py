@@ -10,23 +10,31 @@ import contextlib
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
 from ramferry.errors import RemoteProtocolError
+from ramferry.flows.inlet.callers import (
+    MAIN_MAGIC,
+    MULTIFD_MAGIC,
+    Caller,
+    Departure,
+    MainArrival,
+    MultifdArrival,
+)
 from ramferry.flows.inlet.calls import Call, one_too_many
+from ramferry.flows.peer.reception import Reception
 from ramferry.flows.session.loop import HUNG_UP, READABLE, Loop
 from ramferry.patience import Patience
 from ramferry.transport import budget
 from ramferry.transport.connection import Connection
 from ramferry.transport.listening import Accepted, Listener
-from ramferry.wire import grammar, packets
+from ramferry.wire import relay_opening
 from ramferry.wire.multifd import parse_initial
-from ramferry.wire.packets import INITIAL_SIZE, Initial
+from ramferry.wire.packets import CHANNEL_ID_AT, INITIAL_SIZE
+from ramferry.wire.relay_opening import OPENING_SIZE, Kind
 
-MAIN_MAGIC: Final = grammar.MAGIC
-MULTIFD_MAGIC: Final = packets.MAGIC.to_bytes(4, "big")
 _TLS_HANDSHAKE: Final = b"\x16\x03"
 SILENCE: Final = 30.0
 """Seconds within which a connection must have said what it is. A 10.x source's main is silent only
@@ -42,53 +50,6 @@ _BACK_OFF: Final = 0.5
 """Seconds until accepting is tried again after it failed for want of descriptors or memory."""
 
 
-@dataclass(eq=False, slots=True)
-class Caller:
-    """A connection whose kind is not known yet."""
-
-    connection: Connection
-    call: Call
-    since: float
-    first: bytearray = field(default_factory=bytearray)
-
-    @property
-    def silent(self) -> bool:
-        """True if it has sent nothing, so that it may still become a main."""
-        return MAIN_MAGIC.startswith(self.first)
-
-
-@dataclass(frozen=True, slots=True)
-class MainArrival:
-    """A main channel; its magic has been read."""
-
-    connection: Connection
-    first: bytes
-    call: Call
-
-
-@dataclass(frozen=True, slots=True)
-class MultifdArrival:
-    """A multifd channel; its initial packet has been read."""
-
-    connection: Connection
-    initial: Initial
-    call: Call
-
-    @property
-    def name(self) -> str:
-        """Its name in sentences."""
-        return self.initial.name
-
-
-@dataclass(frozen=True, slots=True)
-class Departure:
-    """A connection that the peer closed before its migration began."""
-
-    call: Call
-    channel: str
-    """The channel's name; empty if the connection may have been a port probe."""
-
-
 class Lobby:
     """Accepts connections, finds out what they are, and hands them over; all in the loop's
     thread."""
@@ -101,11 +62,14 @@ class Lobby:
         note: Callable[[str], None],
         departed: Callable[[Departure], None] = lambda _: None,
         *,
+        reception: Reception | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """
         :param departed: called for a connection that its peer closed before its kind was known.
+        :param reception: where Ramferrys are greeted, if nobody else may call; else None.
         """
+        self._reception = reception
         self._loop = loop
         self._listener = listener
         self._arrived = arrived
@@ -204,52 +168,102 @@ class Lobby:
             # listener, whose buffer would settle the window's scale: it never passed 128 KiB a
             # round trip then, however large the buffer became (rcv_wscale 1 in place of 10)
             connection.set_buffers(receive=budget.INITIAL)
-        caller = Caller(connection, call, self._running.spent)
+        caller = Caller(connection, call, self._running.spent, self._reception is not None)
         self._callers.add(caller)
         self._loop.add(connection.fileno(), READABLE | HUNG_UP, partial(self._read, caller))
+        # what came with a TLS handshake does not make the descriptor readable
+        self._read(caller)
 
     # --- telling them apart
 
     def _read(self, caller: Caller) -> None:
-        wanted = INITIAL_SIZE if caller.first[:4] == MULTIFD_MAGIC else 4
-        piece = memoryview(bytearray(wanted - len(caller.first)))
+        """Read until nothing is there: a connection may hold bytes that its descriptor does not
+        tell of."""
+        while caller in self._callers and self._read_piece(caller):
+            continue
+
+    def _read_piece(self, caller: Caller) -> bool:
+        """Read what tells more of a connection; False if nothing is there, or it has ended."""
+        piece = memoryview(bytearray(caller.wanted - len(caller.first)))
         try:
             count = caller.connection.receive_some(piece)
         except OSError:
             count = 0
-        if count is None:
-            return
+        except RemoteProtocolError as error:
+            self._refuse(caller, f"is damaged: {error}")
+            return False
         if count:
             caller.first += piece[:count]
             self._classify(caller)
-            return
+        elif count is not None:
+            self._gone(caller)
+        return bool(count)
+
+    def _gone(self, caller: Caller) -> None:
         # a port probe, or a source that gave up: nothing was connected onwards for it
         self._leave(caller)
         caller.connection.close()
         first = bytes(caller.first[:4])
-        channel = "a multifd channel" if first and MULTIFD_MAGIC.startswith(first) else ""
+        begun = caller.kind is Kind.MULTIFD or (first and MULTIFD_MAGIC.startswith(first))
+        channel = "a multifd channel" if begun else ""
         self._departed(Departure(caller.call, channel))
 
     def _classify(self, caller: Caller) -> None:
         first = bytes(caller.first)
-        if first == MAIN_MAGIC:
+        if caller.opens:
+            self._open_door(caller, first)
+        elif caller.belies_its_opening:
+            self._refuse(caller, f"opened as another kind of channel and began with {first.hex()}")
+        elif first == MAIN_MAGIC:
             self._leave(caller)
             self._arrived(MainArrival(caller.connection, first, caller.call))
         elif first[:2] == _TLS_HANDSHAKE:
             self._refuse(caller, "began a TLS handshake; unset tls-creds on the source")
         elif len(first) == INITIAL_SIZE:
             self._multifd(caller, first)
+        elif first[:4] == relay_opening.MAGIC:
+            self._refuse(
+                caller, "came from a Ramferry to a Ramferry: listen at relay:HOST:PORT for it"
+            )
         elif len(first) >= 4 and first[:4] != MULTIFD_MAGIC:
             self._refuse(caller, f"began with {first.hex()}, which is no migration channel")
 
+    def _open_door(self, caller: Caller, first: bytes) -> None:
+        """Judge what has come of a connection's opening."""
+        if len(first) >= 4 and first[:4] != relay_opening.MAGIC:
+            self._refuse(caller, f"is {relay_opening.who_begins_so(first)}, and no Ramferry")
+        elif len(first) == OPENING_SIZE:
+            try:
+                self._opened(caller, relay_opening.parse_opening(first))
+            except RemoteProtocolError as error:
+                self._refuse(caller, f"is no Ramferry of this version: {error}")
+
+    def _opened(self, caller: Caller, opening: relay_opening.Opening) -> None:
+        assert self._reception is not None
+        if opening.kind in (Kind.CONTROL, Kind.RESUMED):
+            self._leave(caller)
+            self._reception.greet(caller.connection, caller.call.origin)
+            return
+        visit = self._reception.visit(opening.token)
+        if visit is None:
+            self._refuse(caller, "belongs to no migration that was agreed on here")
+            return
+        caller.opens, caller.kind = False, opening.kind
+        caller.call = replace(caller.call, visit=visit)
+        caller.first.clear()
+        if opening.kind is Kind.MAIN:
+            caller.connection = visit.main(caller.connection)
+
     def _multifd(self, caller: Caller, first: bytes) -> None:
+        visit = caller.call.visit
+        seal = None if visit is None else visit.seal(first[CHANNEL_ID_AT])
         try:
-            initial = parse_initial(first)
+            initial = parse_initial(first if seal is None else seal.initial(first))
         except RemoteProtocolError as error:
             self._refuse(caller, f"is no multifd channel of ours: {error}")
             return
         self._leave(caller)
-        self._arrived(MultifdArrival(caller.connection, initial, caller.call))
+        self._arrived(MultifdArrival(caller.connection, initial, caller.call, seal))
 
     def _refuse(self, caller: Caller, why: str) -> None:
         self._note(f"refused a connection that {why}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Final
 
 from ramferry.codec import create_encoder
@@ -13,6 +14,7 @@ from ramferry.flows.outlet.outlet import Outlet
 from ramferry.flows.session.tally import ChannelTally
 from ramferry.transport.connection import Connection
 from ramferry.vocabulary import Buffer
+from ramferry.wire.digests import TRAILER_SIZE, Sealer
 from ramferry.wire.multifd import DeviceState, RamPacket
 from ramferry.wire.packets import INITIAL_SIZE, Initial
 
@@ -33,6 +35,8 @@ class OutletChannel:
         self.connection: Connection
         """To the destination; set by ``open``."""
         self._encoder: Encoder | None = None
+        self.sealer: Sealer | None = None
+        """Writes digests into packets' headers; None if none are agreed."""
 
     def open(self) -> None:
         """Connect, and send the initial packet.
@@ -40,7 +44,10 @@ class OutletChannel:
         :raise RamferryError: nobody accepts, or the migration has failed.
         """
         self.connection = self._outlet.connect()
+        far = self._outlet.far
         raw = self._initial.encode()
+        if far is not None:
+            raw, self.sealer = far.channel(self._initial)
         self.send([raw], len(raw))
 
     def create_encoder(self) -> Encoder:
@@ -54,7 +61,7 @@ class OutletChannel:
             settings.level,
             page_size=settings.page_size,
             accelerator=settings.accelerator,
-            member_size=settings.member_size,
+            member_size=self._outlet.member_size,
         )
         return self._encoder
 
@@ -126,6 +133,7 @@ class RelayedChannel:
         self._syncs = 0
         self._method = outlet.settings.method
         self._encodes = False
+        self._encoder: Encoder | None = None
         self._slot = outlet.outbox.slot()
         self.admit = self._slot.admit
         """See ``ChannelTaker``."""
@@ -157,12 +165,15 @@ class RelayedChannel:
     def choose(self, method: str) -> Encoder | None:
         """See ``ChannelTaker``; None if the method stays the same: payloads are then passed on as
         they came."""
-        if method == self._method:
+        # a stream of one method cannot go on as it came, if packets of others may come between
+        passes = method == self._method and (method == "none" or not self._outlet.session.mixed)
+        self._encodes = not passes
+        if passes:
             if method == "none":
                 self._slot.workers = 1
             return None
-        self._encodes = True
-        return self._out.create_encoder()
+        self._encoder = self._encoder or self._out.create_encoder()
+        return self._encoder
 
     def take(self, packet: RamPacket, payload: memoryview, pages: memoryview) -> None:
         """See ``ChannelTaker``; sends the packet on, with its header changed in place."""
@@ -177,6 +188,9 @@ class RelayedChannel:
         elif packet.zero:
             # no payload, but a destination checks the method of every packet with pages
             packet.rewrite(self._method, 0)
+        if (sealer := self._out.sealer) is not None:
+            coded = () if self._method == "none" else parts[1:]
+            sealer.seal(packet.header, packet.normal + packet.zero, pages, coded)
         if held := self._gate.passed < self._syncs:
             if packet.normal:
                 # main's mark waits for channels that may wait for room: none is taken meanwhile
@@ -189,6 +203,8 @@ class RelayedChannel:
     def synced(self, count: int) -> None:
         """See ``ChannelTaker``; what comes next is sent on only after main's mark."""
         self._syncs = count
+        if (sealer := self._out.sealer) is not None:
+            sealer.synced(count)
         if count == 1:
             # pages come next, and only main's first mark proves that the block list was read
             self._gate.follow(1)
@@ -196,9 +212,13 @@ class RelayedChannel:
     def device(self, packet: DeviceState, pieces: Iterator[memoryview]) -> None:
         """See ``ChannelTaker``; passes it through unchanged."""
         self._gate.follow(self._syncs)
-        self._out.send([packet.header], len(packet.header))
-        for piece in pieces:
+        sealer = self._out.sealer
+        for piece in chain((packet.header,), pieces):
+            if sealer is not None:
+                sealer.device(piece)
             self._out.send([piece], len(piece))
+        if sealer is not None:
+            self._out.send([sealer.trailer()], TRAILER_SIZE)
 
     def farewell(self) -> None:
         """Called when nothing more will come and the migration has not failed."""

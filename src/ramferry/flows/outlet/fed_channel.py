@@ -48,8 +48,13 @@ class FedChannel:
         :raise RamferryError: the destination does not take it.
         """
         header = ram_header(page_size=self._page_size, flags=SYNC)
+        tally, sealer = self._out.tally, self._out.sealer
+        if sealer is not None:
+            sealer.seal(memoryview(header), 0, b"", ())
         self._send([header], len(header))
-        self._out.tally.syncs += 1
+        tally.syncs += 1
+        if sealer is not None:
+            sealer.synced(tally.syncs)
 
     def _carry(self, pages: Pages) -> None:
         payload = list(pages.payload)
@@ -65,6 +70,9 @@ class FedChannel:
             payload_size=size,
             packet_num=tally.packets,
         )
+        if (sealer := self._out.sealer) is not None:
+            parts = payload if self._flags else ()
+            sealer.seal(memoryview(header), len(pages.normal) + len(pages.zero), pages.data, parts)
         self._send([header, *payload], size + len(header))
         tally.packets += 1
         tally.pages += len(pages.normal)

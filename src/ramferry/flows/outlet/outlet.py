@@ -9,15 +9,18 @@ from typing import Final, Protocol
 
 from ramferry.errors import MigrationFailed, PeerTimeout
 from ramferry.flows.outlet.outbox import Outbox
+from ramferry.flows.peer.far import Far
 from ramferry.flows.session.gate import Unwind
-from ramferry.flows.session.session import FlowSettings, Session
+from ramferry.flows.session.roles import FlowSettings
+from ramferry.flows.session.session import Session
 from ramferry.flows.session.throttle import BufferGovernor
 from ramferry.patience import Patience
 from ramferry.transport import budget
-from ramferry.transport.address import Address
+from ramferry.transport.address import Address, RelayAddress
 from ramferry.transport.connection import Connection
 from ramferry.transport.pacing import Pacer
 from ramferry.transport.plain import connect
+from ramferry.vocabulary import AUTO
 
 _DRAIN_POLL: Final = (0.0001, 0.001)
 """First and longest pause, in seconds, between two looks at whether a socket's queue is empty: no
@@ -61,6 +64,8 @@ class Outlet:
         """Whether packets wait for a slot on the wire."""
         self.outbox = Outbox()
         self.main: Connection | None = None
+        self.far: Far | None = None
+        """The far end, where it is a Ramferry; set before main is connected."""
         self.channels: list[Connection] = []
         """The multifd channels, in the order in which they were connected."""
         self._onward = threading.Event()
@@ -72,12 +77,39 @@ class Outlet:
         :raise PeerUnreachable: nobody accepts.
         :raise Unwind: the migration failed meanwhile.
         """
-        connection: Connection = connect(self.settings.connect)
+        address = self.settings.connect
+        if main and isinstance(address, RelayAddress):
+            self.far = Far.greet(self.session, address, connect(address), self.settings.method)
+        connection: Connection = connect(address)
+        if main and self.far is not None:
+            connection.settle(self.settings.stall_timeout)
+            connection = self.far.main(connection)
         self.adopt(connection, main=main)
         connection.settle(self.settings.stall_timeout)
         connection.set_buffers(send=budget.INITIAL)
         self.session.check()
         return connection
+
+    @property
+    def member_size(self) -> str:
+        """One of ``vocabulary.MEMBER_SIZES`` for what goes out."""
+        asked = self.settings.member_size
+        if self.far is None or asked != AUTO or self.settings.method != "qatzip":
+            return asked
+        return self.far.agreed.member_size
+
+    def pass_mark(self, index: int) -> None:
+        """Called before a mark is sent, when every channel's SYNC of it was: tell a far Ramferry
+        what it must have received."""
+        if self.far is not None and self.session.gate.gated:
+            self.far.send_mark(index)
+
+    def part(self) -> None:
+        """Called when the migration has ended: take leave of a far Ramferry, whose word about the
+        cause of a failure counts more than a broken connection."""
+        if self.far is not None:
+            self.session.error = self.far.cause(self.session.error)
+            self.far.close()
 
     def adopt(self, connection: Connection, *, main: bool = False) -> None:
         """Take over a connection, which this object will close.

@@ -12,13 +12,15 @@ import threading
 import time
 from collections.abc import Callable
 from enum import IntEnum
-from typing import Final, Protocol
+from typing import Final
 
 from ramferry.codec.base import Decoder, Encoder
 from ramferry.errors import HostError, MigrationFailed, RamferryError, RemoteProtocolError
 from ramferry.flows.session.engines import Engines
 from ramferry.flows.session.gate import SyncGate, Unwind
+from ramferry.flows.session.roles import Behind, FlowSettings
 from ramferry.flows.session.tally import Tally
+from ramferry.metrics.agreement import Agreement
 from ramferry.patience import Patience
 from ramferry.transport.connection import Connection
 
@@ -42,53 +44,6 @@ class Phase(IntEnum):
     FAILED = 5
 
 
-class FlowSettings(Protocol):
-    """The settings of every flow."""
-
-    @property
-    def page_size(self) -> int:
-        """Target page size in bytes."""
-
-    @property
-    def channels(self) -> int | None:
-        """multifd-channels; None: as many as are connected when the first sync mark comes."""
-
-    @property
-    def stall_timeout(self) -> float:
-        """Seconds after which a peer that stopped in the middle of something is given up."""
-
-    @property
-    def accelerator(self) -> str:
-        """One of ``ramferry.qatzip.ACCELERATORS``."""
-
-
-class Behind(Protocol):
-    """What lies behind the inlet of a migration: an outlet towards a destination, or a sink."""
-
-    @property
-    def introduced(self) -> bool:
-        """True once main's first bytes have shown what is to be carried."""
-
-    @property
-    def waits(self) -> str:
-        """A phrase that says what it waits for; empty if it waits for marks only."""
-
-    def untaken(self) -> int:
-        """Bytes that the far side has not taken of the multifd channel that has most of them."""
-
-    def blinded(self) -> None:
-        """Called if main's marks cannot be seen any more and every channel waits for one."""
-
-    def unblock(self) -> None:
-        """The migration has failed: wake the threads that wait in this object."""
-
-    def tear_down(self) -> None:
-        """End its connections, in the order that keeps a destination QEMU's monitor answering."""
-
-    def connections(self) -> list[Connection]:
-        """All its connections, main first."""
-
-
 class Session:
     """Shared state of one migration's threads."""
 
@@ -97,9 +52,13 @@ class Session:
     error: RamferryError | None = None
     """Why it has failed; None if it has not."""
     method_in = ""
-    """The source's method, once a channel has seen it."""
+    """The source's method, once a channel has seen it; several are separated by commas."""
     uuid = bytes(16)
     """The UUID in the channels' initial packets; set when they are gathered."""
+    agreed_in: Agreement | None = None
+    """What was agreed with the side that this migration comes from; None if it is a QEMU."""
+    agreed_out: Agreement | None = None
+    """The same with the side that it goes to."""
     blind_since: float | None = None
     """Since when main's marks cannot be seen; None while they can."""
     missed = False
@@ -129,10 +88,19 @@ class Session:
         self.over = threading.Event()
         """Set when the migration has failed or every thread has ended."""
         self.engines = Engines(note)
+        self.check_mark: Callable[[int], None] = lambda _: None
+        """Called before a mark is let go, once every channel's SYNC of it has come; raises
+        ``RemoteProtocolError`` if what came differs from what was sent."""
+        self._listeners: list[Callable[[RamferryError], None]] = []
         self.sources: list[Connection] = []
         """Connections towards the source, main first."""
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
+
+    @property
+    def mixed(self) -> bool:
+        """Whether the source's method may change from packet to packet."""
+        return self.agreed_in is not None and self.agreed_in.method_per_packet
 
     @property
     def phase(self) -> Phase:
@@ -151,6 +119,11 @@ class Session:
             self.switched = self.switched or phase is Phase.SWITCHOVER
             self._phase = max(self._phase, phase)
             return self._phase is not Phase.FAILED
+
+    def when_failed(self, tell: Callable[[RamferryError], None]) -> None:
+        """Have ``tell`` called, in any thread, if the migration fails, before its connections
+        end."""
+        self._listeners.append(tell)
 
     def fail(self, error: RamferryError, *, final: bool = False) -> None:
         """Fail the migration with ``error``, unless it is too late or it has failed already.
@@ -175,6 +148,8 @@ class Session:
         self.gate.end()
         self.gathered.set()
         self.behind.unblock()
+        for tell in self._listeners:
+            tell(error)
         self.over.set()
         self._wake()
 
@@ -214,9 +189,10 @@ class Session:
         :raise RemoteProtocolError: another channel saw another method.
         """
         with self._lock:
-            if self.method_in not in ("", method):
+            seen = self.method_in.split(", ") if self.method_in else []
+            if seen and method not in seen and not self.mixed:
                 raise RemoteProtocolError(f"method {self.method_in} on every channel", method)
-            self.method_in = method
+            self.method_in = ", ".join(dict.fromkeys([*seen, method]))
         self.engines.add(decoder, encoder)
 
     # --- threads and connections

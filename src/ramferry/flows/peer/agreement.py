@@ -1,0 +1,107 @@
+"""What one Ramferry offers, and what two of them agree on. Pure, but for a look at this host."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ramferry import __version__
+from ramferry.codec import create_decoder
+from ramferry.errors import HostError, MethodUnavailable
+from ramferry.flows.session.roles import FlowSettings
+from ramferry.metrics.agreement import Agreement
+from ramferry.qatzip.accelerator import may_accelerate
+from ramferry.vocabulary import MEMBER_SIZES, METHOD_FLAGS, ONE_MEMBER
+from ramferry.wire import digests
+from ramferry.wire.relay_messages import Features, Hello
+
+PROTOCOL: Final = (1, 1)
+"""The oldest and the newest version of the relay protocol that this Ramferry speaks."""
+_HARDWARE, _SOFTWARE = "hardware", "software"
+_SMALL: Final = "64K"
+
+
+def own_hello(settings: FlowSettings, method: str = "", refused: str = "") -> Hello:
+    """This side's hello.
+
+    :param method: what this side is going to send; empty if it accepts.
+    :param refused: why this side does not take the migration; empty if it does.
+    """
+    return Hello(
+        ramferry=__version__,
+        protocol=PROTOCOL,
+        features=Features(
+            digests=(digests.NAME,) if settings.verify else (),
+            member_sizes=tuple(one for one in MEMBER_SIZES if one != "auto"),
+            method_per_packet=True,
+            answers=True,
+        ),
+        inflates={name: how for name in METHOD_FLAGS if (how := _inflates(name, settings))},
+        page_size=settings.page_size,
+        method=method,
+        refused=refused,
+    )
+
+
+def _inflates(method: str, settings: FlowSettings) -> str:
+    """Whether "hardware" or "software" inflates a method here; empty if neither can."""
+    if method == "qatzip":
+        return _HARDWARE if may_accelerate(settings.accelerator) else _SOFTWARE
+    try:
+        create_decoder(method)
+    except HostError:  # zstd on a host without libzstd
+        return ""
+    return _SOFTWARE
+
+
+def agree(near: Hello, far: Hello, *, receives: Hello) -> Agreement:
+    """What both sides of a migration have.
+
+    :param receives: which of the two inflates.
+    :raise MethodUnavailable: they cannot carry a migration together; the sentence says why.
+    """
+    if far.refused:
+        raise MethodUnavailable(f"it refuses: {far.refused}")
+    newest = min(near.protocol[1], far.protocol[1])
+    if newest < max(near.protocol[0], far.protocol[0]):
+        raise MethodUnavailable(
+            f"Ramferry {far.ramferry} there speaks version {_span(far)} of the relay protocol and"
+            f" Ramferry {near.ramferry} here {_span(near)}: install the same on both hosts"
+        )
+    _check(near, far, receives)
+    ours, theirs = near.features, far.features
+    common = [one for one in ours.digests if one in theirs.digests]
+    return Agreement(
+        far=far.ramferry,
+        protocol=newest,
+        digest=common[0] if common else "",
+        member_size=_members(receives),
+        method_per_packet=ours.method_per_packet and theirs.method_per_packet,
+        answers=ours.answers and theirs.answers,
+    )
+
+
+def _check(near: Hello, far: Hello, receives: Hello) -> None:
+    """:raise MethodUnavailable: the guest's pages or the method do not suit one of them."""
+    if near.page_size != far.page_size:
+        raise MethodUnavailable(
+            f"it carries guests with pages of {far.page_size} bytes and this end of"
+            f" {near.page_size}: give both the same --page-size"
+        )
+    sends = near if receives is far else far
+    if sends.method and sends.method not in receives.inflates:
+        raise MethodUnavailable(
+            f"the end that receives cannot inflate {sends.method}, only"
+            f" {', '.join(receives.inflates) or 'nothing'}: choose another --method, or install"
+            " there what it lacks"
+        )
+
+
+def _members(receives: Hello) -> str:
+    """The largest members of QATzip that suit whoever inflates: a device takes 64 KiB at most."""
+    soft = receives.inflates.get("qatzip") == _SOFTWARE
+    return ONE_MEMBER if soft and ONE_MEMBER in receives.features.member_sizes else _SMALL
+
+
+def _span(hello: Hello) -> str:
+    least, most = hello.protocol
+    return str(least) if least == most else f"{least} to {most}"

@@ -1,0 +1,154 @@
+"""The control connection between two Ramferrys: messages both ways, whole or not at all."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from ramferry.errors import PeerTimeout, PeerUnreachable, RemoteProtocolError
+from ramferry.transport.connection import Connection
+from ramferry.wire.relay_messages import (
+    LENGTH_SIZE,
+    Hello,
+    Message,
+    body_size,
+    encode,
+    parse_hello,
+    parse_message,
+)
+from ramferry.wire.relay_opening import MAGIC, OPENING_SIZE, Opening, parse_opening, who_begins_so
+
+STALL: Final = 10.0
+"""Seconds that the far end may take for its hello, and in which a message that has begun has to
+move on."""
+
+
+class Control:
+    """One control connection, which it owns. One thread hears; any thread may say something."""
+
+    def __init__(self, connection: Connection) -> None:
+        """:param connection: settled by this object."""
+        self._connection = connection
+        connection.settle(STALL)
+        self._saying = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self.nonsense: RemoteProtocolError | None = None
+        """What was wrong with the message that ended it; None if none was."""
+
+    def fileno(self) -> int:
+        """The connection's descriptor."""
+        return self._connection.fileno()
+
+    def say(self, message: Hello | Message, opening: Opening | None = None) -> bool:
+        """Send a message; False if the connection broke.
+
+        :param opening: goes before it.
+        """
+        head = b"" if opening is None else opening.encode()
+        try:
+            with self._saying:
+                self._connection.send([head + encode(message)])
+        except (OSError, PeerTimeout):
+            return False
+        return True
+
+    def hear(self) -> Message | None:
+        """Wait for the next message, without limit; None once the connection has ended or broken.
+
+        :raise RemoteProtocolError: what came is no message.
+        """
+        try:
+            body = self._body(idle=True)
+        except (OSError, PeerTimeout):
+            return None
+        return None if body is None else parse_message(body)
+
+    def listen(self, take: Callable[[Message | None], None]) -> None:
+        """Hear messages in a thread of their own until ``close``.
+
+        :param take: called in that thread with each message, and with None once no more come.
+        """
+
+        def run() -> None:
+            while (message := self._heard()) is not None:
+                take(message)
+            take(None)
+
+        self._thread = threading.Thread(target=run, name="control", daemon=True)
+        self._thread.start()
+
+    def hear_opening(self) -> Opening:
+        """Receive the acceptor's opening.
+
+        :raise PeerUnreachable: it is no Ramferry, or silent.
+        """
+        view = memoryview(bytearray(OPENING_SIZE))
+        try:
+            count = self._connection.receive(view, 4)
+            if count >= 4 and bytes(view[:4]) != MAGIC:
+                raise PeerUnreachable(f"it is no Ramferry, but {who_begins_so(view)}")
+            if count < OPENING_SIZE:
+                count += self._connection.receive(view[count:])
+        except PeerTimeout:
+            raise PeerUnreachable(f"it sends no hello within {STALL:g} s") from None
+        except OSError:
+            count = 0
+        if count < OPENING_SIZE:
+            raise PeerUnreachable(
+                "it is no Ramferry that takes migrations at relay:, since it closed the connection"
+                " without a hello (to a QEMU, or a relay that listens at tcp:, connect with tcp:)"
+            )
+        try:
+            return parse_opening(view)
+        except RemoteProtocolError as error:
+            raise PeerUnreachable(f"it is a Ramferry that begins otherwise: {error}") from error
+
+    def hear_hello(self) -> Hello:
+        """Receive the far end's hello.
+
+        :raise RemoteProtocolError: it is none.
+        :raise PeerUnreachable: the connection ended, or nothing came in time.
+        """
+        try:
+            body = self._body(idle=False)
+        except PeerTimeout:
+            body = None
+        except OSError as error:
+            raise PeerUnreachable(f"it broke the connection: {error.strerror}") from error
+        if body is None:
+            raise PeerUnreachable("it sends no hello")
+        return parse_hello(body)
+
+    def hung_up(self) -> bool:
+        """True if the far end has closed it, or it broke."""
+        return self._connection.hung_up()
+
+    def cut(self) -> None:
+        """End it, and wake the thread that hears."""
+        self._connection.cut()
+
+    def close(self) -> None:
+        """End it, and free its descriptor."""
+        self.cut()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+        self._connection.close()
+
+    def _heard(self) -> Message | None:
+        """The next message; None once the far end has gone, or says what makes no sense."""
+        try:
+            return self.hear()
+        except RemoteProtocolError as error:
+            self.nonsense = error
+            return None
+
+    def _body(self, *, idle: bool) -> bytes | None:
+        """The JSON of the next message; None at the end."""
+        head = memoryview(bytearray(LENGTH_SIZE))
+        count = self._connection.receive(head, idle=idle)
+        if count < LENGTH_SIZE:
+            return None
+        body = memoryview(bytearray(body_size(head)))
+        count = self._connection.receive(body)
+        return bytes(body) if count == len(body) else None

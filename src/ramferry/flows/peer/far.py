@@ -1,0 +1,149 @@
+"""The far Ramferry, as the side that connects knows it."""
+
+from __future__ import annotations
+
+import threading
+from typing import Final
+
+from ramferry.errors import (
+    MethodUnavailable,
+    MigrationFailed,
+    PeerUnreachable,
+    RamferryError,
+    RemoteProtocolError,
+    of_exit_code,
+)
+from ramferry.flows.peer.agreement import agree, own_hello
+from ramferry.flows.peer.control import Control
+from ramferry.flows.peer.framed import Framed
+from ramferry.flows.peer.rounds import Rounds
+from ramferry.flows.session.roles import FlowSettings
+from ramferry.flows.session.session import Session
+from ramferry.metrics.agreement import Agreement
+from ramferry.transport.address import RelayAddress
+from ramferry.transport.connection import Connection
+from ramferry.wire.digests import Sealer
+from ramferry.wire.packets import Initial
+from ramferry.wire.relay_messages import Failed, Message
+from ramferry.wire.relay_opening import Kind, Opening
+
+LAST_WORD: Final = 1.0
+"""Seconds that the far end's word is waited for after a connection to it broke; it says it before
+it ends its connections, on another one than those."""
+
+
+class Far:
+    """The far end of one migration, after both have said hello."""
+
+    def __init__(
+        self,
+        session: Session,
+        address: RelayAddress,
+        control: Control,
+        token: bytes,
+        agreed: Agreement,
+    ) -> None:
+        """:param control: belongs to this object from now on."""
+        self._session = session
+        self._address = address
+        self._control = control
+        self._token = token
+        self.agreed = agreed
+        self._rounds = Rounds(token, Sealer) if agreed.digest else None
+        self._main: Framed | None = None
+        self._word: RamferryError | None = None
+        self._silent = threading.Event()
+        """Set once no more messages come."""
+        session.agreed_out = agreed
+        session.when_failed(self._tell)
+        control.listen(self._take)
+
+    @classmethod
+    def greet(
+        cls, session: Session, address: RelayAddress, connection: Connection, method: str
+    ) -> Far:
+        """Exchange hellos on a connection, which belongs to the result.
+
+        :param method: that will be sent.
+        :raise PeerUnreachable: what answers there is no Ramferry.
+        :raise MethodUnavailable: the two cannot carry a migration together.
+        """
+        control = Control(connection)
+        try:
+            token, agreed = _hello(control, session.settings, method)
+        except RamferryError as error:
+            control.close()
+            kind = MethodUnavailable if isinstance(error, MethodUnavailable) else PeerUnreachable
+            raise kind(f"{address}: {error}") from error
+        return cls(session, address, control, token, agreed)
+
+    def main(self, connection: Connection) -> Framed:
+        """Open main on a connection; returns it with its frames.
+
+        :raise MigrationFailed: the connection broke.
+        """
+        try:
+            connection.send([Opening(Kind.MAIN, self._token).encode()])
+        except OSError as error:
+            raise MigrationFailed(
+                f"main: the destination broke the connection: {error.strerror}"
+            ) from error
+        self._main = Framed(connection)
+        return self._main
+
+    def channel(self, initial: Initial) -> tuple[bytes, Sealer | None]:
+        """What a multifd channel begins with, and what seals its packets; None if no digests are
+        agreed."""
+        opening, raw = Opening(Kind.MULTIFD, self._token).encode(), initial.encode()
+        if self._rounds is None:
+            return opening + raw, None
+        sealer = self._rounds.channel(initial.channel_id)
+        return opening + sealer.initial(raw), sealer
+
+    def send_mark(self, index: int) -> None:
+        """Announce a mark on main with the digest of all that was sent before it.
+
+        :raise OSError: main broke.
+        """
+        if self._rounds is not None:
+            assert self._main is not None
+            self._main.send_mark(index, self._rounds.digest(index))
+
+    def cause(self, error: RamferryError | None) -> RamferryError | None:
+        """Why the migration failed: the far end's word, if a broken connection is all that is known
+        here; else ``error``."""
+        if not isinstance(error, MigrationFailed):
+            return error
+        self._silent.wait(LAST_WORD)
+        return self._word or error
+
+    def close(self) -> None:
+        """End the control connection."""
+        self._control.close()
+
+    def _take(self, message: Message | None) -> None:
+        if message is None:
+            self._silent.set()
+            if (nonsense := self._control.nonsense) is not None:
+                self._session.fail(nonsense.at("control"))
+            return
+        if isinstance(message, Failed):
+            self._word = of_exit_code(message.exit_code, f"{self._address}: {message.error}")
+            self._silent.set()
+            self._session.fail(self._word)
+
+    def _tell(self, error: RamferryError) -> None:
+        if error is not self._word:
+            self._control.say(Failed(str(error), error.exit_code))
+
+
+def _hello(control: Control, settings: FlowSettings, method: str) -> tuple[bytes, Agreement]:
+    near = own_hello(settings, method)
+    if not control.say(near, Opening(Kind.CONTROL)):
+        raise PeerUnreachable("it broke the connection")
+    token = control.hear_opening().token
+    try:
+        far = control.hear_hello()
+    except RemoteProtocolError as error:
+        raise PeerUnreachable(f"it says hello otherwise than a Ramferry: {error}") from error
+    return token, agree(near, far, receives=far)

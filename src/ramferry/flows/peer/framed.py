@@ -1,0 +1,207 @@
+"""Main between two Ramferrys: a connection whose bytes travel in checked frames."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Final
+
+from ramferry.errors import PeerTimeout
+from ramferry.transport.connection import Connection
+from ramferry.vocabulary import Buffer
+from ramferry.wire.relay_frames import HEAD_SIZE, MARK, MOST, FrameKind, FrameReader, FrameWriter
+
+_MOST_MARKS: Final = 64
+"""Marks that are kept until they are asked for: main's reader is at most a piece ahead. Nobody asks
+where main cannot be parsed, so the oldest goes."""
+
+
+class Framed:
+    """A ``Connection`` over another one, which it owns; what it adds is in ``wire.relay_frames``.
+
+    Beside the bytes it carries marks. Nothing that comes is handed out before its frame was
+    checked.
+    """
+
+    def __init__(self, inner: Connection) -> None:
+        self._inner = inner
+        self.windowed = inner.windowed
+        self._writer = FrameWriter()
+        self._reader = FrameReader()
+        self._buffer = memoryview(bytearray(HEAD_SIZE + MOST))
+        self._filled = 0
+        """Bytes of the frame that is coming, or of the head of it."""
+        self._wanted = HEAD_SIZE
+        self._ready = memoryview(b"")
+        """What was checked and not handed out yet."""
+        self._ended = False
+        self._pending = memoryview(b"")
+        """What is left to be sent of a frame that has begun (``send_some``)."""
+        self._begun = 0
+        """Data bytes of that frame."""
+        self._marks: dict[int, bytes] = {}
+
+    # --- marks
+
+    def send_mark(self, index: int, digest: bytes) -> None:
+        """Announce a sync mark, right before its bytes."""
+        data = MARK.pack(index, digest)
+        self._inner.send([self._writer.head(FrameKind.MARK, data), data])
+
+    def mark(self, index: int) -> bytes | None:
+        """The digest with which a mark was announced; None if it was not."""
+        return self._marks.pop(index, None)
+
+    # --- bytes in
+
+    def receive(self, view: memoryview, least: int | None = None, *, idle: bool = False) -> int:
+        """See ``Connection``."""
+        wanted = len(view) if least is None else least
+        filled = 0
+        while filled < wanted:
+            count = self.receive_some(view[filled:])
+            if count is None:
+                if idle and not filled:
+                    continue
+                raise PeerTimeout(f"the peer went silent after {filled} of {wanted} bytes")
+            if not count:
+                break
+            filled += count
+        return filled
+
+    def receive_some(self, view: memoryview, *, whole: bool = False) -> int | None:
+        """See ``Connection``.
+
+        :raise RemoteProtocolError: a frame was damaged on its way.
+        """
+        filled = 0
+        while filled < len(view) and (whole or not filled):
+            if not self._ready and not self._next_frame():
+                return filled or (0 if self._ended else None)
+            count = min(len(view) - filled, len(self._ready))
+            view[filled : filled + count] = self._ready[:count]
+            self._ready = self._ready[count:]
+            filled += count
+        return filled
+
+    def _next_frame(self) -> bool:
+        """Receive up to the next data; False if nothing came in time, or no more comes."""
+        while not self._ended:
+            while self._filled < self._wanted:
+                count = self._inner.receive_some(self._buffer[self._filled : self._wanted])
+                if count is None:
+                    return False
+                if not count:
+                    raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+                self._filled += count
+            if self._wanted == HEAD_SIZE:
+                self._reader.open(self._buffer[:HEAD_SIZE])
+                self._wanted += self._reader.size
+                if self._reader.size:
+                    continue
+            data = self._buffer[HEAD_SIZE : self._wanted]
+            self._reader.check(data)
+            self._filled, self._wanted = 0, HEAD_SIZE
+            if self._reader.kind is FrameKind.DATA:
+                self._ready = data
+                return True
+            self._take(data)
+        return False
+
+    def _take(self, data: memoryview) -> None:
+        if self._reader.kind is FrameKind.END:
+            self._ended = True
+            return
+        index, digest = MARK.unpack(data)
+        if len(self._marks) >= _MOST_MARKS:
+            del self._marks[next(iter(self._marks))]
+        self._marks[index] = digest
+
+    def unread(self) -> int:
+        """See ``Connection``; heads of frames count as well."""
+        return len(self._ready) + self._inner.unread()
+
+    def heard_at(self) -> float:
+        """See ``Connection``."""
+        return self._inner.heard_at()
+
+    def acknowledge(self) -> None:
+        """See ``Connection``."""
+        self._inner.acknowledge()
+
+    # --- bytes out
+
+    def send(self, parts: list[Buffer]) -> int:
+        """See ``Connection``."""
+        total = 0
+        for part in parts:
+            view = memoryview(part)
+            for start in range(0, len(view), MOST):
+                piece = view[start : start + MOST]
+                self._inner.send([self._writer.head(FrameKind.DATA, piece), piece])
+            total += len(view)
+        return total
+
+    def send_some(self, data: Buffer) -> int:
+        """See ``Connection``.
+
+        If 0 is returned, a frame may have begun: the same data has to be sent next.
+        """
+        if not self._pending:
+            piece = memoryview(data)[:MOST]
+            self._pending = memoryview(self._writer.head(FrameKind.DATA, piece) + bytes(piece))
+            self._begun = len(piece)
+        self._pending = self._pending[self._inner.send_some(self._pending) :]
+        return 0 if self._pending else self._begun
+
+    def unsent(self) -> int:
+        """See ``Connection``."""
+        return self._inner.unsent()
+
+    # --- size and time
+
+    def fileno(self) -> int:
+        """See ``Connection``."""
+        return self._inner.fileno()
+
+    def settle(self, stall_timeout: float, *, piece: float | None = None) -> None:
+        """See ``Connection``."""
+        self._inner.settle(stall_timeout, piece=piece)
+
+    def set_buffers(self, *, send: int | None = None, receive: int | None = None) -> None:
+        """See ``Connection``."""
+        self._inner.set_buffers(send=send, receive=receive)
+
+    def round_trip(self) -> float:
+        """See ``Connection``."""
+        return self._inner.round_trip()
+
+    def segment(self) -> int:
+        """See ``Connection``."""
+        return self._inner.segment()
+
+    # --- its end
+
+    def hung_up(self) -> bool:
+        """See ``Connection``."""
+        return self._inner.hung_up()
+
+    def finish(self) -> None:
+        """See ``Connection``; says so in a frame of its own, unless the connection broke."""
+        try:
+            self._inner.send([self._writer.head(FrameKind.END, b"")])
+        except (OSError, PeerTimeout):
+            return
+        self._inner.finish()
+
+    def cut(self) -> None:
+        """See ``Connection``."""
+        self._inner.cut()
+
+    def reset(self) -> None:
+        """See ``Connection``."""
+        self._inner.reset()
+
+    def close(self) -> None:
+        """See ``Connection``."""
+        self._inner.close()

@@ -1,0 +1,136 @@
+"""Where other Ramferrys' control connections are answered, and migrations get their tokens."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from ramferry.errors import RamferryError
+from ramferry.flows.peer.agreement import agree, own_hello
+from ramferry.flows.peer.control import Control
+from ramferry.flows.peer.visit import Visit
+from ramferry.flows.session.roles import FlowSettings
+from ramferry.transport.address import Address, RelayAddress
+from ramferry.transport.connection import Connection
+from ramferry.wire.relay_opening import TOKEN_SIZE, Kind, Opening
+
+MOST_GREETED: Final = 8
+"""Most control connections that may be at their hello at once, each with a thread."""
+MOST_WAITING: Final = 8
+"""Most migrations that were agreed and whose main has not come; the oldest one goes."""
+
+
+class Reception:
+    """Says hello to those that connect, and knows their migrations by token."""
+
+    def __init__(
+        self, settings: FlowSettings, note: Callable[[str], None], refuses: Callable[[], str]
+    ) -> None:
+        """:param refuses: says why no migration can be taken now; empty if one can."""
+        self._settings = settings
+        self._note = note
+        self._refuses = refuses
+        self._visits: dict[bytes, Visit] = {}
+        self._greeting: set[Connection] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def greet(self, connection: Connection, origin: str) -> None:
+        """Answer a control connection, whose opening was read, in a thread; it belongs to this
+        object."""
+        with self._lock:
+            room = len(self._greeting) < MOST_GREETED and not self._closed
+            if room:
+                self._greeting.add(connection)
+        if not room:
+            self._note(f"refused a control connection from {origin}: too many say hello at once")
+            connection.close()
+            return
+        threading.Thread(
+            target=self._greet, args=(connection, origin), name="hello", daemon=True
+        ).start()
+
+    def visit(self, token: bytes) -> Visit | None:
+        """The migration with a token; None if there is none."""
+        with self._lock:
+            return self._visits.get(token)
+
+    def over(self, visit: Visit) -> None:
+        """A migration has ended: forget it."""
+        with self._lock:
+            self._visits.pop(visit.token, None)
+        visit.close()
+
+    def close(self) -> None:
+        """Forget every migration, and end their control connections."""
+        with self._lock:
+            self._closed = True
+            visits, greeting = list(self._visits.values()), list(self._greeting)
+            self._visits.clear()
+        for connection in greeting:
+            connection.cut()
+        for visit in visits:
+            visit.close()
+
+    def _greet(self, connection: Connection, origin: str) -> None:
+        try:
+            control = Control(connection)
+            try:
+                self._agree(control)
+            except RamferryError as error:
+                self._note(f"refused a migration from {origin}: {error}")
+                control.close()
+        finally:
+            with self._lock:
+                self._greeting.discard(connection)
+
+    def _agree(self, control: Control) -> None:
+        """
+        :raise RamferryError: no migration comes of it; the far end was told if it said hello.
+        """
+        far = control.hear_hello()
+        token, refused = os.urandom(TOKEN_SIZE), self._refuses()
+        near = own_hello(self._settings, refused=refused)
+        try:
+            agreed = agree(near, far, receives=near)
+        except RamferryError as error:
+            # the versions and the rest in its own words, which it judges by itself
+            control.say(near, Opening(Kind.CONTROL))
+            raise error
+        visit = Visit(control, token, agreed)
+        if not refused:
+            self._admit(visit)
+        if not control.say(near, Opening(Kind.CONTROL, token)) or refused:
+            self.over(visit)
+            return
+        visit.listen()
+
+    def _admit(self, visit: Visit) -> None:
+        oldest = None
+        with self._lock:
+            waiting = [one for one in self._visits.values() if not one.begun]
+            if len(waiting) >= MOST_WAITING:
+                oldest = waiting[0]
+                del self._visits[oldest.token]
+            self._visits[visit.token] = visit
+        if oldest is not None:
+            oldest.close()
+
+
+class Listens(FlowSettings, Protocol):
+    """The settings of a flow that listens."""
+
+    @property
+    def listen(self) -> Address:
+        """Where it listens."""
+
+
+def reception_of(
+    settings: Listens, note: Callable[[str], None], refuses: Callable[[], str]
+) -> Reception | None:
+    """A reception where only Ramferrys may call, at a ``relay:`` address; else None."""
+    if not isinstance(settings.listen, RelayAddress):
+        return None
+    return Reception(settings, note, refuses)

@@ -1,0 +1,58 @@
+"""What a session asks of its settings, and of what lies behind its inlet."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ramferry.transport.connection import Connection
+
+
+class FlowSettings(Protocol):
+    """The settings of every flow."""
+
+    @property
+    def page_size(self) -> int:
+        """Target page size in bytes."""
+
+    @property
+    def channels(self) -> int | None:
+        """multifd-channels; None: as many as are connected when the first sync mark comes."""
+
+    @property
+    def stall_timeout(self) -> float:
+        """Seconds after which a peer that stopped in the middle of something is given up."""
+
+    @property
+    def accelerator(self) -> str:
+        """One of ``ramferry.qatzip.ACCELERATORS``."""
+
+    @property
+    def verify(self) -> bool:
+        """Whether digests are offered to a far end that is a Ramferry."""
+
+
+class Behind(Protocol):
+    """What lies behind the inlet of a migration: an outlet towards a destination, or a sink."""
+
+    @property
+    def introduced(self) -> bool:
+        """True once main's first bytes have shown what is to be carried."""
+
+    @property
+    def waits(self) -> str:
+        """A phrase that says what it waits for; empty if it waits for marks only."""
+
+    def untaken(self) -> int:
+        """Bytes that the far side has not taken of the multifd channel that has most of them."""
+
+    def blinded(self) -> None:
+        """Called if main's marks cannot be seen any more and every channel waits for one."""
+
+    def unblock(self) -> None:
+        """The migration has failed: wake the threads that wait in this object."""
+
+    def tear_down(self) -> None:
+        """End its connections, in the order that keeps a destination QEMU's monitor answering."""
+
+    def connections(self) -> list[Connection]:
+        """All its connections, main first."""

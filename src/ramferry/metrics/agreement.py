@@ -1,0 +1,23 @@
+"""What two Ramferrys agreed on for one migration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What both ends of a ``relay:`` address have."""
+
+    far: str
+    """The other one's version."""
+    protocol: int
+    """The version of the relay protocol that is spoken."""
+    digest: str
+    """The digest with which every packet is verified, "xxh3-128"; empty if none is."""
+    member_size: str
+    """The largest of ``vocabulary.MEMBER_SIZES`` that suits the end that inflates."""
+    method_per_packet: bool
+    """Whether the method may change from packet to packet."""
+    answers: bool
+    """Whether the destination's answer survives a broken link."""

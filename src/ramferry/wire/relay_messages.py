@@ -1,0 +1,131 @@
+"""Messages on the control connection between two Ramferrys (``docs/relay-protocol.md``).
+
+A message is a big-endian length and so many bytes of JSON. The first one of each side is its hello.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Annotated, Final, Literal, TypeVar
+
+import msgspec
+
+from ramferry.errors import RemoteProtocolError
+from ramferry.vocabulary import MAX_CHANNELS, PAGE_SIZE
+
+LENGTH_SIZE: Final = 4
+MOST: Final = 64 * 1024
+"""Most bytes of a message's JSON."""
+_LENGTH: Final = struct.Struct(">I")
+
+_T = TypeVar("_T")
+_Text = Annotated[str, msgspec.Meta(max_length=4096)]
+_Name = Annotated[str, msgspec.Meta(max_length=64)]
+_Names = Annotated[tuple[_Name, ...], msgspec.Meta(max_length=64)]
+_Version = Annotated[int, msgspec.Meta(ge=1, le=0xFFFF)]
+
+
+class Features(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one side is able to do. A feature that the reader does not know is passed over."""
+
+    digests: _Names = ()
+    """Digests of packets that it can make and check, best first."""
+    member_sizes: _Names = ()
+    """Sizes of QATzip's members that it can inflate, of ``vocabulary.MEMBER_SIZES``."""
+    method_per_packet: bool = False
+    """Whether the method may change from packet to packet of a channel."""
+    answers: bool = False
+    """Whether it keeps a migration's outcome for a peer whose connections broke."""
+
+
+class Hello(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The first message of each side."""
+
+    ramferry: _Name
+    """Its version, for people."""
+    protocol: tuple[_Version, _Version]
+    """The oldest and the newest version of the protocol that it speaks."""
+    features: Features = Features()
+    inflates: Annotated[dict[_Name, _Name], msgspec.Meta(max_length=64)] = {}
+    """The methods that it can inflate, each with ``"hardware"`` where a device may do it, else
+    ``"software"``."""
+    channels: Annotated[int, msgspec.Meta(ge=1, le=MAX_CHANNELS)] = MAX_CHANNELS
+    """Most multifd channels of a migration."""
+    page_size: Annotated[int, msgspec.Meta(ge=512, le=1 << 20)] = PAGE_SIZE
+    method: _Name = ""
+    """Of the side that connects: the method that it is going to send."""
+    refused: _Text = ""
+    """Of the acceptor: why it does not take the migration; empty if it does."""
+
+
+class Failed(msgspec.Struct, frozen=True, tag_field="kind", tag="failed"):
+    """The sender's part of the migration has failed, before its last round or for good."""
+
+    error: _Text
+    exit_code: Annotated[int, msgspec.Meta(ge=1, le=255)]
+
+
+class Ask(msgspec.Struct, frozen=True, tag_field="kind", tag="ask"):
+    """The source's side asks how the switchover has ended."""
+
+
+class Outcome(msgspec.Struct, frozen=True, tag_field="kind", tag="outcome"):
+    """The destination's side says how it has ended."""
+
+    outcome: Literal["pending", "taken", "not taken"]
+    why: _Text = ""
+
+
+class Told(msgspec.Struct, frozen=True, tag_field="kind", tag="told"):
+    """The source's side has told its source; the acceptor need not remember the outcome."""
+
+
+Message = Failed | Ask | Outcome | Told
+_to_json: Final = msgspec.json.Encoder().encode
+_message: Final = msgspec.json.Decoder(Message)
+_hello: Final = msgspec.json.Decoder(Hello)
+
+
+def encode(message: Hello | Message) -> bytes:
+    """A message as it is sent, with its length."""
+    body = _to_json(message)
+    return _LENGTH.pack(len(body)) + body
+
+
+def body_size(raw: bytes | bytearray | memoryview) -> int:
+    """The size of the JSON that follows these four bytes.
+
+    :raise RemoteProtocolError: none, or more than ``MOST``.
+    """
+    (size,) = _LENGTH.unpack(raw)
+    if not 0 < size <= MOST:
+        raise RemoteProtocolError(f"a message of 1 to {MOST} bytes", f"length {size}")
+    return int(size)
+
+
+def parse_hello(body: bytes | bytearray | memoryview) -> Hello:
+    """Read a hello.
+
+    :raise RemoteProtocolError: it is none.
+    """
+    hello = _decoded(_hello, body)
+    least, most = hello.protocol
+    if least > most:
+        raise RemoteProtocolError("an oldest and a newest version", f"{least} to {most}")
+    return hello
+
+
+def parse_message(body: bytes | bytearray | memoryview) -> Message:
+    """Read a message that comes after the hello.
+
+    :raise RemoteProtocolError: it is none that this version knows.
+    """
+    message: Message = _decoded(_message, body)
+    return message
+
+
+def _decoded(decoder: msgspec.json.Decoder[_T], body: bytes | bytearray | memoryview) -> _T:
+    try:
+        return decoder.decode(body)
+    except (ValueError, RecursionError) as error:
+        raise RemoteProtocolError("a message of the relay protocol", str(error)[:200]) from None
