@@ -67,7 +67,10 @@ RELAY_NEEDS = {
     *("errors", "interruption", "patience", "standard", "units", "vocabulary"),
     *("hardware.firmware", "hardware.inside", "hardware.root"),
 }
-RELAY_LIBRARIES = {"click", "deflate", "isal", "numpy", "zlib_ng", "zstandard"}
+RELAY_LIBRARIES = {
+    *("click", "deflate", "isal", "numpy", "zlib_ng", "zstandard"),
+    *("msgspec", "typing_extensions", "xxhash"),  # for the protocol between two relays
+}
 
 PYTHONS_OWN = sys.stdlib_module_names | {"__main__", "_distutils_hack", "sitecustomize"}
 
