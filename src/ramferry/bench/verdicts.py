@@ -45,6 +45,27 @@ def relay_lines(results: Sequence[MigrationResult]) -> list[str]:
     return lines
 
 
+def digest_line(results: Sequence[MigrationResult]) -> list[str]:
+    """What the digests cost of the CPU of both relays, in the median of the runs; empty if none
+    were agreed on."""
+    pairs = [
+        [relay.counters for relay in one.relays]
+        for one in results
+        if len(one.relays) == 2 and _digested(one.relays[0])
+    ]
+    if not pairs:
+        return []
+    share = median(
+        sum(one.digest_seconds for one in pair) / sum(one.cpu_seconds for one in pair)
+        for pair in pairs
+    )
+    return [f"digests of every packet: {share:.1%} of the CPU of both relays"]
+
+
+def _digested(source: RelayResult) -> bool:
+    return source.agreed_out is not None and bool(source.agreed_out.digest)
+
+
 def verdicts(comparison: Comparison) -> list[str]:
     """How qatzip through relays, and Ramferry's sender and receiver, compare with QEMU's built-in
     methods, and what the relays cost."""
@@ -55,6 +76,8 @@ def verdicts(comparison: Comparison) -> list[str]:
             if other.route == BUILT_IN:
                 lines += over(case, other)
         lines += [f"{case.label}, {line}" for line in relay_lines(case.results)]
+    for case in (one for one in comparison.cases if one.route == RELAY_PAIR):
+        lines += [f"{case.label}, {line}" for line in digest_line(case.results)]
     for case in (one for one in comparison.cases if one.route == NATIVE):
         for other in comparison.cases:
             if (other.method, other.route) == (case.method, BUILT_IN):

@@ -52,13 +52,16 @@ class RelayCounters:
     channels: tuple[ChannelCounters, ...] = field(default=())
     codec_seconds: float = 0.0
     """Thread time inside codecs; part of ``cpu_seconds``."""
+    digest_seconds: float = 0.0
+    """Thread time for the digests of packets; part of ``cpu_seconds``."""
     system_seconds: float = 0.0
     """Time in the kernel; part of ``cpu_seconds``."""
 
     @property
     def python_share(self) -> float:
-        """Share of the CPU time that neither a codec nor the kernel used; 0 before any."""
-        rest = self.cpu_seconds - self.codec_seconds - self.system_seconds
+        """Share of the CPU time that no codec, digest or kernel used; 0 before any."""
+        named = self.codec_seconds + self.digest_seconds + self.system_seconds
+        rest = self.cpu_seconds - named
         return max(rest, 0.0) / self.cpu_seconds if self.cpu_seconds else 0.0
 
     @property

@@ -2,7 +2,7 @@
 
 ::
 
-    {"format": "benchmark", "version": 3, "ramferry": "0.1.0", …}
+    {"format": "benchmark", "version": 4, "ramferry": "0.1.0", …}
 
 ``format`` says what the document holds, ``version`` how that is laid out, and ``ramferry`` which
 Ramferry wrote it. The keys that follow are the field names of a record in ``metrics``,
@@ -16,12 +16,12 @@ from typing import Any, Final
 
 from ramferry import __version__
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Of every format: raised when a field changes its meaning or goes, and when one is added to a
 format that is read again (``benchmark``), whose readers refuse fields that they do not know.
 
 Documents of version 1 had the number 1 as their ``format``, or no format at all; version 2 lacked
-``member_size``.
+``member_size``, version 3 what two Ramferrys agreed on, and the time for digests.
 """
 
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from ramferry.bench.verdicts import over, relay_lines
+from ramferry.bench.verdicts import digest_line, over, relay_lines
 from ramferry.metrics import MigrationResult, RelayCounters, RelayResult
+from ramferry.metrics.agreement import Agreement
 from ramferry.report.benchmark.comparison import BUILT_IN, CaseRuns, Run
 from ramferry.vocabulary import RELAY_PAIR
 
@@ -78,3 +79,19 @@ def test_relay_lines_show_pythons_share_and_the_most_memory() -> None:
         "destination relay: 10% of its CPU outside codecs and kernel, at most 40 MiB (PSS)",
     ]
     assert relay_lines([RUN]) == []
+
+
+def test_digest_line_shows_what_both_relays_spend_on_digests() -> None:
+    counters = RelayCounters(1.0, 10, 10, 1, 1, 0, 4096, 1, cpu_seconds=2.0, digest_seconds=0.05)
+    agreed = Agreement("0.1.0", 1, "xxh3-128", "packet", True, True)
+    relay = RelayResult(True, "", 0, "none", "zstd", 1, "zstd", 8, True, 0, counters)
+    source, dearer = replace(relay, agreed_out=agreed), replace(counters, digest_seconds=0.15)
+    runs = [
+        replace(RUN, relays=(source, relay)),
+        replace(RUN, relays=(source, replace(relay, counters=dearer))),
+        RUN,
+    ]
+    assert digest_line(runs) == ["digests of every packet: 3.8% of the CPU of both relays"]
+    without = replace(source, agreed_out=replace(agreed, digest=""))
+    assert digest_line([replace(RUN, relays=(without, relay))]) == []
+    assert digest_line([replace(RUN, relays=(relay, relay))]) == []

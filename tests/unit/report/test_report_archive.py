@@ -43,7 +43,7 @@ def test_sentences() -> None:
 
 def test_the_document_has_every_field() -> None:
     told = json.loads(json.dumps(document(SAVED)))
-    assert (told["format"], told["version"]) == ("archive", 3)
+    assert (told["format"], told["version"]) == ("archive", 4)
     assert {name: told[name] for name in ("file", "ratio", "downtime_ms")} == {
         "file": "vm.state",
         "ratio": 4.0,

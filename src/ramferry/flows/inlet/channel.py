@@ -182,7 +182,8 @@ class ChannelInlet:
             self._parser.ended(count)
         if not verbatim:
             if self._seal is not None:
-                check_payload(self._digests[1], packet.block, payload)
+                clock = self._tally.checking
+                clock.run(size, check_payload, self._digests[1], packet.block, payload)
             self._decode(decoder, payload, pages)
         return payload, pages
 
@@ -191,8 +192,9 @@ class ChannelInlet:
         self._digests = self._seal.header(header)
 
     def _check_pages(self, packet: RamPacket, pages: memoryview, *, coded: bool) -> None:
-        count = packet.normal + packet.zero
-        check_pages(self._digests[0], packet.block, packet.header, count, pages, coded=coded)
+        clock, count = self._tally.digesting, packet.normal + packet.zero
+        told = (self._digests[0], packet.block, packet.header, count, pages)
+        clock.run(len(pages), check_pages, *told, coded=coded)
 
     def _decode(self, decoder: Decoder, payload: memoryview, pages: memoryview) -> None:
         clock = self._tally.decoding

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Final
 
@@ -76,6 +76,13 @@ class OutletChannel:
         parts = self._encoder.encode(pages)
         clock.add(len(pages), time.thread_time() - begun)
         return parts
+
+    def seal(self, header: memoryview, count: int, pages: Buffer, coded: Sequence[Buffer]) -> None:
+        """Write a packet's digests into its header, which does not change any more, if any are
+        agreed on; see ``Sealer.seal``."""
+        if self.sealer is not None:
+            clock = self.tally.digesting
+            clock.run(len(pages), self.sealer.seal, header, count, pages, coded)
 
     def send(self, parts: list[Buffer], size: int) -> None:
         """Wait for a slot on the wire, if there is a cap, and send ``parts``, ``size`` bytes in
@@ -188,9 +195,9 @@ class RelayedChannel:
         elif packet.zero:
             # no payload, but a destination checks the method of every packet with pages
             packet.rewrite(self._method, 0)
-        if (sealer := self._out.sealer) is not None:
+        if self._out.sealer is not None:
             coded = () if self._method == "none" else parts[1:]
-            sealer.seal(packet.header, packet.normal + packet.zero, pages, coded)
+            self._out.seal(packet.header, packet.normal + packet.zero, pages, coded)
         if held := self._gate.passed < self._syncs:
             if packet.normal:
                 # main's mark waits for channels that may wait for room: none is taken meanwhile

@@ -49,8 +49,7 @@ class FedChannel:
         """
         header = ram_header(page_size=self._page_size, flags=SYNC)
         tally, sealer = self._out.tally, self._out.sealer
-        if sealer is not None:
-            sealer.seal(memoryview(header), 0, b"", ())
+        self._out.seal(memoryview(header), 0, b"", ())
         self._send([header], len(header))
         tally.syncs += 1
         if sealer is not None:
@@ -70,9 +69,8 @@ class FedChannel:
             payload_size=size,
             packet_num=tally.packets,
         )
-        if (sealer := self._out.sealer) is not None:
-            parts = payload if self._flags else ()
-            sealer.seal(memoryview(header), len(pages.normal) + len(pages.zero), pages.data, parts)
+        coded = payload if self._flags else ()
+        self._out.seal(memoryview(header), len(pages.normal) + len(pages.zero), pages.data, coded)
         self._send([header, *payload], size + len(header))
         tally.packets += 1
         tally.pages += len(pages.normal)

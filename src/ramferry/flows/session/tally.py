@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import resource
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, ParamSpec
 
 from ramferry.metrics import ChannelCounters, RelayCounters
 
+_P = ParamSpec("_P")
 _TIMED_AT_FIRST: Final = 4
 """Packets that are timed one after another."""
 _BETWEEN: Final = 8 * 1024 * 1024
@@ -41,6 +43,16 @@ class CodecClock:
         self._packets += 1
         self.due = self.size if self._packets < _TIMED_AT_FIRST else self.size + _BETWEEN
 
+    def run(self, size: int, work: Callable[_P, None], *given: _P.args, **named: _P.kwargs) -> None:
+        """Do ``work`` for a packet of ``size`` bytes, and time it if its turn has come."""
+        self.size += size
+        if self.size <= self.due:
+            work(*given, **named)
+            return
+        begun = time.thread_time()
+        work(*given, **named)
+        self.add(size, time.thread_time() - begun)
+
     @property
     def seconds(self) -> float:
         """Seconds for all bytes, at the pace of those that were timed."""
@@ -60,11 +72,20 @@ class ChannelTally:
     syncs: int = 0
     decoding: CodecClock = field(default_factory=CodecClock)
     encoding: CodecClock = field(default_factory=CodecClock)
+    digesting: CodecClock = field(default_factory=CodecClock)
+    """Of the digests of pages, and of payloads where they are made along with them."""
+    checking: CodecClock = field(default_factory=CodecClock)
+    """Of the digests of payloads that came."""
 
     @property
     def codec_seconds(self) -> float:
         """Seconds of thread time in the channel's codecs."""
         return self.decoding.seconds + self.encoding.seconds
+
+    @property
+    def digest_seconds(self) -> float:
+        """Seconds of thread time for the digests of the channel's packets."""
+        return self.digesting.seconds + self.checking.seconds
 
     def frozen(self) -> ChannelCounters:
         """The counters as they are at this moment."""
@@ -131,6 +152,7 @@ class Tally:
             cpu_seconds=user + system,
             channels=channels,
             codec_seconds=sum(one.codec_seconds for one in self.channels),
+            digest_seconds=sum(one.digest_seconds for one in self.channels),
             system_seconds=system,
         )
 

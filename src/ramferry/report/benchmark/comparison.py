@@ -25,7 +25,7 @@ from ramferry.report.benchmark.strict import unknown_field
 from ramferry.vocabulary import RELAY_PAIR
 
 FORMAT: Final = "benchmark"
-READ: Final = (2, documents.VERSION)
+READ: Final = range(2, documents.VERSION + 1)
 """Versions whose documents are records as of today: version 2 lacks fields that have a default."""
 MOST_BYTES: Final = 256 << 20
 """Of a file: a thousand runs of an hour each, sampled ten times a second, take less."""

@@ -38,7 +38,7 @@ def test_a_file_comes_back(tmp_path: Path) -> None:
 
 def test_the_document_has_the_names_of_every_other_one(content: dict[str, Any]) -> None:
     assert list(content)[:3] == ["format", "version", "ramferry"]
-    assert (content["format"], content["version"]) == ("benchmark", 3)
+    assert (content["format"], content["version"]) == ("benchmark", 4)
     (row,) = migrations(comparison().cases[0].results[:1])["results"]
     assert content["cases"][0]["runs"][0]["result"] == json.loads(json.dumps(row))
 
@@ -87,8 +87,9 @@ def test_a_result_of_version_1_is_read_by_todays_names() -> None:
     assert [case.results[0].wire_bytes is None for case in found.cases] == [False, True, False]
 
 
-def test_a_result_of_version_2_is_read(content: dict[str, Any]) -> None:
-    content["version"] = 2
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_result_of_an_earlier_version_is_read(content: dict[str, Any], version: int) -> None:
+    content["version"] = version
     for case in content["cases"]:
         for run in case["runs"]:
             del run["result"]["member_size"]
@@ -143,7 +144,7 @@ Change = Callable[[dict[str, Any]], object]
         (lambda c: c.pop("format"), "is no document of ramferry: it has no format and ramferry"),
         (lambda c: c.update(format=2), "is no result of ramferry bench: 2 is its format"),
         (lambda c: c.update(format="doctor"), "no result of ramferry bench: 'doctor' is its form"),
-        (lambda c: c.update(version=4), "its version is 4, and this ramferry "),
+        (lambda c: c.update(version=5), "its version is 5, and this ramferry "),
         (lambda c: c.update(version=True), "its version is True, and this ramferry "),
         (lambda c: c.pop("version"), "its version is None, and this ramferry "),
         (lambda c: c.pop("cases"), "is no result of ramferry bench: 'benchmark' is its format"),
