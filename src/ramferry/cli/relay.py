@@ -58,6 +58,13 @@ or where the sentence says to look; 7 a peer sent what the protocol forbids;
     help="Seconds after which a peer that stopped in the middle of something is given up.",
 )
 @click.option(
+    "--verify/--no-verify",
+    default=True,
+    show_default=True,
+    help="Digests of every packet, from source to destination, where the far end is a Ramferry "
+    "(relay:) that makes them too.",
+)
+@click.option(
     "--uuid",
     type=click.UUID,
     help="The destination's -uuid, sent in place of the source's: a destination with another one "
@@ -71,9 +78,10 @@ or where the sentence says to look; 7 a peer sent what the protocol forbids;
 def command(**options: Any) -> None:
     """Carry migrations that arrive at LISTEN on to CONNECT, in another compression method.
 
-    LISTEN and CONNECT are QEMU's migration URIs, tcp:HOST:PORT or unix:PATH. Point the source's
-    migration at LISTEN; a QEMU destination, or another relay, waits at CONNECT. Where the method
-    stays the same, checked bytes go on as they came.
+    LISTEN and CONNECT are migration URIs, tcp:HOST:PORT or unix:PATH, as QEMU's, or
+    relay:HOST:PORT where the far end is a Ramferry. Point the source's migration at LISTEN; a
+    QEMU destination, or another relay, waits at CONNECT. Where the method stays the same, checked
+    bytes go on as they came.
     """
     from ramferry.cli.runs import relay
 
