@@ -24,9 +24,11 @@ class Route:
     """The method of each connection on the way: the source's, then what each relay sends."""
 
     methods: tuple[str, ...]
+    hop: str = "tcp"
+    """What relays speak to each other: "tcp", as to a QEMU, or "relay"."""
 
     def __str__(self) -> str:
-        return ">".join(self.methods)
+        return ">".join(self.methods) + (f"-{self.hop}" if self.hop != "tcp" else "")
 
     @property
     def source(self) -> str:
@@ -49,7 +51,7 @@ def relays(route: Route, incoming: str, folder: str, channels: int) -> Iterator[
         started: list[RelayChild] = []
         connect = incoming
         for place in range(len(route.methods) - 1, 0, -1):
-            address = f"unix:{folder}/relay" if place == 1 else "tcp:127.0.0.1:0"
+            address = f"unix:{folder}/relay" if place == 1 else f"{route.hop}:127.0.0.1:0"
             step = RelayStep(side=f"hop {place}", listen=address, method=route.methods[place])
             child = RelayChild(step, connect, channels)
             stack.callback(child.end)
@@ -87,6 +89,9 @@ def check_results(results: list[RelayResult], route: Route, channels: int) -> No
         assert result.channels == channels
         assert result.exit_code == 0
         assert result.error == ""
+        last, first = place == len(results) - 1, place == 0
+        assert (result.agreed_in is not None) == (route.hop == "relay" and not first)
+        assert (result.agreed_out is not None) == (route.hop == "relay" and not last)
         assert result.gated, "the main channel's marks passed unheld"
         assert result.backend
         assert result.counters.normal_pages == results[0].counters.normal_pages

@@ -27,8 +27,12 @@ pytestmark = pytest.mark.interop
 PAIRS = ("stock", "10.0", "stock-10.0")
 CHANNELS = (1, 2, 8, 16)
 ROUTES = (
-    Route(("none", "zlib", "none")),
-    Route(("none", "zstd", "none")),
+    Route(("none", "zlib", "none"), "relay"),
+    Route(("none", "zstd", "none"), "relay"),
+    Route(("none", "qatzip", "none"), "relay"),
+    Route(("none", "none", "none"), "relay"),
+    Route(("zstd", "zstd", "none"), "relay"),
+    Route(("none", "zstd", "zlib"), "relay"),
     Route(("none", "qatzip", "none")),
     Route(("none", "qpl", "none")),
     Route(("none", "uadk", "none")),
@@ -40,7 +44,7 @@ ROUTES = (
     Route(("zstd", "zstd")),
 )
 BUSY_ROUTES = (
-    Route(("none", "qatzip", "none")),
+    Route(("none", "qatzip", "none"), "relay"),
     Route(("none", "zstd", "none")),
     Route(("none", "zlib")),
     Route(("zstd", "none")),

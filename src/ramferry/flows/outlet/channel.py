@@ -48,7 +48,7 @@ class OutletChannel:
         raw = self._initial.encode()
         if far is not None:
             raw, self.sealer = far.channel(self._initial)
-        self.send([raw], len(raw))
+        self.send([raw], INITIAL_SIZE)
 
     def create_encoder(self) -> Encoder:
         """Make and return the encoder that ``encode`` uses from here on.
