@@ -6,27 +6,27 @@ from typing import Final
 
 from ramferry.errors import UsageError
 from ramferry.guest.errors import MonitorError
-from ramferry.transport.address import Place, parse_place
+from ramferry.transport.address import Address, parse_address
 
 _ONE_CHANNEL: Final = ("exec", "fd", "file", "rdma")
 """URIs that QEMU refuses while ``multifd`` is on, as it always is here."""
 
 
-def parse(uri: str) -> Place:
-    """Read ``tcp:HOST:PORT`` or ``unix:PATH``.
+def parse(uri: str) -> Address:
+    """Read ``tcp:HOST:PORT`` or ``unix:PATH``, or ``relay:`` where the far end is a Ramferry.
 
     :raise MonitorError: it is neither; in QEMU's words if QEMU refuses it as well.
     """
     scheme, colon, rest = uri.partition(":")
     if colon and scheme in _ONE_CHANNEL:
         raise MonitorError("Migration requires multi-channel URIs (e.g. tcp)")
-    if not colon or scheme not in ("tcp", "unix"):
+    if not colon or scheme not in ("tcp", "unix", "relay"):
         raise MonitorError(f"unknown migration protocol: {uri}")
     if scheme == "unix" and not rest:
         raise MonitorError("invalid Unix socket address")
     if scheme == "tcp" and not (":" in rest and rest.rpartition(":")[2]):
         raise MonitorError(f"error parsing address '{rest}'")
     try:
-        return parse_place(uri)
+        return parse_address(uri)
     except UsageError as error:
         raise MonitorError(str(error)) from error

@@ -70,6 +70,11 @@ class GuestStream:
         self._method = method
         self._on_pass = on_pass
 
+    @property
+    def _reads_twice(self) -> bool:
+        """Whether a page is read more than once on its way."""
+        return self._method != "none" or self._outgoing.seals
+
     def begin(self) -> None:
         """Send everything before the first round."""
         ram = self._guest.ram
@@ -90,7 +95,7 @@ class GuestStream:
         """
         dirty: Mapping[str, Offsets] = all_pages(self._guest.ram)
         while True:
-            self._round(SectionType.PART, tracker, dirty, copied=self._method != "none")
+            self._round(SectionType.PART, tracker, dirty, copied=self._reads_twice)
             dirty = tracker.collect()
             if self._rounds.downtime_ms(count(dirty)) <= downtime_limit_ms:
                 return dirty
@@ -110,7 +115,8 @@ class GuestStream:
         *,
         copied: bool,
     ) -> None:
-        """:param copied: whether the method reads a page more than once while the guest runs."""
+        """:param copied: whether pages have to be copied, because the guest may write to one
+        between two times that it is read."""
         copied = copied or tracker.needs_copies
         self._rounds.begin(count(dirty), self._outgoing.pages)
         if self._rounds.syncs > 1:

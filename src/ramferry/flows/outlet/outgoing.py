@@ -73,6 +73,11 @@ class Outgoing:
         """Pages sent so far, zero pages included."""
         return sum(one.pages + one.zero_pages for one in self._tally.channels)
 
+    @property
+    def seals(self) -> bool:
+        """Whether digests are made of the pages, beside their sending."""
+        return self._outlet.far is not None and bool(self._outlet.far.agreed.digest)
+
     def set_bandwidth(self, rate: float) -> None:
         """Change the cap, in wire bytes per second; 0: no cap."""
         self._outlet.set_bandwidth(rate)
