@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import select
 import tempfile
 import threading
@@ -10,12 +11,18 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
+from unittest import mock
 
 import in_memory
-from ramferry.transport.address import TcpAddress, UnixAddress
+from ramferry.transport import tls_engine
+from ramferry.transport.address import RelayAddress, TcpAddress, UnixAddress
 from ramferry.transport.connection import Connection
+from ramferry.transport.dialing import connect as dial
 from ramferry.transport.listening import Accepted, Listener
+from ramferry.transport.one_time import NAME, make
 from ramferry.transport.plain import Plain, connect
+from ramferry.transport.security import Security
+from ramferry.transport.tls import Tls
 
 SETTLE: Final = 5.0
 """Seconds within which anything is done that nothing hinders."""
@@ -85,14 +92,50 @@ def tcp() -> Plains:
     return by_listener(Listener(TcpAddress("127.0.0.1", 0)))
 
 
+@functools.cache
+def one_time() -> tuple[Security, Security]:
+    """The policies of a side that listens and of one that connects, with one authority."""
+    made = make()
+    return Security(made.listens, name=NAME), Security(made.connects, name=NAME)
+
+
+def tls(*, portable: bool = False) -> Pair:
+    """By a relay's TLS over the loopback.
+
+    :param portable: without what is called in OpenSSL past Python.
+    """
+    listens, connects = one_time()
+    with contextlib.ExitStack() as stack:
+        if portable:
+            stack.enter_context(mock.patch.object(tls_engine, "NativeEngine", _no_native))
+        listener = stack.enter_context(
+            Listener(RelayAddress(TcpAddress("127.0.0.1", 0)), security=listens)
+        )
+        near = dial(listener.address, connects)
+        far = one_accepted(listener).connection
+    kind = tls_engine.Engine if portable else tls_engine.NativeEngine
+    for end in (near, far):
+        assert isinstance(end, Tls)
+        assert type(end._engine) is kind
+    return near, far
+
+
+def _no_native(_: object) -> tls_engine.Engine:
+    raise LookupError
+
+
 FORMS: Final[dict[str, Callable[[], Pair]]] = {
     "unix": unix,
     "tcp": tcp,
+    "tls": tls,
+    "tls-portable": partial(tls, portable=True),
     "in-memory": in_memory.joined,
     "in-memory-windowed": partial(in_memory.joined, windowed=True),
 }
 """How to make the two ends of a connection: one that connected, one that was accepted."""
-WINDOWED: Final = ("tcp", "in-memory-windowed")
+ENCRYPTED: Final = ("tls", "tls-portable")
+"""Those whose bytes travel in records: see ``Connection.unread``."""
+WINDOWED: Final = ("tcp", *ENCRYPTED, "in-memory-windowed")
 
 
 @contextlib.contextmanager
@@ -105,6 +148,12 @@ def joined(form: str) -> Iterator[Pair]:
         yield near, far
 
 
+def come(connection: Connection, count: int) -> bool:
+    """Whether ``count`` bytes have come; of encrypted ones, what they are wrapped in as well."""
+    unread = connection.unread()
+    return unread > count if isinstance(connection, Tls) else unread == count
+
+
 def fill(connection: Connection) -> int:
     """Send until neither side takes more; returns the bytes."""
     by_kernel = connection.windowed and isinstance(connection, Plain)
@@ -114,6 +163,12 @@ def fill(connection: Connection) -> int:
         total += sent
     connection.settle(SETTLE)
     return total
+
+
+def begun(connection: Connection) -> bytes:
+    """What ``fill`` has begun to send beyond what it counts, with which the next send has to begin:
+    a record."""
+    return bytes(connection._held) if isinstance(connection, Tls) else b""
 
 
 def taken(connection: Connection, count: int) -> bytes:

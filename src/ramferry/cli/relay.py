@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -70,6 +71,28 @@ or where the sentence says to look; 7 a peer sent what the protocol forbids;
     help="The destination's -uuid, sent in place of the source's: a destination with another one "
     "refuses every channel.",
 )
+@click.option(
+    "--tls-creds",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder with certificates as QEMU's tls-creds-x509 and libvirt lay them out: ca-cert.pem, "
+    "and server-cert.pem, server-key.pem to listen, client-cert.pem, client-key.pem to connect. For "
+    "tls: and relay:.",
+)
+@click.option(
+    "--tls-authz",
+    multiple=True,
+    metavar="PATTERN",
+    help="Subject that may connect to LISTEN by TLS, as QEMU's authz-list with format glob has it "
+    "(CN=alpha.example.com,O=*). Can be given more than once. Default: all that the authority vouches "
+    "for.",
+)
+@click.option(
+    "--insecure",
+    is_flag=True,
+    help="Let a guest's memory travel in clear, to and from whoever connects, where tcp: listens "
+    "beyond this host, or relay: has no certificates.",
+)
 @click.option("--once", is_flag=True, help="Carry one migration, then exit with its code.")
 @json_option(
     "Append each migration's result as one line of JSON; - for standard output.", click.File("a")
@@ -78,10 +101,10 @@ or where the sentence says to look; 7 a peer sent what the protocol forbids;
 def command(**options: Any) -> None:
     """Carry migrations that arrive at LISTEN on to CONNECT, in another compression method.
 
-    LISTEN and CONNECT are migration URIs, tcp:HOST:PORT or unix:PATH, as QEMU's, or
-    relay:HOST:PORT where the far end is a Ramferry. Point the source's migration at LISTEN; a
-    QEMU destination, or another relay, waits at CONNECT. Where the method stays the same, checked
-    bytes go on as they came.
+    LISTEN and CONNECT are migration URIs: tcp:HOST:PORT or unix:PATH, as QEMU's; tls:HOST:PORT
+    where it has tls-creds; or relay:HOST:PORT where the far end is a Ramferry. Point the source's
+    migration at LISTEN; a QEMU destination, or another relay, waits at CONNECT. Where the method
+    stays the same, checked bytes go on as they came.
     """
     from ramferry.cli.runs import relay
 

@@ -23,6 +23,7 @@ from ramferry.flows.settings import RelaySettings
 from ramferry.metrics import RelayResult
 from ramferry.transport.connection import Connection
 from ramferry.transport.listening import Listener
+from ramferry.transport.security import IN_THIS_HOST
 from ramferry.vocabulary import REQUIRE
 
 
@@ -50,7 +51,10 @@ class Relay:
             create_decoder("qatzip", accelerator=REQUIRE)
         self._settings = settings
         self._observer = observer
-        self._listener = Listener(settings.listen)
+        security = settings.security or IN_THIS_HOST
+        security.check_listen(settings.listen)
+        security.check_connect(settings.connect)
+        self._listener = Listener(settings.listen, security=security, note=observer.note)
         self._loop = Loop()
         self._stopping = False
         self._passage: Passage

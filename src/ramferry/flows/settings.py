@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ramferry.transport.address import Address
+from ramferry.transport.security import Security
 from ramferry.vocabulary import AUTO, PAGE_SIZE
 
 
@@ -33,6 +34,8 @@ class RelaySettings:
     uuid: bytes | None = None
     """The UUID that the destination expects in the channels' initial packets; None for the
     source's."""
+    security: Security | None = None
+    """Credentials, and what is allowed without them; None: nothing beyond this host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +85,5 @@ class SendSettings:
     """Whether digests are offered to a destination that is a Ramferry."""
     stall_timeout: float = 60.0
     """Seconds after which a destination that takes nothing is given up."""
+    security: Security | None = None
+    """Credentials, and what is allowed without them; None: nothing beyond this host."""

@@ -8,6 +8,7 @@ import os
 import socket
 import stat
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -15,7 +16,9 @@ from ramferry.errors import HostError
 from ramferry.transport import sockets
 from ramferry.transport.address import Address, TcpAddress, UnixAddress, moved, place_of
 from ramferry.transport.connection import Connection
+from ramferry.transport.hall import Hall
 from ramferry.transport.plain import Plain
+from ramferry.transport.security import IN_THIS_HOST, Security
 
 _LISTENING: Final = "00010000"
 """The flags of a listening socket in /proc/net/unix."""
@@ -54,14 +57,30 @@ class Listener:
     for.
 
     A stale UNIX socket, on which nobody listens, is replaced; a live one, or a file that is not a
-    socket, is left alone.
+    socket, is left alone. Where connections are encrypted, they are handed out once TLS's handshake
+    is done, in that order; handshakes run in threads of their own.
     """
 
-    def __init__(self, address: Address, backlog: int = 256) -> None:
+    def __init__(
+        self,
+        address: Address,
+        backlog: int = 256,
+        *,
+        security: Security | None = None,
+        note: Callable[[str], None] = lambda _: None,
+    ) -> None:
         """Listen.
 
+        :param security: None: without credentials. Where it does not encrypt this address,
+            connections come in clear, as ``Security.check_listen`` allows it or not.
+        :param note: told a sentence for each connection that fails TLS's handshake; called in
+            threads of this object.
+        :raise UsageError: the address needs credentials, and there are none.
         :raise HostError: the address is in use, or this process may not use it.
         """
+        security = security or IN_THIS_HOST
+        context = security.server(address) if security.encrypts(address) else None
+        self._hall: Hall | None = None
         self._path = ""
         self._file: os.stat_result | None = None
         try:
@@ -74,10 +93,12 @@ class Listener:
             raise HostError(f"cannot listen on {address}: {sockets.reason(error)}") from error
         self.address = _told(address, self.sockets)
         """Where it listens, with the port that it was given."""
+        if context is not None:
+            self._hall = Hall(self.sockets, self._accept, context, security.allows, note)
 
     def filenos(self) -> list[int]:
         """The descriptors that are readable while a connection waits to be accepted."""
-        return [sock.fileno() for sock in self.sockets]
+        return [self._hall.fd] if self._hall else [sock.fileno() for sock in self.sockets]
 
     def accept(self) -> Accepted | None:
         """The next connection that waits, not settled yet; None if none waits.
@@ -86,6 +107,13 @@ class Listener:
 
         :raise OSError: this process, or the host, lacks descriptors or memory.
         """
+        if self._hall is not None:
+            done = self._hall.take()
+            return Accepted(*done) if done else None
+        accepted = self._accept()
+        return Accepted(Plain(accepted[0]), accepted[1]) if accepted else None
+
+    def _accept(self) -> tuple[socket.socket, str] | None:
         for listening in self.sockets:
             while True:
                 try:
@@ -97,7 +125,7 @@ class Listener:
                         continue
                     raise
                 sock.setblocking(False)
-                return Accepted(Plain(sock), _origin(sock, peer))
+                return sock, _origin(sock, peer)
         return None
 
     def close(self) -> None:
@@ -109,6 +137,8 @@ class Listener:
             with contextlib.suppress(OSError):
                 if os.path.samestat(os.stat(self._path), self._file):
                     os.unlink(self._path)
+        if self._hall is not None:
+            self._hall.close()
         for sock in self.sockets:
             sock.close()
 

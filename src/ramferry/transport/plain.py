@@ -43,6 +43,10 @@ class Plain:
         self._sock = sock
         self.windowed = sock.family != socket.AF_UNIX
 
+    def detach(self) -> socket.socket:
+        """Give the socket away; nothing may be called after that."""
+        return self._sock
+
     def fileno(self) -> int:
         """See ``Connection``."""
         return self._sock.fileno()
@@ -58,11 +62,7 @@ class Plain:
         sockets.limit(sock, socket.SO_RCVTIMEO, stall_timeout if piece is None else piece)
         sockets.limit(sock, socket.SO_SNDTIMEO, stall_timeout)
         if self.windowed:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)
+            keep_prompt(sock)
 
     # --- bytes in
 
@@ -126,7 +126,7 @@ class Plain:
             missing -= sent
             if not missing:
                 return total
-            parts = _after(parts, sent)
+            parts = after(parts, sent)
 
     def send_some(self, data: Buffer) -> int:
         """See ``Connection``."""
@@ -205,7 +205,16 @@ class Plain:
         return int(struct.unpack("@i", answer)[0])
 
 
-def _after(parts: list[Buffer], sent: int) -> list[Buffer]:
+def keep_prompt(sock: socket.socket) -> None:
+    """Send what there is at once over TCP, and notice a host that died within 25 seconds."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)
+
+
+def after(parts: list[Buffer], sent: int) -> list[Buffer]:
     """``parts`` without their first ``sent`` bytes."""
     for index, part in enumerate(parts):
         if sent < len(part):

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import struct
 from collections.abc import Iterator
+from typing import Final
+
+from ramferry.patience import Patience
+
+_GOODBYE: Final = 1.0
+"""Seconds in which a refused peer may read why."""
+_MOST_UNREAD: Final = 1 << 20
 
 
 @contextlib.contextmanager
@@ -28,6 +36,21 @@ def cut(sock: socket.socket) -> None:
     """End both directions and wake every thread that waits on this socket."""
     with contextlib.suppress(OSError):
         sock.shutdown(socket.SHUT_RDWR)
+
+
+def let_read(sock: socket.socket) -> None:
+    """End a connection so that the other side gets what was sent last: one that is closed while
+    bytes are unread would be reset, and a reset tells nobody anything."""
+    with contextlib.suppress(OSError):
+        socket.socket.shutdown(sock, socket.SHUT_WR)
+        patience, left = Patience(_GOODBYE), _MOST_UNREAD
+        poll = select.poll()
+        poll.register(sock, select.POLLIN)
+        while left > 0 and not patience.over and poll.poll(patience.left * 1e3):
+            count = len(socket.socket.recv(sock, 65536))
+            if not count:
+                return
+            left -= count
 
 
 def reason(error: OSError) -> str:

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import IO, Any, Final
 from uuid import UUID
 
@@ -19,7 +20,9 @@ from ramferry.flows.settings import RelaySettings
 from ramferry.metrics import RelayCounters, RelayResult, shown_backend
 from ramferry.metrics.document import document
 from ramferry.patience import Patience
+from ramferry.transport import credentials
 from ramferry.transport.address import Address, parse_address
+from ramferry.transport.security import Security
 
 _LAST_WORDS: Final = 2.0
 """Seconds that an ending relay waits for its readers; an orchestrator kills it after 5 s
@@ -37,6 +40,8 @@ def run(*, once: bool, json_file: IO[str] | None, events: bool, **wanted: Any) -
     stop = _Stop()
     _more_descriptors()
     printer = _Printer(events=events, results=json_file)
+    for sentence in _in_clear(settings):
+        printer.note(sentence)
     relay = Relay(settings, printer)
     stop.tell(relay.stop)
     if events:
@@ -59,10 +64,21 @@ def _settings(
     max_bandwidth: float,
     page_size: str,
     uuid: UUID | None,
+    tls_creds: Path | None,
+    tls_authz: tuple[str, ...],
+    insecure: bool,
     **same: Any,
 ) -> RelaySettings:
     """:param same: options that the settings have by the same names."""
+    if tls_authz and tls_creds is None:
+        raise UsageError("--tls-authz needs --tls-creds: nobody shows a certificate without TLS")
+    security = Security(
+        credentials.read(tls_creds) if tls_creds is not None else None,
+        insecure=insecure,
+        allowed=tls_authz,
+    )
     return RelaySettings(
+        security=security,
         listen=parse_address(listen),
         connect=parse_address(connect),
         max_bandwidth=max_bandwidth,
@@ -70,6 +86,19 @@ def _settings(
         uuid=uuid.bytes if uuid else None,
         **same,
     )
+
+
+def _in_clear(settings: RelaySettings) -> list[str]:
+    """What ``--insecure`` allows, said where it does."""
+    security = settings.security
+    if security is None or not security.insecure:
+        return []
+    return [
+        f"--insecure: all of the guest's memory travels in clear at {address}; whoever is on the way "
+        "can read and change it, and whoever reaches a port can take part in the migration"
+        for address in (settings.listen, settings.connect)
+        if security.in_clear(address)
+    ]
 
 
 class _Stop:

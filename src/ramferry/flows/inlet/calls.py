@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from ramferry.flows.peer.visit import Visit
+from ramferry.transport import crowd
 
 QUIET: Final = 16 * 1024
 """Bytes that a channel without a main may have unread: a SYNC has 4416 at most, and a receive
@@ -66,19 +67,12 @@ _T = TypeVar("_T")
 def one_too_many(
     waiting: Iterable[_T], call_of: Callable[[_T], Call], of_one: int, in_all: int, new: Call
 ) -> _T | None:
-    """Which of the waiting connections has to be closed to make room for ``new``; None if there is
-    room.
-
-    :param of_one: most connections of one origin.
-    :param in_all: most connections in all. If there are more, the oldest one of the origin with the
-        most is closed, so that one origin cannot keep the others out.
-    """
-    by_origin: dict[str, list[_T]] = {}
-    for one in sorted(waiting, key=lambda one: call_of(one).number):
-        by_origin.setdefault(call_of(one).origin, []).append(one)
-    own = by_origin.get(new.origin, [])
-    if len(own) >= of_one:
-        return own[0]
-    if sum(map(len, by_origin.values())) >= in_all:
-        return max(by_origin.values(), key=len)[0]
-    return None
+    """Which of the waiting connections has to be closed to make room for ``new``; see
+    ``transport.crowd``."""
+    return crowd.one_too_many(
+        sorted(waiting, key=lambda one: call_of(one).number),
+        lambda one: call_of(one).origin,
+        of_one,
+        in_all,
+        new.origin,
+    )

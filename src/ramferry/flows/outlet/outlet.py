@@ -18,8 +18,9 @@ from ramferry.patience import Patience
 from ramferry.transport import budget
 from ramferry.transport.address import Address, RelayAddress
 from ramferry.transport.connection import Connection
+from ramferry.transport.dialing import connect
 from ramferry.transport.pacing import Pacer
-from ramferry.transport.plain import connect
+from ramferry.transport.security import Security
 from ramferry.vocabulary import AUTO
 
 _DRAIN_POLL: Final = (0.0001, 0.001)
@@ -35,6 +36,10 @@ class OutletSettings(FlowSettings, Protocol):
     @property
     def connect(self) -> Address:
         """The address at which the destination listens."""
+
+    @property
+    def security(self) -> Security | None:
+        """Credentials, and what is allowed without them."""
 
     @property
     def method(self) -> str:
@@ -74,13 +79,13 @@ class Outlet:
     def connect(self, *, main: bool = False) -> Connection:
         """Open one more connection, which this object will close.
 
-        :raise PeerUnreachable: nobody accepts.
+        :raise PeerUnreachable: nobody accepts, or TLS failed.
         :raise Unwind: the migration failed meanwhile.
         """
         address = self.settings.connect
         if main and isinstance(address, RelayAddress):
-            self.far = Far.greet(self.session, address, connect(address), self.settings.method)
-        connection: Connection = connect(address)
+            self.far = Far.greet(self.session, address, self._connected(), self.settings.method)
+        connection = self._connected()
         if main and self.far is not None:
             connection.settle(self.settings.stall_timeout)
             connection = self.far.main(connection)
@@ -110,6 +115,10 @@ class Outlet:
         if self.far is not None:
             self.session.error = self.far.cause(self.session.error)
             self.far.close()
+
+    def _connected(self) -> Connection:
+        settings = self.settings
+        return connect(settings.connect, settings.security, check=self.session.check)
 
     def adopt(self, connection: Connection, *, main: bool = False) -> None:
         """Take over a connection, which this object will close.

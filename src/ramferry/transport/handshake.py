@@ -1,0 +1,162 @@
+"""TLS's handshake on a connected socket, with a time limit, and in words where it fails."""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, cast
+
+from ramferry.patience import Patience
+from ramferry.transport import sockets
+from ramferry.transport.tls import LOOK, Tls
+from ramferry.transport.tls_reasons import PLAINTEXT, why
+from ramferry.transport.wire_socket import WireSocket
+
+SECONDS: Final = 30.0
+"""Seconds that a handshake may take. A QEMU that is the destination makes 255 of them one after
+another, in 50 ms each."""
+FIRST_BYTES: Final = 4
+"""Bytes by which whoever does not speak TLS is known."""
+_CLIENT_HELLO: Final = b"\x16"
+"""How a client begins."""
+PROTOCOL_VERSION_ALERT: Final = bytes.fromhex("15 0303 0002 02 46")
+"""What a peer that began in plaintext is told: TLS's own word for it, with which every server of
+TLS answers (RFC 8446 section 6: fatal, protocol_version)."""
+
+
+ENDED: Final = "it ended the connection where TLS was to begin"
+
+
+class Failed(Exception):
+    """It did not succeed; the text is a phrase about the other side, ``it``."""
+
+
+class Plaintext(Failed):
+    """The other side does not seem to speak TLS."""
+
+    def __init__(self, first: bytes) -> None:
+        """:param first: how it began; empty if it ended the connection where TLS was to begin."""
+        super().__init__(PLAINTEXT if first else ENDED)
+        self.first = first
+
+
+def as_server(
+    sock: socket.socket,
+    context: ssl.SSLContext,
+    check: Callable[[], None],
+    seconds: float = SECONDS,
+) -> Tls:
+    """Make the handshake of a side that was connected to.
+
+    :param sock: owned by the returned connection; closed if this raises.
+    :param check: called several times a second; if it raises, the handshake ends.
+    :raise Failed: see there. The other side was told.
+    """
+    with sockets.closing_on_error(sock):
+        patience = Patience(seconds)
+        sock.setblocking(False)
+        first = _first(sock, patience, check)
+        if not first:
+            raise Failed("it closed the connection before TLS's handshake")
+        if first[:1] != _CLIENT_HELLO:
+            with suppress(OSError):
+                sock.send(PROTOCOL_VERSION_ALERT)
+            sockets.let_read(sock)
+            raise Plaintext(first)
+        try:
+            secured = cast(
+                WireSocket,
+                context.wrap_socket(
+                    sock,
+                    server_side=True,
+                    do_handshake_on_connect=False,
+                    suppress_ragged_eofs=False,
+                ),
+            )
+        except OSError as error:
+            raise Failed(_told(error, "")) from error
+    with sockets.closing_on_error(secured):
+        try:
+            _shake(secured, patience, check)
+        except OSError as error:
+            sockets.let_read(secured)
+            raise Failed(_told(error, "")) from error
+        return Tls(secured)
+
+
+def as_client(
+    sock: socket.socket,
+    context: ssl.SSLContext,
+    name: str,
+    check: Callable[[], None],
+    seconds: float = SECONDS,
+) -> Tls:
+    """Make the handshake of a side that has connected.
+
+    :param sock: owned by the returned connection; closed if this raises.
+    :param name: what the other side's certificate has to bear: a host, or an IP address.
+    :param check: called several times a second; if it raises, the handshake ends.
+    :raise Failed: see there.
+    """
+    with sockets.closing_on_error(sock):
+        patience = Patience(seconds)
+        sock.setblocking(False)
+        secured = cast(
+            WireSocket,
+            context.wrap_socket(
+                sock,
+                server_hostname=name,
+                do_handshake_on_connect=False,
+                suppress_ragged_eofs=False,
+            ),
+        )
+    with sockets.closing_on_error(secured):
+        try:
+            _shake(secured, patience, check)
+        except OSError as error:
+            ended = isinstance(error, ssl.SSLEOFError) or not isinstance(error, ssl.SSLError)
+            if ended and secured.cipher() is None:  # it said nothing
+                raise Plaintext(b"") from error
+            raise Failed(_told(error, name)) from error
+        return Tls(secured)
+
+
+def _first(sock: socket.socket, patience: Patience, check: Callable[[], None]) -> bytes:
+    """Wait for the other side's first bytes, and leave them there; empty at its end."""
+    _until(sock, select.POLLIN, patience, check)
+    try:
+        # of a socket with TLS, ssl does not let this be asked
+        return socket.socket.recv(sock, FIRST_BYTES, socket.MSG_PEEK)
+    except OSError:
+        return b""
+
+
+def _shake(secured: WireSocket, patience: Patience, check: Callable[[], None]) -> None:
+    while True:
+        try:
+            return secured.do_handshake()
+        except ssl.SSLWantReadError:
+            wanted = select.POLLIN
+        except ssl.SSLWantWriteError:
+            wanted = select.POLLOUT
+        _until(secured, wanted, patience, check)
+
+
+def _until(sock: socket.socket, wanted: int, patience: Patience, check: Callable[[], None]) -> None:
+    poll = select.poll()
+    poll.register(sock, wanted)
+    while not poll.poll(min(patience.left, LOOK) * 1e3):
+        check()
+        if patience.over and not poll.poll(0):
+            raise Failed(f"it did not end TLS's handshake within {patience.seconds:.0f} s")
+
+
+def _told(error: OSError, name: str) -> str:
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLSyscallError):
+        return "it ended the connection in TLS's handshake"
+    if isinstance(error, ssl.SSLError):
+        return why(error, name)
+    return f"it ended the connection in TLS's handshake: {sockets.reason(error)}"
