@@ -75,17 +75,17 @@ or where the sentence says to look; 7 a peer sent what the protocol forbids;
     "--tls-creds",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Folder with certificates as QEMU's tls-creds-x509 and libvirt lay them out: ca-cert.pem, "
-    "and server-cert.pem, server-key.pem to listen, client-cert.pem, client-key.pem to connect. For "
-    "tls: and relay:.",
+    help="Folder with certificates for tls: and relay:, as QEMU's tls-creds-x509 and libvirt lay "
+    "them out: ca-cert.pem, and server-cert.pem, server-key.pem to listen, client-cert.pem, "
+    "client-key.pem to connect.",
 )
 @click.option(
     "--tls-authz",
     multiple=True,
     metavar="PATTERN",
     help="Subject that may connect to LISTEN by TLS, as QEMU's authz-list with format glob has it "
-    "(CN=alpha.example.com,O=*). Can be given more than once. Default: all that the authority vouches "
-    "for.",
+    "(CN=alpha.example.com,O=*). Can be given more than once. Default: all that the authority "
+    "vouches for.",
 )
 @click.option(
     "--insecure",

@@ -38,8 +38,7 @@ class Relay:
     """Listens at one address, and carries one migration after another to another address."""
 
     def __init__(self, settings: RelaySettings, observer: RelayObserver) -> None:
-        # a wrong method or level is the caller's error, a device that is required and not there
-        # this host's: before anything listens
+        # the caller's errors, and a device that is required and not there: before anything listens
         create_encoder(
             settings.method,
             settings.level,
@@ -51,10 +50,8 @@ class Relay:
             create_decoder("qatzip", accelerator=REQUIRE)
         self._settings = settings
         self._observer = observer
-        security = settings.security or IN_THIS_HOST
-        security.check_listen(settings.listen)
-        security.check_connect(settings.connect)
-        self._listener = Listener(settings.listen, security=security, note=observer.note)
+        (settings.security or IN_THIS_HOST).check_way(settings.listen, settings.connect)
+        self._listener = Listener(settings.listen, security=settings.security, note=observer.note)
         self._loop = Loop()
         self._stopping = False
         self._passage: Passage

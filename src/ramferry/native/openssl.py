@@ -8,7 +8,6 @@ used only if what lies beside it, and the handle itself, belong to this connecti
 from __future__ import annotations
 
 import ctypes
-import ssl
 import weakref
 from functools import cache
 from typing import Any, Final
@@ -21,6 +20,8 @@ _HANDLE_AT: Final = object.__basicsize__ + _WORD
 _POINTER, _INT = ctypes.c_void_p, ctypes.c_int
 _SET_SSL: Final = 109
 """``BIO_C_SET_SSL``, with 1 for ``BIO_CLOSE``: it frees its own reference to the connection."""
+_WANT_WRITE: Final = 3
+"""``SSL_ERROR_WANT_WRITE``"""
 _PENDING: Final = 10
 """``BIO_CTRL_PENDING``"""
 
@@ -55,8 +56,10 @@ def _library() -> _Library:
 class Stream:
     """One connection; used by one thread at a time."""
 
-    def __init__(self, sock: ssl.SSLSocket) -> None:
-        """:param sock: its handshake is done; it has to be closed after this object's last use.
+    def __init__(self, sock: Any) -> None:
+        """
+        :param sock: an ``ssl.SSLSocket`` whose handshake is done; it has to be closed after this
+            object's last use.
 
         :raise LookupError: this Python keeps the handle, or has OpenSSL, elsewhere.
         :raise HostError: OpenSSL's functions are not to be found.
@@ -95,7 +98,7 @@ class Stream:
         """
         calls = self._calls
         result = calls.shutdown(self._handle)
-        waits = result < 0 and calls.get_error(self._handle, result) == ssl.SSL_ERROR_WANT_WRITE
+        waits = result < 0 and calls.get_error(self._handle, result) == _WANT_WRITE
         calls.clear_error()
         return not waits
 
@@ -112,8 +115,8 @@ def _free(calls: _Library, handle: int, chain: int) -> None:
     calls.free_all(chain)
 
 
-def _handle_of(sock: ssl.SSLSocket, calls: _Library) -> int:
-    inner: Any = sock._sslobj  # type: ignore[attr-defined]
+def _handle_of(sock: Any, calls: _Library) -> int:
+    inner: Any = sock._sslobj
     words = (ctypes.c_void_p * 2).from_address(id(inner) + _HANDLE_AT)
     if words[1] != id(inner.context) or calls.get_descriptor(words[0]) != sock.fileno():
         raise LookupError("this Python keeps its SSL handle elsewhere")

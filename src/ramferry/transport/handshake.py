@@ -7,13 +7,14 @@ import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, cast
+from typing import Any, Final
 
 from ramferry.patience import Patience
 from ramferry.transport import sockets
 from ramferry.transport.tls import LOOK, Tls
-from ramferry.transport.tls_reasons import PLAINTEXT, why
+from ramferry.transport.tls_reasons import why
 from ramferry.transport.wire_socket import WireSocket
+from ramferry.wire import grammar, packets, relay_opening
 
 SECONDS: Final = 30.0
 """Seconds that a handshake may take. A QEMU that is the destination makes 255 of them one after
@@ -27,7 +28,7 @@ PROTOCOL_VERSION_ALERT: Final = bytes.fromhex("15 0303 0002 02 46")
 TLS answers (RFC 8446 section 6: fatal, protocol_version)."""
 
 
-ENDED: Final = "it ended the connection where TLS was to begin"
+SAID_NOTHING: Final = "it ended the connection where TLS was to begin"
 
 
 class Failed(Exception):
@@ -39,7 +40,7 @@ class Plaintext(Failed):
 
     def __init__(self, first: bytes) -> None:
         """:param first: how it began; empty if it ended the connection where TLS was to begin."""
-        super().__init__(PLAINTEXT if first else ENDED)
+        super().__init__(_plaintext(first) if first else SAID_NOTHING)
         self.first = first
 
 
@@ -66,18 +67,7 @@ def as_server(
                 sock.send(PROTOCOL_VERSION_ALERT)
             sockets.let_read(sock)
             raise Plaintext(first)
-        try:
-            secured = cast(
-                WireSocket,
-                context.wrap_socket(
-                    sock,
-                    server_side=True,
-                    do_handshake_on_connect=False,
-                    suppress_ragged_eofs=False,
-                ),
-            )
-        except OSError as error:
-            raise Failed(_told(error, "")) from error
+        secured = _wrapped(sock, context, server_side=True)
     with sockets.closing_on_error(secured):
         try:
             _shake(secured, patience, check)
@@ -104,15 +94,7 @@ def as_client(
     with sockets.closing_on_error(sock):
         patience = Patience(seconds)
         sock.setblocking(False)
-        secured = cast(
-            WireSocket,
-            context.wrap_socket(
-                sock,
-                server_hostname=name,
-                do_handshake_on_connect=False,
-                suppress_ragged_eofs=False,
-            ),
-        )
+        secured = _wrapped(sock, context, server_hostname=name)
     with sockets.closing_on_error(secured):
         try:
             _shake(secured, patience, check)
@@ -122,6 +104,20 @@ def as_client(
                 raise Plaintext(b"") from error
             raise Failed(_told(error, name)) from error
         return Tls(secured)
+
+
+def _wrapped(sock: socket.socket, context: ssl.SSLContext, **how: Any) -> WireSocket:
+    """
+    :raise Failed: the connection has ended.
+    """
+    try:
+        secured = context.wrap_socket(
+            sock, do_handshake_on_connect=False, suppress_ragged_eofs=False, **how
+        )
+    except OSError as error:
+        raise Failed(_told(error, "")) from error
+    assert isinstance(secured, WireSocket)
+    return secured
 
 
 def _first(sock: socket.socket, patience: Patience, check: Callable[[], None]) -> bytes:
@@ -152,6 +148,17 @@ def _until(sock: socket.socket, wanted: int, patience: Patience, check: Callable
         check()
         if patience.over and not poll.poll(0):
             raise Failed(f"it did not end TLS's handshake within {patience.seconds:.0f} s")
+
+
+def _plaintext(first: bytes) -> str:
+    channel = "main" if first == grammar.MAGIC else "a multifd channel"
+    if first in (grammar.MAGIC, packets.MAGIC.to_bytes(4, "big")):
+        who = f"as {channel} of a QEMU without tls-creds, or of a relay at tcp:, does"
+    elif first == relay_opening.MAGIC:
+        who = "as a Ramferry without certificates does: give it --tls-creds"
+    else:
+        who = f"by {first.hex()}"
+    return f"it began in plaintext, {who}; TLS is spoken here"
 
 
 def _told(error: OSError, name: str) -> str:

@@ -71,6 +71,11 @@ class Security:
             self._need(address)
         return self.credentials is not None
 
+    def check_way(self, listen: Address, connect: Address) -> None:
+        """Check both addresses of a relay; see ``check_listen`` and ``check_connect``."""
+        self.check_listen(listen)
+        self.check_connect(connect)
+
     def check_listen(self, address: Address) -> None:
         """Check that a side may listen there.
 

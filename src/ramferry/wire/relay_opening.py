@@ -70,6 +70,7 @@ _FOREIGN: Final = (
         "a QEMU's multifd channel: give the relay an address with tcp: for that",
     ),
     (b"\x16\x03", "a TLS handshake, and this address is in clear"),
+    (b"\x15\x03", "somebody who speaks TLS only: give this side --tls-creds as well"),
     (b"SSH-", "an SSH server or client"),
     (b"HTTP", "a web server"),
     (b"GET ", "a web client"),

@@ -15,7 +15,7 @@ from fakes_wire import MAIN, Guest, Mode, Script
 from ramferry.flows.inlet import watching
 from ramferry.flows.outlet import outlet
 from ramferry.transport.address import Address
-from ramferry.transport.plain import Plain
+from ramferry.transport.connection import Connection
 
 FAILED, PROTOCOL, TIMEOUT, UNREACHABLE = 5, 7, 9, 3
 
@@ -176,7 +176,7 @@ def test_a_migration_that_fails_while_it_connects_leaves_nothing(
     connecting, go_on = threading.Event(), threading.Event()
     connect = outlet.connect
 
-    def slow(address: Address) -> Plain:
+    def slow(address: Address, *_: object, **__: object) -> Connection:
         connecting.set()
         assert go_on.wait(SETTLE)
         return connect(address)

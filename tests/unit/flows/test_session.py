@@ -25,7 +25,7 @@ from ramferry.flows.outlet.outlet import Outlet
 from ramferry.flows.session.gate import Unwind
 from ramferry.flows.session.session import Phase, Session
 from ramferry.flows.settings import RelaySettings
-from ramferry.transport.address import Address, UnixAddress
+from ramferry.transport.address import UnixAddress
 from ramferry.transport.plain import Plain
 from ramferry.wire.packets import Initial
 from raw_sockets import raw
@@ -423,7 +423,7 @@ def test_a_channel_without_a_destination_ends_a_switchover_too(tmp_path: Path) -
 def test_a_channel_without_a_descriptor_ends_a_switchover_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def connect(_: Address) -> Plain:
+    def connect(*_: object, **__: object) -> Plain:
         raise HostError("cannot connect: Too many open files")
 
     monkeypatch.setattr(outlet_module, "connect", connect)

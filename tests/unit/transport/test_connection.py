@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connecting import (
+    ENCRYPTED,
     FORMS,
     SETTLE,
-    ENCRYPTED,
     WINDOWED,
     Aside,
     Pair,

@@ -94,8 +94,8 @@ def _in_clear(settings: RelaySettings) -> list[str]:
     if security is None or not security.insecure:
         return []
     return [
-        f"--insecure: all of the guest's memory travels in clear at {address}; whoever is on the way "
-        "can read and change it, and whoever reaches a port can take part in the migration"
+        f"--insecure: the guest's memory travels in clear at {address}; whoever is on the way can "
+        "read and change it, and whoever reaches that port can take part in the migration"
         for address in (settings.listen, settings.connect)
         if security.in_clear(address)
     ]
