@@ -51,8 +51,8 @@ from ramferry.vocabulary import PAGE_SIZE, PATTERNS, TRACKERS
 @click.option(
     "--incoming",
     metavar="URI|defer",
-    help="Wait for a guest, at once at tcp:HOST:PORT, unix:PATH or, from a Ramferry, relay:HOST:PORT;"
-    " or by `migrate-incoming`.",
+    help="Wait for a guest, at once at tcp:HOST:PORT, unix:PATH or, from a Ramferry,"
+    " relay:HOST:PORT; or by `migrate-incoming`.",
 )
 @click.option("--paused", is_flag=True, help="Do not start the guest: `cont` does.")
 @click.option(
