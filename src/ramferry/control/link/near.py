@@ -9,13 +9,15 @@ the migration has channels; the far end counts for about a second, and says what
 
 from __future__ import annotations
 
-import json
 import os
 import struct
 import threading
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
+
+import msgspec
+from msgspec import Meta
 
 from ramferry.errors import Cancelled, PeerUnreachable
 from ramferry.transport.address import TcpAddress
@@ -52,6 +54,31 @@ class Header(NamedTuple):
 
 
 HEADER_SIZE: Final = _FORMAT.size
+
+
+class Said(msgspec.Struct, frozen=True):
+    """The far end's answer, after it has counted."""
+
+    rate: Annotated[float, Meta(gt=0, lt=1e15)]
+    """Bytes a second."""
+    bytes: Annotated[int, Meta(gt=0, lt=1 << 62)]
+    host: str
+
+    @property
+    def host_shown(self) -> str:
+        """The host's name as it may stand in a sentence."""
+        return "".join(one for one in self.host[:64] if one.isprintable())
+
+
+def said_of(raw: bytes) -> Said:
+    """The far end's answer.
+
+    :raise ValueError: it makes no sense.
+    """
+    try:
+        return msgspec.json.decode(raw, type=Said)
+    except RecursionError:
+        raise ValueError("what the far end says nests too deep") from None
 
 
 def parse_header(raw: bytes) -> Header | None:
@@ -102,8 +129,11 @@ def probe_link(address: TcpAddress, channels: int, stop: threading.Event) -> Lin
             if talk.receive(len(GO)) != GO:
                 raise ConnectionError("it does not take the probe")
             fill(filled)
-            return _figures(json.loads(talk.receive_rest(MOST_REPLY)), talk, header.filled)
-    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+            said = said_of(talk.receive_rest(MOST_REPLY))
+            return LinkFigures(
+                said.rate, header.filled, said.bytes, talk.near, talk.far, said.host_shown
+            )
+    except (OSError, ValueError) as error:
         raise PeerUnreachable(f"the probe of the link to {address} failed: {error}") from error
 
 
@@ -136,11 +166,3 @@ def _connected(place: Place, header: Header) -> ProbeConnection:
     connection = ProbeConnection.to(place)
     connection.send(header.packed())
     return connection
-
-
-def _figures(said: Any, talk: ProbeConnection, count: int) -> LinkFigures:
-    rate, taken = float(said["rate"]), int(said["bytes"])
-    if not 0 < rate < 1e15 or not 0 < taken < 1 << 62:
-        raise ValueError("what the far end says makes no sense")
-    host = "".join(one for one in str(said["host"])[:64] if one.isprintable())
-    return LinkFigures(rate, count, taken, talk.near, talk.far, host)
