@@ -86,6 +86,12 @@ class _Client:
                 self._send(_error(MonitorError(f"JSON parse error, {error.msg}")))
                 text = rest.lstrip()
                 continue
+            except (ValueError, RecursionError) as error:
+                # more digits, or more lists in lists, than Python reads; QEMU's words
+                what = "nesting depth" if isinstance(error, RecursionError) else "token size"
+                self._send(_error(MonitorError(f"JSON {what} limit exceeded")))
+                text = text.partition("\n")[2].lstrip()
+                continue
             self._send(self._answer(request))
             text = text[end:].lstrip()
         return text

@@ -132,6 +132,19 @@ def test_requests_that_are_none(raw: Raw) -> None:
     assert raw.read() == raw.read() == {"return": {"name": "ramferry"}}
 
 
+@pytest.mark.parametrize(
+    ("text", "what"), [("[" * 3000, "nesting depth"), ('{"id":' + "9" * 5000, "token size")]
+)
+def test_what_python_does_not_read_as_json_is_refused_and_the_next_is_answered(
+    raw: Raw, text: str, what: str
+) -> None:
+    assert raw.say(text) == refused(f"JSON {what} limit exceeded")
+    assert raw.say(text + '\n{"execute":"qmp_capabilities"}') == refused(
+        f"JSON {what} limit exceeded"
+    )
+    assert raw.read() == {"return": {}}
+
+
 def test_a_request_without_end_is_cut_off(raw: Raw) -> None:
     answer = raw.say('{"execute":"' + "x" * (MAX_REQUEST + 1))
     assert answer == refused(f"a request of more than {MAX_REQUEST} bytes")
