@@ -13,11 +13,14 @@ from collections.abc import Coroutine, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Annotated, Any, Final, Self
 
+import msgspec
+from msgspec import Meta
 from qemu.qmp import ConnectError, ExecInterruptedError, ExecuteError, QMPClient, QMPError
 from qemu.qmp.protocol import Runstate, StateError
 
+from ramferry.control.qemu.answers import checked
 from ramferry.control.qemu.qmp_socket import connect_to_monitor, not_greeted
 from ramferry.errors import MethodUnavailable, PeerTimeout, PeerUnreachable, UsageError
 from ramferry.patience import Patience
@@ -40,6 +43,9 @@ EVENT_NAMES = frozenset(
 )
 """The events that are kept for ``Qmp.events``. All others are dropped, so that a guest cannot fill
 memory with, for example, RTC_CHANGE."""
+
+_LARGEST: Final = 1 << 62
+"""No number of a timestamp is larger."""
 
 # The library logs each failure that it also raises; without this the log's last resort would print
 # them next to our own sentence.
@@ -123,10 +129,11 @@ class Qmp:
         :param timeout: seconds until an unanswered command is given up; QEMU may still run it.
         :raise MethodUnavailable: QEMU refused, for the reason in the sentence.
         :raise PeerTimeout: no answer came in time.
-        :raise PeerUnreachable: the connection ended; the QEMU has most likely ended too.
+        :raise PeerUnreachable: the connection ended; the QEMU has most likely ended too. Or what
+            answers is not a QEMU.
         """
         try:
-            return self._call(self._client.execute(command, arguments), timeout)
+            return checked(command, self._call(self._client.execute(command, arguments), timeout))
         except TimeoutError:
             raise PeerTimeout(
                 f"the QEMU at {self.uri} did not answer {command} within {timeout:g} s"
@@ -140,7 +147,7 @@ class Qmp:
             raise PeerUnreachable(
                 f"the QMP connection {self.uri} ended at {command}: the QEMU may have exited"
             ) from error
-        except QMPError as error:
+        except (QMPError, msgspec.ValidationError) as error:
             raise PeerUnreachable(
                 f"what answers at {self.uri} is not a QEMU: {command} got no valid reply"
             ) from error
@@ -150,17 +157,26 @@ class Qmp:
 
         Waits up to ``timeout`` seconds for the first one. Returns an empty list if none came, also
         after the connection has ended.
+
+        :raise PeerUnreachable: one is not as QEMU's are.
         """
         messages = self._call(self._take_events(timeout), None)
-        return [_event(message) for message in messages]
+        try:
+            return [_event(message) for message in messages]
+        except msgspec.ValidationError as error:
+            raise PeerUnreachable(
+                f"what answers at {self.uri} is not a QEMU: it sends an event that is not QMP's"
+            ) from error
 
     def close(self) -> None:
         """End the connection; QEMU runs on. A second call does nothing."""
         if self._loop.is_closed():
             return
         try:
-            with suppress(QMPError, EOFError, OSError):
-                # Whatever ended the connection was told to whoever executed a command.
+            with suppress(Exception):
+                # Whatever ended the connection was told to whoever executed a command. The library
+                # raises it here once more, of any class: its reader lets out what JSON and a
+                # message of another shape make Python raise.
                 self._call(self._client.disconnect(), CLOSE_SECONDS)
         finally:
             self._stop()
@@ -246,7 +262,18 @@ async def _end_tasks() -> None:
     await asyncio.gather(*left, return_exceptions=True)
 
 
+class _Stamp(msgspec.Struct, frozen=True):
+    seconds: Annotated[int, Meta(ge=-_LARGEST, le=_LARGEST)] = 0
+    microseconds: Annotated[int, Meta(ge=-_LARGEST, le=_LARGEST)] = 0
+
+
+class _Message(msgspec.Struct, frozen=True):
+    event: str
+    timestamp: _Stamp = _Stamp()
+    data: dict[str, Any] = {}
+
+
 def _event(message: Mapping[str, Any]) -> Event:
-    stamp = message.get("timestamp", {})
-    seconds = float(stamp.get("seconds", 0)) + float(stamp.get("microseconds", 0)) / 1e6
-    return Event(str(message["event"]), message.get("data", {}), seconds)
+    """:raise msgspec.ValidationError: it is not as QEMU's are."""
+    said = msgspec.convert(message, _Message)
+    return Event(said.event, said.data, said.timestamp.seconds + said.timestamp.microseconds / 1e6)

@@ -83,6 +83,6 @@ def test_something_else_that_speaks_qmp_is_refused(tmp_path: Any) -> None:
     with (
         Agent(tmp_path / "q") as agent,
         Qmp.connect(agent.uri) as qmp,
-        pytest.raises(PeerUnreachable, match="does not answer as QEMU does"),
+        pytest.raises(PeerUnreachable, match="is not a QEMU: query-version got no valid reply"),
     ):
         probe(qmp)

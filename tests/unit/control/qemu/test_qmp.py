@@ -252,6 +252,61 @@ def test_malformed_reply(serve: Callable[[Script], str]) -> None:
         qmp.execute("query-status")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"return": {}, "id": {}}',
+        b'{"return": {}, "id": []}',
+        b'{"return": "\xff"}',
+        b"[" * 5000,
+        b'{"return": ' + b"9" * 5000 + b"}",
+        b'{"event": 1}',
+    ],
+)
+def test_what_ends_the_librarys_reader_is_no_error_of_close(
+    serve: Callable[[Script], str], line: bytes
+) -> None:
+    """It was one of any class, in place of what the command had raised."""
+
+    def script(connection: socket.socket) -> None:
+        connection.sendall(GREETING)
+        connection.recv(4096)
+        connection.sendall(b'{"return": {}}\r\n')
+        connection.recv(4096)
+        connection.sendall(line + b"\r\n")
+
+    with (
+        pytest.raises(PeerUnreachable, match=r"ended at query-name|not a QEMU"),
+        Qmp.connect(serve(script)) as qmp,
+    ):
+        qmp.execute("query-name")
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b'{"event": "STOP", "timestamp": {"seconds": "odd"}}',
+        b'{"event": "STOP", "timestamp": 7}',
+        b'{"event": "STOP", "timestamp": {"seconds": ' + b"9" * 400 + b"}}",
+        b'{"event": "STOP", "data": []}',
+    ],
+)
+def test_an_event_of_another_shape_is_no_qemus(
+    serve: Callable[[Script], str], event: bytes
+) -> None:
+    def script(connection: socket.socket) -> None:
+        connection.sendall(GREETING)
+        connection.recv(4096)
+        connection.sendall(b'{"return": {}}\r\n' + event + b"\r\n")
+        connection.recv(4096)
+
+    with (
+        Qmp.connect(serve(script)) as qmp,
+        pytest.raises(PeerUnreachable, match="it sends an event that is not QMP's"),
+    ):
+        qmp.events(SETTLE)
+
+
 def test_several_threads_may_execute(serve: Callable[[Script], str]) -> None:
     uri = serve(qemu(lambda request: [{"return": request["arguments"]["n"]}]))
     answers: list[int] = []
