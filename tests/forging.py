@@ -1,7 +1,8 @@
-"""Save files changed by somebody who makes their CRCs right again."""
+"""Save files changed by somebody who makes their CRCs right again, and what their readers say."""
 
 from __future__ import annotations
 
+import io
 import json
 import random
 import struct
@@ -9,6 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from rich.console import Console
+
+from ramferry.errors import RamferryError
 from ramferry.flows.archive.format import (
     CHUNK,
     FOOTER_SIZE,
@@ -19,6 +24,10 @@ from ramferry.flows.archive.format import (
     unpack_footer,
     unpack_numbers,
 )
+from ramferry.flows.archive.reader import Archive
+from ramferry.flows.ends.archive_source import with_return_path
+from ramferry.flows.inspection import inspect_archive
+from ramferry.report.inspection import print_inspection
 
 NUMBERS = (0, 1, -1, 2, 3, 7, 512, 4096, -4096, 65536, 2**31, 2**32 - 1, 2**32, 2**63, 2**64 - 1)
 NUMBERS += (2**64, 2**64 - 4096, 2**44, 2**44 + 4096, 10**30)
@@ -199,10 +208,55 @@ FORGERIES: tuple[Callable[[Forger, random.Random], None], ...] = (
 )
 
 
-def forge(sound: bytes, seed: int, path: Path) -> str:
-    """Write the forged file of a seed; the name of what was done."""
-    chance = random.Random(seed)
+def forged(sound: bytes, chance: random.Random) -> tuple[bytes, str]:
+    """A forged file, and the name of what was done."""
     forger, what = Forger(sound), chance.choice(FORGERIES)
     what(forger, chance)
-    path.write_bytes(forger.build())
-    return what.__name__
+    return forger.build(), what.__name__
+
+
+def forge(sound: bytes, seed: int, path: Path) -> str:
+    """Write the forged file of a seed; the name of what was done."""
+    raw, what = forged(sound, random.Random(seed))
+    path.write_bytes(raw)
+    return what
+
+
+# --- what the readers say of a file
+
+
+def restored(path: Path, *, framed: bool) -> None:
+    """Read all that ``restore`` reads; fails where a page would come twice, never or outside."""
+    buffer = memoryview(bytearray(512 * 1024))
+    with Archive(path) as archive:
+        page = archive.directory.page_size
+        seen = {block.name: np.zeros(block.size // page, int) for block in archive.directory.blocks}
+        for number, block in enumerate(archive.directory.blocks):
+            seen[block.name][archive.zero_pages(number) // page] += 1
+        for batch in archive.batches(framed=framed and archive.framed_for({"zstd"})):
+            pages = batch.load(buffer)
+            assert (pages.normal % page == 0).all()
+            assert pages.payload or len(pages.data) == len(pages.normal) * page
+            np.add.at(seen[pages.block], pages.normal // page, 1)
+        with_return_path(archive.stream.head)
+        bytes.fromhex(archive.directory.uuid)
+    assert all((counts == 1).all() for counts in seen.values()), "a page is missing, or there twice"
+
+
+def judged(path: Path, *, framed: bool = False) -> str:
+    """What ``restore``'s reader says of a file: its error's sentence, or nothing."""
+    try:
+        restored(path, framed=framed)
+    except RamferryError as error:
+        return str(error)
+    return ""
+
+
+def inspected(path: Path) -> str:
+    """What ``inspect`` says of it."""
+    try:
+        found = inspect_archive(path)
+    except RamferryError as error:
+        return str(error)
+    print_inspection(found, Console(file=io.StringIO(), width=200))
+    return found.fault

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
 from test_archive import receive
 
 from fakes_wire import Guest, Script
-from forging import Forger, forge
-from ramferry.errors import CorruptDataError, RamferryError
+from forging import Forger, forge, inspected, judged
+from ramferry.errors import CorruptDataError
 from ramferry.flows.archive.reader import Archive
 from ramferry.flows.ends.archive_sink import ArchiveSink
-from ramferry.flows.ends.archive_source import with_return_path
 from ramferry.flows.inspection import inspect_archive
-from ramferry.report.inspection import print_inspection
 from ramferry.transport.safefile import SafeFile
 
 TRIALS = 200
@@ -33,43 +29,6 @@ def sound(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         sink = ArchiveSink(file, request.param, None)
         assert receive(folder, Script(guest), sink, page_size=1024).completed
     return (folder / "state").read_bytes()
-
-
-def restored(path: Path, *, framed: bool) -> None:
-    """Read all that ``restore`` reads; fails where a page would come twice, never or outside."""
-    buffer = memoryview(bytearray(512 * 1024))
-    with Archive(path) as archive:
-        page = archive.directory.page_size
-        seen = {block.name: np.zeros(block.size // page, int) for block in archive.directory.blocks}
-        for number, block in enumerate(archive.directory.blocks):
-            seen[block.name][archive.zero_pages(number) // page] += 1
-        for batch in archive.batches(framed=framed and archive.framed_for({"zstd"})):
-            pages = batch.load(buffer)
-            assert (pages.normal % page == 0).all()
-            assert pages.payload or len(pages.data) == len(pages.normal) * page
-            np.add.at(seen[pages.block], pages.normal // page, 1)
-        with_return_path(archive.stream.head)
-        bytes.fromhex(archive.directory.uuid)
-    assert all((counts == 1).all() for counts in seen.values()), "a page is missing, or there twice"
-
-
-def judged(path: Path, *, framed: bool = False) -> str:
-    """What ``restore``'s reader says of a file: its error's sentence, or nothing."""
-    try:
-        restored(path, framed=framed)
-    except RamferryError as error:
-        return str(error)
-    return ""
-
-
-def inspected(path: Path) -> str:
-    """What ``inspect`` says of it."""
-    try:
-        found = inspect_archive(path)
-    except RamferryError as error:
-        return str(error)
-    print_inspection(found, Console(file=io.StringIO(), width=200))
-    return found.fault
 
 
 def test_a_sound_file_is_sound(sound: bytes, tmp_path: Path) -> None:

@@ -1,0 +1,14 @@
+"""Every target by its name."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fuzz.target import Target
+from fuzz.targets import codecs, files, peers, qatzip, wire
+
+TARGETS: Final[dict[str, Target]] = {
+    target.name: target
+    for room in (wire, codecs, qatzip, files, peers)
+    for target in room.targets()
+}
