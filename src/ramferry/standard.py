@@ -27,13 +27,19 @@ def occupy() -> None:
         mute()
 
 
+def shown(text: str) -> str:
+    """A text of a peer or a file in one line: what a terminal would obey is written as Python's
+    escapes, and so are line ends, lone surrogates and changes of direction."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+
+
 def say(sentence: str) -> None:
-    """Print a sentence on standard error, if anybody is there."""
+    """Print a sentence on standard error, if anybody is there; it may have words of a peer."""
     if sys.stderr is None:
         return
     try:
         # one write: a second signal's sentence may come between two
-        sys.stderr.write(sentence + "\n")
+        sys.stderr.write(shown(sentence) + "\n")
         sys.stderr.flush()
     except OSError:
         mute()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from ramferry import standard
+from ramferry.cli.line_writer import LineWriter
+from ramferry.patience import Patience
 
 NEXT = "import os, ramferry.standard as s; s.occupy(); os._exit(os.open('/', os.O_RDONLY))"
 
@@ -34,3 +39,23 @@ def test_an_exit_code_does_not_depend_on_who_reads(
         line, cwd=tmp_path, stdout=subprocess.PIPE, text=True, timeout=60, check=False
     )
     assert (ended.returncode, ended.stdout) == (code, "")
+
+
+HOSTILE = "QEMU: \x1b[2J\rno\nramferry: the guest runs at the destination \u202e\udcff é"
+HARMLESS = r"QEMU: \x1b[2J\rno\nramferry: the guest runs at the destination \u202e\udcff é" + "\n"
+
+
+def test_a_peers_words_command_no_terminal_and_forge_no_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    standard.say(HOSTILE)
+    assert capsys.readouterr().err == HARMLESS
+
+
+def test_nor_do_they_in_notes() -> None:
+    reading, writing = os.pipe()
+    with open(reading, "rb") as read, open(writing, "wb") as write:
+        writer = LineWriter(write.fileno())
+        writer.say(HOSTILE)
+        writer.close(Patience(10))
+        assert read.read(1000).decode() == HARMLESS

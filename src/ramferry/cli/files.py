@@ -16,6 +16,7 @@ from typing import NoReturn
 
 import click
 
+from ramferry import standard
 from ramferry.cli import listing
 from ramferry.cli.file_options import Options
 from ramferry.cli.pipes import ended_by_closed_pipes
@@ -54,7 +55,7 @@ def run_all(files: Sequence[str], options: Options, task: Task) -> None:
                 if len(files) == 1:
                     raise
                 failed.append(error)
-                click.echo(f"ramferry: {error}", err=True)
+                standard.say(f"ramferry: {error}")
         if options.listing and len(files) > 1:
             click.echo(listing.total(sizes))
     if failed:

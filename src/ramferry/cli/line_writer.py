@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ramferry.patience import Patience
+from ramferry.standard import shown
 
 MOST_LINES: Final = 1000
 """Most lines that are kept for a reader who does not read; after that the oldest is dropped."""
@@ -46,11 +47,11 @@ class LineWriter:
         self._thread: threading.Thread | None = None
 
     def say(self, line: str, *, passing: bool = False) -> None:
-        """Queue a line for writing.
+        """Queue a line for writing, without what acts on a terminal.
 
         :param passing: drop this line if it is still waiting when the next such line is queued.
         """
-        self.put(f"{line}\n", passing=passing)
+        self.put(f"{shown(line)}\n", passing=passing)
 
     def put(self, text: str, *, passing: bool = False) -> None:
         """Like ``say``, but without adding the end of the line."""

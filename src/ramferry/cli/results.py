@@ -17,6 +17,7 @@ from ramferry.metrics import ArchiveResult, MigrationResult
 from ramferry.report import archive
 from ramferry.report.document import migrations
 from ramferry.report.table import print_table
+from ramferry.standard import shown
 
 
 def show(
@@ -45,7 +46,7 @@ def show_archive(result: ArchiveResult, json_file: JsonFile | None) -> None:
 
     def draw(out: IO[str]) -> None:
         for line in archive.sentences(result):
-            print(line, file=out)
+            print(shown(line), file=out)
 
     tell(archive.document(result), json_file, draw, more)
 

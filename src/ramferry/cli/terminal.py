@@ -11,6 +11,7 @@ from rich.console import Console
 
 from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.screen import screen as open_screen
+from ramferry.standard import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,8 @@ class Terminal:
     """Set on a second one."""
 
     def say(self, sentence: str) -> None:
-        """Print a sentence as it is."""
-        self.screen.print(sentence, soft_wrap=True, markup=False)
+        """Print a sentence, which may have words of a peer."""
+        self.screen.print(shown(sentence), soft_wrap=True, markup=False)
 
     def note(self, sentence: str) -> None:
         """Print a sentence as one of Ramferry's."""

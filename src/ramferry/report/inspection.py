@@ -11,6 +11,7 @@ from rich.text import Text
 from ramferry.metrics import Inspection
 from ramferry.report.drawing import terminal
 from ramferry.report.grid import Cell, Column, Grid, row
+from ramferry.standard import shown
 from ramferry.units import memory
 
 
@@ -26,16 +27,11 @@ def print_inspection(found: Inspection, console: Console) -> None:
         about.append(f"method {found.method}")
     if found.rounds:
         about.append(f"{found.rounds} sync marks")
-    console.print(Text(_shown(", ".join(part for part in about if part))), soft_wrap=True)
+    console.print(Text(shown(", ".join(part for part in about if part))), soft_wrap=True)
     for grid in (_blocks(found), _channels(found), _devices(found)):
         if grid.rows:
             console.print()
             terminal.draw(grid, console)
-
-
-def _shown(text: str) -> str:
-    """A text out of the file, with what a terminal would obey written as Python's escapes."""
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def _grid(titles: Sequence[str], rows: Iterable[tuple[Cell, ...]]) -> Grid:
@@ -48,7 +44,7 @@ def _blocks(found: Inspection) -> Grid:
         ("RAM block", "size", "pages", "zero", "repeated", "payload", "ratio"),
         (
             row(
-                _shown(block.name),
+                shown(block.name),
                 memory(block.size) if block.size else "?",
                 str(block.pages),
                 str(block.zero_pages),
@@ -65,9 +61,7 @@ def _channels(found: Inspection) -> Grid:
     return _grid(
         ("channel", "method", "bytes", "packets", "syncs"),
         (
-            row(
-                _shown(one.name), one.method or "-", str(one.size), str(one.packets), str(one.syncs)
-            )
+            row(shown(one.name), one.method or "-", str(one.size), str(one.packets), str(one.syncs))
             for one in found.channels
         ),
     )
@@ -77,7 +71,7 @@ def _devices(found: Inspection) -> Grid:
     return _grid(
         ("device", "instance", "version", "bytes"),
         (
-            row(_shown(one.name), str(one.instance), str(one.version), str(one.size))
+            row(shown(one.name), str(one.instance), str(one.version), str(one.size))
             for one in found.devices
         ),
     )
