@@ -54,8 +54,11 @@ def test_a_peers_words_command_no_terminal_and_forge_no_line(
 
 def test_nor_do_they_in_notes() -> None:
     reading, writing = os.pipe()
-    with open(reading, "rb") as read, open(writing, "wb") as write:
-        writer = LineWriter(write.fileno())
+    try:
+        writer = LineWriter(writing)
         writer.say(HOSTILE)
         writer.close(Patience(10))
-        assert read.read(1000).decode() == HARMLESS
+        assert os.read(reading, 1000).decode() == HARMLESS
+    finally:
+        os.close(reading)
+        os.close(writing)
