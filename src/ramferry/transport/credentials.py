@@ -97,7 +97,7 @@ def check(pair: Pair, certificate_name: str, key_name: str) -> None:
     """
     own = _certificates(pair.certificate, certificate_name)[0]
     _check_dates(own, certificate_name)
-    if _public(own) != _public_of_key(pair.key, key_name):
+    if _public(own, certificate_name) != _public_of_key(pair.key, key_name):
         raise UsageError(f"{key_name} is not the key of {certificate_name}")
 
 
@@ -146,12 +146,20 @@ def _check_secret(path: Path, facts: os.stat_result) -> None:
 # --- what the files hold
 
 
+def unreadable_kinds() -> tuple[type[Exception], ...]:
+    """What ``cryptography`` raises for a certificate or key that it cannot read."""
+    from cryptography.exceptions import InternalError, UnsupportedAlgorithm
+    from cryptography.x509 import InvalidVersion
+
+    return ValueError, UnsupportedAlgorithm, InvalidVersion, InternalError
+
+
 def _certificates(pem: bytes, name: str) -> list[x509.Certificate]:
     from cryptography import x509
 
     try:
         return x509.load_pem_x509_certificates(pem)
-    except ValueError:
+    except unreadable_kinds():
         raise UsageError(f"{name} holds no certificate in PEM form") from None
 
 
@@ -160,7 +168,7 @@ def _check_revoked(pem: bytes, name: str) -> None:
 
     try:
         x509.load_pem_x509_crl(pem)
-    except ValueError:
+    except unreadable_kinds():
         raise UsageError(f"{name} holds no revocation list in PEM form") from None
 
 
@@ -177,14 +185,17 @@ def _check_dates(certificate: x509.Certificate, name: str) -> None:
         )
 
 
-def _public(certificate: x509.Certificate) -> bytes:
+def _public(certificate: x509.Certificate, name: str) -> bytes:
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-    return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    try:
+        key = certificate.public_key()
+    except unreadable_kinds():
+        raise UsageError(f"{name} is for a key of a kind that is not known here") from None
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _public_of_key(pem: bytes, name: str) -> bytes:
-    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import (
         Encoding,
         PublicFormat,
@@ -195,6 +206,6 @@ def _public_of_key(pem: bytes, name: str) -> bytes:
         key = load_pem_private_key(pem, None)
     except TypeError:
         raise UsageError(f"{name} is encrypted: write the key without a passphrase") from None
-    except (ValueError, UnsupportedAlgorithm):
+    except unreadable_kinds():
         raise UsageError(f"{name} holds no private key in PEM form") from None
     return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

@@ -35,7 +35,7 @@ from ramferry.transport.address import (
     is_local,
     place_of,
 )
-from ramferry.transport.credentials import CLIENT, SERVER, Credentials
+from ramferry.transport.credentials import CLIENT, SERVER, Credentials, unreadable_kinds
 from ramferry.transport.wire_socket import WireSocket
 
 _CONTEXTS: Final = 8
@@ -113,7 +113,10 @@ class Security:
             return ""
         from cryptography import x509
 
-        subject = x509.load_der_x509_certificate(certificate).subject
+        try:
+            subject = x509.load_der_x509_certificate(certificate).subject
+        except unreadable_kinds():
+            return "a subject that cannot be read"  # OpenSSL takes more than the standard allows
         # gnutls, and so QEMU, writes a subject in the order in which it is encoded; RFC 4514, and
         # so openssl's `-nameopt rfc2253`, in the reverse order
         forms = ",".join(part.rfc4514_string() for part in subject.rdns), subject.rfc4514_string()
