@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-long check bench venv peers clean
+.PHONY: help demo test test-long check bench fuzz venv peers clean
 
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
@@ -42,6 +42,11 @@ bench: venv peers ## compare methods and routes, and saving and restoring, on th
 	@$(BIN)/ramferry bench $(ARGS)
 	@$(BIN)/ramferry bench archives
 
+fuzz: venv ## fuzz parsers and decoders, 10 minutes each: make fuzz ARGS='--seconds 60 main'
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || \
+		$(BIN)/python -m pip install --quiet --constraint tools/constraints.txt atheris || true
+	@$(BIN)/python tests/fuzz/run.py $(ARGS)
+
 venv: ## .venv with pinned versions
 	@tools/venv.sh
 
@@ -49,5 +54,5 @@ peers: ## QEMU on the PATH; QEMU 10.0 and qzip under build/peers
 	@tools/peers.sh
 
 clean: ## remove all that was made here: .venv, build and caches
-	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv build dist .fuzz .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
