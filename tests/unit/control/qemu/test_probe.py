@@ -46,6 +46,8 @@ def test_addresses_become_migration_uris() -> None:
     assert uri_of({"type": "inet", "host": "::1", "port": "49152"}) == "tcp:[::1]:49152"
     assert uri_of({"type": "unix", "path": "/run/d.sock"}) == "unix:/run/d.sock"
     assert uri_of({"type": "vsock", "cid": "3", "port": "1"}) is None
+    assert uri_of({"type": "inet", "host": "::1"}) is None
+    assert uri_of({"type": "inet", "host": "::1", "port": "odd"}) is None
 
 
 def test_probe_asks_everything(tmp_path: Any) -> None:
