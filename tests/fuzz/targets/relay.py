@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from functools import cache
 from typing import Any, Final
 
@@ -16,6 +17,9 @@ from ramferry.errors import RamferryError, RemoteProtocolError, of_exit_code
 from ramferry.flows.peer.agreement import agree
 from ramferry.flows.peer.control import Control
 from ramferry.flows.peer.framed import Framed
+from ramferry.flows.peer.reception import Reception
+from ramferry.flows.settings import RelaySettings
+from ramferry.transport.address import RelayAddress, TcpAddress, UnixAddress
 from ramferry.wire.digests import (
     TRAILER_SIZE,
     Sealer,
@@ -66,6 +70,10 @@ class _Given:
 
     def send(self, parts: list[Any]) -> int:
         return sum(map(len, parts))
+
+    def cut(self) -> None: ...
+
+    def close(self) -> None: ...
 
 
 # --- openings and control
@@ -130,6 +138,35 @@ def check_hello(data: bytes) -> bool:
     return check_control(
         Opening(Kind.CONTROL, TOKEN).encode() + len(data).to_bytes(4, "big") + data
     )
+
+
+SETTINGS: Final = RelaySettings(
+    RelayAddress(TcpAddress("127.0.0.1", 1)), UnixAddress("/nowhere"), "none"
+)
+
+
+def check_reception(data: bytes) -> bool:
+    """What is said to a Ramferry that takes migrations: no thread ends in an error."""
+    notes: list[str] = []
+    errors: list[BaseException | None] = []
+    before, threading.excepthook = threading.excepthook, lambda told: errors.append(told.exc_value)
+    reception = Reception(SETTINGS, notes.append, lambda: "")
+    try:
+        reception._greet(_Given(data), "a peer")  # type: ignore[arg-type]
+        taken = len(reception._visits)
+        reception.close()
+    finally:
+        threading.excepthook = before
+    assert not errors, f"a thread ended in {errors[0]!r}"
+    assert taken + len(notes) == 1, "neither taken nor refused"
+    return bool(taken)
+
+
+def reception_samples() -> list[bytes]:
+    """Hellos, with messages behind them."""
+    messages = b"".join(map(encode, [Ask(), Told(), Failed("it failed", 5)]))
+    newer = Hello(ramferry="9.0.0", protocol=(7, 9), method="lz4")
+    return [encode(HELLO) + messages, encode(newer)]
 
 
 # --- frames of main
@@ -297,6 +334,7 @@ def targets() -> list[Target]:
         Target("relay-opening", check_opening, opening_samples, words),
         Target("relay-control", check_control, control_samples, words),
         Target("relay-hello", check_hello, lambda: [msgspec.json.encode(HELLO)], (), change_json),
+        Target("relay-reception", check_reception, reception_samples, words, trials=60),
         Target("relay-frames", check_frames, lambda: [_frames()[0]]),
         Target("relay-sealed", check_sealed, sealed_samples, trials=100),
     ]
