@@ -75,6 +75,8 @@ class Proxy:
         """A blow has been ordered."""
         self.hit = threading.Event()
         """It has met a connection or bytes."""
+        self.hit_at = 0.0
+        """``time.monotonic()`` of that."""
         self.struck_at = 0.0
         """``time.monotonic()`` of the order."""
         self.lines: list[Line] = []
@@ -108,7 +110,7 @@ class Proxy:
         if blow.fault in ENDING and not blow.skip:
             self._end_lines(blow)
         if blow.fault in LASTING:
-            self.hit.set()
+            self._met()
 
     def heal(self) -> None:
         """From now on everything passes; connections that were led nowhere end."""
@@ -117,9 +119,14 @@ class Proxy:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
 
+    def _met(self) -> None:
+        if not self.hit.is_set():
+            self.hit_at = time.monotonic()
+            self.hit.set()
+
     def _end_lines(self, blow: Blow) -> None:
         """Do what an ending blow does, to every line that it concerns."""
-        self.hit.set()
+        self._met()
         for line in list(self.lines):
             if not blow.concerns(line.name, line.order):
                 continue
@@ -162,7 +169,7 @@ class Proxy:
             if blow is None or blow.fault not in CONNECTING or not blow.concerns("", order):
                 self._open(near, order)
                 continue
-            self.hit.set()
+            self._met()
             if blow.fault == "swallow":
                 self._swallowed.append(near)
             else:
@@ -229,7 +236,7 @@ class Proxy:
     ) -> bytes:
         """What is left to send of a piece that a blow hits."""
         if blow.fault == "garbage":
-            self.hit.set()
+            self._met()
             return self._wound.noise(len(piece))
         if blow.fault == "trickle":
             return self._trickled(goes, piece, blow)
@@ -246,7 +253,7 @@ class Proxy:
             at = self._wound.opens(piece)
         if at is None:
             return piece
-        self.hit.set()
+        self._met()
         if blow.fault in ALTERING:
             return self._wound.altered(piece, at)
         return self._ended_in(goes, line, way, piece[:at], blow)

@@ -73,6 +73,8 @@ class _Draw:
             way = "back" if phase == "answer" else "forward"
         if (skip or fault in ALTERS) and phase in LATE:
             target = "main"  # the channels are silent by then
+        if (skip or fault in ALTERS) and target == "control":
+            phase, way = "connect", dice.choice(("forward", "back"))  # where both say hello
         return Trial(
             *self._id,
             name,
@@ -142,9 +144,11 @@ class _Draw:
         if fault == "timeout":
             return place, "main"
         if fault in CONNECTING:
-            return place, f"connection {dice.randrange(channels + 1)}"
+            return place, f"connection {dice.randrange(channels + 1 + bool(place))}"
         if place and self._way_there.wire == "tls":
             return place, dice.choice(("", *(f"connection {n}" for n in range(channels + 2))))
+        if place and dice.random() < 0.2:
+            return place, "control"
         if fault in ALTERS or fault == "truncate":
             return place, dice.choice(("main", f"multifd {dice.randrange(channels)}"))
         monitors = self._way_there.managed and not self._built_in and fault != "trickle"

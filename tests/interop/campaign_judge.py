@@ -9,7 +9,7 @@ from campaign_claims import Scene, advises, untrue
 from campaign_excuses import excuse
 from campaign_route import Route
 from campaign_station import Station
-from campaign_trial import Trial
+from campaign_trial import ALTERS, LATE, Trial
 
 DOCUMENTED = frozenset({0, 2, 3, 4, 5, 6, 7, 8, 9, 130})
 """Exit codes of README; 1 is "unforeseen"."""
@@ -41,6 +41,8 @@ class Outcome:
     where the answer was cut between hand-run relays, "both untold" where nobody noticed; "two
     paused" copies of a guest that does not run; "LOST", "TWO"."""
     struck: bool = False
+    early: bool = False
+    """The fault met bytes before ram's END was seen."""
     reached: str = ""
     """The last phase that was seen."""
     codes: dict[str, int | None] = field(default_factory=dict)
@@ -104,6 +106,14 @@ def judge_unhurt(outcome: Outcome) -> None:
     ill = {name: code for name, code in outcome.codes.items() if code}
     if not outcome.struck and (ill or outcome.where != "moved"):
         outcome.blame("failed by itself", f"{outcome.where}, {ill}, {outcome.said}")
+
+
+def judge_found(outcome: Outcome, trial: Trial) -> None:
+    """A changed byte between two Ramferrys is found while the source's guest lives."""
+    here = trial.place == "wire" and trial.way_there.verified
+    early = trial.phase not in LATE
+    if here and early and trial.fault in ALTERS and outcome.struck and outcome.where != "stayed":
+        outcome.blame("not found", f"{trial.fault} in {trial.target}: {outcome.where}")
 
 
 def judge_monitors(outcome: Outcome, trial: Trial, seen: Scene) -> None:

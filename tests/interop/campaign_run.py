@@ -17,6 +17,7 @@ from campaign_guests import Life, Peer, ask, memory_fault, two_peers
 from campaign_judge import (
     Outcome,
     judge_code,
+    judge_found,
     judge_guest,
     judge_leftovers,
     judge_monitors,
@@ -166,6 +167,7 @@ class Run:
         said = {name: station.told() for name, station in route.stations.items()}
         outcome.said |= {name: last_words(lines)[-4:] for name, lines in said.items()}
         outcome.struck = self._striker.hit
+        outcome.early = self._striker.hit_before(self._phases.seen.get("switchover"))
         outcome.reached = max(self._phases.seen, key=PHASES.index, default="")
         outcome.overlap_ms = round(life.overlap * 1000)
         outcome.undone_ms = round(life.ran_there * 1000) if seen.source else 0
@@ -188,6 +190,7 @@ class Run:
             if not station.alive:
                 self.outcome.codes[name] = station.code
                 judge_code(self.outcome, self._trial, station, seen)
+        judge_found(self.outcome, self._trial)
         judge_unhurt(self.outcome)
         judge_leftovers(self.outcome, self._trial, route)
 

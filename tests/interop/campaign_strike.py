@@ -51,6 +51,11 @@ class Striker:
             return proxy is not None and proxy.hit.is_set()
         return bool(self.struck_at)
 
+    def hit_before(self, moment: float | None) -> bool:
+        """Whether a proxy's blow met what it is for before a moment, or that never came."""
+        proxy = self.route and self.route.proxies.get(self._trial.place)
+        return bool(proxy and proxy.hit.is_set() and (moment is None or proxy.hit_at < moment))
+
     def proxy_made(self, place: str) -> None:
         """What concerns a connection's opening is ordered before there is any."""
         if self._trial.phase == "connect" and place == self._trial.place:

@@ -43,7 +43,8 @@ TOPOLOGIES: Final = {
         Topology("via", True, ("near", "far"), ("near", "wire", "far"), "tcp"),
         Topology("pair", False, ("near", "far"), ("near", "wire", "far"), "tcp", answered=False),
         Topology("one", False, ("near",), ("near", "far"), answered=False),
+        Topology("clear", False, ("near", "far"), ("near", "wire", "far"), "relay", answered=False),
     )
 }
 """``migrate`` with two relays of its own; without any; with ``--via`` a far one; a pair of relays,
-and a single one, that were started by hand."""
+and a single one, that were started by hand; a pair that knows that it is one, in clear."""

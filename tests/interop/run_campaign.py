@@ -17,6 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from campaign_draw import ALL, QUICK, draw
+from campaign_flips import draw_flip, flips_told, found
 from campaign_judge import Outcome
 from campaign_run import run_trial
 from campaign_table import summary
@@ -38,6 +39,8 @@ def run_trials(trials: Iterable[Trial], jobs: int) -> Iterator[Outcome]:
 def main() -> int:
     """Run what the command line says; 1 where something was not as it may be."""
     options = _options()
+    if options.flips:
+        return flips(options)
     numbers = options.trial or range(options.first, options.first + options.trials)
     lot = QUICK if options.quick else ALL
     trials = [draw(options.seed, number, lot) for number in numbers]
@@ -56,6 +59,21 @@ def main() -> int:
     return int(any(outcome.violations for outcome in outcomes))
 
 
+def flips(options: argparse.Namespace) -> int:
+    """Flip bits until so many were in time; 1 where one was not found."""
+    trials: list[Trial] = []
+    outcomes: list[Outcome] = []
+    while (missing := options.flips - sum(one.early for one in outcomes)) > 0:
+        numbers = range(len(trials), len(trials) + missing)
+        more = [draw_flip(options.seed, number, options.topology) for number in numbers]
+        for outcome in run_trials(more, options.jobs):
+            outcomes.append(outcome)
+            _print(outcome, loud=False)
+        trials += more
+    print(flips_told(trials, outcomes))
+    return int(not all(found(one) for one in outcomes if one.early))
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
@@ -63,6 +81,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--trials", type=int, default=400)
     parser.add_argument("--trial", nargs="+", type=int, metavar="K", help="only these numbers")
     parser.add_argument("--quick", action="store_true", help="draw as the sample in make test does")
+    parser.add_argument("--flips", type=int, help="instead: so many bits, each in one migration")
+    parser.add_argument("--topology", default="clear", choices=("clear", "pair"), help="for them")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--list", action="store_true", help="say what would be done")
