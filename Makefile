@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-long check bench fuzz venv peers clean
+.PHONY: help demo test test-long test-faults check bench fuzz venv peers clean
 
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
@@ -11,13 +11,13 @@ PYTEST := $(BIN)/python -m pytest
 # What measures time, has a device to itself or is slow runs alone; the other tests wait for
 # processes and clocks more than they work: 4 of them fill 2 cores.
 BY_ITSELF := timed or hardware or slow
-BESIDE_ONE_ANOTHER := $(PYTEST) -n 4 --dist loadfile -m "interop and not ($(BY_ITSELF))"
+BESIDE_ONE_ANOTHER := $(PYTEST) -n 4 --dist loadscope -m "interop and not ($(BY_ITSELF))"
 ALONE := $(PYTEST) -m "$(BY_ITSELF)"
 # ARGS may choose tests of one group only, of which the other then has none (exit code 5).
 PERHAPS_NONE := $(if $(ARGS),|| [ $$? -eq 5 ])
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: venv ## migrate a real guest with none, zstd and qatzip, and print the table
 	@tools/peers.sh qemu
@@ -30,6 +30,9 @@ test: venv peers check ## everything but the slow tests, against real QEMUs
 test-long: venv peers check ## the slow tests as well
 	$(BESIDE_ONE_ANOTHER) $(ARGS) $(PERHAPS_NONE)
 	$(ALONE) --slow $(ARGS) $(PERHAPS_NONE)
+
+test-faults: venv peers ## 400 migrations with a fault each; ARGS='--seed 7 --trial 123' repeats one
+	@PYTHONPATH=tests $(BIN)/python tests/interop/run_campaign.py $(ARGS)
 
 check: venv ## format, lint, types, layers, unit and property tests; about 2 minutes
 	$(BIN)/ruff format --check .

@@ -6,6 +6,9 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+STILL = frozenset({"paused", "prelaunch"})
+"""Run states of a guest that stands still and may be let go on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scene:
@@ -17,6 +20,18 @@ class Scene:
     source_state: str = ""
     """What the monitor says; "" where it does not answer."""
     destination_state: str = ""
+    paused: bool = False
+    """The guest is one that does not run."""
+
+    @property
+    def at_source(self) -> bool:
+        """Whether a guest is there, in the state in which it was."""
+        return self.source or (self.paused and self.source_state in STILL)
+
+    @property
+    def at_destination(self) -> bool:
+        """Whether a guest is there, in the state in which it was."""
+        return self.destination or (self.paused and self.destination_state in STILL)
 
     def __str__(self) -> str:
         where = {

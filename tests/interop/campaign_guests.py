@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from ramferry.bench import boot_sector
 from ramferry.bench.builtin import BuiltIn
 from ramferry.bench.fill import fill
-from ramferry.bench.monitored import Monitored
 from ramferry.bench.qemu import Qemu, QemuBinary, find_qemus
 from ramferry.control.qemu.qmp import Qmp
 from ramferry.errors import RamferryError
@@ -62,9 +61,10 @@ class Peer(Protocol):
 
 
 @functools.cache
-def binaries() -> dict[str, QemuBinary]:
-    """QEMUs of this host by version."""
-    return {binary.name: binary for binary in find_qemus()}
+def binary(name: str) -> QemuBinary:
+    """The QEMU of that version; where this host has none, the one that it has instead."""
+    found = sorted(find_qemus(), key=lambda one: one.version)
+    return next((one for one in found if one.name == name), found[0])
 
 
 @functools.cache
@@ -75,23 +75,27 @@ def _data() -> NDArray[np.uint8]:
 
 
 @contextmanager
-def two_peers(source: str, destination: str) -> Iterator[tuple[Peer, Peer]]:
-    """A source whose guest runs, and a destination that waits for it."""
+def two_peers(
+    source: str, destination: str, *, paused: bool = False
+) -> Iterator[tuple[Peer, Peer]]:
+    """A source whose guest runs, or has run, and a destination that waits for it."""
     if source == "built-in":
         work = ["--workload", "sequential", "--rate", f"{RATE}M", "--changed", "1024"]
         with (
             BuiltIn(MEMORY, work) as here,
             BuiltIn(MEMORY, ["--incoming", "defer"]) as there,
         ):
+            first_life(here)
+            _pause(here, paused)
             yield here, there
         return
-    qemus = binaries()
-    machine = qemus[min(source, destination, key=lambda name: qemus[name].version)].machine
+    older = min(binary(source), binary(destination), key=lambda one: one.version)
+    machine = older.machine
     boot = boot_sector.boot_sector(MEMORY, first=MEMORY - BUSY, rate=RATE)
     with (
-        Qemu(qemus[source], MEMORY, machine=machine, boot=boot, options=NAME) as sends,
+        Qemu(binary(source), MEMORY, machine=machine, boot=boot, options=NAME) as sends,
         Qemu(
-            qemus[destination],
+            binary(destination),
             MEMORY,
             machine=machine,
             boot=boot,
@@ -102,7 +106,14 @@ def two_peers(source: str, destination: str) -> Iterator[tuple[Peer, Peer]]:
     ):
         sends.ram[boot_sector.FIRST : MEMORY - BUSY] = _data()[boot_sector.FIRST :]
         sends.qmp.execute("cont")
+        first_life(sends)
+        _pause(sends, paused)
         yield sends, receives
+
+
+def _pause(peer: Peer, paused: bool) -> None:
+    if paused:
+        peer.qmp.execute("stop")
 
 
 def pulse(peer: Peer) -> int:
@@ -181,13 +192,13 @@ def _grows(counts: deque[int]) -> bool:
     return sum(before < now for before, now in pairwise(counts)) >= ALIVE
 
 
-def first_life(peer: Monitored, seconds: float = 20.0) -> None:
+def first_life(peer: Peer, seconds: float = 30.0) -> None:
     """Wait until a source's guest counts.
 
     :raise AssertionError: it does not.
     """
     deadline = time.monotonic() + seconds
-    begin = pulse(peer)  # type: ignore[arg-type]
-    while pulse(peer) < begin + 20:  # type: ignore[arg-type]
+    begin = pulse(peer)
+    while pulse(peer) < begin + 20:
         assert time.monotonic() < deadline, "the source's guest does not run"
         time.sleep(SAMPLE_SECONDS)

@@ -6,13 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from campaign_claims import Scene, advises, untrue
-from campaign_route import Route, Station
-from campaign_trial import Trial
+from campaign_excuses import excuse
+from campaign_route import Route
+from campaign_station import Station
+from campaign_trial import ALTERS, LATE, Trial
 
 DOCUMENTED = frozenset({0, 2, 3, 4, 5, 6, 7, 8, 9, 130})
 """Exit codes of README; 1 is "unforeseen"."""
 STAYS = frozenset({5, 6})
 """Those that say: the guest is at the source."""
+NEVER = {2: "usage", 4: "a QEMU that lacks something", 8: "this host"}
+"""Causes that no fault of a campaign is."""
+ASKED = {6: "cancelled", 130: "interrupted"}
+"""Causes that somebody must have wished."""
 BORN = 0.35
 """Seconds in which a process need not have come to its first line."""
 UNDONE_MS = 1500
@@ -28,11 +34,15 @@ class Outcome:
     id: str
     text: str
     """The trial, in words."""
+    topology: str = ""
+    fault: str = ""
     where: str = ""
     """ "moved", "stayed", "killed" on purpose, "told" that it stands still and how to go on; "both"
-    where the answer was cut between hand-run relays, "both untold" where nobody noticed; "LOST",
-    "TWO"."""
+    where the answer was cut between hand-run relays, "both untold" where nobody noticed; "two
+    paused" copies of a guest that does not run; "LOST", "TWO"."""
     struck: bool = False
+    early: bool = False
+    """The fault met bytes before ram's END was seen."""
     reached: str = ""
     """The last phase that was seen."""
     codes: dict[str, int | None] = field(default_factory=dict)
@@ -41,30 +51,45 @@ class Outcome:
     """How long both guests ran at once."""
     undone_ms: int = 0
     """How long the destination's guest had run before it was stopped for the source's."""
+    again: bool = False
+    """The same relays have carried another migration."""
     seconds: float = 0.0
     violations: list[tuple[str, str]] = field(default_factory=list)
     """Kind and what was seen."""
+    known: list[tuple[str, str]] = field(default_factory=list)
+    """Kind and why it is today's truth."""
 
     def blame(self, kind: str, what: str) -> None:
         """Something that may not be."""
         self.violations.append((kind, what))
 
+    def weigh(self, trial: Trial, kind: str, what: str) -> bool:
+        """Something that may not be, but where it is known; whether it is."""
+        if reason := excuse(trial, kind):
+            self.known.append((kind, reason))
+        else:
+            self.blame(kind, what)
+        return bool(reason)
+
 
 def judge_guest(outcome: Outcome, trial: Trial, seen: Scene, *, moved: bool) -> None:
-    """Say where the guest is, and whether it may be there.
+    """Say where the guest is, and whether it may be there, as it is.
 
     :param moved: the destination's guest has run, or its answer was on its way.
     """
     lines = [line for told in outcome.said.values() for line in told]
     killed = trial.killed
+    if seen.paused and (seen.source or seen.destination):
+        outcome.blame("woke", f"the guest was paused, and {seen}")
     if seen.source and seen.destination:
-        if trial.answer_cut:
-            outcome.where = "both" if advises(lines) else "both untold"
-        else:
-            outcome.where = "TWO"
-            outcome.blame("two guests", f"{seen}")
-    elif seen.source or seen.destination:
-        outcome.where = "stayed" if seen.source else "moved"
+        known = outcome.weigh(trial, "two guests", f"{seen}")
+        outcome.where = ("both" if advises(lines) else "both untold") if known else "TWO"
+    elif seen.at_source and seen.at_destination:
+        outcome.where = "two paused"
+        if not advises(lines):
+            outcome.weigh(trial, "two paused", f"{seen}")
+    elif seen.at_source or seen.at_destination:
+        outcome.where = "stayed" if seen.at_source else "moved"
         if seen.source and outcome.undone_ms > UNDONE_MS and trial.managed:
             outcome.blame("work undone", f"{outcome.undone_ms} ms of the destination's guest")
     elif (killed == "source" and not moved) or (killed == "destination" and moved):
@@ -73,7 +98,29 @@ def judge_guest(outcome: Outcome, trial: Trial, seen: Scene, *, moved: bool) -> 
         outcome.where = "told"
     else:
         outcome.where = "LOST"
-        outcome.blame("lost guest", f"{seen}")
+        outcome.weigh(trial, "lost guest", f"{seen}")
+
+
+def judge_unhurt(outcome: Outcome) -> None:
+    """A migration that was over before its fault could be ends well."""
+    ill = {name: code for name, code in outcome.codes.items() if code}
+    if not outcome.struck and (ill or outcome.where != "moved"):
+        outcome.blame("failed by itself", f"{outcome.where}, {ill}, {outcome.said}")
+
+
+def judge_found(outcome: Outcome, trial: Trial) -> None:
+    """A changed byte between two Ramferrys is found while the source's guest lives."""
+    here = trial.place == "wire" and trial.way_there.verified
+    early = trial.phase not in LATE
+    if here and early and trial.fault in ALTERS and outcome.struck and outcome.where != "stayed":
+        outcome.blame("not found", f"{trial.fault} in {trial.target}: {outcome.where}")
+
+
+def judge_monitors(outcome: Outcome, trial: Trial, seen: Scene) -> None:
+    """Each monitor answers, or its process has ended."""
+    for name, state in (("source", seen.source_state), ("destination", seen.destination_state)):
+        if not state:
+            outcome.weigh(trial, f"silent {name}", f"its monitor does not answer; {seen}")
 
 
 def judge_words(outcome: Outcome, said: dict[str, list[str]], seen: Scene, when: str) -> None:
@@ -86,7 +133,9 @@ def judge_words(outcome: Outcome, said: dict[str, list[str]], seen: Scene, when:
 
 def judge_code(outcome: Outcome, trial: Trial, station: Station, seen: Scene) -> None:
     """Compare an exit code with what it stands for."""
-    code = station.process.returncode
+    code = outcome.codes[station.name]
+    if code is None:
+        return
     mine = trial.target == station.name
     if code < 0:
         early = station.ended_at - station.started < BORN
@@ -95,13 +144,23 @@ def judge_code(outcome: Outcome, trial: Trial, station: Station, seen: Scene) ->
         return
     if code not in DOCUMENTED:
         outcome.blame("exit code", f"{station.name}: {code}, {station.told()[-1:]}")
+    _judge_cause(outcome, trial, station, code)
     master = station.name == "migrate" or not trial.managed
-    if code == 0 and master and not seen.destination and trial.killed != "destination":
-        outcome.blame("untrue", f"{station.name} exited with 0, but {seen}")
-    if code in STAYS and seen.destination and not seen.source:
+    if code == 0 and master and not seen.at_destination and trial.killed != "destination":
+        outcome.weigh(trial, "untrue 0", f"{station.name} exited with 0, but {seen}")
+    if code in STAYS and seen.at_destination and not seen.at_source:
         outcome.blame("untrue", f"{station.name} exited with {code}, but {seen}")
     if code and not any(line.startswith("ramferry") for line in station.told()[-1:]):
         outcome.blame("no sentence", f"{station.name}: {code}, {station.told()[-1:]}")
+
+
+def _judge_cause(outcome: Outcome, trial: Trial, station: Station, code: int) -> None:
+    """An exit code that names what cannot have been the cause."""
+    asked = trial.fault.startswith("sig") or trial.fault in ("cancel", "timeout")
+    if code in NEVER or (code in ASKED and not asked and station.name == "migrate"):
+        said = last_words(station.told())[-1:]
+        meaning = {**NEVER, **ASKED}[code]
+        outcome.blame("wrong cause", f"{station.name}: {code}, which is {meaning}: {said}")
 
 
 def judge_traces(outcome: Outcome, said: dict[str, list[str]]) -> None:
@@ -120,13 +179,12 @@ def judge_leftovers(outcome: Outcome, trial: Trial, route: Route) -> None:
             outcome.blame("left over", f"process {child.pid}: {' '.join(child.cmdline()[-9:])}")
     for station in route.stations.values():
         killed = trial.fault == "sigkill" and trial.target == station.name
-        if killed or station.alive:
+        if killed or station.alive or station.process.returncode < 0:
             continue
         if left := sorted(path.name for path in station.temporary.rglob("*")):
             outcome.blame("left over", f"files of {station.name}: {left}")
-    near = route.stations.get("near")
-    if near is not None and not near.alive and near.process.returncode >= 0 and near.sockets():
-        outcome.blame("left over", f"the near relay's socket {near.sockets()}")
+        if sockets := station.sockets():
+            outcome.blame("left over", f"sockets of {station.name}: {sockets}")
 
 
 def last_words(lines: Sequence[str]) -> list[str]:

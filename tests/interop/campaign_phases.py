@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from meddling import Line, Way
-
+from fault_blows import Way
+from fault_proxy import Line
 from ramferry.errors import RemoteProtocolError
 from ramferry.wire.events import RamEnd
 from ramferry.wire.main import MainParser
@@ -44,7 +44,7 @@ class Phases:
 
 
 class StreamWatch:
-    """A ``meddling.Look`` that tells ``Phases``."""
+    """A ``fault_proxy.Look`` that tells ``Phases``."""
 
     def __init__(self, phases: Phases) -> None:
         self._phases = phases

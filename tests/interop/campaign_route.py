@@ -1,154 +1,56 @@
-"""The processes of a trial, and the proxies between them."""
+"""The stations of a trial, and the proxies between them."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 from campaign_guests import Peer
+from campaign_monitor import Monitor
+from campaign_station import Station
 from campaign_trial import Trial
-from meddling import Line, Proxy, Way
 from migrating import listen as listen_at_destination
 from migrating import prepare
 
-from ramferry.bench.monitored import dies_with_us
-from ramferry.transport.address import Address, TcpAddress, UnixAddress, parse_address
+from fault_proxy import Look, Proxy
+from ramferry.transport.address import (
+    Place,
+    TcpAddress,
+    UnixAddress,
+    moved,
+    parse_address,
+    place_of,
+)
 
 CAPS = {"none": "16M", "zstd": "8M", "qatzip": "8M"}
 """Wire bytes a second: a first round takes a second or two."""
-START_SECONDS = 20.0
 STALL_TIMEOUT = 4
 """Of hand-run relays: shorter than some stalls, longer than others."""
-Look = Callable[[Line, Way, bytes], Iterator[bytes]]
-
-
-class Station:
-    """One ``ramferry`` process; its output goes to files."""
-
-    def __init__(self, name: str, folder: Path, arguments: list[str]) -> None:
-        self.name = name
-        self._out, self._err = folder / f"{name}.out", folder / f"{name}.err"
-        self.temporary = folder / f"{name}-tmp"
-        self.temporary.mkdir()
-        self.started = time.monotonic()
-        self.ended_at = 0.0
-        """When it was first seen to have ended."""
-        with self._out.open("wb") as out, self._err.open("wb") as err:
-            self.process = subprocess.Popen(
-                [*dies_with_us(), sys.executable, "-m", "ramferry", *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                env={**os.environ, "TMPDIR": str(self.temporary)},
-                process_group=0,
-            )
-
-    @property
-    def alive(self) -> bool:
-        """Whether it still runs."""
-        if self.process.poll() is None:
-            return True
-        self.ended_at = self.ended_at or time.monotonic()
-        return False
-
-    def told(self) -> list[str]:
-        """What it has said on standard error, in lines."""
-        return self._err.read_text(errors="replace").splitlines()
-
-    def sockets(self) -> list[str]:
-        """UNIX sockets where it has listened that are still there."""
-        first, _, _ = self._out.read_text().partition("\n")
-        uri = str(json.loads(first)["uri"]) if first.startswith("{") else ""
-        path = uri.removeprefix("unix:")
-        return [path] if path != uri and os.path.exists(path) else []
-
-    def listening(self) -> str:
-        """Wait for a relay's ``listening``; its URI."""
-        deadline = time.monotonic() + START_SECONDS
-        while self.alive and time.monotonic() < deadline:
-            line, newline, _ = self._out.read_text().partition("\n")
-            if newline:
-                return str(json.loads(line)["uri"])
-            time.sleep(0.01)
-        raise AssertionError(f"the relay {self.name} does not listen: {self.told()}")
-
-
-class Monitor:
-    """A QMP connection's proxy: it can have a command's address lead through another proxy."""
-
-    def __init__(self, peer: Peer, reroute: Callable[[str, str], str]) -> None:
-        """:param reroute: is given a command's name and URI, and returns the URI to send."""
-        self._reroute = reroute
-        path = peer.uri.removeprefix("qmp:")
-        self.proxy = Proxy(TcpAddress("127.0.0.1", 0), UnixAddress(path), self._look)
-        assert isinstance(self.proxy.address, TcpAddress)
-        self.uri = f"qmp:127.0.0.1:{self.proxy.address.port}"
-
-    def _look(self, line: Line, way: Way, data: bytes) -> Iterator[bytes]:
-        line.name = "qmp"
-        if way == "back":
-            yield data
-            return
-        kept = line.watch if isinstance(line.watch, bytes) else b""
-        *lines, rest = (kept + data).split(b"\n")
-        for one in lines:
-            yield self._changed(one) + b"\n"
-        if rest and _whole(rest):
-            yield self._changed(rest)
-            rest = b""
-        line.watch = rest
-
-    def _changed(self, line: bytes) -> bytes:
-        if b"uri" not in line:
-            return line
-        command: dict[str, Any] = json.loads(line)
-        uri = command.get("arguments", {}).get("uri")
-        if uri is None:
-            return line
-        command["arguments"]["uri"] = self._reroute(command["execute"], uri)
-        return json.dumps(command).encode()
-
-
-def _whole(text: bytes) -> bool:
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
 
 
 class Route:
     """All stations of a trial between its two peers; a context manager that ends them."""
 
-    def __init__(
-        self, trial: Trial, source: Peer, destination: Peer, folder: Path, look: Look
-    ) -> None:
+    def __init__(self, trial: Trial, folder: Path, look: Look, made: Callable[[str], None]) -> None:
+        """:param made: is told the place of each proxy before anybody can connect to it."""
         self.trial = trial
-        self.source, self.destination = source, destination
         self.stations: dict[str, Station] = {}
         self.proxies: dict[str, Proxy] = {}
         self.began = 0.0
         """When the migration, or the command for it, was begun."""
         self.children: dict[int, psutil.Process] = {}
         """Whom the stations started, by process id."""
-        self._folder = folder
+        self.folder = folder
+        self.source: Peer
+        self.destination: Peer
         self._look = look
+        self._made = made
         self._stack = ExitStack()
 
     def __enter__(self) -> Route:
-        try:
-            self._managed() if self.trial.managed else self._by_hand()
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -160,6 +62,21 @@ class Route:
                 child.kill()
                 child.wait(10)
         self._stack.close()
+
+    def start(self, source: Peer, destination: Peer) -> None:
+        """Start the stations, and the migration."""
+        self.source, self.destination = source, destination
+        self._managed() if self.trial.managed else self._by_hand()
+
+    @property
+    def incoming(self) -> str:
+        """Where the last relay that was started by hand finds a destination."""
+        return f"unix:{self.folder}/in"
+
+    def heal(self) -> None:
+        """No proxy hurts any more."""
+        for proxy in self.proxies.values():
+            proxy.heal()
 
     def note_children(self) -> None:
         """Remember whom the stations have started by now."""
@@ -185,86 +102,96 @@ class Route:
                 return child
         return None
 
-    # --- routes
+    # --- ways
 
     def _managed(self) -> None:
-        trial, folder = self.trial, self._folder
+        trial = self.trial
         options = ["--method", trial.method, "--channels", str(trial.channels)]
         options += ["--max-bandwidth", CAPS[trial.method], "--downtime-limit", "60"]
         if trial.timeout:
             options += ["--timeout", f"{trial.timeout:g}"]
         if trial.topology == "local":
             options += ["--relay", "both"]
-            if trial.watch == "far":
-                options += ["--incoming", f"unix:{folder}/in"]
+            if "far" in (trial.watch, trial.place):
+                options += ["--incoming", self.incoming]
         elif trial.topology == "direct":
             options += ["--relay", "none"] if trial.method == "none" else []
         else:
             options += ["--relay", "source"]
-            options += ["--via", self._far_relay(f"unix:{folder}/in")]
-            options += ["--incoming", f"unix:{folder}/in"]
+            options += ["--via", self._far_relay(self.incoming).removeprefix("tcp:")]
+            options += ["--incoming", self.incoming]
         ends = (self._monitor("source"), self._monitor("destination"))
         self.began = time.monotonic()
         self._station("migrate", ["migrate", *ends, *options])
 
-    def _far_relay(self, incoming: str) -> str:
-        """Start the relay beside the destination; HOST:PORT for ``--via``."""
-        return self._tcp_relay(incoming, "none").removeprefix("tcp:")
-
-    def _tcp_relay(self, incoming: str, method: str) -> str:
-        onward = self._through("far", incoming)
-        arguments = ["relay", "tcp:127.0.0.1:0", onward, "--method", method]
-        arguments += ["--once", "--events"]
-        if not self.trial.managed:
-            arguments += ["--stall-timeout", str(STALL_TIMEOUT)]
-        return self._through("wire", self._station("far", arguments).listening())
-
     def _by_hand(self) -> None:
-        trial, folder = self.trial, self._folder
+        trial, folder = self.trial, self.folder
         lone = trial.topology == "one"
         incoming = listen_at_destination(
             self.destination,  # type: ignore[arg-type]
             trial.method if lone else "none",
             trial.channels,
-            f"unix:{folder}/in",
+            self.incoming,
         )
-        onward = self._through("far", incoming) if lone else self._tcp_relay(incoming, "none")
+        onward = self._through("far", incoming) if lone else self._far_relay(incoming)
         arguments = ["relay", f"unix:{folder}/out", onward, "--method", trial.method]
-        arguments += ["--max-bandwidth", CAPS[trial.method], "--once", "--events"]
-        arguments += ["--stall-timeout", str(STALL_TIMEOUT)]
+        arguments += ["--max-bandwidth", CAPS[trial.method], *self._relay_options()]
         address = self._through("near", self._station("near", arguments).listening())
         settings = {"max-bandwidth": 0, "downtime-limit": 60}
         prepare(self.source, "none", trial.channels, settings)  # type: ignore[arg-type]
         self.began = time.monotonic()
         self.source.qmp.execute("migrate", {"uri": address})
 
+    def _far_relay(self, incoming: str) -> str:
+        """Start the relay beside the destination; the URI that leads to it."""
+        onward = self._through("far", incoming)
+        arguments = ["relay", self._wire_address(), onward, "--method", "none"]
+        arguments += self._relay_options()
+        return self._through("wire", self._station("far", arguments).listening())
+
+    def _wire_address(self) -> str:
+        scheme = "tcp" if self.trial.way_there.wire == "tcp" else "relay"
+        return f"{scheme}:127.0.0.1:0"
+
+    def _relay_options(self) -> list[str]:
+        options = ["--events", *(["--once"] if self.trial.once else [])]
+        if not self.trial.managed:
+            options += ["--stall-timeout", str(STALL_TIMEOUT)]
+            options += ["--channels", str(self.trial.channels)]
+        return options
+
     def _station(self, name: str, arguments: list[str]) -> Station:
-        self.stations[name] = Station(name, self._folder, arguments)
+        self.stations[name] = Station(name, self.folder, arguments)
         return self.stations[name]
 
+    # --- proxies
+
     def _through(self, place: str, target: str) -> str:
-        """Put the proxy before ``target``, where it belongs there; the URI that leads through."""
-        if self.trial.watch != place:
+        """Put a proxy before ``target``, where one belongs there; the URI that leads through."""
+        if place not in (self.trial.watch, self.trial.place):
             return target
         goal = parse_address(target)
-        unix = isinstance(goal, UnixAddress)
-        here: Address = UnixAddress(f"{self._folder}/proxy") if unix else _any_port()
-        return str(self._proxy(place, here, goal))
+        unix = isinstance(place_of(goal), UnixAddress)
+        here: Place = UnixAddress(f"{self.folder}/{place}-proxy") if unix else _any_port()
+        return str(moved(goal, self._proxy(place, here, place_of(goal))))
 
-    def _proxy(self, place: str, here: Address, goal: Address) -> Address:
-        self.proxies[place] = proxy = Proxy(here, goal, self._look)
+    def _proxy(self, place: str, here: Place, goal: Place) -> Place:
+        looks = (self._look,) if place == self.trial.watch else ()
+        self.proxies[place] = proxy = Proxy(here, goal, *looks)
         self._stack.callback(proxy.close)
-        return proxy.address
+        self._made(place)
+        return place_of(proxy.address)
 
     def _monitor(self, side: str) -> str:
         """Where ``migrate`` finds the QEMU, through a proxy where something is to happen there."""
         peer = self.source if side == "source" else self.destination
-        watch = self.trial.watch
+        trial = self.trial
+        lead = "wire" if trial.topology == "direct" else "near"
         rerouted = {
-            "source": watch == "near" or (self.trial.topology == "direct" and watch == "wire"),
-            "destination": self.trial.topology == "local" and watch == "far",
+            "source": lead in (trial.watch, trial.place),
+            "destination": trial.topology == "local" and "far" in (trial.watch, trial.place),
         }[side]
-        if not rerouted and self.trial.place != f"qmp-{side}":
+        if not rerouted and trial.place != f"qmp-{side}":
             return peer.uri
         monitor = Monitor(peer, self._reroute if rerouted else lambda _, uri: uri)
         self._stack.callback(monitor.proxy.close)
@@ -273,15 +200,12 @@ class Route:
 
     def _reroute(self, command: str, uri: str) -> str:
         """Have the way that a command begins lead through the proxy."""
-        here: Address
-        goal = parse_address(uri)
         if command == "migrate":
-            unix = isinstance(goal, UnixAddress)
-            here = UnixAddress(f"{self._folder}/proxy") if unix else _any_port()
-            return str(self._proxy(self.trial.watch, here, goal))
+            lead = "wire" if self.trial.topology == "direct" else "near"
+            return self._through(lead, uri)
         if command == "migrate-incoming":
-            real = UnixAddress(f"{self._folder}/in.real")
-            self._proxy(self.trial.watch, goal, real)
+            real = UnixAddress(f"{self.folder}/in.real")
+            self._proxy("far", place_of(parse_address(uri)), real)
             return str(real)
         return uri
 

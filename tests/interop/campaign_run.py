@@ -7,22 +7,28 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+from campaign_again import judge_next
 from campaign_claims import Scene
-from campaign_guests import Life, Peer, ask, first_life, memory_fault, two_peers
+from campaign_guests import Life, Peer, ask, memory_fault, two_peers
 from campaign_judge import (
     Outcome,
     judge_code,
+    judge_found,
     judge_guest,
     judge_leftovers,
+    judge_monitors,
     judge_traces,
+    judge_unhurt,
     judge_words,
     last_words,
 )
 from campaign_phases import PHASES, Phases, StreamWatch
-from campaign_route import Route, Station
+from campaign_route import Route
+from campaign_station import Station
 from campaign_strike import Follower, Striker
 from campaign_trial import Trial
 
@@ -46,7 +52,7 @@ class Run:
     """One trial; ``outcome`` is filled by ``run``."""
 
     def __init__(self, trial: Trial) -> None:
-        self.outcome = Outcome(trial.id, str(trial))
+        self.outcome = Outcome(trial.id, str(trial), trial.topology, trial.fault)
         self._trial = trial
         self._striker = Striker(trial)
         self._phases = Phases(trial.phase, self._striker.strike)
@@ -55,34 +61,40 @@ class Run:
         """Do it; whatever was started has ended when this returns."""
         began = time.monotonic()
         folder = Path(tempfile.mkdtemp(prefix="rfc-"))
-        trial = self._trial
+        look = StreamWatch(self._phases).look
         try:
-            with ExitStack() as stack:
-                peers = stack.enter_context(two_peers(trial.source, trial.destination))
-                first_life(peers[0])  # type: ignore[arg-type]
-                life = stack.enter_context(Life(*peers))
-                stack.callback(self._striker.close)
-                look = StreamWatch(self._phases).look
-                route = Route(trial, *peers, folder, look)
+            with Route(self._trial, folder, look, self._striker.proxy_made) as route:
                 self._striker.route = route
-                alone = not trial.watch
-                follower = stack.enter_context(Follower(peers[0], self._phases, alone=alone))
-                stack.enter_context(route)
-                self._go_through(route, life, follower)
+                seen = self._with_guests(route)
+                judge_next(self.outcome, self._trial, route)
+                self._end_stations(route, lambda _: True)
+                self._judge_stations(route, seen)
         finally:
             shutil.rmtree(folder)
         self.outcome.seconds = round(time.monotonic() - began, 1)
         return self.outcome
 
-    def _go_through(self, route: Route, life: Life, follower: Follower) -> None:
-        if self._trial.phase == "start":
-            self._striker.strike()
-        self._until_ended(route, life, follower)
-        if self._striker.trouble:
-            self.outcome.said["harness"] = [self._striker.trouble]
-        self._end_relays(route)
-        seen = self._settle(route, life)
-        self._judge(route, life, seen)
+    def _with_guests(self, route: Route) -> Scene:
+        """The migration, and what is seen of it while its guests live."""
+        trial = self._trial
+        with ExitStack() as stack:
+            peers = stack.enter_context(
+                two_peers(trial.source, trial.destination, paused=trial.paused)
+            )
+            life = stack.enter_context(Life(*peers))
+            stack.callback(self._striker.close)
+            alone = not trial.watch
+            follower = stack.enter_context(Follower(peers[0], self._phases, alone=alone))
+            route.start(*peers)
+            if trial.phase == "start":
+                self._striker.strike()
+            self._until_ended(route, life, follower)
+            if self._striker.trouble:
+                self.outcome.said["harness"] = [self._striker.trouble]
+            self._end_stations(route, lambda station: station.once)
+            seen = self._settle(route, life)
+            self._judge(route, life, seen)
+            return seen
 
     def _until_ended(self, route: Route, life: Life, follower: Follower) -> None:
         """Wait until all are through; ``migrate``'s last word is held against what is seen then."""
@@ -98,16 +110,15 @@ class Run:
                 held = True
                 self._hold_to_its_word(route, master, life)
             waited = ended and time.monotonic() - ended > RELAY_SECONDS
-            relays = master is None and any(one.alive for one in route.stations.values())
+            relays = master is None and any(one.busy for one in route.stations.values())
             struck = self._striker.over or not self._striker.struck_at
             if ended and held and struck and (waited or not relays):
                 return
             time.sleep(POLL_SECONDS)
-        for name, station in route.stations.items():
-            if station.alive and name == "migrate":
-                told = last_words(station.told())[-1:]
-                self.outcome.blame("hangs", f"{name} after {DEADLINE_SECONDS:g} s, said {told}")
-                station.process.kill()
+        if master is not None and master.alive:
+            told = last_words(master.told())[-1:]
+            self.outcome.blame("hangs", f"migrate after {DEADLINE_SECONDS:g} s, said {told}")
+            master.process.kill()
 
     def _hold_to_its_word(self, route: Route, master: Station, life: Life) -> None:
         stopped = self._trial.fault == "sigstop" and not self._striker.over
@@ -117,10 +128,10 @@ class Run:
         said = {"migrate": last_words(master.told())[-1:]}
         judge_words(self.outcome, said, seen, f"{SAID_SECONDS:g} s later")
 
-    def _end_relays(self, route: Route) -> None:
-        """Those that wait for a migration that never came."""
+    def _end_stations(self, route: Route, who: Callable[[Station], bool]) -> None:
+        """Those that wait for a migration that never came, or for another one."""
         for name, station in route.stations.items():
-            if not station.alive:
+            if not station.alive or not who(station):
                 continue
             station.process.send_signal(signal.SIGTERM)
             try:
@@ -131,13 +142,15 @@ class Run:
                 station.process.wait()
 
     def _settle(self, route: Route, life: Life) -> Scene:
-        """Wait until one guest runs for good, or none or both do."""
+        """Wait until one guest runs for good, or none or both do; or a paused one is somewhere."""
         deadline = time.monotonic() + SETTLE_SECONDS
-        steady, since = life.running, time.monotonic()
+        steady, since = self._scene(route, life), time.monotonic()
         while time.monotonic() < deadline:
-            if life.running != steady:
-                steady, since = life.running, time.monotonic()
-            enough = (SETTLE_SECONDS, STEADY_SECONDS, BOTH_SECONDS)[sum(steady)]
+            seen = self._scene(route, life)
+            if (seen.at_source, seen.at_destination) != (steady.at_source, steady.at_destination):
+                steady, since = seen, time.monotonic()
+            there = steady.at_source + steady.at_destination
+            enough = (SETTLE_SECONDS, STEADY_SECONDS, BOTH_SECONDS)[there]
             if self._trial.killed in ("source", "destination"):
                 enough = min(enough, KILLED_SECONDS)
             if time.monotonic() - since > enough:
@@ -146,32 +159,40 @@ class Run:
         return self._scene(route, life)
 
     def _scene(self, route: Route, life: Life) -> Scene:
-        return Scene(*life.running, _state(route.source), _state(route.destination))
+        states = _state(route.source), _state(route.destination)
+        return Scene(*life.running, *states, paused=self._trial.paused)
 
     def _judge(self, route: Route, life: Life, seen: Scene) -> None:
         outcome, trial = self.outcome, self._trial
         said = {name: station.told() for name, station in route.stations.items()}
         outcome.said |= {name: last_words(lines)[-4:] for name, lines in said.items()}
-        outcome.struck = bool(self._striker.struck_at)
+        outcome.struck = self._striker.hit
+        outcome.early = self._striker.hit_before(self._phases.seen.get("switchover"))
         outcome.reached = max(self._phases.seen, key=PHASES.index, default="")
         outcome.overlap_ms = round(life.overlap * 1000)
         outcome.undone_ms = round(life.ran_there * 1000) if seen.source else 0
         moved = bool(life.ran_there) or not {"answer", "after"}.isdisjoint(self._phases.seen)
         judge_guest(outcome, trial, seen, moved=moved)
+        judge_monitors(outcome, trial, seen)
         judge_words(
             outcome, {name: last_words(lines) for name, lines in said.items()}, seen, "then"
         )
-        for station in route.stations.values():
-            if not station.alive:
-                outcome.codes[station.name] = station.process.returncode
-                judge_code(outcome, trial, station, seen)
         ends = {"source": route.source, "destination": route.destination}
         said |= {name: peer.stderr().splitlines() for name, peer in ends.items()}
         judge_traces(outcome, said)
-        judge_leftovers(outcome, trial, route)
-        for runs, (name, peer) in zip((seen.source, seen.destination), ends.items(), strict=True):
+        there = (seen.at_source, seen.at_destination)
+        for runs, (name, peer) in zip(there, ends.items(), strict=True):
             if runs and (fault := memory_fault(peer, trial.source)):
-                outcome.blame("memory", f"at the {name}: {fault}")
+                outcome.weigh(trial, "memory", f"at the {name}: {fault}")
+
+    def _judge_stations(self, route: Route, seen: Scene) -> None:
+        for name, station in route.stations.items():
+            if not station.alive:
+                self.outcome.codes[name] = station.code
+                judge_code(self.outcome, self._trial, station, seen)
+        judge_found(self.outcome, self._trial)
+        judge_unhurt(self.outcome)
+        judge_leftovers(self.outcome, self._trial, route)
 
 
 def _state(peer: Peer) -> str:

@@ -14,8 +14,8 @@ from campaign_guests import ASK_SECONDS, Peer
 from campaign_phases import Phases
 from campaign_route import Route
 from campaign_trial import BREAKS, Trial
-from meddling import Blow, Fault
 
+from fault_blows import Blow, Fault
 from ramferry.control.qemu.status import ENDED
 from ramferry.errors import RamferryError
 
@@ -42,6 +42,24 @@ class Striker:
     def over(self) -> bool:
         """Whether it has happened and its effects have ended."""
         return bool(self.struck_at) and time.monotonic() > self.struck_at + self._trial.seconds
+
+    @property
+    def hit(self) -> bool:
+        """Whether it has met what it is for."""
+        if self._trial.fault in BREAKS and self.route is not None:
+            proxy = self.route.proxies.get(self._trial.place)
+            return proxy is not None and proxy.hit.is_set()
+        return bool(self.struck_at)
+
+    def hit_before(self, moment: float | None) -> bool:
+        """Whether a proxy's blow met what it is for before a moment, or that never came."""
+        proxy = self.route and self.route.proxies.get(self._trial.place)
+        return bool(proxy and proxy.hit.is_set() and (moment is None or proxy.hit_at < moment))
+
+    def proxy_made(self, place: str) -> None:
+        """What concerns a connection's opening is ordered before there is any."""
+        if self._trial.phase == "connect" and place == self._trial.place:
+            self.strike()
 
     def close(self) -> None:
         """Nothing happens any more."""
@@ -82,7 +100,14 @@ class Striker:
     def _break(self, route: Route, fault: Fault) -> None:
         trial = self._trial
         channel = "" if trial.target == "qmp" else trial.target
-        blow = Blow(fault, channel, trial.way, trial.seconds)  # type: ignore[arg-type]
+        blow = Blow(
+            fault,
+            channel,
+            trial.way,  # type: ignore[arg-type]
+            trial.seconds,
+            skip=trial.skip,
+            seed=trial.number,
+        )
         self.struck_at = time.monotonic()
         route.proxies[trial.place].strike(blow, lasting=trial.lasting)
 

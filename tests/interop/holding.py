@@ -6,9 +6,9 @@ import threading
 from collections.abc import Iterator
 from typing import Literal
 
-from meddling import Line, Proxy, Way
-
 import raw_sockets
+from fault_blows import Way
+from fault_proxy import Line, Proxy
 from ramferry.transport.address import Address
 from ramferry.wire.events import RamEnd
 from ramferry.wire.main import MainParser

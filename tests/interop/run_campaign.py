@@ -1,7 +1,7 @@
-"""The seeded campaign of faults, by hand: ``python tests/interop/run_campaign.py --trials 200``.
+"""The seeded campaign of faults: ``make test-faults``, which hands ``ARGS`` on to here.
 
-Each trial is a migration of a running guest with one fault; its number and the seed repeat it:
-``--only 7-123``.
+Each trial is a migration with one fault; the seed and its number repeat it: ``--seed 7 --trial
+123`` says what it does, does it, and shows what everybody said.
 """
 
 from __future__ import annotations
@@ -16,18 +16,21 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
+from campaign_draw import ALL, QUICK, draw
+from campaign_flips import draw_flip, flips_told, found
 from campaign_judge import Outcome
 from campaign_run import run_trial
 from campaign_table import summary
-from campaign_trial import Trial, draw
+from campaign_trial import Trial
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
+PEERS_HERE = os.environ.get("RAMFERRY_PEERS") or str(CHECKOUT / "build/peers/bin")
 NICE = 5
 
 
 def run_trials(trials: Iterable[Trial], jobs: int) -> Iterator[Outcome]:
     """Run trials, ``jobs`` at a time, in processes of their own; outcomes in the trials' order."""
-    os.environ.setdefault("RAMFERRY_PEERS", str(CHECKOUT / "build/peers/bin"))
+    os.environ["RAMFERRY_PEERS"] = PEERS_HERE
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, context, initializer=os.nice, initargs=(NICE,)) as pool:
         yield from pool.map(run_trial, trials)
@@ -36,29 +39,50 @@ def run_trials(trials: Iterable[Trial], jobs: int) -> Iterator[Outcome]:
 def main() -> int:
     """Run what the command line says; 1 where something was not as it may be."""
     options = _options()
-    numbers = range(options.first, options.first + options.trials)
-    trials = [draw(options.seed, number) for number in numbers]
-    if options.only:
-        trials = [draw(*map(int, one.split("-"))) for one in options.only]
+    if options.flips:
+        return flips(options)
+    numbers = options.trial or range(options.first, options.first + options.trials)
+    lot = QUICK if options.quick else ALL
+    trials = [draw(options.seed, number, lot) for number in numbers]
     if options.list:
         print(*trials, sep="\n")
         return 0
+    if options.trial:
+        print(*trials, sep="\n", flush=True)
     outcomes = []
     for outcome in run_trials(trials, options.jobs):
         outcomes.append(outcome)
-        _print(outcome, loud=bool(options.only))
+        _print(outcome, loud=bool(options.trial))
         if options.json:
             options.json.write_text(json.dumps([asdict(one) for one in outcomes], indent=1))
     print(summary(trials, outcomes))
     return int(any(outcome.violations for outcome in outcomes))
 
 
+def flips(options: argparse.Namespace) -> int:
+    """Flip bits until so many were in time; 1 where one was not found."""
+    trials: list[Trial] = []
+    outcomes: list[Outcome] = []
+    while (missing := options.flips - sum(one.early for one in outcomes)) > 0:
+        numbers = range(len(trials), len(trials) + missing)
+        more = [draw_flip(options.seed, number, options.topology) for number in numbers]
+        for outcome in run_trials(more, options.jobs):
+            outcomes.append(outcome)
+            _print(outcome, loud=False)
+        trials += more
+    print(flips_told(trials, outcomes))
+    return int(not all(found(one) for one in outcomes if one.early))
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--first", type=int, default=0, help="number of the first trial")
-    parser.add_argument("--trials", type=int, default=200)
-    parser.add_argument("--only", nargs="+", metavar="ID", help="SEED-NUMBER")
+    parser.add_argument("--trials", type=int, default=400)
+    parser.add_argument("--trial", nargs="+", type=int, metavar="K", help="only these numbers")
+    parser.add_argument("--quick", action="store_true", help="draw as the sample in make test does")
+    parser.add_argument("--flips", type=int, help="instead: so many bits, each in one migration")
+    parser.add_argument("--topology", default="clear", choices=("clear", "pair"), help="for them")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--list", action="store_true", help="say what would be done")
@@ -73,6 +97,8 @@ def _print(outcome: Outcome, *, loud: bool) -> None:
     if loud or outcome.violations:
         for name, lines in outcome.said.items():
             print(*(f"      {name}: {line}" for line in lines), sep="\n")
+    for kind, what in outcome.known:
+        print(f"   known: {kind}: {what}")
     for kind, what in outcome.violations:
         print(f"   !! {kind}: {what}")
     sys.stdout.flush()

@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from meddling import Fault, Meddler
+from meddling import Meddler
 from migrating import MIB, Pair, listen, prepare, run_state, status, two_qemus, until, wait_arrived
 from relaying import WAIT_SECONDS, Route
 
 from covering import pairs_of
+from fault_blows import Fault
 from ramferry.bench import boot_sector
 from ramferry.bench.fill import fill
 from ramferry.bench.qemu import Qemu
@@ -151,7 +152,7 @@ def answers(qemu: Qemu) -> bool:
 
 
 @pairs_of(
-    {"pair": BOTH, "route": (SAME, OTHER), "fault": ("damage", "cut"), "last": ("unix", "tcp")},
+    {"pair": BOTH, "route": (SAME, OTHER), "fault": ("garbage", "cut"), "last": ("unix", "tcp")},
     indirect=["pair"],
 )
 def test_a_fault_before_a_lone_relay(pair: Pair, route: Route, fault: Fault, last: str) -> None:
@@ -162,7 +163,7 @@ def test_a_fault_before_a_lone_relay(pair: Pair, route: Route, fault: Fault, las
         assert_both_survive(way, way.meddler.struck_at)
         (sentence,) = way.results()
         # of a cut channel the source may tell first, by closing all others
-        assert sentence.startswith("multifd 1" if fault == "damage" else ("multifd ", "main: "))
+        assert sentence.startswith("multifd 1" if fault == "garbage" else ("multifd ", "main: "))
 
 
 @pairs_of({"pair": BOTH, "route": (TWO, TWO_SAME), "fault": ("cut", "reset")}, indirect=["pair"])
@@ -179,7 +180,7 @@ def test_a_channel_is_cut_between_two_relays(pair: Pair, route: Route, fault: Fa
 
 @PAIRS
 def test_a_payload_is_damaged_between_two_relays(pair: Pair) -> None:
-    with under_way(pair, TWO, "damage", place=1) as way:
+    with under_way(pair, TWO, "garbage", place=1) as way:
         assert way.meddler is not None
         assert way.meddler.struck.wait(STRIKE_SECONDS)
         assert_both_survive(way, way.meddler.struck_at)

@@ -177,8 +177,8 @@ def migration_of(reply: Reply) -> dict[str, Any]:
 
 
 def uri_of(address: Reply) -> str | None:
-    """A QMP SocketAddress as a migration URI; None for kinds Ramferry does not speak, and for what is
-    no address."""
+    """A QMP SocketAddress as a migration URI; None for kinds Ramferry does not speak, and for what
+    is no address."""
     with suppress(KeyError, TypeError, ValueError):
         if address.get("type") == "inet":
             return str(TcpAddress(str(address["host"]), int(address["port"])))
