@@ -6,15 +6,20 @@ from typing import Final
 
 from ramferry.errors import MigrationFailed, PeerTimeout
 from ramferry.flows.outlet.answer import CarriedAnswer
+from ramferry.flows.outlet.asked import LOOK, AskedAnswer
 from ramferry.flows.outlet.outlet import Outlet
 from ramferry.flows.session.gate import Unwind
 from ramferry.flows.session.session import Phase
 from ramferry.flows.session.tally import ChannelTally
+from ramferry.transport.address import is_local
 from ramferry.transport.connection import Connection
 from ramferry.wire.events import MainEvent, RamEnd, SyncMark
 from ramferry.wire.main import MainParser
 
 _NOTHING: Final = memoryview(b"")
+_SIGN: Final = 1.0
+"""Seconds that a Ramferry, whose main broke in the switchover, may take to say that its source gave
+the migration up; it says so before it ends main, on another connection."""
 
 
 class RelayedMain:
@@ -37,15 +42,27 @@ class RelayedMain:
         """Offset in the stream up to which bytes were received and parsed."""
         self._sent = 0
         """Offset in the stream up to which bytes were sent on."""
+        self._broken = False
+        """True once main towards the destination broke, or takes nothing more."""
 
     def begin(self, tally: ChannelTally, parser: MainParser) -> None:
         """See ``MainTaker``; connects to the destination, and lets the channels follow."""
         del parser
         self._tally = tally
         self._destination = self._outlet.connect(main=True)
-        answer = CarriedAnswer(self._session, self._source, self._destination)
-        self._session.start("return path", answer.run)
+        self._session.start("return path", self._answer().run)
         self._outlet.open_onward()
+
+    def _answer(self) -> CarriedAnswer:
+        """What carries the answer: where the far end can be asked for it, it is."""
+        session, far, outlet = self._session, self._outlet.far, self._outlet
+        if far is None or not session.holds:
+            local = is_local(outlet.settings.connect)
+            return CarriedAnswer(session, self._source, self._destination, local=local)
+        self._destination.settle(outlet.settings.stall_timeout, piece=LOOK)
+        return AskedAnswer(
+            session, self._source, self._destination, far.asking, lambda: self._broken, lambda: None
+        )
 
     def open_piece(self, data: memoryview, events: list[MainEvent]) -> None:
         """See ``MainTaker``."""
@@ -76,20 +93,22 @@ class RelayedMain:
         self._leave_to_the_destination()
 
     def source_broke(self) -> None:
-        """See ``MainTaker``."""
-        if self._session.phase is Phase.SWITCHOVER:
+        """See ``MainTaker``. A Ramferry that was lost holds its source, and asks on another
+        connection: the destination is left to decide."""
+        if self._session.phase is Phase.SWITCHOVER and self._session.source_gave_up(_SIGN):
             self._leave_to_the_destination()
 
     def farewell(self) -> None:
         """Called when nothing more will come and the migration has not failed: tell the
         destination. Its answer is still carried back."""
-        if self._outlet.main is not None:
+        if self._outlet.main is not None and not self._broken:
             self._outlet.main.finish()
 
     def look_back(self) -> None:
         """Notice a source that ends main in the switchover, before the answer. Called in the loop's
         thread, because main's may be held up in sending."""
-        if self._session.phase is Phase.SWITCHOVER and self._source.hung_up():
+        ends = self._session.phase is Phase.SWITCHOVER and self._source.hung_up()
+        if ends and self._session.source_gave_up(0.0):
             self._refuse_the_rest()
 
     def tell_if_unheard(self) -> None:
@@ -132,8 +151,10 @@ class RelayedMain:
         try:
             self._tally.bytes_out += self._destination.send([part])
         except OSError as error:
+            self._broken = True
             raise MigrationFailed(f"main: the destination broke the connection: {error}") from error
         except PeerTimeout:
+            self._broken = True
             raise PeerTimeout("main: the destination takes no more bytes") from None
         self._sent = offset
 

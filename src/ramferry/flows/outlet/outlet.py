@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 from ramferry.errors import MigrationFailed, PeerTimeout
 from ramferry.flows.outlet.outbox import Outbox
+from ramferry.flows.peer.asking import CONNECT
 from ramferry.flows.peer.far import Far
 from ramferry.flows.session.gate import Unwind
 from ramferry.flows.session.roles import FlowSettings
@@ -79,7 +80,13 @@ class Outlet:
         """
         address = self.settings.connect
         if main and isinstance(address, RelayAddress):
-            self.far = Far.greet(self.session, address, connect(address), self.settings.method)
+            self.far = Far.greet(
+                self.session,
+                address,
+                connect(address),
+                self.settings.method,
+                lambda: connect(address, timeout=CONNECT),
+            )
         connection: Connection = connect(address)
         if main and self.far is not None:
             connection.settle(self.settings.stall_timeout)
