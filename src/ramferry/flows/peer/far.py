@@ -127,7 +127,7 @@ class Far:
     def cause(self, error: RamferryError | None) -> RamferryError | None:
         """Why the migration failed: the far end's word, if a broken connection is all that is known
         here; else ``error``."""
-        if not isinstance(error, MigrationFailed):
+        if not isinstance(error, MigrationFailed) or self._session.switched:
             return error
         self._silent.wait(LAST_WORD)
         return self._word or error
