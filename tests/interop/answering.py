@@ -52,8 +52,8 @@ Place = Literal[
     "at end",
     "at answer",
 ]
-"""Where the proxy strikes. ``before`` a frame, in the midst of it, or ``after`` it, every connection
-is cut; a damaged one has a flipped bit; ``at`` one, ``strike`` is called, and it goes on then.
+"""Where the proxy strikes. ``before`` a frame, ``half`` of it, or ``after`` it, all connections are
+cut; a damaged one has a flipped bit; ``at`` one, ``strike`` is called, and it goes on then.
 ``end`` is the frame with ram's END, ``answer`` the one with SHUT."""
 
 

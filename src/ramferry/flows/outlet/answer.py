@@ -99,6 +99,9 @@ class CarriedAnswer:
             shut = said.shut or shut
             if shut is not None and not shut.error:
                 self._confirm()
+            elif shut is not None and self._session.asked and not self._session.whole:
+                self._unclear(shut)
+                return
             self._send_back(said.data, took=shut is not None and not shut.error)
             if shut is not None and shut.error:
                 self._refused(shut)
@@ -155,8 +158,7 @@ class CarriedAnswer:
         except (OSError, PeerTimeout) as error:
             if not took:
                 return
-            agreed = self._session.agreed_in
-            if agreed is not None and agreed.answers:
+            if self._session.asked:
                 self._session.note(
                     "the destination took over, and the connection to the source's relay is "
                     "broken: it asks for the outcome on another one"
@@ -166,6 +168,16 @@ class CarriedAnswer:
                     "the source could not be told that the destination took over "
                     f"({error}): the guest runs at the destination, stop the source's QEMU"
                 )
+
+    def _unclear(self, shut: Shut) -> None:
+        """A QEMU whose stream was cut behind the EOF byte has started its guest, and says that it
+        has not."""
+        self._session.fail(
+            MigrationFailed(
+                f"{refused(shut.error)}, though it may run it: see with `info status` there"
+            ),
+            final=True,
+        )
 
     def _refused(self, shut: Shut) -> None:
         self._session.taken = False

@@ -8,12 +8,14 @@ from ramferry.errors import MigrationFailed, PeerTimeout
 from ramferry.flows.outlet.answer import CarriedAnswer
 from ramferry.flows.outlet.asked import LOOK, AskedAnswer
 from ramferry.flows.outlet.outlet import Outlet
+from ramferry.flows.outlet.tail import Tail
 from ramferry.flows.session.gate import Unwind
 from ramferry.flows.session.session import Phase
 from ramferry.flows.session.tally import ChannelTally
 from ramferry.transport.address import is_local
 from ramferry.transport.connection import Connection
-from ramferry.wire.events import MainEvent, RamEnd, SyncMark
+from ramferry.vocabulary import Buffer
+from ramferry.wire.events import EndOfStream, MainEvent, RamEnd, SyncMark
 from ramferry.wire.main import MainParser
 
 _NOTHING: Final = memoryview(b"")
@@ -44,6 +46,8 @@ class RelayedMain:
         """Offset in the stream up to which bytes were sent on."""
         self._broken = False
         """True once main towards the destination broke, or takes nothing more."""
+        self._tail: Tail | None = None
+        """What is held back from ram's END on, until all of it is here; None if nothing is."""
 
     def begin(self, tally: ChannelTally, parser: MainParser) -> None:
         """See ``MainTaker``; connects to the destination, and lets the channels follow."""
@@ -77,13 +81,48 @@ class RelayedMain:
                 self._send_up_to(event.start)
                 self._pass_mark(event)
             case RamEnd():
-                # with what follows, the destination may start its guest
-                if not self._session.advance(Phase.SWITCHOVER):
-                    raise Unwind
+                if self._session.asked:
+                    self._send_up_to(event.start)
+                    self._tail = Tail()
+                else:
+                    self._switch()
+            case EndOfStream() if self._tail is not None:
+                self._tail.end = event.end
 
     def close_piece(self) -> None:
         """See ``MainTaker``."""
-        self._send_up_to(self._seen)
+        if self._tail is None:
+            self._send_up_to(self._seen)
+            return
+        self._tail.add(self._data[self._unsent() :])
+        self._sent = self._seen
+        if self._tail.whole(self._seen):
+            self._session.whole = True
+            self._let_go(self._tail)
+        elif self._tail.too_much:
+            self._let_go_part(self._tail)
+
+    def silent(self) -> None:
+        """See ``MainTaker``."""
+        if self._tail is not None and self._tail.waited:
+            self._let_go_part(self._tail)
+
+    def _let_go_part(self, tail: Tail) -> None:
+        self._session.note(
+            "main: the device state has no end that can be found (is suppress-vmdesc on?), so it is"
+            " not held back until it is whole"
+        )
+        self._let_go(tail)
+
+    def _let_go(self, tail: Tail) -> None:
+        self._switch()
+        self._tail = None
+        self._send(tail.data)
+
+    def _switch(self) -> None:
+        """Ram's END is about to be sent: with what follows, the destination may start its guest."""
+        if not self._session.advance(Phase.SWITCHOVER):
+            raise Unwind
 
     def source_ended(self) -> None:
         """See ``MainTaker``; this is the end of a good migration, a cancel, or the source's
@@ -143,9 +182,16 @@ class RelayedMain:
         """Send the piece's bytes that come before the stream's ``offset`` and were not sent yet."""
         if offset <= self._sent:
             return
-        first = self._seen - len(self._data)
-        part = self._data[max(self._sent - first, 0) : offset - first]
+        part = self._data[self._unsent() : offset - (self._seen - len(self._data))]
         self.look_back()
+        self._send(part)
+        self._sent = offset
+
+    def _unsent(self) -> int:
+        """Where in the piece the bytes begin that were not sent yet."""
+        return max(self._sent - (self._seen - len(self._data)), 0)
+
+    def _send(self, part: Buffer) -> None:
         # main's few bytes do not queue behind packets: a late mark would hold every channel
         self._outlet.pacer.charge(len(part))
         try:
@@ -156,7 +202,6 @@ class RelayedMain:
         except PeerTimeout:
             self._broken = True
             raise PeerTimeout("main: the destination takes no more bytes") from None
-        self._sent = offset
 
     # --- a source that ends main in the switchover, before the answer, goes on with its guest
 

@@ -68,6 +68,9 @@ class Session:
     taken: bool | None = None
     """True once the destination said that it has the guest, False once it is certain that it has
     not, and cannot get it any more; None while nobody knows."""
+    whole = False
+    """True once all of the stream, up to its end, was sent on; only where it is held back for
+    that."""
     holds = False
     """Whether the connections to the source stay open, behind ram's END, until ``taken`` is known:
     set where the far end is a Ramferry that can be asked."""
@@ -105,6 +108,11 @@ class Session:
         """Connections towards the source, main first."""
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
+
+    @property
+    def asked(self) -> bool:
+        """Whether the side that this migration comes from may ask how it ended."""
+        return self.agreed_in is not None and self.agreed_in.answers
 
     @property
     def mixed(self) -> bool:
