@@ -11,31 +11,29 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from guests import KINDS, beats, decided, ends, lives
 from holding import Held, Holder
-from migrating import MIB, Pair, run_state, two_qemus, until
+from migrating import MIB, run_state, until
 
-from ramferry.bench import boot_sector
 from ramferry.bench.builtin import BuiltIn
-from ramferry.bench.qemu import COMMAND, Qemu, qemu_at
+from ramferry.bench.qemu import Qemu
 from ramferry.control.migrate import watch
 from ramferry.control.migrate.callbacks import Hooks
 from ramferry.control.migrate.course import migrate
 from ramferry.control.migrate.ending import Ending
 from ramferry.control.migrate.route import RelayMode, Wish
-from ramferry.errors import Cancelled, MigrationFailed, PeerTimeout, PeerUnreachable, RamferryError
+from ramferry.errors import Cancelled, MigrationFailed, PeerTimeout, RamferryError
 from ramferry.forecast.eta import MigrationSample
 from ramferry.metrics import MigrationResult
 from ramferry.transport.address import TcpAddress, parse_address
 
 pytestmark = pytest.mark.interop
 
-MEMORY = 64 * MIB
-KINDS = ("stock", "10.0", "built-in")
 SOON = 15.0
 SILENT = 60.0
 """For a command whose every question to a QEMU 7.2 takes 3 s: one that lost a channel before main
@@ -108,51 +106,6 @@ class Course:
 
     def said(self, what: str) -> bool:
         return any(what in note for note in self.notes)
-
-
-def state(end: Qemu | BuiltIn) -> str:
-    """As its monitor has it; "gone" for one that has ended, be it while it was asked."""
-    try:
-        return run_state(end) if end.alive else "gone"  # type: ignore[arg-type]
-    except PeerUnreachable:
-        return "gone"
-
-
-def lives(end: Qemu | BuiltIn) -> bool:
-    return state(end) == "running"
-
-
-def decided(end: Qemu | BuiltIn) -> bool:
-    """Whether all that was to come has come, and was taken or refused."""
-    return state(end) != "inmigrate"
-
-
-def beats(end: Qemu | BuiltIn) -> int:
-    """How far this copy of the guest is, seen in its memory; not what its monitor says."""
-    if isinstance(end, Qemu):
-        return boot_sector.state(end.ram).beats
-    return int(end.state()["counter"])
-
-
-@contextmanager
-def ends(kind: str, require_peer: Callable[[str], Path]) -> Iterator[tuple[Qemu | BuiltIn, ...]]:
-    """A source whose guest runs, and a destination that would run it."""
-    if kind == "built-in":
-        work = ("--workload", "random", "--rate", "1M")
-        with (
-            BuiltIn(MEMORY, work) as source,
-            BuiltIn(MEMORY, ("--incoming", "defer")) as destination,
-        ):
-            yield source, destination
-        return
-    binary = qemu_at(require_peer({"stock": COMMAND, "10.0": f"{COMMAND}-10.0"}[kind]))
-    boot = boot_sector.boot_sector(MEMORY, first=48 * MIB, rate=4)
-    with two_qemus(Pair(binary, binary), MEMORY, boot=boot) as (source, destination):
-        source.qmp.execute("cont")
-        # made for tests that do not want that, it would not run what arrives
-        destination.qmp.execute("cont")
-        until("the guest's first beats", lambda: beats(source) > 5, 20)
-        yield source, destination
 
 
 @pytest.fixture

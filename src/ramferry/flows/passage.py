@@ -11,6 +11,7 @@ from ramferry.flows.inlet.channel import ChannelInlet
 from ramferry.flows.inlet.judge import RELAYED
 from ramferry.flows.inlet.main import MainInlet
 from ramferry.flows.outcome import relay_result
+from ramferry.flows.outlet.asked import LOOK
 from ramferry.flows.outlet.channel import RelayedChannel
 from ramferry.flows.outlet.far_ends import FarEnds
 from ramferry.flows.outlet.main import RelayedMain
@@ -45,7 +46,8 @@ class Passage:
     def main(self, arrival: MainArrival) -> None:
         """Start to carry main."""
         source = arrival.connection
-        source.settle(self._settings.stall_timeout)
+        # an end of main that is held back is looked at while nothing comes
+        source.settle(self._settings.stall_timeout, piece=LOOK if self.session.asked else None)
         inlet = MainInlet(
             self.session, source, arrival.first, self._main, RELAYED, whole_preamble=True
         )

@@ -54,6 +54,9 @@ class Relay:
         self._listener = Listener(settings.listen, security=settings.security, note=observer.note)
         self._loop = Loop()
         self._stopping = False
+        self._once = False
+        self._result: RelayResult | None = None
+        """How the last migration ended."""
         self._passage: Passage
         """The migration under way, or the last one."""
         self.arrivals = Arrivals(
@@ -67,18 +70,23 @@ class Relay:
         )
 
     def run(self, *, once: bool = False) -> RelayResult | None:
-        """Carry migrations until ``stop``; with ``once``, carry one and return how it ended."""
+        """Carry migrations until ``stop``; with ``once``, carry one and return how it ended, after
+        a far end that may have to ask for that has done so."""
+        self._once = once
         self._observer.listening(self._listener.address)
-        result = None
         try:
-            while not self._stopping and not (once and result):
+            while not self._stopping and not (self._done and not self.arrivals.owes):
                 self._loop.step(watching.STEP)
                 self.arrivals.expire()
                 if self.arrivals.session is not None:
-                    result = self._carry(self._passage)
+                    self._result = self._carry(self._passage)
         finally:
             self._close()
-        return result
+        return self._result
+
+    @property
+    def _done(self) -> bool:
+        return self._once and self._result is not None
 
     def stop(self, reason: str) -> None:
         """End the relay; safe from a signal handler. If a switchover is under way, it is let
@@ -99,9 +107,10 @@ class Relay:
         if session is None:
             return
         if session.phase == Phase.SWITCHOVER and not again:
+            again_does = "leave it undecided" if session.holds else "cut the connections"
             self._observer.note(
                 "the switchover has begun and only the destination can end it: waiting for its "
-                "answer (signal again to cut the connections)"
+                f"answer (signal again to {again_does})"
             )
             return
         session.fail(cancelled(session, reason), final=again)
@@ -109,8 +118,9 @@ class Relay:
     def _busy(self) -> str:
         """Why no migration can be taken now; called in any thread."""
         session = self.arrivals.session
-        under_way = session is not None and not session.over.is_set()
-        return "another migration is under way" if under_way else ""
+        if session is not None and not session.over.is_set():
+            return "another migration is under way"
+        return "it has carried its one migration" if self._done else ""
 
     # --- as the house of its arrivals
 

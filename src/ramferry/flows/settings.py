@@ -31,6 +31,9 @@ class RelaySettings:
     """One of ``vocabulary.MEMBER_SIZES``, for the outgoing side; ``auto`` is 64K."""
     verify: bool = True
     """Whether digests are offered to a far end that is a Ramferry."""
+    decide: float = 60.0
+    """Seconds that the far end, if it is a Ramferry, is waited for with the outcome of a
+    switchover, and that the outcome is kept for it; 0: neither is done."""
     uuid: bytes | None = None
     """The UUID that the destination expects in the channels' initial packets; None for the
     source's."""
@@ -58,6 +61,8 @@ class ReceiveSettings:
     """Seconds after which a source that stopped in the middle of something is given up."""
     verify: bool = True
     """Whether digests are offered to a source that is a Ramferry."""
+    decide: float = 0.0
+    """See ``FlowSettings``; a receiver may end with its guest, and keeps no outcome."""
     give_back: bool = False
     """Whether the source keeps its guest after the sink has it: the source is not told, and has to
     end the migration by itself."""
@@ -83,6 +88,8 @@ class SendSettings:
     uuid: bytes = bytes(16)
     verify: bool = True
     """Whether digests are offered to a destination that is a Ramferry."""
+    decide: float = 0.0
+    """See ``FlowSettings``; a sender has no source that it could hold."""
     stall_timeout: float = 60.0
     """Seconds after which a destination that takes nothing is given up."""
     security: Security | None = None

@@ -18,8 +18,11 @@ MOST: Final = 64 * 1024
 """Most bytes of a message's JSON."""
 _LENGTH: Final = struct.Struct(">I")
 
+MOST_TEXT: Final = 4096
+"""Most characters of a sentence."""
+
 _T = TypeVar("_T")
-_Text = Annotated[str, msgspec.Meta(max_length=4096)]
+_Text = Annotated[str, msgspec.Meta(max_length=MOST_TEXT)]
 _Name = Annotated[str, msgspec.Meta(max_length=64)]
 _Names = Annotated[tuple[_Name, ...], msgspec.Meta(max_length=64)]
 _Version = Annotated[int, msgspec.Meta(ge=1, le=0xFFFF)]
@@ -65,14 +68,17 @@ class Failed(msgspec.Struct, frozen=True, tag_field="kind", tag="failed"):
     exit_code: Annotated[int, msgspec.Meta(ge=1, le=255)]
 
 
-class Ask(msgspec.Struct, frozen=True, tag_field="kind", tag="ask"):
+class Ask(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="ask"):
     """The source's side asks how the switchover has ended."""
+
+    cut: bool = False
+    """Whether it sends nothing more on main: what has come there is all."""
 
 
 class Outcome(msgspec.Struct, frozen=True, tag_field="kind", tag="outcome"):
     """The destination's side says how it has ended."""
 
-    outcome: Literal["pending", "taken", "not taken"]
+    outcome: Literal["pending", "taken", "not taken", "unknown"]
     why: _Text = ""
 
 

@@ -100,6 +100,9 @@ class SinkMain:
             # the rest of a record that has begun, so that the pieces behind it begin with one
             self.next_piece = self.most - (position - self._pages_end) % self._record
 
+    def silent(self) -> None:
+        """See ``MainTaker``."""
+
     def source_ended(self) -> None:
         """See ``MainTaker``; let the sink finish, and tell the source."""
         if not self.complete:

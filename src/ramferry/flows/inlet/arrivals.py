@@ -84,10 +84,17 @@ class Arrivals:
         """Number of connections that were accepted so far."""
         return self._lobby.accepted
 
+    @property
+    def owes(self) -> bool:
+        """True while a far end may ask how a migration that has ended here did."""
+        return self._reception is not None and self._reception.owes
+
     def expire(self) -> None:
         """Close connections that were silent for too long; called at least once a second."""
         self._lobby.expire()
         self._waiting.expire()
+        if self._reception is not None:
+            self._reception.expire()
 
     def gather(self) -> None:
         """If main waits before its first mark, see whether every channel has come."""

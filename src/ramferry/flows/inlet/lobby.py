@@ -242,7 +242,10 @@ class Lobby:
         assert self._reception is not None
         if opening.kind in (Kind.CONTROL, Kind.RESUMED):
             self._leave(caller)
-            self._reception.greet(caller.connection, caller.call.origin)
+            if opening.kind is Kind.CONTROL:
+                self._reception.greet(caller.connection, caller.call.origin)
+            else:
+                self._reception.resume(caller.connection, opening.token, caller.call.origin)
             return
         visit = self._reception.visit(opening.token)
         if visit is None:

@@ -46,6 +46,9 @@ class MainTaker(Protocol):
     def close_piece(self) -> None:
         """Called after the last event of the piece."""
 
+    def silent(self) -> None:
+        """Called repeatedly while nothing comes."""
+
     def source_ended(self) -> None:
         """Called when the source closed main, or the stream is complete."""
 
@@ -145,3 +148,4 @@ class MainInlet:
             if count is not None:
                 self._tally.bytes_in += count
                 return count
+            self._taker.silent()

@@ -21,6 +21,8 @@ class Said:
     """The bytes; valid until the next ``hear``."""
     shut: Shut | None
     """The destination's SHUT, if these bytes complete it."""
+    end: int
+    """Offset in the return path up to which whole messages have come."""
     nonsense: RemoteProtocolError | None
     """Why the return path cannot be read any more; set once, with the bytes at which that began."""
 
@@ -40,6 +42,7 @@ class ReturnPath:
         self._parser = ReturnPathParser()
         self.nonsense: RemoteProtocolError | None = None
         """Why the return path cannot be read any more; None while it can."""
+        self._end = 0
         self._buffer = memoryview(bytearray(_PIECE))
 
     def hear(self) -> Said | None:
@@ -53,23 +56,37 @@ class ReturnPath:
             return None
         data = self._buffer[:count]
         if self.nonsense is not None:
-            return Said(data, None, None)
+            return Said(data, None, self._end, None)
         try:
             events = self._parser.feed(data)
         except RemoteProtocolError as error:
             self.nonsense = error
-            return Said(data, None, error)
-        return Said(data, next((one for one in events if isinstance(one, Shut)), None), None)
+            return Said(data, None, self._end, error)
+        if events:
+            self._end = events[-1].end
+        shut = next((one for one in events if isinstance(one, Shut)), None)
+        return Said(data, shut, self._end, None)
 
 
 class CarriedAnswer:
     """Carries a destination's answer back to the source, and sees from it how the migration
     ended."""
 
-    def __init__(self, session: Session, source: Connection, destination: Connection) -> None:
+    def __init__(
+        self, session: Session, source: Connection, destination: Connection, *, local: bool
+    ) -> None:
+        """:param local: whether the destination is on this host, so that only its own end, or
+        death, can break the connection to it."""
         self._session = session
         self._source = source
-        self._path = ReturnPath(destination, session.check)
+        self._local = local
+        self._broke = False
+        """True once the connection to the destination broke."""
+        self._path = ReturnPath(destination, self._look)
+
+    def _look(self) -> None:
+        """Called repeatedly while nothing comes; if it raises, the wait ends."""
+        self._session.check()
 
     def run(self) -> None:
         """Carry the answer to its end, in a thread of the session."""
@@ -82,7 +99,10 @@ class CarriedAnswer:
             shut = said.shut or shut
             if shut is not None and not shut.error:
                 self._confirm()
-            self._send_back(said.data, shut)
+            elif shut is not None and self._session.asked and not self._session.whole:
+                self._unclear(shut)
+                return
+            self._send_back(said.data, took=shut is not None and not shut.error)
             if shut is not None and shut.error:
                 self._refused(shut)
         if shut is None:
@@ -92,6 +112,7 @@ class CarriedAnswer:
         try:
             return self._path.hear()
         except OSError:
+            self._broke = True
             return None
 
     def _unanswered(self) -> None:
@@ -106,6 +127,8 @@ class CarriedAnswer:
                 f"no answer was heard; {where}, and with `info status`, where another relay is "
                 "between, that the guest does not run there"
             )
+        if self._path.nonsense is None and (self._local or not self._broke):
+            self._session.taken = False
         self._session.fail(
             MigrationFailed(
                 f"the destination closed the main channel without taking over: {where}"
@@ -121,21 +144,41 @@ class CarriedAnswer:
                 RemoteProtocolError("no SHUT before ram's END", "SHUT 0", channel="return path")
             )
             session.check()
+        session.taken = True
         if not session.advance(Phase.CONFIRMED):
             session.note(
                 "the destination took over after the source had given the migration up: the guest "
                 "runs at the destination, stop the source's QEMU"
             )
 
-    def _send_back(self, data: memoryview, shut: Shut | None) -> None:
+    def _send_back(self, data: memoryview, *, took: bool) -> None:
+        """:param took: whether these bytes say that the destination took over."""
         try:
             self._source.send([data])
         except (OSError, PeerTimeout) as error:
-            if shut is not None and not shut.error:
+            if not took:
+                return
+            if self._session.asked:
+                self._session.note(
+                    "the destination took over, and the connection to the source's relay is "
+                    "broken: it asks for the outcome on another one"
+                )
+            else:
                 self._session.note(
                     "the source could not be told that the destination took over "
                     f"({error}): the guest runs at the destination, stop the source's QEMU"
                 )
 
+    def _unclear(self, shut: Shut) -> None:
+        """A QEMU whose stream was cut behind the EOF byte has started its guest, and says that it
+        has not."""
+        self._session.fail(
+            MigrationFailed(
+                f"{refused(shut.error)}, though it may run it: see with `info status` there"
+            ),
+            final=True,
+        )
+
     def _refused(self, shut: Shut) -> None:
+        self._session.taken = False
         self._session.fail(refused(shut.error), final=True)

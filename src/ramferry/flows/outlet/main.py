@@ -6,15 +6,22 @@ from typing import Final
 
 from ramferry.errors import MigrationFailed, PeerTimeout
 from ramferry.flows.outlet.answer import CarriedAnswer
+from ramferry.flows.outlet.asked import LOOK, AskedAnswer
 from ramferry.flows.outlet.outlet import Outlet
+from ramferry.flows.outlet.tail import Tail
 from ramferry.flows.session.gate import Unwind
 from ramferry.flows.session.session import Phase
 from ramferry.flows.session.tally import ChannelTally
+from ramferry.transport.address import is_local
 from ramferry.transport.connection import Connection
-from ramferry.wire.events import MainEvent, RamEnd, SyncMark
+from ramferry.vocabulary import Buffer
+from ramferry.wire.events import EndOfStream, MainEvent, RamEnd, SyncMark
 from ramferry.wire.main import MainParser
 
 _NOTHING: Final = memoryview(b"")
+_SIGN: Final = 1.0
+"""Seconds that a Ramferry, whose main broke in the switchover, may take to say that its source gave
+the migration up; it says so before it ends main, on another connection."""
 
 
 class RelayedMain:
@@ -37,15 +44,29 @@ class RelayedMain:
         """Offset in the stream up to which bytes were received and parsed."""
         self._sent = 0
         """Offset in the stream up to which bytes were sent on."""
+        self._broken = False
+        """True once main towards the destination broke, or takes nothing more."""
+        self._tail: Tail | None = None
+        """What is held back from ram's END on, until all of it is here; None if nothing is."""
 
     def begin(self, tally: ChannelTally, parser: MainParser) -> None:
         """See ``MainTaker``; connects to the destination, and lets the channels follow."""
         del parser
         self._tally = tally
         self._destination = self._outlet.connect(main=True)
-        answer = CarriedAnswer(self._session, self._source, self._destination)
-        self._session.start("return path", answer.run)
+        self._session.start("return path", self._answer().run)
         self._outlet.open_onward()
+
+    def _answer(self) -> CarriedAnswer:
+        """What carries the answer: where the far end can be asked for it, it is."""
+        session, far, outlet = self._session, self._outlet.far, self._outlet
+        if far is None or not session.holds:
+            local = is_local(outlet.settings.connect)
+            return CarriedAnswer(session, self._source, self._destination, local=local)
+        self._destination.settle(outlet.settings.stall_timeout, piece=LOOK)
+        return AskedAnswer(
+            session, self._source, self._destination, far.asking, lambda: self._broken, lambda: None
+        )
 
     def open_piece(self, data: memoryview, events: list[MainEvent]) -> None:
         """See ``MainTaker``."""
@@ -60,13 +81,48 @@ class RelayedMain:
                 self._send_up_to(event.start)
                 self._pass_mark(event)
             case RamEnd():
-                # with what follows, the destination may start its guest
-                if not self._session.advance(Phase.SWITCHOVER):
-                    raise Unwind
+                if self._session.asked:
+                    self._send_up_to(event.start)
+                    self._tail = Tail()
+                else:
+                    self._switch()
+            case EndOfStream() if self._tail is not None:
+                self._tail.end = event.end
 
     def close_piece(self) -> None:
         """See ``MainTaker``."""
-        self._send_up_to(self._seen)
+        if self._tail is None:
+            self._send_up_to(self._seen)
+            return
+        self._tail.add(self._data[self._unsent() :])
+        self._sent = self._seen
+        if self._tail.whole(self._seen):
+            self._session.whole = True
+            self._let_go(self._tail)
+        elif self._tail.too_much:
+            self._let_go_part(self._tail)
+
+    def silent(self) -> None:
+        """See ``MainTaker``."""
+        if self._tail is not None and self._tail.waited:
+            self._let_go_part(self._tail)
+
+    def _let_go_part(self, tail: Tail) -> None:
+        self._session.note(
+            "main: the device state has no end that can be found (is suppress-vmdesc on?), so it is"
+            " not held back until it is whole"
+        )
+        self._let_go(tail)
+
+    def _let_go(self, tail: Tail) -> None:
+        self._switch()
+        self._tail = None
+        self._send(tail.data)
+
+    def _switch(self) -> None:
+        """Ram's END is about to be sent: with what follows, the destination may start its guest."""
+        if not self._session.advance(Phase.SWITCHOVER):
+            raise Unwind
 
     def source_ended(self) -> None:
         """See ``MainTaker``; this is the end of a good migration, a cancel, or the source's
@@ -76,20 +132,22 @@ class RelayedMain:
         self._leave_to_the_destination()
 
     def source_broke(self) -> None:
-        """See ``MainTaker``."""
-        if self._session.phase is Phase.SWITCHOVER:
+        """See ``MainTaker``. A Ramferry that was lost holds its source, and asks on another
+        connection: the destination is left to decide."""
+        if self._session.phase is Phase.SWITCHOVER and self._session.source_gave_up(_SIGN):
             self._leave_to_the_destination()
 
     def farewell(self) -> None:
         """Called when nothing more will come and the migration has not failed: tell the
         destination. Its answer is still carried back."""
-        if self._outlet.main is not None:
+        if self._outlet.main is not None and not self._broken:
             self._outlet.main.finish()
 
     def look_back(self) -> None:
         """Notice a source that ends main in the switchover, before the answer. Called in the loop's
         thread, because main's may be held up in sending."""
-        if self._session.phase is Phase.SWITCHOVER and self._source.hung_up():
+        ends = self._session.phase is Phase.SWITCHOVER and self._source.hung_up()
+        if ends and self._session.source_gave_up(0.0):
             self._refuse_the_rest()
 
     def tell_if_unheard(self) -> None:
@@ -124,18 +182,26 @@ class RelayedMain:
         """Send the piece's bytes that come before the stream's ``offset`` and were not sent yet."""
         if offset <= self._sent:
             return
-        first = self._seen - len(self._data)
-        part = self._data[max(self._sent - first, 0) : offset - first]
+        part = self._data[self._unsent() : offset - (self._seen - len(self._data))]
         self.look_back()
+        self._send(part)
+        self._sent = offset
+
+    def _unsent(self) -> int:
+        """Where in the piece the bytes begin that were not sent yet."""
+        return max(self._sent - (self._seen - len(self._data)), 0)
+
+    def _send(self, part: Buffer) -> None:
         # main's few bytes do not queue behind packets: a late mark would hold every channel
         self._outlet.pacer.charge(len(part))
         try:
             self._tally.bytes_out += self._destination.send([part])
         except OSError as error:
+            self._broken = True
             raise MigrationFailed(f"main: the destination broke the connection: {error}") from error
         except PeerTimeout:
+            self._broken = True
             raise PeerTimeout("main: the destination takes no more bytes") from None
-        self._sent = offset
 
     # --- a source that ends main in the switchover, before the answer, goes on with its guest
 

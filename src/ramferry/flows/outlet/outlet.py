@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 from ramferry.errors import MigrationFailed, PeerTimeout
 from ramferry.flows.outlet.outbox import Outbox
+from ramferry.flows.peer.asking import CONNECT
 from ramferry.flows.peer.far import Far
 from ramferry.flows.session.gate import Unwind
 from ramferry.flows.session.roles import FlowSettings
@@ -84,7 +85,9 @@ class Outlet:
         """
         address = self.settings.connect
         if main and isinstance(address, RelayAddress):
-            self.far = Far.greet(self.session, address, self._connected(), self.settings.method)
+            self.far = Far.greet(
+                self.session, address, self._connected(), self.settings.method, self._again
+            )
         connection = self._connected()
         if main and self.far is not None:
             connection.settle(self.settings.stall_timeout)
@@ -119,6 +122,10 @@ class Outlet:
     def _connected(self) -> Connection:
         settings = self.settings
         return connect(settings.connect, settings.security, check=self.session.check)
+
+    def _again(self) -> Connection:
+        """One more control connection in the switchover, where the migration may have failed."""
+        return connect(self.settings.connect, self.settings.security, timeout=CONNECT)
 
     def adopt(self, connection: Connection, *, main: bool = False) -> None:
         """Take over a connection, which this object will close.

@@ -33,7 +33,7 @@ def own_hello(settings: FlowSettings, method: str = "", refused: str = "") -> He
             digests=(digests.NAME,) if settings.verify else (),
             member_sizes=tuple(one for one in MEMBER_SIZES if one != "auto"),
             method_per_packet=True,
-            answers=True,
+            answers=settings.decide > 0,
         ),
         inflates={name: how for name in METHOD_FLAGS if (how := _inflates(name, settings))},
         page_size=settings.page_size,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Final
 
 from ramferry.errors import (
@@ -14,6 +15,7 @@ from ramferry.errors import (
     of_exit_code,
 )
 from ramferry.flows.peer.agreement import agree, own_hello
+from ramferry.flows.peer.asking import Asking
 from ramferry.flows.peer.control import Control
 from ramferry.flows.peer.framed import Framed
 from ramferry.flows.peer.rounds import Rounds
@@ -42,29 +44,42 @@ class Far:
         control: Control,
         token: bytes,
         agreed: Agreement,
+        resume: Callable[[], Connection],
     ) -> None:
-        """:param control: belongs to this object from now on."""
+        """
+        :param control: belongs to this object from now on.
+        :param resume: makes a connection in place of control, if that breaks.
+        """
         self._session = session
         self._address = address
         self._control = control
-        self._token = token
+        self.token = token
         self.agreed = agreed
+        self.asking = Asking(resume, token, session.settings.decide, control)
+        """Asks the far end how the switchover has ended; of use only if that is agreed."""
         self._rounds = Rounds(token, Sealer) if agreed.digest else None
         self._main: Framed | None = None
         self._word: RamferryError | None = None
         self._silent = threading.Event()
         """Set once no more messages come."""
         session.agreed_out = agreed
+        session.holds = agreed.answers
         session.when_failed(self._tell)
         control.listen(self._take)
 
     @classmethod
     def greet(
-        cls, session: Session, address: RelayAddress, connection: Connection, method: str
+        cls,
+        session: Session,
+        address: RelayAddress,
+        connection: Connection,
+        method: str,
+        resume: Callable[[], Connection],
     ) -> Far:
         """Exchange hellos on a connection, which belongs to the result.
 
         :param method: that will be sent.
+        :param resume: makes another connection to the address, within a few seconds.
         :raise PeerUnreachable: what answers there is no Ramferry.
         :raise MethodUnavailable: the two cannot carry a migration together.
         """
@@ -75,7 +90,7 @@ class Far:
             control.close()
             kind = MethodUnavailable if isinstance(error, MethodUnavailable) else PeerUnreachable
             raise kind(f"{address}: {error}") from error
-        return cls(session, address, control, token, agreed)
+        return cls(session, address, control, token, agreed, resume)
 
     def main(self, connection: Connection) -> Framed:
         """Open main on a connection; returns it with its frames.
@@ -83,7 +98,7 @@ class Far:
         :raise MigrationFailed: the connection broke.
         """
         try:
-            connection.send([Opening(Kind.MAIN, self._token).encode()])
+            connection.send([Opening(Kind.MAIN, self.token).encode()])
         except OSError as error:
             raise MigrationFailed(
                 f"main: the destination broke the connection: {error.strerror}"
@@ -94,7 +109,7 @@ class Far:
     def channel(self, initial: Initial) -> tuple[bytes, Sealer | None]:
         """What a multifd channel begins with, and what seals its packets; None if no digests are
         agreed."""
-        opening, raw = Opening(Kind.MULTIFD, self._token).encode(), initial.encode()
+        opening, raw = Opening(Kind.MULTIFD, self.token).encode(), initial.encode()
         if self._rounds is None:
             return opening + raw, None
         sealer = self._rounds.channel(initial.channel_id)
@@ -112,16 +127,20 @@ class Far:
     def cause(self, error: RamferryError | None) -> RamferryError | None:
         """Why the migration failed: the far end's word, if a broken connection is all that is known
         here; else ``error``."""
-        if not isinstance(error, MigrationFailed):
+        if not isinstance(error, MigrationFailed) or self._session.switched:
             return error
         self._silent.wait(LAST_WORD)
         return self._word or error
 
     def close(self) -> None:
-        """End the control connection."""
+        """The migration has ended: say so, unless the source was told nothing, and end control."""
+        if self.agreed.answers and not self._session.held:
+            self.asking.told()
+        self.asking.close()
         self._control.close()
 
     def _take(self, message: Message | None) -> None:
+        self.asking.hear(message)
         if message is None:
             self._silent.set()
             if (nonsense := self._control.nonsense) is not None:
@@ -133,7 +152,7 @@ class Far:
             self._session.fail(self._word)
 
     def _tell(self, error: RamferryError) -> None:
-        if error is not self._word:
+        if error is not self._word and not self._session.held:
             self._control.say(Failed(str(error), error.exit_code))
 
 

@@ -12,14 +12,28 @@ from ramferry.flows.peer.agreement import agree, own_hello
 from ramferry.flows.peer.control import Control
 from ramferry.flows.peer.visit import Visit
 from ramferry.flows.session.roles import FlowSettings
+from ramferry.patience import Patience
 from ramferry.transport.address import Address, RelayAddress
 from ramferry.transport.connection import Connection
+from ramferry.wire.relay_messages import Outcome
 from ramferry.wire.relay_opening import TOKEN_SIZE, Kind, Opening
 
 MOST_GREETED: Final = 8
 """Most control connections that may be at their hello at once, each with a thread."""
 MOST_WAITING: Final = 8
 """Most migrations that were agreed and whose main has not come; the oldest one goes."""
+MOST_KEPT: Final = 64
+"""Most outcomes that are kept for far ends that have not said that they know; the oldest one
+goes."""
+
+
+OUTCOMES: Final = {
+    "pending": "not decided",
+    "taken": "taken over",
+    "not taken": "not taken over",
+    "unknown": "perhaps taken over: see `info status`",
+}
+"""An outcome's name in sentences."""
 
 
 class Reception:
@@ -33,6 +47,8 @@ class Reception:
         self._note = note
         self._refuses = refuses
         self._visits: dict[bytes, Visit] = {}
+        self._kept: dict[bytes, tuple[Visit, Patience]] = {}
+        """Migrations that have ended, and whose far ends may still ask how."""
         self._greeting: set[Connection] = set()
         self._lock = threading.Lock()
         self._closed = False
@@ -52,15 +68,62 @@ class Reception:
             target=self._greet, args=(connection, origin), name="hello", daemon=True
         ).start()
 
+    def resume(self, connection: Connection, token: bytes, origin: str) -> None:
+        """Take a control connection in place of one that broke; it belongs to this object."""
+        control = Control(connection)
+        with self._lock:
+            kept = self._kept.get(token)
+            visit = kept[0] if kept else self._visits.get(token)
+        if visit is not None:
+            visit.resume(control)
+            return
+        self._note(f"asked by {origin} about a migration that is not known here")
+        control.say(Outcome("unknown", "the relay there does not know of this migration"))
+        control.close()
+
+    @property
+    def owes(self) -> bool:
+        """True while a far end may ask how a migration that has ended here did."""
+        with self._lock:
+            return any(visit.owes for visit, _ in self._kept.values())
+
+    def expire(self) -> None:
+        """Forget what was kept for long enough, or is known at the far end; called at least once a
+        second."""
+        with self._lock:
+            gone = [one for one, (visit, left) in self._kept.items() if left.over or not visit.owes]
+            visits = [self._kept.pop(token)[0] for token in gone]
+        for visit in visits:
+            self._forget(visit)
+
     def visit(self, token: bytes) -> Visit | None:
         """The migration with a token; None if there is none."""
         with self._lock:
             return self._visits.get(token)
 
     def over(self, visit: Visit) -> None:
-        """A migration has ended: forget it."""
+        """A migration has ended: forget it, unless its far end may still ask how."""
+        oldest = None
         with self._lock:
             self._visits.pop(visit.token, None)
+            keeps = visit.owes and not self._closed
+            if keeps:
+                self._kept[visit.token] = visit, Patience(self._settings.decide)
+            if len(self._kept) > MOST_KEPT:
+                oldest, _ = self._kept.pop(next(iter(self._kept)))
+        if oldest is not None:
+            self._forget(oldest)
+        if not keeps:
+            visit.close()
+
+    def _forget(self, visit: Visit) -> None:
+        """End a migration that was kept; a person is told what its far end was not."""
+        if visit.owes:
+            outcome = visit.outcome()
+            self._note(
+                "the relay at the source has not asked how its switchover ended, and its guest may "
+                f"stand still there: the guest was {OUTCOMES[outcome.outcome]} here"
+            )
         visit.close()
 
     def close(self) -> None:
@@ -68,11 +131,15 @@ class Reception:
         with self._lock:
             self._closed = True
             visits, greeting = list(self._visits.values()), list(self._greeting)
+            kept = [visit for visit, _ in self._kept.values()]
             self._visits.clear()
+            self._kept.clear()
         for connection in greeting:
             connection.cut()
         for visit in visits:
             visit.close()
+        for visit in kept:
+            self._forget(visit)
 
     def _greet(self, connection: Connection, origin: str) -> None:
         try:

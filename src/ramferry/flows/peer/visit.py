@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from functools import partial
+
 from ramferry.errors import MigrationFailed, RamferryError, RemoteProtocolError
 from ramferry.flows.peer.control import Control
 from ramferry.flows.peer.framed import Framed
@@ -10,7 +13,7 @@ from ramferry.flows.session.session import Session
 from ramferry.metrics.agreement import Agreement
 from ramferry.transport.connection import Connection
 from ramferry.wire.digests import SealReader
-from ramferry.wire.relay_messages import Failed, Message
+from ramferry.wire.relay_messages import MOST_TEXT, Ask, Failed, Message, Outcome, Told
 
 
 class Visit:
@@ -26,17 +29,51 @@ class Visit:
         self._main: Framed | None = None
         self._told: RamferryError | None = None
         """The far end's own failure."""
-        self.gone = False
-        """True once the far end has ended its control connection."""
+        self._sign = threading.Event()
+        """Set once the far end has said that it gave up, or that its main broke, or control has
+        ended."""
+        self._too_late = False
+        """True once the far end was told that main has not come and will not be taken."""
+        self._settled = False
+        """True once the far end needs to ask no more."""
+        self._lock = threading.Lock()
 
     @property
     def begun(self) -> bool:
         """True once its main has come."""
         return self._session is not None
 
+    @property
+    def owes(self) -> bool:
+        """True while the far end may ask how the switchover ended."""
+        return self.begun and self.agreed.answers and not self._settled
+
     def listen(self) -> None:
         """Begin to hear what the far end says."""
-        self._control.listen(self._take)
+        self._control.listen(partial(self._take, self._control))
+
+    def resume(self, control: Control) -> None:
+        """Use another control connection, which belongs to this object from now on; the former one
+        is ended."""
+        with self._lock:
+            former, self._control = self._control, control
+        control.listen(partial(self._take, control))
+        former.close()
+
+    def outcome(self) -> Outcome:
+        """How the switchover has ended, as far as it is known here."""
+        session = self._session
+        if session is None:
+            return Outcome("not taken" if self._too_late else "pending", "main has not come")
+        if session.taken:
+            return Outcome("taken")
+        why = str(session.error or "")[:MOST_TEXT]
+        never = not session.switched and session.sighted
+        if session.failed and (session.taken is False or never):
+            return Outcome("not taken", why)
+        if session.failed or session.over.is_set():
+            return Outcome("unknown", why)
+        return Outcome("pending")
 
     def main(self, connection: Connection) -> Framed:
         """Take main's connection: returns it without its frames."""
@@ -49,12 +86,17 @@ class Visit:
 
     def begin(self, session: Session) -> None:
         """The migration begins."""
-        self._session = session
+        with self._lock:
+            self._session = session
         session.check_mark = self.check_mark
         session.agreed_in = self.agreed
         session.when_failed(self._tell)
+        if self.agreed.answers:
+            session.source_gave_up = self._gave_up
         if self._told is not None:
             session.fail(self._told)
+        if self._too_late:
+            session.fail(MigrationFailed("main came after its far end was told that it had not"))
 
     def check_mark(self, index: int) -> None:
         """Compare what came before a mark with what the far end says it sent. Called after every
@@ -80,15 +122,37 @@ class Visit:
 
     def close(self) -> None:
         """End the control connection."""
-        self._control.close()
+        with self._lock:
+            control = self._control
+        control.close()
 
-    def _take(self, message: Message | None) -> None:
-        if message is None:
-            self.gone = True
+    def _gave_up(self, seconds: float) -> bool:
+        """See ``Session.source_gave_up``."""
+        self._sign.wait(seconds)
+        return self._told is not None
+
+    def _take(self, control: Control, message: Message | None) -> None:
+        if isinstance(message, Ask):
+            if message.cut:
+                self._cut_off()
+            control.say(self.outcome())
+        elif isinstance(message, Told):
+            self._settled = True
         elif isinstance(message, Failed):
             self._told = MigrationFailed(f"the far end gave it up: {message.error}")
+            self._sign.set()
             if self._session is not None:
                 self._session.fail(self._told)
+        elif message is None and control is self._control:
+            self._sign.set()
+
+    def _cut_off(self) -> None:
+        """Nothing more comes on main, which may have broken on the far side alone."""
+        with self._lock:
+            self._too_late = self._session is None
+        self._sign.set()
+        if self._main is not None:
+            self._main.cut()
 
     def _tell(self, error: RamferryError) -> None:
         if error is not self._told:

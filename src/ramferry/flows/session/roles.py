@@ -30,6 +30,11 @@ class FlowSettings(Protocol):
     def verify(self) -> bool:
         """Whether digests are offered to a far end that is a Ramferry."""
 
+    @property
+    def decide(self) -> float:
+        """Seconds that a far end that is a Ramferry is waited for with the outcome of a switchover,
+        and that it is kept for one; 0: neither is done."""
+
 
 class Behind(Protocol):
     """What lies behind the inlet of a migration: an outlet towards a destination, or a sink."""

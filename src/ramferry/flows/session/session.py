@@ -65,6 +65,15 @@ class Session:
     """True if a connection that may have been a channel was closed before it said what it is."""
     switched = False
     """True once ram's END was sent on, even if the migration has failed since."""
+    taken: bool | None = None
+    """True once the destination said that it has the guest, False once it is certain that it has
+    not, and cannot get it any more; None while nobody knows."""
+    whole = False
+    """True once all of the stream, up to its end, was sent on; only where it is held back for
+    that."""
+    holds = False
+    """Whether the connections to the source stay open, behind ram's END, until ``taken`` is known:
+    set where the far end is a Ramferry that can be asked."""
     _phase = Phase.GATHERING
 
     def __init__(
@@ -91,11 +100,19 @@ class Session:
         self.check_mark: Callable[[int], None] = lambda _: None
         """Called before a mark is let go, once every channel's SYNC of it has come; raises
         ``RemoteProtocolError`` if what came differs from what was sent."""
+        self.source_gave_up: Callable[[float], bool] = lambda _: True
+        """Whether the side that this migration comes from gave it up, where main broke behind ram's
+        END; waits so many seconds for a sign. A QEMU that breaks main has; a Ramferry says so."""
         self._listeners: list[Callable[[RamferryError], None]] = []
         self.sources: list[Connection] = []
         """Connections towards the source, main first."""
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
+
+    @property
+    def asked(self) -> bool:
+        """Whether the side that this migration comes from may ask how it ended."""
+        return self.agreed_in is not None and self.agreed_in.answers
 
     @property
     def mixed(self) -> bool:
@@ -116,9 +133,16 @@ class Session:
         """Enter a later phase; an earlier one is ignored. Returns False if the migration has
         failed."""
         with self._lock:
-            self.switched = self.switched or phase is Phase.SWITCHOVER
+            if self._phase is not Phase.FAILED:
+                self.switched = self.switched or phase is Phase.SWITCHOVER
             self._phase = max(self._phase, phase)
             return self._phase is not Phase.FAILED
+
+    @property
+    def held(self) -> bool:
+        """True if it has failed, and the source's guest has to stand still all the same, because
+        nobody knows whether it runs at the destination."""
+        return self.holds and self.switched and self.failed and self.taken is None
 
     def when_failed(self, tell: Callable[[RamferryError], None]) -> None:
         """Have ``tell`` called, in any thread, if the migration fails, before its connections
@@ -238,10 +262,10 @@ class Session:
 
         Those of ``behind`` come first: the destination's main never waits for a SYNC, because a
         mark is passed on only after all of them, so it sees the end and fails. Connections to the
-        source are reset.
+        source are reset, unless it is ``held``: another process has them then.
         """
         self.behind.tear_down()
-        for connection in list(self.sources):
+        for connection in () if self.held else list(self.sources):
             connection.reset()
 
     def end(self) -> bool:

@@ -1,0 +1,301 @@
+"""Two relays that speak ``relay:`` to each other, and a proxy between them that strikes at an exact
+place of the switchover."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from guests import MEMORY, state
+from meddling import Line, Proxy, Way
+from migrating import prepare, until
+
+import raw_sockets
+from ramferry.bench.builtin import BuiltIn
+from ramferry.bench.qemu import Qemu
+from ramferry.transport.address import RelayAddress, TcpAddress, UnixAddress
+from ramferry.wire.events import RamEnd
+from ramferry.wire.main import MainParser
+from ramferry.wire.relay_opening import OPENING_SIZE, Kind, parse_opening
+from ramferry.wire.return_path import ReturnPathParser, Shut
+
+CHANNELS = 2
+HEAD = struct.Struct(">IIQ")
+NAMES = {
+    Kind.CONTROL: "control",
+    Kind.RESUMED: "control",
+    Kind.MAIN: "main",
+    Kind.MULTIFD: "multifd",
+}
+SECONDS = 30.0
+
+Place = Literal[
+    "never",
+    "before end",
+    "half end",
+    "after end",
+    "before answer",
+    "half answer",
+    "damaged answer",
+    "damaged end",
+    "at end",
+    "at answer",
+]
+"""Where the proxy strikes. ``before`` a frame, ``half`` of it, or ``after`` it, all connections are
+cut; a damaged one has a flipped bit; ``at`` one, ``strike`` is called, and it goes on then.
+``end`` is the frame with ram's END, ``answer`` the one with SHUT."""
+
+
+class Cutter(Proxy):
+    """Knows main's frames, and strikes once."""
+
+    def __init__(
+        self,
+        listen: TcpAddress,
+        target: TcpAddress,
+        place: Place,
+        strike_at: Callable[[], None] = lambda: None,
+        *,
+        lasting: bool = False,
+    ) -> None:
+        """
+        :param strike_at: what is done ``at`` a place.
+        :param lasting: whether a cut refuses new connections too, until ``heal``.
+        """
+        self.reached = threading.Event()
+        self._place = place
+        self._at = strike_at
+        self._lasting = lasting
+        self._buffers = {"forward": bytearray(), "back": bytearray()}
+        self._opened = False
+        self._main = MainParser()
+        self._answer = ReturnPathParser()
+        super().__init__(listen, target, self._frames)
+
+    def cut(self) -> None:
+        """Cut every connection, and refuse new ones if that is to last."""
+        self._refuses = self._lasting
+        for line in list(self.lines):
+            line.end(raw_sockets.reset)
+
+    def heal(self) -> None:
+        """Let connections through again."""
+        self._refuses = False
+
+    def _name(self, near: socket.socket) -> str:
+        first = near.recv(OPENING_SIZE, socket.MSG_WAITALL | socket.MSG_PEEK)
+        return NAMES[parse_opening(first).kind] if len(first) == OPENING_SIZE else ""
+
+    def _frames(self, line: Line, way: Way, data: bytes) -> Iterator[bytes]:
+        if line.name != "main":
+            yield data
+            return
+        buffer = self._buffers[way]
+        buffer += data
+        if way == "forward" and not self._opened:
+            self._opened = True
+            yield bytes(buffer[:OPENING_SIZE])
+            del buffer[:OPENING_SIZE]
+        while len(buffer) >= HEAD.size:
+            size, kind, _ = HEAD.unpack_from(buffer)
+            if len(buffer) < HEAD.size + size:
+                return
+            frame = bytes(buffer[: HEAD.size + size])
+            del buffer[: len(frame)]
+            yield from self._frame(way, frame, kind)
+
+    def _frame(self, way: Way, frame: bytes, kind: int) -> Iterator[bytes]:
+        what = self._what(way, frame[HEAD.size :]) if kind == 0 else ""
+        if not what or self.reached.is_set():
+            yield frame
+            return
+        self.reached.set()
+        how = self._place.removesuffix(what).strip()
+        if how == "at":
+            self._at()
+        if how == "damaged":
+            frame = frame[:-1] + bytes([frame[-1] ^ 1])
+        if how == "half":
+            yield frame[: len(frame) // 2]
+        elif how != "before":
+            yield frame
+        if how in ("before", "half", "after"):
+            self.cut()
+            raise ConnectionAbortedError
+
+    def _what(self, way: Way, data: bytes) -> str:
+        """ "end" or "answer" if the frame has that and it is where to strike."""
+        if way == "forward":
+            found = any(isinstance(one, RamEnd) for one in self._main.feed(data))
+            return "end" if found and self._place.endswith("end") else ""
+        found = any(isinstance(one, Shut) for one in self._answer.feed(data))
+        return "answer" if found and self._place.endswith("answer") else ""
+
+
+class Relay:
+    """``ramferry relay --once`` as a process, with what it said."""
+
+    def __init__(
+        self, name: str, folder: Path, listen: str, connect: str, method: str, decide: float
+    ):
+        self._errors = folder / f"{name}.err"
+        self._json = folder / f"{name}.json"
+        line = [sys.executable, "-m", "ramferry", "relay", listen, connect, "--method", method]
+        line += ["--decide", str(decide), "--once", "--json", str(self._json)]
+        with self._errors.open("wb") as errors:
+            self.process = subprocess.Popen(line, stderr=errors, process_group=0)
+        until(f"{name} listens", lambda: "listening on" in self.said, SECONDS)
+
+    @property
+    def said(self) -> str:
+        return self._errors.read_text()
+
+    @property
+    def address(self) -> str:
+        return self.said.partition("listening on ")[2].split()[0]
+
+    @property
+    def result(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self._json.read_text())
+        return found
+
+    def wait(self, seconds: float = SECONDS) -> int:
+        return self.process.wait(seconds)
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        self.process.send_signal(number)
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+@dataclass
+class Guard:
+    """Looks at both guests all the time: they must never run at once."""
+
+    source: Qemu | BuiltIn
+    destination: Qemu | BuiltIn
+    both: bool = False
+    states: tuple[str, str] = ("", "")
+    looks: int = 0
+    _over: threading.Event = field(default_factory=threading.Event)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="guard")
+        self._thread.start()
+
+    def tell(self, end: Qemu | BuiltIn, command: str, arguments: Any = None) -> Any:
+        """Have a monitor do something, between two looks."""
+        with self._lock:
+            return end.qmp.execute(command, arguments)
+
+    def end(self) -> None:
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._over.wait(0.01):
+            with self._lock:
+                before, there = state(self.source), state(self.destination)
+                after = state(self.source)
+            self.both = self.both or {before, there, after} == {"running"}
+            self.states = (after, there)
+            self.looks += 1
+
+
+class Stage:
+    """Two guests' homes, two relays and a proxy between; a context manager that ends the latter."""
+
+    def __init__(
+        self,
+        source: Qemu | BuiltIn,
+        destination: Qemu | BuiltIn,
+        place: Place,
+        *,
+        decide: float = 20.0,
+        strike: Callable[[Stage], None] = lambda _: None,
+        lasting: bool = False,
+    ) -> None:
+        self.source, self.destination = source, destination
+        self.guard = Guard(source, destination)
+        folder = Path(str(source.folder))
+        incoming = f"unix:{destination.folder}/in"
+        prepare(destination, "none", CHANNELS)  # type: ignore[arg-type]
+        destination.qmp.execute("migrate-incoming", {"uri": incoming})
+        self.far = Relay("b", folder, "relay:127.0.0.1:0", incoming, "none", decide)
+        port = int(self.far.address.rpartition(":")[2])
+        self.proxy = Cutter(
+            TcpAddress("127.0.0.1", 0),
+            TcpAddress("127.0.0.1", port),
+            place,
+            lambda: strike(self),
+            lasting=lasting,
+        )
+        between = RelayAddress(self.proxy.address)  # type: ignore[arg-type]
+        way_in = UnixAddress(f"{folder}/a")
+        self.near = Relay("a", folder, str(way_in), str(between), "zstd", decide)
+        self._uri = str(way_in)
+
+    def begin(self) -> None:
+        """Start the migration, and return at the place where the proxy strikes."""
+        prepare(self.source, "none", CHANNELS)  # type: ignore[arg-type]
+        self.guard.start()
+        self.guard.tell(self.source, "migrate", {"uri": self._uri})
+        if self.proxy._place != "never":
+            until("the switchover", self.proxy.reached.is_set, SECONDS)
+
+    def sees(self, source: str, destination: str, seconds: float = SECONDS) -> None:
+        """Wait until the guests are so, then see that both never ran at once."""
+        wanted = (source, destination)
+        try:
+            until(f"guests {wanted}", lambda: self.guard.states == wanted, seconds)
+        except AssertionError as error:
+            raise AssertionError(
+                f"{error}: {self.guard.states}; A: {self.near.said}; B: {self.far.said}"
+            ) from error
+        self.never_both()
+
+    def never_both(self) -> None:
+        assert not self.guard.both, f"two running guests; A: {self.near.said}; B: {self.far.said}"
+
+    def holder(self) -> int:
+        """The process that holds the source's connections: the last words of a relay name it."""
+        said = self.near.said
+        return int(said.rpartition("held open by process ")[2].split(",")[0].split(";")[0])
+
+    def __enter__(self) -> Stage:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.guard.end()
+        self.near.end()
+        self.far.end()
+        self.proxy.close()
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] == "Z"
+
+
+__all__ = ["MEMORY", "Cutter", "Relay", "Stage", "gone", "time"]
