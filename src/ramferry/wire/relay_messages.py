@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
 
-from ramferry.errors import RemoteProtocolError
+from ramferry.errors import RamferryError, RemoteProtocolError
 from ramferry.vocabulary import MAX_CHANNELS, PAGE_SIZE
 
 LENGTH_SIZE: Final = 4
@@ -66,6 +66,11 @@ class Failed(msgspec.Struct, frozen=True, tag_field="kind", tag="failed"):
 
     error: _Text
     exit_code: Annotated[int, msgspec.Meta(ge=1, le=255)]
+
+
+def failed(error: RamferryError) -> Failed:
+    """The message that tells an error; a text that is too long for one is cut."""
+    return Failed(str(error)[:MOST_TEXT], error.exit_code)
 
 
 class Ask(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="ask"):

@@ -26,7 +26,7 @@ from ramferry.transport.address import RelayAddress
 from ramferry.transport.connection import Connection
 from ramferry.wire.digests import Sealer
 from ramferry.wire.packets import Initial
-from ramferry.wire.relay_messages import Failed, Message
+from ramferry.wire.relay_messages import Failed, Message, failed
 from ramferry.wire.relay_opening import Kind, Opening
 
 LAST_WORD: Final = 1.0
@@ -153,7 +153,7 @@ class Far:
 
     def _tell(self, error: RamferryError) -> None:
         if error is not self._word and not self._session.held:
-            self._control.say(Failed(str(error), error.exit_code))
+            self._control.say(failed(error))
 
 
 def _hello(control: Control, settings: FlowSettings, method: str) -> tuple[bytes, Agreement]:

@@ -13,7 +13,7 @@ from ramferry.flows.session.session import Session
 from ramferry.metrics.agreement import Agreement
 from ramferry.transport.connection import Connection
 from ramferry.wire.digests import SealReader
-from ramferry.wire.relay_messages import MOST_TEXT, Ask, Failed, Message, Outcome, Told
+from ramferry.wire.relay_messages import MOST_TEXT, Ask, Failed, Message, Outcome, Told, failed
 
 
 class Visit:
@@ -156,4 +156,4 @@ class Visit:
 
     def _tell(self, error: RamferryError) -> None:
         if error is not self._told:
-            self._control.say(Failed(str(error), error.exit_code))
+            self._control.say(failed(error))
