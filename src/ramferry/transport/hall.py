@@ -7,7 +7,6 @@ multifd channels only after main's handshake.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import socket
@@ -82,12 +81,12 @@ class Hall:
 
         :raise OSError: this process, or the host, lacks descriptors or memory to accept more.
         """
-        with self._lock, contextlib.suppress(BlockingIOError):
+        with self._lock:
+            if not self._done:
+                return None
+            one = self._done.popleft()
             if not self._done:
                 os.eventfd_read(self.fd)  # nothing waits any more
-                return None
-        with self._lock:
-            one = self._done.popleft() if self._done else None
         if isinstance(one, OSError):
             raise one
         return one
