@@ -40,7 +40,7 @@ def connect(
     context, name = security.client(address), security.server_name(address)
     sock = plain.connect(address, timeout=timeout).detach()
     try:
-        return handshake.as_client(sock, context, name, check)
+        return handshake.as_client(sock, context, name, handshake.Watch(check))
     except handshake.Failed as error:
         plain_there = str(error) in (handshake.SAID_NOTHING, PLAINTEXT)
         advice = _NO_TLS[isinstance(address, RelayAddress)] if plain_there else ""

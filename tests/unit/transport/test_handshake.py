@@ -358,7 +358,11 @@ def test_a_silent_peer_is_given_up_in_time() -> None:
         begun = time.monotonic()
         with pytest.raises(handshake.Failed) as caught:
             handshake.as_client(
-                sock, CONNECTS.client(parse_address("tls:a:1")), "a", lambda: None, 0.3
+                sock,
+                CONNECTS.client(parse_address("tls:a:1")),
+                "a",
+                handshake.Watch(lambda: None),
+                0.3,
             )
         assert 0.25 < time.monotonic() - begun < SETTLE
         assert str(caught.value) == "it did not end TLS's handshake within 0 s"
