@@ -36,6 +36,7 @@ from ramferry.bench.qemu import Qemu
 from ramferry.control.hosts.host import Here
 from ramferry.control.migrate.relay_child import RelayChild
 from ramferry.control.migrate.route import RelayStep
+from ramferry.transport.handshake import SAID_NOTHING
 from ramferry.transport.one_time import Authority
 
 pytestmark = pytest.mark.interop
@@ -224,7 +225,7 @@ def refused(source: Qemu, uri: str, channels: int = 2) -> None:
     prepare(source, "none", channels)
     source.qmp.execute("migrate", {"uri": uri})
     assert wait_ended(source, SECONDS) == "failed"
-    assert run_state(source) in ("paused", "prelaunch")
+    assert run_state(source) != "running"  # nobody started it, and nobody did meanwhile
 
 
 def notes(child: RelayChild) -> str:
@@ -285,15 +286,25 @@ def test_a_source_with_tls_at_a_plain_port(pair: Pair, sides: Sides) -> None:
             )
 
 
-@pytest.mark.parametrize("pair", ["stock", "10.0"], indirect=True)
-@pytest.mark.parametrize("problem", ["plaintext", "another name", "unknown authority"])
+@pytest.mark.parametrize(
+    ("pair", "problem"),
+    [
+        ("10.0", "plaintext"),
+        pytest.param("stock", "plaintext", marks=SLOW),
+        ("stock", "another name"),
+        ("10.0", "unknown authority"),
+    ],
+    indirect=["pair"],
+)
 def test_a_destination_that_does_not_fit(
     pair: Pair, sides: Sides, problem: str, tmp_path: Path
 ) -> None:
     strange, trusted = authority(), sides.trusted
     folder, told = sides.destination, ""
     if problem == "plaintext":
-        told = "it ended the connection where TLS was to begin"
+        # 7.2 waits for more of the stream that it takes this for
+        old = pair.source.version < (8, 0)
+        told = "it said nothing within 30 s" if old else SAID_NOTHING
     elif problem == "another name":
         folder = lay_out(tmp_path / "pki", trusted, server=trusted.server("beta.example.com"))
         told = f"its certificate is for another name than {LOCAL}"
@@ -329,4 +340,7 @@ def test_a_destination_that_does_not_know_the_relay(
             refused(source, children[0].uri)
             result = children[0].wait_finished(WAIT_SECONDS)
             assert result is not None
-            assert "it does not" in result.error, result.error
+            assert (
+                "the destination closed the main channel without taking over: it may not "
+                "accept this side's certificate; see its log"
+            ) in result.error

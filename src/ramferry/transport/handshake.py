@@ -12,7 +12,7 @@ from typing import Any, Final
 from ramferry.patience import Patience
 from ramferry.transport import sockets
 from ramferry.transport.tls import LOOK, Tls
-from ramferry.transport.tls_reasons import why
+from ramferry.transport.tls_reasons import is_plaintext, why
 from ramferry.transport.wire_socket import WireSocket
 from ramferry.wire import grammar, packets, relay_opening
 
@@ -46,13 +46,12 @@ class Watch:
         self.check = check
 
 
-class Plaintext(Failed):
-    """The other side does not seem to speak TLS."""
+class TooLate(Failed):
+    """The other side did not do its part in time."""
 
-    def __init__(self, first: bytes) -> None:
-        """:param first: how it began; empty if it ended the connection where TLS was to begin."""
-        super().__init__(_plaintext(first) if first else SAID_NOTHING)
-        self.first = first
+
+class Silent(Failed):
+    """The other side said nothing, or plaintext: it may not speak TLS."""
 
 
 def as_server(
@@ -78,7 +77,7 @@ def as_server(
             with suppress(OSError):
                 sock.send(PROTOCOL_VERSION_ALERT)
             sockets.let_read(sock)
-            raise Plaintext(first)
+            raise Failed(_plaintext(first))
         secured = _wrapped(sock, context, server_side=True)
     with sockets.closing_on_error(secured):
         try:
@@ -110,11 +109,16 @@ def as_client(
     with sockets.closing_on_error(secured):
         try:
             _shake(secured, patience, watch)
+        except TooLate as error:
+            if secured.cipher() is None:
+                raise Silent(f"it said nothing within {patience.seconds:.0f} s") from error
+            raise
         except OSError as error:
             ended = isinstance(error, ssl.SSLEOFError) or not isinstance(error, ssl.SSLError)
             if ended and secured.cipher() is None:  # it said nothing
-                raise Plaintext(b"") from error
-            raise Failed(_told(error, name)) from error
+                raise Silent(SAID_NOTHING) from error
+            kind = Silent if isinstance(error, ssl.SSLError) and is_plaintext(error) else Failed
+            raise kind(_told(error, name)) from error
         return Tls(secured)
 
 
@@ -167,7 +171,7 @@ def _until(sock: socket.socket, wanted: int, patience: Patience, watch: Watch) -
     while not poll.poll(min(patience.left, LOOK) * 1e3):
         watch.check()
         if patience.over and not poll.poll(0):
-            raise Failed(f"it did not end TLS's handshake within {patience.seconds:.0f} s")
+            raise TooLate(f"it did not end TLS's handshake within {patience.seconds:.0f} s")
 
 
 def _plaintext(first: bytes) -> str:
