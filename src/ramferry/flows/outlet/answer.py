@@ -86,7 +86,7 @@ class CarriedAnswer:
         """True once the connection to the destination broke."""
         self._refusal = ""
         """Why the destination's side of TLS ended it, as a phrase; empty if that is not known."""
-        self._heard = False
+        self._came = False
         self._path = ReturnPath(destination, self._look)
 
     def _look(self) -> None:
@@ -97,7 +97,7 @@ class CarriedAnswer:
         """Carry the answer to its end, in a thread of the session."""
         shut: Shut | None = None
         while (said := self._hear()) is not None:
-            self._heard = True
+            self._came = True
             if said.nonsense is not None:
                 # in the switchover the source must judge it: an answer may still come
                 self._session.fail(said.nonsense)
@@ -123,7 +123,7 @@ class CarriedAnswer:
             # QEMU, in none
             if error.errno == errno.EPROTO:
                 self._refusal = f"{error.strerror}; "
-            elif error.strerror == CUT and not self._heard:
+            elif error.strerror == CUT and not self._came:
                 self._refusal = "it may not accept this side's certificate; "
             return None
 
