@@ -99,10 +99,13 @@ def one_time() -> tuple[Security, Security]:
     return Security(made.listens, name=NAME), Security(made.connects, name=NAME)
 
 
-def tls(*, portable: bool = False) -> Pair:
+def tls(
+    *, portable: bool = False, engine: type[tls_engine.Engine] = tls_engine.NativeEngine
+) -> Pair:
     """By a relay's TLS over the loopback.
 
     :param portable: without what is called in OpenSSL past Python.
+    :param engine: the one that this Python is to choose otherwise.
     """
     listens, connects = one_time()
     with contextlib.ExitStack() as stack:
@@ -113,7 +116,7 @@ def tls(*, portable: bool = False) -> Pair:
         )
         near = dial(listener.address, connects)
         far = one_accepted(listener).connection
-    kind = tls_engine.Engine if portable else tls_engine.NativeEngine
+    kind = tls_engine.Engine if portable else engine
     for end in (near, far):
         assert isinstance(end, Tls)
         assert type(end._engine) is kind

@@ -1,8 +1,8 @@
 """What every connection can do, whatever carries its bytes.
 
 Flows know connections by this contract alone. ``transport.plain`` keeps it with the kernel's
-sockets; another kind (TLS) would be another module that keeps it. At any time at most one thread
-receives and one sends; everything else may be called from any thread.
+sockets, ``transport.tls`` with TLS over them. At any time at most one thread receives and one
+sends; everything else may be called from any thread.
 
 If a connection broke, ``OSError`` is raised; its ``strerror`` says how. If the peer was silent for
 longer than ``settle`` allows, ``PeerTimeout`` is raised.
@@ -26,7 +26,11 @@ class Connection(Protocol):
         """
 
     def fileno(self) -> int:
-        """The descriptor to poll for arrivals and for the peer's end; -1 once closed."""
+        """The descriptor to poll for arrivals and for the peer's end; -1 once closed.
+
+        A connection may hold bytes that its descriptor does not tell of, so whoever polls receives
+        until nothing is there.
+        """
 
     def settle(self, stall_timeout: float, *, piece: float | None = None) -> None:
         """Make it blocking, prompt, and aware of a peer that went silent.
@@ -58,7 +62,7 @@ class Connection(Protocol):
         """
 
     def unread(self) -> int:
-        """Bytes that have come and were not received."""
+        """Bytes that have come and were not received; encrypted ones count with their wrapping."""
 
     def heard_at(self) -> float:
         """When the last bytes came, in seconds of ``time.monotonic``; if not ``windowed``, the
@@ -77,7 +81,11 @@ class Connection(Protocol):
 
     def send_some(self, data: Buffer) -> int:
         """Send as much of ``data`` as the peer takes, and return how much; 0 if it takes nothing
-        for the stall limit."""
+        for the stall limit.
+
+        The next send has to continue with the bytes that are left of ``data``: an encrypted
+        connection may have begun to send them.
+        """
 
     def unsent(self) -> int:
         """Bytes that the peer has not taken: not read, or, if ``windowed``, not acknowledged.
@@ -106,7 +114,10 @@ class Connection(Protocol):
         """True if the peer has closed its side, or the connection broke."""
 
     def finish(self) -> None:
-        """Say that no more bytes come; what was sent is still delivered."""
+        """Say that no more bytes come; what was sent is still delivered.
+
+        The end of an encrypted connection on which this was not said is an error to the peer.
+        """
 
     def cut(self) -> None:
         """End both directions and wake every thread that waits on this connection.

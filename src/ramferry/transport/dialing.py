@@ -10,7 +10,6 @@ from ramferry.transport import handshake, plain
 from ramferry.transport.address import Address, RelayAddress
 from ramferry.transport.connection import Connection
 from ramferry.transport.security import IN_THIS_HOST, Security
-from ramferry.transport.tls_reasons import PLAINTEXT
 
 _NO_TLS: Final = (
     "; if it is a QEMU without tls-creds, or a relay at tcp:, connect by tcp:",
@@ -40,8 +39,8 @@ def connect(
     context, name = security.client(address), security.server_name(address)
     sock = plain.connect(address, timeout=timeout).detach()
     try:
-        return handshake.as_client(sock, context, name, check)
+        return handshake.as_client(sock, context, name, handshake.Watch(check))
     except handshake.Failed as error:
-        plain_there = str(error) in (handshake.SAID_NOTHING, PLAINTEXT)
-        advice = _NO_TLS[isinstance(address, RelayAddress)] if plain_there else ""
+        unsure = isinstance(error, handshake.Silent)
+        advice = _NO_TLS[isinstance(address, RelayAddress)] if unsure else ""
         raise PeerUnreachable(f"no TLS with {address}: {error}{advice}") from error

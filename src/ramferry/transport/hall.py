@@ -1,23 +1,27 @@
 """Where connections make TLS's handshake before a listener hands them out.
 
 A thread accepts them, and each handshake has its own thread, so that nobody waits for a silent or
-slow peer. They are handed out in the order in which their handshakes end: a QEMU connects its
-multifd channels only after main's handshake.
+slow peer. They are handed out in the order in which their handshakes end at the side that connects:
+a QEMU connects its multifd channels only after main's. TLS's last flight goes to the side that
+listens, so main's may still be on its way when a channel's handshake is done here; therefore a
+connection lets those of its origin go first that came before it and have begun, for a moment.
 """
 
 from __future__ import annotations
 
-import contextlib
+import itertools
 import os
 import select
 import socket
 import ssl
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from ramferry.patience import Patience
 from ramferry.transport import handshake, sockets
 from ramferry.transport.crowd import one_too_many
 from ramferry.transport.tls import Tls
@@ -30,17 +34,26 @@ MOST: Final = 512
 _BACK_OFF: Final = 0.5
 """Seconds until accepting is tried again after it failed for want of descriptors or memory."""
 _JOIN: Final = 5.0
+_TURN: Final = 1.0
+"""Most seconds for which a connection lets earlier ones go first; a flight that was lost is sent
+again after 0.2 s."""
+_TURN_POLL: Final = 0.001
 
 Caller = tuple[socket.socket, str]
 """A socket that was accepted, and who made it."""
 
 
-@dataclass(eq=False, slots=True)
-class _Guest:
+class _Guest(handshake.Watch):
     """A connection whose handshake is under way."""
 
-    origin: str
-    leave: bool = False
+    def __init__(self, origin: str) -> None:
+        super().__init__(self._check)
+        self.origin = origin
+        self.leave = False
+
+    def _check(self) -> None:
+        if self.leave:
+            raise _Left
 
 
 class _Left(Exception):
@@ -82,12 +95,12 @@ class Hall:
 
         :raise OSError: this process, or the host, lacks descriptors or memory to accept more.
         """
-        with self._lock, contextlib.suppress(BlockingIOError):
+        with self._lock:
+            if not self._done:
+                return None
+            one = self._done.popleft()
             if not self._done:
                 os.eventfd_read(self.fd)  # nothing waits any more
-                return None
-        with self._lock:
-            one = self._done.popleft() if self._done else None
         if isinstance(one, OSError):
             raise one
         return one
@@ -151,16 +164,13 @@ class Hall:
             raise OSError(0, f"no thread for a handshake: {error}") from error
 
     def _shake(self, sock: socket.socket, guest: _Guest) -> None:
-        def check() -> None:
-            if guest.leave:
-                raise _Left
-
         try:
-            secured = handshake.as_server(sock, self.context, check, self.seconds)
+            secured = handshake.as_server(sock, self.context, guest, self.seconds)
             subject = self.allows(secured.peer_certificate())
             if subject:
                 secured.turn_away()
                 raise handshake.Failed(f"--tls-authz does not allow {subject}")
+            self._let_earlier_ones_go(guest)
             self._hand_out((secured, guest.origin))
         except handshake.Failed as error:
             self.note(f"refused a connection of {guest.origin}: {error}")
@@ -175,6 +185,15 @@ class Hall:
         finally:
             with self._lock:
                 del self._guests[guest]
+
+    def _let_earlier_ones_go(self, guest: _Guest) -> None:
+        patience = Patience(_TURN)
+        while not patience.over:
+            with self._lock:
+                earlier = itertools.takewhile(lambda one: one is not guest, self._guests)
+                if not any(one.begun for one in earlier if one.origin == guest.origin):
+                    return
+            time.sleep(_TURN_POLL)
 
     def _hand_out(self, one: tuple[Tls, str] | OSError) -> None:
         with self._lock:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from ramferry.patience import Patience
 from ramferry.transport import sockets
 from ramferry.transport.tls import LOOK, Tls
-from ramferry.transport.tls_reasons import why
+from ramferry.transport.tls_reasons import is_plaintext, why
 from ramferry.transport.wire_socket import WireSocket
 from ramferry.wire import grammar, packets, relay_opening
 
@@ -35,42 +35,53 @@ class Failed(Exception):
     """It did not succeed; the text is a phrase about the other side, ``it``."""
 
 
-class Plaintext(Failed):
-    """The other side does not seem to speak TLS."""
+class Watch:
+    """Whoever looks at a handshake from outside."""
 
-    def __init__(self, first: bytes) -> None:
-        """:param first: how it began; empty if it ended the connection where TLS was to begin."""
-        super().__init__(_plaintext(first) if first else SAID_NOTHING)
-        self.first = first
+    begun = False
+    """Whether the other side has said something."""
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        """:param check: called several times a second; if it raises, the handshake ends."""
+        self.check = check
+
+
+class TooLate(Failed):
+    """The other side did not do its part in time."""
+
+
+class Silent(Failed):
+    """The other side said nothing, or plaintext: it may not speak TLS."""
 
 
 def as_server(
     sock: socket.socket,
     context: ssl.SSLContext,
-    check: Callable[[], None],
+    watch: Watch,
     seconds: float = SECONDS,
 ) -> Tls:
     """Make the handshake of a side that was connected to.
 
     :param sock: owned by the returned connection; closed if this raises.
-    :param check: called several times a second; if it raises, the handshake ends.
+    :param watch: asked several times a second; if it raises, the handshake ends.
     :raise Failed: see there. The other side was told.
     """
     with sockets.closing_on_error(sock):
         patience = Patience(seconds)
-        sock.setblocking(False)
-        first = _first(sock, patience, check)
+        _prepare(sock)
+        first = _first(sock, patience, watch)
+        watch.begun = True
         if not first:
             raise Failed("it closed the connection before TLS's handshake")
         if first[:1] != _CLIENT_HELLO:
             with suppress(OSError):
                 sock.send(PROTOCOL_VERSION_ALERT)
             sockets.let_read(sock)
-            raise Plaintext(first)
+            raise Failed(_plaintext(first))
         secured = _wrapped(sock, context, server_side=True)
     with sockets.closing_on_error(secured):
         try:
-            _shake(secured, patience, check)
+            _shake(secured, patience, watch)
         except OSError as error:
             sockets.let_read(secured)
             raise Failed(_told(error, "")) from error
@@ -81,29 +92,39 @@ def as_client(
     sock: socket.socket,
     context: ssl.SSLContext,
     name: str,
-    check: Callable[[], None],
+    watch: Watch,
     seconds: float = SECONDS,
 ) -> Tls:
     """Make the handshake of a side that has connected.
 
     :param sock: owned by the returned connection; closed if this raises.
     :param name: what the other side's certificate has to bear: a host, or an IP address.
-    :param check: called several times a second; if it raises, the handshake ends.
+    :param watch: asked several times a second; if it raises, the handshake ends.
     :raise Failed: see there.
     """
     with sockets.closing_on_error(sock):
         patience = Patience(seconds)
-        sock.setblocking(False)
+        _prepare(sock)
         secured = _wrapped(sock, context, server_hostname=name)
     with sockets.closing_on_error(secured):
         try:
-            _shake(secured, patience, check)
+            _shake(secured, patience, watch)
+        except TooLate as error:
+            if secured.cipher() is None:
+                raise Silent(f"it said nothing within {patience.seconds:.0f} s") from error
+            raise
         except OSError as error:
             ended = isinstance(error, ssl.SSLEOFError) or not isinstance(error, ssl.SSLError)
             if ended and secured.cipher() is None:  # it said nothing
-                raise Plaintext(b"") from error
-            raise Failed(_told(error, name)) from error
+                raise Silent(SAID_NOTHING) from error
+            kind = Silent if isinstance(error, ssl.SSLError) and is_plaintext(error) else Failed
+            raise kind(_told(error, name)) from error
         return Tls(secured)
+
+
+def _prepare(sock: socket.socket) -> None:
+    sock.setblocking(False)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _wrapped(sock: socket.socket, context: ssl.SSLContext, **how: Any) -> WireSocket:
@@ -120,9 +141,9 @@ def _wrapped(sock: socket.socket, context: ssl.SSLContext, **how: Any) -> WireSo
     return secured
 
 
-def _first(sock: socket.socket, patience: Patience, check: Callable[[], None]) -> bytes:
+def _first(sock: socket.socket, patience: Patience, watch: Watch) -> bytes:
     """Wait for the other side's first bytes, and leave them there; empty at its end."""
-    _until(sock, select.POLLIN, patience, check)
+    _until(sock, select.POLLIN, patience, watch)
     try:
         # of a socket with TLS, ssl does not let this be asked
         return socket.socket.recv(sock, FIRST_BYTES, socket.MSG_PEEK)
@@ -130,7 +151,7 @@ def _first(sock: socket.socket, patience: Patience, check: Callable[[], None]) -
         return b""
 
 
-def _shake(secured: WireSocket, patience: Patience, check: Callable[[], None]) -> None:
+def _shake(secured: WireSocket, patience: Patience, watch: Watch) -> None:
     while True:
         try:
             return secured.do_handshake()
@@ -138,16 +159,19 @@ def _shake(secured: WireSocket, patience: Patience, check: Callable[[], None]) -
             wanted = select.POLLIN
         except ssl.SSLWantWriteError:
             wanted = select.POLLOUT
-        _until(secured, wanted, patience, check)
+        _until(secured, wanted, patience, watch)
 
 
-def _until(sock: socket.socket, wanted: int, patience: Patience, check: Callable[[], None]) -> None:
+def _until(sock: socket.socket, wanted: int, patience: Patience, watch: Watch) -> None:
     poll = select.poll()
     poll.register(sock, wanted)
+    # gnutls writes its last flight in pieces, and the kernel there keeps the second one back until
+    # the first is acknowledged: 40 ms later, unless that is done at once
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
     while not poll.poll(min(patience.left, LOOK) * 1e3):
-        check()
+        watch.check()
         if patience.over and not poll.poll(0):
-            raise Failed(f"it did not end TLS's handshake within {patience.seconds:.0f} s")
+            raise TooLate(f"it did not end TLS's handshake within {patience.seconds:.0f} s")
 
 
 def _plaintext(first: bytes) -> str:

@@ -158,7 +158,8 @@ def _uses(authority: bool) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=not authority,
         content_commitment=False,
-        key_encipherment=False,
+        # QEMU 7.2 and 10.0 refuse a certificate without it, though no key is encrypted here
+        key_encipherment=not authority,
         data_encipherment=False,
         key_agreement=False,
         key_cert_sign=authority,

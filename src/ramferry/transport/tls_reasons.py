@@ -61,6 +61,11 @@ _OWN: Final = {
 """By OpenSSL's names for what this side found."""
 
 
+def is_plaintext(error: ssl.SSLError) -> bool:
+    """Whether what came is no TLS at all."""
+    return _OWN.get(error.reason or "") == PLAINTEXT
+
+
 def why(error: ssl.SSLError, name: str = "") -> str:
     """A phrase for an error of TLS.
 

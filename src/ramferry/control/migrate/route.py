@@ -212,7 +212,7 @@ def _wants_destination_relay(destination: Party, wish: Wish) -> bool:
         raise MethodUnavailable(
             (lacks or "--relay both needs a relay beside the destination")
             + f", and {destination.uri} is not on this host: start `ramferry relay tcp:0.0.0.0:PORT"
-            " CONNECT --method none` there and name it with --via HOST:PORT"
+            " CONNECT --method none --insecure` there and name it with --via HOST:PORT"
         )
     if lacks:
         raise MethodUnavailable(

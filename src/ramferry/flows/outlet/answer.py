@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from ramferry.errors import MigrationFailed, PeerTimeout, RemoteProtocolError
 from ramferry.flows.session.session import Phase, Session
 from ramferry.transport.connection import Connection
+from ramferry.transport.tls_reasons import CUT
 from ramferry.wire.return_path import ReturnPathParser, Shut
 
 _PIECE = 4096
@@ -82,6 +84,9 @@ class CarriedAnswer:
         self._local = local
         self._broke = False
         """True once the connection to the destination broke."""
+        self._refusal = ""
+        """Why the destination's side of TLS ended it, as a phrase; empty if that is not known."""
+        self._came = False
         self._path = ReturnPath(destination, self._look)
 
     def _look(self) -> None:
@@ -92,6 +97,7 @@ class CarriedAnswer:
         """Carry the answer to its end, in a thread of the session."""
         shut: Shut | None = None
         while (said := self._hear()) is not None:
+            self._came = True
             if said.nonsense is not None:
                 # in the switchover the source must judge it: an answer may still come
                 self._session.fail(said.nonsense)
@@ -111,8 +117,14 @@ class CarriedAnswer:
     def _hear(self) -> Said | None:
         try:
             return self._path.hear()
-        except OSError:
+        except OSError as error:
             self._broke = True
+            # by TLS 1.3 a certificate is refused after the handshake: in TLS's own words, or, by a
+            # QEMU, in none
+            if error.errno == errno.EPROTO:
+                self._refusal = f"{error.strerror}; "
+            elif error.strerror == CUT and not self._came:
+                self._refusal = "it may not accept this side's certificate; "
             return None
 
     def _unanswered(self) -> None:
@@ -121,7 +133,7 @@ class CarriedAnswer:
         A QEMU that does so has refused the guest or died. In the switchover the far end may also be
         another relay, and only the QEMU behind it knows whether it has the guest.
         """
-        where = "see its log for the cause"
+        where = f"{self._refusal}see its log for the cause"
         if self._session.phase is Phase.SWITCHOVER:
             where = (
                 f"no answer was heard; {where}, and with `info status`, where another relay is "

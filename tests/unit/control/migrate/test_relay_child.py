@@ -44,6 +44,9 @@ def test_command_line() -> None:
     assert "--member-size" not in line
     line = command_line(replace(step, member_size="packet"), "tcp:far:1", 4)
     assert line[-2:] == ["--member-size", "packet"]
+    assert "--insecure" not in line
+    line = command_line(replace(step, listen="tcp:10.77.0.2:0"), "unix:/t/d", 4)
+    assert line[-1] == "--insecure"  # in a namespace, which has a link of its own
 
 
 def told(monkeypatch: pytest.MonkeyPatch, *lines: str) -> RelayChild:
