@@ -18,6 +18,7 @@ from ramferry.flows.peer.agreement import agree, own_hello
 from ramferry.flows.peer.asking import Asking
 from ramferry.flows.peer.control import Control
 from ramferry.flows.peer.framed import Framed
+from ramferry.flows.peer.guardian import Will
 from ramferry.flows.peer.rounds import Rounds
 from ramferry.flows.session.roles import FlowSettings
 from ramferry.flows.session.session import Session
@@ -91,6 +92,13 @@ class Far:
             kind = MethodUnavailable if isinstance(error, MethodUnavailable) else PeerUnreachable
             raise kind(f"{address}: {error}") from error
         return cls(session, address, control, token, agreed, resume)
+
+    def will(self, *, clear: bool) -> Will:
+        """What another process has to know to ask the far end in place of this one.
+
+        :param clear: whether it can write on main's connection to the source.
+        """
+        return Will(self._address, self.token, self._session.settings.decide, clear)
 
     def main(self, connection: Connection) -> Framed:
         """Open main on a connection; returns it with its frames.

@@ -26,6 +26,10 @@ from ramferry.transport.connection import Connection
 
 _JOIN_STEP: Final = 0.25
 """Seconds between two looks at a thread that should end."""
+_PATIENCE: Final = 5.0
+"""Seconds that threads may take to end."""
+_HELD: Final = 0.5
+"""The same where the source is held."""
 
 
 class Phase(IntEnum):
@@ -279,10 +283,11 @@ class Session:
             # also where a fault of Ramferry's own left it sealed: the source was told nothing
             self.fail(MigrationFailed("every connection ended early"), final=True)
             self.tear_down()
-        self.close()
+        # threads that wait on the connections of a source that is held cannot be woken
+        self.close(_HELD if self.held else _PATIENCE)
         return completed
 
-    def close(self, patience: float = 5.0) -> None:
+    def close(self, patience: float = _PATIENCE) -> None:
         """Wait for the threads and free the connections."""
         wait = Patience(patience)
         for thread in self._threads:
