@@ -49,7 +49,7 @@ def how_to_decide(holder: int) -> str:
         "the guest stands still at the source, whose connections are held open by process "
         f"{holder}; see with `info status` whether the destination runs it: if so, `quit` the "
         "source's QEMU; if not, end the destination's QEMU, and then `migrate_cancel` at the "
-        "source lets the guest go on there"
+        f"source, or for a built-in guest `kill {holder}`, lets the guest go on there"
     )
 
 

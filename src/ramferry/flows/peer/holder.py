@@ -30,7 +30,8 @@ def command_line() -> list[str]:
 
 
 def wait_for_the_end(descriptor: int) -> None:
-    """Wait until the far side of a connection has closed it."""
+    """Hold until the far side of a connection has closed it, or a person ends this process."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     poll = select.poll()
     poll.register(descriptor, select.POLLRDHUP)
     poll.poll()
