@@ -68,7 +68,9 @@ class RelayedMain:
             return CarriedAnswer(session, self._source, self._destination, local=local)
         self._destination.settle(outlet.settings.stall_timeout, piece=LOOK)
         if not session.asked:
-            self._guardian = Guardian(far.will(clear=outlet.settings.clear_in))
+            self._guardian = Guardian(
+                far.will(outlet.settings.security, clear=outlet.settings.clear_in)
+            )
         telling = self._guardian.telling if self._guardian else lambda: None
         source, cut = self._source, lambda: self._broken
         return AskedAnswer(session, source, self._destination, far.asking, cut, telling)

@@ -25,6 +25,7 @@ from ramferry.flows.session.session import Session
 from ramferry.metrics.agreement import Agreement
 from ramferry.transport.address import RelayAddress
 from ramferry.transport.connection import Connection
+from ramferry.transport.security import Security
 from ramferry.wire.digests import Sealer
 from ramferry.wire.packets import Initial
 from ramferry.wire.relay_messages import Failed, Message
@@ -93,12 +94,13 @@ class Far:
             raise kind(f"{address}: {error}") from error
         return cls(session, address, control, token, agreed, resume)
 
-    def will(self, *, clear: bool) -> Will:
+    def will(self, security: Security | None, *, clear: bool) -> Will:
         """What another process has to know to ask the far end in place of this one.
 
+        :param security: with which it connects.
         :param clear: whether it can write on main's connection to the source.
         """
-        return Will(self._address, self.token, self._session.settings.decide, clear)
+        return Will(self._address, security, self.token, self._session.settings.decide, clear)
 
     def main(self, connection: Connection) -> Framed:
         """Open main on a connection; returns it with its frames.

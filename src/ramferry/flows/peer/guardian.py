@@ -19,6 +19,7 @@ from ramferry.flows.peer import holder
 from ramferry.flows.peer.holder import MOST_DESCRIPTORS, PACKET
 from ramferry.transport.address import Address
 from ramferry.transport.connection import Connection
+from ramferry.transport.security import Security
 
 _RECEIPT: Final = 5.0
 """Seconds that the process may take to have the descriptors; 0.1 ms as a rule."""
@@ -33,6 +34,7 @@ class Will:
 
     address: Address
     """Of the far relay."""
+    security: Security | None
     token: bytes
     decide: float
     clear: bool

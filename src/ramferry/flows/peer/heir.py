@@ -23,7 +23,8 @@ from ramferry.flows.peer.guardian import Will, how_to_decide
 from ramferry.flows.peer.holder import wait_for_the_end
 from ramferry.patience import Patience
 from ramferry.transport.connection import Connection
-from ramferry.transport.plain import Plain, connect
+from ramferry.transport.dialing import connect
+from ramferry.transport.plain import Plain
 from ramferry.wire.return_path import shut
 
 _STALL: Final = 10.0
@@ -98,7 +99,9 @@ def run(mode: str, numbers: list[int], say: Callable[[str], None]) -> None:
             )
             wait_for_the_end(main.fileno())
         return
-    asking = Asking(lambda: connect(will.address, timeout=CONNECT), will.token, will.decide)
+    asking = Asking(
+        lambda: connect(will.address, will.security, timeout=CONNECT), will.token, will.decide
+    )
     try:
         say(decide(asking, main, connections[1:], clear=will.clear))
     except RamferryError as error:
