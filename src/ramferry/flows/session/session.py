@@ -105,8 +105,7 @@ class Session:
         """Called before a mark is let go, once every channel's SYNC of it has come; raises
         ``RemoteProtocolError`` if what came differs from what was sent."""
         self.source_gave_up: Callable[[float], bool] = lambda _: True
-        """Whether the side that this migration comes from gave it up, where main broke behind ram's
-        END; waits so many seconds for a sign. A QEMU that breaks main has; a Ramferry says so."""
+        """Whether a source whose main broke behind ram's END gave up; waits so long for a sign."""
         self._listeners: list[Callable[[RamferryError], None]] = []
         self.sources: list[Connection] = []
         """Connections towards the source, main first."""
