@@ -11,7 +11,6 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,7 +52,7 @@ Place = Literal[
     "at answer",
 ]
 """Where the proxy strikes. ``before`` a frame, ``half`` of it, or ``after`` it, all connections are
-cut; a damaged one has a flipped bit; ``at`` one, ``strike`` is called, and it goes on then.
+cut; a damaged one has a flipped bit; ``at`` one nothing happens but what ``strike`` does.
 ``end`` is the frame with ram's END, ``answer`` the one with SHUT."""
 
 
@@ -70,10 +69,12 @@ class Cutter(Proxy):
         lasting: bool = False,
     ) -> None:
         """
-        :param strike_at: what is done ``at`` a place.
+        :param strike_at: what is done at the place, before the frame goes on.
         :param lasting: whether a cut refuses new connections too, until ``heal``.
         """
         self.reached = threading.Event()
+        self.passed = 0
+        """Bytes so far."""
         self._place = place
         self._at = strike_at
         self._lasting = lasting
@@ -98,6 +99,7 @@ class Cutter(Proxy):
         return NAMES[parse_opening(first).kind] if len(first) == OPENING_SIZE else ""
 
     def _frames(self, line: Line, way: Way, data: bytes) -> Iterator[bytes]:
+        self.passed += len(data)
         if line.name != "main":
             yield data
             return
@@ -122,8 +124,7 @@ class Cutter(Proxy):
             return
         self.reached.set()
         how = self._place.removesuffix(what).strip()
-        if how == "at":
-            self._at()
+        self._at()
         if how == "damaged":
             frame = frame[:-1] + bytes([frame[-1] ^ 1])
         if how == "half":
@@ -172,6 +173,10 @@ class Relay:
 
     def wait(self, seconds: float = SECONDS) -> int:
         return self.process.wait(seconds)
+
+    def holder(self) -> int:
+        """The process that holds the source's connections, as its last words name it."""
+        return int(self.said.rpartition("held open by process ")[2].split(";")[0])
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         self.process.send_signal(number)
@@ -258,26 +263,32 @@ class Stage:
         self.guard.start()
         self.guard.tell(self.source, "migrate", {"uri": self._uri})
         if self.proxy._place != "never":
-            until("the switchover", self.proxy.reached.is_set, SECONDS)
+            self._until("the switchover", self.proxy.reached.is_set, SECONDS)
+
+    def tell(self, command: str) -> None:
+        """Have the source's monitor do something."""
+        self.guard.tell(self.source, command)
+
+    def moves(self) -> None:
+        """Wait until memory is on its way."""
+        until("moving memory", lambda: self.proxy.passed > MEMORY // 64, SECONDS)
 
     def sees(self, source: str, destination: str, seconds: float = SECONDS) -> None:
         """Wait until the guests are so, then see that both never ran at once."""
         wanted = (source, destination)
+        self._until(f"guests {wanted}", lambda: self.guard.states == wanted, seconds)
+        self.never_both()
+
+    def _until(self, what: str, true: Callable[[], bool], seconds: float) -> None:
         try:
-            until(f"guests {wanted}", lambda: self.guard.states == wanted, seconds)
+            until(what, true, seconds)
         except AssertionError as error:
             raise AssertionError(
                 f"{error}: {self.guard.states}; A: {self.near.said}; B: {self.far.said}"
             ) from error
-        self.never_both()
 
     def never_both(self) -> None:
         assert not self.guard.both, f"two running guests; A: {self.near.said}; B: {self.far.said}"
-
-    def holder(self) -> int:
-        """The process that holds the source's connections: the last words of a relay name it."""
-        said = self.near.said
-        return int(said.rpartition("held open by process ")[2].split(",")[0].split(";")[0])
 
     def __enter__(self) -> Stage:
         return self
@@ -296,6 +307,3 @@ def gone(pid: int) -> bool:
     except ProcessLookupError:
         return True
     return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] == "Z"
-
-
-__all__ = ["MEMORY", "Cutter", "Relay", "Stage", "gone", "time"]

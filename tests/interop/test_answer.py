@@ -3,16 +3,22 @@ guest runs, and it is the right one."""
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from answering import Place, Stage
-from guests import KINDS, ends
+from answering import SECONDS, Place, Stage, gone
+from guests import KINDS, beats, ends
+from migrating import until
 
 pytestmark = pytest.mark.interop
 
 TAKEN: tuple[Place, ...] = ("before answer", "half answer", "damaged answer")
+STANDS = {"stock": "finish-migrate", "10.0": "finish-migrate", "built-in": "finish-migrate"}
+"""How a source's guest stands still."""
 NOT_TAKEN: tuple[Place, ...] = ("before end", "half end", "damaged end")
 
 
@@ -61,3 +67,183 @@ def test_a_cut_in_the_midst_of_the_device_state_leaves_one_guest(
             on.sees("running", "gone")
         on.far.wait()
         on.never_both()
+
+
+DECIDE = 3.0
+
+
+def undecided(on: Stage) -> int:
+    """See the source's relay give up with the sentence; the process that holds the source."""
+    assert on.near.wait() == 9, on.near.said
+    assert "see with `info status` whether the destination runs it" in on.near.said
+    held = on.near.holder()
+    assert not gone(held)
+    return held
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_link_that_stays_down_leaves_the_source_standing_and_quit_ends_it(
+    require_peer: Callable[[str], Path], kind: str
+) -> None:
+    with (
+        ends(kind, require_peer) as (source, destination),
+        Stage(source, destination, "before answer", decide=DECIDE, lasting=True) as on,
+    ):
+        on.begin()
+        held = undecided(on)
+        on.sees(STANDS[kind], "running")
+        on.tell("quit")
+        until("the holder's end", lambda: gone(held), SECONDS)
+        on.sees("gone", "running")
+        assert on.far.wait() == 0
+        assert "has not asked how its switchover ended" in on.far.said
+        assert "the guest was taken over here" in on.far.said
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_link_that_stays_down_leaves_the_source_standing_and_a_cancel_lets_it_go_on(
+    require_peer: Callable[[str], Path], kind: str
+) -> None:
+    with (
+        ends(kind, require_peer) as (source, destination),
+        Stage(source, destination, "before end", decide=DECIDE, lasting=True) as on,
+    ):
+        on.begin()
+        held = undecided(on)
+        on.sees(STANDS[kind], "gone")
+        if kind == "built-in":  # it takes no cancel once its device state is out
+            os.kill(held, signal.SIGTERM)
+        else:
+            on.tell("migrate_cancel")
+        until("the holder's end", lambda: gone(held), SECONDS)
+        on.sees("running", "gone")
+        before = beats(source)
+        until("life at the source", lambda: beats(source) > before, SECONDS)
+        assert on.far.wait() == 5
+        assert "the guest was not taken over here" in on.far.said
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_link_that_comes_back_brings_the_answer(
+    require_peer: Callable[[str], Path], kind: str
+) -> None:
+    with (
+        ends(kind, require_peer) as (source, destination),
+        Stage(source, destination, "before answer", lasting=True) as on,
+    ):
+        on.begin()
+        on.sees(STANDS[kind], "running")
+        looks = on.guard.looks
+        until("a while", lambda: on.guard.looks > looks + 100, SECONDS)
+        assert on.guard.states == (STANDS[kind], "running")
+        on.proxy.heal()
+        on.sees("postmigrate", "running")
+        assert on.near.wait() == 0, on.near.said
+        assert on.far.wait() == 0, on.far.said
+
+
+def kill_near(on: Stage) -> None:
+    on.near.kill()
+    on.near.wait()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_source_s_relay_that_is_killed_has_an_heir_who_tells_the_source(
+    require_peer: Callable[[str], Path], kind: str
+) -> None:
+    """Killed while SHUT is on its way."""
+    with (
+        ends(kind, require_peer) as (source, destination),
+        Stage(source, destination, "at answer", strike=kill_near) as on,
+    ):
+        on.begin()
+        on.sees("postmigrate", "running")
+        until("a word of it", lambda: "and the source was told" in on.near.said, SECONDS)
+        assert on.far.wait() == 0, on.far.said
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_source_s_relay_that_is_killed_has_an_heir_who_lets_the_source_go_on(
+    require_peer: Callable[[str], Path], kind: str
+) -> None:
+    """Killed while ram's END is on its way, which the far relay gets; not the rest behind it."""
+
+    with (
+        ends(kind, require_peer) as (source, destination),
+        Stage(source, destination, "before end", strike=kill_near) as on,
+    ):
+        on.begin()
+        on.sees("running", "gone")
+        until("a word of it", lambda: "it goes on at the source" in on.near.said, SECONDS)
+        on.far.wait()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_source_s_relay_that_is_killed_while_memory_moves_lets_the_source_go_on_at_once(
+    require_peer: Callable[[str], Path], kind: str
+) -> None:
+    with (
+        ends(kind, require_peer) as (source, destination),
+        Stage(source, destination, "never", decide=DECIDE) as on,
+    ):
+        on.begin()
+        on.moves()
+        kill_near(on)
+        on.sees("running", "gone")
+        assert on.far.wait() == 5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("place", ["at end", "before answer"])
+def test_a_destination_s_relay_that_is_killed_leaves_the_source_standing(
+    require_peer: Callable[[str], Path], kind: str, place: Place
+) -> None:
+    with (
+        ends(kind, require_peer) as (source, destination),
+        Stage(source, destination, place, decide=DECIDE, strike=lambda on: on.far.kill()) as on,
+    ):
+        on.begin()
+        undecided(on)
+        on.sees(STANDS[kind], "running" if place == "before answer" else "gone")
+        on.tell("quit")
+        on.sees("gone", "running" if place == "before answer" else "gone")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_both_relays_killed_leave_the_source_standing_and_a_sentence(
+    require_peer: Callable[[str], Path], kind: str
+) -> None:
+    def strike(on: Stage) -> None:
+        on.far.kill()
+        kill_near(on)
+
+    with (
+        ends(kind, require_peer) as (source, destination),
+        Stage(source, destination, "before answer", decide=DECIDE, strike=strike) as on,
+    ):
+        on.begin()
+        until("a word of it", lambda: "the relay was ended in the switchover" in on.near.said, 30)
+        assert "see with `info status` whether the destination runs it" in on.near.said
+        on.sees(STANDS[kind], "running")
+        held = on.near.holder()
+        on.tell("quit")
+        until("the holder's end", lambda: gone(held), SECONDS)
+        on.sees("gone", "running")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("place", ["at end", "at answer"])
+def test_a_destination_s_relay_that_stands_still_for_a_while_is_waited_for(
+    require_peer: Callable[[str], Path], kind: str, place: Place
+) -> None:
+    with (
+        ends(kind, require_peer) as (source, destination),
+        Stage(source, destination, place, strike=lambda on: on.far.kill(signal.SIGSTOP)) as on,
+    ):
+        on.begin()
+        begun = time.monotonic()
+        until("a while", lambda: time.monotonic() > begun + 6, SECONDS)
+        on.far.kill(signal.SIGCONT)
+        on.sees("postmigrate", "running")
+        assert on.near.wait() == 0, on.near.said
+        assert on.far.wait() == 0, on.far.said

@@ -85,5 +85,8 @@ class Passage:
         self._far_ends.close()
         self.session.end()
         self.outlet.part()
+        if held := self._main.part():
+            assert self.session.error is not None
+            self.session.error = self.session.error.reworded(f"{self.session.error}; {held}")
         self.session.engines.tell_troubles()
         return relay_result(self.session, self._settings, channels, self._footprint)

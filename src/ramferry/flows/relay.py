@@ -37,6 +37,10 @@ class RelayObserver(watching.Observer, Protocol):
 class Relay:
     """Listens at one address, and carries one migration after another to another address."""
 
+    _once = False
+    _result: RelayResult | None = None
+    """How the last migration ended."""
+
     def __init__(self, settings: RelaySettings, observer: RelayObserver) -> None:
         # the caller's errors, and a device that is required and not there: before anything listens
         create_encoder(
@@ -54,9 +58,6 @@ class Relay:
         self._listener = Listener(settings.listen, security=settings.security, note=observer.note)
         self._loop = Loop()
         self._stopping = False
-        self._once = False
-        self._result: RelayResult | None = None
-        """How the last migration ended."""
         self._passage: Passage
         """The migration under way, or the last one."""
         self.arrivals = Arrivals(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ramferry.transport.address import Address
+from ramferry.transport.address import Address, TlsAddress
 from ramferry.transport.security import Security
 from ramferry.vocabulary import AUTO, PAGE_SIZE
 
@@ -39,6 +39,11 @@ class RelaySettings:
     source's."""
     security: Security | None = None
     """Credentials, and what is allowed without them; None: nothing beyond this host."""
+
+    @property
+    def clear_in(self) -> bool:
+        """Whether what comes in is not encrypted."""
+        return not isinstance(self.listen, TlsAddress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +99,5 @@ class SendSettings:
     """Seconds after which a destination that takes nothing is given up."""
     security: Security | None = None
     """Credentials, and what is allowed without them; None: nothing beyond this host."""
+    clear_in: bool = True
+    """See ``OutletSettings``; nothing comes in."""

@@ -233,7 +233,7 @@ def test_an_answer_before_rams_end_is_one_only_where_that_could_not_be_seen(
     near, source = socket.socketpair()
     if not seen:
         place.session.lost_sight("odd", "no length")
-    answer = CarriedAnswer(place.session, Plain(near), place.near)
+    answer = CarriedAnswer(place.session, Plain(near), place.near, local=True)
     place.far.sendall(shut(0))
     place.far.shutdown(socket.SHUT_RDWR)
     with near, source, suppress(Unwind):

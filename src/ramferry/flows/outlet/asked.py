@@ -57,8 +57,9 @@ class AskedAnswer(CarriedAnswer):
 
     def run(self) -> None:
         """Carry the answer, or find it out, in a thread of the session."""
+        asking, check = self._asking, self._session.check
         try:
-            self._decided(self._heard() or self._asked())
+            self._decided(self._heard() or asking.until_known(self._source.hung_up, check))
         except Unwind:
             raise
         except RamferryError as error:
@@ -115,23 +116,6 @@ class AskedAnswer(CarriedAnswer):
             outcome = self._asking.step(cut=self._cut())
             if outcome is not None:
                 raise _Decided(outcome)
-
-    def _asked(self) -> Outcome:
-        """Ask until the outcome is known.
-
-        :raise PeerTimeout: the far end does not say.
-        :raise MigrationFailed: the source ended the migration meanwhile.
-        """
-        asking = self._asking
-        while (outcome := asking.step(cut=True)) is None:
-            self._session.check()
-            if self._source.hung_up():
-                raise MigrationFailed(
-                    "main: the source ended the migration in the switchover, before the far relay "
-                    "had said how it ended; see with `info status` which QEMU runs the guest"
-                )
-            asking.wait(LOOK)
-        return outcome
 
     def _decided(self, outcome: Outcome) -> None:
         if outcome.outcome == "taken":

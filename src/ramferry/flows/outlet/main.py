@@ -9,6 +9,7 @@ from ramferry.flows.outlet.answer import CarriedAnswer
 from ramferry.flows.outlet.asked import LOOK, AskedAnswer
 from ramferry.flows.outlet.outlet import Outlet
 from ramferry.flows.outlet.tail import Tail
+from ramferry.flows.peer.guardian import Guardian, how_to_decide
 from ramferry.flows.session.gate import Unwind
 from ramferry.flows.session.session import Phase
 from ramferry.flows.session.tally import ChannelTally
@@ -48,6 +49,8 @@ class RelayedMain:
         """True once main towards the destination broke, or takes nothing more."""
         self._tail: Tail | None = None
         """What is held back from ram's END on, until all of it is here; None if nothing is."""
+        self._guardian: Guardian | None = None
+        """Holds the source if this process is killed in the switchover; None where it need not."""
 
     def begin(self, tally: ChannelTally, parser: MainParser) -> None:
         """See ``MainTaker``; connects to the destination, and lets the channels follow."""
@@ -64,9 +67,13 @@ class RelayedMain:
             local = is_local(outlet.settings.connect)
             return CarriedAnswer(session, self._source, self._destination, local=local)
         self._destination.settle(outlet.settings.stall_timeout, piece=LOOK)
-        return AskedAnswer(
-            session, self._source, self._destination, far.asking, lambda: self._broken, lambda: None
-        )
+        if not session.asked:
+            self._guardian = Guardian(
+                far.will(outlet.settings.security, clear=outlet.settings.clear_in)
+            )
+        telling = self._guardian.telling if self._guardian else lambda: None
+        source, cut = self._source, lambda: self._broken
+        return AskedAnswer(session, source, self._destination, far.asking, cut, telling)
 
     def open_piece(self, data: memoryview, events: list[MainEvent]) -> None:
         """See ``MainTaker``."""
@@ -121,6 +128,8 @@ class RelayedMain:
 
     def _switch(self) -> None:
         """Ram's END is about to be sent: with what follows, the destination may start its guest."""
+        if self._guardian is not None:
+            self._guardian.arm(self._session.sources)
         if not self._session.advance(Phase.SWITCHOVER):
             raise Unwind
 
@@ -149,6 +158,21 @@ class RelayedMain:
         ends = self._session.phase is Phase.SWITCHOVER and self._source.hung_up()
         if ends and self._session.source_gave_up(0.0):
             self._refuse_the_rest()
+
+    def part(self) -> str:
+        """Called when the migration has ended: whoever would hold the source is dismissed, unless
+        it has to.
+
+        :return: then, what a person has to know, as clauses; else empty.
+        """
+        guardian, self._guardian = self._guardian, None
+        if guardian is None:
+            return ""
+        if not self._session.held:
+            guardian.dismiss()
+            return ""
+        guardian.leave()
+        return how_to_decide(guardian.pid)
 
     def tell_if_unheard(self) -> None:
         """Note it if the source has not closed main, which it does as soon as it has the answer."""

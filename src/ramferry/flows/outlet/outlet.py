@@ -43,6 +43,10 @@ class OutletSettings(FlowSettings, Protocol):
         """Credentials, and what is allowed without them."""
 
     @property
+    def clear_in(self) -> bool:
+        """Whether what comes in is not encrypted."""
+
+    @property
     def method(self) -> str:
         """The multifd-compression of what goes out."""
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from ramferry.errors import PeerTimeout, RamferryError
+from ramferry.errors import MigrationFailed, PeerTimeout, RamferryError
 from ramferry.flows.peer.control import Control
 from ramferry.patience import Patience
 from ramferry.transport.connection import Connection
@@ -19,6 +19,8 @@ CONNECT: Final = 2.0
 """Seconds that one attempt at a control connection may take."""
 _EVERY: Final = 1.0
 """Seconds between two questions, and between two attempts to connect."""
+_LOOK: Final = 0.25
+"""Seconds between two looks while nothing is heard."""
 _ANSWER: Final = 5.0
 """Seconds without an answer after which a control connection is given up for another one."""
 _LONGEST_STEP: Final = 5.0
@@ -101,10 +103,26 @@ class Asking:
         self._go_on(cut=cut)
         return None
 
-    def wait(self, seconds: float) -> None:
-        """Wait up to ``seconds`` for something to be heard."""
-        self._news.wait(seconds)
-        self._news.clear()
+    def until_known(
+        self, gone: Callable[[], bool], check: Callable[[], None] = lambda: None
+    ) -> Outcome:
+        """Ask until the outcome is known; nothing more is sent on main.
+
+        :param gone: whether the source has ended the migration.
+        :param check: called repeatedly; if it raises, the wait ends.
+        :raise PeerTimeout: the far end does not say.
+        :raise MigrationFailed: the source ended the migration meanwhile.
+        """
+        while (outcome := self.step(cut=True)) is None:
+            check()
+            if gone():
+                raise MigrationFailed(
+                    "main: the source ended the migration in the switchover, before the far relay "
+                    "had said how it ended; see with `info status` which QEMU runs the guest"
+                )
+            self._news.wait(_LOOK)
+            self._news.clear()
+        return outcome
 
     def told(self) -> None:
         """Say that the source was told, so that the far end may forget the outcome."""

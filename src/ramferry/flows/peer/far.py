@@ -18,12 +18,14 @@ from ramferry.flows.peer.agreement import agree, own_hello
 from ramferry.flows.peer.asking import Asking
 from ramferry.flows.peer.control import Control
 from ramferry.flows.peer.framed import Framed
+from ramferry.flows.peer.guardian import Will
 from ramferry.flows.peer.rounds import Rounds
 from ramferry.flows.session.roles import FlowSettings
 from ramferry.flows.session.session import Session
 from ramferry.metrics.agreement import Agreement
 from ramferry.transport.address import RelayAddress
 from ramferry.transport.connection import Connection
+from ramferry.transport.security import Security
 from ramferry.wire.digests import Sealer
 from ramferry.wire.packets import Initial
 from ramferry.wire.relay_messages import Failed, Message, failed
@@ -91,6 +93,14 @@ class Far:
             kind = MethodUnavailable if isinstance(error, MethodUnavailable) else PeerUnreachable
             raise kind(f"{address}: {error}") from error
         return cls(session, address, control, token, agreed, resume)
+
+    def will(self, security: Security | None, *, clear: bool) -> Will:
+        """What another process has to know to ask the far end in place of this one.
+
+        :param security: with which it connects.
+        :param clear: whether it can write on main's connection to the source.
+        """
+        return Will(self._address, security, self.token, self._session.settings.decide, clear)
 
     def main(self, connection: Connection) -> Framed:
         """Open main on a connection; returns it with its frames.

@@ -26,6 +26,10 @@ from ramferry.transport.connection import Connection
 
 _JOIN_STEP: Final = 0.25
 """Seconds between two looks at a thread that should end."""
+_PATIENCE: Final = 5.0
+"""Seconds that threads may take to end."""
+_HELD: Final = 0.5
+"""The same where the source is held."""
 
 
 class Phase(IntEnum):
@@ -101,8 +105,7 @@ class Session:
         """Called before a mark is let go, once every channel's SYNC of it has come; raises
         ``RemoteProtocolError`` if what came differs from what was sent."""
         self.source_gave_up: Callable[[float], bool] = lambda _: True
-        """Whether the side that this migration comes from gave it up, where main broke behind ram's
-        END; waits so many seconds for a sign. A QEMU that breaks main has; a Ramferry says so."""
+        """Whether a source whose main broke behind ram's END gave up; waits so long for a sign."""
         self._listeners: list[Callable[[RamferryError], None]] = []
         self.sources: list[Connection] = []
         """Connections towards the source, main first."""
@@ -279,10 +282,11 @@ class Session:
             # also where a fault of Ramferry's own left it sealed: the source was told nothing
             self.fail(MigrationFailed("every connection ended early"), final=True)
             self.tear_down()
-        self.close()
+        # threads that wait on the connections of a source that is held cannot be woken
+        self.close(_HELD if self.held else _PATIENCE)
         return completed
 
-    def close(self, patience: float = 5.0) -> None:
+    def close(self, patience: float = _PATIENCE) -> None:
         """Wait for the threads and free the connections."""
         wait = Patience(patience)
         for thread in self._threads:
