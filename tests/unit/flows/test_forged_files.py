@@ -73,3 +73,12 @@ def test_a_file_without_all_of_the_guest_is_damaged(
     found = inspect_archive(path)
     assert sentence in found.fault
     assert found.blocks[0].size == 256 * 1024, "what is readable is told"
+
+
+def test_a_fields_name_makes_no_line_of_its_own(sound: bytes, tmp_path: Path) -> None:
+    path, forger = tmp_path / "quoting", Forger(sound)
+    forger.lay_out()
+    forger.directory["back\nd\x1b[2J"] = 1
+    path.write_bytes(forger.build())
+    assert r"unknown field `back\nd\x1b[2J`" in judged(path)
+    assert r"unknown field `back\nd\x1b[2J`" in inspected(path)

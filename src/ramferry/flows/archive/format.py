@@ -31,6 +31,7 @@ from ramferry.codec import find_method
 from ramferry.codec.zlib import INFLATE_ERROR
 from ramferry.errors import CorruptDataError, RemoteProtocolError, UsageError
 from ramferry.flows.contracts import check_ram
+from ramferry.standard import shown
 from ramferry.vocabulary import MAX_DEFLATE_RATIO
 from ramferry.wire.configuration import PAGE_BITS
 from ramferry.wire.grammar import MAX_BLOCKS, MAX_MACHINE_NAME, MAX_NAME
@@ -157,7 +158,8 @@ def unpack_directory(raw: bytes) -> Directory:
 
 
 def _no_directory(why: str) -> CorruptDataError:
-    return CorruptDataError("a directory of a save file", f"another ({why})")
+    # it may quote a field's name
+    return CorruptDataError("a directory of a save file", f"another ({shown(why)})")
 
 
 def _check_ram(directory: Directory) -> None:

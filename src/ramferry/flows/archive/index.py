@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,11 @@ from ramferry.errors import CorruptDataError
 from ramferry.flows.archive.format import CHUNK, Directory, unpack_numbers
 from ramferry.flows.contracts import Offsets
 from ramferry.vocabulary import PACKET_BYTES
+
+_AT_ONCE: Final = 4096
+"""Chunks whose pages are looked up at once. All of them at once took 16 bytes of memory for each
+copy of a page in the file, of which one byte of a file that was made for it can hold three; 9 this
+way."""
 
 Extent = tuple[int, int]
 """Offset and size in the file, in bytes."""
@@ -86,17 +92,29 @@ class Index:
         :raise CorruptDataError: a page is in two places, or outside its block.
         """
         ends = np.cumsum([0, *self._pages], dtype=np.int64)
-        blocks = np.repeat(self.chunks["block"], self.chunks["pages"])
-        if (self.numbers >= np.diff(ends)[blocks]).any():
-            raise CorruptDataError("pages inside their blocks", "others")
         found = np.zeros(ends[-1], np.bool_)
         for number, (start, end) in enumerate(pairwise(ends)):
             found[start:end] = _bits(self._zero[number], end - start)
         places = int(np.count_nonzero(found)) + self.live
-        found[(ends[blocks] + self.numbers)[self.newest == 1]] = True
+        for first in range(0, len(self.chunks), _AT_ONCE):
+            self._find(slice(first, first + _AT_ONCE), ends, found)
         if places != np.count_nonzero(found):
             raise CorruptDataError("each page in one place", "pages that are in two")
         return [int(end - start - found[start:end].sum()) for start, end in pairwise(ends)]
+
+    def _find(self, rows: slice, ends: NDArray[np.int64], found: NDArray[np.bool_]) -> None:
+        """Mark the newest copies in some chunks.
+
+        :param ends: where the pages of each block begin in ``found``, and, last, where they end.
+        :raise CorruptDataError: a page is outside its block.
+        """
+        chunks, first = self.chunks[rows], self.first[rows.start : rows.stop + 1]
+        place = slice(int(first[0]), int(first[-1]))
+        blocks, numbers = np.repeat(chunks["block"], chunks["pages"]), self.numbers[place]
+        if (numbers >= np.diff(ends)[blocks]).any():
+            raise CorruptDataError("pages inside their blocks", "others")
+        newest = self.newest[place] == 1
+        found[ends[blocks[newest]] + numbers[newest]] = True
 
     @property
     def live(self) -> int:
