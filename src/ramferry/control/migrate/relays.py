@@ -26,7 +26,7 @@ class Relays:
         for step in route.relays:
             child = RelayChild(step, address, channels)
             self._children[step.side] = child
-            address = child.wait_listening()
+            address = step.host.reached_at(child.wait_listening())
         return address
 
     def complaints(self) -> list[Complaint]:
