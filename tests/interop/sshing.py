@@ -1,8 +1,8 @@
 """Two hosts with a real sshd between them: network namespaces, users, keys, and a cable.
 
-Everything private to the two hosts is in mount namespaces of their processes: a ``/etc/passwd`` with
-logins for the users, and Python with Ramferry at a path that every user may read. So no account is
-made, and the system's ssh files are neither read nor written.
+Everything private to the two hosts is in mount namespaces of their processes: a ``/etc/passwd``
+with logins for the users, and Python with Ramferry at a path that every user may read. So no
+account is made, and the system's ssh files are neither read nor written.
 """
 
 from __future__ import annotations
@@ -93,6 +93,7 @@ exec ip netns exec "$netns" sh -c '
 RAMFERRY = """\
 #!/bin/sh
 export PYTHONPATH={folder}/source:{folder}/site PYTHONDONTWRITEBYTECODE=1
+export LD_LIBRARY_PATH={folder}/python/lib
 exec {folder}/python/{interpreter} -m ramferry "$@"
 """
 
@@ -161,9 +162,9 @@ class TwoHosts:
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(OSError, ValueError):
                 words = (entry / "cmdline").read_bytes().split(b"\0")
-                if b"ramferry" in words and (b"far" in words or b"relay" in words):
-                    if (entry / "ns/net").stat().st_ino == self._far_network():
-                        found.append(f"{int(entry.name)} {b' '.join(words).decode()}")
+                ours = b"ramferry" in words and (b"far" in words or b"relay" in words)
+                if ours and (entry / "ns/net").stat().st_ino == self._far_network():
+                    found.append(f"{int(entry.name)} {b' '.join(words).decode()}")
         return found
 
     def _far_network(self) -> int:
@@ -312,7 +313,7 @@ def qemu(
     megabytes: int = 64,
     options: Sequence[str] = (),
 ) -> Iterator[Vm]:
-    """A QEMU, paused, or a built-in guest if ``binary`` is None; the far one waits for its guest."""
+    """A QEMU, paused, or a built-in guest if ``binary`` is None; the far one waits for it."""
     folder = Path(tempfile.mkdtemp(dir=hosts.folder))
     os.chown(folder, user.uid, user.uid)
     path, ram = folder / "qmp", None
