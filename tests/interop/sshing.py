@@ -153,7 +153,7 @@ class TwoHosts:
 
     def drop(self) -> None:
         """Be a firewall that drops all of TCP but ssh: what the far host answers has no route."""
-        rule = ("ipproto", "tcp", "sport", "1024-65535", "blackhole")
+        rule = ("ipproto", "tcp", "sport", "1024-65534", "blackhole")
         run("ip", "-n", self.namespaces[1], "rule", "add", *rule)
 
     def left_behind(self) -> list[str]:

@@ -87,10 +87,11 @@ def command(**options: Any) -> None:
     Both are QMP addresses, qmp:PATH or qmp:HOST:PORT; DESTINATION can also be
     ssh://[USER@]HOST[:PORT]/PATH, a QMP socket on a host that your ssh reaches and
     that has Ramferry too. The destination waits with -incoming defer. Relays are
-    started as needed beside local QEMUs, and on both hosts with ssh://; everything that is changed in a QEMU is set back at the end. Ctrl-C, SIGTERM and
-    a closed terminal cancel, and the guest stays at the source; once it stands
-    still for the switchover both QEMUs are asked first, and a destination that has
-    it keeps it. A second signal leaves at once what cannot be ended.
+    started as needed beside local QEMUs, and on both hosts with ssh://; everything
+    that is changed in a QEMU is set back at the end. Ctrl-C, SIGTERM and a closed
+    terminal cancel, and the guest stays at the source; once it stands still for the
+    switchover both QEMUs are asked first, and a destination that has it keeps it. A
+    second signal leaves at once what cannot be ended.
     """
     from ramferry.cli.runs import migrate
 

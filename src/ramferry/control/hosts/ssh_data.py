@@ -14,7 +14,14 @@ from ramferry.control.hosts.ssh_process import SshSettings, control_line
 from ramferry.control.hosts.ssh_uri import SshUri
 from ramferry.errors import PeerUnreachable
 from ramferry.patience import Patience
-from ramferry.transport.address import TcpAddress, UnixAddress, parse_address, place_of
+from ramferry.transport.address import (
+    RelayAddress,
+    TcpAddress,
+    UnixAddress,
+    moved,
+    parse_address,
+    place_of,
+)
 from ramferry.transport.plain import connect
 
 REACH_SECONDS: Final = 4.0
@@ -36,7 +43,8 @@ class DataWay:
     def meeting(self, link: FarLink) -> str:
         """See ``Host.meeting``."""
         if self._settings.through_ssh:
-            return f"unix:{link.ask(far.MakeFolder(self._uri.login, None))}/relay"
+            folder = link.ask(far.MakeFolder(self._uri.login, None))
+            return str(RelayAddress(UnixAddress(f"{folder}/relay")))
         if not self.address:
             raise PeerUnreachable(
                 f"ssh does not tell at which address it reached {self._uri.login}: name it with"
@@ -45,16 +53,17 @@ class DataWay:
         token = secrets.token_hex(16)
         host, port = link.ask(far.Meet(self.address, *self._settings.ports, token))
         self._try_out(link, TcpAddress(self.address, int(port)), token)
-        return str(TcpAddress(str(host), int(port)))
+        return str(RelayAddress(TcpAddress(str(host), int(port))))
 
     def reached_at(self, uri: str) -> str:
         """See ``Host.reached_at``."""
-        place = place_of(parse_address(uri))
+        address = parse_address(uri)
+        place = place_of(address)
         if isinstance(place, TcpAddress):
-            return uri.replace(str(place), str(TcpAddress(self.address, place.port)))
+            return str(moved(address, TcpAddress(self.address, place.port)))
         near = f"{self._here}/relay"
         self._forward(near, place)
-        return uri.replace(place.path, near)
+        return str(moved(address, UnixAddress(near)))
 
     def _try_out(self, link: FarLink, address: TcpAddress, token: str) -> None:
         """Connect to where the far half listens, and have it say whether that came to it."""
