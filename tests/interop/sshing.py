@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 import ramferry
-from ramferry.bench.qemu import QemuBinary
+from ramferry.bench.qemu import FLOPPY_BYTES, QemuBinary
 from ramferry.control.qemu.qmp import Qmp
 from ramferry.errors import PeerUnreachable
 
@@ -55,7 +55,7 @@ Port {port}
 HostKey {folder}/host_key
 AuthorizedKeysFile {folder}/authorized
 StrictModes no
-PasswordAuthentication {passwords}
+PasswordAuthentication yes
 KbdInteractiveAuthentication no
 UsePAM no
 PermitRootLogin yes
@@ -71,6 +71,17 @@ Host far
   IdentitiesOnly yes
   UserKnownHostsFile {folder}/known_hosts
   StrictHostKeyChecking yes
+Host stranger
+  HostName {far}
+  Port {port}
+  IdentityFile {home}/other_key
+  IdentitiesOnly yes
+  UserKnownHostsFile {folder}/known_hosts
+Host unknown
+  HostName {far}
+  Port {port}
+  IdentityFile {home}/key
+  UserKnownHostsFile /dev/null
 """
 WITHIN = """\
 #!/bin/sh
@@ -139,6 +150,24 @@ class TwoHosts:
         line = self.within(False, user, self.folder / "bin/ramferry", *arguments)
         return subprocess.run(line, capture_output=True, text=True, check=False, **how)
 
+    @property
+    def installed(self) -> str:
+        """The far host's ``ramferry``."""
+        return str(self.folder / "bin/ramferry")
+
+    def listen(self, host: str, first: int, last: int) -> None:
+        """Have something listen at ports of the far host."""
+        script = (
+            "import socket, sys, time\n"
+            "kept = [socket.create_server((sys.argv[1], port))"
+            " for port in range(int(sys.argv[2]), int(sys.argv[3]) + 1)]\n"
+            "print('listening', flush=True)\ntime.sleep(600)"
+        )
+        command = ("/usr/bin/env", "python3", "-c", script, host, first, last)
+        process = self.start(True, ROOT, *command, stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "listening\n"
+
     def remote(self, script: str) -> str:
         """A command of the far host that runs a shell script: what ``--remote-command`` takes."""
         path = Path(tempfile.mkdtemp(dir=self.folder)) / "command"
@@ -170,13 +199,12 @@ class TwoHosts:
     def _far_network(self) -> int:
         return Path("/run/netns", self.namespaces[1]).stat().st_ino
 
-    def sshd(self, *, passwords: bool = False, forwarding: bool = True) -> None:
-        """Start the far host's sshd."""
+    def sshd(self, *, forwarding: bool = True) -> None:
+        """Start the far host's sshd, which takes keys and passwords."""
         text = SSHD.format(
             far=FAR,
             port=self.port,
             folder=self.folder,
-            passwords="yes" if passwords else "no",
             forwarding="yes" if forwarding else "no",
         )
         (self.folder / "sshd_config").write_text(text)
@@ -196,6 +224,8 @@ class TwoHosts:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
         for namespace in self.namespaces:
             pids = run("ip", "netns", "pids", namespace).split()
             for pid in pids:
@@ -265,6 +295,7 @@ def _files(folder: Path, hosts: TwoHosts, sshd: Path) -> None:
         home.mkdir()
         (folder / "home" / user.name).symlink_to(str(user.uid))
         shutil.copy(folder / "key", home / "key")
+        shutil.copy(folder / "host_key", home / "other_key")
         (home / "config").write_text(SSH.format(far=FAR, port=hosts.port, home=home, folder=folder))
         for path in (home, *home.iterdir()):
             os.chown(path, user.uid, user.uid)
@@ -290,17 +321,12 @@ class Vm:
     """Its QMP socket."""
     process: subprocess.Popen[str]
     qmp: Qmp
-    ram: Path | None
-    """The file that is its memory; None for a built-in guest."""
+    ram: np.ndarray[Any, Any]
+    """Its memory."""
 
     def state(self) -> str:
         """Its run state."""
         return str(self.qmp.execute("query-status")["status"])
-
-    def memory(self) -> np.ndarray[Any, Any]:
-        """A QEMU's memory, in pages."""
-        assert self.ram is not None
-        return np.memmap(self.ram, np.uint8, "r+").reshape(-1, 4096)
 
 
 @contextlib.contextmanager
@@ -311,12 +337,13 @@ def qemu(
     binary: QemuBinary | None,
     *,
     megabytes: int = 64,
+    boot: bytes = b"",
     options: Sequence[str] = (),
 ) -> Iterator[Vm]:
     """A QEMU, paused, or a built-in guest if ``binary`` is None; the far one waits for it."""
     folder = Path(tempfile.mkdtemp(dir=hosts.folder))
     os.chown(folder, user.uid, user.uid)
-    path, ram = folder / "qmp", None
+    path, ram = folder / "qmp", folder / "ram"
     if binary is None:
         command: list[object] = [
             hosts.folder / "bin/ramferry",
@@ -326,15 +353,16 @@ def qemu(
         ]
         command += ["--qmp", f"qmp:{path}", *(("--incoming", "defer") if far else ())]
     else:
-        ram = folder / "ram"
-        ram.touch()
-        os.chown(ram, user.uid, user.uid)
+        for file, content in ((ram, b""), (folder / "boot", boot.ljust(FLOPPY_BYTES, b"\0"))):
+            file.write_bytes(content)
+            os.chown(file, user.uid, user.uid)
         backend = f"memory-backend-file,id=ram,size={megabytes}M,mem-path={ram},share=on"
-        command = [binary.path, "-nodefaults", "-display", "none", "-accel", "tcg", "-S"]
+        command = [binary.path, "-nodefaults", "-display", "none", "-accel", "tcg"]
         command += ["-machine", f"{binary.machine},memory-backend=ram", "-object", backend]
         command += ["-m", f"{megabytes}M", "-qmp", f"unix:{path},server=on,wait=off"]
         command += ["-qmp", f"unix:{folder}/ours,server=on,wait=off"]
-        command += ["-incoming", "defer"] if far else []
+        command += ["-drive", f"if=floppy,format=raw,readonly=on,file={folder}/boot"]
+        command += ["-incoming", "defer"] if far else ["-S"]
     log = folder / "log"
     with log.open("w") as output:
         process = hosts.start(far, user, *command, *options, stdout=output, stderr=output)
@@ -342,7 +370,10 @@ def qemu(
         until("a monitor", lambda: path.exists() or process.poll() is not None)
         assert process.poll() is None, log.read_text()
         with _connected(path if binary is None else folder / "ours") as qmp:
-            yield Vm(path, process, qmp, ram)
+            if binary is None:
+                number = qmp.execute("x-query-guest")["ram-fd"]
+                ram = Path(f"/proc/{process.pid}/fd/{number}")
+            yield Vm(path, process, qmp, np.memmap(ram, np.uint8, "r+"))
     finally:
         process.kill()
         process.wait()

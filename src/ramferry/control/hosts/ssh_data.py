@@ -24,7 +24,7 @@ from ramferry.transport.address import (
 )
 from ramferry.transport.plain import connect
 
-REACH_SECONDS: Final = 4.0
+REACH_SECONDS: Final = 3.5
 """How long a connection to the far host may take before a firewall is blamed. A lost first packet
 is sent again after 1 s and 3 s."""
 FORWARD_SECONDS: Final = 5.0
@@ -81,7 +81,6 @@ class DataWay:
             finally:
                 connection.close()
         if not found:
-            link.ask(far.Met(token))
             raise PeerUnreachable(
                 f"data cannot get to {self._uri.login} directly: {why}; nothing was touched. Open"
                 " the port in its firewall (--port-range says which), name another of its"
