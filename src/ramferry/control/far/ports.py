@@ -11,11 +11,12 @@ from typing import Final
 from ramferry.control.hosts import far_protocol as far
 from ramferry.errors import HostError
 from ramferry.patience import Patience
-from ramferry.transport.address import TcpAddress, place_of
+from ramferry.transport.address import TcpAddress, UnixAddress, place_of
 from ramferry.transport.listening import Listener
 
 _LOOK: Final = 0.05
-_WAIT: Final = 0.5
+_WAIT: Final = 1.0
+"""How long a connection may take to come here after it was made: half a round trip."""
 _MOST_CALLERS: Final = 16
 _MOST_PORTS: Final = 1024
 """As many ports of a range are tried, from its first on."""
@@ -30,11 +31,10 @@ class Meeting:
         :raise HostError: no port is free.
         """
         self._token = wish.token.encode()
-        self._listener = _listen(wish)
+        self._listener = Listener(UnixAddress(wish.path)) if wish.path else _listen(wish)
         place = place_of(self._listener.address)
-        assert isinstance(place, TcpAddress)
-        self.where = (place.host, place.port)
-        """The host to listen at, and the port."""
+        self.where = (place.host, place.port) if isinstance(place, TcpAddress) else (place.path, 0)
+        """The host to listen at, and the port; or the path, and 0."""
 
     def met(self) -> bool:
         """Whether it has come, within a moment; a stranger's connection is closed."""

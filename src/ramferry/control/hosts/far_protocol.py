@@ -100,15 +100,17 @@ class Accelerates(msgspec.Struct, frozen=True, tag="accelerates"):
 
 
 class Meet(msgspec.Struct, frozen=True, tag="meet"):
-    """Listen at a free port, for one connection that begins with ``token``.
+    """Listen at a free port, or at a socket's path, for one connection that begins with ``token``.
 
-    The answer is where: the host to listen at, and the port.
+    The answer is where: the host to listen at and the port, or the path and 0.
     """
 
     host: str
     first: int
     last: int
     token: str
+    path: str = ""
+    """Empty for a port."""
 
 
 class Met(msgspec.Struct, frozen=True, tag="met"):

@@ -13,8 +13,8 @@ from ramferry.control.hosts.far_link import FarLink
 from ramferry.control.hosts.ssh_process import SshSettings, control_line
 from ramferry.control.hosts.ssh_uri import SshUri
 from ramferry.errors import PeerUnreachable
-from ramferry.patience import Patience
 from ramferry.transport.address import (
+    Place,
     RelayAddress,
     TcpAddress,
     UnixAddress,
@@ -28,7 +28,6 @@ REACH_SECONDS: Final = 3.5
 """How long a connection to the far host may take before a firewall is blamed. A lost first packet
 is sent again after 1 s and 3 s."""
 FORWARD_SECONDS: Final = 5.0
-_LOOK: Final = 0.05
 
 
 class DataWay:
@@ -37,14 +36,14 @@ class DataWay:
     def __init__(self, uri: SshUri, settings: SshSettings, hello: far.Hello, here: Path) -> None:
         """:param here: a folder on this host for sockets."""
         self._uri, self._settings, self._here = uri, settings, here
+        self._near = UnixAddress(f"{here}/relay")
         self.address = settings.data_address or hello.address
         """The far host's, for data."""
 
     def meeting(self, link: FarLink) -> str:
-        """See ``Host.meeting``."""
+        """See ``Host.meeting``; the way is tried out."""
         if self._settings.through_ssh:
-            folder = link.ask(far.MakeFolder(self._uri.login, None))
-            return str(RelayAddress(UnixAddress(f"{folder}/relay")))
+            return str(RelayAddress(self._through(link)))
         if not self.address:
             raise PeerUnreachable(
                 f"ssh does not tell at which address it reached {self._uri.login}: name it with"
@@ -52,7 +51,12 @@ class DataWay:
             )
         token = secrets.token_hex(16)
         host, port = link.ask(far.Meet(self.address, *self._settings.ports, token))
-        self._try_out(link, TcpAddress(self.address, int(port)), token)
+        if why := self._try_out(link, TcpAddress(self.address, int(port)), token):
+            raise PeerUnreachable(
+                f"data cannot get to {self._uri.login} directly: {why}; nothing was touched. Open"
+                " the port in its firewall (--port-range says which), name another of its"
+                " addresses with --data-address, or send data --through-ssh"
+            )
         return str(RelayAddress(TcpAddress(str(host), int(port))))
 
     def reached_at(self, uri: str) -> str:
@@ -61,49 +65,47 @@ class DataWay:
         place = place_of(address)
         if isinstance(place, TcpAddress):
             return str(moved(address, TcpAddress(self.address, place.port)))
-        near = f"{self._here}/relay"
-        self._forward(near, place)
-        return str(moved(address, UnixAddress(near)))
+        return str(moved(address, self._near))
 
-    def _try_out(self, link: FarLink, address: TcpAddress, token: str) -> None:
-        """Connect to where the far half listens, and have it say whether that came to it."""
-        why = "what accepts there is another program"
-        try:
-            connection = connect(address, timeout=REACH_SECONDS)
-        except PeerUnreachable as error:
-            why, found = str(error), False
-        else:
-            try:
-                connection.settle(REACH_SECONDS)
-                with suppress(OSError):
-                    connection.send([token.encode()])
-                found = self._met(link, token)
-            finally:
-                connection.close()
-        if not found:
+    def _through(self, link: FarLink) -> UnixAddress:
+        """Have ssh carry what connects to a socket here to one there, which is returned."""
+        path = f"{link.ask(far.MakeFolder(self._uri.login, None))}/relay"
+        self._forward(path)
+        token = secrets.token_hex(16)
+        link.ask(far.Meet("", 0, 0, token, path))
+        if self._try_out(link, self._near, token):
             raise PeerUnreachable(
-                f"data cannot get to {self._uri.login} directly: {why}; nothing was touched. Open"
-                " the port in its firewall (--port-range says which), name another of its"
-                " addresses with --data-address, or send data --through-ssh"
+                f"data cannot get to {self._uri.login} through ssh: its sshd does not forward to"
+                " sockets (AllowStreamLocalForwarding, AllowTcpForwarding in its sshd_config);"
+                " nothing was touched"
             )
+        return UnixAddress(path)
 
-    def _met(self, link: FarLink, token: str) -> bool:
-        patience = Patience(REACH_SECONDS)
-        while not patience.over:
-            if link.ask(far.Met(token)):
-                return True
-        return False
+    def _try_out(self, link: FarLink, place: Place, token: str) -> str:
+        """Connect to where the far half listens, and have it say whether that came to it; return
+        why not, or an empty string."""
+        try:
+            connection = connect(place, timeout=REACH_SECONDS)
+        except PeerUnreachable as error:
+            return str(error)
+        try:
+            connection.settle(REACH_SECONDS)
+            with suppress(OSError):
+                connection.send([token.encode()])
+            found = link.ask(far.Met(token))
+            return "" if found else f"what accepts at {place} is something else"
+        finally:
+            connection.close()
 
-    def _forward(self, near: str, far_place: UnixAddress) -> None:
-        """Have the running ssh listen at ``near`` and carry each connection there.
+    def _forward(self, path: str) -> None:
+        """Have the running ssh listen here and carry each connection there.
 
-        :raise PeerUnreachable: it, or the far host's sshd, does not do that.
+        :raise PeerUnreachable: it does not do that.
         """
-        request = ("forward", "-L", f"{near}:{far_place.path}")
-        line = control_line(self._uri, self._here / "ssh", *request)
+        request = ("forward", "-L", f"{self._near.path}:{path}")
         try:
             ended = subprocess.run(
-                line,
+                control_line(self._uri, self._here / "ssh", *request),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,

@@ -55,9 +55,14 @@ KEPT_LINES = 20
 """Lines of its standard error that are kept, so that the last one can be quoted."""
 
 
-def relay_arguments(step: RelayStep, connect: str, channels: int) -> list[str]:
+def relay_arguments(
+    step: RelayStep, connect: str, channels: int, *, secret: bool = False
+) -> list[str]:
     """The arguments of ``ramferry`` for the relay of ``step``, which connects to the migration URI
-    ``connect``."""
+    ``connect``.
+
+    :param secret: whether it gets credentials by its standard input.
+    """
     line = ["relay", step.listen, connect]
     line += ["--method", step.method, "--channels", str(channels), "--once", "--events"]
     if step.level is not None:
@@ -72,7 +77,9 @@ def relay_arguments(step: RelayStep, connect: str, channels: int) -> list[str]:
         line += ["--page-size", str(step.page_size)]
     if step.uuid:
         line += ["--uuid", step.uuid]
-    if not is_local(parse_address(step.listen)):
+    if secret:
+        line += ["--tls-creds-fd", "0"]
+    elif not is_local(parse_address(step.listen)):
         # a relay that is started here leaves the loopback only for a network namespace of this
         # host, on a link that was made for it
         line.append("--insecure")
@@ -92,9 +99,10 @@ class _Listening(msgspec.Struct, frozen=True):
 class RelayChild:
     """One running relay. Two threads read its output, so that it never waits for this process."""
 
-    def __init__(self, step: RelayStep, connect: str, channels: int) -> None:
+    def __init__(self, step: RelayStep, connect: str, channels: int, secret: bytes = b"") -> None:
         """Start it.
 
+        :param secret: its credentials, for its standard input; empty: it has none.
         :raise HostError: the process cannot be started.
         """
         self.side = step.side
@@ -106,7 +114,8 @@ class RelayChild:
         self._told = threading.Event()
         self._sentences: deque[str] = deque(maxlen=KEPT_LINES)
         try:
-            self._process = step.host.start(relay_arguments(step, connect, channels))
+            arguments = relay_arguments(step, connect, channels, secret=bool(secret))
+            self._process = step.host.start(arguments, secret)
         except HostError as error:
             raise HostError(f"the {self.side} relay: {error}") from error
         assert self._process.stdout is not None
