@@ -193,7 +193,7 @@ class TwoHosts:
                 words = (entry / "cmdline").read_bytes().split(b"\0")
                 ours = b"ramferry" in words and (b"far" in words or b"relay" in words)
                 if ours and (entry / "ns/net").stat().st_ino == self._far_network():
-                    found.append(f"{int(entry.name)} {b' '.join(words).decode()}")
+                    found.append(f"{int(entry.name)} {b' '.join(words).decode().strip()}")
         return found
 
     def _far_network(self) -> int:

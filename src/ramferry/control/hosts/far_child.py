@@ -92,6 +92,8 @@ class FarChild:
 
     def _take(self, data: bytes | None, code: int) -> None:
         self.stdout.take(data)
+        if data is None and self._link.lost.is_set():
+            self.stderr.take(f"{self._link.gone()}\n".encode())
         if data is None:
             self._code = code
             self._ended.set()

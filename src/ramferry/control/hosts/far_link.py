@@ -115,15 +115,16 @@ class FarLink:
 
     def _send(self, message: msgspec.Struct) -> None:
         if self.lost.is_set():
-            raise self._gone()
+            raise self.gone()
         try:
             with self._sending:
                 self._to.write(far.line(message))
                 self._to.flush()
         except (OSError, ValueError) as error:  # ValueError: closed by us
-            raise self._gone() from error
+            raise self.gone() from error
 
-    def _gone(self) -> PeerUnreachable:
+    def gone(self) -> PeerUnreachable:
+        """The error of a connection that has ended."""
         return PeerUnreachable(f"the connection by ssh to {self._name} has ended")
 
     def _beat(self) -> None:
@@ -162,7 +163,7 @@ class FarLink:
             self._sinks.clear()
         for waiting in asked:
             with suppress(Exception):  # it was answered meanwhile
-                waiting.set_exception(self._gone())
+                waiting.set_exception(self.gone())
         for sink in sinks:
             sink(None, PeerUnreachable.exit_code)
 
