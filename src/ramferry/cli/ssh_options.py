@@ -41,14 +41,9 @@ def remote_command_option(command: Command) -> Command:
     )(command)
 
 
-def ssh_options(command: Command) -> Command:
-    """``--remote-command`` and those of the way that data take."""
+def direct_options(command: Command) -> Command:
+    """``--remote-command``, and where data go to beside ssh."""
     options: list[Any] = [
-        click.option(
-            "--through-ssh",
-            is_flag=True,
-            help="With ssh://HOST: data go through the ssh connection, not beside it.",
-        ),
         click.option(
             "--port-range",
             type=PortRange(),
@@ -64,3 +59,13 @@ def ssh_options(command: Command) -> Command:
     for option in options:
         command = option(command)
     return remote_command_option(command)
+
+
+def ssh_options(command: Command) -> Command:
+    """Those, and ``--through-ssh``."""
+    through = click.option(
+        "--through-ssh",
+        is_flag=True,
+        help="With ssh://HOST: data go through the ssh connection, not beside it.",
+    )
+    return direct_options(through(command))

@@ -10,9 +10,9 @@ from ramferry.errors import UsageError
 def ssh_settings(
     uri: SshUri | None,
     remote_command: str,
-    data_address: str | None,
-    port_range: tuple[int, int] | None,
-    through_ssh: bool,
+    data_address: str | None = None,
+    port_range: tuple[int, int] | None = None,
+    through_ssh: bool = False,
 ) -> SshSettings:
     """The settings that the options ask for.
 

@@ -14,7 +14,7 @@ from ramferry.control.hosts.started import ramferry_line, start_line
 from ramferry.errors import UsageError
 from ramferry.patience import Patience
 
-COMMANDS: Final = frozenset({"relay", "doctor", "save", "restore"})
+COMMANDS: Final = frozenset({"relay", "doctor", "plan"})
 """What may be started."""
 DECIDE_SECONDS: Final = 90.0
 """How long a relay in its switchover may wait for the destination's answer, which nobody else can
