@@ -2,10 +2,11 @@
 # Gets the programs Ramferry is tested against; does nothing where they are there already.
 #
 #   tools/peers.sh qemu   a qemu-system-x86_64 on the PATH
-#   tools/peers.sh        that, a C compiler, Chromium, and under build/peers: Debian 13's QEMU 10.0,
-#                         nasm, the real qzip and libqatzip
+#   tools/peers.sh        that, a C compiler, Chromium, an SSH client, and under build/peers: Debian
+#                         13's QEMU 10.0, nasm, the real qzip and libqatzip, and OpenSSH's server
 #
-# Only QEMU, cc and chromium on the PATH are installed on the system, and only with root's rights. Everything else is fetched with a private apt configuration and unpacked under
+# Only QEMU, cc, chromium and ssh on the PATH are installed on the system, and only with root's
+# rights. Everything else is fetched with a private apt configuration and unpacked under
 # build/peers/trixie, which takes no rights. The commands in build/peers/bin run those programs with
 # their own dynamic loader and libraries: they see the caller's files, sockets and devices, and keep
 # the caller's process id.
@@ -23,6 +24,7 @@ qemu_version=10.0
 qemu=bin/qemu-system-x86_64-$qemu_version
 qzip=bin/qzip
 nasm=bin/nasm
+sshd=bin/sshd
 missing=0
 
 miss() {
@@ -53,6 +55,9 @@ compiler() { on_path cc 'a stand-in for a device' gcc libc6-dev; }
 
 # The pages of `ramferry report` are looked at in it; Ubuntu has no such package.
 browser() { on_path chromium 'a browser' chromium; }
+
+# `ramferry migrate … ssh://HOST/…` starts it.
+ssh_client() { on_path ssh 'an SSH client' openssh-client; }
 
 # Prints the address of this host's own Debian archive, as apt knows it from whatever file and
 # format the sources are written in, also before a first `apt-get update`; nothing where it has none.
@@ -110,41 +115,46 @@ unpack() {
     local folder=$1 deb
     local apt=(apt-get -q -y -c "$folder/apt.conf" -o Dpkg::Use-Pty=0)
     "${apt[@]}" update || return 1
-    "${apt[@]}" install --download-only qemu-system-x86 nasm qatzip libqatzip3 || return 1
+    "${apt[@]}" install --download-only qemu-system-x86 nasm qatzip libqatzip3 openssh-server || return 1
     mkdir -p "$folder/tree"
     for deb in "$folder"/cache/archives/*.deb; do
         dpkg-deb -x "$deb" "$folder/tree" || return 1
     done
 }
 
-# keep TREE KEPT: moves the three programs, the libraries and the firmware; the rest is not needed.
+# keep TREE KEPT: moves the programs, the libraries and the firmware; the rest is not needed.
 keep() {
     local tree=$1/usr kept=$2
     mkdir "$kept" "$kept/bin" "$kept/share" &&
         mv "$tree/bin/qemu-system-x86_64" "$tree/bin/nasm" "$tree/bin/qzip" "$kept/bin/" &&
+        mv "$tree/sbin/sshd" "$tree/lib/openssh/sshd-session" "$tree/lib/openssh/sshd-auth" \
+            "$kept/bin/" &&
         mv "$tree/share/qemu" "$tree/share/seabios" "$kept/share/" &&
         mv "$tree/lib/x86_64-linux-gnu" "$kept/lib"
 }
 
-# write_command FILE PROGRAM OPTIONS: a command that runs the tree's PROGRAM. It finds the tree
-# from where it lies itself, so that the checkout may move; `exec` keeps the process id. OPTIONS
-# may name that tree as $tree.
+# write_command FILE PROGRAM OPTIONS [NAME]: a command that runs the tree's PROGRAM, which is called
+# NAME there (PROGRAM by default). It finds the tree from where it lies itself, so that the checkout
+# may move; `exec` keeps the process id. OPTIONS and NAME may name that tree as $tree, and the folder
+# of the commands as $bin.
 write_command() {
     mkdir -p "${1%/*}"
     cat >"$1" <<END
 #!/bin/sh
 # Written by tools/peers.sh: runs $2 of Debian's $suite with its own loader and libraries.
 here=\$(readlink -f -- "\$0")
-tree=\${here%/bin/*}/$suite
+bin=\${here%/*}
+tree=\${bin%/*}/$suite
 export QEMU_MODULE_DIR="\$tree/lib/qemu"
 exec "\$tree/lib/ld-linux-x86-64.so.2" --inhibit-cache --library-path "\$tree/lib" \\
-    --argv0 $2 "\$tree/bin/$2" $3 "\$@"
+    --argv0 ${4:-$2} "\$tree/bin/$2" $3 "\$@"
 END
     chmod +x "$1"
 }
 
 # try_out FOLDER: QEMU is of the expected version and brings up a paused machine with its own
-# firmware, nasm assembles, qzip returns a file as it was, and libqatzip is there.
+# firmware, nasm assembles, qzip returns a file as it was, libqatzip is there, and sshd says its
+# version.
 try_out() {
     local qemu=$1/$qemu qzip=$1/$qzip nasm=$1/$nasm sample=$1/sample
     echo "Expecting QEMU $qemu_version:"
@@ -159,7 +169,9 @@ try_out() {
     cp "$1/$suite/share/seabios/bios-256k.bin" "$sample" && "$qzip" -k "$sample" &&
         "$qzip" -d -k -o "$1/again" "$sample.gz" && cmp "$sample" "$1/again" || return 1
     echo "Looking for libqatzip:"
-    ls "$1/$suite/lib/libqatzip.so.3"
+    ls "$1/$suite/lib/libqatzip.so.3" || return 1
+    echo "Asking sshd for its version:"
+    "$1/$sshd" -V
 }
 
 # fetch ARCHIVE: nothing appears in build/peers before it was tried out. Every step is chained,
@@ -173,6 +185,10 @@ fetch() {
             '-L "$tree/share/qemu" -L "$tree/share/seabios"' &&
         write_command "$folder/$nasm" nasm '' &&
         write_command "$folder/$qzip" qzip '' &&
+        write_command "$folder/bin/sshd-session" sshd-session '' &&
+        write_command "$folder/bin/sshd-auth" sshd-auth '' &&
+        write_command "$folder/$sshd" sshd \
+            '-o SshdSessionPath="$bin/sshd-session" -o SshdAuthPath="$bin/sshd-auth"' '"$bin/sshd"' &&
         try_out "$folder" || return 1
     rm -rf "${peers:?}/$suite" "${peers:?}/bin" &&
         mv "$folder/$suite" "$folder/bin" "$peers/" && rm -rf "$folder"
@@ -180,11 +196,12 @@ fetch() {
 
 is_current() {
     [ -f "$peers/stamp" ] && [ "$(cat "$peers/stamp")" = "$1" ] &&
-        [ -x "$peers/$qemu" ] && [ -x "$peers/$nasm" ] && [ -x "$peers/$qzip" ]
+        [ -x "$peers/$qemu" ] && [ -x "$peers/$nasm" ] && [ -x "$peers/$qzip" ] &&
+        [ -x "$peers/$sshd" ]
 }
 
 trixie_peers() {
-    local what="QEMU $qemu_version, nasm, qzip and libqatzip of Debian 13" skipped="the tests that need them are skipped."
+    local what="QEMU $qemu_version, nasm, qzip, libqatzip and sshd of Debian 13" skipped="the tests that need them are skipped."
     local wanted archive
     wanted=$(sha256sum <tools/peers.sh)
     is_current "$wanted" && return 0
@@ -214,6 +231,7 @@ case ${1:-all} in
         qemu_on_path
         compiler
         browser
+        ssh_client
         trixie_peers
         ;;
     *) fail "the argument is qemu or all, not $1." ;;

@@ -54,7 +54,7 @@ class Monitored:
                 stdout=stderr,
                 stderr=stderr,
                 # a Ctrl-C is for us, and QEMU would take it as "quit"; not a session of its own:
-                # control.relay_child says what that costs
+                # control.hosts.started says what that costs
                 process_group=0,
             )
         self.qmp = self._connect(self.folder / monitor)

@@ -31,6 +31,9 @@ COMMANDS = {
 }
 """Command name → one line for ``--help``; each lives in ``ramferry.cli.<name>`` as ``command``."""
 
+UNLISTED = ("far",)
+"""Commands that another ``ramferry`` calls, and no person."""
+
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 """Errors that are the disk's fault, not the program's. Any other OSError is a bug, and shows its
 traceback."""
@@ -40,6 +43,7 @@ traceback."""
     cls=LazyGroup,
     modules="ramferry.cli.",
     parts=COMMANDS,
+    unlisted=UNLISTED,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, "-V", "--version", message="ramferry %(version)s")

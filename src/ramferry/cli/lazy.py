@@ -7,7 +7,7 @@ A command's module has its options; what it does is in ``cli.runs`` and imported
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import click
@@ -17,14 +17,23 @@ class LazyGroup(click.Group):
     """A group whose commands each have a module of their own, in which they are called
     ``command``."""
 
-    def __init__(self, *args: Any, modules: str, parts: Mapping[str, str], **more: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        modules: str,
+        parts: Mapping[str, str],
+        unlisted: Collection[str] = (),
+        **more: Any,
+    ) -> None:
         """
         :param modules: what stands before a command's name in the name of its module.
         :param parts: command name → one line for ``--help``, in the order that is shown.
+        :param unlisted: names of further commands, which no person calls.
         """
         super().__init__(*args, **more)
         self._modules = modules
         self.parts = parts
+        self._unlisted = unlisted
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """See ``click.Group``."""
@@ -34,7 +43,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """See ``click.Group``; here the module is imported."""
         del ctx
-        if cmd_name not in self.parts:
+        if cmd_name not in self.parts and cmd_name not in self._unlisted:
             return None
         module = importlib.import_module(f"{self._modules}{cmd_name}")
         command: click.Command = module.command

@@ -16,6 +16,7 @@ from ramferry.cli.params import (
     member_size_option,
     page_size_option,
 )
+from ramferry.cli.ssh_options import ssh_options
 from ramferry.control.migrate.relay_mode import RelayMode
 from ramferry.vocabulary import MAX_CHANNELS, METHOD_FLAGS
 
@@ -78,16 +79,19 @@ anything began."""
     metavar="URI",
     help="Where the destination QEMU is to listen: tcp:HOST:PORT or unix:PATH.",
 )
+@ssh_options
 @json_option()
 def command(**options: Any) -> None:
     """Live-migrate the guest of the QEMU at SOURCE to the QEMU at DESTINATION.
 
-    Both are QMP addresses, qmp:PATH or qmp:HOST:PORT. The destination waits with
-    -incoming defer. Relays are started on this host as needed, beside local QEMUs;
-    everything that is changed in a QEMU is set back at the end. Ctrl-C, SIGTERM and
-    a closed terminal cancel, and the guest stays at the source; once it stands
-    still for the switchover both QEMUs are asked first, and a destination that has
-    it keeps it. A second signal leaves at once what cannot be ended.
+    Both are QMP addresses, qmp:PATH or qmp:HOST:PORT; DESTINATION can also be
+    ssh://[USER@]HOST[:PORT]/PATH, a QMP socket on a host that your ssh reaches and
+    that has Ramferry too. The destination waits with -incoming defer. Relays are
+    started as needed beside local QEMUs, and on both hosts with ssh://; everything
+    that is changed in a QEMU is set back at the end. Ctrl-C, SIGTERM and a closed
+    terminal cancel, and the guest stays at the source; once it stands still for the
+    switchover both QEMUs are asked first, and a destination that has it keeps it. A
+    second signal leaves at once what cannot be ended.
     """
     from ramferry.cli.runs import migrate
 

@@ -44,14 +44,17 @@ RATE: Final = Rate()
 
 
 class RateOrProbe(Rate):
-    """A rate, or ``probe:HOST:PORT``: where a probe of the link waits."""
+    """A rate, or ``probe:HOST:PORT``: where a probe of the link waits; or ``ssh://HOST``, where it
+    is to be started."""
 
     name = "link"
 
     def convert(  # type: ignore[override] # a rate, or where to find one out
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float | TcpAddress:
-        """Read a rate, or where a probe waits."""
+    ) -> float | TcpAddress | str:
+        """Read a rate, or where a probe waits or is to be started."""
+        if isinstance(value, str) and value.startswith("ssh:"):
+            return value
         if not isinstance(value, str) or not value.startswith(PROBE):
             return super().convert(value, param, ctx)
         try:

@@ -17,6 +17,7 @@ from ramferry.cli.params import (
     downtime_limit_option,
     page_size_option,
 )
+from ramferry.cli.ssh_options import direct_options
 from ramferry.vocabulary import METHOD_FLAGS
 
 EPILOG = """\b
@@ -30,9 +31,10 @@ answers; 4 it lacks a command; 6 interrupted; 8 it, or this user, may not."""
     "--link",
     type=LINK,
     required=True,
-    metavar="RATE|probe:HOST:PORT",
+    metavar="RATE|probe:HOST:PORT|ssh://HOST",
     help="What the link carries in bytes a second: 117M, 1Gbit; 0 where it limits nothing. Or where"
-    " `ramferry plan link` waits for a probe, which fills the link for a second.",
+    " `ramferry plan link` waits for a probe, which fills the link for a second; it is started by"
+    " ssh with ssh://[USER@]HOST[:PORT].",
 )
 @click.option(
     "--cores",
@@ -80,6 +82,7 @@ answers; 4 it lacks a command; 6 interrupted; 8 it, or this user, may not."""
 )
 @page_size_option
 @accelerator_option
+@direct_options
 @json_option()
 def command(**options: Any) -> None:
     """Forecast a migration before it runs: time, downtime, CPU and wire bytes of each method.

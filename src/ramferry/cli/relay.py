@@ -89,6 +89,12 @@ or where the sentence says to look; 7 a peer sent what the protocol forbids;
     "client-key.pem to connect.",
 )
 @click.option(
+    "--tls-creds-fd",
+    type=click.IntRange(min=0),
+    hidden=True,
+    help="Pipe by which credentials of this one migration come, from the ramferry that made them.",
+)
+@click.option(
     "--tls-authz",
     multiple=True,
     metavar="PATTERN",

@@ -9,11 +9,16 @@ from typing import Any
 from ramferry.cli.json_file import JsonFile
 from ramferry.cli.live import live_hooks
 from ramferry.cli.results import show
+from ramferry.cli.ssh_settings import ssh_settings
 from ramferry.cli.terminal import terminal
 from ramferry.codec import check_members, find_method
 from ramferry.control.hosts.addresses import relay_uri
+from ramferry.control.hosts.host import HERE, Hosts
+from ramferry.control.hosts.ssh import host_at
+from ramferry.control.hosts.ssh_uri import SshUri, is_ssh, parse_ssh
 from ramferry.control.migrate.course import migrate
 from ramferry.control.migrate.route import RelayMode, Wish
+from ramferry.errors import UsageError
 from ramferry.report.progress import Progress
 from ramferry.transport.address import parse_place
 
@@ -23,15 +28,32 @@ def run(
     destination: str,
     timeout: float | None,
     json_file: JsonFile | None,
+    remote_command: str,
+    data_address: str | None,
+    port_range: tuple[int, int] | None,
+    through_ssh: bool,
     **wanted: Any,
 ) -> None:
     """Run it, with the values of its options."""
     wish = _wish(**wanted)
-    with terminal() as at, Progress(at.screen, wish.downtime_limit_ms) as progress:
-        hooks = live_hooks(progress, at, wish.method, wish.channels)
-        hooks = replace(hooks, on_doubt=hooks.on_note)
-        result = migrate(source, destination, wish, hooks, timeout)
+    uri = _far_host(source, destination)
+    ssh = ssh_settings(uri, remote_command, data_address, port_range, through_ssh)
+    with host_at(uri, ssh, HERE) as host:
+        wish = replace(wish, hosts=Hosts(destination=host))
+        with terminal() as at, Progress(at.screen, wish.downtime_limit_ms) as progress:
+            hooks = live_hooks(progress, at, wish.method, wish.channels)
+            hooks = replace(hooks, on_doubt=hooks.on_note)
+            result = migrate(source, destination, wish, hooks, timeout)
     show([result], json_file)
+
+
+def _far_host(source: str, destination: str) -> SshUri | None:
+    """:raise UsageError: the source is on another host, or an address is none."""
+    if is_ssh(source):
+        raise UsageError(
+            f"the source must be on this host: run this command on the host of {source}"
+        )
+    return parse_ssh(destination) if is_ssh(destination) else None
 
 
 def _wish(

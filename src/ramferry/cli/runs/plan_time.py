@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,12 @@ from rich.console import Console
 
 from ramferry.cli.json_file import JsonFile
 from ramferry.cli.results import tell
+from ramferry.cli.ssh_settings import ssh_settings
 from ramferry.cli.terminal import terminal
 from ramferry.codec import find_method
+from ramferry.control.hosts.ssh import Ssh
+from ramferry.control.hosts.ssh_uri import parse_ssh_host
+from ramferry.control.link.there import probe_there
 from ramferry.control.plan.course import TimeQuestion, plan_time
 from ramferry.errors import UsageError
 from ramferry.forecast.estimate import Conditions
@@ -21,11 +27,26 @@ from ramferry.report.lines import Lines
 from ramferry.transport.address import TcpAddress
 
 
-def run(guest: str, json_file: JsonFile | None, **wanted: Any) -> None:
+def run(
+    guest: str,
+    link: float | TcpAddress | str,
+    remote_command: str,
+    data_address: str | None,
+    port_range: tuple[int, int] | None,
+    json_file: JsonFile | None,
+    **wanted: Any,
+) -> None:
     """Run it, with the values of its options."""
-    question = _question(guest, **wanted)
-    with terminal() as at, at.screen.status("") as status:
-        plan = plan_time(question, status.update, at.stop)
+    uri = parse_ssh_host(link) if isinstance(link, str) else None
+    settings = ssh_settings(uri, remote_command, data_address, port_range)
+    known = 0.0 if isinstance(link, str) else link
+    question = _question(guest, known, **wanted)
+    with terminal() as at, ExitStack() as stack:
+        if uri is not None:
+            host = stack.enter_context(Ssh(uri, settings))
+            question = replace(question, probe=stack.enter_context(probe_there(host)))
+        with at.screen.status("") as status:
+            plan = plan_time(question, status.update, at.stop)
     tell(
         document(plan),
         json_file,

@@ -20,7 +20,7 @@ from ramferry.flows.settings import RelaySettings
 from ramferry.metrics import RelayCounters, RelayResult, shown_backend
 from ramferry.metrics.document import document
 from ramferry.patience import Patience
-from ramferry.transport import credentials
+from ramferry.transport import credentials, inherited_credentials
 from ramferry.transport.address import Address, parse_address
 from ramferry.transport.security import Security
 
@@ -65,20 +65,14 @@ def _settings(
     page_size: str,
     uuid: UUID | None,
     tls_creds: Path | None,
+    tls_creds_fd: int | None,
     tls_authz: tuple[str, ...],
     insecure: bool,
     **same: Any,
 ) -> RelaySettings:
     """:param same: options that the settings have by the same names."""
-    if tls_authz and tls_creds is None:
-        raise UsageError("--tls-authz needs --tls-creds: nobody shows a certificate without TLS")
-    security = Security(
-        credentials.read(tls_creds) if tls_creds is not None else None,
-        insecure=insecure,
-        allowed=tls_authz,
-    )
     return RelaySettings(
-        security=security,
+        security=_security(tls_creds, tls_creds_fd, tls_authz, insecure),
         listen=parse_address(listen),
         connect=parse_address(connect),
         max_bandwidth=max_bandwidth,
@@ -86,6 +80,19 @@ def _settings(
         uuid=uuid.bytes if uuid else None,
         **same,
     )
+
+
+def _security(
+    folder: Path | None, fd: int | None, allowed: tuple[str, ...], insecure: bool
+) -> Security:
+    if fd is not None:
+        if folder is not None or allowed or insecure:
+            raise UsageError("--tls-creds-fd takes no other option of TLS beside it")
+        return inherited_credentials.inherited(fd)
+    if allowed and folder is None:
+        raise UsageError("--tls-authz needs --tls-creds: nobody shows a certificate without TLS")
+    found = credentials.read(folder) if folder is not None else None
+    return Security(found, insecure=insecure, allowed=allowed)
 
 
 def _in_clear(settings: RelaySettings) -> list[str]:

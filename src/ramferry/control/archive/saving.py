@@ -18,7 +18,7 @@ from ramferry.control.archive.incoming import Incoming
 from ramferry.control.archive.overlays import DiskSnapshot
 from ramferry.control.archive.saved_guest import SavedGuest
 from ramferry.control.archive.wish import SaveWish
-from ramferry.control.hosts.folders import Folder
+from ramferry.control.hosts.contract import SharedFolder
 from ramferry.control.qemu.end import QemuEnd
 from ramferry.control.qemu.status import ENDED, Phase, phase_of
 from ramferry.errors import (
@@ -60,7 +60,7 @@ class SaveCourse:
         settings: ReceiveSettings,
         snapshot: DiskSnapshot,
         guest: SavedGuest,
-        folder: Folder,
+        folder: SharedFolder,
     ) -> None:
         """All of them stay the caller's. The QEMU's settings must have been applied."""
         self._source = source

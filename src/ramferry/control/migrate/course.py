@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ramferry.control.hosts.addresses import port_is_open, with_port_of
+from ramferry.control.hosts.cpu import percent
 from ramferry.control.migrate.callbacks import Hooks
 from ramferry.control.migrate.relays import Relays
 from ramferry.control.migrate.result import Beside, Cpu, compressor_of, result_of, wire_bytes_of
@@ -21,13 +22,12 @@ from ramferry.control.migrate.route import Route, Wish, plan
 from ramferry.control.migrate.route_settings import destination_settings, source_settings
 from ramferry.control.migrate.socket_folders import SocketFolders
 from ramferry.control.migrate.watch import Watch
-from ramferry.control.qemu.cpu import percent
 from ramferry.control.qemu.end import HANDOVER_SECONDS, QemuEnd, open_end
 from ramferry.control.qemu.fit import check_pair
 from ramferry.control.qemu.probe import uri_of
 from ramferry.control.qemu.ready import check_destination, check_source, lost_writes
 from ramferry.control.qemu.status import ARRIVING, GONE, whereabouts
-from ramferry.control.qemu.uri import parse_qmp
+from ramferry.control.qemu.uri import monitor_address
 from ramferry.errors import (
     Cancelled,
     MethodUnavailable,
@@ -48,7 +48,8 @@ def migrate(
 ) -> MigrationResult:
     """Move the guest of one QEMU to another.
 
-    :param source_uri: ``qmp:PATH`` or ``qmp:HOST:PORT``, as ``destination_uri``.
+    :param source_uri: ``qmp:PATH`` or ``qmp:HOST:PORT``, as ``destination_uri``, or
+        ``ssh://HOST/PATH`` if its host in ``wish.hosts`` is one by ssh.
     :param timeout: seconds from the start of the migration until it is cancelled.
     :raise UsageError: an address, an option or the state of a QEMU makes no sense.
     :raise PeerUnreachable: a QEMU does not answer, or vanished.
@@ -56,7 +57,10 @@ def migrate(
     :raise MigrationFailed: it ended early; the sentence says why and where the guest is.
     :raise Cancelled: ``hooks.stop`` or the timeout ended it; the guest stayed at the source.
     """
-    if parse_qmp(source_uri) == parse_qmp(destination_uri):
+    if source_uri == destination_uri or (
+        wish.hosts.source.apart == wish.hosts.destination.apart
+        and monitor_address(source_uri) == monitor_address(destination_uri)
+    ):
         raise UsageError(f"source and destination are the same QEMU: {source_uri}")
     with ExitStack() as stack:
         source = stack.enter_context(open_end("source", source_uri, wish.hosts.source))

@@ -9,13 +9,13 @@ people go to standard error.
 from __future__ import annotations
 
 import subprocess
-import sys
 import threading
 from collections import deque
-from typing import IO
+from contextlib import closing
 
 import msgspec
 
+from ramferry.control.hosts.started import Lines
 from ramferry.control.migrate.cause import Complaint, Rank
 from ramferry.control.migrate.route import RelayStep
 from ramferry.errors import (
@@ -55,10 +55,15 @@ KEPT_LINES = 20
 """Lines of its standard error that are kept, so that the last one can be quoted."""
 
 
-def command_line(step: RelayStep, connect: str, channels: int) -> list[str]:
-    """The command line of the relay of ``step``, which connects to the migration URI
-    ``connect``."""
-    line = [sys.executable, "-m", "ramferry", "relay", step.listen, connect]
+def relay_arguments(
+    step: RelayStep, connect: str, channels: int, *, secret: bool = False
+) -> list[str]:
+    """The arguments of ``ramferry`` for the relay of ``step``, which connects to the migration URI
+    ``connect``.
+
+    :param secret: whether it gets credentials by its standard input.
+    """
+    line = ["relay", step.listen, connect]
     line += ["--method", step.method, "--channels", str(channels), "--once", "--events"]
     if step.level is not None:
         line += ["--level", str(step.level)]
@@ -72,11 +77,13 @@ def command_line(step: RelayStep, connect: str, channels: int) -> list[str]:
         line += ["--page-size", str(step.page_size)]
     if step.uuid:
         line += ["--uuid", step.uuid]
-    if not is_local(parse_address(step.listen)):
+    if secret:
+        line += ["--tls-creds-fd", "0"]
+    elif not is_local(parse_address(step.listen)):
         # a relay that is started here leaves the loopback only for a network namespace of this
         # host, on a link that was made for it
         line.append("--insecure")
-    return step.host.command(line)
+    return line
 
 
 class _Event(msgspec.Struct, frozen=True):
@@ -92,9 +99,10 @@ class _Listening(msgspec.Struct, frozen=True):
 class RelayChild:
     """One running relay. Two threads read its output, so that it never waits for this process."""
 
-    def __init__(self, step: RelayStep, connect: str, channels: int) -> None:
+    def __init__(self, step: RelayStep, connect: str, channels: int, secret: bytes = b"") -> None:
         """Start it.
 
+        :param secret: its credentials, for its standard input; empty: it has none.
         :raise HostError: the process cannot be started.
         """
         self.side = step.side
@@ -105,7 +113,11 @@ class RelayChild:
         self.result: RelayResult | None = None
         self._told = threading.Event()
         self._sentences: deque[str] = deque(maxlen=KEPT_LINES)
-        self._process = _start(command_line(step, connect, channels), self.side)
+        try:
+            arguments = relay_arguments(step, connect, channels, secret=bool(secret))
+            self._process = step.host.start(arguments, secret)
+        except HostError as error:
+            raise HostError(f"the {self.side} relay: {error}") from error
         assert self._process.stdout is not None
         assert self._process.stderr is not None
         self._readers = [
@@ -175,7 +187,7 @@ class RelayChild:
     def _sentence(self) -> str:
         if self.result is not None and self.result.error:
             return self.result.error
-        code = self._process.returncode
+        code = self._process.wait()
         if code < 0:  # what it noted before has nothing to do with that
             return f"killed by signal {-code}"
         if self._sentences:
@@ -187,8 +199,8 @@ class RelayChild:
         for reader in self._readers:
             reader.join(END_SECONDS)
 
-    def _read_events(self, stream: IO[str]) -> None:
-        with stream:
+    def _read_events(self, stream: Lines) -> None:
+        with closing(stream):
             for line in stream:
                 if not line.endswith("\n"):
                     continue  # a killed relay can leave half a line
@@ -216,27 +228,8 @@ class RelayChild:
             self.result = msgspec.json.decode(line, type=RelayResult)
             self.counters = self.result.counters
 
-    def _read_sentences(self, stream: IO[str]) -> None:
-        with stream:
+    def _read_sentences(self, stream: Lines) -> None:
+        with closing(stream):
             for line in stream:
                 if line.strip():
                     self._sentences.append(line.strip())
-
-
-def _start(command: list[str], side: str) -> subprocess.Popen[str]:
-    try:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="backslashreplace",  # a byte that is no text ends no reader
-            # Ctrl-C is for the orchestrator, which ends the migration before its relays. No session
-            # of its own: Linux shares CPUs by session before it shares them by thread (autogroup),
-            # and on two cores QEMU 7.2's migration thread, which spins on busy channels, then took
-            # 0.6 of a core from two relays: 4.4 s instead of 3.2 s for 1 GiB with qatzip.
-            process_group=0,
-        )
-    except OSError as error:
-        raise HostError(f"cannot start the {side} relay: {error.strerror}") from error

@@ -6,6 +6,22 @@ from ramferry.control.migrate.cause import Complaint
 from ramferry.control.migrate.relay_child import RelayChild
 from ramferry.control.migrate.route import Route
 from ramferry.metrics import RelayCounters, RelayResult
+from ramferry.transport import inherited_credentials, one_time
+from ramferry.transport.address import RelayAddress, UnixAddress, parse_address, place_of
+
+
+def _secrets(route: Route) -> dict[str, bytes]:
+    """Credentials for the two relays, made for this migration, if they meet over a network that is
+    not made for them; by side."""
+    for step in route.relays:
+        meeting = parse_address(step.listen)
+        if isinstance(meeting, RelayAddress) and not isinstance(place_of(meeting), UnixAddress):
+            made = one_time.make()
+            return {
+                "destination": inherited_credentials.text(made.listens),
+                "source": inherited_credentials.text(made.connects),
+            }
+    return {}
 
 
 class Relays:
@@ -23,10 +39,11 @@ class Relays:
             the source.
         :raise RamferryError: one of them cannot listen; the others end when this object does.
         """
+        secrets = _secrets(route)
         for step in route.relays:
-            child = RelayChild(step, address, channels)
+            child = RelayChild(step, address, channels, secrets.get(step.side, b""))
             self._children[step.side] = child
-            address = child.wait_listening()
+            address = step.host.reached_at(child.wait_listening())
         return address
 
     def complaints(self) -> list[Complaint]:

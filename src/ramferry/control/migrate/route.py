@@ -118,6 +118,7 @@ def plan(source: Party, destination: Party, wish: Wish, sockets: Sockets) -> Rou
     :raise UsageError: an address is missing, or options contradict each other.
     """
     need_multifd(source.facts, destination.facts)
+    wish = _between_relays(destination, wish)
     far = _wants_destination_relay(destination, wish)
     uuid = uuid_to_send(source.facts, destination.facts)
     near = _wants_source_relay(source, wish, "" if far else uuid)
@@ -163,7 +164,7 @@ def _destination_relay(
     """
     return RelayStep(
         "destination",
-        _any_port(destination.host) if near else f"unix:{sockets.source}/destination-relay",
+        destination.host.meeting() if near else f"unix:{sockets.source}/destination-relay",
         "none",
         page_size=wish.page_size,
         accelerator=wish.accelerator,
@@ -199,6 +200,22 @@ def _member_size(wish: Wish, inflates: Host | None) -> str:
 
 def _any_port(host: Host) -> str:
     return str(TcpAddress(host.address, 0))
+
+
+def _between_relays(destination: Party, wish: Wish) -> Wish:
+    """The wish, with relays on both sides if the way to the destination is one for relays only.
+
+    :raise UsageError: other relays were asked for.
+    """
+    if not destination.host.apart:
+        return wish
+    if wish.via or wish.relay in (RelayMode.SOURCE, RelayMode.NONE):
+        option = "--via" if wish.via else f"--relay {wish.relay}"
+        raise UsageError(
+            f"{destination.uri} is reached by relays on both hosts, which are started for it:"
+            f" leave out {option}"
+        )
+    return replace(wish, relay=RelayMode.BOTH)
 
 
 def _wants_destination_relay(destination: Party, wish: Wish) -> bool:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Self
 
-from ramferry.control.hosts.folders import Folder
+from ramferry.control.hosts.contract import SharedFolder
 from ramferry.control.migrate.route import Route, Sockets
 from ramferry.control.qemu.party import Party
 
@@ -54,5 +54,5 @@ class SocketFolders:
         self._stack.close()
 
 
-def _holds(folder: Folder, *uris: str) -> bool:
+def _holds(folder: SharedFolder, *uris: str) -> bool:
     return any(uri.startswith(f"unix:{folder.path}/") for uri in uris)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
 
-from ramferry.control.hosts.folders import Folder
+from ramferry.control.hosts.contract import SharedFolder
 from ramferry.control.plan.memory_map import Extent, layout
 from ramferry.control.qemu.end import QemuEnd
 from ramferry.errors import HostError, MethodUnavailable, PeerUnreachable, UsageError, unreadable
@@ -115,7 +115,7 @@ class _Pieces:
             os.close(descriptor)
 
 
-def _folder(end: QemuEnd, scratch: Path | None) -> Folder:
+def _folder(end: QemuEnd, scratch: Path | None) -> SharedFolder:
     """:raise UsageError: no folder can be made in ``scratch``."""
     if scratch is None:
         return end.party.folder(IN_MEMORY, Path(tempfile.gettempdir()))

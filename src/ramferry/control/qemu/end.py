@@ -9,12 +9,12 @@ from contextlib import suppress
 from typing import Any, Final
 
 from ramferry.control.hosts.host import HERE, Host
-from ramferry.control.qemu.cpu import CpuMeter, process_of
 from ramferry.control.qemu.party import party_of
 from ramferry.control.qemu.probe import EXIT_ON_ERROR, probe
 from ramferry.control.qemu.qmp import Qmp
 from ramferry.control.qemu.settings import MigrationSettings, capability_list, difference
 from ramferry.control.qemu.status import ARRIVING, ENDED, GONE, WAITING
+from ramferry.control.qemu.uri import qmp_host
 from ramferry.errors import (
     HostError,
     MethodUnavailable,
@@ -58,19 +58,18 @@ class QemuEnd:
         :raise PeerUnreachable: it does not answer as a QEMU does.
         """
         self.side = side
-        self._qmp = qmp
+        self._qmp, self._host = qmp, host
         self.facts = probe(qmp)
-        pid = process_of(qmp.uri, qmp.peer_pid, self.facts.vcpu_threads)
+        threads = self.facts.vcpu_threads
+        pid = host.process_of(qmp_host(qmp.uri), qmp.peer_pid, threads)
         self.party = party_of(qmp.uri, self.facts, pid, host)
-        self.meter = CpuMeter(pid, self.facts.vcpu_threads)
+        self.meter = host.meter(pid, threads)
         self._undo = MigrationSettings({}, {})
         self._listens = False
         self._silent = False
         """True if it did not answer the last question of ``_aside``."""
-        self._gone = False
-        """True once a failed destination was told to end."""
-        self._words = ""
-        """The error that it gave before it was told to end."""
+        self._gone, self._words = False, ""
+        """Whether a failed destination was told to end, and the error that it gave before."""
 
     def execute(self, command: str, arguments: Mapping[str, object] | None = None) -> Any:
         """Run one QMP command; see ``Qmp.execute``."""
@@ -221,7 +220,8 @@ class QemuEnd:
             return GONE
         if not self.connected:
             try:
-                lost, self._qmp = self._qmp, Qmp.connect(self.party.uri, ASIDE_SECONDS)
+                again = Qmp.connect(self.party.uri, ASIDE_SECONDS, self._host)
+                lost, self._qmp = self._qmp, again
             except PeerUnreachable as error:
                 ended = isinstance(error.__cause__, ConnectionRefusedError | FileNotFoundError)
                 return GONE if ended else None
@@ -292,7 +292,7 @@ def open_end(side: str, uri: str, host: Host = HERE) -> QemuEnd:
     :raise UsageError: ``uri`` is no QMP address.
     :raise PeerUnreachable: nobody answers there, or what answers is not a QEMU.
     """
-    qmp = Qmp.connect(uri)
+    qmp = Qmp.connect(uri, host=host)
     try:
         return QemuEnd(side, qmp, host)
     except BaseException:

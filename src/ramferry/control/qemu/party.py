@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ramferry.control.hosts.folders import Folder
-from ramferry.control.hosts.host import Elsewhere, Host
+from ramferry.control.hosts.contract import Host, SharedFolder
 from ramferry.control.hosts.process import Process
 from ramferry.control.qemu.probe import QemuFacts
 from ramferry.control.qemu.uri import qmp_host
@@ -22,9 +21,9 @@ class Party:
     host: Host
     """Where it runs."""
     process: Process | None = None
-    """Its process, if it runs on this host; else None."""
+    """Its process, if it is one of this kernel's; else None."""
 
-    def folder(self, *parents: Path) -> Folder:
+    def folder(self, *parents: Path) -> SharedFolder:
         """Make a folder that it may use; see ``Host.folder``."""
         return self.host.folder(self.uri, self.process, parents)
 
@@ -35,5 +34,5 @@ def party_of(uri: str, facts: QemuFacts, pid: int | None, host: Host) -> Party:
     :param pid: its process; None if it runs on another host than ``host``.
     """
     if pid is None:
-        return Party(uri, facts, Elsewhere(qmp_host(uri) or ""))
-    return Party(uri, facts, host, Process(pid))
+        return Party(uri, facts, host.without_process(qmp_host(uri) or ""))
+    return Party(uri, facts, host, host.process(pid))

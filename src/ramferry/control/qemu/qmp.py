@@ -20,11 +20,12 @@ from msgspec import Meta
 from qemu.qmp import ConnectError, ExecInterruptedError, ExecuteError, QMPClient, QMPError
 from qemu.qmp.protocol import Runstate, StateError
 
+from ramferry.control.hosts.contract import Host, Monitor
+from ramferry.control.hosts.host import HERE
 from ramferry.control.qemu.answers import checked
 from ramferry.control.qemu.qmp_socket import connect_to_monitor, not_greeted
 from ramferry.errors import MethodUnavailable, PeerTimeout, PeerUnreachable, UsageError
 from ramferry.patience import Patience
-from ramferry.transport.monitor_socket import MonitorSocket
 
 CONNECT_SECONDS = 5.0
 """How long a QMP server may take to accept, greet and negotiate."""
@@ -80,14 +81,15 @@ class Qmp:
         self._thread = threading.Thread(target=self._run, name=f"qmp {uri}", daemon=True)
 
     @classmethod
-    def connect(cls, uri: str, timeout: float = CONNECT_SECONDS) -> Self:
+    def connect(cls, uri: str, timeout: float = CONNECT_SECONDS, host: Host = HERE) -> Self:
         """Connect to the QMP server at ``uri`` ("qmp:PATH" or "qmp:HOST:PORT") within ``timeout``
         seconds.
 
+        :param host: where it runs; if ssh leads there, ``uri`` is "ssh://HOST/PATH".
         :raise UsageError: ``uri`` is malformed.
         :raise PeerUnreachable: nobody listens, the peer stays silent, or it is not a QEMU.
         """
-        connection = connect_to_monitor(uri, timeout)
+        connection = connect_to_monitor(uri, timeout, host)
         qmp = cls(uri)
         qmp.peer_pid = connection.peer_pid
         qmp._thread.start()
@@ -187,7 +189,7 @@ class Qmp:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _greet(self, connection: MonitorSocket, timeout: float) -> None:
+    def _greet(self, connection: Monitor, timeout: float) -> None:
         try:
             self._call(self._client.connect(connection.raw), timeout)
             self.version  # noqa: B018  a greeting without a version is not QEMU's

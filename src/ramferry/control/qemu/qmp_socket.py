@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from ramferry.control.qemu.uri import parse_qmp
+from ramferry.control.hosts.contract import Host, Monitor
+from ramferry.control.hosts.host import HERE
+from ramferry.control.qemu.uri import monitor_address
 from ramferry.errors import PeerUnreachable
-from ramferry.transport.monitor_socket import MonitorSocket
 
 
-def connect_to_monitor(uri: str, timeout: float) -> MonitorSocket:
+def connect_to_monitor(uri: str, timeout: float, host: Host = HERE) -> Monitor:
     """Connect within ``timeout`` seconds; the caller owns the connection.
 
+    :param host: where the QEMU runs.
     :raise UsageError: ``uri`` is malformed.
     :raise PeerUnreachable: nobody listens there, or the monitor has another client.
     """
-    address = parse_qmp(uri)
+    address = monitor_address(uri)
     try:
-        return MonitorSocket(address, timeout)
+        return host.monitor(address, timeout)
     except BlockingIOError:
         raise not_greeted(uri, timeout) from None
     except OSError as error:

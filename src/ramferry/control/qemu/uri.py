@@ -1,9 +1,10 @@
-"""QMP addresses: ``qmp:PATH`` and ``qmp:HOST:PORT``."""
+"""QMP addresses: ``qmp:PATH`` and ``qmp:HOST:PORT``, and ``ssh://HOST/PATH`` on another host."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from ramferry.control.hosts.ssh_uri import is_ssh, parse_ssh
 from ramferry.errors import UsageError
 
 QMP: Final = "qmp:"
@@ -28,7 +29,15 @@ def parse_qmp(uri: str) -> str | tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
+def monitor_address(uri: str) -> str | tuple[str, int]:
+    """Where a monitor is on its host: a socket's path, or host and port.
+
+    :raise UsageError: ``uri`` is no QMP address, nor one by ssh.
+    """
+    return parse_ssh(uri).path if is_ssh(uri) else parse_qmp(uri)
+
+
 def qmp_host(uri: str) -> str | None:
     """The host of ``qmp:HOST:PORT``; None for a socket's path."""
-    address = parse_qmp(uri)
+    address = monitor_address(uri)
     return address[0] if isinstance(address, tuple) else None

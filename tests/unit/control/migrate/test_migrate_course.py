@@ -14,6 +14,7 @@ import pytest
 
 from fakes_clock import stopping
 from fakes_qmp import COMPLETED, PARAMETERS, FakeQemu, Refused, Step
+from ramferry.control.hosts.host import HERE
 from ramferry.control.migrate import ending as ending_module
 from ramferry.control.migrate import watch as watch_module
 from ramferry.control.migrate.callbacks import Hooks
@@ -645,7 +646,7 @@ def test_a_source_that_kept_its_guest_in_postmigrate_is_told_how_to_go_on(stage:
 def test_a_file_where_the_destination_is_to_listen_is_kept(
     stage: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(end_module, "process_of", lambda *_: os.getpid())
+    monkeypatch.setattr("ramferry.control.hosts.host.process_of", lambda *_: os.getpid())
     path = tmp_path / "precious"
     path.write_text("data")
     on = stage()
@@ -661,7 +662,7 @@ def test_nobody_there(tmp_path: Path) -> None:
 
 
 def test_a_silent_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ramferry.control.qemu.qmp.Qmp.connect.__func__.__defaults__", (0.2,))
+    monkeypatch.setattr("ramferry.control.qemu.qmp.Qmp.connect.__func__.__defaults__", (0.2, HERE))
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "silent"))
         listener.listen(1)

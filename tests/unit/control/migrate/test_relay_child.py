@@ -10,9 +10,11 @@ from unittest.mock import Mock
 import pytest
 
 from fakes_clock import stopping
+from ramferry.control.hosts.host import Here
+from ramferry.control.hosts.started import start_line
 from ramferry.control.migrate import relay_child
 from ramferry.control.migrate.cause import Complaint, Rank
-from ramferry.control.migrate.relay_child import RelayChild, command_line
+from ramferry.control.migrate.relay_child import RelayChild, relay_arguments
 from ramferry.control.migrate.route import RelayStep
 from ramferry.errors import HostError, PeerTimeout, UsageError
 from ramferry.metrics import ChannelCounters, RelayCounters, RelayResult
@@ -23,26 +25,26 @@ COUNTERS = RelayCounters(
 RESULT = RelayResult(True, "", 0, "none", "qatzip", 1, "isa-l", 8, True, 60 << 20, COUNTERS)
 
 
-def test_command_line() -> None:
+def test_arguments() -> None:
     step = RelayStep("source", "unix:/t/s", "qatzip", 3, 125_000_000)
-    assert command_line(step, "tcp:far:1", 4) == [
-        *(sys.executable, "-m", "ramferry", "relay", "unix:/t/s", "tcp:far:1"),
+    assert relay_arguments(step, "tcp:far:1", 4) == [
+        *("relay", "unix:/t/s", "tcp:far:1"),
         *("--method", "qatzip", "--channels", "4", "--once", "--events"),
         *("--level", "3", "--max-bandwidth", "125000000"),
     ]
-    bare = command_line(RelayStep("destination", "tcp:127.0.0.1:0", "none"), "unix:/t/d", 8)
+    bare = relay_arguments(RelayStep("destination", "tcp:127.0.0.1:0", "none"), "unix:/t/d", 8)
     assert "--level" not in bare
     assert "--max-bandwidth" not in bare
     assert "--page-size" not in bare
-    sparc = command_line(replace(step, page_size=8192), "tcp:far:1", 4)
+    sparc = relay_arguments(replace(step, page_size=8192), "tcp:far:1", 4)
     assert sparc[-2:] == ["--page-size", "8192"]
     assert "--accelerator" not in sparc
     uuid = "00112233-4455-6677-8899-aabbccddeeff"
-    assert command_line(replace(step, uuid=uuid), "tcp:far:1", 4)[-2:] == ["--uuid", uuid]
-    line = command_line(replace(step, accelerator="require"), "tcp:far:1", 4)
+    assert relay_arguments(replace(step, uuid=uuid), "tcp:far:1", 4)[-2:] == ["--uuid", uuid]
+    line = relay_arguments(replace(step, accelerator="require"), "tcp:far:1", 4)
     assert line[-2:] == ["--accelerator", "require"]
     assert "--member-size" not in line
-    line = command_line(replace(step, member_size="packet"), "tcp:far:1", 4)
+    line = relay_arguments(replace(step, member_size="packet"), "tcp:far:1", 4)
     assert line[-2:] == ["--member-size", "packet"]
     assert "--insecure" not in line
     line = command_line(replace(step, listen="tcp:10.77.0.2:0"), "unix:/t/d", 4)
@@ -53,7 +55,7 @@ def told(monkeypatch: pytest.MonkeyPatch, *lines: str) -> RelayChild:
     """A child that printed these lines and ended."""
     script = "import os, sys; os.write(1, os.fsencode(sys.argv[1]) + b'\\n')"
     command = [sys.executable, "-c", script, "\n".join(lines)]
-    monkeypatch.setattr(relay_child, "command_line", lambda *_: command)
+    monkeypatch.setattr(Here, "start", lambda *_: start_line(command, b""))
     child = RelayChild(RelayStep("destination", "unix:nowhere", "none"), "unix:nobody", 2)
     child.wait_finished(10)
     child.end()

@@ -7,7 +7,7 @@ from dataclasses import replace
 import test_route
 
 from ramferry.control.hosts.host import Namespace
-from ramferry.control.migrate.relay_child import command_line
+from ramferry.control.migrate.relay_child import relay_arguments
 from ramferry.control.migrate.route import RelayMode, Wish, plan
 
 NEAR = replace(test_route.HERE, host=Namespace("near", "192.0.2.1"))
@@ -21,7 +21,8 @@ def test_each_relay_runs_on_its_side_and_the_link_lies_between() -> None:
     assert (far.listen, far.host) == ("tcp:192.0.2.2:0", FAR.host)
     assert (near.listen, near.host) == (test_route.S, NEAR.host)
     assert route.incoming == test_route.TO_DST
-    assert command_line(near, far.listen, 8)[:3] == ["nsenter", "--net=/run/netns/near", "--"]
+    line = near.host.command(relay_arguments(near, far.listen, 8))
+    assert line[:3] == ["nsenter", "--net=/run/netns/near", "--"]
 
 
 def test_without_relays_the_destination_listens_on_its_side() -> None:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from ramferry.control.qemu.cpu import CpuMeter, owner_of, percent, qemu_pid
+from ramferry.control.hosts.cpu import CpuMeter, owner_of, percent, qemu_pid
 
 
 def burn(seconds: float) -> None:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ramferry.control.qemu.uri import qmp_host
 from ramferry.transport.address import is_local_host
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
@@ -49,13 +48,12 @@ def owner_of(thread: int) -> int | None:
     return None
 
 
-def process_of(uri: str, peer_pid: int | None, vcpu_threads: Sequence[int]) -> int | None:
+def process_of(host: str | None, peer_pid: int | None, vcpu_threads: Sequence[int]) -> int | None:
     """The QEMU's process on this host; None if it runs on another, or in a container.
 
-    :param uri: its QMP address.
+    :param host: of its QMP address; None if that is a socket's path.
     :param peer_pid: as ``qemu_pid`` takes it.
     """
-    host = qmp_host(uri)
     if host is None:
         return qemu_pid(peer_pid, vcpu_threads)
     if not is_local_host(host) or not vcpu_threads:
