@@ -44,7 +44,7 @@ def test_the_seed_is_what_qemu_documents() -> None:
         ("zstd", 1, 8),
         ("none", None, 8),
     ]
-    assert set(shipped()) == {"default", "dirtying", "native", "seed", "thin-link"}
+    assert set(shipped()) == {"default", "dirtying", "native", "seed", "thin-link", "tls"}
 
 
 def test_defaults() -> None:

@@ -71,6 +71,10 @@ def command_line(step: RelayStep, connect: str, channels: int) -> list[str]:
         line += ["--page-size", str(step.page_size)]
     if step.uuid:
         line += ["--uuid", step.uuid]
+    if step.tls_creds:
+        line += ["--tls-creds", step.tls_creds]
+    if step.insecure:
+        line += ["--insecure"]
     return step.host.command(line)
 
 
