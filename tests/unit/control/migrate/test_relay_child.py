@@ -44,6 +44,8 @@ def test_command_line() -> None:
     assert "--member-size" not in line
     line = command_line(replace(step, member_size="packet"), "tcp:far:1", 4)
     assert line[-2:] == ["--member-size", "packet"]
+    line = command_line(replace(step, tls_creds="/c", insecure=True), "relay:far:1", 4)
+    assert line[-3:] == ["--tls-creds", "/c", "--insecure"]
 
 
 def told(monkeypatch: pytest.MonkeyPatch, *lines: str) -> RelayChild:
