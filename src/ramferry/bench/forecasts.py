@@ -24,7 +24,7 @@ def with_forecasts(
     note: Callable[[str], None],
     stop: threading.Event,
 ) -> Comparison:
-    """``comparison`` with a forecast of each case whose route is a relay pair.
+    """``comparison`` with a forecast of each case whose route is a relay pair, in clear.
 
     Forecasts that it has already are kept. If no sample can be taken there are no forecasts, and
     the runs go on all the same.
@@ -32,7 +32,7 @@ def with_forecasts(
     :param scenario: the scenario of ``comparison``, with its cases in the same order.
     :param guest: the QMP address of the QEMU that is to be sampled.
     """
-    paired = [case for case in scenario.cases if case.route == RELAY_PAIR]
+    paired = [case for case in scenario.cases if _foretold(case)]
     if not paired or any(case.forecast for case in comparison.cases):
         return comparison
     question = _question(scenario, paired, comparison.scenario.link, guest)
@@ -52,9 +52,14 @@ def with_forecasts(
     return replace(comparison, cases=tuple(cases), forecast_notes=notes)
 
 
+def _foretold(case: Case) -> bool:
+    """Whether its costs are known; those of TLS are not among them."""
+    return case.route == RELAY_PAIR and not case.tls
+
+
 def _forecast(case: Case, found: Findings) -> MethodTime | None:
     trial = found.trials.get((case.method, case.level))
-    if case.route != RELAY_PAIR or trial is None:
+    if not _foretold(case) or trial is None:
         return None
     conditions = replace(found.conditions, channels=case.channels)
     return estimate(trial, found.sample.summary, conditions)

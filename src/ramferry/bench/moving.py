@@ -62,6 +62,12 @@ class MovingRig(ABC, Generic[One]):
     def fresh(self) -> One:
         """Make a destination that will wait for the guest; it is not yet started."""
 
+    def arrange(self, destination: One, *, qemu_tls: bool) -> None:
+        """Set what the next migration needs beside what ``migrate`` sets.
+
+        :param qemu_tls: whether the two QEMUs are to encrypt it.
+        """
+
     @abstractmethod
     def compare(self, destination: One) -> None:
         """Compare the destination's stopped guest with the source's.
@@ -70,16 +76,23 @@ class MovingRig(ABC, Generic[One]):
         """
 
     def carry(
-        self, wish: Wish, hooks: Hooks, timeout: float = MIGRATION_SECONDS
+        self,
+        wish: Wish,
+        hooks: Hooks,
+        timeout: float = MIGRATION_SECONDS,
+        *,
+        qemu_tls: bool = False,
     ) -> MigrationResult:
         """Migrate once, check the guest that arrived, and let the source run on as before.
 
         :param timeout: seconds until the migration is cancelled.
+        :param qemu_tls: whether the two QEMUs encrypt it by themselves.
         :raise RamferryError: as ``control.migrate.course.migrate`` or ``compare``. The source can
             be used again after ``revive``.
         """
         with self.fresh() as destination:
             destination.ram[:] = 0
+            self.arrange(destination, qemu_tls=qemu_tls)
             result = migrate(self.source.uri, destination.uri, wish, hooks, timeout=timeout)
             destination.qmp.execute("stop")
             self.compare(destination)

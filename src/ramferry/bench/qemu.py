@@ -36,6 +36,9 @@ FLOPPY_BYTES = 1440 * 1024
 RAM_ID = "pc.ram"
 """What the ``pc`` machine calls its RAM; source and destination must agree on it."""
 
+TLS_ID = "tls0"
+"""What a QEMU's certificates are called in its parameters."""
+
 
 @dataclass(frozen=True, slots=True)
 class QemuBinary:
@@ -221,6 +224,17 @@ class Qemu(Monitored):
             image.write_bytes(self._boot.ljust(FLOPPY_BYTES, b"\0"))
             command += ["-drive", f"if=floppy,format=raw,readonly=on,file={image}"]
         return [*command, *self._flags, *self._options]
+
+
+def tls_options(folder: Path | None, role: str) -> list[str]:
+    """Options of a QEMU that can encrypt migrations, if its parameter ``tls-creds`` is ``TLS_ID``.
+
+    :param folder: with its certificates; None: it gets none.
+    :param role: one of those of ``transport.credentials``.
+    """
+    if folder is None:
+        return []
+    return ["-object", f"tls-creds-x509,id={TLS_ID},dir={folder},endpoint={role},verify-peer=on"]
 
 
 def peer_folders(environ: Mapping[str, str]) -> list[Path]:

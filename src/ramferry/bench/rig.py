@@ -12,10 +12,11 @@ from typing import Final, Self
 from ramferry.bench import boot_sector
 from ramferry.bench.fill import LOW_MEMORY, fill
 from ramferry.bench.moving import MovingRig, same
-from ramferry.bench.qemu import Qemu, QemuBinary
+from ramferry.bench.qemu import TLS_ID, Qemu, QemuBinary, tls_options
 from ramferry.control.hosts.host import BOTH_HERE, Hosts
 from ramferry.errors import Cancelled, MigrationFailed, PeerTimeout
 from ramferry.patience import Patience
+from ramferry.transport.credentials import CLIENT, SERVER
 
 BOOT_SECONDS: Final = 30.0
 """Time limit until the first timer tick of the guest: 1 s under KVM, longer without."""
@@ -49,6 +50,7 @@ class Rig(MovingRig[Qemu]):
         load: Load = Load(),
         hosts: Hosts = BOTH_HERE,
         stop: threading.Event | None = None,
+        tls_creds: Path | None = None,
     ) -> None:
         """Describe it; entering the context boots and fills the source.
 
@@ -56,6 +58,8 @@ class Rig(MovingRig[Qemu]):
         :param files: what fills it; if there are none, generated data.
         :param hosts: where the two QEMUs run.
         :param stop: ends the filling when it is set.
+        :param tls_creds: folder with certificates, as ``bench.certificates`` makes it, for
+            QEMU's own TLS.
         """
         self._stop = stop
         self._destination = destination
@@ -64,9 +68,17 @@ class Rig(MovingRig[Qemu]):
         self._files = files
         self._load = load
         self._far = hosts.destination
+        self._tls_creds = tls_creds
         self._boot = load.boot_sector(memory)
         super().__init__(
-            Qemu(source, memory, boot=self._boot, machine=self._machine, host=hosts.source)
+            Qemu(
+                source,
+                memory,
+                boot=self._boot,
+                machine=self._machine,
+                options=tls_options(tls_creds, CLIENT),
+                host=hosts.source,
+            )
         )
 
     def __enter__(self) -> Self:
@@ -96,8 +108,16 @@ class Rig(MovingRig[Qemu]):
             machine=self._machine,
             incoming=True,
             paused=paused,
+            options=tls_options(self._tls_creds, SERVER),
             host=self._far,
         )
+
+    def arrange(self, destination: Qemu, *, qemu_tls: bool) -> None:
+        """See ``MovingRig``: migrations are encrypted for as long as QEMU's parameter says so."""
+        for one in (self.source, destination):
+            wanted = TLS_ID if qemu_tls else ""
+            if self._tls_creds is not None:
+                one.qmp.execute("migrate-set-parameters", {"tls-creds": wanted})
 
     def compare(self, destination: Qemu) -> None:
         """See ``MovingRig``."""

@@ -25,11 +25,13 @@ class Rigs:
         files: tuple[Path, ...],
         hosts: Hosts,
         stop: threading.Event,
+        tls_creds: Path | None = None,
     ) -> None:
         """
         :param binary: None if the guest of the scenario is the built-in one.
         :param files: what fills them; if there are none, generated data.
         :param stop: ends the filling when it is set.
+        :param tls_creds: folder with the QEMUs' certificates; None if they have none.
         """
         guest = scenario.guest
         native = any(case.route == NATIVE for case in scenario.cases)
@@ -37,7 +39,16 @@ class Rigs:
         """The QEMU's guest, if there is one."""
         if binary is not None and any(case.route != NATIVE for case in scenario.cases):
             load = Load(guest.dirty_rate, guest.hot)
-            self.qemu = Rig(binary, binary, guest.memory, files, load=load, hosts=hosts, stop=stop)
+            self.qemu = Rig(
+                binary,
+                binary,
+                guest.memory,
+                files,
+                load=load,
+                hosts=hosts,
+                stop=stop,
+                tls_creds=tls_creds,
+            )
         self._built_in = None
         if binary is None or native:
             self._built_in = BuiltInRig(guest.memory, files, _workload(guest), hosts)

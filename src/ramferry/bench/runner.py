@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from ramferry.bench.builtin import BuiltInRig
+from ramferry.bench.certificates import certificates
 from ramferry.bench.course import Reports, course
 from ramferry.bench.forecasts import with_forecasts
 from ramferry.bench.link import ShapedLink, why_not
@@ -23,6 +24,7 @@ from ramferry.bench.scenario import BUILT_IN_GUEST, DATA, GENERATOR, Case, Scena
 from ramferry.bench.shapes import AUTO, BY_RELAYS, BY_TC
 from ramferry.control.hosts.host import BOTH_HERE, Hosts
 from ramferry.control.migrate.callbacks import Hooks
+from ramferry.control.migrate.route import Wish
 from ramferry.control.qemu.probe import COUNTS_WIRE_BYTES
 from ramferry.errors import HostError, RamferryError, UsageError
 from ramferry.metrics import MigrationResult
@@ -81,14 +83,18 @@ class Bench:
             for left_out in (case for case in comparison.cases if case.skipped):
                 self.note(f"not run: {left_out.label}: {left_out.skipped}")
             self.note(f"booting a guest of {memory(scenario.guest.memory)} and filling it")
-            rigs = Rigs(scenario, self.binary, self.files, hosts, self.stop)
+            tls = None
+            if any(case.tls for case in scenario.cases):
+                tls = stack.enter_context(certificates(hosts.destination.address))
+            rigs = Rigs(scenario, self.binary, self.files, hosts, self.stop, tls)
             stack.enter_context(rigs)
             if rigs.qemu is not None:  # the forecast's costs are those of QEMUs
                 guest = rigs.qemu.source.uri
                 comparison = with_forecasts(comparison, scenario, guest, self.note, self.stop)
 
             def carry(case: Case, hooks: Hooks) -> MigrationResult:
-                return self._carry(rigs.of(case), case, hooks, link, hosts)
+                wish = replace(case.wish(str(tls or "")), hosts=hosts)
+                return self._carry(rigs.of(case), case, wish, hooks, link)
 
             cases, repeats = scenario.cases, scenario.repeats
             return course(comparison, cases, repeats, carry, reports, rigs.pid)
@@ -97,20 +103,17 @@ class Bench:
         self,
         rig: Rig | BuiltInRig,
         case: Case,
+        wish: Wish,
         hooks: Hooks,
         link: records.Link,
-        hosts: Hosts,
     ) -> MigrationResult:
-        wish = replace(
-            case.wish(),
-            downtime_limit_ms=self.scenario.downtime_limit_ms,
-            hosts=hosts,
-        )
+        wish = replace(wish, downtime_limit_ms=self.scenario.downtime_limit_ms)
         if link.how == RELAY_PACING:
             # of the relay, or of a source without one: see not_run
             wish = replace(wish, max_bandwidth=int(link.rate))
         try:
-            return rig.carry(wish, hooks, self.scenario.timeout)
+            qemu_tls = case.tls and case.route == BUILT_IN
+            return rig.carry(wish, hooks, self.scenario.timeout, qemu_tls=qemu_tls)
         except RamferryError:
             rig.revive()
             raise
@@ -156,6 +159,7 @@ class Bench:
                     case.level,
                     case.channels,
                     case.route,
+                    tls=case.tls,
                     skipped=not_run(case, link, self.binary),
                 )
                 for label, case in zip(

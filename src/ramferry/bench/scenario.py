@@ -78,11 +78,23 @@ class Case:
     channels: int
     route: str
     """One of ``report.benchmark.comparison.ROUTES``."""
+    tls: bool = False
+    """Whether what goes over the link is encrypted: by QEMU's own TLS, or from relay to relay."""
 
-    def wish(self) -> Wish:
-        """What to ask of the orchestrator over a link that something else limits."""
-        relay = RelayMode.BOTH if self.route == RELAY_PAIR else RelayMode.NONE
-        return Wish(method=self.method, level=self.level, channels=self.channels, relay=relay)
+    def wish(self, tls_creds: str = "") -> Wish:
+        """What to ask of the orchestrator over a link that something else limits.
+
+        :param tls_creds: the folder with the certificates of relays that encrypt.
+        """
+        paired = self.route == RELAY_PAIR
+        return Wish(
+            method=self.method,
+            level=self.level,
+            channels=self.channels,
+            relay=RelayMode.BOTH if paired else RelayMode.NONE,
+            tls_creds=tls_creds if paired and self.tls else "",
+            insecure=not self.tls,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +121,8 @@ class Scenario:
 
 
 def labels(cases: tuple[Case, ...]) -> tuple[str, ...]:
-    """A label for each case, unique: "qatzip 1 (relay pair)"; channels only where they differ."""
+    """A label for each case, unique: "qatzip 1 (relay pair, TLS)"; channels only where they
+    differ."""
     several = len({case.channels for case in cases}) > 1
     return tuple(_label(case, several) for case in cases)
 
@@ -117,7 +130,7 @@ def labels(cases: tuple[Case, ...]) -> tuple[str, ...]:
 def _label(case: Case, several: bool) -> str:
     name = case.method if case.level is None else f"{case.method} {case.level}"
     channels = f", {case.channels} channels" if several else ""
-    return f"{name} ({case.route}{channels})"
+    return f"{name} ({case.route}{', TLS' * case.tls}{channels})"
 
 
 def fitted(scenario: Scenario, available: int) -> tuple[Scenario, str]:

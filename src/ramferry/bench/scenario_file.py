@@ -20,11 +20,12 @@
     [link]
     rate = "1Gbit"                   # bytes a second, or bits                 [not limited]
 
-    [[cases]]                        # every combination of the four lists
+    [[cases]]                        # every combination of the five lists
     methods = ["none", "qatzip"]
     levels = [1]                     # left out for methods without levels     [the default]
     channels = [8]                   #                                         [[8]]
     routes = ["QEMU built-in", "relay pair"]        # or "native": the built-in guest moves itself
+    tls = [false, true]              # in clear; by QEMU's TLS, or relay to relay  [[false]]
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ from ramferry.bench.scenario import (
 )
 from ramferry.codec import find_method
 from ramferry.errors import UsageError, unreadable
-from ramferry.report.benchmark.comparison import one_of
+from ramferry.report.benchmark.comparison import NATIVE, one_of
 from ramferry.units import parse_rate, parse_size
 from ramferry.vocabulary import MAX_CHANNELS, MAX_DOWNTIME_LIMIT_MS
 
@@ -100,6 +101,7 @@ class _Cases(_Table, frozen=True):
     channels: Annotated[
         tuple[Annotated[int, Meta(ge=1, le=MAX_CHANNELS)], ...], Meta(min_length=1)
     ] = (8,)
+    tls: Annotated[tuple[bool, ...], Meta(min_length=1)] = (False,)
 
 
 class _File(_Table, frozen=True):
@@ -242,8 +244,12 @@ def _product(table: _Cases, where: str, kind: str) -> list[Case]:
     possible = POSSIBLE[kind]
     if not set(table.routes) <= set(possible):
         raise UsageError(f"{where}.routes must be of {', '.join(possible)} with a {kind} guest")
-    combinations = product(table.routes, table.methods, table.levels or (None,), table.channels)
-    return [Case(m, _level(where, m, n), count, r) for r, m, n, count in combinations]
+    if NATIVE in table.routes and any(table.tls):
+        raise UsageError(f"{where}.tls: the built-in guest has no TLS by itself")
+    combinations = product(
+        table.routes, table.methods, table.levels or (None,), table.channels, table.tls
+    )
+    return [Case(m, _level(where, m, n), count, r, tls) for r, m, n, count, tls in combinations]
 
 
 def _level(where: str, method: str, level: int | None) -> int | None:

@@ -68,7 +68,7 @@ def _digested(source: RelayResult) -> bool:
 
 def verdicts(comparison: Comparison) -> list[str]:
     """How qatzip through relays, and Ramferry's sender and receiver, compare with QEMU's built-in
-    methods, and what the relays cost."""
+    methods, TLS with none and a relay pair's with QEMU's, and what the relays cost."""
     ours = [c for c in comparison.cases if (c.method, c.route) == ("qatzip", RELAY_PAIR)]
     lines: list[str] = []
     for case in ours:
@@ -82,4 +82,21 @@ def verdicts(comparison: Comparison) -> list[str]:
         for other in comparison.cases:
             if (other.method, other.route) == (case.method, BUILT_IN):
                 lines += over(case, other)
+    for case in (one for one in comparison.cases if one.tls):
+        for other in comparison.cases:
+            if _differ_in_tls(case, other) or _differ_in_whose_tls(case, other):
+                lines += over(case, other)
     return lines
+
+
+def _differ_in_tls(case: CaseRuns, other: CaseRuns) -> bool:
+    return (case.route, *_settings(case), False) == (other.route, *_settings(other), other.tls)
+
+
+def _differ_in_whose_tls(case: CaseRuns, other: CaseRuns) -> bool:
+    routes = (case.route, other.route, other.tls)
+    return routes == (RELAY_PAIR, BUILT_IN, True) and _settings(case) == _settings(other)
+
+
+def _settings(case: CaseRuns) -> tuple[object, ...]:
+    return case.method, case.level, case.channels

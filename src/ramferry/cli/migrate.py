@@ -17,6 +17,7 @@ from ramferry.cli.params import (
     page_size_option,
 )
 from ramferry.cli.ssh_options import ssh_options
+from ramferry.cli.tls_options import insecure_option, tls_creds_option
 from ramferry.control.migrate.relay_mode import RelayMode
 from ramferry.vocabulary import MAX_CHANNELS, METHOD_FLAGS
 
@@ -73,7 +74,13 @@ anything began."""
     "For the source's relay; auto is one a packet if the destination's relay is started here too"
     " and sees no device, else 64K."
 )
-@click.option("--via", metavar="HOST:PORT", help="A relay that runs beside a remote destination.")
+@click.option(
+    "--via",
+    metavar="HOST:PORT",
+    help="A relay that runs beside a remote destination; relay:HOST:PORT encrypts and verifies.",
+)
+@tls_creds_option("For what goes from relay to relay.")
+@insecure_option("Let relays that meet on two hosts do so in clear.")
 @click.option(
     "--incoming",
     metavar="URI",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -15,6 +14,7 @@ from ramferry.cli.params import (
     member_size_option,
     page_size_option,
 )
+from ramferry.cli.tls_options import insecure_option, tls_creds_option
 from ramferry.vocabulary import MAX_CHANNELS, METHOD_FLAGS
 
 EPILOG = """\b
@@ -80,14 +80,7 @@ or where the sentence says to look; 7 a peer sent what the protocol forbids;
     help="The destination's -uuid, sent in place of the source's: a destination with another one "
     "refuses every channel.",
 )
-@click.option(
-    "--tls-creds",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Folder with certificates for tls: and relay:, as QEMU's tls-creds-x509 and libvirt lay "
-    "them out: ca-cert.pem, and server-cert.pem, server-key.pem to listen, client-cert.pem, "
-    "client-key.pem to connect.",
-)
+@tls_creds_option("For tls: and relay:.")
 @click.option(
     "--tls-creds-fd",
     type=click.IntRange(min=0),
@@ -102,11 +95,9 @@ or where the sentence says to look; 7 a peer sent what the protocol forbids;
     "(CN=alpha.example.com,O=*). Can be given more than once. Default: all that the authority "
     "vouches for.",
 )
-@click.option(
-    "--insecure",
-    is_flag=True,
-    help="Let a guest's memory travel in clear, to and from whoever connects, where tcp: listens "
-    "beyond this host, or relay: has no certificates.",
+@insecure_option(
+    "Let a guest's memory travel in clear, to and from whoever connects, where tcp: listens beyond "
+    "this host, or relay: has no certificates."
 )
 @click.option("--once", is_flag=True, help="Carry one migration, then exit with its code.")
 @json_option(

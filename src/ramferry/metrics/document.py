@@ -21,7 +21,7 @@ VERSION: Final = 4
 format that is read again (``benchmark``), whose readers refuse fields that they do not know.
 
 Documents of version 1 had the number 1 as their ``format``, or no format at all; version 2 lacked
-``member_size``, version 3 what two Ramferrys agreed on, and the time for digests.
+``member_size``, version 3 what two Ramferrys agreed on, the time for digests, and ``tls``.
 """
 
 

@@ -103,3 +103,12 @@ def test_without_a_sample_the_runs_go_on(
     found, _, notes = told(monkeypatch, refuse)
     assert found is COMPARISON
     assert notes == said
+
+
+def test_an_encrypted_case_has_no_forecast(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, *others = SCENARIO.cases
+    scenario = replace(SCENARIO, cases=(replace(first, tls=True), *others))
+    monkeypatch.setattr(forecasts, "look", look)
+    found = with_forecasts(COMPARISON, scenario, "qmp:x", lambda _: None, threading.Event())
+    assert found.cases[0].forecast is None
+    assert found.cases[1].forecast is not None

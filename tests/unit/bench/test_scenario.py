@@ -70,3 +70,11 @@ def test_a_case_becomes_a_wish() -> None:
     assert (wish.method, wish.level, wish.channels, wish.relay) == ("zstd", 3, 4, RelayMode.BOTH)
     for route in ("QEMU built-in", "native"):
         assert replace(case, route=route).wish().relay is RelayMode.NONE
+
+
+def test_relays_of_a_case_get_certificates_if_it_is_encrypted() -> None:
+    clear = Case("zstd", 3, 4, "relay pair")
+    encrypted = replace(clear, tls=True)
+    asked = [(wish.tls_creds, wish.insecure) for wish in (encrypted.wish("/c"), clear.wish("/c"))]
+    assert asked == [("/c", False), ("", True)]
+    assert replace(encrypted, route="QEMU built-in").wish("/c").tls_creds == ""

@@ -44,7 +44,7 @@ def test_the_seed_is_what_qemu_documents() -> None:
         ("zstd", 1, 8),
         ("none", None, 8),
     ]
-    assert set(shipped()) == {"default", "dirtying", "native", "seed", "thin-link"}
+    assert set(shipped()) == {"default", "dirtying", "native", "seed", "thin-link", "tls"}
 
 
 def test_defaults() -> None:
@@ -67,6 +67,24 @@ def test_cases_are_a_product() -> None:
     names = labels(cases)
     assert names[0] == "zstd 1 (relay pair, 2 channels)"
     assert len(set(names)) == 8
+
+
+def test_cases_may_have_tls_or_not() -> None:
+    text = LEAST.replace('["none"]', '["none"]\ntls = [false, true]')
+    cases = parse(text.encode(), "own.toml", Path()).cases
+    assert [case.tls for case in cases] == [False, True]
+    assert labels(cases) == ("none (relay pair)", "none (relay pair, TLS)")
+
+
+def test_the_shipped_scenario_for_tls_has_each_case_in_clear_and_encrypted() -> None:
+    cases = find_scenario("tls").cases
+    assert {(case.method, case.route, case.tls) for case in cases} == {
+        (method, route, tls)
+        for method in ("none", "zstd")
+        for route in ("QEMU built-in", "relay pair")
+        for tls in (False, True)
+    }
+    assert {case.channels for case in cases} == {8}
 
 
 def test_files_are_found_from_the_scenarios_folder() -> None:
@@ -113,6 +131,9 @@ def test_files_are_found_from_the_scenarios_folder() -> None:
             '["none"]\nchannels = [true]',
             "got `bool` - at `$.cases[0].channels[0]`",
         ),
+        ('["none"]', '["none"]\ntls = true', "Expected `array`, got `bool` - at `$.cases[0].tls`"),
+        ('["none"]', '["none"]\ntls = ["yes"]', "got `str` - at `$.cases[0].tls[0]`"),
+        ('["none"]', '["none"]\ntls = []', "of length >= 1 - at `$.cases[0].tls`"),
         ('["none"]', '["none", "none"]', "cases have none (relay pair) twice"),
         ('["relay pair"]', '["pigeon"]', "cases[0].routes must be of QEMU built-in, relay"),
         ('["relay pair"]', '["nativ"]', "cases[0].routes must be of QEMU built-in, relay"),
@@ -135,6 +156,8 @@ def test_the_built_in_guest_is_sent_natively() -> None:
     scenario = parse(text.replace("relay pair", "native").encode(), "own.toml", Path())
     assert scenario.cases[0].route == "native"
     assert "a tenth" in scenario.guest.workload
+    with pytest.raises(UsageError, match=r"cases\[0\].tls: the built-in guest has no TLS"):
+        read(text.replace('"relay pair"]', '"native"]\ntls = [true]'))
     with pytest.raises(UsageError, match="with a built-in guest"):
         read(text.replace("relay pair", "QEMU built-in"))
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from ramferry.bench.verdicts import digest_line, over, relay_lines
+from comparisons import comparison
+from ramferry.bench.verdicts import digest_line, over, relay_lines, verdicts
 from ramferry.metrics import MigrationResult, RelayCounters, RelayResult
 from ramferry.metrics.agreement import Agreement
 from ramferry.report.benchmark.comparison import BUILT_IN, CaseRuns, Run
@@ -95,3 +96,15 @@ def test_digest_line_shows_what_both_relays_spend_on_digests() -> None:
     without = replace(source, agreed_out=replace(agreed, digest=""))
     assert digest_line([replace(RUN, relays=(without, relay))]) == []
     assert digest_line([replace(RUN, relays=(relay, relay))]) == []
+
+
+def test_tls_is_set_beside_none_and_that_of_a_pair_beside_qemus() -> None:
+    clear = [case(route, *[RUN] * 3, method="zstd") for route in (BUILT_IN, RELAY_PAIR)]
+    tls = [replace(one, tls=True, label=f"{one.label} in TLS") for one in clear]
+    other = replace(tls[0], method="none", label="another method")
+    found = verdicts(replace(comparison(), cases=(*clear, *tls, other)))
+    assert [line.partition(", total")[0] for line in found] == [
+        "zstd (QEMU built-in) in TLS over zstd (QEMU built-in)",
+        "zstd (relay pair) in TLS over zstd (relay pair)",
+        "zstd (relay pair) in TLS over zstd (QEMU built-in) in TLS",
+    ]

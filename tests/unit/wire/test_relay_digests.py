@@ -104,15 +104,16 @@ def test_a_flipped_bit_of_a_header_is_seen_at_that_packet(packet: int, bit: int)
 
 
 @pytest.mark.parametrize(
-    "order", [[0, 2, 3], [0, 1, 1], [0, 2, 1]], ids=["missing", "doubled", "out of order"]
+    ("good", "bad"), [([], 2), ([1], 1), ([1], 3)], ids=["first missing", "doubled", "missing"]
 )
-def test_a_packet_out_of_place_is_seen(order: list[int]) -> None:
+def test_a_packet_out_of_place_is_seen(good: list[int], bad: int) -> None:
     sealed, _ = seal_all()
     reader = SealReader(TOKEN)
     reader.initial(sealed[0])
+    for at in good:
+        reader.header(memoryview(bytearray(sealed[at])))
     with pytest.raises(RemoteProtocolError, match="the header as sent"):
-        for at in order[1:]:
-            reader.header(memoryview(bytearray(sealed[at])))
+        reader.header(memoryview(bytearray(sealed[bad])))
 
 
 def test_another_migrations_channel_is_seen() -> None:

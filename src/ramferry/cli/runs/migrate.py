@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ramferry.cli.json_file import JsonFile
@@ -68,6 +69,8 @@ def _wish(
     member_size: str,
     via: str | None,
     incoming: str | None,
+    tls_creds: Path | None,
+    insecure: bool,
 ) -> Wish:
     """:raise UsageError: the method has no such level or members, or an address is none."""
     find_method(method).level(level)
@@ -84,4 +87,6 @@ def _wish(
         member_size=member_size,
         via=relay_uri(via) if via else None,
         incoming=str(parse_place(incoming)) if incoming else None,
+        tls_creds=str(tls_creds) if tls_creds else "",
+        insecure=insecure,
     )

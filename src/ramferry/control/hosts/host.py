@@ -17,7 +17,7 @@ from ramferry.control.hosts.process import Process
 from ramferry.control.hosts.started import Started, ramferry_line, start_line
 from ramferry.errors import HostError
 from ramferry.qatzip.accelerator import may_accelerate
-from ramferry.transport.address import TcpAddress
+from ramferry.transport.address import RelayAddress, TcpAddress
 from ramferry.transport.monitor_socket import MonitorSocket
 from ramferry.vocabulary import AUTO, ONE_MEMBER
 
@@ -68,7 +68,7 @@ class _OfThisKernel:
 
     def meeting(self) -> str:
         """See ``Host``."""
-        return str(TcpAddress(self.address, 0))
+        return str(RelayAddress(TcpAddress(self.address, 0)))
 
     def reached_at(self, uri: str) -> str:
         """See ``Host``."""

@@ -28,7 +28,6 @@ from ramferry.errors import (
 )
 from ramferry.metrics import RelayCounters, RelayResult
 from ramferry.patience import Patience
-from ramferry.transport.address import is_local, parse_address
 from ramferry.vocabulary import AUTO, PAGE_SIZE
 
 LISTEN_SECONDS = 20.0
@@ -79,10 +78,10 @@ def relay_arguments(
         line += ["--uuid", step.uuid]
     if secret:
         line += ["--tls-creds-fd", "0"]
-    elif not is_local(parse_address(step.listen)):
-        # a relay that is started here leaves the loopback only for a network namespace of this
-        # host, on a link that was made for it
-        line.append("--insecure")
+    if step.tls_creds:
+        line += ["--tls-creds", step.tls_creds]
+    if step.insecure:
+        line += ["--insecure"]
     return line
 
 

@@ -23,6 +23,20 @@ def need_relay_for_device(method: str, accelerator: str, *, relayed: bool) -> No
         )
 
 
+def need_relay_for_tls(tls_creds: str, *, meeting: bool) -> None:
+    """Check ``--tls-creds``: whoever gives it believes that the memory is encrypted.
+
+    :param meeting: whether a relay on this host meets another relay.
+    :raise UsageError: none does.
+    """
+    if tls_creds and not meeting:
+        raise UsageError(
+            "--tls-creds is for what goes from relay to relay, and no two relays meet here: add"
+            " --relay both, or name the far relay with --via relay:HOST:PORT. A QEMU's own TLS is"
+            " set by its parameter tls-creds"
+        )
+
+
 def need_relay_for_members(member_size: str, *, relayed: bool) -> None:
     """Check ``--member-size``.
 

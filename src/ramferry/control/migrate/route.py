@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ramferry.control.hosts.addresses import connectable, port_is_open
-from ramferry.control.hosts.host import BOTH_HERE, HERE, Host, Hosts, members_for
+from ramferry.control.hosts.host import HERE, Host, members_for
 from ramferry.control.migrate.lacks import (
     lacks_method,
     need_multifd,
@@ -26,38 +26,17 @@ from ramferry.control.migrate.lacks import (
     why_source_relay,
 )
 from ramferry.control.migrate.relay_mode import RelayMode as RelayMode
-from ramferry.control.migrate.relay_options import need_relay_for_device, need_relay_for_members
+from ramferry.control.migrate.relay_options import (
+    need_relay_for_device,
+    need_relay_for_members,
+    need_relay_for_tls,
+)
+from ramferry.control.migrate.wish import Wish as Wish
 from ramferry.control.qemu.party import Party
 from ramferry.control.qemu.uri import qmp_host
 from ramferry.errors import MethodUnavailable, UsageError
-from ramferry.transport.address import TcpAddress
+from ramferry.transport.address import RelayAddress, TcpAddress, TlsAddress, parse_address
 from ramferry.vocabulary import AUTO, PAGE_SIZE, RELAY_PAIR
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What the operator asked for."""
-
-    method: str
-    level: int | None = None
-    """None for the method's default."""
-    channels: int = 8
-    max_bandwidth: int = 0
-    """Most wire bytes a second; 0 is unlimited."""
-    downtime_limit_ms: int = 300
-    relay: RelayMode = RelayMode.AUTO
-    page_size: int = PAGE_SIZE
-    """The guest's target page size in bytes, for the relays."""
-    accelerator: str = AUTO
-    """One of ``ramferry.qatzip.ACCELERATORS``, for the relays on this host."""
-    member_size: str = AUTO
-    """One of ``vocabulary.MEMBER_SIZES``, for the source's relay; ``auto`` if there is none."""
-    via: str | None = None
-    """Migration URI of a relay that runs on the far host."""
-    incoming: str | None = None
-    """Migration URI where the destination QEMU is to listen."""
-    hosts: Hosts = BOTH_HERE
-    """Where the two QEMUs run, and their relays beside them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +57,10 @@ class RelayStep:
     """The UUID that the destination expects in place of the source's; empty if it is the same."""
     member_size: str = AUTO
     """One of ``vocabulary.MEMBER_SIZES``; ``auto`` if it is not known what inflates."""
+    tls_creds: str = ""
+    """As in ``Wish``, for a relay that meets another one."""
+    insecure: bool = False
+    """The same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +107,8 @@ def plan(source: Party, destination: Party, wish: Wish, sockets: Sockets) -> Rou
     near = _wants_source_relay(source, wish, "" if far else uuid)
     need_relay_for_device(wish.method, wish.accelerator, relayed=near or far)
     need_relay_for_members(wish.member_size, relayed=near)
+    meeting = near and (far or _of_relays(wish.via))
+    need_relay_for_tls(wish.tls_creds, meeting=meeting)
     if near or far or wish.via:
         refuse_hidden(source.facts, destination.facts)
     incoming = _incoming(destination, wish, sockets, relayed=near or far)
@@ -136,6 +121,8 @@ def plan(source: Party, destination: Party, wish: Wish, sockets: Sockets) -> Rou
         step = _source_relay(source, wish, sockets, "" if far else uuid)
         inflates = destination.host if far else None
         steps.append(replace(step, member_size=_member_size(wish, inflates)))
+    if meeting:
+        steps = [replace(step, tls_creds=wish.tls_creds, insecure=wish.insecure) for step in steps]
     return Route(
         name=_NAMES[near, far or wish.via is not None],
         address=address,
@@ -159,8 +146,7 @@ def _destination_relay(
     destination: Party, wish: Wish, sockets: Sockets, uuid: str, *, near: bool
 ) -> RelayStep:
     """
-    :param near: True if the source has a relay too: this one then listens by TCP, as on a real
-        link.
+    :param near: True if the source has a relay too: both then meet over TCP, as on a real link.
     """
     return RelayStep(
         "destination",
@@ -218,6 +204,11 @@ def _between_relays(destination: Party, wish: Wish) -> Wish:
     return replace(wish, relay=RelayMode.BOTH)
 
 
+def _of_relays(via: str | None) -> bool:
+    """Whether no QEMU, only a relay, can connect there."""
+    return via is not None and isinstance(parse_address(via), RelayAddress | TlsAddress)
+
+
 def _wants_destination_relay(destination: Party, wish: Wish) -> bool:
     """Whether to start one here; with ``--via`` one runs already."""
     lacks = lacks_method("destination", destination.facts, wish.method)
@@ -241,6 +232,8 @@ def _wants_destination_relay(destination: Party, wish: Wish) -> bool:
 def _wants_source_relay(source: Party, wish: Wish, uuid: str) -> bool:
     """:param uuid: the UUID to send in place of the source's; empty for the same."""
     why = why_source_relay(source.facts, wish.method, wish.level, wish.max_bandwidth, uuid)
+    if not why and _of_relays(wish.via):
+        why = f"only a relay connects to {wish.via}"
     if wish.relay is RelayMode.NONE:
         if why:
             raise MethodUnavailable(f"{why}: leave out --relay none")

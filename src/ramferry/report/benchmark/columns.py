@@ -163,12 +163,13 @@ def quotient(over: Spread, under: Spread) -> Spread | None:
 
 
 def base_of(comparison: Comparison, case: CaseRuns) -> CaseRuns | None:
-    """The ``none`` case that another is compared with: that of its route, or else the first one.
+    """The ``none`` case that another is compared with: that of its route, with TLS or without it
+    like that, or else the first one.
 
     None if no such case has a result.
     """
     bases = [one for one in comparison.cases if one.method == BASE and one.results]
-    same = [one for one in bases if one.route == case.route]
+    same = [one for one in bases if (one.route, one.tls) == (case.route, case.tls)]
     return next(iter(same or bases), None)
 
 

@@ -159,6 +159,8 @@ class CaseRuns:
     runs: tuple[Run, ...] = ()
     forecast: Forecast | None = None
     """None if none can be made: of other routes than a relay pair."""
+    tls: bool = False
+    """Whether what went over the link was encrypted."""
     skipped: str = ""
     """Why it is not run here, a sentence; empty if it is."""
 

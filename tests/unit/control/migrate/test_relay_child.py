@@ -47,8 +47,8 @@ def test_arguments() -> None:
     line = relay_arguments(replace(step, member_size="packet"), "tcp:far:1", 4)
     assert line[-2:] == ["--member-size", "packet"]
     assert "--insecure" not in line
-    line = command_line(replace(step, listen="tcp:10.77.0.2:0"), "unix:/t/d", 4)
-    assert line[-1] == "--insecure"  # in a namespace, which has a link of its own
+    line = relay_arguments(replace(step, tls_creds="/c", insecure=True), "relay:far:1", 4)
+    assert line[-3:] == ["--tls-creds", "/c", "--insecure"]
 
 
 def told(monkeypatch: pytest.MonkeyPatch, *lines: str) -> RelayChild:

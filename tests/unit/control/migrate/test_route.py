@@ -65,7 +65,7 @@ def built_in(method: str, cap: int = 0) -> Route:
     return Route("QEMU built-in", here, here, (), method, method, cap)
 
 
-FAR_RELAY = RelayStep("destination", "tcp:127.0.0.1:0", "none")
+FAR_RELAY = RelayStep("destination", "relay:127.0.0.1:0", "none")
 
 
 @pytest.mark.parametrize(
@@ -232,6 +232,34 @@ FAR_RELAY = RelayStep("destination", "tcp:127.0.0.1:0", "none")
             Route("QEMU built-in", "tcp:10.0.0.2:0", "tcp:10.0.0.2:0", (), "zlib", "zlib"),
             id="both remote",
         ),
+        pytest.param(
+            HERE,
+            FAR,
+            Wish("none", via="relay:h:1", incoming="unix:/in", tls_creds="/c", insecure=True),
+            Route(
+                "relay pair",
+                "relay:h:1",
+                "unix:/in",
+                (replace(near("none"), tls_creds="/c", insecure=True),),
+                "none",
+                "none",
+            ),
+            id="a relay connects to a relay",
+        ),
+        pytest.param(
+            HERE,
+            FAR,
+            Wish("none", via="tls:h:1", incoming="unix:/in", tls_creds="/c"),
+            Route(
+                "relay pair",
+                "tls:h:1",
+                "unix:/in",
+                (replace(near("none"), tls_creds="/c"),),
+                "none",
+                "none",
+            ),
+            id="a relay encrypts what goes to a far one",
+        ),
     ],
 )
 def test_route(source: Party, destination: Party, wish: Wish, route: Route) -> None:
@@ -312,6 +340,34 @@ OLD = replace(HERE, facts=replace(FACTS, methods=frozenset(), version=(3, 1, 0))
             "--member-size is for the source's relay, and none is needed",
         ),
         (FAR_ALL, HERE, {"method": "qpl"}, UsageError, "cannot reach a relay here"),
+        (HERE, HERE, {"method": "zstd", "tls_creds": "/c"}, UsageError, "no two relays meet here"),
+        (
+            HERE,
+            HERE_ALL,
+            {"method": "qatzip", "tls_creds": "/c"},
+            UsageError,
+            "no two relays meet here",
+        ),
+        (
+            HERE,
+            FAR,
+            {
+                "method": "zstd",
+                "via": "tcp:h:1",
+                "incoming": "unix:/in",
+                "relay": "source",
+                "tls_creds": "/c",
+            },
+            UsageError,
+            "name the far relay with --via relay:HOST:PORT",
+        ),
+        (
+            HERE,
+            FAR,
+            {"method": "zstd", "via": "relay:h:1", "incoming": "unix:/in", "relay": "none"},
+            MethodUnavailable,
+            "only a relay connects to relay:h:1: leave out --relay none",
+        ),
     ],
 )
 def test_refusals_say_what_to_do(
@@ -389,6 +445,12 @@ def test_both_relays_learn_the_page_size() -> None:
 def test_both_relays_learn_the_accelerator() -> None:
     steps = plan(HERE, HERE, Wish("qatzip", accelerator="require"), SOCKETS).relays
     assert [step.accelerator for step in steps] == ["require", "require"]
+
+
+def test_both_relays_encrypt_what_goes_between_them() -> None:
+    wish = Wish("qatzip", tls_creds="/c", insecure=True)
+    steps = plan(HERE, HERE, wish, SOCKETS).relays
+    assert [(step.tls_creds, step.insecure) for step in steps] == [("/c", True)] * 2
 
 
 NETNS = replace(HERE, host=Namespace("far", "10.1.0.2"))

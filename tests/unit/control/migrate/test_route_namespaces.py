@@ -18,7 +18,7 @@ def test_each_relay_runs_on_its_side_and_the_link_lies_between() -> None:
     wish = Wish("qatzip", relay=RelayMode.BOTH)
     route = plan(NEAR, FAR, wish, test_route.SOCKETS)
     far, near = route.relays
-    assert (far.listen, far.host) == ("tcp:192.0.2.2:0", FAR.host)
+    assert (far.listen, far.host) == ("relay:192.0.2.2:0", FAR.host)
     assert (near.listen, near.host) == (test_route.S, NEAR.host)
     assert route.incoming == test_route.TO_DST
     line = near.host.command(relay_arguments(near, far.listen, 8))

@@ -97,6 +97,10 @@ def test_base_is_none_of_the_same_route_or_the_first() -> None:
     assert base_of(found, by_label["zstd 1 (relay pair)"]) is by_label["none (relay pair)"]
     assert base_of(found, by_label["qatzip 1 (native)"]) is by_label["none (QEMU built-in)"]
     assert base_of(replace(found, cases=found.cases[1:3]), found.cases[1]) is None
+    tls = replace(by_label["none (relay pair)"], label="with TLS", tls=True)
+    both = replace(found, cases=(*found.cases, tls))
+    assert base_of(both, replace(by_label["zstd 1 (relay pair)"], tls=True)) is tls
+    assert base_of(both, by_label["zstd 1 (relay pair)"]) is by_label["none (relay pair)"]
 
 
 def test_a_base_without_results_is_none() -> None:

@@ -1,0 +1,40 @@
+"""What the operator asks of a migration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ramferry.control.hosts.host import BOTH_HERE, Hosts
+from ramferry.control.migrate.relay_mode import RelayMode
+from ramferry.vocabulary import AUTO, PAGE_SIZE
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the operator asked for."""
+
+    method: str
+    level: int | None = None
+    """None for the method's default."""
+    channels: int = 8
+    max_bandwidth: int = 0
+    """Most wire bytes a second; 0 is unlimited."""
+    downtime_limit_ms: int = 300
+    relay: RelayMode = RelayMode.AUTO
+    page_size: int = PAGE_SIZE
+    """The guest's target page size in bytes, for the relays."""
+    accelerator: str = AUTO
+    """One of ``ramferry.qatzip.ACCELERATORS``, for the relays on this host."""
+    member_size: str = AUTO
+    """One of ``vocabulary.MEMBER_SIZES``, for the source's relay; ``auto`` if there is none."""
+    via: str | None = None
+    """Migration URI of a relay that runs on the far host."""
+    tls_creds: str = ""
+    """Folder with the certificates of the relays on this host, which encrypt what goes from relay
+    to relay; empty: they have none."""
+    insecure: bool = False
+    """Whether relays may meet in clear where other hosts can listen."""
+    incoming: str | None = None
+    """Migration URI where the destination QEMU is to listen."""
+    hosts: Hosts = BOTH_HERE
+    """Where the two QEMUs run, and their relays beside them."""
