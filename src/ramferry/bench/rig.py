@@ -38,7 +38,10 @@ class Load:
 
 
 class Rig(MovingRig[Qemu]):
-    """A source QEMU with filled RAM and its guest, and migrations to fresh QEMUs."""
+    """A source QEMU with filled RAM and its guest, and migrations to fresh QEMUs.
+
+    Entering the context boots and fills the source.
+    """
 
     def __init__(
         self,
@@ -52,8 +55,7 @@ class Rig(MovingRig[Qemu]):
         stop: threading.Event | None = None,
         tls_creds: Path | None = None,
     ) -> None:
-        """Describe it; entering the context boots and fills the source.
-
+        """
         :param memory: the guest's RAM in bytes.
         :param files: what fills it; if there are none, generated data.
         :param hosts: where the two QEMUs run.

@@ -118,16 +118,13 @@ def plan(source: Party, destination: Party, wish: Wish, sockets: Sockets) -> Rou
     if far:
         steps.append(_destination_relay(destination, wish, sockets, uuid, near=near))
     if near:
-        step = _source_relay(source, wish, sockets, "" if far else uuid)
         inflates = destination.host if far else None
-        steps.append(replace(step, member_size=_member_size(wish, inflates)))
-    if meeting:
-        steps = [replace(step, tls_creds=wish.tls_creds, insecure=wish.insecure) for step in steps]
+        steps.append(_source_relay(source, wish, sockets, "" if far else uuid, inflates))
     return Route(
         name=_NAMES[near, far or wish.via is not None],
         address=address,
         incoming=incoming,
-        relays=tuple(steps),
+        relays=tuple(_secured(step, wish) if meeting else step for step in steps),
         source_method="none" if near else wish.method,
         destination_method="none" if far or wish.via else wish.method,
         source_bandwidth=0 if near else wish.max_bandwidth,
@@ -159,7 +156,15 @@ def _destination_relay(
     )
 
 
-def _source_relay(source: Party, wish: Wish, sockets: Sockets, uuid: str) -> RelayStep:
+def _secured(step: RelayStep, wish: Wish) -> RelayStep:
+    """A relay that meets another one."""
+    return replace(step, tls_creds=wish.tls_creds, insecure=wish.insecure)
+
+
+def _source_relay(
+    source: Party, wish: Wish, sockets: Sockets, uuid: str, inflates: Host | None
+) -> RelayStep:
+    """:param inflates: as ``_member_size`` takes it."""
     return RelayStep(
         "source",
         f"unix:{sockets.source}/source-relay",
@@ -170,6 +175,7 @@ def _source_relay(source: Party, wish: Wish, sockets: Sockets, uuid: str) -> Rel
         wish.accelerator,
         source.host,
         uuid,
+        _member_size(wish, inflates),
     )
 
 
