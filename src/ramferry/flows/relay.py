@@ -42,19 +42,9 @@ class Relay:
     """How the last migration ended."""
 
     def __init__(self, settings: RelaySettings, observer: RelayObserver) -> None:
-        # the caller's errors, and a device that is required and not there: before anything listens
-        create_encoder(
-            settings.method,
-            settings.level,
-            page_size=settings.page_size,
-            accelerator=settings.accelerator,
-            member_size=settings.member_size,
-        )
-        if settings.accelerator == REQUIRE:
-            create_decoder("qatzip", accelerator=REQUIRE)
+        _check(settings)
         self._settings = settings
         self._observer = observer
-        (settings.security or IN_THIS_HOST).check_way(settings.listen, settings.connect)
         self._listener = Listener(settings.listen, security=settings.security, note=observer.note)
         self._loop = Loop()
         self._stopping = False
@@ -163,3 +153,22 @@ class Relay:
             self._end(self._passage, cancelled(session, "the relay ended"))
         self._loop.close()
         self._listener.close()
+
+
+def _check(settings: RelaySettings) -> None:
+    """Find the caller's errors, and a device that is required and not there, before anything
+    listens.
+
+    :raise UsageError: a wrong method or level, or an address that the policy does not allow.
+    :raise HostError: there is no such device.
+    """
+    create_encoder(
+        settings.method,
+        settings.level,
+        page_size=settings.page_size,
+        accelerator=settings.accelerator,
+        member_size=settings.member_size,
+    )
+    if settings.accelerator == REQUIRE:
+        create_decoder("qatzip", accelerator=REQUIRE)
+    (settings.security or IN_THIS_HOST).check_way(settings.listen, settings.connect)

@@ -14,6 +14,7 @@ import contextlib
 import errno
 import os
 import select
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -33,6 +34,13 @@ LOOK: Final = 0.25
 little."""
 
 
+_WORTH: Final = 128 << 10
+"""Most bytes that are waited for at once; the kernel takes half of the receive buffer if that is
+less. Without it a thread that receives a packet of 512 KiB as it comes wakes up for each record."""
+_WRAPPING: Final = 256
+"""Most bytes by which a record is longer than what is in it (RFC 8446 section 5.2)."""
+
+
 class Tls(Plain):
     """A connection whose bytes are encrypted; the handshake is done.
 
@@ -46,6 +54,7 @@ class Tls(Plain):
         "_engine",
         "_finished",
         "_held",
+        "_least",
         "_lock",
         "_receive_limit",
         "_send_limit",
@@ -59,6 +68,8 @@ class Tls(Plain):
         self._tls = sock
         self._engine = engine(sock)
         self._lock = threading.Lock()
+        self._least = 1
+        """Bytes that make the socket readable."""
         self._send_limit = self._receive_limit = 0.0
         self._ended = False
         """True once the peer's close_notify, or a failure, was told."""
@@ -117,10 +128,27 @@ class Tls(Plain):
             except OSError as error:
                 self._broken = error
                 break
-            if count == 0 or (count is None and not self._until(self._engine.read_waits, patience)):
+            if count is None:
+                self._wake_at(len(view) - filled)
+                if self._until(self._engine.read_waits, patience):
+                    continue
+            if not count:
                 break
-            filled += count or 0
+            filled += count
+        self._wake_at(0)
         return filled
+
+    def _wake_at(self, left: int) -> None:
+        """Have the socket become readable once there is something worth waking up for.
+
+        OpenSSL may hold a part of a record, so as much less is waited for.
+
+        :param left: bytes that are to be received before anything can be done with them.
+        """
+        least = max(1, min(left - RECORD - _WRAPPING, _WORTH))
+        if least != self._least:
+            self._least = least
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, least)
 
     def _arrived(self, view: memoryview) -> int | None:
         """Take what has come; 0 at the end, None if nothing has."""
