@@ -58,6 +58,7 @@ def _far_host(source: str, destination: str) -> SshUri | None:
 
 
 def _wish(
+    *,
     method: str,
     level: int | None,
     max_bandwidth: float,
@@ -78,8 +79,8 @@ def _wish(
     find_method(method).level(level)
     check_members(method, member_size, accelerator)
     return Wish(
-        method=method,
-        level=level,
+        method,
+        level,
         max_bandwidth=math.ceil(max_bandwidth),
         downtime_limit_ms=downtime_limit,
         relay=RelayMode(relay),

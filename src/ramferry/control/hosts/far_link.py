@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from typing import IO, Any, Final
 
@@ -75,8 +75,9 @@ class FarLink:
             self._send(far.Ask(number, question))
             patience = Patience(seconds)
             while not patience.over:
-                with suppress(TimeoutError):
-                    return answer.result(min(_LOOK, patience.left))
+                # not by the error of `result`, which the far kernel's own may be (ETIMEDOUT)
+                if wait({answer}, min(_LOOK, patience.left)).done:
+                    return answer.result()
             raise PeerTimeout(f"the far half on {self._name} does not answer within {seconds:g} s")
         finally:
             with self._changing:

@@ -7,15 +7,15 @@ from ramferry.control.migrate.relay_child import RelayChild
 from ramferry.control.migrate.route import Route
 from ramferry.metrics import RelayCounters, RelayResult
 from ramferry.transport import inherited_credentials, one_time
-from ramferry.transport.address import RelayAddress, UnixAddress, parse_address, place_of
+from ramferry.transport.address import UnixAddress, parse_address, place_of
 
 
 def _secrets(route: Route) -> dict[str, bytes]:
-    """Credentials for the two relays, made for this migration, if they meet over a network that is
-    not made for them; by side."""
+    """Credentials for the two relays, by side: made for this migration, if the way between them is
+    for relays only and does not end at a socket of ssh's."""
     for step in route.relays:
-        meeting = parse_address(step.listen)
-        if isinstance(meeting, RelayAddress) and not isinstance(place_of(meeting), UnixAddress):
+        in_ssh = isinstance(place_of(parse_address(step.listen)), UnixAddress)
+        if step.host.apart and not in_ssh:
             made = one_time.make()
             return {
                 "destination": inherited_credentials.text(made.listens),

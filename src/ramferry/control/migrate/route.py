@@ -118,13 +118,13 @@ def plan(source: Party, destination: Party, wish: Wish, sockets: Sockets) -> Rou
     if far:
         steps.append(_destination_relay(destination, wish, sockets, uuid, near=near))
     if near:
-        inflates = destination.host if far else None
-        steps.append(_source_relay(source, wish, sockets, "" if far else uuid, inflates))
+        beside = (destination.host, "") if far else (None, uuid)
+        steps.append(_source_relay(source, wish, sockets, *beside))
     return Route(
         name=_NAMES[near, far or wish.via is not None],
         address=address,
         incoming=incoming,
-        relays=tuple(_secured(step, wish) if meeting else step for step in steps),
+        relays=tuple(_encrypting(wish, step) if meeting else step for step in steps),
         source_method="none" if near else wish.method,
         destination_method="none" if far or wish.via else wish.method,
         source_bandwidth=0 if near else wish.max_bandwidth,
@@ -137,6 +137,11 @@ _NAMES = {
     (False, True): "destination relay",
     (False, False): "QEMU built-in",
 }
+
+
+def _encrypting(wish: Wish, step: RelayStep) -> RelayStep:
+    """A relay that meets another one."""
+    return replace(step, tls_creds=wish.tls_creds, insecure=wish.insecure)
 
 
 def _destination_relay(
@@ -156,13 +161,8 @@ def _destination_relay(
     )
 
 
-def _secured(step: RelayStep, wish: Wish) -> RelayStep:
-    """A relay that meets another one."""
-    return replace(step, tls_creds=wish.tls_creds, insecure=wish.insecure)
-
-
 def _source_relay(
-    source: Party, wish: Wish, sockets: Sockets, uuid: str, inflates: Host | None
+    source: Party, wish: Wish, sockets: Sockets, inflates: Host | None, uuid: str
 ) -> RelayStep:
     """:param inflates: as ``_member_size`` takes it."""
     return RelayStep(
@@ -201,11 +201,16 @@ def _between_relays(destination: Party, wish: Wish) -> Wish:
     """
     if not destination.host.apart:
         return wish
-    if wish.via or wish.relay in (RelayMode.SOURCE, RelayMode.NONE):
-        option = "--via" if wish.via else f"--relay {wish.relay}"
+    given = {
+        "--via": wish.via,
+        f"--relay {wish.relay}": wish.relay in (RelayMode.SOURCE, RelayMode.NONE),
+        "--tls-creds": wish.tls_creds,
+        "--insecure": wish.insecure,
+    }
+    for option in (name for name, is_given in given.items() if is_given):
         raise UsageError(
-            f"{destination.uri} is reached by relays on both hosts, which are started for it:"
-            f" leave out {option}"
+            f"{destination.uri} is reached by relays on both hosts, which are started for it and"
+            f" encrypt by certificates that are made for it: leave out {option}"
         )
     return replace(wish, relay=RelayMode.BOTH)
 
