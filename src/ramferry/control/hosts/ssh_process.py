@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-
 from ramferry.control.hosts import far_protocol as far
 from ramferry.control.hosts.ssh_uri import SshUri
 from ramferry.control.hosts.ssh_words import of_another_version, why_no_far_half
