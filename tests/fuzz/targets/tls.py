@@ -34,14 +34,20 @@ def _contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
     return listens.server(_ADDRESS), connects.client(_ADDRESS)
 
 
+def _pair() -> tuple[socket.socket, socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        far = socket.create_connection(listening.getsockname())
+        return listening.accept()[0], far
+
+
 def check_hello(data: bytes) -> bool:
     """The first bytes of whoever connects; accepted if they get as far as an answer."""
-    near, far = socket.socketpair()
+    near, far = _pair()
     with far:
         far.sendall(data)
         far.shutdown(socket.SHUT_WR)
         with contextlib.suppress(handshake.Failed):
-            handshake.as_server(near, _contexts()[0], lambda: None, 5.0)
+            handshake.as_server(near, _contexts()[0], handshake.Watch(lambda: None), 5.0)
             raise AssertionError("a handshake of one side")
         assert near.fileno() == -1, "a socket that was left open"
         far.settimeout(5.0)
@@ -87,7 +93,7 @@ def check_records(data: bytes) -> bool:
     """An input is where a connection's bytes are changed, and by what: u16, then bytes to be xored;
     an odd place means bytes that are put in between."""
     chance = chance_of(data)
-    near, far = socket.socketpair()
+    near, far = _pair()
     with far:
         far.setblocking(False)
         near.setblocking(False)

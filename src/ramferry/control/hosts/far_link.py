@@ -65,8 +65,17 @@ class FarLink:
         :raise RamferryError: the far half's, of the same class and with the same sentence.
         :raise OSError: the far kernel's.
         :raise PeerTimeout: no answer came within ``seconds``.
-        :raise PeerUnreachable: the connection has ended.
+        :raise PeerUnreachable: the connection has ended, or the answer is none to that question.
         """
+        kind = far.ANSWERS.get(type(question), Any)
+        try:
+            return msgspec.convert(self._answer(question, seconds), kind)
+        except msgspec.ValidationError as error:
+            raise PeerUnreachable(
+                f"what answers on {self._name} is no far half of Ramferry: {error}"
+            ) from error
+
+    def _answer(self, question: far.Question, seconds: float) -> Any:
         answer: Future[Any] = Future()
         with self._changing:
             number = self._number()
@@ -137,7 +146,7 @@ class FarLink:
         try:
             while line := self._from.readline(far.MOST_BYTES):
                 self._take(far.from_far.decode(line))
-        except (msgspec.DecodeError, OSError, ValueError):
+        except (msgspec.DecodeError, OSError, ValueError, RecursionError):
             self.close()  # what says such things is no far half; who asks next is told
         finally:
             self._end()
@@ -151,7 +160,8 @@ class FarLink:
                 self.forget(message.stream)
                 sink(None, message.exit_code)
         elif isinstance(message, far.Answer | far.Refusal):
-            waiting = self._asked.get(message.number)
+            with self._changing:
+                waiting = self._asked.pop(message.number, None)  # the first answer counts
             if waiting is not None and isinstance(message, far.Answer):
                 waiting.set_result(message.value)
             elif waiting is not None and isinstance(message, far.Refusal):

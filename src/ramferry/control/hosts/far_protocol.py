@@ -11,6 +11,7 @@ half uses: two halves of different numbers refuse each other.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -180,6 +181,18 @@ class Refusal(msgspec.Struct, frozen=True, tag="refusal"):
     errno: int = 0
     """If it is an error of the kernel's."""
 
+
+ANSWERS: Final[Mapping[type, Any]] = {
+    OpenMonitor: int | None,
+    Locate: int | None,
+    Cpu: float | None,
+    MakeFolder: str,
+    Accelerates: bool,
+    Meet: tuple[str, int],
+    Met: bool,
+    Start: int,
+}
+"""What the answers to questions are; to those that are missing it may be anything."""
 
 # --- both ways
 

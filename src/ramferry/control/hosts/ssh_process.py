@@ -19,8 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-import msgspec
-
 from ramferry.control.hosts import far_protocol as far
 from ramferry.control.hosts.ssh_uri import SshUri
 from ramferry.control.hosts.ssh_words import of_another_version, why_no_far_half
@@ -199,5 +197,5 @@ def _may_ask() -> bool:
 def _hello(line: bytes) -> far.Hello | None:
     try:
         return far.hello.decode(line)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):  # bytes that are no text are the former
         return None
