@@ -58,13 +58,20 @@ from ramferry.cli.params import Seconds
     metavar="N",
     help="Keep the relay on N cores, and its peers on the others if any are left.",
 )
+@click.option(
+    "--tls",
+    is_flag=True,
+    help="Measure the relay's side towards the link by TCP, without TLS and with it.",
+)
 @json_option()
 def command(**options: Any) -> None:
     """Measure one relay process between plain writers and readers.
 
     These stand for the two QEMUs: for each channel a process that only writes and one that only
     reads, over UNIX sockets. Codecs cost nothing, or the time of --codec-us, so that the table
-    shows what the relay itself costs; with --own-codecs they do their work.
+    shows what the relay itself costs; with --own-codecs they do their work. With --tls
+    one of the relay's sides is a TCP connection over the loopback, in clear and inside
+    TLS in turn: that of the compressed pages, or each where the method stays the same.
     docs/performance.md says how to read the table.
     """
     from ramferry.cli.runs import bench_ceiling

@@ -8,6 +8,8 @@ used only if what lies beside it, and the handle itself, belong to this connecti
 from __future__ import annotations
 
 import ctypes
+import errno
+import os
 import weakref
 from functools import cache
 from typing import Any, Final
@@ -24,6 +26,16 @@ _WANT_WRITE: Final = 3
 """``SSL_ERROR_WANT_WRITE``"""
 _PENDING: Final = 10
 """``BIO_CTRL_PENDING``"""
+_FLUSH: Final = 11
+"""``BIO_CTRL_FLUSH``"""
+_SET_SIZE: Final = 117
+"""``BIO_C_SET_BUFF_SIZE``, with 1 for what goes out."""
+_RETRY: Final = 8
+"""``BIO_FLAGS_SHOULD_RETRY``"""
+OUTGOING: Final = 128 << 10
+"""Bytes of records that go to the kernel at once. OpenSSL alone gives it each record as it is
+made, and the peer is woken for each: 215 µs of CPU for 512 KiB over the loopback, with 128 or 256
+KiB 180 µs, with 64 or 512 KiB 210 to 240 µs (2 cores of an AMD EPYC, AES-256-GCM)."""
 
 
 class _Library:
@@ -45,6 +57,11 @@ class _Library:
         self.set_quiet = find("SSL_set_quiet_shutdown", None, _POINTER, _INT, holds_gil=True)
         self.read = find("BIO_read", _INT, _POINTER, _POINTER, _INT)
         self.buffer = find("BIO_f_buffer", _POINTER, holds_gil=True)()
+        self.set_size = find("BIO_int_ctrl", ctypes.c_long, _POINTER, _INT, ctypes.c_long, _INT)
+        self.get_outgoing = find("SSL_get_wbio", _POINTER, _POINTER, holds_gil=True)
+        self.set_outgoing = find("SSL_set0_wbio", None, _POINTER, _POINTER, holds_gil=True)
+        self.refer_below = find("BIO_up_ref", _INT, _POINTER, holds_gil=True)
+        self.flags = find("BIO_test_flags", _INT, _POINTER, _INT, holds_gil=True)
         self.by_tls = find("BIO_f_ssl", _POINTER, holds_gil=True)()
 
 
@@ -75,6 +92,21 @@ class Stream:
         calls.control(below, _SET_SSL, 1, self._handle)
         self._free = weakref.finalize(self, _free, calls, self._handle, chain)
         self._free.atexit = False  # a daemon thread may be inside OpenSSL when the process ends
+        self._out = self._gathered()
+        self._ended = False
+        """True once close_notify was made."""
+
+    def _gathered(self) -> int:
+        """Have a buffer gather what goes out; it is the connection's from now on."""
+        calls = self._calls
+        out = _made(calls.new(calls.buffer))
+        if calls.set_size(out, _SET_SIZE, OUTGOING, 1) <= 0:
+            raise MemoryError
+        below = calls.get_outgoing(self._handle)
+        calls.refer_below(below)
+        calls.push(out, below)
+        calls.set_outgoing(self._handle, out)
+        return out
 
     def close(self) -> None:
         """Free it; nothing may be called after that."""
@@ -91,16 +123,34 @@ class Stream:
         """Bytes that were taken from the connection and not received, or are decrypted there."""
         return int(self._calls.control(self._chain, _PENDING, 0, None))
 
+    def flush(self) -> bool:
+        """Give the kernel what was encrypted; False if it does not take all of it at once.
+
+        :raise BrokenPipeError: the connection broke.
+        """
+        calls = self._calls
+        if calls.control(self._out, _FLUSH, 0, None) > 0:
+            return True
+        waits = calls.flags(self._out, _RETRY)
+        calls.clear_error()
+        if not waits:
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+        return False
+
     def end(self) -> bool:
         """Send close_notify, and do not look for the peer's; False if it does not go out at once.
 
         Python's ``unwrap`` looks for it, and loses bytes that come before it.
+
+        :raise BrokenPipeError: the connection broke.
         """
         calls = self._calls
-        result = calls.shutdown(self._handle)
-        waits = result < 0 and calls.get_error(self._handle, result) == _WANT_WRITE
-        calls.clear_error()
-        return not waits
+        if not self._ended:
+            result = calls.shutdown(self._handle)
+            waits = result < 0 and calls.get_error(self._handle, result) == _WANT_WRITE
+            calls.clear_error()
+            self._ended = not waits
+        return self._ended and self.flush()
 
 
 def _made(chain: int | None) -> int:

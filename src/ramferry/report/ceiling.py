@@ -42,6 +42,17 @@ def ceiling_lines(rows: Sequence[Mapping[str, Any]], words: str) -> list[str]:
     return lines
 
 
+def way_in_words(method_in: str, method_out: str, link: str) -> str:
+    """Both methods, and by what the side that is no UNIX socket comes or goes: "none → zstd by
+    TLS".
+
+    :param link: one of ``bench.ceiling.wish.LINKS``.
+    """
+    kind, _, side = link.partition(" ")
+    by = {side: f" by {kind.upper()}"}
+    return f"{method_in}{by.get('in', '')} → {method_out}{by.get('out', '')}"
+
+
 def _row(one: Mapping[str, Any]) -> tuple[Cell, ...]:
     found = one["figures"]
 
@@ -56,7 +67,7 @@ def _row(one: Mapping[str, Any]) -> tuple[Cell, ...]:
         return f"{over['low'] / unit:.{digits}f} – {over['high'] / unit:.{digits}f}"
 
     return row(
-        f"{one['method_in']} → {one['method_out']}",
+        way_in_words(one["method_in"], one["method_out"], one["link"]),
         str(one["channels"]),
         middle("bytes_per_second", 2, 1e9),
         extremes("bytes_per_second", 2, 1e9),

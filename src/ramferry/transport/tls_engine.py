@@ -112,6 +112,18 @@ class NativeEngine(Engine):
             self._native = openssl.Stream(sock)
         except HostError as error:
             raise LookupError from error
+        self._gathered = False
+        """Whether the piece that is to be sent is encrypted, and is not all with the kernel."""
+
+    def write(self, piece: Buffer) -> bool:
+        """See ``Engine``."""
+        self._gathered = self._gathered or super().write(piece)
+        if self._gathered and self._native.flush():
+            self._gathered = False
+            return True
+        if self._gathered:
+            self.write_waits = select.POLLOUT
+        return False
 
     def read(self, view: memoryview) -> int | None:
         """See ``Engine``."""

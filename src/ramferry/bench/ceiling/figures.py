@@ -84,6 +84,8 @@ class Row:
     method_in: str
     method_out: str
     channels: int
+    link: str
+    """One of ``bench.ceiling.wish.LINKS``."""
     figures: dict[str, Spread | None]
     """By the names of :class:`Figures`; None for one that is not known."""
 
@@ -94,7 +96,7 @@ def row(wish: Wish, runs: Sequence[Figures]) -> Row:
     :param runs: at least one.
     """
     found = {one.name: spread(getattr(each, one.name) for each in runs) for one in fields(Figures)}
-    return Row(wish.method_in, wish.method_out, wish.channels, found)
+    return Row(wish.method_in, wish.method_out, wish.channels, wish.link, found)
 
 
 def measure(

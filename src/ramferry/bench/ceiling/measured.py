@@ -1,8 +1,8 @@
 """The process of the relay that is measured: ``python -m ramferry.bench.ceiling.measured``.
 
-It is a relay as ``ramferry relay`` runs it, whose codecs may be idle ones. It says on standard
-output where its GIL is once it listens, and at its end how many bytes each channel sent. Between
-them it answers questions: for the word ``look`` on standard input a line with a :class:`Sample`,
+It is a relay as ``ramferry relay`` runs it, whose codecs may be idle ones. Once it listens it says
+on standard output where its GIL is, and where it listens; at its end how many bytes each channel
+sent. Between them it answers questions: for the word ``look`` on standard input a line with a :class:`Sample`,
 for ``weigh`` one with the bytes of its memory.
 """
 
@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from ramferry.bench.ceiling import gil, idle
 from ramferry.bench.members import members_of
@@ -22,7 +23,9 @@ from ramferry.flows.relay import Relay
 from ramferry.flows.session.footprint import proportional
 from ramferry.flows.settings import RelaySettings
 from ramferry.metrics import RelayCounters, RelayResult
-from ramferry.transport.address import Address, UnixAddress
+from ramferry.transport import credentials
+from ramferry.transport.address import Address, parse_address
+from ramferry.transport.security import Security
 from ramferry.vocabulary import OFF
 
 OWN_CODECS = "own"
@@ -58,8 +61,7 @@ class _Observer:
         self._gil = gil
 
     def listening(self, address: Address) -> None:
-        del address
-        print(self._gil, flush=True)
+        print(self._gil, address, flush=True)
 
     def progress(self, counters: RelayCounters) -> None:
         """Nothing: the one who measures asks."""
@@ -79,7 +81,7 @@ def main() -> None:
     """Carry one migration; the exit code is the result's.
 
     Its arguments: where it listens and connects to, the methods in and out, how many channels, and
-    the microseconds of idle codecs or ``OWN_CODECS``.
+    the microseconds of idle codecs or ``OWN_CODECS``, and a folder with certificates, or nothing.
     """
     try:
         relay = _relay(*sys.argv[1:])
@@ -93,18 +95,25 @@ def main() -> None:
 
 
 def _relay(
-    listen: str, connect: str, method_in: str, method_out: str, channels: str, codecs: str
+    listen: str,
+    connect: str,
+    method_in: str,
+    method_out: str,
+    channels: str,
+    codecs: str,
+    tls_creds: str,
 ) -> Relay:
     held = gil.find()
     for method in {method_in, method_out} - {"none"} if codecs != OWN_CODECS else ():
         idle.put_in(method, float(codecs))
     settings = RelaySettings(
-        listen=UnixAddress(listen),
-        connect=UnixAddress(connect),
+        listen=parse_address(listen),
+        connect=parse_address(connect),
         method=method_out,
         channels=int(channels),
         accelerator=OFF,
         member_size=members_of(method_out),
+        security=Security(credentials.read(Path(tls_creds))) if tls_creds else None,
     )
     return Relay(settings, _Observer(held))
 

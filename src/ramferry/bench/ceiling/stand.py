@@ -12,16 +12,33 @@ from typing import Final
 
 from ramferry.bench.ceiling import measured, stream
 from ramferry.bench.ceiling.children import SECONDS, Child, Children
-from ramferry.bench.ceiling.wish import Wish
+from ramferry.bench.ceiling.wish import (
+    ENCRYPTED,
+    INCOMING,
+    OUTGOING,
+    TLS_IN,
+    TLS_OUT,
+    Wish,
+)
+from ramferry.bench.certificates import certificates
 from ramferry.errors import HostError
-from ramferry.transport import plain_peer
-from ramferry.transport.address import UnixAddress
+from ramferry.transport import credentials, dialing, handshake, plain, plain_peer
+from ramferry.transport.address import (
+    Address,
+    Place,
+    TcpAddress,
+    TlsAddress,
+    UnixAddress,
+    parse_address,
+    place_of,
+)
 from ramferry.transport.connection import Connection
 from ramferry.transport.listening import Listener
-from ramferry.transport.plain import connect
+from ramferry.transport.security import IN_THIS_HOST, Security
 from ramferry.wire.packets import INITIAL_LAYOUT, INITIAL_SIZE, Initial
 from ramferry.wire.return_path import shut
 
+LOOPBACK: Final = "127.0.0.1"
 MEMORY: Final = 128 * 1024 * 1024
 """Bytes of each guest's memory, which all channels' writers send from, or all readers write to."""
 
@@ -48,9 +65,17 @@ class Stand(ExitStack):
         self._memory = self._memory_file(payload * (MEMORY // len(payload)))
         self._room = self._memory_file(bytes(MEMORY))
         (folder / "closing").write_bytes(stream.channel_end())
+        self._tls_creds = ""
+        self._security = IN_THIS_HOST
+        if wish.link in ENCRYPTED:
+            certified = self.enter_context(certificates(LOOPBACK))
+            self._tls_creds = str(certified)
+            self._security = Security(credentials.read(certified))
         self.relay: Child
         self.gil = 0
         """Where the relay's GIL says whether it is held; 0 if it has none."""
+        self._address: Address
+        """Where the relay listens."""
         self._listener: Listener
         self._source: Connection
         self._destination: Connection
@@ -66,22 +91,24 @@ class Stand(ExitStack):
 
         :raise RamferryError: as ``Children.wait``.
         """
-        destination = UnixAddress(str(self._folder / "destination"))
-        self._listener = self.enter_context(closing(Listener(destination)))
+        outgoing = self._wish.link in OUTGOING
+        listens: Place = TcpAddress(LOOPBACK, 0) if outgoing else self._unix("destination")
+        self._listener = self.enter_context(closing(Listener(listens)))
         self.relay = self._start_relay()
-        self.gil = int(self._children.line(self.relay, "the first word"))
+        held, address = self._children.line(self.relay, "the first word").split(maxsplit=1)
+        self.gil, self._address = int(held), parse_address(address)
+        self._source = self._connected_main()
         channels = range(self._wish.channels)
-        self._source = self._connected(stream.main_opening())
-        self._outgoing = [self._connected(stream.channel_opening(one)) for one in channels]
-        self._destination = self._accepted()
-        for _ in channels:
-            self._start_reader()
+        self._outgoing = [self._connected() for _ in channels]
         waits, go = os.pipe()
         with os.fdopen(waits, "rb"), os.fdopen(go, "wb"):  # the writers wait for its end
             for channel in channels:
                 self._start_writer(channel, waits, seconds)
-            for child in (*self._readers.values(), *self._writers):
-                self._children.line(child, "a word")
+            for writer in self._writers:
+                self._children.line(writer, "a word")
+            self._destination = self._accepted_main()
+            for channel in channels:
+                self._start_reader(channel)
 
     def ask(self, word: str) -> str:
         """The relay's answer to a question.
@@ -117,29 +144,41 @@ class Stand(ExitStack):
     # --- processes
 
     def _start_relay(self) -> Child:
-        wish, addresses = self._wish, (self._folder / "relay", self._folder / "destination")
+        wish = self._wish
+        listen: Place = TcpAddress(LOOPBACK, 0) if wish.link in INCOMING else self._unix("relay")
+        addresses = (
+            TlsAddress(place) if wish.link == encrypted and isinstance(place, TcpAddress) else place
+            for place, encrypted in ((listen, TLS_IN), (place_of(self._listener.address), TLS_OUT))
+        )
         codecs = measured.OWN_CODECS if wish.codec_micros is None else wish.codec_micros
-        words = (*addresses, wish.method_in, wish.method_out, wish.channels, codecs)
+        methods = (wish.method_in, wish.method_out)
+        words = (*addresses, *methods, wish.channels, codecs, self._tls_creds)
         command = [sys.executable, "-m", measured.__name__, *map(str, words)]
         return self._children.start("relay", command, cores=self._cores)
 
-    def _start_reader(self) -> None:
-        """Take the next channel that the relay opens."""
+    def _start_reader(self, number: int) -> None:
+        """Take the next channel that the relay opens.
+
+        :param number: how many there are already.
+        """
         connection = self._accepted()
-        initial = bytearray(INITIAL_SIZE)
-        connection.receive(memoryview(initial))
-        channel = INITIAL_LAYOUT.unpack(initial)[3]
-        self._readers[channel] = self._children.start(
-            f"reader of channel {channel}",
-            plain_peer.command_line("read", self._room),
+        tls = self._tls_creds if self._wish.link in OUTGOING else ""
+        reader = self._children.start(
+            f"reader {number}",
+            plain_peer.command_line("read", INITIAL_SIZE, self._room, tls),
             stdin=connection.fileno(),
             pass_fds=(self._room,),
         )
         connection.close()
+        initial = bytes.fromhex(self._children.line(reader, "the first bytes"))
+        self._readers[INITIAL_LAYOUT.unpack(initial)[3]] = reader
 
     def _start_writer(self, channel: int, waits: int, seconds: float) -> None:
-        closing = self._folder / "closing"
-        what = (self._folder / "header", self._memory, self._payload, closing, waits, seconds)
+        opening, header, last = (self._folder / name for name in ("opening", "header", "closing"))
+        opening = opening.with_suffix(f".{channel}")
+        opening.write_bytes(stream.channel_opening(channel))
+        tls = self._tls_creds if self._wish.link in INCOMING else ""
+        what = (opening, header, self._memory, self._payload, last, waits, seconds, tls)
         writer = self._children.start(
             f"writer of channel {channel}",
             plain_peer.command_line("write", *what),
@@ -177,18 +216,43 @@ class Stand(ExitStack):
 
     # --- connections
 
-    def _connected(self, first: bytes) -> Connection:
-        connection = self.enter_context(closing(connect(UnixAddress(str(self._folder / "relay")))))
+    def _unix(self, name: str) -> UnixAddress:
+        return UnixAddress(str(self._folder / name))
+
+    def _connected_main(self) -> Connection:
+        security = self._security
+        main = self.enter_context(
+            closing(dialing.connect(self._address, security, check=self._children.check))
+        )
+        main.settle(SECONDS)
+        main.send([stream.main_opening()])
+        return main
+
+    def _connected(self) -> Connection:
+        """A channel to the relay, in clear: its writer makes TLS's handshake."""
+        connection = self.enter_context(closing(plain.connect(place_of(self._address))))
         connection.settle(SECONDS)
-        connection.send([first])
         return connection
 
-    def _accepted(self) -> Connection:
-        found: list[Connection] = []
+    def _accepted_main(self) -> Connection:
+        main = self._accepted()
+        if self._wish.link == TLS_OUT:
+            context = self._security.server(TlsAddress(TcpAddress(LOOPBACK, 0)))
+            secured = handshake.as_server(main.detach(), context, self._children.check)
+            main = self.enter_context(closing(secured))
+            main.settle(SECONDS)
+        return main
+
+    def _accepted(self) -> plain.Plain:
+        """The next connection that the relay made, in clear."""
+        found: list[plain.Plain] = []
 
         def come() -> bool:
             if (accepted := self._listener.accept()) is not None:
-                found.append(self.enter_context(closing(accepted.connection)))
+                connection = accepted.connection
+                assert isinstance(connection, plain.Plain)
+                found.append(connection)
+                self.callback(connection.close)
             return bool(found)
 
         self._children.wait(come, "a connection of the relay")

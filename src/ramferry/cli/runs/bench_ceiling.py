@@ -9,7 +9,7 @@ from typing import IO
 
 from ramferry.bench.ceiling.figures import Figures, Row, measure, row
 from ramferry.bench.ceiling.stream import check_repeatable
-from ramferry.bench.ceiling.wish import Wish
+from ramferry.bench.ceiling.wish import UNIX, Wish, links_of
 from ramferry.bench.machine import host_facts
 from ramferry.cli.json_file import JsonFile
 from ramferry.cli.other_load import tell_other_load
@@ -31,10 +31,12 @@ def run(
     seconds: float,
     repeat: int,
     pin: int | None,
+    tls: bool,
     json_file: JsonFile | None,
 ) -> None:
     """Run it, with the values of its options."""
-    wishes = _wishes(channels, methods, None if own_codecs else codec_us, seconds, pin or 0)
+    codec = None if own_codecs else codec_us
+    wishes = _wishes(channels, methods, codec, seconds, pin or 0, tls=tls)
     if own_codecs and codec_us:
         raise UsageError("--codec-us is for codecs that do no work: not with --own-codecs")
     done: dict[Wish, list[Figures]] = {wish: [] for wish in wishes}
@@ -79,7 +81,7 @@ def _show(rows: Sequence[Row], wish: Wish, runs: int, json_file: JsonFile | None
 
 
 def _wishes(
-    channels: str, methods: str, codec: float | None, seconds: float, pin: int
+    channels: str, methods: str, codec: float | None, seconds: float, pin: int, *, tls: bool
 ) -> list[Wish]:
     """A wish for each row, checked."""
     here = len(os.sched_getaffinity(0))
@@ -89,7 +91,12 @@ def _wishes(
     if codec is None:
         for method_in, _ in ways:
             check_repeatable(method_in)
-    return [Wish(*way, n, seconds, codec, pin) for way in ways for n in counts]
+    return [
+        Wish(*way, n, seconds, codec, pin, link)
+        for way in ways
+        for n in counts
+        for link in (links_of(*way) if tls else (UNIX,))
+    ]
 
 
 def _ways(methods: str) -> list[tuple[str, str]]:
