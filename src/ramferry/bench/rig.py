@@ -63,8 +63,7 @@ class Rig(MovingRig[Qemu]):
         :param tls_creds: folder with certificates, as ``bench.certificates`` makes it, for
             QEMU's own TLS.
         """
-        self._stop = stop
-        self._destination = destination
+        self._stop, self._destination = stop, destination
         self._machine = source.machine
         self._memory = memory
         self._files = files
