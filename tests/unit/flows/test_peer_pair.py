@@ -110,7 +110,6 @@ FLIPS = {
     "frame's size": Flip("main", OPENING + 3),
     "frame's kind": Flip("main", OPENING + 7),
     "frame": Flip("main", OPENING + 16 + 30),
-    "return path": Flip("main", 16 + 3, way="back"),
 }
 
 
