@@ -58,7 +58,6 @@ def _far_host(source: str, destination: str) -> SshUri | None:
 
 
 def _wish(
-    *,
     method: str,
     level: int | None,
     max_bandwidth: float,

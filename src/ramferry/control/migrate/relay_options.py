@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from ramferry.control.migrate.relay_mode import RelayMode
+from ramferry.control.migrate.wish import Wish
+from ramferry.control.qemu.party import Party
 from ramferry.errors import UsageError
+from ramferry.transport.address import RelayAddress, TlsAddress, parse_address
 from ramferry.vocabulary import AUTO, REQUIRE
 
 
@@ -48,3 +54,29 @@ def need_relay_for_members(member_size: str, *, relayed: bool) -> None:
             "--member-size is for the source's relay, and none is needed: QEMU itself cuts its"
             " packets, and cannot be told how; add --relay source or --relay both"
         )
+
+
+def between_relays(destination: Party, wish: Wish) -> Wish:
+    """The wish, with relays on both sides if the way to the destination is one for relays only.
+
+    :raise UsageError: other relays were asked for.
+    """
+    if not destination.host.apart:
+        return wish
+    given = {
+        "--via": wish.via,
+        f"--relay {wish.relay}": wish.relay in (RelayMode.SOURCE, RelayMode.NONE),
+        "--tls-creds": wish.tls_creds,
+        "--insecure": wish.insecure,
+    }
+    for option in (name for name, is_given in given.items() if is_given):
+        raise UsageError(
+            f"{destination.uri} is reached by relays on both hosts, which are started for it and"
+            f" encrypt by certificates that are made for it: leave out {option}"
+        )
+    return replace(wish, relay=RelayMode.BOTH)
+
+
+def of_relays(via: str | None) -> bool:
+    """Whether no QEMU, only a relay, can connect there."""
+    return via is not None and isinstance(parse_address(via), RelayAddress | TlsAddress)

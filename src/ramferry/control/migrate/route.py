@@ -27,15 +27,17 @@ from ramferry.control.migrate.lacks import (
 )
 from ramferry.control.migrate.relay_mode import RelayMode as RelayMode
 from ramferry.control.migrate.relay_options import (
+    between_relays,
     need_relay_for_device,
     need_relay_for_members,
     need_relay_for_tls,
+    of_relays,
 )
 from ramferry.control.migrate.wish import Wish as Wish
 from ramferry.control.qemu.party import Party
 from ramferry.control.qemu.uri import qmp_host
 from ramferry.errors import MethodUnavailable, UsageError
-from ramferry.transport.address import RelayAddress, TcpAddress, TlsAddress, parse_address
+from ramferry.transport.address import TcpAddress
 from ramferry.vocabulary import AUTO, PAGE_SIZE, RELAY_PAIR
 
 
@@ -101,13 +103,13 @@ def plan(source: Party, destination: Party, wish: Wish, sockets: Sockets) -> Rou
     :raise UsageError: an address is missing, or options contradict each other.
     """
     need_multifd(source.facts, destination.facts)
-    wish = _between_relays(destination, wish)
+    wish = between_relays(destination, wish)
     far = _wants_destination_relay(destination, wish)
     uuid = uuid_to_send(source.facts, destination.facts)
     near = _wants_source_relay(source, wish, "" if far else uuid)
     need_relay_for_device(wish.method, wish.accelerator, relayed=near or far)
     need_relay_for_members(wish.member_size, relayed=near)
-    meeting = near and (far or _of_relays(wish.via))
+    meeting = near and (far or of_relays(wish.via))
     need_relay_for_tls(wish.tls_creds, meeting=meeting)
     if near or far or wish.via:
         refuse_hidden(source.facts, destination.facts)
@@ -194,32 +196,6 @@ def _any_port(host: Host) -> str:
     return str(TcpAddress(host.address, 0))
 
 
-def _between_relays(destination: Party, wish: Wish) -> Wish:
-    """The wish, with relays on both sides if the way to the destination is one for relays only.
-
-    :raise UsageError: other relays were asked for.
-    """
-    if not destination.host.apart:
-        return wish
-    given = {
-        "--via": wish.via,
-        f"--relay {wish.relay}": wish.relay in (RelayMode.SOURCE, RelayMode.NONE),
-        "--tls-creds": wish.tls_creds,
-        "--insecure": wish.insecure,
-    }
-    for option in (name for name, is_given in given.items() if is_given):
-        raise UsageError(
-            f"{destination.uri} is reached by relays on both hosts, which are started for it and"
-            f" encrypt by certificates that are made for it: leave out {option}"
-        )
-    return replace(wish, relay=RelayMode.BOTH)
-
-
-def _of_relays(via: str | None) -> bool:
-    """Whether no QEMU, only a relay, can connect there."""
-    return via is not None and isinstance(parse_address(via), RelayAddress | TlsAddress)
-
-
 def _wants_destination_relay(destination: Party, wish: Wish) -> bool:
     """Whether to start one here; with ``--via`` one runs already."""
     lacks = lacks_method("destination", destination.facts, wish.method)
@@ -243,7 +219,7 @@ def _wants_destination_relay(destination: Party, wish: Wish) -> bool:
 def _wants_source_relay(source: Party, wish: Wish, uuid: str) -> bool:
     """:param uuid: the UUID to send in place of the source's; empty for the same."""
     why = why_source_relay(source.facts, wish.method, wish.level, wish.max_bandwidth, uuid)
-    if not why and _of_relays(wish.via):
+    if not why and of_relays(wish.via):
         why = f"only a relay connects to {wish.via}"
     if wish.relay is RelayMode.NONE:
         if why:
