@@ -34,6 +34,6 @@ def inherited(fd: int) -> Security:
             return Security(msgspec.json.decode(content, type=Credentials), name=NAME)
     except OSError as error:
         raise UsageError(f"{_WHERE} cannot be read: {error.strerror}") from error
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         pass
     raise UsageError(f"{_WHERE} has no credentials of one migration")

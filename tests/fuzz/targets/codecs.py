@@ -78,7 +78,10 @@ def check(method: str, data: bytes) -> bool:
         finally:
             _pages.check(size)
         assert held == payload, "a decoder that writes into its payload"
-        others = reference(payload, page_size, size)
+        try:
+            others = reference(payload, page_size, size)
+        except zlib.error:  # it refuses tables of codes that are not complete; ISA-L takes them
+            return True
         assert others is None or bytes(out) == others, "other pages than others read"
         accepted = True
     return accepted

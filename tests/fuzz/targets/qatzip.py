@@ -64,7 +64,7 @@ def check(format: str, data: bytes) -> bool:
     assert filled == whole or (padded and filled is None), "memory that is filled otherwise"
     if whole is None:
         return False
-    assert _reference(format, data) == whole, "other bytes than zlib reads"
+    assert _reference(format, data) in (whole, None), "other bytes than zlib reads"
     again = compress(
         whole, chance.randint(1, 9), format=format, member_size=chance.choice((1000, 65536))
     )
@@ -101,8 +101,16 @@ def _filled(format: str, data: bytes, size: int) -> bytes | None:
     return bytes(out)
 
 
-def _reference(format: str, data: bytes) -> bytes:
-    """What the standard library's zlib makes of data that was accepted."""
+def _reference(format: str, data: bytes) -> bytes | None:
+    """What the standard library's zlib makes of data that was accepted; None if it refuses it, as a
+    table of codes that is not complete, which ISA-L takes."""
+    try:
+        return _inflated(format, data)
+    except zlib.error:
+        return None
+
+
+def _inflated(format: str, data: bytes) -> bytes:
     wbits = {GZIP: 31, GZIP_EXT: 31, RAW: -15, FOUR_BYTE: -15, ZLIB: 15}[format]
     out, streams = b"", 0
     while data or (not streams and format in (RAW, ZLIB)):

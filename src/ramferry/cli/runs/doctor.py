@@ -27,6 +27,7 @@ from ramferry.metrics.document import document
 from ramferry.qatzip.proof import prove
 from ramferry.report.doctor import print_doctor
 from ramferry.report.lines import Lines
+from ramferry.standard import shown
 
 
 def run(
@@ -64,13 +65,14 @@ def _run_there(
         ended = far_runs.run(there, arguments, at.stop)
     try:
         found = msgspec.json.decode(ended.output, type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         words = ended.words.strip().splitlines() or ["it says nothing"]
         last = words[-1].removeprefix("ramferry: ")
         raise HostError(f"the doctor on {uri} did not come to an end: {last}") from None
 
     # with --json - it draws on its standard error
-    put(found, json_file, lambda out: print(ended.words, end="", file=out))
+    told = "".join(f"{shown(line)}\n" for line in ended.words.splitlines())
+    put(found, json_file, lambda out: print(told, end="", file=out))
     sys.exit(ended.exit_code)
 
 

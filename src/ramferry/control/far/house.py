@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any, Final
 
-import msgspec
-
 from ramferry import __version__
 from ramferry.control.far.cable import Cable, ends_of
 from ramferry.control.far.children import Children
@@ -150,6 +148,6 @@ def _listen(fd: int, out: Outgoing, house: House, cable: Cable) -> None:
         for line in lines:
             try:
                 message = far.from_near.decode(line)
-            except (msgspec.DecodeError, RecursionError):
+            except (ValueError, RecursionError):
                 return  # no near half says such things
             house.take(message)
