@@ -125,7 +125,7 @@ def test_a_flipped_bit_is_found_before_the_switchover(
         assert both.meddler.struck.is_set()
         if FLIPS[what].kind == "multifd" and FLIPS[what].at >= FIRST:
             assert "multifd" in result.error
-            # the source's relay may have sent all of it before the far one has read it: then it asks
+            # the near relay may have sent all before the far one has read it: then it asks
             kinds = RemoteProtocolError, MigrationFailed
             assert result.exit_code in [one.exit_code for one in kinds]
         both.meddler.calm()
