@@ -17,7 +17,6 @@ import select
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
 from typing import Final
 
 from ramferry.errors import PeerTimeout
@@ -26,6 +25,7 @@ from ramferry.transport import sockets
 from ramferry.transport.plain import Plain, after, keep_prompt
 from ramferry.transport.tls_engine import RECORD, engine
 from ramferry.transport.tls_reasons import CUT, why
+from ramferry.transport.tls_records import records
 from ramferry.transport.wire_socket import WireSocket
 from ramferry.vocabulary import Buffer
 
@@ -285,31 +285,6 @@ class Tls(Plain):
             if poll.poll(min(patience.left, LOOK) * 1e3):
                 return True
         return bool(poll.poll(0))
-
-
-def records(parts: list[Buffer]) -> Iterator[Buffer]:
-    """The parts' bytes in pieces that make few and full records.
-
-    A part that is smaller than a record is joined with the beginning of the next one. So a packet
-    of a header and its payload costs a copy of 15 KB in place of a record and a system call.
-    """
-    head = bytearray()
-    for part in parts:
-        view = memoryview(part)
-        if head or len(view) < RECORD:
-            room = RECORD - len(head)
-            head += view[:room]
-            view = view[room:]
-            if len(head) < RECORD:
-                continue
-            yield head
-            head = bytearray()
-        if len(view) < RECORD:
-            head += view
-        else:
-            yield view
-    if head:
-        yield head
 
 
 def broken(error: OSError) -> OSError:
