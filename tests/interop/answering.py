@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import struct
 import subprocess
 import sys
@@ -17,26 +16,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 from guests import MEMORY, state
-from meddling import Line, Proxy, Way
 from migrating import prepare, until
 
 import raw_sockets
+from fault_blows import Way
+from fault_proxy import Line, Proxy
 from ramferry.bench.builtin import BuiltIn
 from ramferry.bench.qemu import Qemu
 from ramferry.transport.address import RelayAddress, TcpAddress, UnixAddress
 from ramferry.wire.events import RamEnd
 from ramferry.wire.main import MainParser
-from ramferry.wire.relay_opening import OPENING_SIZE, Kind, parse_opening
+from ramferry.wire.relay_opening import OPENING_SIZE
 from ramferry.wire.return_path import ReturnPathParser, Shut
 
 CHANNELS = 2
 HEAD = struct.Struct(">IIQ")
-NAMES = {
-    Kind.CONTROL: "control",
-    Kind.RESUMED: "control",
-    Kind.MAIN: "main",
-    Kind.MULTIFD: "multifd",
-}
 SECONDS = 30.0
 
 Place = Literal[
@@ -79,7 +73,7 @@ class Cutter(Proxy):
         self._at = strike_at
         self._lasting = lasting
         self._buffers = {"forward": bytearray(), "back": bytearray()}
-        self._opened = False
+        self._past_opening = False
         self._main = MainParser()
         self._answer = ReturnPathParser()
         super().__init__(listen, target, self._frames)
@@ -90,14 +84,6 @@ class Cutter(Proxy):
         for line in list(self.lines):
             line.end(raw_sockets.reset)
 
-    def heal(self) -> None:
-        """Let connections through again."""
-        self._refuses = False
-
-    def _name(self, near: socket.socket) -> str:
-        first = near.recv(OPENING_SIZE, socket.MSG_WAITALL | socket.MSG_PEEK)
-        return NAMES[parse_opening(first).kind] if len(first) == OPENING_SIZE else ""
-
     def _frames(self, line: Line, way: Way, data: bytes) -> Iterator[bytes]:
         self.passed += len(data)
         if line.name != "main":
@@ -105,8 +91,8 @@ class Cutter(Proxy):
             return
         buffer = self._buffers[way]
         buffer += data
-        if way == "forward" and not self._opened:
-            self._opened = True
+        if way == "forward" and not self._past_opening:
+            self._past_opening = True
             yield bytes(buffer[:OPENING_SIZE])
             del buffer[:OPENING_SIZE]
         while len(buffer) >= HEAD.size:
