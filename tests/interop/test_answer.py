@@ -247,3 +247,54 @@ def test_a_destination_s_relay_that_stands_still_for_a_while_is_waited_for(
         on.sees("postmigrate", "running")
         assert on.near.wait() == 0, on.near.said
         assert on.far.wait() == 0, on.far.said
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_second_signal_leaves_the_source_standing(
+    require_peer: Callable[[str], Path], kind: str
+) -> None:
+    with (
+        ends(kind, require_peer) as (source, destination),
+        Stage(source, destination, "before answer", lasting=True) as on,
+    ):
+        on.begin()
+        on.sees(STANDS[kind], "running")
+        on.near.kill(signal.SIGTERM)
+        until("a word of it", lambda: "leave it undecided" in on.near.said, SECONDS)
+        on.near.kill(signal.SIGTERM)
+        assert on.near.wait() == 6, on.near.said
+        assert "see with `info status` whether the destination runs it" in on.near.said
+        held = on.near.holder()
+        on.far.kill(signal.SIGTERM)
+        assert on.far.wait() == 0
+        assert "the guest was taken over here" in on.far.said
+        assert on.guard.states == (STANDS[kind], "running")
+        on.tell("quit")
+        until("the holder's end", lambda: gone(held), SECONDS)
+        on.sees("gone", "running")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_good_migration_leaves_no_process_and_holds_nothing_back_in_vain(
+    require_peer: Callable[[str], Path], kind: str
+) -> None:
+    with (
+        ends(kind, require_peer) as (source, destination),
+        Stage(source, destination, "never") as on,
+    ):
+        on.begin()
+        on.sees("postmigrate", "running")
+        assert on.near.wait() == 0
+        assert on.far.wait() == 0
+        assert "no end that can be found" not in on.far.said
+        group = str(on.near.process.pid)
+        assert not [one for one in Path("/proc").glob("[0-9]*") if child_of(one, group)]
+
+
+def child_of(process: Path, parent: str) -> bool:
+    """Whether a process is a relay's holder: its command line names it, and its parent was it."""
+    try:
+        line, stat = (process / "cmdline").read_bytes(), (process / "stat").read_text()
+    except OSError:
+        return False
+    return b"flows/peer/holder.py" in line and stat.rpartition(") ")[2].split()[1] == parent
