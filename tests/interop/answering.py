@@ -131,15 +131,22 @@ class Cutter(Proxy):
 
 
 class Relay:
-    """``ramferry relay --once`` as a process, with what it said."""
+    """``ramferry relay`` as a process, with what it said."""
 
     def __init__(
-        self, name: str, folder: Path, listen: str, connect: str, method: str, decide: float
+        self,
+        name: str,
+        folder: Path,
+        listen: str,
+        connect: str,
+        method: str,
+        decide: float,
+        once: bool = True,
     ):
         self._errors = folder / f"{name}.err"
         self._json = folder / f"{name}.json"
         line = [sys.executable, "-m", "ramferry", "relay", listen, connect, "--method", method]
-        line += ["--decide", str(decide), "--once", "--json", str(self._json)]
+        line += ["--decide", str(decide), "--json", str(self._json)] + ["--once"] * once
         with self._errors.open("wb") as errors:
             self.process = subprocess.Popen(line, stderr=errors, process_group=0)
         until(f"{name} listens", lambda: "listening on" in self.said, SECONDS)
@@ -222,7 +229,9 @@ class Stage:
         decide: float = 20.0,
         strike: Callable[[Stage], None] = lambda _: None,
         lasting: bool = False,
+        once: bool = True,
     ) -> None:
+        """:param once: whether the source's relay ends with this migration."""
         self.source, self.destination = source, destination
         self.guard = Guard(source, destination)
         folder = Path(str(source.folder))
@@ -240,7 +249,7 @@ class Stage:
         )
         between = RelayAddress(self.proxy.address)  # type: ignore[arg-type]
         way_in = UnixAddress(f"{folder}/a")
-        self.near = Relay("a", folder, str(way_in), str(between), "zstd", decide)
+        self.near = Relay("a", folder, str(way_in), str(between), "zstd", decide, once)
         self._uri = str(way_in)
 
     def begin(self) -> None:
@@ -249,7 +258,7 @@ class Stage:
         self.guard.start()
         self.guard.tell(self.source, "migrate", {"uri": self._uri})
         if self.proxy._place != "never":
-            self._until("the switchover", self.proxy.reached.is_set, SECONDS)
+            self.until("the switchover", self.proxy.reached.is_set, SECONDS)
 
     def tell(self, command: str) -> None:
         """Have the source's monitor do something."""
@@ -262,10 +271,11 @@ class Stage:
     def sees(self, source: str, destination: str, seconds: float = SECONDS) -> None:
         """Wait until the guests are so, then see that both never ran at once."""
         wanted = (source, destination)
-        self._until(f"guests {wanted}", lambda: self.guard.states == wanted, seconds)
+        self.until(f"guests {wanted}", lambda: self.guard.states == wanted, seconds)
         self.never_both()
 
-    def _until(self, what: str, true: Callable[[], bool], seconds: float) -> None:
+    def until(self, what: str, true: Callable[[], bool], seconds: float) -> None:
+        """Wait for something; if it does not come to pass, say what the relays said."""
         try:
             until(what, true, seconds)
         except AssertionError as error:
