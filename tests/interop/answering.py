@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import struct
 import subprocess
 import sys
@@ -17,26 +16,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 from guests import MEMORY, state
-from meddling import Line, Proxy, Way
 from migrating import prepare, until
 
 import raw_sockets
+from fault_blows import Way
+from fault_proxy import Line, Proxy
 from ramferry.bench.builtin import BuiltIn
 from ramferry.bench.qemu import Qemu
 from ramferry.transport.address import RelayAddress, TcpAddress, UnixAddress
 from ramferry.wire.events import RamEnd
 from ramferry.wire.main import MainParser
-from ramferry.wire.relay_opening import OPENING_SIZE, Kind, parse_opening
+from ramferry.wire.relay_opening import OPENING_SIZE
 from ramferry.wire.return_path import ReturnPathParser, Shut
 
 CHANNELS = 2
 HEAD = struct.Struct(">IIQ")
-NAMES = {
-    Kind.CONTROL: "control",
-    Kind.RESUMED: "control",
-    Kind.MAIN: "main",
-    Kind.MULTIFD: "multifd",
-}
 SECONDS = 30.0
 
 Place = Literal[
@@ -79,7 +73,7 @@ class Cutter(Proxy):
         self._at = strike_at
         self._lasting = lasting
         self._buffers = {"forward": bytearray(), "back": bytearray()}
-        self._opened = False
+        self._past_opening = False
         self._main = MainParser()
         self._answer = ReturnPathParser()
         super().__init__(listen, target, self._frames)
@@ -90,14 +84,6 @@ class Cutter(Proxy):
         for line in list(self.lines):
             line.end(raw_sockets.reset)
 
-    def heal(self) -> None:
-        """Let connections through again."""
-        self._refuses = False
-
-    def _name(self, near: socket.socket) -> str:
-        first = near.recv(OPENING_SIZE, socket.MSG_WAITALL | socket.MSG_PEEK)
-        return NAMES[parse_opening(first).kind] if len(first) == OPENING_SIZE else ""
-
     def _frames(self, line: Line, way: Way, data: bytes) -> Iterator[bytes]:
         self.passed += len(data)
         if line.name != "main":
@@ -105,8 +91,8 @@ class Cutter(Proxy):
             return
         buffer = self._buffers[way]
         buffer += data
-        if way == "forward" and not self._opened:
-            self._opened = True
+        if way == "forward" and not self._past_opening:
+            self._past_opening = True
             yield bytes(buffer[:OPENING_SIZE])
             del buffer[:OPENING_SIZE]
         while len(buffer) >= HEAD.size:
@@ -145,15 +131,22 @@ class Cutter(Proxy):
 
 
 class Relay:
-    """``ramferry relay --once`` as a process, with what it said."""
+    """``ramferry relay`` as a process, with what it said."""
 
     def __init__(
-        self, name: str, folder: Path, listen: str, connect: str, method: str, decide: float
+        self,
+        name: str,
+        folder: Path,
+        listen: str,
+        connect: str,
+        method: str,
+        decide: float,
+        once: bool = True,
     ):
         self._errors = folder / f"{name}.err"
         self._json = folder / f"{name}.json"
         line = [sys.executable, "-m", "ramferry", "relay", listen, connect, "--method", method]
-        line += ["--decide", str(decide), "--once", "--json", str(self._json)]
+        line += ["--decide", str(decide), "--json", str(self._json)] + ["--once"] * once
         with self._errors.open("wb") as errors:
             self.process = subprocess.Popen(line, stderr=errors, process_group=0)
         until(f"{name} listens", lambda: "listening on" in self.said, SECONDS)
@@ -236,7 +229,9 @@ class Stage:
         decide: float = 20.0,
         strike: Callable[[Stage], None] = lambda _: None,
         lasting: bool = False,
+        once: bool = True,
     ) -> None:
+        """:param once: whether the source's relay ends with this migration."""
         self.source, self.destination = source, destination
         self.guard = Guard(source, destination)
         folder = Path(str(source.folder))
@@ -254,7 +249,7 @@ class Stage:
         )
         between = RelayAddress(self.proxy.address)  # type: ignore[arg-type]
         way_in = UnixAddress(f"{folder}/a")
-        self.near = Relay("a", folder, str(way_in), str(between), "zstd", decide)
+        self.near = Relay("a", folder, str(way_in), str(between), "zstd", decide, once)
         self._uri = str(way_in)
 
     def begin(self) -> None:
@@ -263,7 +258,7 @@ class Stage:
         self.guard.start()
         self.guard.tell(self.source, "migrate", {"uri": self._uri})
         if self.proxy._place != "never":
-            self._until("the switchover", self.proxy.reached.is_set, SECONDS)
+            self.until("the switchover", self.proxy.reached.is_set, SECONDS)
 
     def tell(self, command: str) -> None:
         """Have the source's monitor do something."""
@@ -276,10 +271,11 @@ class Stage:
     def sees(self, source: str, destination: str, seconds: float = SECONDS) -> None:
         """Wait until the guests are so, then see that both never ran at once."""
         wanted = (source, destination)
-        self._until(f"guests {wanted}", lambda: self.guard.states == wanted, seconds)
+        self.until(f"guests {wanted}", lambda: self.guard.states == wanted, seconds)
         self.never_both()
 
-    def _until(self, what: str, true: Callable[[], bool], seconds: float) -> None:
+    def until(self, what: str, true: Callable[[], bool], seconds: float) -> None:
+        """Wait for something; if it does not come to pass, say what the relays said."""
         try:
             until(what, true, seconds)
         except AssertionError as error:

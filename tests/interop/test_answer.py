@@ -3,6 +3,7 @@ guest runs, and it is the right one."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -11,8 +12,11 @@ from pathlib import Path
 
 import pytest
 from answering import SECONDS, Place, Stage, gone
-from guests import KINDS, beats, ends
-from migrating import until
+from guests import KINDS, MEMORY, beats, ends
+from migrating import MIB, Pair, run_state, two_qemus, until
+
+from ramferry.bench import boot_sector
+from ramferry.bench.builtin import BuiltIn
 
 pytestmark = pytest.mark.interop
 
@@ -247,3 +251,96 @@ def test_a_destination_s_relay_that_stands_still_for_a_while_is_waited_for(
         on.sees("postmigrate", "running")
         assert on.near.wait() == 0, on.near.said
         assert on.far.wait() == 0, on.far.said
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_second_signal_leaves_the_source_standing(
+    require_peer: Callable[[str], Path], kind: str
+) -> None:
+    with (
+        ends(kind, require_peer) as (source, destination),
+        Stage(source, destination, "before answer", lasting=True) as on,
+    ):
+        on.begin()
+        on.sees(STANDS[kind], "running")
+        on.near.kill(signal.SIGTERM)
+        until("a word of it", lambda: "leave it undecided" in on.near.said, SECONDS)
+        on.near.kill(signal.SIGTERM)
+        assert on.near.wait() == 6, on.near.said
+        assert "see with `info status` whether the destination runs it" in on.near.said
+        held = on.near.holder()
+        on.far.kill(signal.SIGTERM)
+        assert on.far.wait() == 0
+        assert "the guest was taken over here" in on.far.said
+        assert on.guard.states == (STANDS[kind], "running")
+        on.tell("quit")
+        until("the holder's end", lambda: gone(held), SECONDS)
+        on.sees("gone", "running")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_good_migration_leaves_no_process_and_holds_nothing_back_in_vain(
+    require_peer: Callable[[str], Path], kind: str
+) -> None:
+    with (
+        ends(kind, require_peer) as (source, destination),
+        Stage(source, destination, "never") as on,
+    ):
+        on.begin()
+        until("the process that stands by", lambda: bool(holders(on)), SECONDS)
+        (held,) = holders(on)
+        on.sees("postmigrate", "running")
+        assert on.near.wait() == 0
+        assert on.far.wait() == 0
+        assert gone(held)
+        assert not holders(on, on.far.process.pid)
+        assert "no end that can be found" not in on.far.said
+
+
+def holders(on: Stage, parent: int | None = None) -> list[int]:
+    """The processes that stand by for a relay, the source's if none is named."""
+    wanted = str(parent or on.near.process.pid)
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            line, stat = (process / "cmdline").read_bytes(), (process / "stat").read_text()
+            if b"flows/peer/holder.py" in line and stat.rpartition(") ")[2].split()[1] == wanted:
+                found.append(int(process.name))
+    return found
+
+
+def test_a_relay_that_holds_a_source_takes_the_next_migration(
+    require_peer: Callable[[str], Path],
+) -> None:
+    with (
+        ends("built-in", require_peer) as (source, destination),
+        BuiltIn(MEMORY) as other,
+        Stage(source, destination, "before answer", decide=DECIDE, lasting=True, once=False) as on,
+    ):
+        on.begin()
+        until("a word of it", lambda: "held open by process" in on.near.said, SECONDS)
+        held = on.near.holder()
+        other.qmp.execute("migrate", {"uri": on.near.address})
+        on.until("the next one's end", lambda: on.near.said.count("failed:") == 2, SECONDS)
+        until("its guest at home", lambda: run_state(other) == "running", SECONDS)  # type: ignore[arg-type]
+        assert on.guard.states == ("finish-migrate", "running")
+        assert not gone(held)
+        on.tell("quit")
+        on.sees("gone", "running")
+        until("the holder's end", lambda: gone(held), SECONDS)
+        on.near.kill(signal.SIGTERM)
+        assert on.near.wait() == 0
+
+
+@pytest.mark.parametrize("pair", ["stock", "10.0"], indirect=True)
+def test_a_stream_without_a_description_is_not_held_back_for_good(pair: Pair) -> None:
+    options = ("-machine", "suppress-vmdesc=on")
+    boot = boot_sector.boot_sector(MEMORY, first=48 * MIB, rate=4)
+    with two_qemus(pair, MEMORY, boot=boot, options=options) as (source, destination):
+        for end in (source, destination):
+            end.qmp.execute("cont")
+        with Stage(source, destination, "before answer") as on:
+            on.begin()
+            on.sees("postmigrate", "running")
+            assert on.near.wait() == 0, on.near.said
+            assert "no end that can be found" in on.far.said

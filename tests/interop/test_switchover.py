@@ -268,6 +268,7 @@ def test_a_second_signal_leaves_what_cannot_be_ended(
     on.insist.set()
     error = on.wait()
     assert isinstance(error, PeerTimeout)
+    assert "if the source's QEMU does not end by itself, `quit` it" in str(error)
     assert "the guest runs at the destination: do not `cont` the source" in str(error)
     assert lives(on.destination)
     assert not lives(on.source)

@@ -111,6 +111,13 @@ class Ending:
         except RamferryError as error:
             self.say(f"the guest stands still at the destination, `cont` it there: {error}")
 
+    def advice(self) -> list[str]:
+        """What to do with a source whose guest stands still, and whose migration is left to itself:
+        a clause, or none."""
+        if not self.holder:
+            return []
+        return ["the destination has it: if the source's QEMU does not end by itself, `quit` it"]
+
     def settle(self, *, switched: bool) -> str:
         """After the source's migration has failed, leave one guest; return a clause that says where
         it is.

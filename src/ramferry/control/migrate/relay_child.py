@@ -194,8 +194,12 @@ class RelayChild:
         return f"exit code {code}"
 
     def _join(self) -> None:
-        """After the process has ended, wait until the rest of its output is read."""
-        for reader in self._readers:
+        """After the process has ended, wait until the rest of its output is read.
+
+        Once: a process that holds the source in its place may keep standard error open for long.
+        """
+        readers, self._readers = self._readers, []
+        for reader in readers:
             reader.join(END_SECONDS)
 
     def _read_events(self, stream: Lines) -> None:

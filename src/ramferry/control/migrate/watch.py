@@ -253,7 +253,7 @@ class Watch:
         if self._ending.barred:
             parts.append("once the source is postmigrate, `cont` the guest at the destination")
         if near is None or near in STANDING:
-            parts += self._relays.let_be()
+            parts += [*self._relays.let_be(), *self._ending.advice()]
         return PeerTimeout("; ".join(parts))
 
     def _reason(self, limit: Patience | None) -> Why | None:
