@@ -19,7 +19,6 @@
 
 from __future__ import annotations
 
-from copy import copy
 from typing import ClassVar, Self
 
 
@@ -31,7 +30,8 @@ class RamferryError(Exception):
     def reworded(self, sentence: str) -> Self:
         """The same kind of error with another text, for a caller that can add to it where the guest
         is."""
-        other = copy(self)
+        other = type(self).__new__(type(self))  # not by its arguments, which `args` may be no more
+        other.__dict__.update(self.__dict__)
         other.args = (sentence,)
         return other
 

@@ -337,10 +337,13 @@ def qemu(
     binary: QemuBinary | None,
     *,
     megabytes: int = 64,
+    incoming: bool | None = None,
     boot: bytes = b"",
     options: Sequence[str] = (),
 ) -> Iterator[Vm]:
-    """A QEMU, paused, or a built-in guest if ``binary`` is None; the far one waits for it."""
+    """A QEMU, paused, or a built-in guest if ``binary`` is None; the far one waits for a guest, if
+    ``incoming`` does not say otherwise."""
+    waits = far if incoming is None else incoming
     folder = Path(tempfile.mkdtemp(dir=hosts.folder))
     os.chown(folder, user.uid, user.uid)
     path, ram = folder / "qmp", folder / "ram"
@@ -351,7 +354,7 @@ def qemu(
             "--memory",
             f"{megabytes}M",
         ]
-        command += ["--qmp", f"qmp:{path}", *(("--incoming", "defer") if far else ())]
+        command += ["--qmp", f"qmp:{path}", *(("--incoming", "defer") if waits else ())]
     else:
         for file, content in ((ram, b""), (folder / "boot", boot.ljust(FLOPPY_BYTES, b"\0"))):
             file.write_bytes(content)
@@ -362,7 +365,7 @@ def qemu(
         command += ["-m", f"{megabytes}M", "-qmp", f"unix:{path},server=on,wait=off"]
         command += ["-qmp", f"unix:{folder}/ours,server=on,wait=off"]
         command += ["-drive", f"if=floppy,format=raw,readonly=on,file={folder}/boot"]
-        command += ["-incoming", "defer"] if far else ["-S"]
+        command += ["-incoming", "defer"] if waits else ["-S"]
     log = folder / "log"
     with log.open("w") as output:
         process = hosts.start(far, user, *command, *options, stdout=output, stderr=output)

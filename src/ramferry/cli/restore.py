@@ -9,6 +9,7 @@ import click
 
 from ramferry.cli.json_option import json_option
 from ramferry.cli.params import archive_channels_option
+from ramferry.cli.ssh_options import ssh_options
 
 EPILOG = """\b
 Exit codes: 0 restored; 2 usage: another machine, no save file; 3 the QEMU
@@ -23,10 +24,13 @@ cancelled, and the sentence says what was seen there."""
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("qemu")
 @archive_channels_option("multifd-channels to the QEMU, each with a thread that inflates.")
+@ssh_options
 @json_option()
 def command(**options: Any) -> None:
     """Restore the guest saved in FILE into the QEMU at QEMU, which waits with -incoming defer.
 
+    QEMU is qmp:PATH, qmp:HOST:PORT, or ssh://[USER@]HOST[:PORT]/PATH on a host that
+    your ssh reaches and that has Ramferry too.
     The QEMU needs the machine type, devices, CPU and memory of the one that was
     saved, and its disks as they were at that moment. Every byte of FILE is checked
     before the guest can start.

@@ -9,6 +9,7 @@ import click
 
 from ramferry.cli.json_option import json_option
 from ramferry.cli.params import Seconds, archive_channels_option, level_option
+from ramferry.cli.ssh_options import remote_command_option
 from ramferry.vocabulary import METHOD_FLAGS
 
 EPILOG = """\b
@@ -61,11 +62,14 @@ its name it is too late to cancel: 0."""
     help="Keep the images of writable disks as they are at the save: the guest goes on in an "
     "overlay beside each, IMAGE.overlay-N.qcow2.",
 )
+@remote_command_option
 @click.option("--force", is_flag=True, help="Replace FILE where it exists.")
 @json_option()
 def command(**options: Any) -> None:
     """Save the state of the guest of the QEMU at QEMU, qmp:PATH or qmp:HOST:PORT, in FILE.
 
+    QEMU can also be ssh://[USER@]HOST[:PORT]/PATH, on a host that your ssh reaches
+    and that has Ramferry too: the state comes through ssh, compressed there.
     A running guest is saved while it runs, and stands still at the end: memory
     without the disks of the same moment is no state. One that writes faster than
     it is saved has to be stopped (--stop, --stop-after). FILE appears when it is

@@ -8,7 +8,7 @@ import pytest
 
 from ramferry.errors import UsageError
 from ramferry.transport.inherited_credentials import MOST_BYTES, inherited, text
-from ramferry.transport.one_time import make
+from ramferry.transport.one_time import NAME, make
 
 
 def sent(content: bytes) -> int:
@@ -19,8 +19,11 @@ def sent(content: bytes) -> int:
 
 
 def test_what_was_sent_is_read() -> None:
-    credentials = make().listens
-    assert inherited(sent(text(credentials))).credentials == credentials
+    made = make()
+    for credentials in (made.listens, made.connects):
+        security = inherited(sent(text(credentials)))
+        assert (security.credentials, security.name) == (credentials, NAME)
+        assert not security.insecure
 
 
 @pytest.mark.parametrize(
@@ -30,3 +33,8 @@ def test_what_was_sent_is_read() -> None:
 def test_anything_else_is_a_sentence(content: bytes) -> None:
     with pytest.raises(UsageError, match="has no credentials of one migration"):
         inherited(sent(content))
+
+
+def test_no_pipe() -> None:
+    with pytest.raises(UsageError, match="cannot be read: Bad file descriptor"):
+        inherited(12345)

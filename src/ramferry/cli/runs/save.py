@@ -7,28 +7,40 @@ from typing import Any
 
 from ramferry.cli.json_file import JsonFile
 from ramferry.cli.results import show_archive
+from ramferry.cli.ssh_settings import ssh_settings
 from ramferry.cli.terminal import terminal
 from ramferry.codec import find_method
 from ramferry.control.archive.callbacks import ArchiveHooks
 from ramferry.control.archive.save import save
 from ramferry.control.archive.wish import SaveWish
+from ramferry.control.hosts.host import HERE
+from ramferry.control.hosts.ssh import host_at
+from ramferry.control.hosts.ssh_uri import is_ssh, parse_ssh
 from ramferry.errors import UsageError
 from ramferry.metrics import RelayCounters
 from ramferry.report.archive import Activity
 from ramferry.units import memory
 
 
-def run(qemu: str, file: Path, json_file: JsonFile | None, **wanted: Any) -> None:
+def run(
+    qemu: str, file: Path, json_file: JsonFile | None, remote_command: str, **wanted: Any
+) -> None:
     """Run it, with the values of its options."""
     wish = _wish(file, **wanted)
-    with terminal() as at, Activity(at.screen) as activity:
+    uri = parse_ssh(qemu) if is_ssh(qemu) else None
+    settings = ssh_settings(uri, remote_command, through_ssh=uri is not None)
+    with (
+        host_at(uri, settings, HERE) as host,
+        terminal() as at,
+        Activity(at.screen) as activity,
+    ):
 
         def progress(counters: RelayCounters, size: int) -> None:
             activity.show(
                 lambda: f"{memory(counters.normal_bytes)} → {memory(size)}, round {counters.rounds}"
             )
 
-        result = save(qemu, wish, ArchiveHooks(progress, at.note, at.stop, at.insist))
+        result = save(qemu, wish, ArchiveHooks(progress, at.note, at.stop, at.insist), host)
     show_archive(result, json_file)
 
 

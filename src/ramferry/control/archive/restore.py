@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from ramferry.control.archive.archive_settings import restore_settings
 from ramferry.control.archive.callbacks import ArchiveHooks
 from ramferry.control.archive.handover import NOT_STARTED, HandOver
+from ramferry.control.archive.ways import way_to
+from ramferry.control.hosts.host import HERE, Host
 from ramferry.control.qemu.end import QemuEnd, open_end
 from ramferry.control.qemu.fit import check_saved
 from ramferry.control.qemu.ready import check_destination, refuse_tls
@@ -41,8 +44,10 @@ PROGRESS_SECONDS: Final = 0.1
 s."""
 
 
-def restore(path: Path, uri: str, channels: int, hooks: ArchiveHooks) -> ArchiveResult:
-    """Restore the guest in ``path`` into the QEMU at ``uri``.
+def restore(
+    path: Path, uri: str, channels: int, hooks: ArchiveHooks, host: Host = HERE
+) -> ArchiveResult:
+    """Restore the guest in ``path`` into the QEMU at ``uri``, on ``host``.
 
     :raise HostError: the file cannot be read, or the library of its method is not here.
     :raise UsageError: the file is not a save file, or the QEMU has another machine type or does not
@@ -58,27 +63,26 @@ def restore(path: Path, uri: str, channels: int, hooks: ArchiveHooks) -> Archive
         archive = stack.enter_context(Archive(path))
         # later the QEMU would listen already, and could not be used again
         archive.require_codec()
-        destination = stack.enter_context(open_end("destination", uri))
+        destination = stack.enter_context(open_end("destination", uri, host))
         check_destination(destination)
         refuse_tls(destination)
         check_saved(archive, destination)
         folder = stack.enter_context(destination.party.folder())
         folder.require(writes=True)
         stack.callback(destination.restore_or_tell, hooks.note)
-        framed = archive.framed_for(destination.facts.methods)
-        method = archive.directory.method if framed else "none"
-        destination.apply(restore_settings(destination.facts, method, channels))
+        way = stack.enter_context(way_to(archive, destination, f"{folder.path}/restore", channels))
+        destination.apply(restore_settings(destination.facts, way.method_there, channels))
         folder.hand_over()
-        address = f"unix:{folder.path}/restore"
-        destination.listen(address)
+        destination.listen(way.listens)
         settings = SendSettings(
-            parse_address(address),
-            method,
+            parse_address(way.address),
+            way.method,
             channels=channels,
             page_size=archive.directory.page_size,
             uuid=_uuid(archive, destination),
+            security=way.security,
         )
-        return _send(archive, destination, settings, hooks)
+        return _send(archive, destination, settings, hooks, framed=way.framed)
 
 
 def _uuid(archive: Archive, destination: QemuEnd) -> bytes:
@@ -89,7 +93,12 @@ def _uuid(archive: Archive, destination: QemuEnd) -> bytes:
 
 
 def _send(
-    archive: Archive, destination: QemuEnd, settings: SendSettings, hooks: ArchiveHooks
+    archive: Archive,
+    destination: QemuEnd,
+    settings: SendSettings,
+    hooks: ArchiveHooks,
+    *,
+    framed: bool,
 ) -> ArchiveResult:
     begun, cpu = time.monotonic(), time.process_time()
     live = archive.live
@@ -105,7 +114,6 @@ def _send(
             hooks.progress(outgoing.counters(), live)
 
     ending = HandOver(destination, hooks)
-    framed = settings.method != "none"
     with Outgoing(settings) as outgoing:
         try:
             replay(archive, outgoing, look, ending.look, framed=framed)
@@ -113,7 +121,8 @@ def _send(
             raise ending.told(_explained(error, destination)) from error
     state = ending.settled()
     seconds = time.monotonic() - begun
-    return _result(archive, settings, seconds, time.process_time() - cpu, state)
+    result = _result(archive, settings, seconds, time.process_time() - cpu, state)
+    return replace(result, backend=_backend(archive, framed=framed))
 
 
 def _result(
@@ -127,7 +136,7 @@ def _result(
         machine=directory.machine,
         method=directory.method,
         level=directory.level,
-        backend=_backend(archive, settings.method),
+        backend=archive.backend,
         channels=settings.channels,
         total_time_ms=round(seconds * 1000),
         downtime_ms=None,
@@ -139,10 +148,10 @@ def _result(
     )
 
 
-def _backend(archive: Archive, method: str) -> str:
+def _backend(archive: Archive, *, framed: bool) -> str:
     """Who inflated: QEMU, this process, or both if the file has chunks with older copies of
     pages."""
-    qemu = "" if method == "none" else "QEMU"
+    qemu = "QEMU" if framed else ""
     return " + ".join(filter(None, (qemu, archive.backend)))
 
 

@@ -19,19 +19,21 @@ from ramferry.control.archive.left_out import may_leave_out
 from ramferry.control.archive.overlays import DiskSnapshot
 from ramferry.control.archive.saved_guest import SavedGuest
 from ramferry.control.archive.saving import SaveCourse
+from ramferry.control.archive.ways import refuse_apart, way_from
 from ramferry.control.archive.wish import SaveWish
+from ramferry.control.hosts.host import HERE, Host
 from ramferry.control.qemu.end import QemuEnd, open_end
 from ramferry.control.qemu.ready import check_source, lost_writes, refuse_tls
 from ramferry.errors import UsageError
 from ramferry.flows.ends.archive_sink import ArchiveSink
 from ramferry.flows.settings import ReceiveSettings
 from ramferry.metrics import ArchiveResult
-from ramferry.transport.address import UnixAddress
+from ramferry.transport.address import Address
 from ramferry.transport.safefile import SafeFile
 
 
-def save(uri: str, wish: SaveWish, hooks: ArchiveHooks) -> ArchiveResult:
-    """Save the guest of the QEMU at ``uri``.
+def save(uri: str, wish: SaveWish, hooks: ArchiveHooks, host: Host = HERE) -> ArchiveResult:
+    """Save the guest of the QEMU at ``uri``, on ``host``.
 
     :raise UsageError: the address, the file or the guest's state makes no sense, the guest is to
         run on with disks that it may write, or one of its disks cannot be snapshotted.
@@ -45,7 +47,7 @@ def save(uri: str, wish: SaveWish, hooks: ArchiveHooks) -> ArchiveResult:
     :raise HostError: the file cannot be written.
     """
     with ExitStack() as stack:
-        source = stack.enter_context(open_end("source", uri))
+        source = stack.enter_context(open_end("source", uri, host))
         refuse(source, wish)
         snapshot = DiskSnapshot(
             source, needed=wish.disk_snapshot and bool(disks_for_overlays(source))
@@ -77,7 +79,8 @@ def _prepared(
     stands = snapshot or wish.stop or wish.stop_after
     guardian = stack.enter_context(Guardian(source.party.uri)) if stands else None
     stack.callback(source.restore_or_tell, hooks.note)
-    settings = receive_settings(source, wish, UnixAddress(f"{folder.path}/save"))
+    address = stack.enter_context(way_from(source, wish, f"{folder.path}/save"))
+    settings = receive_settings(source, wish, address)
     source.apply(save_settings(source.facts, settings.channels or 0, pause=bool(snapshot)))
     guest = SavedGuest(source, guardian, hooks.insist)
     return SaveCourse(source, wish, hooks, file, sink, settings, snapshot, guest, folder)
@@ -90,13 +93,14 @@ def refuse(source: QemuEnd, wish: SaveWish) -> None:
     :raise MethodUnavailable: something blocks its migration, or the QEMU has TLS set.
     """
     check_here(source)
+    refuse_apart(source, wish)
     check_source(source)
     refuse_tls(source)
     if wish.resume and not wish.disk_snapshot:
         refuse_writable_disks(source)
 
 
-def receive_settings(source: QemuEnd, wish: SaveWish, address: UnixAddress) -> ReceiveSettings:
+def receive_settings(source: QemuEnd, wish: SaveWish, address: Address) -> ReceiveSettings:
     """The receiver's settings: multifd channels, or main alone if channels cost more than they
     gain.
 
@@ -108,7 +112,7 @@ def receive_settings(source: QemuEnd, wish: SaveWish, address: UnixAddress) -> R
     ``exec:zstd -1`` took 13.1 to 15.1 s.
     """
     give_back = wish.resume and source.facts.run_state != "running"
-    if not source.facts.spins:
+    if not source.facts.spins or source.party.host.apart:
         return ReceiveSettings(address, wish.channels, give_back=give_back)
     uuid = source.facts.uuid or UUID(int=0)
     return ReceiveSettings(

@@ -115,7 +115,7 @@ class SaveCourse:
         if self._wish.stop:
             self._guest.stop()
         self._folder.hand_over()
-        self._source.execute("migrate", {"uri": str(self._incoming.address)})
+        self._source.execute("migrate", {"uri": f"unix:{self._folder.path}/save"})
         self._begun = True
 
     def _end(self, why: RamferryError) -> None:

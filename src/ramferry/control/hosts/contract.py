@@ -136,6 +136,10 @@ class Host(Protocol):
     def reached_at(self, uri: str) -> str:
         """The URI by which the other host connects to what listens there at ``uri``."""
 
+    def way_back(self) -> tuple[str, str]:
+        """The migration URI at which this process is to listen for a relay there, and the one to
+        which that connects."""
+
     def reaches(self, uri: str) -> bool:
         """Whether a QEMU there can connect to a migration URI at which a process listens on this
         host."""

@@ -74,6 +74,10 @@ class _OfThisKernel:
         """See ``Host``."""
         return uri
 
+    def way_back(self) -> tuple[str, str]:
+        """See ``Host``; nobody needs a relay for that."""
+        raise HostError("there is no way back by relays on this host")
+
     def reaches(self, uri: str) -> bool:
         """See ``Host``; an address that the caller names is taken to be on the link between both
         sides."""

@@ -148,6 +148,13 @@ class Ssh:
         """See ``Host``."""
         return self._way.reached_at(uri)
 
+    def way_back(self) -> tuple[str, str]:
+        """See ``Host``: through ssh, because a host that is reached need not reach this one.
+
+        :raise PeerUnreachable: its sshd does not forward.
+        """
+        return self._way.way_back(self._link)
+
     def reaches(self, uri: str) -> bool:
         """See ``Host``."""
         del uri

@@ -67,10 +67,16 @@ class DataWay:
             return str(moved(address, TcpAddress(self.address, place.port)))
         return str(moved(address, self._near))
 
+    def way_back(self, link: FarLink) -> tuple[str, str]:
+        """See ``Host.way_back``."""
+        path = f"{link.ask(far.MakeFolder(self._uri.login, None))}/back"
+        self._forward("-R", f"{path}:{self._near.path}")
+        return str(RelayAddress(self._near)), str(RelayAddress(UnixAddress(path)))
+
     def _through(self, link: FarLink) -> UnixAddress:
         """Have ssh carry what connects to a socket here to one there, which is returned."""
         path = f"{link.ask(far.MakeFolder(self._uri.login, None))}/relay"
-        self._forward(path)
+        self._forward("-L", f"{self._near.path}:{path}")
         token = secrets.token_hex(16)
         link.ask(far.Meet("", 0, 0, token, path))
         if self._try_out(link, self._near, token):
@@ -97,15 +103,15 @@ class DataWay:
         finally:
             connection.close()
 
-    def _forward(self, path: str) -> None:
-        """Have the running ssh listen here and carry each connection there.
+    def _forward(self, option: str, sockets: str) -> None:
+        """Have the running ssh listen at one socket and carry each connection to another.
 
+        :param option: ssh's, for who listens: ``-L`` this host, ``-R`` the other.
         :raise PeerUnreachable: it does not do that.
         """
-        request = ("forward", "-L", f"{self._near.path}:{path}")
         try:
             ended = subprocess.run(
-                control_line(self._uri, self._here / "ssh", *request),
+                control_line(self._uri, self._here / "ssh", "forward", option, sockets),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,

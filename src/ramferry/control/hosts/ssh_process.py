@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import threading
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
@@ -97,7 +98,11 @@ class SshProcess:
         try:
             self.hello = self._greeting()
         except BaseException:
+            self.process.terminate()
             self.end()
+            for stream in (self.to_far, self.from_far):
+                with suppress(OSError):  # nobody reads what is left in its buffer
+                    stream.close()
             raise
 
     def end(self) -> None:
