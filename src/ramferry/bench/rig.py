@@ -58,17 +58,15 @@ class Rig(MovingRig[Qemu]):
         :param files: what fills it; if there are none, generated data.
         :param hosts: where the two QEMUs run.
         :param stop: ends the filling when it is set.
-        :param tls_creds: folder with certificates, as ``bench.certificates`` makes it, for
-            QEMU's own TLS.
+        :param tls_creds: folder with certificates for QEMU's own TLS.
         """
-        self._stop = stop
+        self._stop, self._tls_creds = stop, tls_creds
         self._destination = destination
         self._machine = source.machine
         self._memory = memory
         self._files = files
         self._load = load
         self._far = hosts.destination
-        self._tls_creds = tls_creds
         self._boot = load.boot_sector(memory)
         super().__init__(
             Qemu(

@@ -58,9 +58,9 @@ def _far_host(source: str, destination: str) -> SshUri | None:
 
 
 def _wish(
+    *,
     method: str,
     level: int | None,
-    channels: int,
     max_bandwidth: float,
     downtime_limit: int,
     relay: str,
@@ -70,7 +70,7 @@ def _wish(
     via: str | None,
     incoming: str | None,
     tls_creds: Path | None,
-    insecure: bool,
+    **as_they_are: Any,
 ) -> Wish:
     """:raise UsageError: the method has no such level or members, or an address is none."""
     find_method(method).level(level)
@@ -78,7 +78,6 @@ def _wish(
     return Wish(
         method=method,
         level=level,
-        channels=channels,
         max_bandwidth=math.ceil(max_bandwidth),
         downtime_limit_ms=downtime_limit,
         relay=RelayMode(relay),
@@ -88,5 +87,5 @@ def _wish(
         via=relay_uri(via) if via else None,
         incoming=str(parse_place(incoming)) if incoming else None,
         tls_creds=str(tls_creds) if tls_creds else "",
-        insecure=insecure,
+        **as_they_are,
     )

@@ -107,21 +107,18 @@ def plan(source: Party, destination: Party, wish: Wish, sockets: Sockets) -> Rou
     near = _wants_source_relay(source, wish, "" if far else uuid)
     need_relay_for_device(wish.method, wish.accelerator, relayed=near or far)
     need_relay_for_members(wish.member_size, relayed=near)
-    meeting = near and (far or _of_relays(wish.via))
-    need_relay_for_tls(wish.tls_creds, meeting=meeting)
+    need_relay_for_tls(wish.tls_creds, meeting=near and (far or _of_relays(wish.via)))
     if near or far or wish.via:
         refuse_hidden(source.facts, destination.facts)
     incoming = _incoming(destination, wish, sockets, relayed=near or far)
     address = wish.via or _address(destination, wish, incoming)
     _refuse_out_of_reach(source, address, far=far)
-    steps = []
-    if far:
-        steps.append(_destination_relay(destination, wish, sockets, uuid, near=near))
+    steps = [_destination_relay(destination, wish, sockets, uuid, near=near)] if far else []
     if near:
         step = _source_relay(source, wish, sockets, "" if far else uuid)
         inflates = destination.host if far else None
         steps.append(replace(step, member_size=_member_size(wish, inflates)))
-    if meeting:
+        # only now does a relay of ours meet another
         steps = [replace(step, tls_creds=wish.tls_creds, insecure=wish.insecure) for step in steps]
     return Route(
         name=_NAMES[near, far or wish.via is not None],
@@ -195,8 +192,9 @@ def _between_relays(destination: Party, wish: Wish) -> Wish:
     """
     if not destination.host.apart:
         return wish
-    if wish.via or wish.relay in (RelayMode.SOURCE, RelayMode.NONE):
+    if wish.tls_creds or wish.via or wish.relay in (RelayMode.SOURCE, RelayMode.NONE):
         option = "--via" if wish.via else f"--relay {wish.relay}"
+        option = "--tls-creds" if wish.tls_creds else option
         raise UsageError(
             f"{destination.uri} is reached by relays on both hosts, which are started for it:"
             f" leave out {option}"
