@@ -43,6 +43,20 @@ def test_a_table_and_its_document(
     assert document["rows"][0]["figures"]["packets_per_second"]["count"] == 2
 
 
+def test_with_tls_each_row_has_its_like_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "ceiling.json"
+    quick = ("--seconds", "0.05", "--repeat", "1", "--json", str(out))
+    code = call(monkeypatch, "--tls", "--channels", "2", "--methods", "none:none", *quick)
+    said = capsys.readouterr()
+    assert code in (0, None), said.err
+    rows = json.loads(out.read_text())["rows"]
+    assert [row["link"] for row in rows] == ["tcp out", "tls out", "tcp in", "tls in"]
+    assert "none by TLS → none " in said.out
+    assert "none → none by TLS " in said.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

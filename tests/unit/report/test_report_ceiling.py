@@ -27,11 +27,12 @@ def figures(**changed: None) -> dict[str, dict[str, float] | None]:
     return {**found, **changed}
 
 
-def row(**changed: None) -> dict[str, object]:
+def row(link: str = "unix", **changed: None) -> dict[str, object]:
     return {
         "method_in": "none",
         "method_out": "qatzip",
         "channels": 16,
+        "link": link,
         "figures": figures(**changed),
     }
 
@@ -42,6 +43,14 @@ def test_lines() -> None:
     assert " ".join(line.split()) == (
         "none → qatzip 16 5.25 2.62 – 10.50 10000 40 20 – 81 30 60 1 3.2 0.0 1.50 48"
     )
+
+
+def test_a_side_by_tls() -> None:
+    lines = [ceiling_lines([row(link)], "AMD EPYC")[-1] for link in ("tls in", "tls out")]
+    assert [line.partition("  ")[0] for line in lines] == [
+        "none by TLS → qatzip",
+        "none → qatzip by TLS",
+    ]
 
 
 def test_a_figure_that_is_not_known() -> None:

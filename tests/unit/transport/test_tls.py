@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -251,3 +252,21 @@ def test_what_openssl_made_is_freed_once() -> None:
     near.close()
     far.close()
     assert not native._native._free.alive
+
+
+_SEGMENTS_AT = 156
+"""Where Linux' ``tcp_info`` has how many segments with bytes were sent."""
+
+
+def segments(end: Tls) -> int:
+    info = end._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _SEGMENTS_AT + 4)
+    return int.from_bytes(info[_SEGMENTS_AT:], sys.byteorder)
+
+
+def test_records_go_to_the_kernel_together() -> None:
+    with joined("tls") as (near, far):
+        assert isinstance(near, Tls)
+        before = segments(near)
+        near.send([bytes(3 * RECORD)])
+        assert taken(far, 3 * RECORD) == bytes(3 * RECORD)
+        assert segments(near) - before < 3  # one of 64 KiB over the loopback

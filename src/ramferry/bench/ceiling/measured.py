@@ -2,8 +2,8 @@
 
 It is a relay as ``ramferry relay`` runs it, whose codecs may be idle ones. Once it listens it says
 on standard output where its GIL is, and where it listens; at its end how many bytes each channel
-sent. Between them it answers questions: for the word ``look`` on standard input a line with a :class:`Sample`,
-for ``weigh`` one with the bytes of its memory.
+sent. Between them it answers questions: for the word ``look`` on standard input a line with a
+:class:`Sample`, for ``weigh`` one with the bytes of its memory.
 """
 
 from __future__ import annotations

@@ -65,12 +65,7 @@ class Stand(ExitStack):
         self._memory = self._memory_file(payload * (MEMORY // len(payload)))
         self._room = self._memory_file(bytes(MEMORY))
         (folder / "closing").write_bytes(stream.channel_end())
-        self._tls_creds = ""
-        self._security = IN_THIS_HOST
-        if wish.link in ENCRYPTED:
-            certified = self.enter_context(certificates(LOOPBACK))
-            self._tls_creds = str(certified)
-            self._security = Security(credentials.read(certified))
+        self._tls_creds, self._security = self._certified()
         self.relay: Child
         self.gil = 0
         """Where the relay's GIL says whether it is held; 0 if it has none."""
@@ -83,6 +78,13 @@ class Stand(ExitStack):
         self._readers: dict[int, Child] = {}
         """By channel id."""
         self._writers: list[Child] = []
+
+    def _certified(self) -> tuple[str, Security]:
+        """A folder with certificates, and what checks them; empty without TLS."""
+        if self._wish.link not in ENCRYPTED:
+            return "", IN_THIS_HOST
+        folder = self.enter_context(certificates(LOOPBACK))
+        return str(folder), Security(credentials.read(folder))
 
     def begin(self, seconds: float) -> None:
         """Start and connect everybody, and have the writers begin.
@@ -238,7 +240,8 @@ class Stand(ExitStack):
         main = self._accepted()
         if self._wish.link == TLS_OUT:
             context = self._security.server(TlsAddress(TcpAddress(LOOPBACK, 0)))
-            secured = handshake.as_server(main.detach(), context, self._children.check)
+            watch = handshake.Watch(self._children.check)
+            secured = handshake.as_server(main.detach(), context, watch)
             main = self.enter_context(closing(secured))
             main.settle(SECONDS)
         return main

@@ -11,12 +11,14 @@ import pytest
 from ramferry.bench.ceiling import stand, stream
 from ramferry.bench.ceiling.children import Child, Children
 from ramferry.bench.ceiling.course import Course, run
-from ramferry.bench.ceiling.wish import Wish
+from ramferry.bench.ceiling.wish import LINKS, Wish
 from ramferry.errors import Cancelled, HostError
 from ramferry.vocabulary import PACKET_BYTES
 
 
-def course(method_in: str, method_out: str, channels: int = 1, **more: float | None) -> Course:
+def course(
+    method_in: str, method_out: str, channels: int = 1, **more: float | str | None
+) -> Course:
     wish = Wish(method_in, method_out, channels, 0.05, **more)  # type: ignore[arg-type]
     return run(wish, threading.Event())
 
@@ -90,3 +92,12 @@ def test_it_can_be_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     stop.set()
     with pytest.raises(Cancelled):
         run(Wish("none", "none", 1, 0.05), stop)
+
+
+@pytest.mark.parametrize("link", LINKS)
+@pytest.mark.parametrize("method", ["none", "qatzip"])
+def test_each_side_goes_by_tcp_or_tls(method: str, link: str) -> None:
+    """The run compares the bytes of each channel here, too; those in TLS by their records."""
+    ways = ("none", method) if link.endswith("out") else (method, "none")
+    found = course(*ways, channels=3, link=link)
+    assert found.packets > 0

@@ -10,7 +10,7 @@ import pytest
 from ramferry.bench.ceiling import figures as rows
 from ramferry.bench.ceiling.course import Course
 from ramferry.bench.ceiling.measured import Sample
-from ramferry.bench.ceiling.wish import Wish
+from ramferry.bench.ceiling.wish import TCP_IN, TCP_OUT, TLS_IN, TLS_OUT, Wish, links_of
 from ramferry.report.benchmark.columns import Spread
 
 FIRST = Sample(
@@ -81,3 +81,29 @@ def test_rows_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     assert done == wishes * 2
     assert begun[1] == "run 1 of 2: none → qatzip, 1 channel"
     assert begun[2] == "run 2 of 2: none → qatzip, 2 channels"
+
+
+@pytest.mark.parametrize(
+    ("ways", "links"),
+    [
+        (("none", "zstd"), (TCP_OUT, TLS_OUT)),
+        (("zstd", "none"), (TCP_IN, TLS_IN)),
+        (("none", "none"), (TCP_OUT, TLS_OUT, TCP_IN, TLS_IN)),
+    ],
+)
+def test_the_side_of_the_compressed_pages_is_encrypted(
+    ways: tuple[str, str], links: tuple[str, ...]
+) -> None:
+    assert links_of(*ways) == links
+
+
+@pytest.mark.parametrize(
+    ("link", "words"),
+    [
+        ("unix", "none → zstd, 1 channel"),
+        (TLS_OUT, "none → zstd by TLS, 1 channel"),
+        (TCP_IN, "none by TCP → zstd, 1 channel"),
+    ],
+)
+def test_a_wish_in_words_names_what_is_no_unix_socket(link: str, words: str) -> None:
+    assert str(Wish("none", "zstd", 1, 1.0, link=link)) == words

@@ -447,6 +447,18 @@ def test_both_relays_learn_the_accelerator() -> None:
     assert [step.accelerator for step in steps] == ["require", "require"]
 
 
+class Apart(host.Here):
+    """Of relays only, as a host by ssh is."""
+
+    apart = True
+
+
+def test_a_host_by_ssh_takes_no_certificates_of_ours() -> None:
+    far = replace(HERE, host=Apart())
+    with pytest.raises(UsageError, match="started for it: leave out --tls-creds"):
+        plan(HERE, far, Wish("zstd", tls_creds="/c"), SOCKETS)
+
+
 def test_both_relays_encrypt_what_goes_between_them() -> None:
     wish = Wish("qatzip", tls_creds="/c", insecure=True)
     steps = plan(HERE, HERE, wish, SOCKETS).relays
