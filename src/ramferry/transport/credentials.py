@@ -151,7 +151,7 @@ def unreadable_kinds() -> tuple[type[Exception], ...]:
     from cryptography.exceptions import InternalError, UnsupportedAlgorithm
     from cryptography.x509 import InvalidVersion
 
-    return ValueError, UnsupportedAlgorithm, InvalidVersion, InternalError
+    return ValueError, TypeError, UnsupportedAlgorithm, InvalidVersion, InternalError
 
 
 def _certificates(pem: bytes, name: str) -> list[x509.Certificate]:
@@ -174,14 +174,15 @@ def _check_revoked(pem: bytes, name: str) -> None:
 
 def _check_dates(certificate: x509.Certificate, name: str) -> None:
     now = datetime.now(UTC)
-    if now > certificate.not_valid_after_utc:
+    try:
+        first, last = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    except unreadable_kinds():
+        raise UsageError(f"{name} has dates that there are not") from None
+    if now > last:
+        raise UsageError(f"{name} has expired: it was valid until {last}")
+    if now < first:
         raise UsageError(
-            f"{name} has expired: it was valid until {certificate.not_valid_after_utc}"
-        )
-    if now < certificate.not_valid_before_utc:
-        raise UsageError(
-            f"{name} is not valid yet: it will be from {certificate.not_valid_before_utc} on; is "
-            "this host's clock right?"
+            f"{name} is not valid yet: it will be from {first} on; is this host's clock right?"
         )
 
 

@@ -115,11 +115,14 @@ class Security:
 
         try:
             subject = x509.load_der_x509_certificate(certificate).subject
+            # gnutls, and so QEMU, writes a subject in the order in which it is encoded; RFC 4514,
+            # and so openssl's `-nameopt rfc2253`, in the reverse order
+            forms = (
+                ",".join(part.rfc4514_string() for part in subject.rdns),
+                subject.rfc4514_string(),
+            )
         except unreadable_kinds():
             return "a subject that cannot be read"  # OpenSSL takes more than the standard allows
-        # gnutls, and so QEMU, writes a subject in the order in which it is encoded; RFC 4514, and
-        # so openssl's `-nameopt rfc2253`, in the reverse order
-        forms = ",".join(part.rfc4514_string() for part in subject.rdns), subject.rfc4514_string()
         if any(fnmatchcase(form, pattern) for form in forms for pattern in self.allowed):
             return ""
         return forms[0]

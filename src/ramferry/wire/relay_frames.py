@@ -1,8 +1,8 @@
 """Frames that carry main between two Ramferrys, in both directions (``docs/relay-protocol.md``).
 
-A frame is its length, its kind, a digest, and so many bytes. The digest is XXH3-64 of the bytes
-with the frame's number as its seed, so that a frame that is damaged, missing, doubled or out of
-order is seen before anything of it is used.
+A frame is its length, its kind, a digest, and so many bytes. The digest is XXH3-64 of the bytes;
+its seed is the frame's number and kind, so that a frame that is damaged, missing, doubled, out of
+order or taken for another kind is seen before anything of it is used.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ class FrameKind(IntEnum):
     """Nothing: no more frames come. A stream that ends without it was cut."""
 
 
+def _digest(number: int, kind: FrameKind, data: Buffer) -> int:
+    return xxhash.xxh3_64_intdigest(data, number << 8 | kind)
+
+
 class FrameWriter:
     """Makes the frames of one direction, in order."""
 
@@ -42,7 +46,7 @@ class FrameWriter:
 
     def head(self, kind: FrameKind, data: Buffer) -> bytes:
         """The head of the next frame, which holds ``data``; send it right before the data."""
-        digest = xxhash.xxh3_64_intdigest(data, self._number)
+        digest = _digest(self._number, kind, data)
         self._number += 1
         return _HEAD.pack(len(data), kind, digest)
 
@@ -81,7 +85,7 @@ class FrameReader:
 
         :raise RemoteProtocolError: they are not those that were sent at this place.
         """
-        if xxhash.xxh3_64_intdigest(data, self._number) != self._digest:
+        if _digest(self._number, self.kind, data) != self._digest:
             raise self._damaged("another digest")
         self._number += 1
 

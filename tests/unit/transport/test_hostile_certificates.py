@@ -37,6 +37,19 @@ def test_a_kind_of_key_that_there_is_not() -> None:
     assert refusal(damaged) == "cert.pem is for a key of a kind that is not known here"
 
 
+def test_a_date_that_there_is_not() -> None:
+    """The year 0, as a GeneralizedTime."""
+    damaged = SOUND.replace(b"\x18\x0f21200101", b"\x18\x0f00000101")
+    assert damaged != SOUND
+    assert refusal(damaged) == "cert.pem has dates that there are not"
+
+
+def test_a_name_that_is_no_text() -> None:
+    """A BIT STRING in its place."""
+    damaged = SOUND.replace(b"\x0c\x05alpha", b"\x03\x05\0lpha")
+    assert Security(allowed=("CN=*",)).allows(damaged) == "a subject that cannot be read"
+
+
 def test_what_is_no_certificate_at_all() -> None:
     assert Security(allowed=("CN=*",)).allows(b"\x30\x82") == "a subject that cannot be read"
 
