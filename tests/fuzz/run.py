@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import shutil
 import signal
 import subprocess
@@ -69,7 +70,9 @@ class Campaign:
         line = [sys.executable, str(Path(__file__).with_name("child.py")), self._name]
         line += [self._asked.engine, *map(str, place)]
         with (self._folder / "log").open("ab") as log:
-            child = subprocess.Popen(line, stdout=log, stderr=log, cwd=CHECKOUT)
+            # libFuzzer ends it without cleaning up
+            own = {**os.environ, "TMPDIR": str(self.grown)}
+            child = subprocess.Popen(line, stdout=log, stderr=log, cwd=CHECKOUT, env=own)
             try:
                 code = self._watch(child, seconds)
             finally:

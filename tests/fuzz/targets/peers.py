@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import io
 import json
 import os
+import shutil
 import socket
 import tempfile
 import threading
@@ -71,8 +73,9 @@ class _Monitor:
     """A QMP server that says an input's lines, one for each that it hears."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.mkdtemp(prefix="ramferry-fuzz-")
-        self.path = os.path.join(self._folder, "qmp")
+        folder = tempfile.mkdtemp(prefix="ramferry-fuzz-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        self.path = os.path.join(folder, "qmp")
         self._listening = socket.socket(socket.AF_UNIX)
         self._listening.bind(self.path)
         self._listening.listen(4)
