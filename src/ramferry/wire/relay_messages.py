@@ -1,6 +1,7 @@
 """Messages on the control connection between two Ramferrys (``docs/relay-protocol.md``).
 
-A message is a big-endian length and so many bytes of JSON. The first one of each side is its hello.
+A message is a big-endian length, a digest, and so many bytes of JSON. The first one of each side is
+its hello.
 """
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ import struct
 from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
+import xxhash
 
-from ramferry.errors import RamferryError, RemoteProtocolError
+from ramferry.errors import MigrationFailed, RamferryError, RemoteProtocolError
 from ramferry.vocabulary import MAX_CHANNELS, PAGE_SIZE
 
-LENGTH_SIZE: Final = 4
 MOST: Final = 64 * 1024
 """Most bytes of a message's JSON."""
-_LENGTH: Final = struct.Struct(">I")
+_HEAD: Final = struct.Struct(">IQ")
+HEAD_SIZE: Final = _HEAD.size
+"""Bytes before a message's JSON: how many it has, and its XXH3-64."""
 
 MOST_TEXT: Final = 4096
 """Most characters of a sentence."""
@@ -80,11 +83,13 @@ class Ask(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", tag
     """Whether it sends nothing more on main: what has come there is all."""
 
 
-class Outcome(msgspec.Struct, frozen=True, tag_field="kind", tag="outcome"):
+class Outcome(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="outcome"):
     """The destination's side says how it has ended."""
 
     outcome: Literal["pending", "taken", "not taken", "unknown"]
     why: _Text = ""
+    exit_code: Annotated[int, msgspec.Meta(ge=1, le=255)] = MigrationFailed.exit_code
+    """That of the cause, of "not taken"."""
 
 
 class Told(msgspec.Struct, frozen=True, tag_field="kind", tag="told"):
@@ -98,20 +103,33 @@ _hello: Final = msgspec.json.Decoder(Hello)
 
 
 def encode(message: Hello | Message) -> bytes:
-    """A message as it is sent, with its length."""
-    body = _to_json(message)
-    return _LENGTH.pack(len(body)) + body
+    """A message as it is sent, with its head."""
+    return headed(_to_json(message))
+
+
+def headed(body: bytes) -> bytes:
+    """A message's JSON behind its head."""
+    return _HEAD.pack(len(body), xxhash.xxh3_64_intdigest(body)) + body
 
 
 def body_size(raw: bytes | bytearray | memoryview) -> int:
-    """The size of the JSON that follows these four bytes.
+    """The size of the JSON that follows a head.
 
     :raise RemoteProtocolError: none, or more than ``MOST``.
     """
-    (size,) = _LENGTH.unpack(raw)
+    size, _ = _HEAD.unpack(raw)
     if not 0 < size <= MOST:
         raise RemoteProtocolError(f"a message of 1 to {MOST} bytes", f"length {size}")
     return int(size)
+
+
+def check_body(raw: bytes | bytearray | memoryview, body: bytes) -> None:
+    """Check a message's JSON against its head ``raw``.
+
+    :raise RemoteProtocolError: it was damaged on its way.
+    """
+    if xxhash.xxh3_64_intdigest(body) != _HEAD.unpack(raw)[1]:
+        raise RemoteProtocolError("a message as it was sent", "another digest: damaged on its way")
 
 
 def parse_hello(body: bytes | bytearray | memoryview) -> Hello:

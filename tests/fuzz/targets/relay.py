@@ -31,6 +31,7 @@ from ramferry.wire.multifd import DeviceState, MultifdParser, RamPacket, parse_i
 from ramferry.wire.packets import INITIAL_SIZE, MAGIC
 from ramferry.wire.relay_frames import MARK, FrameKind, FrameWriter
 from ramferry.wire.relay_messages import (
+    HEAD_SIZE,
     Ask,
     Failed,
     Features,
@@ -39,6 +40,7 @@ from ramferry.wire.relay_messages import (
     Outcome,
     Told,
     encode,
+    headed,
     parse_hello,
     parse_message,
 )
@@ -122,10 +124,10 @@ def check_control(data: bytes) -> bool:
     try:
         control.hear_opening()
         hello = control.hear_hello()
-        assert parse_hello(encode(hello)[4:]) == hello
+        assert parse_hello(encode(hello)[HEAD_SIZE:]) == hello
         agree(HELLO, hello, receives=hello)
         while (message := control.hear()) is not None:
-            assert parse_message(encode(message)[4:]) == message
+            assert parse_message(encode(message)[HEAD_SIZE:]) == message
             if isinstance(message, Failed):
                 assert message.error in str(of_exit_code(message.exit_code, message.error))
     except RamferryError:
@@ -135,9 +137,7 @@ def check_control(data: bytes) -> bool:
 
 def check_hello(data: bytes) -> bool:
     """The JSON of a hello by itself, so that changes inside keep its length right."""
-    return check_control(
-        Opening(Kind.CONTROL, TOKEN).encode() + len(data).to_bytes(4, "big") + data
-    )
+    return check_control(Opening(Kind.CONTROL, TOKEN).encode() + headed(data))
 
 
 SETTINGS: Final = RelaySettings(

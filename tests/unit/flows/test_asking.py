@@ -14,7 +14,7 @@ from ramferry.flows.peer.asking import Asking
 from ramferry.flows.peer.control import Control
 from ramferry.transport.plain import Plain
 from ramferry.wire.relay_messages import (
-    LENGTH_SIZE,
+    HEAD_SIZE,
     Ask,
     Failed,
     Message,
@@ -42,7 +42,7 @@ class Far:
         return parse_opening(self._receive(OPENING_SIZE))
 
     def hears(self) -> Message:
-        return parse_message(self._receive(body_size(self._receive(LENGTH_SIZE))))
+        return parse_message(self._receive(body_size(self._receive(HEAD_SIZE))))
 
     def says(self, message: Message) -> None:
         self.socket.sendall(encode(message))

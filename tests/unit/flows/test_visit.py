@@ -22,7 +22,7 @@ from ramferry.metrics.agreement import Agreement
 from ramferry.transport.address import UnixAddress
 from ramferry.transport.plain import Plain
 from ramferry.wire.relay_messages import (
-    LENGTH_SIZE,
+    HEAD_SIZE,
     Ask,
     Failed,
     Message,
@@ -54,7 +54,7 @@ class Near:
         self.socket.sendall(encode(message))
 
     def hears(self) -> Message:
-        size = body_size(self.socket.recv(LENGTH_SIZE, socket.MSG_WAITALL))
+        size = body_size(self.socket.recv(HEAD_SIZE, socket.MSG_WAITALL))
         return parse_message(self.socket.recv(size, socket.MSG_WAITALL))
 
     def asks(self, *, cut: bool = False) -> Message:

@@ -8,6 +8,7 @@ import pytest
 
 from ramferry.errors import RemoteProtocolError
 from ramferry.wire.relay_messages import (
+    HEAD_SIZE,
     MOST,
     Ask,
     Failed,
@@ -17,6 +18,7 @@ from ramferry.wire.relay_messages import (
     Outcome,
     Told,
     body_size,
+    check_body,
     encode,
     parse_hello,
     parse_message,
@@ -33,29 +35,61 @@ HELLO_JSON = (
     b'{"ramferry":"0.1.0","protocol":[1,1],"features":{"digests":["xxh3-128"],"answers":true},'
     b'"inflates":{"none":"software"},"method":"zstd"}'
 )
+
+
+def raw(head: str, body: bytes) -> bytes:
+    return bytes.fromhex(head) + body
+
+
 MESSAGES: list[tuple[Message, bytes]] = [
-    (Failed("why", 7), b'\0\0\0\x2d{"kind":"failed","error":"why","exit_code":7}'),
-    (Ask(), b'\0\0\0\x0e{"kind":"ask"}'),
-    (Outcome("pending"), b'\0\0\0\x2f{"kind":"outcome","outcome":"pending","why":""}'),
-    (Outcome("taken"), b'\0\0\0\x2d{"kind":"outcome","outcome":"taken","why":""}'),
+    (
+        Failed("why", 7),
+        bytes.fromhex("0000002d 26c8efa64b4430ea")
+        + b'{"kind":"failed","error":"why","exit_code":7}',
+    ),
+    (Ask(), raw("0000000e7a8139497b4b7456", b'{"kind":"ask"}')),
+    (
+        Outcome("pending"),
+        raw("00000026ad07db6844012a29", b'{"kind":"outcome","outcome":"pending"}'),
+    ),
+    (
+        Outcome("taken"),
+        raw("00000024534fbf0b2a6140d9", b'{"kind":"outcome","outcome":"taken"}'),
+    ),
     (
         Outcome("not taken", "its QEMU ended"),
-        b'\0\0\0\x3f{"kind":"outcome","outcome":"not taken","why":"its QEMU ended"}',
+        bytes.fromhex("0000003f c1cd86de986963d3")
+        + b'{"kind":"outcome","outcome":"not taken","why":"its QEMU ended"}',
     ),
-    (Told(), b'\0\0\0\x0f{"kind":"told"}'),
+    (
+        Outcome("not taken", "damaged", 7),
+        bytes.fromhex("00000046 f27e085a60584605")
+        + b'{"kind":"outcome","outcome":"not taken","why":"damaged","exit_code":7}',
+    ),
+    (Told(), raw("0000000f2824b62e030da61e", b'{"kind":"told"}')),
 ]
 
 
 def test_a_hello_as_bytes_both_ways() -> None:
-    assert encode(HELLO) == b"\0\0\0\x87" + HELLO_JSON
+    assert encode(HELLO) == bytes.fromhex("00000087 4fc3f1d78a051a31") + HELLO_JSON
     assert parse_hello(HELLO_JSON) == HELLO
 
 
-@pytest.mark.parametrize(("message", "raw"), MESSAGES)
-def test_a_message_as_bytes_both_ways(message: Message, raw: bytes) -> None:
-    assert encode(message) == raw
-    assert body_size(raw[:4]) == len(raw) - 4
-    assert parse_message(raw[4:]) == message
+@pytest.mark.parametrize(("message", "sent"), MESSAGES)
+def test_a_message_as_bytes_both_ways(message: Message, sent: bytes) -> None:
+    assert encode(message) == sent
+    head, body = sent[:HEAD_SIZE], sent[HEAD_SIZE:]
+    assert body_size(head) == len(body)
+    check_body(head, body)
+    assert parse_message(body) == message
+
+
+@pytest.mark.parametrize("at", [4, 11, 12, 20])
+def test_a_flipped_bit_of_a_message_is_seen(at: int) -> None:
+    sent = bytearray(MESSAGES[0][1])
+    sent[at] ^= 1
+    with pytest.raises(RemoteProtocolError, match="a message as it was sent"):
+        check_body(sent[:HEAD_SIZE], bytes(sent[HEAD_SIZE:]))
 
 
 def test_features_and_fields_that_are_not_known_are_passed_over() -> None:
@@ -68,7 +102,7 @@ def test_features_and_fields_that_are_not_known_are_passed_over() -> None:
 @pytest.mark.parametrize("size", [0, MOST + 1, 1 << 30, 0xFFFFFFFF])
 def test_a_size_out_of_bounds_is_refused_before_anything_is_received(size: int) -> None:
     with pytest.raises(RemoteProtocolError, match=f"a message of 1 to {MOST} bytes, received"):
-        body_size(size.to_bytes(4, "big"))
+        body_size(size.to_bytes(4, "big") + bytes(8))
 
 
 @pytest.mark.parametrize(

@@ -101,9 +101,7 @@ def _send(
     framed: bool,
 ) -> ArchiveResult:
     begun, cpu = time.monotonic(), time.process_time()
-    live = archive.live
-
-    due = begun
+    live, due = archive.live, begun
 
     def look() -> None:
         nonlocal due

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from ramferry.errors import MigrationFailed, RamferryError, RemoteProtocolError
+from ramferry.errors import MigrationFailed, RamferryError, RemoteProtocolError, of_exit_code
 from ramferry.flows.outlet.answer import CarriedAnswer, Said
 from ramferry.flows.peer.asking import Asking
 from ramferry.flows.session.gate import Unwind
@@ -125,6 +125,8 @@ class AskedAnswer(CarriedAnswer):
             return
         self._session.taken = False
         self._session.fail(
-            MigrationFailed(f"the destination has not taken the guest over: {outcome.why}"),
+            of_exit_code(
+                outcome.exit_code, f"the destination has not taken the guest over: {outcome.why}"
+            ),
             final=True,
         )

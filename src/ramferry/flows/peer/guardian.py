@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import pickle
-import socket
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from ramferry.flows.peer import holder
 from ramferry.flows.peer.holder import MOST_DESCRIPTORS, PACKET
 from ramferry.transport.address import Address
 from ramferry.transport.connection import Connection
+from ramferry.transport.descriptors import ToChild
 from ramferry.transport.security import Security
 
 _RECEIPT: Final = 5.0
@@ -64,20 +64,27 @@ class Guardian:
         :raise HostError: that failed.
         """
         try:
-            self._socket, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            with far:
-                self._process = subprocess.Popen(
-                    holder.command_line(),
-                    stdin=far.fileno(),
-                    stdout=subprocess.DEVNULL,
-                    process_group=0,  # a Ctrl-C is for the relay
-                )
+            self._child = ToChild(_RECEIPT)
+            self._process = self._start()
         except OSError as error:
             raise HostError(f"cannot start a process: {error.strerror}") from error
-        self._socket.settimeout(_RECEIPT)
         content = memoryview(pickle.dumps(will))
         for start in range(0, len(content), PACKET - 1):
             self._send(holder.WILL, content[start : start + PACKET - 1])
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen(
+                holder.command_line(),
+                stdin=self._child.far(),
+                stdout=subprocess.DEVNULL,
+                process_group=0,  # a Ctrl-C is for the relay
+            )
+        except OSError:
+            self._child.close()
+            raise
+        finally:
+            self._child.given()
 
     @property
     def pid(self) -> int:
@@ -93,9 +100,9 @@ class Guardian:
         try:
             for start in range(0, len(numbers), MOST_DESCRIPTORS):
                 part = numbers[start : start + MOST_DESCRIPTORS]
-                socket.send_fds(self._socket, [holder.ARM], part)
-            self._socket.send(holder.ARMED)
-            received = self._socket.recv(1) == holder.ARMED
+                self._child.send_descriptors(holder.ARM, part)
+            self._child.send(holder.ARMED)
+            received = self._child.receive(1) == holder.ARMED
         except OSError:
             received = False
         if not received:
@@ -111,7 +118,7 @@ class Guardian:
     def dismiss(self) -> None:
         """End it: the source knows how it ended."""
         self._send(holder.DONE)
-        self._socket.close()
+        self._child.close()
         try:
             self._process.wait(_END)
         except subprocess.TimeoutExpired:
@@ -121,10 +128,10 @@ class Guardian:
     def leave(self) -> None:
         """Leave the connections to it: it ends when the source closes them."""
         self._send(holder.LEFT)
-        self._socket.close()
+        self._child.close()
         _left.append(self._process)
         _left[:] = [process for process in _left if process.poll() is None]
 
     def _send(self, word: bytes, content: memoryview | bytes = b"") -> None:
         with contextlib.suppress(OSError):  # it may have been killed
-            self._socket.send(word + bytes(content))
+            self._child.send(word + bytes(content))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from functools import partial
 
-from ramferry.errors import MigrationFailed, RamferryError, RemoteProtocolError
+from ramferry.errors import MigrationFailed, PeerTimeout, RamferryError, RemoteProtocolError
 from ramferry.flows.peer.control import Control
 from ramferry.flows.peer.framed import Framed
 from ramferry.flows.peer.rounds import Rounds
@@ -70,7 +70,7 @@ class Visit:
         why = str(session.error or "")[:MOST_TEXT]
         never = not session.switched and session.sighted
         if session.failed and (session.taken is False or never):
-            return Outcome("not taken", why)
+            return Outcome("not taken", why, _code_of(session.error))
         if session.failed or session.over.is_set():
             return Outcome("unknown", why)
         return Outcome("pending")
@@ -157,3 +157,11 @@ class Visit:
     def _tell(self, error: RamferryError) -> None:
         if error is not self._told:
             self._control.say(failed(error))
+
+
+def _code_of(error: RamferryError | None) -> int:
+    """The exit code of why the destination has not taken its guest; that of an undecided
+    switchover is not meant."""
+    if error is None or isinstance(error, PeerTimeout):
+        return MigrationFailed.exit_code
+    return error.exit_code

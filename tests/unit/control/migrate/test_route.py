@@ -455,7 +455,7 @@ class Apart(host.Here):
 
 def test_a_host_by_ssh_takes_no_certificates_of_ours() -> None:
     far = replace(HERE, host=Apart())
-    with pytest.raises(UsageError, match="started for it: leave out --tls-creds"):
+    with pytest.raises(UsageError, match="made for it: leave out --tls-creds"):
         plan(HERE, far, Wish("zstd", tls_creds="/c"), SOCKETS)
 
 
