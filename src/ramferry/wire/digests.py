@@ -24,7 +24,7 @@ import xxhash
 
 from ramferry.errors import CorruptDataError, RemoteProtocolError
 from ramferry.vocabulary import Buffer
-from ramferry.wire.packets import INITIAL_SIZE, OFFSETS_AT
+from ramferry.wire.packets import FLAGS_AT, INITIAL_SIZE, OFFSETS_AT, SYNC
 
 NAME: Final = "xxh3-128"
 """How a hello calls them."""
@@ -32,6 +32,8 @@ PAGES_AT: Final = 36
 PAYLOAD_AT: Final = 52
 HEADER_AT: Final = 60
 _BLOCK_AT: Final = 64
+_SYNC_AT: Final = FLAGS_AT + 3
+"""The byte of the flags that holds SYNC."""
 _END: Final = 64
 TRAILER_SIZE: Final = 8
 """Bytes after the payload of a device's state, whose header has no room: XXH3-64 of both, with
@@ -60,16 +62,13 @@ class _Chain:
     def __init__(self, token: bytes) -> None:
         """:param token: the migration's, so that no other migration's packets fit."""
         self._value: int = _U64.unpack_from(token)[0]
+        self._syncs = 0
         self._synced: dict[int, int] = {}
         self._stream: xxhash.xxh3_64 | None = None
         """Of a device's state that is under way."""
 
-    def synced(self, count: int) -> None:
-        """Called after the ``count``-th SYNC: the value there is kept for its mark."""
-        self._synced[count] = self._value
-
     def at(self, count: int) -> int:
-        """The value at the ``count``-th SYNC; it can be asked for once."""
+        """The value at the ``count``-th SYNC, counted from 1; it can be asked for once."""
         return self._synced.pop(count)
 
     def _feed(self, piece: Buffer) -> None:
@@ -86,6 +85,12 @@ class _Chain:
     def _link(self, data: Buffer) -> int:
         self._value = xxhash.xxh3_64_intdigest(data, self._value)
         return self._value & 0xFFFFFFFF
+
+    def _linked(self, header: memoryview) -> None:
+        """A RAM packet's header is a link: the value at a SYNC is kept for its mark."""
+        if header[_SYNC_AT] & SYNC:
+            self._syncs += 1
+            self._synced[self._syncs] = self._value
 
 
 class Sealer(_Chain):
@@ -114,6 +119,7 @@ class Sealer(_Chain):
         if payload is not None:
             _U64.pack_into(header, PAYLOAD_AT, payload.intdigest())
         _U32.pack_into(header, HEADER_AT, self._link(header))
+        self._linked(header)
 
     def device(self, piece: Buffer) -> None:
         """Take in a piece of a device's state: its header, then its payload."""
@@ -143,6 +149,7 @@ class SealReader(_Chain):
         :raise RemoteProtocolError: it is not the one that was sent at this place.
         """
         self._check_header(header)
+        self._linked(header)
         pages = bytes(header[PAGES_AT:PAYLOAD_AT])
         payload = int(_U64.unpack_from(header, PAYLOAD_AT)[0])
         header[PAGES_AT:_END] = _NOTHING

@@ -232,8 +232,6 @@ class ChannelInlet:
     def _meet(self) -> None:
         """Handle a SYNC: the round has ended on this channel."""
         self._tally.syncs += 1
-        if self._seal is not None:
-            self._seal.synced(self._tally.syncs)
         # main waits until this SYNC was taken, so a relay before this one waits for its receipt
         self._source.acknowledge()
         self._session.gate.arrive(self._id)

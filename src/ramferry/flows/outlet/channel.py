@@ -210,8 +210,6 @@ class RelayedChannel:
     def synced(self, count: int) -> None:
         """See ``ChannelTaker``; what comes next is sent on only after main's mark."""
         self._syncs = count
-        if (sealer := self._out.sealer) is not None:
-            sealer.synced(count)
         if count == 1:
             # pages come next, and only main's first mark proves that the block list was read
             self._gate.follow(1)
