@@ -85,6 +85,7 @@ def test_the_near_side_is_killed(hosts: TwoHosts) -> None:
         until("the guest runs on", lambda: source.state() == "running")
 
 
+@pytest.mark.slow
 def test_the_whole_near_side_is_killed_with_its_ssh(hosts: TwoHosts) -> None:
     with under_way(hosts, "4M", "--through-ssh") as (moving, source, _):
         os.killpg(moving.pid, signal.SIGKILL)
@@ -112,6 +113,7 @@ def test_ctrl_c_cancels_in_order(hosts: TwoHosts) -> None:
         assert source.state() == "running"
 
 
+@pytest.mark.slow
 def test_the_far_half_is_killed(hosts: TwoHosts) -> None:
     with under_way(hosts, "4M") as (moving, source, _):
         for line in hosts.left_behind():

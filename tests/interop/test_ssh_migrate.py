@@ -90,8 +90,10 @@ def lives(vm: Vm) -> bool:
     [
         pytest.param((), id="directly"),
         pytest.param(("--through-ssh",), id="through ssh"),
-        pytest.param(("--port-range", "4700-4701"), id="ports"),
-        pytest.param(("--data-address", FAR, "--method", "none"), id="address"),
+        pytest.param(("--port-range", "4700-4701"), id="ports", marks=pytest.mark.slow),
+        pytest.param(
+            ("--data-address", FAR, "--method", "none"), id="address", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_a_guest_that_writes(hosts: TwoHosts, options: tuple[str, ...]) -> None:

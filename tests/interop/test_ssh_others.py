@@ -26,14 +26,11 @@ def hosts(require_peer: Callable[[str], Path]) -> Iterator[TwoHosts]:
 
 def test_doctor_there_is_shown_here(hosts: TwoHosts) -> None:
     line = ("doctor", "ssh://far", "--remote-command", hosts.installed)
-    ended = hosts.ramferry(CARRIER, *line)
-    assert ended.returncode in (0, 10, 11), ended.stderr
-    assert "QAT" in ended.stdout
-    assert "permissions of daemon" in ended.stdout
     ended = hosts.ramferry(CARRIER, *line, "--json", "-")
+    assert ended.returncode in (0, 10, 11), ended.stderr
     document = json.loads(ended.stdout)
     assert (document["format"], document["user"]) == ("doctor", "daemon")
-    assert "QAT" in ended.stderr
+    assert "permissions of daemon" in ended.stderr
     ended = hosts.ramferry(CARRIER, *line, "--user", "nobody-of-that-name")
     assert ended.returncode == 8
     assert "the doctor on ssh://far did not come to an end" in ended.stderr

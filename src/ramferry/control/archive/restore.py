@@ -118,14 +118,15 @@ def _send(
         except RamferryError as error:
             raise ending.told(_explained(error, destination)) from error
     state = ending.settled()
-    seconds = time.monotonic() - begun
-    result = _result(archive, settings, seconds, time.process_time() - cpu, state)
+    spent = time.monotonic() - begun, time.process_time() - cpu
+    result = _result(archive, settings, spent, state)
     return replace(result, backend=_backend(archive, framed=framed))
 
 
 def _result(
-    archive: Archive, settings: SendSettings, seconds: float, cpu: float, state: str
+    archive: Archive, settings: SendSettings, spent: tuple[float, float], state: str
 ) -> ArchiveResult:
+    """:param spent: seconds that have passed, and of CPU."""
     directory = archive.directory
     guest = archive.live * directory.page_size
     return ArchiveResult(
@@ -136,12 +137,12 @@ def _result(
         level=directory.level,
         backend=archive.backend,
         channels=settings.channels,
-        total_time_ms=round(seconds * 1000),
+        total_time_ms=round(spent[0] * 1000),
         downtime_ms=None,
         normal_bytes=guest,
         file_bytes=archive.size,
         ratio=guest / archive.size,
-        cpu_seconds=cpu,
+        cpu_seconds=spent[1],
         run_state=state,
     )
 
