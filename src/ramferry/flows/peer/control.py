@@ -9,10 +9,11 @@ from typing import Final
 from ramferry.errors import PeerTimeout, PeerUnreachable, RemoteProtocolError
 from ramferry.transport.connection import Connection
 from ramferry.wire.relay_messages import (
-    LENGTH_SIZE,
+    HEAD_SIZE,
     Hello,
     Message,
     body_size,
+    check_body,
     encode,
     parse_hello,
     parse_message,
@@ -144,11 +145,17 @@ class Control:
             return None
 
     def _body(self, *, idle: bool) -> bytes | None:
-        """The JSON of the next message; None at the end."""
-        head = memoryview(bytearray(LENGTH_SIZE))
+        """The JSON of the next message; None at the end.
+
+        :raise RemoteProtocolError: it is none, or not as it was sent.
+        """
+        head = memoryview(bytearray(HEAD_SIZE))
         count = self._connection.receive(head, idle=idle)
-        if count < LENGTH_SIZE:
+        if count < HEAD_SIZE:
             return None
         body = memoryview(bytearray(body_size(head)))
         count = self._connection.receive(body)
-        return bytes(body) if count == len(body) else None
+        if count < len(body):
+            return None
+        check_body(head, body)
+        return bytes(body)
