@@ -1,7 +1,8 @@
 """Messages on the control connection between two Ramferrys (``docs/relay-protocol.md``).
 
 A message is a big-endian length, a digest, and so many bytes of JSON. The first one of each side is
-its hello.
+its hello. The digest is XXH3-64 of the JSON: one flipped bit in a hello is another agreement, which
+may be one without digests.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ import xxhash
 from ramferry.errors import MigrationFailed, RamferryError, RemoteProtocolError
 from ramferry.vocabulary import MAX_CHANNELS, PAGE_SIZE
 
-MOST: Final = 64 * 1024
-"""Most bytes of a message's JSON."""
 _HEAD: Final = struct.Struct(">IQ")
 HEAD_SIZE: Final = _HEAD.size
-"""Bytes before a message's JSON: how many it has, and its XXH3-64."""
+"""12 bytes."""
+MOST: Final = 64 * 1024
+"""Most bytes of a message's JSON."""
 
 MOST_TEXT: Final = 4096
 """Most characters of a sentence."""
@@ -112,24 +113,27 @@ def headed(body: bytes) -> bytes:
     return _HEAD.pack(len(body), xxhash.xxh3_64_intdigest(body)) + body
 
 
-def body_size(raw: bytes | bytearray | memoryview) -> int:
+def body_size(head: bytes | bytearray | memoryview) -> int:
     """The size of the JSON that follows a head.
 
     :raise RemoteProtocolError: none, or more than ``MOST``.
     """
-    size, _ = _HEAD.unpack(raw)
+    size, _ = _HEAD.unpack(head)
     if not 0 < size <= MOST:
         raise RemoteProtocolError(f"a message of 1 to {MOST} bytes", f"length {size}")
     return int(size)
 
 
-def check_body(raw: bytes | bytearray | memoryview, body: bytes) -> None:
-    """Check a message's JSON against its head ``raw``.
+def check_body(head: bytes | bytearray | memoryview, body: bytes | bytearray | memoryview) -> None:
+    """Compare a message's JSON with the digest in its head.
 
-    :raise RemoteProtocolError: it was damaged on its way.
+    :raise RemoteProtocolError: it is not what was sent.
     """
-    if xxhash.xxh3_64_intdigest(body) != _HEAD.unpack(raw)[1]:
-        raise RemoteProtocolError("a message as it was sent", "another digest: damaged on its way")
+    if xxhash.xxh3_64_intdigest(body) != _HEAD.unpack(head)[1]:
+        raise RemoteProtocolError(
+            "a message as it was sent",
+            "another digest: the link between the hosts is to be suspected",
+        )
 
 
 def parse_hello(body: bytes | bytearray | memoryview) -> Hello:

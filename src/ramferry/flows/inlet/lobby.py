@@ -190,7 +190,7 @@ class Lobby:
         except OSError:
             count = 0
         except RemoteProtocolError as error:
-            self._refuse(caller, f"is damaged: {error}")
+            self._refuse(caller, f"is damaged: {error}", error)
             return False
         if count:
             caller.first += piece[:count]
@@ -240,6 +240,8 @@ class Lobby:
 
     def _opened(self, caller: Caller, opening: relay_opening.Opening) -> None:
         assert self._reception is not None
+        if opening.kind is Kind.CONTROL and opening.token != relay_opening.NO_TOKEN:
+            raise RemoteProtocolError("no token yet", opening.token.hex())
         if opening.kind in (Kind.CONTROL, Kind.RESUMED):
             self._leave(caller)
             if opening.kind is Kind.CONTROL:
@@ -263,14 +265,18 @@ class Lobby:
         try:
             initial = parse_initial(first if seal is None else seal.initial(first))
         except RemoteProtocolError as error:
-            self._refuse(caller, f"is no multifd channel of ours: {error}")
+            self._refuse(caller, f"is no multifd channel of ours: {error}", error)
             return
         self._leave(caller)
         self._arrived(MultifdArrival(caller.connection, initial, caller.call, seal))
 
-    def _refuse(self, caller: Caller, why: str) -> None:
+    def _refuse(self, caller: Caller, why: str, error: RemoteProtocolError | None = None) -> None:
+        """:param error: what was damaged, if it says so of a Ramferry's connection."""
         self._note(f"refused a connection that {why}")
         self._leave(caller)
+        visit = caller.call.visit
+        if visit is not None and error is not None:
+            visit.damaged(error)
         caller.connection.close()
 
     def _leave(self, caller: Caller) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 
 from ramferry import __version__
 from ramferry.codec import create_decoder
-from ramferry.errors import HostError, MethodUnavailable
+from ramferry.errors import HostError, MethodUnavailable, PeerUnreachable
 from ramferry.flows.session.roles import FlowSettings
 from ramferry.metrics.agreement import Agreement
 from ramferry.qatzip.accelerator import may_accelerate
@@ -58,9 +58,10 @@ def agree(near: Hello, far: Hello, *, receives: Hello) -> Agreement:
 
     :param receives: which of the two inflates.
     :raise MethodUnavailable: they cannot carry a migration together; the sentence says why.
+    :raise PeerUnreachable: the far end takes no migration now.
     """
     if far.refused:
-        raise MethodUnavailable(f"it refuses: {far.refused}")
+        raise PeerUnreachable(f"it refuses: {far.refused}")
     newest = min(near.protocol[1], far.protocol[1])
     if newest < max(near.protocol[0], far.protocol[0]):
         raise MethodUnavailable(

@@ -145,7 +145,10 @@ class Control:
             return None
 
     def _body(self, *, idle: bool) -> bytes | None:
-        """The JSON of the next message; None at the end."""
+        """The JSON of the next message; None at the end.
+
+        :raise RemoteProtocolError: it is none, or not as it was sent.
+        """
         head = memoryview(bytearray(HEAD_SIZE))
         count = self._connection.receive(head, idle=idle)
         if count < HEAD_SIZE:
@@ -154,5 +157,5 @@ class Control:
         count = self._connection.receive(body)
         if count < len(body):
             return None
-        check_body(head, bytes(body))
+        check_body(head, body)
         return bytes(body)

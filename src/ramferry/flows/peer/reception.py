@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from ramferry.errors import RamferryError
+from ramferry.errors import RamferryError, RemoteProtocolError
 from ramferry.flows.peer.agreement import agree, own_hello
 from ramferry.flows.peer.control import Control
 from ramferry.flows.peer.visit import Visit
@@ -155,9 +155,14 @@ class Reception:
 
     def _agree(self, control: Control) -> None:
         """
-        :raise RamferryError: no migration comes of it; the far end was told if it said hello.
+        :raise RamferryError: no migration comes of it; the far end was told if it said anything.
         """
-        far = control.hear_hello()
+        try:
+            far = control.hear_hello()
+        except RemoteProtocolError as error:
+            refused = f"this end's hello makes no sense there: {error}"
+            control.say(own_hello(self._settings, refused=refused), Opening(Kind.CONTROL))
+            raise error
         token, refused = os.urandom(TOKEN_SIZE), self._refuses()
         near = own_hello(self._settings, refused=refused)
         try:

@@ -98,6 +98,14 @@ class Visit:
         if self._too_late:
             session.fail(MigrationFailed("main came after its far end was told that it had not"))
 
+    def damaged(self, error: RemoteProtocolError) -> None:
+        """One of its connections came damaged before it was known as a channel: that fails the
+        migration, here and at the far end."""
+        if self._session is None:
+            self._tell(error)
+        else:
+            self._session.fail(error)
+
     def check_mark(self, index: int) -> None:
         """Compare what came before a mark with what the far end says it sent. Called after every
         channel's SYNC of that mark has come, before the mark is let go.
