@@ -135,7 +135,7 @@ def guests(hosts: TwoHosts) -> Iterator[tuple[Vm, Vm]]:
         yield source, destination
 
 
-def test_what_cannot_be_said_in_one_sentence_is_no_sentence(
+def test_what_is_wrong_on_the_way_there_is_one_sentence(
     hosts: TwoHosts, guests: tuple[Vm, Vm]
 ) -> None:
     """Everything that can be wrong on the way there: its sentence, its code, nothing touched."""
