@@ -304,7 +304,7 @@ def holders(on: Stage, parent: int | None = None) -> list[int]:
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             line, stat = (process / "cmdline").read_bytes(), (process / "stat").read_text()
-            if b"flows/peer/holder.py" in line and stat.rpartition(") ")[2].split()[1] == wanted:
+            if b"transport/holder.py" in line and stat.rpartition(") ")[2].split()[1] == wanted:
                 found.append(int(process.name))
     return found
 

@@ -223,6 +223,15 @@ def after(parts: list[Buffer], sent: int) -> list[Buffer]:
     return []
 
 
+def inherited(number: int) -> Plain:
+    """The connection behind a descriptor that another process handed over; it is owned from now
+    on.
+
+    :raise OSError: it is none.
+    """
+    return Plain(socket.socket(fileno=number))
+
+
 # --- connecting
 
 

@@ -1,6 +1,6 @@
 """Keeps a source's connections open if this process dies, or gives up, in the switchover.
 
-The process that does it (``flows.peer.holder``) is started when a migration begins, so that the
+The process that does it (``transport.holder``) is started when a migration begins, so that the
 switchover waits for nothing but its receipt of the descriptors.
 """
 
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from ramferry.errors import HostError
-from ramferry.flows.peer import holder
-from ramferry.flows.peer.holder import MOST_DESCRIPTORS, PACKET
+from ramferry.transport import holder
 from ramferry.transport.address import Address
 from ramferry.transport.connection import Connection
 from ramferry.transport.descriptors import ToChild
+from ramferry.transport.holder import MOST_DESCRIPTORS, PACKET
 from ramferry.transport.security import Security
 
 _RECEIPT: Final = 5.0

@@ -3,14 +3,13 @@ source.
 
 ``python -m ramferry.flows.peer.heir ask|told WILL MAIN CHANNEL…``, where the rest are numbers of
 descriptors: a file with a pickled ``Will``, and the connections to the source. Started by
-``flows.peer.holder`` alone.
+``transport.holder`` alone.
 """
 
 from __future__ import annotations
 
 import os
 import pickle
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -20,11 +19,11 @@ from ramferry import standard
 from ramferry.errors import PeerTimeout, RamferryError
 from ramferry.flows.peer.asking import CONNECT, Asking
 from ramferry.flows.peer.guardian import Will, how_to_decide
-from ramferry.flows.peer.holder import wait_for_the_end
 from ramferry.patience import Patience
 from ramferry.transport.connection import Connection
 from ramferry.transport.dialing import connect
-from ramferry.transport.plain import Plain
+from ramferry.transport.holder import wait_for_the_end
+from ramferry.transport.plain import inherited
 from ramferry.wire.return_path import shut
 
 _STALL: Final = 10.0
@@ -86,7 +85,7 @@ def run(mode: str, numbers: list[int], say: Callable[[str], None]) -> None:
         will: Will = pickle.load(file)  # the relay's own, by a descriptor that only it had
     connections: list[Connection] = []
     for number in numbers[1:]:
-        connection = Plain(socket.socket(fileno=number))
+        connection = inherited(number)
         connection.settle(_STALL)
         connections.append(connection)
     main = connections[0]
