@@ -12,6 +12,7 @@ import msgspec
 from fakes_wire import Guest, Script
 from fuzz.target import Target, chance_of
 from fuzz.targets.jsons import change_json
+from fuzz.targets.relay_changes import change_message
 from ramferry.codec import create_decoder
 from ramferry.errors import RamferryError, RemoteProtocolError, of_exit_code
 from ramferry.flows.peer.agreement import agree
@@ -44,9 +45,10 @@ from ramferry.wire.relay_messages import (
     parse_hello,
     parse_message,
 )
-from ramferry.wire.relay_opening import Kind, Opening, parse_opening
+from ramferry.wire.relay_opening import OPENING_SIZE, Kind, Opening, parse_opening
 
 TOKEN: Final = bytes(range(1, 17))
+_CONTROL, _RECEPTION = change_message(OPENING_SIZE), change_message(0)
 
 
 class _Given:
@@ -332,9 +334,9 @@ def targets() -> list[Target]:
     words = (b"RFRY", MAGIC.to_bytes(4, "big"), b"QEVM", b"\x16\x03", b'{"kind":"ask"}')
     return [
         Target("relay-opening", check_opening, opening_samples, words),
-        Target("relay-control", check_control, control_samples, words),
+        Target("relay-control", check_control, control_samples, words, _CONTROL),
         Target("relay-hello", check_hello, lambda: [msgspec.json.encode(HELLO)], (), change_json),
-        Target("relay-reception", check_reception, reception_samples, words, trials=60),
+        Target("relay-reception", check_reception, reception_samples, words, _RECEPTION, trials=60),
         Target("relay-frames", check_frames, lambda: [_frames()[0]]),
         Target("relay-sealed", check_sealed, sealed_samples, trials=100),
     ]
