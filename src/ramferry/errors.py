@@ -19,7 +19,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import ClassVar, Self, TypeVar
+
+_Error = TypeVar("_Error", bound="RamferryError")
 
 
 class RamferryError(Exception):
@@ -30,10 +32,7 @@ class RamferryError(Exception):
     def reworded(self, sentence: str) -> Self:
         """The same kind of error with another text, for a caller that can add to it where the guest
         is."""
-        other = type(self).__new__(type(self))  # not by its arguments, which `args` may be no more
-        other.__dict__.update(self.__dict__)
-        other.args = (sentence,)
-        return other
+        return _made(type(self), sentence, self.__dict__)
 
 
 class UsageError(RamferryError, ValueError):
@@ -75,6 +74,9 @@ class RemoteProtocolError(RamferryError):
     """
 
     exit_code = 7
+    # also of one that another Ramferry told, which is a sentence alone
+    expected = received = channel = ""
+    packet: int | None = None
 
     def __init__(
         self, expected: str, received: str, *, channel: str = "", packet: int | None = None
@@ -130,6 +132,15 @@ def of_exit_code(code: int, sentence: str) -> RamferryError:
     no class has."""
     kinds: list[type[RamferryError]] = RamferryError.__subclasses__()
     kind = next((one for one in kinds if one.exit_code == code), MigrationFailed)
+    return _made(kind, sentence, {})
+
+
+def _made(kind: type[_Error], sentence: str, other: dict[str, object]) -> _Error:
+    """An error with this text, made without the arguments that its class asks for.
+
+    :param other: what else it holds.
+    """
     error = kind.__new__(kind)
     error.args = (sentence,)
+    error.__dict__.update(other)
     return error

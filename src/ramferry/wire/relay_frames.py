@@ -23,6 +23,8 @@ MOST: Final = 64 * 1024
 """Most bytes of a frame, without its head."""
 MARK: Final = struct.Struct(">Q16s")
 """A mark's bytes: its index, and the running digest of the round before it."""
+NO_DIGEST: Final = bytes(16)
+"""In a mark that was not held until every channel came to it, so that nothing can be compared."""
 
 
 class FrameKind(IntEnum):

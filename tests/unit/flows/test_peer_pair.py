@@ -139,8 +139,10 @@ def test_the_sources_side_tells_what_the_far_side_found(tmp_path: Path) -> None:
         "packet 1: expected the payload of pages of block 'pc.ram' as sent, received another "
         "digest: the link between the hosts is to be suspected"
     )
-    assert result.error.endswith(far.error)
-    assert result.exit_code == RemoteProtocolError.exit_code
+    # it may have sent all before the far one has read it: then it asks
+    whose = str(both.near.relay._settings.connect), "the destination has not taken the guest over"
+    assert result.error in [f"{one}: {far.error}" for one in whose]
+    assert result.exit_code == far.exit_code == RemoteProtocolError.exit_code
 
 
 def test_a_codec_that_gives_other_pages_is_to_be_suspected(

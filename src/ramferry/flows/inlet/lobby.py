@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from ramferry.errors import RemoteProtocolError
+from ramferry.errors import MigrationFailed, RamferryError, RemoteProtocolError
 from ramferry.flows.inlet.callers import (
     MAIN_MAGIC,
     MULTIFD_MAGIC,
@@ -190,7 +190,8 @@ class Lobby:
         except OSError:
             count = 0
         except RemoteProtocolError as error:
-            self._refuse(caller, f"is damaged: {error}", error)
+            # only main comes in frames
+            self._refuse(caller, f"is damaged: {error}", error.at("main"))
             return False
         if count:
             caller.first += piece[:count]
@@ -257,26 +258,34 @@ class Lobby:
         caller.call = replace(caller.call, visit=visit)
         caller.first.clear()
         if opening.kind is Kind.MAIN:
-            caller.connection = visit.main(caller.connection)
+            try:
+                caller.connection = visit.main(caller.connection)
+            except RemoteProtocolError as error:
+                self._refuse(caller, f"opened a migration's main again: {error}", error)
 
     def _multifd(self, caller: Caller, first: bytes) -> None:
-        visit = caller.call.visit
-        seal = None if visit is None else visit.seal(first[CHANNEL_ID_AT])
+        visit, id = caller.call.visit, first[CHANNEL_ID_AT]
         try:
+            seal = None if visit is None else visit.seal(id)
             initial = parse_initial(first if seal is None else seal.initial(first))
         except RemoteProtocolError as error:
-            self._refuse(caller, f"is no multifd channel of ours: {error}", error)
+            self._refuse(
+                caller, f"is no multifd channel of ours: {error}", error.at(f"multifd {id}", 0)
+            )
             return
         self._leave(caller)
         self._arrived(MultifdArrival(caller.connection, initial, caller.call, seal))
 
-    def _refuse(self, caller: Caller, why: str, error: RemoteProtocolError | None = None) -> None:
-        """:param error: what was damaged, if it says so of a Ramferry's connection."""
-        self._note(f"refused a connection that {why}")
+    def _refuse(self, caller: Caller, why: str, error: RamferryError | None = None) -> None:
+        """Close a connection, with a note; the migration to which it says that it belongs fails.
+
+        :param error: its error; None: the note.
+        """
+        note = f"refused a connection that {why}"
+        self._note(note)
         self._leave(caller)
-        visit = caller.call.visit
-        if visit is not None and error is not None:
-            visit.damaged(error)
+        if caller.call.visit is not None:
+            caller.call.visit.refuse(error or MigrationFailed(note))
         caller.connection.close()
 
     def _leave(self, caller: Caller) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from ramferry.errors import MigrationFailed
+from ramferry.errors import MigrationFailed, RemoteProtocolError
 from ramferry.flows.inlet.judge import Judge, Words, read_preamble
 from ramferry.flows.session.session import Session
 from ramferry.flows.session.tally import ChannelTally
@@ -141,6 +141,8 @@ class MainInlet:
             self._session.check()
             try:
                 count = self._source.receive_some(buffer, whole=self._taker.fill)
+            except RemoteProtocolError as error:
+                raise error.at("main") from None
             except OSError as error:
                 self._session.check()
                 self._taker.source_broke()

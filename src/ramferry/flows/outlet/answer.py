@@ -44,6 +44,7 @@ class ReturnPath:
         self._parser = ReturnPathParser()
         self.nonsense: RemoteProtocolError | None = None
         """Why the return path cannot be read any more; None while it can."""
+        self._damaged = False
         self._end = 0
         self._buffer = memoryview(bytearray(_PIECE))
 
@@ -52,8 +53,15 @@ class ReturnPath:
 
         :raise OSError: the connection broke.
         """
-        while (count := self._destination.receive_some(self._buffer)) is None:
-            self._check()
+        if self._damaged:
+            return None
+        try:
+            while (count := self._destination.receive_some(self._buffer)) is None:
+                self._check()
+        except RemoteProtocolError as error:
+            # by another Ramferry's frames; of what follows nothing is handed out
+            self._damaged, self.nonsense = True, error.at("return path")
+            return Said(self._buffer[:0], None, self._end, error)
         if not count:
             return None
         data = self._buffer[:count]

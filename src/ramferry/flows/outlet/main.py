@@ -191,16 +191,10 @@ class RelayedMain:
             self._outlet.until_consumed()
         session.check()
         session.check_mark(mark.index)
-        self._announce(mark.index)
+        self._outlet.pass_mark(mark.index)
         self._send_up_to(mark.end)
         session.gate.release(mark.index)
         self._tally.syncs += 1
-
-    def _announce(self, mark: int) -> None:
-        try:
-            self._outlet.pass_mark(mark)
-        except OSError as error:
-            raise MigrationFailed(f"main: the destination broke the connection: {error}") from error
 
     def _send_up_to(self, offset: int) -> None:
         """Send the piece's bytes that come before the stream's ``offset`` and were not sent yet."""

@@ -139,19 +139,13 @@ class Outgoing:
             for channel in self._channels:
                 self.check()
                 channel.sync()
+            self._outlet.pass_mark(self.rounds)
         except Unwind:
             self.check()
         except RamferryError as error:
             self.abort(error)
-        self._announce()
         self.main(mark)
         self.rounds += 1
-
-    def _announce(self) -> None:
-        try:
-            self._outlet.pass_mark(self.rounds)
-        except (OSError, PeerTimeout) as error:
-            self.abort(MigrationFailed(f"main: the destination takes no more: {error}"))
 
     def hand_over(self, tail: bytes, waiting: Callable[[], None] = lambda: None) -> int:
         """Send the rest, with which the destination may start the guest, and wait for its SHUT.

@@ -76,6 +76,8 @@ class Outlet:
         self.main: Connection | None = None
         self.far: Far | None = None
         """The far end, where it is a Ramferry; set before main is connected."""
+        self._greeted: Connection | None = None
+        """To a far Ramferry that has not said hello yet."""
         self.channels: list[Connection] = []
         """The multifd channels, in the order in which they were connected."""
         self._onward = threading.Event()
@@ -89,9 +91,7 @@ class Outlet:
         """
         address = self.settings.connect
         if main and isinstance(address, RelayAddress):
-            self.far = Far.greet(
-                self.session, address, self._connected(), self.settings.method, self._again
-            )
+            self.far = self._greet(address)
         connection = self._connected()
         if main and self.far is not None:
             connection.settle(self.settings.stall_timeout)
@@ -112,9 +112,18 @@ class Outlet:
 
     def pass_mark(self, index: int) -> None:
         """Called before a mark is sent, when every channel's SYNC of it was: tell a far Ramferry
-        what it must have received."""
-        if self.far is not None and self.session.gate.gated:
+        what it must have received.
+
+        :raise RamferryError: it cannot be told.
+        """
+        if self.far is None:
+            return
+        try:
             self.far.send_mark(index)
+        except OSError as error:
+            raise MigrationFailed(f"main: the destination broke the connection: {error}") from error
+        except PeerTimeout:
+            raise PeerTimeout("main: the destination takes no more bytes") from None
 
     def part(self) -> None:
         """Called when the migration has ended: take leave of a far Ramferry, whose word about the
@@ -122,6 +131,19 @@ class Outlet:
         if self.far is not None:
             self.session.error = self.far.cause(self.session.error)
             self.far.close()
+
+    def _greet(self, address: RelayAddress) -> Far:
+        """Say hello to the far end; it is not waited for if the migration fails."""
+        session = self.session
+        self._greeted = control = self._connected()
+        try:
+            session.check()  # it may have failed before ``unblock`` could see the connection
+            return Far.greet(session, address, control, self.settings.method, self._again)
+        except Unwind:
+            control.close()
+            raise
+        finally:
+            self._greeted = None
 
     def _connected(self) -> Connection:
         settings = self.settings
@@ -254,6 +276,8 @@ class Outlet:
 
     def unblock(self) -> None:
         """See ``Behind``."""
+        if (greeted := self._greeted) is not None:
+            greeted.cut()
         self.pacer.end()
         self.outbox.end()
         self._onward.set()

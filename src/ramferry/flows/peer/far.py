@@ -28,6 +28,7 @@ from ramferry.transport.connection import Connection
 from ramferry.transport.security import Security
 from ramferry.wire.digests import Sealer
 from ramferry.wire.packets import Initial
+from ramferry.wire.relay_frames import NO_DIGEST
 from ramferry.wire.relay_messages import Failed, Message, failed
 from ramferry.wire.relay_opening import Kind, Opening
 
@@ -103,13 +104,14 @@ class Far:
         return Will(self._address, security, self.token, self._session.settings.decide, clear)
 
     def main(self, connection: Connection) -> Framed:
-        """Open main on a connection; returns it with its frames.
+        """Open main on a connection, which belongs to the result; returns it with its frames.
 
         :raise MigrationFailed: the connection broke.
         """
         try:
             connection.send([Opening(Kind.MAIN, self.token).encode()])
         except OSError as error:
+            connection.close()
             raise MigrationFailed(
                 f"main: the destination broke the connection: {error.strerror}"
             ) from error
@@ -126,19 +128,25 @@ class Far:
         return opening + sealer.initial(raw), sealer
 
     def send_mark(self, index: int) -> None:
-        """Announce a mark on main with the digest of all that was sent before it.
+        """Announce a mark on main with the digest of all that was sent before it; with none where
+        marks are not held.
 
         :raise OSError: main broke.
+        :raise PeerTimeout: the far end takes nothing for the stall limit.
         """
         if self._rounds is not None:
             assert self._main is not None
-            self._main.send_mark(index, self._rounds.digest(index))
+            held = self._session.gate.gated
+            self._main.send_mark(index, self._rounds.digest(index) if held else NO_DIGEST)
 
     def cause(self, error: RamferryError | None) -> RamferryError | None:
         """Why the migration failed: the far end's word, if a broken connection is all that is known
-        here; else ``error``."""
-        if not isinstance(error, MigrationFailed) or self._session.switched:
+        here; else ``error``, as the kind of error that its word was if it has answered."""
+        if not isinstance(error, MigrationFailed):
             return error
+        if self._session.switched:
+            word = self._word if self._session.taken is False else None
+            return word.reworded(str(error)) if word else error
         self._silent.wait(LAST_WORD)
         return self._word or error
 

@@ -6,8 +6,9 @@ import errno
 import os
 from typing import Final
 
-from ramferry.errors import PeerTimeout
+from ramferry.errors import PeerTimeout, UsageError
 from ramferry.transport.connection import Connection
+from ramferry.transport.plain import after
 from ramferry.vocabulary import Buffer
 from ramferry.wire.relay_frames import HEAD_SIZE, MARK, MOST, FrameKind, FrameReader, FrameWriter
 
@@ -37,8 +38,8 @@ class Framed:
         self._ended = False
         self._pending = memoryview(b"")
         """What is left to be sent of a frame that has begun (``send_some``)."""
-        self._begun = 0
-        """Data bytes of that frame."""
+        self._held = b""
+        """The data of that frame."""
         self._marks: dict[int, bytes] = {}
 
     # --- marks
@@ -76,7 +77,13 @@ class Framed:
         """
         filled = 0
         while filled < len(view) and (whole or not filled):
-            if not self._ready and not self._next_frame():
+            try:
+                more = bool(self._ready) or self._next_frame()
+            except OSError:
+                if not filled:
+                    raise
+                return filled  # it raises again
+            if not more:
                 return filled or (0 if self._ended else None)
             count = min(len(view) - filled, len(self._ready))
             view[filled : filled + count] = self._ready[:count]
@@ -132,30 +139,43 @@ class Framed:
     # --- bytes out
 
     def send(self, parts: list[Buffer]) -> int:
-        """See ``Connection``."""
-        total = 0
+        """See ``Connection``; begins with the frame that ``send_some`` has begun."""
+        total = sum(map(len, parts))
+        if self._pending:
+            parts = after(parts, self._checked(b"".join(parts)))
+            self._inner.send([self._pending])
+            self._pending = memoryview(b"")
         for part in parts:
             view = memoryview(part)
             for start in range(0, len(view), MOST):
                 piece = view[start : start + MOST]
                 self._inner.send([self._writer.head(FrameKind.DATA, piece), piece])
-            total += len(view)
         return total
 
     def send_some(self, data: Buffer) -> int:
-        """See ``Connection``.
+        """See ``Connection``; a frame that was begun and did not go out whole does not count, and
+        has to be continued with the same bytes."""
+        if self._pending:
+            self._checked(data)
+        else:
+            self._held = bytes(memoryview(data)[:MOST])
+            head = self._writer.head(FrameKind.DATA, self._held)
+            self._pending = memoryview(head + self._held)
+        while self._pending and (sent := self._inner.send_some(self._pending)):
+            self._pending = self._pending[sent:]
+        return 0 if self._pending else len(self._held)
 
-        If 0 is returned, a frame may have begun: the same data has to be sent next.
+    def _checked(self, data: Buffer) -> int:
+        """The size of the frame that was begun, whose data come again.
+
+        :raise UsageError: they do not.
         """
-        if not self._pending:
-            piece = memoryview(data)[:MOST]
-            self._pending = memoryview(self._writer.head(FrameKind.DATA, piece) + bytes(piece))
-            self._begun = len(piece)
-        self._pending = self._pending[self._inner.send_some(self._pending) :]
-        return 0 if self._pending else self._begun
+        if memoryview(data)[: len(self._held)] != self._held:
+            raise UsageError("a frame that was begun has to be continued with the same bytes")
+        return len(self._held)
 
     def unsent(self) -> int:
-        """See ``Connection``."""
+        """See ``Connection``; a frame counts as read once all of it is at the peer."""
         return self._inner.unsent()
 
     # --- size and time
@@ -187,7 +207,11 @@ class Framed:
         return self._inner.hung_up()
 
     def finish(self) -> None:
-        """See ``Connection``; says so in a frame of its own, unless the connection broke."""
+        """See ``Connection``; says so in a frame of its own, unless the connection broke, or a
+        frame has begun: that one never comes whole, and the end is a cut."""
+        if self._pending:
+            self._inner.finish()
+            return
         try:
             self._inner.send([self._writer.head(FrameKind.END, b"")])
         except (OSError, PeerTimeout):

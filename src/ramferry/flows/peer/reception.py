@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from ramferry.errors import RamferryError, RemoteProtocolError
+from ramferry.errors import Cancelled, RamferryError, RemoteProtocolError
 from ramferry.flows.peer.agreement import agree, own_hello
 from ramferry.flows.peer.control import Control
 from ramferry.flows.peer.visit import Visit
@@ -22,6 +23,9 @@ MOST_GREETED: Final = 8
 """Most control connections that may be at their hello at once, each with a thread."""
 MOST_WAITING: Final = 8
 """Most migrations that were agreed and whose main has not come; the oldest one goes."""
+ENDING: Final = 2.0
+"""Seconds that a hello waits for the end of a migration that is under way."""
+_LOOK: Final = 0.01
 MOST_KEPT: Final = 64
 """Most outcomes that are kept for far ends that have not said that they know; the oldest one
 goes."""
@@ -88,13 +92,19 @@ class Reception:
             return any(visit.owes for visit, _ in self._kept.values())
 
     def expire(self) -> None:
-        """Forget what was kept for long enough, or is known at the far end; called at least once a
-        second."""
+        """Forget what was kept for long enough, or is known at the far end, and migrations whose
+        main did not come; called at least once a second."""
         with self._lock:
             gone = [one for one, (visit, left) in self._kept.items() if left.over or not visit.owes]
             visits = [self._kept.pop(token)[0] for token in gone]
+            stale = [visit for visit in self._visits.values() if visit.stale]
+            for visit in stale:
+                del self._visits[visit.token]
         for visit in visits:
             self._forget(visit)
+        for visit in stale:
+            self._note("a migration that was agreed on with another relay has not come")
+            visit.close()
 
     def visit(self, token: bytes) -> Visit | None:
         """The migration with a token; None if there is none."""
@@ -147,8 +157,11 @@ class Reception:
             try:
                 self._agree(control)
             except RamferryError as error:
-                self._note(f"refused a migration from {origin}: {error}")
+                if not self._closed:
+                    self._note(f"refused a migration from {origin}: {error}")
                 control.close()
+        except OSError:  # it broke before it could be settled
+            connection.close()
         finally:
             with self._lock:
                 self._greeting.discard(connection)
@@ -163,7 +176,7 @@ class Reception:
             refused = f"this end's hello makes no sense there: {error}"
             control.say(own_hello(self._settings, refused=refused), Opening(Kind.CONTROL))
             raise error
-        token, refused = os.urandom(TOKEN_SIZE), self._refuses()
+        token, refused = os.urandom(TOKEN_SIZE), self._refused()
         near = own_hello(self._settings, refused=refused)
         try:
             agreed = agree(near, far, receives=near)
@@ -171,7 +184,7 @@ class Reception:
             # the versions and the rest in its own words, which it judges by itself
             control.say(near, Opening(Kind.CONTROL))
             raise error
-        visit = Visit(control, token, agreed)
+        visit = Visit(control, token, agreed, self._settings.decide)
         if not refused:
             self._admit(visit)
         if not control.say(near, Opening(Kind.CONTROL, token)) or refused:
@@ -179,9 +192,22 @@ class Reception:
             return
         visit.listen()
 
+    def _refused(self) -> str:
+        """Why no migration can be taken now; one that is about to end is waited for, since the far
+        end may know earlier that it has."""
+        patience = Patience(ENDING)
+        while (refused := self._refuses()) and not patience.over and not self._closed:
+            time.sleep(_LOOK)
+        return refused
+
     def _admit(self, visit: Visit) -> None:
+        """
+        :raise Cancelled: no more migrations are taken.
+        """
         oldest = None
         with self._lock:
+            if self._closed:
+                raise Cancelled("the relay ends")
             waiting = [one for one in self._visits.values() if not one.begun]
             if len(waiting) >= MOST_WAITING:
                 oldest = waiting[0]

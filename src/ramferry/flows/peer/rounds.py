@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 import xxhash
 
+from ramferry.errors import RemoteProtocolError
 from ramferry.wire.digests import Sealer, SealReader
 
 _CHANNEL = struct.Struct(">BQ")
@@ -24,7 +25,14 @@ class Rounds(Generic[_Chain]):
         self._chains: dict[int, _Chain] = {}
 
     def channel(self, id: int) -> _Chain:
-        """Begin a channel's chain."""
+        """Begin a channel's chain.
+
+        :raise RemoteProtocolError: it has begun already.
+        """
+        if id in self._chains:
+            raise RemoteProtocolError(
+                "each channel id once", "this one twice", channel=f"multifd {id}"
+            )
         chain: _Chain = self._make(self._token)
         self._chains[id] = chain
         return chain

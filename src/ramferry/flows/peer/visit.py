@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from functools import partial
+from typing import Final
 
 from ramferry.errors import MigrationFailed, PeerTimeout, RamferryError, RemoteProtocolError
 from ramferry.flows.peer.control import Control
@@ -11,16 +12,26 @@ from ramferry.flows.peer.framed import Framed
 from ramferry.flows.peer.rounds import Rounds
 from ramferry.flows.session.session import Session
 from ramferry.metrics.agreement import Agreement
+from ramferry.patience import Patience
 from ramferry.transport.connection import Connection
 from ramferry.wire.digests import SealReader
+from ramferry.wire.relay_frames import NO_DIGEST
 from ramferry.wire.relay_messages import MOST_TEXT, Ask, Failed, Message, Outcome, Told, failed
+
+MAIN_WITHIN: Final = 30.0
+"""Seconds after the hellos within which main has to come, besides those for the outcome."""
 
 
 class Visit:
     """The near end of a migration whose far end is a Ramferry that connected here."""
 
-    def __init__(self, control: Control, token: bytes, agreed: Agreement) -> None:
-        """:param control: belongs to this object from now on; both hellos were exchanged."""
+    def __init__(
+        self, control: Control, token: bytes, agreed: Agreement, decide: float = 0.0
+    ) -> None:
+        """
+        :param control: belongs to this object from now on; both hellos were exchanged.
+        :param decide: seconds in which the far end may ask for the outcome of a switchover.
+        """
         self.token = token
         self.agreed = agreed
         self._rounds = Rounds(token, SealReader) if agreed.digest else None
@@ -36,7 +47,15 @@ class Visit:
         """True once the far end was told that main has not come and will not be taken."""
         self._settled = False
         """True once the far end needs to ask no more."""
+        self._spoilt: RamferryError | None = None
+        """Why it cannot begin: one of its connections was refused."""
+        self._waits = Patience(MAIN_WITHIN + decide)
         self._lock = threading.Lock()
+
+    @property
+    def stale(self) -> bool:
+        """True if its main has not come, and is not waited for any more."""
+        return not self.begun and self._waits.over
 
     @property
     def begun(self) -> bool:
@@ -76,12 +95,30 @@ class Visit:
         return Outcome("pending")
 
     def main(self, connection: Connection) -> Framed:
-        """Take main's connection: returns it without its frames."""
+        """Take main's connection: returns it without its frames.
+
+        :raise RemoteProtocolError: it has come already.
+        """
+        if self._main is not None:
+            raise RemoteProtocolError("one main", "another one", channel="main")
         self._main = Framed(connection)
         return self._main
 
+    def refuse(self, error: RamferryError) -> None:
+        """One of its connections was refused for this reason, so it fails, unless it has all of
+        them already."""
+        session = self._session
+        if session is None:
+            self._spoilt = self._spoilt or error
+            self._tell(error)
+        elif not session.gathered.is_set():
+            session.fail(error)
+
     def seal(self, channel: int) -> SealReader | None:
-        """The digests of a channel that comes; None if none are agreed."""
+        """The digests of a channel that comes; None if none are agreed.
+
+        :raise RemoteProtocolError: it has come already.
+        """
         return None if self._rounds is None else self._rounds.channel(channel)
 
     def begin(self, session: Session) -> None:
@@ -95,16 +132,10 @@ class Visit:
             session.source_gave_up = self._gave_up
         if self._told is not None:
             session.fail(self._told)
+        if self._spoilt is not None:
+            session.fail(self._spoilt)
         if self._too_late:
             session.fail(MigrationFailed("main came after its far end was told that it had not"))
-
-    def damaged(self, error: RemoteProtocolError) -> None:
-        """One of its connections came damaged before it was known as a channel: that fails the
-        migration, here and at the far end."""
-        if self._session is None:
-            self._tell(error)
-        else:
-            self._session.fail(error)
 
     def check_mark(self, index: int) -> None:
         """Compare what came before a mark with what the far end says it sent. Called after every
@@ -121,7 +152,7 @@ class Visit:
             raise RemoteProtocolError(
                 f"the digest that was agreed, before sync mark {index}", "none", channel="main"
             )
-        if announced != self._rounds.digest(index):
+        if announced != NO_DIGEST and announced != self._rounds.digest(index):
             raise RemoteProtocolError(
                 f"all packets before sync mark {index} as they were sent",
                 "others: the link between the hosts is to be suspected",
