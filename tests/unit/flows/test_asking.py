@@ -22,6 +22,7 @@ from ramferry.wire.relay_messages import (
     Told,
     body_size,
     encode,
+    headed,
     parse_message,
 )
 from ramferry.wire.relay_opening import OPENING_SIZE, Kind, Opening, parse_opening
@@ -175,7 +176,7 @@ def test_garbage_is_no_answer(place: Place) -> None:
     place.first.socket.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
     until(lambda: place.asking._control is None)
     place.step(cut=True)
-    place.others[0].socket.sendall((8).to_bytes(4, "big") + b"not JSON")
+    place.others[0].socket.sendall(headed(b"not JSON"))
     until(lambda: place.asking._control is None)
     place.step(cut=True)
     place.others[1].says(Outcome("not taken", "so it is"))
