@@ -48,7 +48,8 @@ def test_a_destination_that_did_not_get_all_has_not_taken_it(
     with ends(kind, require_peer) as (source, destination), Stage(source, destination, place) as on:
         on.begin()
         on.sees("running", "gone")
-        assert on.near.wait() == 5, on.near.said
+        # the exit code is that of the cause
+        assert on.near.wait() == (7 if place == "damaged end" else 5), on.near.said
         assert "the destination has not taken the guest over" in on.near.said
         assert on.far.wait() in (5, 7), on.far.said
         on.never_both()
@@ -194,7 +195,8 @@ def test_a_source_s_relay_that_is_killed_while_memory_moves_lets_the_source_go_o
         on.moves()
         kill_near(on)
         on.sees("running", "gone")
-        assert on.far.wait() == 5
+        # a packet may be cut in its midst, which the protocol forbids
+        assert on.far.wait() in (5, 7), on.far.said
 
 
 @pytest.mark.parametrize("kind", KINDS)
