@@ -21,8 +21,9 @@ HEAD_SIZE: Final = _HEAD.size
 """16 bytes."""
 MOST: Final = 64 * 1024
 """Most bytes of a frame, without its head."""
-MARK: Final = struct.Struct(">Q16s")
-"""A mark's bytes: its index, and the running digest of the round before it."""
+MARK: Final = struct.Struct(">Q16sH")
+"""A mark's bytes: its index, the running digest of the round before it, and how many multifd
+channels the migration has; 0 where that is not known."""
 NO_DIGEST: Final = bytes(16)
 """In a mark that was not held until every channel came to it, so that nothing can be compared."""
 

@@ -182,7 +182,7 @@ def _frames() -> tuple[bytes, bytes, frozenset[tuple[int, bytes]]]:
     for index in range(12):
         data = chance.randbytes(chance.choice((1, 7, 64, 300)))
         if index % 4 == 1:
-            mark = MARK.pack(index, chance.randbytes(16))
+            mark = MARK.pack(index, chance.randbytes(16), 2)
             marks.append((index, mark[8:]))
             raw += writer.head(FrameKind.MARK, mark) + mark
         raw += writer.head(FrameKind.DATA, data) + data

@@ -12,7 +12,7 @@ from ramferry.wire.relay_frames import HEAD_SIZE, MARK, MOST, FrameKind, FrameRe
 
 STREAM = [
     (FrameKind.DATA, b"QEVM", "00000004 00000000 141c7474fd27e570"),
-    (FrameKind.MARK, MARK.pack(0, bytes(16)), "00000018 00000001 8da2699f6001a737"),
+    (FrameKind.MARK, MARK.pack(0, bytes(16), 2), "0000001a 00000001 d506463a3644d674"),
     (FrameKind.END, b"", "00000000 00000002 fdabae411772c1a0"),
 ]
 
@@ -37,7 +37,9 @@ def read(frames: list[bytearray]) -> None:
         stream = stream[end:]
 
 
-PARTS = st.one_of(st.binary(min_size=1, max_size=40), st.binary(min_size=24, max_size=24))
+PARTS = st.one_of(
+    st.binary(min_size=1, max_size=40), st.binary(min_size=MARK.size, max_size=MARK.size)
+)
 
 
 @given(st.lists(PARTS, min_size=2, max_size=6), st.data())
@@ -68,7 +70,8 @@ def test_a_frame_that_is_changed_missing_doubled_or_moved_is_seen(
 
 
 @pytest.mark.parametrize(
-    ("size", "kind"), [(0, 0), (MOST + 1, 0), (23, 1), (0, 1), (1, 2), (4, 3), (1 << 31, 0)]
+    ("size", "kind"),
+    [(0, 0), (MOST + 1, 0), (25, 1), (27, 1), (0, 1), (1, 2), (4, 3), (1 << 31, 0)],
 )
 def test_a_head_out_of_bounds_is_refused(size: int, kind: int) -> None:
     head = size.to_bytes(4, "big") + kind.to_bytes(4, "big") + bytes(8)

@@ -101,6 +101,10 @@ class Arrivals:
         session = self.session
         if session is None or session.gathered.is_set():
             return
+        visit = self._waiting.main.visit
+        if visit is not None and self._roster.wanted is None:
+            # on the way a forwarder may hold a channel back that its source has used long since
+            self._roster.wanted = visit.channels
         gathering.gather(session, self._lobby, self._roster, partial(self._take_early, session))
 
     def ended(self, *, failed: bool) -> None:

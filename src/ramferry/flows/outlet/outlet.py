@@ -119,7 +119,7 @@ class Outlet:
         if self.far is None:
             return
         try:
-            self.far.send_mark(index)
+            self.far.send_mark(index, len(self.channels))
         except OSError as error:
             raise MigrationFailed(f"main: the destination broke the connection: {error}") from error
         except PeerTimeout:

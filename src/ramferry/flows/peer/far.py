@@ -127,17 +127,17 @@ class Far:
         sealer = self._rounds.channel(initial.channel_id)
         return opening + sealer.initial(raw), sealer
 
-    def send_mark(self, index: int) -> None:
-        """Announce a mark on main with the digest of all that was sent before it; with none where
-        marks are not held.
+    def send_mark(self, index: int, channels: int) -> None:
+        """Announce a mark on main with the digest of all that was sent before it, and the number of
+        channels; without them where marks are not held.
 
         :raise OSError: main broke.
         :raise PeerTimeout: the far end takes nothing for the stall limit.
         """
-        if self._rounds is not None:
-            assert self._main is not None
-            held = self._session.gate.gated
-            self._main.send_mark(index, self._rounds.digest(index) if held else NO_DIGEST)
+        assert self._main is not None
+        held, rounds = self._session.gate.gated, self._rounds
+        digest = rounds.digest(index) if rounds is not None and held else NO_DIGEST
+        self._main.send_mark(index, digest, channels if held else 0)
 
     def cause(self, error: RamferryError | None) -> RamferryError | None:
         """Why the migration failed: the far end's word, if a broken connection is all that is known

@@ -41,12 +41,14 @@ class Framed:
         self._held = b""
         """The data of that frame."""
         self._marks: dict[int, bytes] = {}
+        self.channels = 0
+        """The migration's number of multifd channels, as the last mark told it; 0: not known."""
 
     # --- marks
 
-    def send_mark(self, index: int, digest: bytes) -> None:
+    def send_mark(self, index: int, digest: bytes, channels: int) -> None:
         """Announce a sync mark, right before its bytes."""
-        data = MARK.pack(index, digest)
+        data = MARK.pack(index, digest, channels)
         self._inner.send([self._writer.head(FrameKind.MARK, data), data])
 
     def mark(self, index: int) -> bytes | None:
@@ -119,7 +121,7 @@ class Framed:
         if self._reader.kind is FrameKind.END:
             self._ended = True
             return
-        index, digest = MARK.unpack(data)
+        index, digest, self.channels = MARK.unpack(data)
         if len(self._marks) >= _MOST_MARKS:
             del self._marks[next(iter(self._marks))]
         self._marks[index] = digest

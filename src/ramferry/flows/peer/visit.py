@@ -104,6 +104,12 @@ class Visit:
         self._main = Framed(connection)
         return self._main
 
+    @property
+    def channels(self) -> int | None:
+        """How many multifd channels the migration has; None before main's first mark has come, or
+        if the far end does not know."""
+        return (self._main.channels or None) if self._main is not None else None
+
     def refuse(self, error: RamferryError) -> None:
         """One of its connections was refused for this reason, so it fails, unless it has all of
         them already."""
