@@ -73,13 +73,20 @@ def main() -> NoReturn:
         if error.errno not in NO_ROOM:
             raise
         _cannot_write(error)
-    except MemoryError as error:
-        standard.say(f"ramferry: not enough memory: {error or 'none is left'}")
-        sys.exit(HostError.exit_code)
+    except (MemoryError, RuntimeError) as error:
+        _lacks_memory(error)
     except RamferryError as error:
         standard.say(f"ramferry: {error}")
         sys.exit(error.exit_code)
     sys.exit(0)
+
+
+def _lacks_memory(error: MemoryError | RuntimeError) -> NoReturn:
+    """:raise RuntimeError: it is another one than Python's for a thread that finds no memory."""
+    if isinstance(error, RuntimeError) and "start new thread" not in str(error):
+        raise error
+    standard.say(f"ramferry: not enough memory: {str(error) or 'none is left'}")
+    sys.exit(HostError.exit_code)
 
 
 def _show(error: click.UsageError) -> None:
