@@ -203,3 +203,10 @@ def test_what_many_threads_say_is_whole(line: Line) -> None:
     assert sorted(raw.split(b"}")) == sorted(b"".join(map(encode, messages)).split(b"}"))
     for thread in threads:
         thread.join()
+
+
+def test_one_that_is_closed_is_not_heard(line: Line) -> None:
+    """The thread that has agreed on a migration may come to listen after another has ended it."""
+    line.control.close()
+    line.listen()
+    assert line.heard == [None]
