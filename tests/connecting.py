@@ -14,6 +14,7 @@ from typing import Final
 from unittest import mock
 
 import in_memory
+from ramferry.flows.peer.framed import Framed
 from ramferry.transport import tls_engine
 from ramferry.transport.address import RelayAddress, TcpAddress, UnixAddress
 from ramferry.transport.connection import Connection
@@ -123,6 +124,12 @@ def tls(
     return near, far
 
 
+def framed(pair: Pair) -> Pair:
+    """What main is between two Ramferrys."""
+    near, far = pair
+    return Framed(near), Framed(far)
+
+
 def _no_native(_: object) -> tls_engine.Engine:
     raise LookupError
 
@@ -134,11 +141,13 @@ FORMS: Final[dict[str, Callable[[], Pair]]] = {
     "tls-portable": partial(tls, portable=True),
     "in-memory": in_memory.joined,
     "in-memory-windowed": partial(in_memory.joined, windowed=True),
+    "framed": lambda: framed(in_memory.joined()),
+    "framed-tcp": lambda: framed(tcp()),
 }
 """How to make the two ends of a connection: one that connected, one that was accepted."""
-ENCRYPTED: Final = ("tls", "tls-portable")
-"""Those whose bytes travel in records: see ``Connection.unread``."""
-WINDOWED: Final = ("tcp", *ENCRYPTED, "in-memory-windowed")
+WRAPPED: Final = ("tls", "tls-portable", "framed", "framed-tcp")
+"""Those whose bytes travel in records or frames: see ``Connection.unread``."""
+WINDOWED: Final = ("tcp", "tls", "tls-portable", "in-memory-windowed", "framed-tcp")
 
 
 @contextlib.contextmanager
@@ -152,9 +161,9 @@ def joined(form: str) -> Iterator[Pair]:
 
 
 def come(connection: Connection, count: int) -> bool:
-    """Whether ``count`` bytes have come; of encrypted ones, what they are wrapped in as well."""
+    """Whether ``count`` bytes have come, and what they are wrapped in as well."""
     unread = connection.unread()
-    return unread > count if isinstance(connection, Tls) else unread == count
+    return unread > count if isinstance(connection, Tls | Framed) else unread == count
 
 
 def fill(connection: Connection) -> int:
@@ -170,7 +179,9 @@ def fill(connection: Connection) -> int:
 
 def begun(connection: Connection) -> bytes:
     """What ``fill`` has begun to send beyond what it counts, with which the next send has to begin:
-    a record."""
+    a record or frame."""
+    if isinstance(connection, Framed):
+        return connection._held if connection._pending else b""
     return bytes(connection._held) if isinstance(connection, Tls) else b""
 
 

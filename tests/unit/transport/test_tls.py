@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from connecting import ENCRYPTED, SETTLE, Aside, fill, joined, read_to_end, taken, tls, until
+from connecting import SETTLE, Aside, fill, joined, read_to_end, taken, tls, until
 from ramferry.errors import HostError
 from ramferry.native import openssl
 from ramferry.transport import tls_engine
@@ -20,7 +20,7 @@ from ramferry.transport.tls_engine import RECORD
 from ramferry.transport.tls_reasons import CUT
 
 
-@pytest.fixture(params=ENCRYPTED)
+@pytest.fixture(params=["tls", "tls-portable"])
 def pair(request: pytest.FixtureRequest) -> Iterator[tuple[Tls, Tls]]:
     with joined(request.param) as (near, far):
         assert isinstance(near, Tls)

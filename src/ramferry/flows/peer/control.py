@@ -33,6 +33,8 @@ class Control:
         self._connection = connection
         connection.settle(STALL)
         self._saying = threading.Lock()
+        self._beginning = threading.Lock()
+        self._closed = False
         self._thread: threading.Thread | None = None
         self.nonsense: RemoteProtocolError | None = None
         """What was wrong with the message that ended it; None if none was."""
@@ -66,7 +68,7 @@ class Control:
         return None if body is None else parse_message(body)
 
     def listen(self, take: Callable[[Message | None], None]) -> None:
-        """Hear messages in a thread of their own until ``close``.
+        """Hear messages in a thread of their own until ``close``, which may have been called.
 
         :param take: called in that thread with each message, and with None once no more come.
         """
@@ -76,8 +78,12 @@ class Control:
                 take(message)
             take(None)
 
-        self._thread = threading.Thread(target=run, name="control", daemon=True)
-        self._thread.start()
+        with self._beginning:
+            if not self._closed:
+                self._thread = threading.Thread(target=run, name="control", daemon=True)
+                self._thread.start()
+                return
+        take(None)
 
     def hear_opening(self) -> Opening:
         """Receive the acceptor's opening.
@@ -132,8 +138,10 @@ class Control:
     def close(self) -> None:
         """End it, and free its descriptor."""
         self.cut()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
+        with self._beginning:
+            self._closed, thread = True, self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
         self._connection.close()
 
     def _heard(self) -> Message | None:

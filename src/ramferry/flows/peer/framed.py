@@ -12,6 +12,8 @@ from ramferry.transport.plain import after
 from ramferry.vocabulary import Buffer
 from ramferry.wire.relay_frames import HEAD_SIZE, MARK, MOST, FrameKind, FrameReader, FrameWriter
 
+_PIECE: Final = 16 * 1024
+"""Bytes of a frame where the peer may not take all of it at once."""
 _MOST_MARKS: Final = 64
 """Marks that are kept until they are asked for: main's reader is at most a piece ahead. Nobody asks
 where main cannot be parsed, so the oldest goes."""
@@ -157,15 +159,22 @@ class Framed:
     def send_some(self, data: Buffer) -> int:
         """See ``Connection``; a frame that was begun and did not go out whole does not count, and
         has to be continued with the same bytes."""
+        view, sent = memoryview(data), 0
+        while sent < len(view) and self._send_piece(view[sent:]):
+            sent += len(self._held)
+        return sent
+
+    def _send_piece(self, data: memoryview) -> bool:
+        """Send a frame, or the rest of one that was begun; False if it does not go out whole."""
         if self._pending:
             self._checked(data)
         else:
-            self._held = bytes(memoryview(data)[:MOST])
+            self._held = bytes(data[:_PIECE])
             head = self._writer.head(FrameKind.DATA, self._held)
             self._pending = memoryview(head + self._held)
-        while self._pending and (sent := self._inner.send_some(self._pending)):
-            self._pending = self._pending[sent:]
-        return 0 if self._pending else len(self._held)
+        while self._pending and (count := self._inner.send_some(self._pending)):
+            self._pending = self._pending[count:]
+        return not self._pending
 
     def _checked(self, data: Buffer) -> int:
         """The size of the frame that was begun, whose data come again.

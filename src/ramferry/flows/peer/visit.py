@@ -113,12 +113,8 @@ class Visit:
     def refuse(self, error: RamferryError) -> None:
         """One of its connections was refused for this reason, so it fails, unless it has all of
         them already."""
-        session = self._session
-        if session is None:
-            self._spoilt = self._spoilt or error
-            self._tell(error)
-        elif not session.gathered.is_set():
-            session.fail(error)
+        if self._session is None or not self._session.gathered.is_set():
+            self._fail(error)
 
     def seal(self, channel: int) -> SealReader | None:
         """The digests of a channel that comes; None if none are agreed.
@@ -190,6 +186,8 @@ class Visit:
                 self._session.fail(self._told)
         elif message is None and control is self._control:
             self._sign.set()
+            if control.nonsense is not None:
+                self._fail(control.nonsense.at("control"))
 
     def _cut_off(self) -> None:
         """Nothing more comes on main, which may have broken on the far side alone."""
@@ -198,6 +196,17 @@ class Visit:
         self._sign.set()
         if self._main is not None:
             self._main.cut()
+
+    def _fail(self, error: RamferryError) -> None:
+        """It fails, or will as soon as it begins."""
+        with self._lock:
+            session = self._session
+            if session is None:
+                self._spoilt = self._spoilt or error
+        if session is None:
+            self._tell(error)
+        else:
+            session.fail(error)
 
     def _tell(self, error: RamferryError) -> None:
         if error is not self._told:
