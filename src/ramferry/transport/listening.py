@@ -50,6 +50,8 @@ class Accepted:
     connection: Connection
     origin: str
     """Who made it: the peer's host, or the process behind a UNIX socket."""
+    holds: bool = False
+    """Whether it may hold bytes of which its descriptor does not tell."""
 
 
 class Listener:

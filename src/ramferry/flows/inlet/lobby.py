@@ -171,8 +171,9 @@ class Lobby:
         caller = Caller(connection, call, self._running.spent, self._reception is not None)
         self._callers.add(caller)
         self._loop.add(connection.fileno(), READABLE | HUNG_UP, partial(self._read, caller))
-        # what came with a TLS handshake does not make the descriptor readable
-        self._read(caller)
+        if accepted.holds:
+            # in the next step: here a migration may be ending, whose successor this is
+            self._loop.call(partial(self._read, caller))
 
     # --- telling them apart
 
