@@ -6,7 +6,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Self
 
 from ramferry.transport.address import UnixAddress
@@ -29,11 +29,15 @@ class Flip:
 
 
 @dataclass(eq=False, slots=True)
-class _Line:
+class Line:
+    """A connection, and the one that the proxy made for it."""
+
     near: socket.socket
     far: socket.socket
     kind: str = ""
     chosen: bool = False
+    known: threading.Event = field(default_factory=threading.Event)
+    """Set once its kind is known."""
 
 
 class Meddler:
@@ -42,7 +46,7 @@ class Meddler:
     def __init__(self, address: UnixAddress, target: UnixAddress) -> None:
         self._target = target
         self._listener = Listener(address)
-        self._lines: list[_Line] = []
+        self._lines: list[Line] = []
         self._threads: list[threading.Thread] = []
         self.flip: Flip | None = None
         self.struck = threading.Event()
@@ -68,12 +72,12 @@ class Meddler:
                 near.close()
                 far.close()
                 continue
-            line = _Line(near, far)
+            line = Line(near, far)
             self._lines.append(line)
             self._start(self._pump, line, "forward", near, far)
             self._start(self._pump, line, "back", far, near)
 
-    def _pump(self, line: _Line, way: Way, source: socket.socket, sink: socket.socket) -> None:
+    def _pump(self, line: Line, way: Way, source: socket.socket, sink: socket.socket) -> None:
         passed = 0
         with contextlib.suppress(OSError):
             while piece := bytearray(source.recv(65536)):
@@ -85,11 +89,11 @@ class Meddler:
         with contextlib.suppress(OSError):
             sink.shutdown(socket.SHUT_WR)
 
-    def _know(self, line: _Line, first: bytearray) -> None:
+    def _know(self, line: Line, first: bytearray) -> None:
         line.kind = KINDS[first[6]]
         line.chosen = not any(one.kind == line.kind for one in self._lines if one is not line)
 
-    def _strike(self, line: _Line, way: Way, passed: int, piece: bytearray) -> None:
+    def _strike(self, line: Line, way: Way, passed: int, piece: bytearray) -> None:
         flip = self.flip
         if flip is None or not line.chosen or (flip.kind, flip.way) != (line.kind, way):
             return

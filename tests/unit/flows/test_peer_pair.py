@@ -2,56 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from fakes_relay import RelayThread, Stage
+from fakes_pair import pair
 from fakes_wire import Guest, Mode, Script
-from peer_meddler import Flip, Meddler
+from peer_meddler import Flip
 from ramferry import __version__
 from ramferry.codec import METHODS
 from ramferry.codec.zstd import ZstdDecoder
 from ramferry.errors import CorruptDataError, RemoteProtocolError
-from ramferry.flows.settings import RelaySettings
 from ramferry.metrics.agreement import Agreement
-from ramferry.transport.address import RelayAddress, UnixAddress
 
 AGREED = Agreement(__version__, 1, "xxh3-128", "packet", method_per_packet=True, answers=True)
 HEADER = 1344
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """The source's relay, which the stage knows, the destination's, and what is between them."""
-
-    stage: Stage
-    near: RelayThread
-    far: RelayThread
-    meddler: Meddler
-
-
-@contextlib.contextmanager
-def pair(folder: Path, method: str, **far_settings: object) -> Iterator[Pair]:
-    stage = Stage(folder, method="none", **far_settings)
-    listens = replace(stage.settings, listen=RelayAddress(UnixAddress(str(folder / "far"))))
-    between = UnixAddress(str(folder / "between"))
-    near_settings = RelaySettings(
-        UnixAddress(str(folder / "near")),
-        RelayAddress(between),
-        method,
-        stall_timeout=stage.settings.stall_timeout,
-    )
-    with (
-        # each proves that no descriptor is left but those that were open before it
-        RelayThread(near_settings) as near,
-        RelayThread(listens) as far,
-        Meddler(between, UnixAddress(str(folder / "far"))) as meddler,
-    ):
-        yield Pair(stage, near, far, meddler)
 
 
 @pytest.mark.parametrize("mode", ["section", "round"])

@@ -49,6 +49,8 @@ class Visit:
         """True once the far end needs to ask no more."""
         self._spoilt: RamferryError | None = None
         """Why it cannot begin: one of its connections was refused."""
+        self._said = False
+        """True once the far end was told of a failure, or told one."""
         self._waits = Patience(MAIN_WITHIN + decide)
         self._lock = threading.Lock()
 
@@ -209,7 +211,10 @@ class Visit:
             session.fail(error)
 
     def _tell(self, error: RamferryError) -> None:
-        if error is not self._told:
+        with self._lock:
+            first = not self._said and error is not self._told
+            self._said = True
+        if first:
             self._control.say(failed(error))
 
 
