@@ -17,7 +17,7 @@ sent on the channel: a packet that is missing, doubled or out of order is seen a
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import xxhash
@@ -28,6 +28,8 @@ from ramferry.wire.packets import FLAGS_AT, INITIAL_SIZE, OFFSETS_AT, SYNC
 
 NAME: Final = "xxh3-128"
 """How a hello calls them."""
+LINK: Final = "the link between the hosts is to be suspected"
+"""What is said where bytes came otherwise than they were sent."""
 PAGES_AT: Final = 36
 PAYLOAD_AT: Final = 52
 HEADER_AT: Final = 60
@@ -155,17 +157,31 @@ class SealReader(_Chain):
         header[PAGES_AT:_END] = _NOTHING
         return pages, payload
 
-    def device(self, piece: Buffer) -> None:
-        """Take in a piece of a device's state: its header, then its payload."""
-        self._feed(piece)
+    def state(
+        self, header: Buffer, size: int, pieces: Iterable[memoryview]
+    ) -> Iterator[memoryview]:
+        """Check a device's state; yields the ``size`` bytes of its payload in pieces.
 
-    def trailer(self, raw: Buffer) -> None:
-        """Check what follows a device's state.
+        The last byte comes after all were checked: a destination does not use a state that is cut.
 
+        :param pieces: the payload and its trailer, each valid until the next.
         :raise RemoteProtocolError: header or payload are not those that were sent.
         """
-        if _U64.unpack(raw)[0] != self._fed():
+        self._feed(header)
+        left, held = max(size - 1, 0), bytearray()
+        for piece in pieces:
+            body = piece[:left]
+            left -= len(body)
+            held += piece[len(body) :]
+            if body:
+                self._feed(body)
+                yield body
+        last = memoryview(held)[: len(held) - TRAILER_SIZE]
+        self._feed(last)
+        if _U64.unpack_from(held, len(last))[0] != self._fed():
             raise _damaged("device state")
+        if last:
+            yield last
 
     def _check_header(self, header: bytearray | memoryview) -> None:
         told = _U32.unpack_from(header, HEADER_AT)[0]
@@ -207,6 +223,4 @@ def check_pages(
 
 
 def _damaged(what: str) -> RemoteProtocolError:
-    return RemoteProtocolError(
-        f"the {what} as sent", "another digest: the link between the hosts is to be suspected"
-    )
+    return RemoteProtocolError(f"the {what} as sent", f"another digest: {LINK}")

@@ -15,6 +15,7 @@ import xxhash
 
 from ramferry.errors import RemoteProtocolError
 from ramferry.vocabulary import Buffer
+from ramferry.wire.digests import LINK
 
 _HEAD: Final = struct.Struct(">IIQ")
 HEAD_SIZE: Final = _HEAD.size
@@ -93,6 +94,4 @@ class FrameReader:
         self._number += 1
 
     def _damaged(self, what: str) -> RemoteProtocolError:
-        return RemoteProtocolError(
-            f"frame {self._number} as it was sent", f"{what}: damaged on its way"
-        )
+        return RemoteProtocolError(f"frame {self._number} as it was sent", f"{what}: {LINK}")

@@ -15,6 +15,7 @@ import xxhash
 
 from ramferry.errors import MigrationFailed, RamferryError, RemoteProtocolError
 from ramferry.vocabulary import MAX_CHANNELS, PAGE_SIZE
+from ramferry.wire.digests import LINK
 
 _HEAD: Final = struct.Struct(">IQ")
 HEAD_SIZE: Final = _HEAD.size
@@ -130,10 +131,7 @@ def check_body(head: bytes | bytearray | memoryview, body: bytes | bytearray | m
     :raise RemoteProtocolError: it is not what was sent.
     """
     if xxhash.xxh3_64_intdigest(body) != _HEAD.unpack(head)[1]:
-        raise RemoteProtocolError(
-            "a message as it was sent",
-            "another digest: the link between the hosts is to be suspected",
-        )
+        raise RemoteProtocolError("a message as it was sent", f"another digest: {LINK}")
 
 
 def parse_hello(body: bytes | bytearray | memoryview) -> Hello:

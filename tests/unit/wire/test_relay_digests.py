@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import xxhash
@@ -159,19 +159,38 @@ def test_pages_that_are_not_the_sources_are_seen(
     assert type(bad.value) is kind
 
 
-@pytest.mark.parametrize("cut", [1, 3, 7])
-def test_a_devices_state_has_a_trailer(cut: int) -> None:
+def in_pieces(raw: bytes, most: int) -> Iterator[memoryview]:
+    """So many bytes at a time, all in one buffer, as a channel receives them."""
+    buffer = memoryview(bytearray(most))
+    for at in range(0, len(raw), most):
+        piece = raw[at : at + most]
+        buffer[: len(piece)] = piece
+        yield buffer[: len(piece)]
+
+
+@pytest.mark.parametrize("payload", [b"", b"p", b"payload", bytes(100)])
+@pytest.mark.parametrize("most", [1, 3, 7, 8, 9, 200])
+def test_a_devices_state_has_a_trailer(payload: bytes, most: int) -> None:
     """However its bytes are cut into pieces."""
-    sealer, reader = Sealer(TOKEN), SealReader(TOKEN)
+    sealer = Sealer(TOKEN)
     sealer.device(b"header")
-    sealer.device(b"payload")
+    sealer.device(payload)
     trailer = sealer.trailer()
-    assert trailer == xxhash.xxh3_64_digest(b"headerpayload", struct.unpack_from(">Q", TOKEN)[0])
-    raw = b"headerpayload"
-    for piece in (raw[:cut], raw[cut:]):
-        reader.device(piece)
-    reader.trailer(trailer)
-    other = SealReader(TOKEN)
-    other.device(b"headerpayloaD")
-    with pytest.raises(RemoteProtocolError, match="the device state as sent"):
-        other.trailer(trailer)
+    seed = struct.unpack_from(">Q", TOKEN)[0]
+    assert trailer == xxhash.xxh3_64_digest(b"header" + payload, seed)
+
+    def taken(header: bytes, raw: bytes) -> Iterator[bytes]:
+        pieces = SealReader(TOKEN).state(header, len(payload), in_pieces(raw, most))
+        return map(bytes, pieces)
+
+    assert b"".join(taken(b"header", payload + trailer)) == payload
+    for header, raw in [
+        (b"heAder", payload + trailer),
+        (b"header", payload + trailer[:-1] + b"!"),
+        *([(b"header", b"!" + payload[1:] + trailer)] if payload else []),
+    ]:
+        come: list[bytes] = []
+        with pytest.raises(RemoteProtocolError, match=r"the device state as sent.*link"):
+            come.extend(taken(header, raw))
+        # a destination that waits for the rest does not use it
+        assert len(b"".join(come)) == max(len(payload) - 1, 0)

@@ -239,20 +239,12 @@ class ChannelInlet:
 
     def _pieces(self, packet: DeviceState) -> Iterator[memoryview]:
         """A device's state, piece by piece, each valid until the next."""
-        seal = self._seal
+        seal, size = self._seal, packet.payload_size
         if seal is None:
-            yield from self._received(packet, packet.payload_size)
-            return
-        seal.device(packet.header)
-        left, trailer = packet.payload_size, bytearray()
-        for piece in self._received(packet, left + TRAILER_SIZE):
-            body = piece[:left]
-            left -= len(body)
-            trailer += piece[len(body) :]
-            if body:
-                seal.device(body)
-                yield body
-        seal.trailer(trailer)
+            yield from self._received(packet, size)
+        else:
+            pieces = self._received(packet, size + TRAILER_SIZE)
+            yield from seal.state(packet.header, size, pieces)
 
     def _received(self, packet: DeviceState, size: int) -> Iterator[memoryview]:
         """The ``size`` bytes that follow a device's header, piece by piece."""
