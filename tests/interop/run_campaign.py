@@ -21,6 +21,7 @@ from campaign_flips import draw_flip, flips_told, found
 from campaign_judge import Outcome
 from campaign_run import run_trial
 from campaign_table import summary
+from campaign_topologies import TOPOLOGIES
 from campaign_trial import Trial
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
@@ -44,6 +45,7 @@ def main() -> int:
     numbers = options.trial or range(options.first, options.first + options.trials)
     lot = QUICK if options.quick else ALL
     trials = [draw(options.seed, number, lot) for number in numbers]
+    trials = [one for one in trials if one.topology in (options.topology or TOPOLOGIES)]
     if options.list:
         print(*trials, sep="\n")
         return 0
@@ -63,9 +65,10 @@ def flips(options: argparse.Namespace) -> int:
     """Flip bits until so many were in time; 1 where one was not found."""
     trials: list[Trial] = []
     outcomes: list[Outcome] = []
+    topology = (options.topology or ["clear"])[0]
     while (missing := options.flips - sum(one.early for one in outcomes)) > 0:
         numbers = range(len(trials), len(trials) + missing)
-        more = [draw_flip(options.seed, number, options.topology) for number in numbers]
+        more = [draw_flip(options.seed, number, topology) for number in numbers]
         for outcome in run_trials(more, options.jobs):
             outcomes.append(outcome)
             _print(outcome, loud=False)
@@ -82,7 +85,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--trial", nargs="+", type=int, metavar="K", help="only these numbers")
     parser.add_argument("--quick", action="store_true", help="draw as the sample in make test does")
     parser.add_argument("--flips", type=int, help="instead: so many bits, each in one migration")
-    parser.add_argument("--topology", default="clear", choices=("clear", "pair"), help="for them")
+    parser.add_argument("--topology", nargs="+", choices=TOPOLOGIES, help="only these")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--list", action="store_true", help="say what would be done")
