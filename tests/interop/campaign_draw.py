@@ -35,10 +35,12 @@ class Lot:
     """After which TCP gives up a link that carries nothing, both ends find it reset."""
     timeout: float = 9.0
     """Seconds of a stall that ``--timeout`` meets; 0: none is drawn."""
+    patient: bool = True
+    """``migrate`` may be left with connections that nobody answers: it waits for half a minute."""
 
 
 ALL: Final = Lot()
-QUICK: Final = Lot((1, 1, 0, 8), (1.0,), (1.0,), 2.0, 0.0)
+QUICK: Final = Lot((1, 1, 0, 8), (1.0,), (1.0,), 2.0, 0.0, patient=False)
 """For a sample that is over soon: guests that need no QEMU, short stalls."""
 
 
@@ -121,6 +123,8 @@ class _Draw:
         if kind != "break":
             return kind
         fault = dice.choice([*BREAKS, "cut", "reset", "stall", "half-cut"])
+        if fault == "swallow" and self._way_there.managed and not self._lot.patient:
+            fault = "reorder"
         # no relay is there to see altered bytes, and QEMU 10.0's destination hangs of some
         return "cut" if fault in ALTERS and self._way_there.name == "direct" else fault
 

@@ -28,6 +28,7 @@ from campaign_judge import (
 )
 from campaign_phases import PHASES, Phases, StreamWatch
 from campaign_route import Route
+from campaign_ssh import available
 from campaign_station import Station
 from campaign_strike import Follower, Striker
 from campaign_trial import Trial
@@ -48,6 +49,7 @@ KILLED_SECONDS = 5.0
 SAID_SECONDS = 1.0
 """After the last word of ``migrate``, what it says must be so."""
 POLL_SECONDS = 0.05
+LEFT_OUT = "left out"
 
 
 class Run:
@@ -213,8 +215,12 @@ def _state(peer: Peer) -> str:
 
 
 def run_trial(trial: Trial) -> Outcome:
-    """Run one trial; a fault of the harness is an outcome, too."""
+    """Run one trial; a fault of the harness is an outcome, too, and so is a host without sshd."""
     run = Run(trial)
+    if trial.topology == "ssh" and (why := available()):
+        run.outcome.where = LEFT_OUT
+        run.outcome.known.append((LEFT_OUT, why))
+        return run.outcome
     try:
         return run.run()
     except Exception as error:

@@ -41,7 +41,7 @@ def main() -> int:
     """Run what the command line says; 1 where something was not as it may be."""
     options = _options()
     if options.flips:
-        return flips(options)
+        return _flips(options)
     numbers = options.trial or range(options.first, options.first + options.trials)
     lot = QUICK if options.quick else ALL
     trials = [draw(options.seed, number, lot) for number in numbers]
@@ -61,20 +61,27 @@ def main() -> int:
     return int(any(outcome.violations for outcome in outcomes))
 
 
-def flips(options: argparse.Namespace) -> int:
-    """Flip bits until so many were in time; 1 where one was not found."""
-    trials: list[Trial] = []
-    outcomes: list[Outcome] = []
+def flip(seed: int, wanted: int, topology: str, jobs: int) -> Iterator[tuple[Trial, Outcome]]:
+    """Flip bits until so many have met their byte in time."""
+    drawn = early = 0
+    while early < wanted:
+        numbers = range(drawn, drawn + wanted - early)
+        trials = [draw_flip(seed, number, topology) for number in numbers]
+        for trial, outcome in zip(trials, run_trials(trials, jobs), strict=True):
+            early += outcome.early
+            yield trial, outcome
+        drawn += len(trials)
+
+
+def _flips(options: argparse.Namespace) -> int:
+    """1 where a bit was not found."""
+    pairs = []
     topology = (options.topology or ["clear"])[0]
-    while (missing := options.flips - sum(one.early for one in outcomes)) > 0:
-        numbers = range(len(trials), len(trials) + missing)
-        more = [draw_flip(options.seed, number, topology) for number in numbers]
-        for outcome in run_trials(more, options.jobs):
-            outcomes.append(outcome)
-            _print(outcome, loud=False)
-        trials += more
-    print(flips_told(trials, outcomes))
-    return int(not all(found(one) for one in outcomes if one.early))
+    for pair in flip(options.seed, options.flips, topology, options.jobs):
+        pairs.append(pair)
+        _print(pair[1], loud=False)
+    print(flips_told(pairs))
+    return int(not all(found(one) for _, one in pairs if one.early))
 
 
 def _options() -> argparse.Namespace:
