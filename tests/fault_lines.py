@@ -15,12 +15,13 @@ RELAY: Final = b"RFRY"
 OPENING_SIZE: Final = 24
 KINDS: Final = {1: "control", 2: "main", 3: "multifd", 4: "control again"}
 KIND_AT: Final = 6
+SSH: Final = b"SSH-"
 TLS: Final = b"\x16\x03"
 """A handshake record. What is inside is not to be seen, so that its order is its name."""
 
 
 def name(sock: socket.socket, order: int) -> str:
-    """ "main", "multifd 3", "control", "control again", or "tls 2": what cannot be looked into.
+    """ "main", "multifd 3", "control", "control again", "ssh", or "tls 2": what is sealed.
 
     Waits for the bytes that tell it; "" if the connection ends before.
 
@@ -31,6 +32,8 @@ def name(sock: socket.socket, order: int) -> str:
         return _multifd(sock, 0)
     if first[: len(TLS)] == TLS:
         return f"tls {order}"
+    if first == SSH:
+        return "ssh"
     if first != RELAY:
         return "main"
     opening = _peek(sock, OPENING_SIZE)

@@ -27,6 +27,7 @@ def judge_next(outcome: Outcome, trial: Trial, route: Route) -> None:
         return
     route.heal()
     for one in ready:
+        one.count()
         if not idle(one):
             outcome.blame("left over", f"{one.name} has {one.connections()} sockets open")
             return
@@ -62,7 +63,7 @@ def _carry(
     listen(destination, method, route.trial.channels, route.incoming)  # type: ignore[arg-type]
     prepare(source, "none", route.trial.channels)  # type: ignore[arg-type]
     before = [len(one.results()) for one in relays]
-    source.qmp.execute("migrate", {"uri": relays[0].listening()})
+    source.qmp.execute("migrate", {"uri": route.way_in(relays[0])})
     deadline = time.monotonic() + CARRY_SECONDS
     while any(len(one.results()) == n for one, n in zip(relays, before, strict=True)):
         assert time.monotonic() < deadline, "the next migration did not end"

@@ -35,10 +35,12 @@ class Lot:
     """After which TCP gives up a link that carries nothing, both ends find it reset."""
     timeout: float = 9.0
     """Seconds of a stall that ``--timeout`` meets; 0: none is drawn."""
+    patient: bool = True
+    """``migrate`` may be left with connections that nobody answers: it waits for half a minute."""
 
 
 ALL: Final = Lot()
-QUICK: Final = Lot((1, 1, 0, 8), (1.0,), (1.0,), 2.0, 0.0)
+QUICK: Final = Lot((1, 1, 0, 8), (1.0,), (1.0,), 2.0, 0.0, patient=False)
 """For a sample that is over soon: guests that need no QEMU, short stalls."""
 
 
@@ -72,7 +74,8 @@ class _Draw:
         if fault in ALTERS:
             way = "back" if phase == "answer" else "forward"
         if (skip or fault in ALTERS) and phase in LATE:
-            target = "main"  # the channels are silent by then
+            # the channels are silent by then
+            target = "" if place == "wire" and self._way_there.sealed else "main"
         if (skip or fault in ALTERS) and target == "control":
             phase, way = "connect", dice.choice(("forward", "back"))  # where both say hello
         return Trial(
@@ -99,9 +102,9 @@ class _Draw:
 
     @property
     def _blank(self) -> bool:
-        """Whether no proxy can stand on a connection: that of a built-in guest that ``migrate``
-        set up, whose monitor is no TCP port."""
-        return self._built_in and self._way_there.name in ("local", "direct")
+        """Whether no proxy can stand on a guest's connection: that of a built-in guest that
+        ``migrate`` set up, whose monitor is no TCP port."""
+        return self._built_in and self._way_there.name in ("local", "direct", "ssh")
 
     def _method(self) -> str:
         bare = self._way_there.name in ("direct", "one") and not self._built_in
@@ -112,7 +115,7 @@ class _Draw:
         kinds = ["break"] * 16 + ["signal"] * 8 + ["cancel"] * 2
         if self._way_there.managed and self._lot.timeout:
             kinds += ["timeout"] * 3
-        if self._blank:
+        if self._blank and not self._way_there.verified:
             kinds = ["signal"] * 6 + ["cancel"]
         kind = dice.choice(kinds)
         if kind == "signal":
@@ -120,17 +123,17 @@ class _Draw:
         if kind != "break":
             return kind
         fault = dice.choice([*BREAKS, "cut", "reset", "stall", "half-cut"])
+        if fault == "swallow" and self._way_there.managed and not self._lot.patient:
+            fault = "reorder"
         # no relay is there to see altered bytes, and QEMU 10.0's destination hangs of some
         return "cut" if fault in ALTERS and self._way_there.name == "direct" else fault
 
     def _watch(self) -> str:
         if self._blank:
             return ""
-        places = self._way_there.places
+        places = self._way_there.watched
         if self._built_in and self._way_there.managed:
             places = tuple(place for place in places if place != "near")
-        if self._way_there.verified:  # a stream that is framed or sealed shows no phases
-            places = tuple(place for place in places if place != "wire")
         return self._dice.choice(places)
 
     def _target(self, fault: str, channels: int) -> tuple[str, str]:
@@ -140,24 +143,28 @@ class _Draw:
             return "", "source"
         if fault not in BREAKS and fault != "timeout":
             return "", self._station(fault)
-        place = "wire" if self._way_there.verified and dice.random() < 0.7 else ""
+        between = self._way_there.verified and (self._blank or dice.random() < 0.7)
+        place = "wire" if between else ""
+        if between and self._way_there.sealed:
+            lines = 1 if self._way_there.wire == "ssh" else channels + 2
+            return place, dice.choice(("", *(f"connection {n}" for n in range(lines))))
+        if fault in CONNECTING:
+            return place, f"connection {dice.randrange(channels + 1 + between)}"
         if fault == "timeout":
             return place, "main"
-        if fault in CONNECTING:
-            return place, f"connection {dice.randrange(channels + 1 + bool(place))}"
-        if place and self._way_there.wire == "tls":
-            return place, dice.choice(("", *(f"connection {n}" for n in range(channels + 2))))
-        if place and dice.random() < 0.2:
+        if between and dice.random() < 0.2:
             return place, "control"
         if fault in ALTERS or fault == "truncate":
             return place, dice.choice(("main", f"multifd {dice.randrange(channels)}"))
         monitors = self._way_there.managed and not self._built_in and fault != "trickle"
-        if monitors and dice.random() < 0.25:
+        if monitors and self._way_there.wire != "ssh" and dice.random() < 0.25:
             return dice.choice(("qmp-source", "qmp-destination")), "qmp"
         return place, dice.choice(("main", "main", f"multifd {dice.randrange(channels)}", ""))
 
     def _station(self, fault: str) -> str:
         stations = [*self._way_there.relays]
+        if self._way_there.wire == "ssh":
+            stations += ["ssh", "half"]
         if fault not in ("sigint", "sighup"):  # to a QEMU they are what SIGTERM is
             stations += ["source", "destination"]
         if self._way_there.managed:
@@ -171,8 +178,8 @@ class _Draw:
         early = ["setup", "round", *(["later"] if not paused else [])]
         late = ["switchover", "device", "answer"] if watch else ["switchover"]
         if fault in ALTERS:
-            verified = self._way_there.verified
-            return dice.choice([*early, *(["device"] if verified else []), "answer"])
+            more = ["device"] if self._way_there.verified else []
+            return dice.choice([*early, *(more if watch else []), *(["answer"] if watch else [])])
         if way == "back":
             return dice.choice(late)  # all that is on its way back is the answer
         if way == "forward":

@@ -8,15 +8,18 @@ from __future__ import annotations
 from campaign_trial import Trial
 
 HAND_RUN = "the answer was cut where nobody can ask both QEMUs"
+OWN_CUT = "a source goes on by itself whose own connection is cut, or that is told to"
 NO_DIGESTS = "bytes of QEMU's own wire were changed, which has no digests"
 QEMU_WAITS = "a QEMU whose connections break at the wrong moment waits for them"
-_OF_THE_GUEST = ("memory", "lost guest", "untrue 0")
+_OF_THE_GUEST = ("memory", "lost guest", "untrue 0", "untrue code")
 
 
 def excuse(trial: Trial, kind: str) -> str:
     """Why a fault is known; "" where it is not."""
-    if kind in ("two guests", "two paused") and trial.answer_cut:
-        return HAND_RUN
+    if kind in ("two guests", "two paused"):
+        if trial.answer_cut:
+            return HAND_RUN
+        return OWN_CUT if trial.own_cut and not trial.managed else ""
     if trial.blind and kind in _OF_THE_GUEST:
         return NO_DIGESTS
     if kind in ("silent source", "silent destination"):

@@ -59,9 +59,9 @@ def found(outcome: Outcome) -> bool:
     return outcome.where == FOUND and not outcome.undone_ms and ended_badly
 
 
-def flips_told(trials: Sequence[Trial], outcomes: Sequence[Outcome]) -> str:
+def flips_told(flips: Sequence[tuple[Trial, Outcome]]) -> str:
     """How many were found of those that were in time, by connection; and which were not."""
-    pairs = [(trial, one) for trial, one in zip(trials, outcomes, strict=True) if one.early]
+    pairs = [(trial, one) for trial, one in flips if one.early]
     lines = [f"{sum(found(one) for _, one in pairs)} of {len(pairs)} found before the switchover"]
     hits, seen = Counter[str](), Counter[str]()
     for trial, one in pairs:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
+import psutil
 from campaign_claims import Scene, advises, untrue
 from campaign_excuses import excuse
 from campaign_route import Route
@@ -24,6 +28,9 @@ BORN = 0.35
 UNDONE_MS = 1500
 """What a guest that was let run at the destination may lose where the source's goes on instead:
 both ran at once until ``migrate`` saw it."""
+GONE_SECONDS = 6.0
+"""Within which nothing of a far half is left there."""
+POLL_SECONDS = 0.05
 TRACES = ("Traceback (most recent call last)", "internal error", "Exception in thread")
 
 
@@ -149,7 +156,7 @@ def judge_code(outcome: Outcome, trial: Trial, station: Station, seen: Scene) ->
     if code == 0 and master and not seen.at_destination and trial.killed != "destination":
         outcome.weigh(trial, "untrue 0", f"{station.name} exited with 0, but {seen}")
     if code in STAYS and seen.at_destination and not seen.at_source:
-        outcome.blame("untrue", f"{station.name} exited with {code}, but {seen}")
+        outcome.weigh(trial, "untrue code", f"{station.name} exited with {code}, but {seen}")
     if code and not any(line.startswith("ramferry") for line in station.told()[-1:]):
         outcome.blame("no sentence", f"{station.name}: {code}, {station.told()[-1:]}")
 
@@ -174,17 +181,37 @@ def judge_traces(outcome: Outcome, said: dict[str, list[str]]) -> None:
 
 def judge_leftovers(outcome: Outcome, trial: Trial, route: Route) -> None:
     """Nothing outlives those who made it, but what a ``kill -9`` leaves."""
-    for child in route.children.values():
-        if child.is_running() and child.status() != "zombie":
-            outcome.blame("left over", f"process {child.pid}: {' '.join(child.cmdline()[-9:])}")
+    deadline = time.monotonic() + GONE_SECONDS
+    while (left := _living(route)) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    for line in left:
+        outcome.blame("left over", f"process {line}")
     for station in route.stations.values():
         killed = trial.fault == "sigkill" and trial.target == station.name
         if killed or station.alive or station.process.returncode < 0:
             continue
-        if left := sorted(path.name for path in station.temporary.rglob("*")):
-            outcome.blame("left over", f"files of {station.name}: {left}")
+        if files := _files(station.temporary):
+            outcome.blame("left over", f"files of {station.name}: {files}")
         if sockets := station.sockets():
             outcome.blame("left over", f"sockets of {station.name}: {sockets}")
+    killed = trial.fault == "sigkill" and trial.target in ("half", "far")
+    if route.sshd is not None and not killed and (files := _files(route.sshd.scratch)):
+        outcome.blame("left over", f"files of the far half: {files}")
+
+
+def _living(route: Route) -> list[str]:
+    """Processes that live and are not to: whoever holds a source was named to a person."""
+    said = " ".join(line for one in route.stations.values() for line in one.told())
+    found = []
+    for child in route.family.living():
+        with suppress(psutil.Error):
+            if f"process {child.pid}" not in said:
+                found.append(f"{child.pid}: {' '.join(child.cmdline()[-9:])}")
+    return found
+
+
+def _files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*"))
 
 
 def last_words(lines: Sequence[str]) -> list[str]:

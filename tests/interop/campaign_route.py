@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
 from campaign_guests import Peer
 from campaign_monitor import Monitor
+from campaign_processes import Family
+from campaign_ssh import Sshd
 from campaign_station import Station
 from campaign_trial import Trial
 from migrating import listen as listen_at_destination
 from migrating import prepare
 
+from certificates import authority, complete
 from fault_proxy import Look, Proxy
 from ramferry.transport.address import (
     Place,
@@ -22,6 +25,7 @@ from ramferry.transport.address import (
     UnixAddress,
     moved,
     parse_address,
+    parse_place,
     place_of,
 )
 
@@ -29,6 +33,10 @@ CAPS = {"none": "16M", "zstd": "8M", "qatzip": "8M"}
 """Wire bytes a second: a first round takes a second or two."""
 STALL_TIMEOUT = 4
 """Of hand-run relays: shorter than some stalls, longer than others."""
+
+
+DECIDE = 6
+"""Seconds that such relays ask each other how a switchover ended."""
 
 
 class Route:
@@ -41,9 +49,10 @@ class Route:
         self.proxies: dict[str, Proxy] = {}
         self.began = 0.0
         """When the migration, or the command for it, was begun."""
-        self.children: dict[int, psutil.Process] = {}
-        """Whom the stations started, by process id."""
+        self.family = Family()
+        """Whom the stations started."""
         self.folder = folder
+        self.sshd: Sshd | None = None
         self.source: Peer
         self.destination: Peer
         self._look = look
@@ -57,10 +66,8 @@ class Route:
         for station in self.stations.values():
             station.process.kill()
             station.process.wait(10)
-        for child in self.children.values():
-            with suppress(psutil.Error):
-                child.kill()
-                child.wait(10)
+        self.note_children()
+        self.family.end()
         self._stack.close()
 
     def start(self, source: Peer, destination: Peer) -> None:
@@ -73,6 +80,19 @@ class Route:
         """Where the last relay that was started by hand finds a destination."""
         return f"unix:{self.folder}/in"
 
+    def way_in(self, first: Station) -> str:
+        """Where a source begins that is to go by hand-run relays: another one is started where
+        only a Ramferry may call.
+
+        :param first: the first of those.
+        """
+        uri = first.listening()
+        if not uri.startswith("relay:"):
+            return uri
+        arguments = ["relay", f"unix:{self.folder}/next", uri, "--method", self.trial.method]
+        arguments += ["--once", "--events", *self._credentials()]
+        return self._station("next", arguments).listening()
+
     def heal(self) -> None:
         """No proxy hurts any more."""
         for proxy in self.proxies.values():
@@ -80,27 +100,17 @@ class Route:
 
     def note_children(self) -> None:
         """Remember whom the stations have started by now."""
-        for station in self.stations.values():
-            if station.alive:
-                try:
-                    found = psutil.Process(station.process.pid).children(recursive=True)
-                except psutil.Error:
-                    continue
-                self.children |= {child.pid: child for child in found}
+        roots = [one.process.pid for one in self.stations.values() if one.alive]
+        if self.sshd is not None:
+            roots.append(self.sshd.process.pid)
+        self.family.note(roots)
 
-    def relay(self, name: str) -> psutil.Process | None:
-        """The near or far relay, whoever started it."""
+    def process(self, name: str) -> psutil.Process | None:
+        """A station, or whom one has started: see ``Family.find``."""
         if name in self.stations:
             return psutil.Process(self.stations[name].process.pid)
         self.note_children()
-        for child in self.children.values():
-            try:
-                line = child.cmdline()
-            except psutil.Error:
-                continue
-            if "relay" in line and ("source-relay" in " ".join(line)) == (name == "near"):
-                return child
-        return None
+        return self.family.find(name)
 
     # --- ways
 
@@ -116,13 +126,29 @@ class Route:
                 options += ["--incoming", self.incoming]
         elif trial.topology == "direct":
             options += ["--relay", "none"] if trial.method == "none" else []
+        elif trial.topology == "ssh":
+            self._by_ssh(options)
+            return
         else:
-            options += ["--relay", "source"]
+            options += ["--relay", "source", *self._credentials()]
             options += ["--via", self._far_relay(self.incoming).removeprefix("tcp:")]
             options += ["--incoming", self.incoming]
         ends = (self._monitor("source"), self._monitor("destination"))
         self.began = time.monotonic()
         self._station("migrate", ["migrate", *ends, *options])
+
+    def _by_ssh(self, options: list[str]) -> None:
+        self.sshd = sshd = Sshd(self.folder / "ssh")
+        self._stack.callback(sshd.close)
+        way = parse_place(self._through("wire", f"tcp:127.0.0.1:{sshd.port}"))
+        assert isinstance(way, TcpAddress)
+        options += ["--remote-command", sshd.remote_command]
+        options += ["--through-ssh"] if self.trial.once else ["--data-address", "127.0.0.1"]
+        destination = f"ssh://far{self.destination.uri.removeprefix('qmp:')}"
+        source = self._monitor("source")
+        self.began = time.monotonic()
+        arguments = ["migrate", source, destination, *options]
+        self.stations["migrate"] = Station("migrate", self.folder, arguments, sshd.ssh_to(way.port))
 
     def _by_hand(self) -> None:
         trial, folder = self.trial, self.folder
@@ -153,8 +179,19 @@ class Route:
         scheme = "tcp" if self.trial.way_there.wire == "tcp" else "relay"
         return f"{scheme}:127.0.0.1:0"
 
+    def _credentials(self) -> list[str]:
+        """``--tls-creds``, where relays meet inside TLS."""
+        if self.trial.way_there.wire != "tls":
+            return []
+        folder = self.folder / "credentials"
+        if not folder.exists():
+            complete(folder, authority())
+        return ["--tls-creds", str(folder)]
+
     def _relay_options(self) -> list[str]:
-        options = ["--events", *(["--once"] if self.trial.once else [])]
+        options = ["--events", *(["--once"] if self.trial.once else []), *self._credentials()]
+        if self.trial.way_there.verified:
+            options += ["--decide", str(DECIDE)]
         if not self.trial.managed:
             options += ["--stall-timeout", str(STALL_TIMEOUT)]
             options += ["--channels", str(self.trial.channels)]

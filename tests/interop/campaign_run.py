@@ -28,6 +28,7 @@ from campaign_judge import (
 )
 from campaign_phases import PHASES, Phases, StreamWatch
 from campaign_route import Route
+from campaign_ssh import available
 from campaign_station import Station
 from campaign_strike import Follower, Striker
 from campaign_trial import Trial
@@ -35,6 +36,8 @@ from campaign_trial import Trial
 DEADLINE_SECONDS = 50.0
 """For every process that was asked for something to have ended: a dead link takes 20 s, what a
 relay or QEMU waits for then some more."""
+DECIDE_SECONDS = 70.0
+"""More, where a relay of ``migrate`` asks for a minute how a switchover ended."""
 RELAY_SECONDS = 12.0
 """A hand-run relay's, from the source's end to its own."""
 SETTLE_SECONDS = 15.0
@@ -46,6 +49,7 @@ KILLED_SECONDS = 5.0
 SAID_SECONDS = 1.0
 """After the last word of ``migrate``, what it says must be so."""
 POLL_SECONDS = 0.05
+LEFT_OUT = "left out"
 
 
 class Run:
@@ -98,13 +102,13 @@ class Run:
 
     def _until_ended(self, route: Route, life: Life, follower: Follower) -> None:
         """Wait until all are through; ``migrate``'s last word is held against what is seen then."""
-        deadline = time.monotonic() + DEADLINE_SECONDS
+        deadline = time.monotonic() + self._patience
         master = route.stations.get("migrate")
         ended = 0.0
         held = master is None
         while time.monotonic() < deadline:
             route.note_children()
-            through = not master.alive if master else follower.ended
+            through = not master.alive if master else follower.ended or self._nobody(route)
             ended = (ended or time.monotonic()) if through else 0.0
             if ended and not held and time.monotonic() - ended > SAID_SECONDS and master:
                 held = True
@@ -117,8 +121,17 @@ class Run:
             time.sleep(POLL_SECONDS)
         if master is not None and master.alive:
             told = last_words(master.told())[-1:]
-            self.outcome.blame("hangs", f"migrate after {DEADLINE_SECONDS:g} s, said {told}")
+            self.outcome.blame("hangs", f"migrate after {self._patience:g} s, said {told}")
             master.process.kill()
+
+    @property
+    def _patience(self) -> float:
+        asks = self._trial.managed and self._trial.way_there.verified
+        return DEADLINE_SECONDS + (DECIDE_SECONDS if asks else 0.0)
+
+    def _nobody(self, route: Route) -> bool:
+        """Whether all relays have ended: a source that is held may never see an end."""
+        return not any(one.busy for one in route.stations.values())
 
     def _hold_to_its_word(self, route: Route, master: Station, life: Life) -> None:
         stopped = self._trial.fault == "sigstop" and not self._striker.over
@@ -202,8 +215,12 @@ def _state(peer: Peer) -> str:
 
 
 def run_trial(trial: Trial) -> Outcome:
-    """Run one trial; a fault of the harness is an outcome, too."""
+    """Run one trial; a fault of the harness is an outcome, too, and so is a host without sshd."""
     run = Run(trial)
+    if trial.topology == "ssh" and (why := available()):
+        run.outcome.where = LEFT_OUT
+        run.outcome.known.append((LEFT_OUT, why))
+        return run.outcome
     try:
         return run.run()
     except Exception as error:

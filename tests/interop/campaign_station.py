@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,21 @@ POLL_SECONDS = 0.01
 class Station:
     """One process; its output goes to files."""
 
-    def __init__(self, name: str, folder: Path, arguments: list[str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        arguments: list[str],
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """:param environment: variables beside those of this process."""
         self.name = name
         self.once = "--once" in arguments or arguments[0] != "relay"
         """Whether it ends with its migration, whose exit code is then its own."""
         self._out, self._err = folder / f"{name}.out", folder / f"{name}.err"
         self.temporary = folder / f"{name}-tmp"
         self.temporary.mkdir()
+        self._counted: int | None = None
         self.started = time.monotonic()
         self.ended_at = 0.0
         """When it was first seen to have ended."""
@@ -36,7 +45,7 @@ class Station:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                env={**os.environ, "TMPDIR": str(self.temporary)},
+                env={**os.environ, "TMPDIR": str(self.temporary), **(environment or {})},
                 process_group=0,
             )
 
@@ -58,8 +67,12 @@ class Station:
         """The exit code of its migration; None where a relay that stays has seen none."""
         if self.once or self.process.returncode:
             return self.process.returncode
-        told = self.results()
+        told = self.results()[: self._counted]
         return int(told[0]["exit_code"]) if told else None
+
+    def count(self) -> None:
+        """What follows is another migration's."""
+        self._counted = len(self.results())
 
     def told(self) -> list[str]:
         """What it has said on standard error, in lines."""

@@ -128,12 +128,10 @@ class Striker:
         if target in ("source", "destination"):
             peer: Peer = getattr(route, target)
             return psutil.Process(peer.pid)
-        if target == "migrate":
-            return psutil.Process(route.stations["migrate"].process.pid)
-        relay = route.relay(target)
-        if relay is None:
-            raise LookupError(f"no {target} relay")
-        return relay
+        process = route.process(target)
+        if process is None:
+            raise LookupError(f"no {target}")
+        return process
 
 
 def _go_on(process: psutil.Process) -> None:

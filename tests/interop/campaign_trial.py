@@ -50,7 +50,8 @@ class Trial:
     lasting: bool
     """A connection that was ended cannot be opened again."""
     once: bool
-    """Relays that were started by hand carry one migration, and not the next."""
+    """Relays that were started by hand carry one migration, and not the next. With ssh: data go
+    through its connection."""
     timeout: float | None
     """``--timeout``."""
 
@@ -86,6 +87,13 @@ class Trial:
         return self.fault in ends or altered or self.fault.startswith("sig")
 
     @property
+    def own_cut(self) -> bool:
+        """Whether the source's own connection was cut in the switchover, or somebody told it to
+        give up: it goes on by itself then, whatever its relay knows."""
+        broken = self.fault in (*ENDING, "dead", *ALTERS) and self.place == "near"
+        return self.phase in LATE and (broken or self.fault == "cancel")
+
+    @property
     def blind(self) -> bool:
         """Whether it changes bytes of QEMU's own wire, which has no digests: nobody can see it
         there, and what comes of it is the guest's."""
@@ -105,7 +113,8 @@ class Trial:
         after += f" + {self.skip} bytes" if self.skip else ""
         limit = f" --timeout {self.timeout:g}" if self.timeout else ""
         state = ", paused" if self.paused else ""
-        once = " --once" if self.once else ""
+        once = " --through-ssh" if self.topology == "ssh" else " --once"
+        once = once if self.once else ""
         return (
             f"{self.id} {self.topology} {self.source}→{self.destination}{state} {self.method}"
             f" ×{self.channels}{limit}{once}: {what}{where}, {self.phase}{after}"

@@ -21,6 +21,7 @@ from campaign_flips import draw_flip, flips_told, found
 from campaign_judge import Outcome
 from campaign_run import run_trial
 from campaign_table import summary
+from campaign_topologies import TOPOLOGIES
 from campaign_trial import Trial
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
@@ -40,10 +41,11 @@ def main() -> int:
     """Run what the command line says; 1 where something was not as it may be."""
     options = _options()
     if options.flips:
-        return flips(options)
+        return _flips(options)
     numbers = options.trial or range(options.first, options.first + options.trials)
     lot = QUICK if options.quick else ALL
     trials = [draw(options.seed, number, lot) for number in numbers]
+    trials = [one for one in trials if one.topology in (options.topology or TOPOLOGIES)]
     if options.list:
         print(*trials, sep="\n")
         return 0
@@ -59,19 +61,27 @@ def main() -> int:
     return int(any(outcome.violations for outcome in outcomes))
 
 
-def flips(options: argparse.Namespace) -> int:
-    """Flip bits until so many were in time; 1 where one was not found."""
-    trials: list[Trial] = []
-    outcomes: list[Outcome] = []
-    while (missing := options.flips - sum(one.early for one in outcomes)) > 0:
-        numbers = range(len(trials), len(trials) + missing)
-        more = [draw_flip(options.seed, number, options.topology) for number in numbers]
-        for outcome in run_trials(more, options.jobs):
-            outcomes.append(outcome)
-            _print(outcome, loud=False)
-        trials += more
-    print(flips_told(trials, outcomes))
-    return int(not all(found(one) for one in outcomes if one.early))
+def flip(seed: int, wanted: int, topology: str, jobs: int) -> Iterator[tuple[Trial, Outcome]]:
+    """Flip bits until so many have met their byte in time."""
+    drawn = early = 0
+    while early < wanted:
+        numbers = range(drawn, drawn + wanted - early)
+        trials = [draw_flip(seed, number, topology) for number in numbers]
+        for trial, outcome in zip(trials, run_trials(trials, jobs), strict=True):
+            early += outcome.early
+            yield trial, outcome
+        drawn += len(trials)
+
+
+def _flips(options: argparse.Namespace) -> int:
+    """1 where a bit was not found."""
+    pairs = []
+    topology = (options.topology or ["clear"])[0]
+    for pair in flip(options.seed, options.flips, topology, options.jobs):
+        pairs.append(pair)
+        _print(pair[1], loud=False)
+    print(flips_told(pairs))
+    return int(not all(found(one) for _, one in pairs if one.early))
 
 
 def _options() -> argparse.Namespace:
@@ -82,7 +92,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--trial", nargs="+", type=int, metavar="K", help="only these numbers")
     parser.add_argument("--quick", action="store_true", help="draw as the sample in make test does")
     parser.add_argument("--flips", type=int, help="instead: so many bits, each in one migration")
-    parser.add_argument("--topology", default="clear", choices=("clear", "pair"), help="for them")
+    parser.add_argument("--topology", nargs="+", choices=TOPOLOGIES, help="only these")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--list", action="store_true", help="say what would be done")

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import pytest
 from campaign_claims import Scene, advises, untrue
-from campaign_draw import draw
+from campaign_draw import QUICK, draw
+from campaign_flips import flips_told
 from campaign_run import run_trial
 from campaign_table import summary
 from campaign_topologies import TOPOLOGIES
 from campaign_trial import BREAKS, FAULTS, Trial
-from run_campaign import run_trials
+from run_campaign import flip, run_trials
 
 pytestmark = pytest.mark.interop
 
 SEED = 12
 TRIALS = 400
+FLIPS = 200
 JOBS = 2
 MISSED = 0.1
 """Share of trials in which the migration may be over before the fault's phase was seen."""
@@ -38,6 +40,15 @@ def test_no_fault_makes_two_guests_or_none_or_an_untrue_sentence() -> None:
     assert len(missed) <= MISSED * TRIALS, missed
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_a_flipped_bit_anywhere_between_two_relays_is_found_before_the_switchover() -> None:
+    flips = list(flip(SEED, FLIPS, "clear", JOBS))
+    told = flips_told(flips)
+    print(told)
+    assert told.startswith(f"{FLIPS} of {FLIPS} found"), told
+
+
 def test_trials_are_the_same_for_the_same_seed_and_reach_everything() -> None:
     trials = [draw(SEED, number) for number in range(TRIALS)]
     assert trials == [draw(SEED, number) for number in range(TRIALS)]
@@ -47,10 +58,12 @@ def test_trials_are_the_same_for_the_same_seed_and_reach_everything() -> None:
     signalled = {(t.managed, t.target) for t in trials if t.fault.startswith("sig")}
     stations = {"near", "far", "source", "destination"}
     assert signalled == {(by, who) for by in (True, False) for who in stations} | {
-        (True, "migrate")
+        (True, who) for who in ("migrate", "ssh", "half")
     }
     broken = {(trial.topology, trial.place) for trial in trials if trial.fault in BREAKS}
     assert broken >= {("local", "near"), ("via", "far"), ("pair", "wire"), ("one", "far")}
+    assert broken >= {(name, "wire") for name in ("clear", "tls", "via-tls", "ssh")}
+    assert {draw(SEED, number, QUICK).topology for number in range(40)} == set(TOPOLOGIES)
 
 
 def test_the_judge_sees_two_guests() -> None:

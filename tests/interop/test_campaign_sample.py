@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from campaign_draw import QUICK, draw
-from campaign_run import run_trial
+from campaign_run import LEFT_OUT, run_trial
 from run_campaign import PEERS_HERE
 
 from conftest import COMMANDS
@@ -34,6 +34,8 @@ class Trials:
 
     def test_one_guest_and_the_truth(self, number: int) -> None:
         outcome = run_trial(SAMPLE[number])
+        if outcome.where == LEFT_OUT:
+            pytest.skip(f"{outcome.text}: {outcome.known}")
         assert not outcome.violations, f"{outcome.text}: {outcome.violations}; {outcome.said}"
 
 

@@ -230,3 +230,22 @@ def test_a_migration_without_answers_is_not_kept(place: Place) -> None:
     place.visit.agreed = replace(AGREED, answers=False)
     ended(place)
     assert not place.reception.owes
+
+
+def known(place: Place) -> bool:
+    place.reception.expire()
+    return place.reception.visit(TOKEN) is not None
+
+
+def test_a_migration_that_was_given_up_before_its_main_came_is_forgotten(place: Place) -> None:
+    assert known(place)
+    place.near.says(Failed("its source has not opened all its channels", 9))
+    until(lambda: not known(place))
+    assert place.near.socket.recv(1) == b"", "its control connection is still there"
+
+
+def test_a_migration_that_has_begun_is_not_forgotten_with_its_far_end(place: Place) -> None:
+    place.visit.begin(place.session)
+    place.near.says(Failed("it broke", 5))
+    until(lambda: place.session.failed)
+    assert known(place)

@@ -56,8 +56,9 @@ class Visit:
 
     @property
     def stale(self) -> bool:
-        """True if its main has not come, and is not waited for any more."""
-        return not self.begun and self._waits.over
+        """True if its main has not come, and is not waited for any more: it was given up, or took
+        too long."""
+        return not self.begun and (self._told is not None or self._waits.over)
 
     @property
     def begun(self) -> bool:
