@@ -183,7 +183,7 @@ def _frames() -> tuple[bytes, bytes, frozenset[tuple[int, bytes]]]:
         data = chance.randbytes(chance.choice((1, 7, 64, 300)))
         if index % 4 == 1:
             mark = MARK.pack(index, chance.randbytes(16), 2)
-            marks.append((index, mark[8:]))
+            marks.append((index, mark[8:24]))
             raw += writer.head(FrameKind.MARK, mark) + mark
         raw += writer.head(FrameKind.DATA, data) + data
         content += data
@@ -299,9 +299,8 @@ def _device(
     end = at + packet.payload_size
     if end + TRAILER_SIZE > len(data):
         parser.ended(len(data) - at)
-    seal.device(packet.header)
-    seal.device(data[at:end])
-    seal.trailer(data[end : end + TRAILER_SIZE])
+    pieces = [memoryview(data[at : end + TRAILER_SIZE])]
+    assert b"".join(seal.state(packet.header, packet.payload_size, pieces)) == data[at:end]
     parser.payload_done()
     return end + TRAILER_SIZE
 

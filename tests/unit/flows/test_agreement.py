@@ -9,7 +9,7 @@ import pytest
 
 from ramferry import __version__
 from ramferry.codec import METHODS
-from ramferry.errors import MethodUnavailable
+from ramferry.errors import MethodUnavailable, PeerUnreachable
 from ramferry.flows.peer import agreement
 from ramferry.flows.peer.agreement import agree, own_hello
 from ramferry.flows.settings import RelaySettings
@@ -98,13 +98,17 @@ def test_what_both_have_is_agreed_alike_on_both_sides(
             "the end that receives cannot inflate qatzip, only nothing: choose another --method, or"
             " install there what it lacks",
         ),
-        (NEAR, but(FAR, refused="it is asleep"), "it refuses: it is asleep"),
     ],
 )
 def test_what_they_cannot_carry_together_is_said(near: Hello, far: Hello, sentence: str) -> None:
     with pytest.raises(MethodUnavailable) as caught:
         agree(near, far, receives=far)
     assert str(caught.value) == sentence
+
+
+def test_one_that_refuses_cannot_be_reached() -> None:
+    with pytest.raises(PeerUnreachable, match="it refuses: it is asleep"):
+        agree(NEAR, but(FAR, refused="it is asleep"), receives=FAR)
 
 
 def test_the_receiver_refuses_a_method_that_it_cannot_inflate_as_well() -> None:

@@ -14,7 +14,7 @@ from connecting import SETTLE, taken, until
 from ramferry.errors import PeerUnreachable, RemoteProtocolError
 from ramferry.flows.peer import control as control_module
 from ramferry.flows.peer.control import Control
-from ramferry.wire.relay_messages import Ask, Failed, Hello, Message, Told, encode
+from ramferry.wire.relay_messages import Ask, Failed, Hello, Message, Told, encode, headed
 from ramferry.wire.relay_opening import Kind, Opening
 
 HELLO = Hello(ramferry="9", protocol=(1, 1))
@@ -83,11 +83,12 @@ def test_a_message_that_is_cut_is_none(line: Line, kept: int) -> None:
 @pytest.mark.parametrize(
     "raw",
     [
-        GIGABYTE.to_bytes(4, "big"),
-        (1 << 16 | 1).to_bytes(4, "big"),
-        bytes(4),
-        b"\0\0\0\x02[]",
-        b'\0\0\0\x10{"kind":"dance"}',
+        GIGABYTE.to_bytes(4, "big") + bytes(8),
+        (1 << 16 | 1).to_bytes(4, "big") + bytes(8),
+        bytes(12),
+        headed(b"[]"),
+        headed(b'{"kind":"dance"}'),
+        headed(b'{"kind":"ask"}').replace(b"ask", b"asK"),
     ],
 )
 def test_nonsense_ends_it_and_is_kept(line: Line, raw: bytes) -> None:
@@ -100,7 +101,8 @@ def test_nonsense_ends_it_and_is_kept(line: Line, raw: bytes) -> None:
 
 def test_a_gigabyte_of_json_is_not_received(line: Line) -> None:
     """Neither where it is announced, nor where it simply comes."""
-    line.says(Opening(Kind.CONTROL).encode(), GIGABYTE.to_bytes(4, "big"), b"[" * 30_000)
+    head = GIGABYTE.to_bytes(4, "big") + bytes(8)
+    line.says(Opening(Kind.CONTROL).encode(), head, b"[" * 30_000)
     line.control.hear_opening()
     with pytest.raises(RemoteProtocolError, match="a message of 1 to 65536 bytes, received length"):
         line.control.hear_hello()
@@ -110,7 +112,7 @@ def test_a_gigabyte_of_json_is_not_received(line: Line) -> None:
 
 def test_json_as_deep_as_a_message_may_be_is_no_hello(line: Line) -> None:
     deep = b'{"ramferry":"1","protocol":[1,1],"x":' + b"[" * 32_000 + b"]" * 32_000 + b"}"
-    line.says(len(deep).to_bytes(4, "big"), deep)
+    line.says(headed(deep))
     with pytest.raises(RemoteProtocolError, match="a message of the relay protocol"):
         line.control.hear_hello()
 

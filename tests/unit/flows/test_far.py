@@ -21,7 +21,7 @@ from ramferry.flows.peer.agreement import own_hello
 from ramferry.flows.settings import RelaySettings
 from ramferry.metrics import RelayResult
 from ramferry.transport.address import RelayAddress, UnixAddress
-from ramferry.wire.relay_messages import Failed, Hello, Message, encode
+from ramferry.wire.relay_messages import Failed, Hello, Message, encode, headed
 from ramferry.wire.relay_opening import OPENING_SIZE, Kind, Opening, parse_opening
 
 TOKEN = b"sixteen bytes ok"
@@ -153,10 +153,6 @@ def silent(acceptor: Acceptor, sock: socket.socket) -> None:
     acceptor.drain(sock)
 
 
-def frame(raw: bytes) -> bytes:
-    return len(raw).to_bytes(4, "big") + raw
-
-
 OPENING = Opening(Kind.CONTROL, TOKEN).encode()
 ANSWERS: dict[str, tuple[Talk, str, int]] = {
     "web server": (
@@ -182,21 +178,21 @@ ANSWERS: dict[str, tuple[Talk, str, int]] = {
         UNREACHABLE,
     ),
     "gigabyte": (
-        says(OPENING + (1 << 30).to_bytes(4, "big") + b"["),
+        says(OPENING + (1 << 30).to_bytes(4, "big") + bytes(8) + b"["),
         "it says hello otherwise than a Ramferry: expected a message of 1 to 65536 bytes",
         UNREACHABLE,
     ),
     "no JSON": (
-        says(OPENING + frame(b"hello")),
+        says(OPENING + headed(b"hello")),
         "it says hello otherwise than a Ramferry: expected a message of the relay protocol",
         UNREACHABLE,
     ),
     "deep JSON": (
-        says(OPENING + frame(b'{"x":' + b"[" * 32_000 + b"]" * 32_000 + b"}")),
+        says(OPENING + headed(b'{"x":' + b"[" * 32_000 + b"]" * 32_000 + b"}")),
         "it says hello otherwise than a Ramferry",
         UNREACHABLE,
     ),
-    "cut hello": (says(OPENING + frame(b"{}")[:5]), "it sends no hello", UNREACHABLE),
+    "cut hello": (says(OPENING + headed(b"{}")[:5]), "it sends no hello", UNREACHABLE),
     "another version": (
         greets(msgspec.structs.replace(HELLO, protocol=(3, 4), ramferry="7.1")),
         r"Ramferry 7\.1 there speaks version 3 to 4 of the relay protocol and Ramferry .* here 1: "
@@ -206,7 +202,7 @@ ANSWERS: dict[str, tuple[Talk, str, int]] = {
     "busy": (
         greets(msgspec.structs.replace(HELLO, refused="another migration is under way")),
         "it refuses: another migration is under way",
-        UNAVAILABLE,
+        UNREACHABLE,
     ),
     "no method": (
         greets(msgspec.structs.replace(HELLO, inflates={"zlib": "software"})),
@@ -315,7 +311,7 @@ def test_an_error_of_an_unknown_exit_code_is_a_failed_migration(tmp_path: Path) 
 
 
 def test_nonsense_on_control_fails_it(tmp_path: Path) -> None:
-    talk = after_main(lambda acceptor: acceptor.controls[0].sendall(b"\0\0\0\2{}"))
+    talk = after_main(lambda acceptor: acceptor.controls[0].sendall(headed(b"{}")))
     with scene(tmp_path) as on, Acceptor(str(tmp_path / "far"), greets(HELLO), others=talk):
         result = on.fail()
         assert result.error.startswith("control: expected a message of the relay protocol")

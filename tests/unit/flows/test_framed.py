@@ -50,14 +50,14 @@ def frame(writer: FrameWriter, data: bytes, kind: FrameKind = FrameKind.DATA) ->
 def test_a_stream_as_bytes(both: Ends) -> None:
     writer = FrameWriter()
     assert both.framed.send([b"QEVM", b"", bytearray(MOST + 1)]) == MOST + 5
-    both.framed.send_mark(3, ONE)
+    both.framed.send_mark(3, ONE, 2)
     both.framed.finish()
     raw = b"".join(
         [
             frame(writer, b"QEVM"),
             frame(writer, bytes(MOST)),
             frame(writer, b"\0"),
-            frame(writer, MARK.pack(3, ONE), FrameKind.MARK),
+            frame(writer, MARK.pack(3, ONE, 2), FrameKind.MARK),
             frame(writer, b"", FrameKind.END),
         ]
     )
@@ -85,7 +85,7 @@ def test_it_comes_out_as_it_went_in_however_it_is_cut(parts: list[bytes], step: 
 def test_a_mark_is_known_once_the_bytes_behind_it_are_read(both: Ends) -> None:
     writer = FrameWriter()
     both.raw.send([frame(writer, b"before")])
-    both.raw.send([frame(writer, MARK.pack(0, ONE), FrameKind.MARK), frame(writer, b"mark")])
+    both.raw.send([frame(writer, MARK.pack(0, ONE, 2), FrameKind.MARK), frame(writer, b"mark")])
     assert taken(both.framed, 6) == b"before"
     assert both.framed.mark(0) is None
     assert taken(both.framed, 4) == b"mark"
@@ -97,7 +97,7 @@ def test_a_mark_is_known_once_the_bytes_behind_it_are_read(both: Ends) -> None:
 def test_marks_that_nobody_asks_for_are_bounded(both: Ends) -> None:
     writer = FrameWriter()
     for index in range(1000):
-        both.raw.send([frame(writer, MARK.pack(index, TWO), FrameKind.MARK)])
+        both.raw.send([frame(writer, MARK.pack(index, TWO, 2), FrameKind.MARK)])
     both.raw.send([frame(writer, b"x")])
     taken(both.framed, 1)
     assert both.framed.mark(0) is None

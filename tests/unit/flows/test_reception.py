@@ -23,11 +23,12 @@ from ramferry.flows.session.session import Session
 from ramferry.flows.settings import RelaySettings
 from ramferry.transport.address import UnixAddress
 from ramferry.wire.relay_messages import (
-    LENGTH_SIZE,
+    HEAD_SIZE,
     Failed,
     Hello,
     body_size,
     encode,
+    headed,
     parse_hello,
     parse_message,
 )
@@ -56,7 +57,7 @@ class Caller:
         return parse_message(self._body())
 
     def _body(self) -> bytes:
-        return taken(self.end, body_size(taken(self.end, LENGTH_SIZE)))
+        return taken(self.end, body_size(taken(self.end, HEAD_SIZE)))
 
     def close(self) -> None:
         self.end.close()
@@ -151,8 +152,8 @@ def test_what_does_not_suit_is_noted_and_the_caller_can_judge_it_as_well(
 @pytest.mark.parametrize(
     ("raw", "sentence"),
     [
-        ((1 << 30).to_bytes(4, "big") + b"[" * 100, "received length 1073741824"),
-        (b"\0\0\0\x02{}", "Object missing required field"),
+        ((1 << 30).to_bytes(4, "big") + bytes(8) + b"[" * 100, "received length 1073741824"),
+        (headed(b"{}"), "Object missing required field"),
         (b"GET / HTTP/1.1\r\n\r\n", "received length 1195725856"),
     ],
 )
