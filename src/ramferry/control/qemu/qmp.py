@@ -195,7 +195,8 @@ class Qmp:
             self.version  # noqa: B018  a greeting without a version is not QEMU's
         except TimeoutError:
             raise not_greeted(self.uri, timeout) from None
-        except (ConnectError, KeyError, TypeError, ValueError) as error:
+        except (ConnectError, AssertionError, KeyError, TypeError, ValueError) as error:
+            # AssertionError: its reader may end before the library looks whether it has begun
             cause = error.exc if isinstance(error, ConnectError) else error
             hung_up = isinstance(cause, (EOFError, OSError))
             what = "it closes the connection" if hung_up else "its greeting is not QMP's"
