@@ -394,6 +394,6 @@ def _connected(path: Path) -> Qmp:
 
 def result(ended: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     """The one result of a command that was run with ``--json -``."""
-    assert ended.returncode == 0, ended.stderr
+    assert ended.returncode == 0, (ended.returncode, ended.stderr)
     found: dict[str, Any] = json.loads(ended.stdout)["results"][0]
     return found
