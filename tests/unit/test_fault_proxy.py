@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from fakes_relay import until
 from fault_blows import MOST_BYTES, Blow, Fault, Wound
 from fault_lines import RELAY
 from fault_proxy import Proxy
@@ -46,8 +47,12 @@ class Ends:
         return far
 
     def pair(self) -> tuple[socket.socket, socket.socket]:
+        """A connection that the proxy knows, so that a blow without bytes meets it."""
+        known = len(self.proxy.lines)
         near = self.connect()
-        return near, self.accept()
+        far = self.accept()
+        until(lambda: len(self.proxy.lines) > known, DEADLINE, "the proxy's line")
+        return near, far
 
     def close(self) -> None:
         for sock in self._open:
