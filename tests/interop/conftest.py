@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from migrating import Pair
+from sshing import TwoHosts, two_hosts
 
 from ramferry.bench.qemu import COMMAND, qemu_at
 
@@ -29,3 +30,12 @@ def pair(request: pytest.FixtureRequest, require_peer: Callable[[str], Path]) ->
     return Pair(
         qemu_at(require_peer(COMMANDS[source])), qemu_at(require_peer(COMMANDS[destination]))
     )
+
+
+@pytest.fixture
+def hosts(require_peer: Callable[[str], Path]) -> Iterator[TwoHosts]:
+    """Two hosts; the far one has an sshd."""
+    require_peer("ssh")
+    with two_hosts(require_peer("sshd")) as made:
+        made.sshd()
+        yield made

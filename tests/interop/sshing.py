@@ -22,12 +22,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 import ramferry
 from ramferry.bench.qemu import FLOPPY_BYTES, QemuBinary
 from ramferry.control.qemu.qmp import Qmp
 from ramferry.errors import PeerUnreachable
 
+TAKES_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces take root")
 NEAR, FAR = "192.0.2.1", "192.0.2.2"
 DEVICE = "cable0"
 SECONDS = 20.0

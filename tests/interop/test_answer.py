@@ -7,8 +7,10 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from answering import SECONDS, Place, Stage, gone
@@ -26,12 +28,28 @@ STANDS = {"stock": "finish-migrate", "10.0": "finish-migrate", "built-in": "fini
 NOT_TAKEN: tuple[Place, ...] = ("before end", "half end", "damaged end")
 
 
+Staged = Callable[..., AbstractContextManager[Stage]]
+
+
+@pytest.fixture
+def staged(require_peer: Callable[[str], Path]) -> Staged:
+    """Makes a stage of two guests of a kind."""
+
+    @contextmanager
+    def made(kind: str, place: Place, **how: Any) -> Iterator[Stage]:
+        with (
+            ends(kind, require_peer) as (source, destination),
+            Stage(source, destination, place, **how) as on,
+        ):
+            yield on
+
+    return made
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("place", TAKEN)
-def test_an_answer_that_is_lost_is_asked_for(
-    require_peer: Callable[[str], Path], kind: str, place: Place
-) -> None:
-    with ends(kind, require_peer) as (source, destination), Stage(source, destination, place) as on:
+def test_an_answer_that_is_lost_is_asked_for(staged: Staged, kind: str, place: Place) -> None:
+    with staged(kind, place) as on:
         on.begin()
         on.sees("postmigrate", "running")
         assert on.near.wait() == 0, on.near.said
@@ -43,9 +61,9 @@ def test_an_answer_that_is_lost_is_asked_for(
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("place", NOT_TAKEN)
 def test_a_destination_that_did_not_get_all_has_not_taken_it(
-    require_peer: Callable[[str], Path], kind: str, place: Place
+    staged: Staged, kind: str, place: Place
 ) -> None:
-    with ends(kind, require_peer) as (source, destination), Stage(source, destination, place) as on:
+    with staged(kind, place) as on:
         on.begin()
         on.sees("running", "gone")
         # the exit code is that of the cause
@@ -56,13 +74,8 @@ def test_a_destination_that_did_not_get_all_has_not_taken_it(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_cut_in_the_midst_of_the_device_state_leaves_one_guest(
-    require_peer: Callable[[str], Path], kind: str
-) -> None:
-    with (
-        ends(kind, require_peer) as (source, destination),
-        Stage(source, destination, "after end") as on,
-    ):
+def test_a_cut_in_the_midst_of_the_device_state_leaves_one_guest(staged: Staged, kind: str) -> None:
+    with staged(kind, "after end") as on:
         on.begin()
         code = on.near.wait()
         if code == 0:  # all of it had come in time
@@ -88,12 +101,9 @@ def undecided(on: Stage) -> int:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_link_that_stays_down_leaves_the_source_standing_and_quit_ends_it(
-    require_peer: Callable[[str], Path], kind: str
+    staged: Staged, kind: str
 ) -> None:
-    with (
-        ends(kind, require_peer) as (source, destination),
-        Stage(source, destination, "before answer", decide=DECIDE, lasting=True) as on,
-    ):
+    with staged(kind, "before answer", decide=DECIDE, lasting=True) as on:
         on.begin()
         held = undecided(on)
         on.sees(STANDS[kind], "running")
@@ -107,12 +117,9 @@ def test_a_link_that_stays_down_leaves_the_source_standing_and_quit_ends_it(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_link_that_stays_down_leaves_the_source_standing_and_a_cancel_lets_it_go_on(
-    require_peer: Callable[[str], Path], kind: str
+    staged: Staged, kind: str
 ) -> None:
-    with (
-        ends(kind, require_peer) as (source, destination),
-        Stage(source, destination, "before end", decide=DECIDE, lasting=True) as on,
-    ):
+    with staged(kind, "before end", decide=DECIDE, lasting=True) as on:
         on.begin()
         held = undecided(on)
         on.sees(STANDS[kind], "gone")
@@ -122,20 +129,15 @@ def test_a_link_that_stays_down_leaves_the_source_standing_and_a_cancel_lets_it_
             on.tell("migrate_cancel")
         until("the holder's end", lambda: gone(held), SECONDS)
         on.sees("running", "gone")
-        before = beats(source)
-        until("life at the source", lambda: beats(source) > before, SECONDS)
+        before = beats(on.source)
+        until("life at the source", lambda: beats(on.source) > before, SECONDS)
         assert on.far.wait() == 5
         assert "the guest was not taken over here" in on.far.said
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_link_that_comes_back_brings_the_answer(
-    require_peer: Callable[[str], Path], kind: str
-) -> None:
-    with (
-        ends(kind, require_peer) as (source, destination),
-        Stage(source, destination, "before answer", lasting=True) as on,
-    ):
+def test_a_link_that_comes_back_brings_the_answer(staged: Staged, kind: str) -> None:
+    with staged(kind, "before answer", lasting=True) as on:
         on.begin()
         on.sees(STANDS[kind], "running")
         looks = on.guard.looks
@@ -154,13 +156,10 @@ def kill_near(on: Stage) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_source_s_relay_that_is_killed_has_an_heir_who_tells_the_source(
-    require_peer: Callable[[str], Path], kind: str
+    staged: Staged, kind: str
 ) -> None:
     """Killed while SHUT is on its way."""
-    with (
-        ends(kind, require_peer) as (source, destination),
-        Stage(source, destination, "at answer", strike=kill_near) as on,
-    ):
+    with staged(kind, "at answer", strike=kill_near) as on:
         on.begin()
         on.sees("postmigrate", "running")
         until("a word of it", lambda: "and the source was told" in on.near.said, SECONDS)
@@ -169,14 +168,11 @@ def test_a_source_s_relay_that_is_killed_has_an_heir_who_tells_the_source(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_source_s_relay_that_is_killed_has_an_heir_who_lets_the_source_go_on(
-    require_peer: Callable[[str], Path], kind: str
+    staged: Staged, kind: str
 ) -> None:
     """Killed while ram's END is on its way, which the far relay gets; not the rest behind it."""
 
-    with (
-        ends(kind, require_peer) as (source, destination),
-        Stage(source, destination, "before end", strike=kill_near) as on,
-    ):
+    with staged(kind, "before end", strike=kill_near) as on:
         on.begin()
         on.sees("running", "gone")
         until("a word of it", lambda: "it goes on at the source" in on.near.said, SECONDS)
@@ -185,12 +181,9 @@ def test_a_source_s_relay_that_is_killed_has_an_heir_who_lets_the_source_go_on(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_source_s_relay_that_is_killed_while_memory_moves_lets_the_source_go_on_at_once(
-    require_peer: Callable[[str], Path], kind: str
+    staged: Staged, kind: str
 ) -> None:
-    with (
-        ends(kind, require_peer) as (source, destination),
-        Stage(source, destination, "never", decide=DECIDE) as on,
-    ):
+    with staged(kind, "never", decide=DECIDE) as on:
         on.begin()
         on.moves()
         kill_near(on)
@@ -202,12 +195,9 @@ def test_a_source_s_relay_that_is_killed_while_memory_moves_lets_the_source_go_o
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("place", ["at end", "before answer"])
 def test_a_destination_s_relay_that_is_killed_leaves_the_source_standing(
-    require_peer: Callable[[str], Path], kind: str, place: Place
+    staged: Staged, kind: str, place: Place
 ) -> None:
-    with (
-        ends(kind, require_peer) as (source, destination),
-        Stage(source, destination, place, decide=DECIDE, strike=lambda on: on.far.kill()) as on,
-    ):
+    with staged(kind, place, decide=DECIDE, strike=lambda on: on.far.kill()) as on:
         on.begin()
         undecided(on)
         on.sees(STANDS[kind], "running" if place == "before answer" else "gone")
@@ -217,16 +207,13 @@ def test_a_destination_s_relay_that_is_killed_leaves_the_source_standing(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_both_relays_killed_leave_the_source_standing_and_a_sentence(
-    require_peer: Callable[[str], Path], kind: str
+    staged: Staged, kind: str
 ) -> None:
     def strike(on: Stage) -> None:
         on.far.kill()
         kill_near(on)
 
-    with (
-        ends(kind, require_peer) as (source, destination),
-        Stage(source, destination, "before answer", decide=DECIDE, strike=strike) as on,
-    ):
+    with staged(kind, "before answer", decide=DECIDE, strike=strike) as on:
         on.begin()
         until("a word of it", lambda: "the relay was ended in the switchover" in on.near.said, 30)
         assert "see with `info status` whether the destination runs it" in on.near.said
@@ -240,12 +227,9 @@ def test_both_relays_killed_leave_the_source_standing_and_a_sentence(
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("place", ["at end", "at answer"])
 def test_a_destination_s_relay_that_stands_still_for_a_while_is_waited_for(
-    require_peer: Callable[[str], Path], kind: str, place: Place
+    staged: Staged, kind: str, place: Place
 ) -> None:
-    with (
-        ends(kind, require_peer) as (source, destination),
-        Stage(source, destination, place, strike=lambda on: on.far.kill(signal.SIGSTOP)) as on,
-    ):
+    with staged(kind, place, strike=lambda on: on.far.kill(signal.SIGSTOP)) as on:
         on.begin()
         begun = time.monotonic()
         until("a while", lambda: time.monotonic() > begun + 6, SECONDS)
@@ -256,13 +240,8 @@ def test_a_destination_s_relay_that_stands_still_for_a_while_is_waited_for(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_second_signal_leaves_the_source_standing(
-    require_peer: Callable[[str], Path], kind: str
-) -> None:
-    with (
-        ends(kind, require_peer) as (source, destination),
-        Stage(source, destination, "before answer", lasting=True) as on,
-    ):
+def test_a_second_signal_leaves_the_source_standing(staged: Staged, kind: str) -> None:
+    with staged(kind, "before answer", lasting=True) as on:
         on.begin()
         on.sees(STANDS[kind], "running")
         on.near.kill(signal.SIGTERM)
@@ -282,12 +261,9 @@ def test_a_second_signal_leaves_the_source_standing(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_good_migration_leaves_no_process_and_holds_nothing_back_in_vain(
-    require_peer: Callable[[str], Path], kind: str
+    staged: Staged, kind: str
 ) -> None:
-    with (
-        ends(kind, require_peer) as (source, destination),
-        Stage(source, destination, "never") as on,
-    ):
+    with staged(kind, "never") as on:
         on.begin()
         until("the process that stands by", lambda: bool(holders(on)), SECONDS)
         (held,) = holders(on)

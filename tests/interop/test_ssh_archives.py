@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from migrating import Pair, assert_same_ram
-from sshing import CARRIER, TwoHosts, qemu, two_hosts
+from sshing import CARRIER, TAKES_ROOT, TwoHosts, qemu
 
 from ramferry.bench.fill import fill
 
 pytestmark = [
     pytest.mark.interop,
-    pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces take root"),
+    TAKES_ROOT,
 ]
-
-
-@pytest.fixture
-def hosts(require_peer: Callable[[str], Path]) -> Iterator[TwoHosts]:
-    require_peer("ssh")
-    with two_hosts(require_peer("sshd")) as made:
-        made.sshd()
-        yield made
 
 
 def done(hosts: TwoHosts, *line: object) -> dict[str, Any]:

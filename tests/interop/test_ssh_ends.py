@@ -6,30 +6,22 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sshing import CARRIER, OTHER, TwoHosts, Vm, qemu, two_hosts, until
+from sshing import CARRIER, OTHER, TAKES_ROOT, TwoHosts, Vm, qemu, until
 
 pytestmark = [
     pytest.mark.interop,
     pytest.mark.timed,
-    pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces take root"),
+    TAKES_ROOT,
 ]
 
 GONE_SECONDS = 5.0
 """Within which nothing may be left on the far host."""
-
-
-@pytest.fixture
-def hosts(require_peer: Callable[[str], Path]) -> Iterator[TwoHosts]:
-    require_peer("ssh")
-    with two_hosts(require_peer("sshd")) as made:
-        made.sshd()
-        yield made
 
 
 @contextmanager

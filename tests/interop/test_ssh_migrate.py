@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from migrating import Pair, assert_same_ram, second_pass
-from sshing import CARRIER, FAR, OTHER, ROOT, TwoHosts, User, Vm, qemu, result, two_hosts, until
+from sshing import (
+    CARRIER,
+    FAR,
+    OTHER,
+    ROOT,
+    TAKES_ROOT,
+    TwoHosts,
+    User,
+    Vm,
+    qemu,
+    result,
+    two_hosts,
+    until,
+)
 
 from ramferry import __version__
 from ramferry.bench.boot_sector import MAGIC, boot_sector, state, verify
@@ -18,16 +30,8 @@ from ramferry.bench.fill import fill
 
 pytestmark = [
     pytest.mark.interop,
-    pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces take root"),
+    TAKES_ROOT,
 ]
-
-
-@pytest.fixture
-def hosts(require_peer: Callable[[str], Path]) -> Iterator[TwoHosts]:
-    require_peer("ssh")
-    with two_hosts(require_peer("sshd")) as made:
-        made.sshd()
-        yield made
 
 
 def migrate(hosts: TwoHosts, user: User, source: Vm, far: str, *options: object) -> Any:

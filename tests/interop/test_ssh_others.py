@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
-from sshing import CARRIER, FAR, NEAR, TwoHosts, qemu, two_hosts
+from sshing import CARRIER, FAR, NEAR, TAKES_ROOT, TwoHosts, qemu
 
 pytestmark = [
     pytest.mark.interop,
-    pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces take root"),
+    TAKES_ROOT,
 ]
-
-
-@pytest.fixture
-def hosts(require_peer: Callable[[str], Path]) -> Iterator[TwoHosts]:
-    require_peer("ssh")
-    with two_hosts(require_peer("sshd")) as made:
-        made.sshd()
-        yield made
 
 
 def test_doctor_there_is_shown_here(hosts: TwoHosts) -> None:
