@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
+from ramferry.transport import credentials
 from ramferry.transport.credentials import Pair
 from ramferry.transport.one_time import Authority
 
@@ -25,13 +26,7 @@ def lay_out(
 ) -> Path:
     """Write the files of one side; a key is its owner's only."""
     folder.mkdir(exist_ok=True)
-    (folder / "ca-cert.pem").write_bytes(trusted.certificate)
-    for role, pair in (("server", server), ("client", client)):
-        if pair is not None:
-            (folder / f"{role}-cert.pem").write_bytes(pair.certificate)
-            key = folder / f"{role}-key.pem"
-            key.touch(0o600)
-            key.write_bytes(pair.key)
+    credentials.lay_out(folder, trusted.certificate, server=server, client=client)
     return folder
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ramferry.errors import HostError
-from ramferry.transport.credentials import CA, CLIENT, SERVER, Pair
+from ramferry.transport.credentials import lay_out
 from ramferry.transport.one_time import Authority
 from ramferry.transport.tempfolder import IN_MEMORY, TempFolder
 
@@ -32,12 +31,5 @@ def certificates(host: str) -> Iterator[Path]:
 
 def _fill(folder: Path, host: str) -> None:
     authority = Authority("Ramferry, one benchmark")
-    (folder / CA).write_bytes(authority.certificate)
-    _write(folder, SERVER, authority.server(host))
-    _write(folder, CLIENT, authority.client("source"))
-
-
-def _write(folder: Path, role: str, pair: Pair) -> None:
-    (folder / f"{role}-cert.pem").write_bytes(pair.certificate)
-    with open(os.open(folder / f"{role}-key.pem", os.O_WRONLY | os.O_CREAT, 0o600), "wb") as key:
-        key.write(pair.key)
+    server, client = authority.server(host), authority.client("source")
+    lay_out(folder, authority.certificate, server=server, client=client)

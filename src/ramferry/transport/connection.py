@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ramferry.errors import PeerTimeout
 from ramferry.vocabulary import Buffer
 
 
@@ -133,3 +134,22 @@ class Connection(Protocol):
 
     def close(self) -> None:
         """Free the descriptor; after that only ``fileno`` may be called."""
+
+
+def receive_by_some(
+    connection: Connection, view: memoryview, least: int | None, *, idle: bool
+) -> int:
+    """``Connection.receive`` by its ``receive_some``, for connections that cannot leave all of the
+    wait to the kernel."""
+    wanted = len(view) if least is None else least
+    filled = 0
+    while filled < wanted:
+        count = connection.receive_some(view[filled:], whole=wanted == len(view))
+        if count is None:
+            if idle and not filled:
+                continue
+            raise PeerTimeout(f"the peer went silent after {filled} of {wanted} bytes")
+        if not count:
+            break
+        filled += count
+    return filled

@@ -210,3 +210,20 @@ def _public_of_key(pem: bytes, name: str) -> bytes:
     except unreadable_kinds():
         raise UsageError(f"{name} holds no private key in PEM form") from None
     return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def lay_out(
+    folder: Path, authority: bytes, *, server: Pair | None = None, client: Pair | None = None
+) -> None:
+    """Write the files that ``read`` reads; a key is its owner's only.
+
+    :param authority: its certificate, as PEM.
+    :raise OSError: a file cannot be written.
+    """
+    (folder / CA).write_bytes(authority)
+    for role, pair in ((SERVER, server), (CLIENT, client)):
+        if pair is not None:
+            (folder / f"{role}-cert.pem").write_bytes(pair.certificate)
+            key = folder / f"{role}-key.pem"
+            key.touch(0o600)
+            key.write_bytes(pair.key)

@@ -22,6 +22,7 @@ from typing import Final
 from ramferry.errors import PeerTimeout
 from ramferry.patience import Patience
 from ramferry.transport import sockets
+from ramferry.transport.connection import receive_by_some
 from ramferry.transport.plain import Plain, after, keep_prompt
 from ramferry.transport.tls_engine import RECORD, engine
 from ramferry.transport.tls_reasons import CUT, why
@@ -94,19 +95,7 @@ class Tls(Plain):
 
     def receive(self, view: memoryview, least: int | None = None, *, idle: bool = False) -> int:
         """See ``Connection``."""
-        if least is None:
-            least = len(view)
-        filled = 0
-        while filled < least:
-            count = self.receive_some(view[filled:], whole=least == len(view))
-            if count is None:
-                if idle and not filled:
-                    continue
-                raise PeerTimeout(f"the peer went silent after {filled} of {least} bytes")
-            if not count:
-                break
-            filled += count
-        return filled
+        return receive_by_some(self, view, least, idle=idle)
 
     def receive_some(self, view: memoryview, *, whole: bool = False) -> int | None:
         """See ``Connection``."""

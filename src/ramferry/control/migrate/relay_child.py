@@ -15,6 +15,7 @@ from contextlib import closing
 
 import msgspec
 
+from ramferry.control.hosts.spoken import LISTEN_SECONDS
 from ramferry.control.hosts.started import Lines
 from ramferry.control.migrate.cause import Complaint, Rank
 from ramferry.control.migrate.route import RelayStep
@@ -29,10 +30,6 @@ from ramferry.errors import (
 from ramferry.metrics import RelayCounters, RelayResult
 from ramferry.patience import Patience
 from ramferry.vocabulary import AUTO, PAGE_SIZE
-
-LISTEN_SECONDS = 20.0
-"""How long a relay may take to listen: 0.2 s on a 2-core EPYC guest; a host that swaps takes
-longer."""
 
 LOOK_SECONDS = 0.25
 

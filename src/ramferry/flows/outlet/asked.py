@@ -79,7 +79,7 @@ class AskedAnswer(CarriedAnswer):
         try:
             while (said := self._path.hear()) is not None:
                 if said.nonsense is not None:
-                    raise said.nonsense.at("return path")
+                    raise said.nonsense
                 if (outcome := self._carry(said)) is not None:
                     return outcome
         except _Decided as decided:

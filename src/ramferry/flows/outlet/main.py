@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from ramferry.errors import MigrationFailed, PeerTimeout
+from ramferry.errors import MigrationFailed, RamferryError
 from ramferry.flows.outlet.answer import CarriedAnswer
 from ramferry.flows.outlet.asked import LOOK, AskedAnswer
-from ramferry.flows.outlet.outlet import Outlet
+from ramferry.flows.outlet.outlet import Outlet, sending_on_main
 from ramferry.flows.outlet.tail import Tail
 from ramferry.flows.peer.guardian import Guardian, how_to_decide
 from ramferry.flows.session.gate import Unwind
@@ -213,13 +213,11 @@ class RelayedMain:
         # main's few bytes do not queue behind packets: a late mark would hold every channel
         self._outlet.pacer.charge(len(part))
         try:
-            self._tally.bytes_out += self._destination.send([part])
-        except OSError as error:
+            with sending_on_main():
+                self._tally.bytes_out += self._destination.send([part])
+        except RamferryError:
             self._broken = True
-            raise MigrationFailed(f"main: the destination broke the connection: {error}") from error
-        except PeerTimeout:
-            self._broken = True
-            raise PeerTimeout("main: the destination takes no more bytes") from None
+            raise
 
     # --- a source that ends main in the switchover, before the answer, goes on with its guest
 

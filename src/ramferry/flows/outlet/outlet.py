@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, Protocol
 
 from ramferry.errors import MigrationFailed, PeerTimeout
@@ -63,6 +64,21 @@ class OutletSettings(FlowSettings, Protocol):
         """Bytes per second; 0: no cap."""
 
 
+@contextmanager
+def sending_on_main() -> Iterator[None]:
+    """Name main in what a send to the destination raises.
+
+    :raise MigrationFailed: the connection broke.
+    :raise PeerTimeout: the destination takes nothing for the stall limit.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise MigrationFailed(f"main: the destination broke the connection: {error}") from error
+    except PeerTimeout:
+        raise PeerTimeout("main: the destination takes no more bytes") from None
+
+
 class Outlet:
     """Connects to a destination, keeps its connections, and ends them."""
 
@@ -93,11 +109,10 @@ class Outlet:
         if main and isinstance(address, RelayAddress):
             self.far = self._greet(address)
         connection = self._connected()
+        connection.settle(self.settings.stall_timeout)
         if main and self.far is not None:
-            connection.settle(self.settings.stall_timeout)
             connection = self.far.main(connection)
         self.adopt(connection, main=main)
-        connection.settle(self.settings.stall_timeout)
         connection.set_buffers(send=budget.INITIAL)
         self.session.check()
         return connection
@@ -116,14 +131,9 @@ class Outlet:
 
         :raise RamferryError: it cannot be told.
         """
-        if self.far is None:
-            return
-        try:
-            self.far.send_mark(index, len(self.channels))
-        except OSError as error:
-            raise MigrationFailed(f"main: the destination broke the connection: {error}") from error
-        except PeerTimeout:
-            raise PeerTimeout("main: the destination takes no more bytes") from None
+        if self.far is not None:
+            with sending_on_main():
+                self.far.send_mark(index, len(self.channels))
 
     def part(self) -> None:
         """Called when the migration has ended: take leave of a far Ramferry, whose word about the

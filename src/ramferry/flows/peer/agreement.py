@@ -10,14 +10,13 @@ from ramferry.errors import HostError, MethodUnavailable, PeerUnreachable
 from ramferry.flows.session.roles import FlowSettings
 from ramferry.metrics.agreement import Agreement
 from ramferry.qatzip.accelerator import may_accelerate
-from ramferry.vocabulary import MEMBER_SIZES, METHOD_FLAGS, ONE_MEMBER
+from ramferry.vocabulary import AUTO, MEMBER_SIZES, MEMBERS_OF_64K, METHOD_FLAGS, ONE_MEMBER
 from ramferry.wire import digests
 from ramferry.wire.relay_messages import Features, Hello
 
 PROTOCOL: Final = (1, 1)
 """The oldest and the newest version of the relay protocol that this Ramferry speaks."""
 _HARDWARE, _SOFTWARE = "hardware", "software"
-_SMALL: Final = "64K"
 
 
 def own_hello(settings: FlowSettings, method: str = "", refused: str = "") -> Hello:
@@ -31,7 +30,7 @@ def own_hello(settings: FlowSettings, method: str = "", refused: str = "") -> He
         protocol=PROTOCOL,
         features=Features(
             digests=(digests.NAME,) if settings.verify else (),
-            member_sizes=tuple(one for one in MEMBER_SIZES if one != "auto"),
+            member_sizes=tuple(one for one in MEMBER_SIZES if one != AUTO),
             method_per_packet=True,
             answers=settings.decide > 0,
         ),
@@ -100,7 +99,7 @@ def _check(near: Hello, far: Hello, receives: Hello) -> None:
 def _members(receives: Hello) -> str:
     """The largest members of QATzip that suit whoever inflates: a device takes 64 KiB at most."""
     soft = receives.inflates.get("qatzip") == _SOFTWARE
-    return ONE_MEMBER if soft and ONE_MEMBER in receives.features.member_sizes else _SMALL
+    return ONE_MEMBER if soft and ONE_MEMBER in receives.features.member_sizes else MEMBERS_OF_64K
 
 
 def _span(hello: Hello) -> str:

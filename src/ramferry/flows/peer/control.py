@@ -127,10 +127,6 @@ class Control:
             raise PeerUnreachable("it sends no hello")
         return parse_hello(body)
 
-    def hung_up(self) -> bool:
-        """True if the far end has closed it, or it broke."""
-        return self._connection.hung_up()
-
     def cut(self) -> None:
         """End it, and wake the thread that hears."""
         self._connection.cut()

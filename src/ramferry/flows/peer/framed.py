@@ -7,7 +7,7 @@ import os
 from typing import Final
 
 from ramferry.errors import PeerTimeout, UsageError
-from ramferry.transport.connection import Connection
+from ramferry.transport.connection import Connection, receive_by_some
 from ramferry.transport.plain import after
 from ramferry.vocabulary import Buffer
 from ramferry.wire.relay_frames import HEAD_SIZE, MARK, MOST, FrameKind, FrameReader, FrameWriter
@@ -61,18 +61,7 @@ class Framed:
 
     def receive(self, view: memoryview, least: int | None = None, *, idle: bool = False) -> int:
         """See ``Connection``."""
-        wanted = len(view) if least is None else least
-        filled = 0
-        while filled < wanted:
-            count = self.receive_some(view[filled:])
-            if count is None:
-                if idle and not filled:
-                    continue
-                raise PeerTimeout(f"the peer went silent after {filled} of {wanted} bytes")
-            if not count:
-                break
-            filled += count
-        return filled
+        return receive_by_some(self, view, least, idle=idle)
 
     def receive_some(self, view: memoryview, *, whole: bool = False) -> int | None:
         """See ``Connection``.
