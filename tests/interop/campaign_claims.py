@@ -25,8 +25,10 @@ class Scene:
 
     @property
     def at_source(self) -> bool:
-        """Whether a guest is there, in the state in which it was."""
-        return self.source or (self.paused and self.source_state in STILL)
+        """Whether a guest is there, in the state in which it was; QEMU 7.2 calls a paused one whose
+        migration failed late ``postmigrate``."""
+        left = self.source_state == "postmigrate" and not self.at_destination
+        return self.source or (self.paused and (left or self.source_state in STILL))
 
     @property
     def at_destination(self) -> bool:

@@ -19,7 +19,8 @@ DOCUMENTED = frozenset({0, 2, 3, 4, 5, 6, 7, 8, 9, 130})
 """Exit codes of README; 1 is "unforeseen"."""
 STAYS = frozenset({5, 6})
 """Those that say: the guest is at the source."""
-NEVER = {2: "usage", 4: "a QEMU that lacks something", 8: "this host"}
+HOST = 8
+NEVER = {2: "usage", 4: "a QEMU that lacks something", HOST: "this host"}
 """Causes that no fault of a campaign is."""
 ASKED = {6: "cancelled", 130: "interrupted"}
 """Causes that somebody must have wished."""
@@ -118,7 +119,7 @@ def judge_unhurt(outcome: Outcome) -> None:
 def judge_found(outcome: Outcome, trial: Trial) -> None:
     """A changed byte between two Ramferrys is found while the source's guest lives."""
     here = trial.place == "wire" and trial.way_there.verified
-    early = trial.phase not in LATE
+    early = trial.phase not in LATE and outcome.early
     if here and early and trial.fault in ALTERS and outcome.struck and outcome.where != "stayed":
         outcome.blame("not found", f"{trial.fault} in {trial.target}: {outcome.where}")
 
@@ -164,6 +165,8 @@ def judge_code(outcome: Outcome, trial: Trial, station: Station, seen: Scene) ->
 def _judge_cause(outcome: Outcome, trial: Trial, station: Station, code: int) -> None:
     """An exit code that names what cannot have been the cause."""
     asked = trial.fault.startswith("sig") or trial.fault in ("cancel", "timeout")
+    if code == HOST and trial.phase == "start" and trial.target in ("near", "far"):
+        return  # a relay that was interrupted before it listened could not be started
     if code in NEVER or (code in ASKED and not asked and station.name == "migrate"):
         said = last_words(station.told())[-1:]
         meaning = {**NEVER, **ASKED}[code]
