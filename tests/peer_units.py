@@ -22,6 +22,7 @@ from ramferry.wire.packets import (
     header_size,
 )
 from ramferry.wire.relay_frames import HEAD_SIZE
+from ramferry.wire.relay_messages import HEAD_SIZE as MESSAGE_HEAD
 from ramferry.wire.relay_opening import OPENING_SIZE
 
 What = Literal[
@@ -90,9 +91,9 @@ class Splitter:
         return bytes(self._left)
 
     def _message(self) -> tuple[What, int] | None:
-        if len(self._left) < 4:
+        if len(self._left) < MESSAGE_HEAD:
             return None
-        return "message", 4 + int.from_bytes(self._left[:4], "big")
+        return "message", MESSAGE_HEAD + int.from_bytes(self._left[:4], "big")
 
     def _frame(self) -> tuple[What, int] | None:
         if len(self._left) < HEAD_SIZE:
