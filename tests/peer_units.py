@@ -124,6 +124,8 @@ class UnitMeddler(Meddler):
         with contextlib.suppress(OSError):
             if way == "forward":
                 first = source.recv(7, socket.MSG_WAITALL)
+                if len(first) < 7:
+                    raise OSError
                 line.kind = KINDS[first[6]]
                 line.chosen = not any(one.kind == line.kind for one in self._lines if one != line)
                 line.known.set()

@@ -19,7 +19,7 @@ from fakes_wire import MAIN, Do, Guest, Script, Step
 from ramferry.codec import METHODS
 from ramferry.metrics import RelayResult
 from ramferry.transport.address import RelayAddress, UnixAddress
-from ramferry.wire.relay_messages import Failed
+from ramferry.wire.relay_messages import Failed, headed
 from ramferry.wire.relay_opening import Kind
 
 GUEST = Guest(method="none", zeros=1)
@@ -254,7 +254,7 @@ def test_a_control_connection_that_ends_in_the_middle_is_no_fault(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "raw", [(1 << 30).to_bytes(4, "big"), b"\0\0\0\x05hello"], ids=["gigabyte", "no JSON"]
+    "raw", [(1 << 30).to_bytes(4, "big") + bytes(8), headed(b"hello")], ids=["gigabyte", "no JSON"]
 )
 def test_nonsense_on_control_fails_it(tmp_path: Path, raw: bytes) -> None:
     with scene(tmp_path) as on:

@@ -16,7 +16,7 @@ from ramferry.codec.zstd import ZstdDecoder, ZstdEncoder
 GUEST = Guest(method="none", zeros=1, packets=4, device_state=5000)
 PROTOCOL = 7
 HEADER = "expected the header as sent, received another digest: the link between the hosts is"
-FRAME = r"expected frame \d+ as it was sent, received .*: damaged on its way"
+FRAME = r"expected frame \d+ as it was sent, received .*: the link between the hosts is to be susp"
 CHANNEL = r"multifd [01]"
 
 STRIKES: dict[str, tuple[Strike, str]] = {
@@ -67,16 +67,17 @@ STRIKES: dict[str, tuple[Strike, str]] = {
     "mark swapped": (Strike("main", "mark", "swap", 1), rf"main: {FRAME}"),
     # control
     "hello": (
-        Strike("control", "message", "flip", at=5),
-        "it sends no hello|it is no Ramferry that takes migrations|it says hello otherwise",
+        Strike("control", "message", "flip", at=15),
+        "it refuses: this end's hello makes no sense there: expected a message as it was sent",
     ),
     "hello's length": (
         Strike("control", "message", "flip", at=1),
-        "it is no Ramferry that takes migrations|it sends no hello",
+        "it refuses: this end's hello makes no sense there: expected a message of 1 to 65536 bytes",
     ),
     "answer's hello": (
-        Strike("control", "message", "flip", at=4, way="back"),
-        "it says hello otherwise than a Ramferry: expected a message of the relay protocol",
+        Strike("control", "message", "flip", at=-3, way="back"),
+        "it says hello otherwise than a Ramferry: expected a message as it was sent, received "
+        "another digest: the link",
     ),
     "answer's opening": (
         Strike("control", "opening", "flip", at=2, way="back"),
