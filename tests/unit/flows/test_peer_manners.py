@@ -6,6 +6,7 @@ import contextlib
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +18,11 @@ from fakes_ramferry import HELLO, FakeRamferry, Manners, without
 from fakes_relay import NOTICE, SETTLE, RelayThread, Stage, until
 from fakes_wire import MAIN, Do, Guest, Script, Step
 from ramferry.codec import METHODS
+from ramferry.flows.peer import control as control_module
 from ramferry.metrics import RelayResult
 from ramferry.transport.address import RelayAddress, UnixAddress
 from ramferry.wire.relay_messages import Failed, headed
-from ramferry.wire.relay_opening import Kind
+from ramferry.wire.relay_opening import Kind, Opening
 
 GUEST = Guest(method="none", zeros=1)
 FAILED, PROTOCOL = 5, 7
@@ -346,3 +348,22 @@ def test_a_hello_of_another_version_is_refused_by_name(tmp_path: Path) -> None:
         # it does not heed it
         sentence = "Ramferry 9.9 there speaks version 5 to 6"
         until(lambda: any(sentence in note for note in on.relay.seen.notes))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"", b"RFRY", Opening(Kind.CONTROL).encode(), Opening(Kind.CONTROL).encode() + bytes(3)],
+    ids=["nothing", "half an opening", "an opening", "half a head"],
+)
+def test_a_relay_that_is_stopped_in_a_hello_leaves_nothing_behind(
+    tmp_path: Path, said: bytes
+) -> None:
+    """The end of the scene proves it."""
+    with socket.socket(socket.AF_UNIX) as caller, scene(tmp_path) as on:
+        caller.connect(str(tmp_path / "relay"))
+        caller.sendall(said)
+        until(lambda: on.relay.relay.arrivals.accepted == 1)
+        stopped = time.monotonic()
+        on.relay.relay.stop("so it is")
+        on.relay.thread.join(SETTLE)
+        assert time.monotonic() - stopped < control_module.STALL / 2
