@@ -26,6 +26,7 @@ from ramferry.flows.outlet.outlet import Outlet
 from ramferry.flows.session.gate import Unwind
 from ramferry.flows.session.session import Phase, Session
 from ramferry.flows.settings import RelaySettings
+from ramferry.metrics.agreement import Agreement
 from ramferry.transport.address import UnixAddress
 from ramferry.transport.plain import Plain
 from ramferry.wire.packets import Initial
@@ -126,6 +127,7 @@ def test_what_was_damaged_in_the_switchover_is_why_the_destination_did_not_start
     made: Fixture, end: RamferryError, sentence: str, code: int
 ) -> None:
     session = made.session
+    session.agreed_in = Agreement("0", 1, "", "64K", method_per_packet=True, answers=True)
     session.advance(Phase.SWITCHOVER)
     session.fail(RemoteProtocolError("a", "b", channel="multifd 0"))
     session.fail(RemoteProtocolError("c", "d", channel="multifd 1"))

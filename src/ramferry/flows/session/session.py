@@ -66,7 +66,8 @@ class Session:
     set where the far end is a Ramferry that can be asked."""
     _phase = Phase.GATHERING
     _damage: RemoteProtocolError | None = None
-    """What was wrong in the switchover with what came: why the destination may not start."""
+    """What was wrong in the switchover with what came from another Ramferry: why the destination
+    may not start."""
 
     def __init__(
         self,
@@ -152,7 +153,7 @@ class Session:
                 return
             if self._phase is Phase.SEALED and not final:
                 return  # whoever cancels sees from the result that it was too late
-            if late and isinstance(error, RemoteProtocolError):
+            if late and self.agreed_in is not None and isinstance(error, RemoteProtocolError):
                 self._damage = self._damage or error
             if not late:
                 if self._damage is not None and isinstance(error, MigrationFailed):
