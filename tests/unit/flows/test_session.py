@@ -123,11 +123,13 @@ def test_in_the_switchover_a_fault_is_left_to_the_destination(made: Fixture) -> 
         (Cancelled("so it is"), "so it is", 6),
     ],
 )
+@pytest.mark.parametrize("side", ["agreed_in", "agreed_out"])
 def test_what_was_damaged_in_the_switchover_is_why_the_destination_did_not_start(
-    made: Fixture, end: RamferryError, sentence: str, code: int
+    made: Fixture, side: str, end: RamferryError, sentence: str, code: int
 ) -> None:
     session = made.session
-    session.agreed_in = Agreement("0", 1, "", "64K", method_per_packet=True, answers=True)
+    agreed = Agreement("0", 1, "", "64K", method_per_packet=True, answers=True)
+    setattr(session, side, agreed)
     session.advance(Phase.SWITCHOVER)
     session.fail(RemoteProtocolError("a", "b", channel="multifd 0"))
     session.fail(RemoteProtocolError("c", "d", channel="multifd 1"))

@@ -153,7 +153,8 @@ class Session:
                 return
             if self._phase is Phase.SEALED and not final:
                 return  # whoever cancels sees from the result that it was too late
-            if late and self.agreed_in is not None and isinstance(error, RemoteProtocolError):
+            agreed = self.agreed_in or self.agreed_out
+            if late and agreed is not None and isinstance(error, RemoteProtocolError):
                 self._damage = self._damage or error
             if not late:
                 if self._damage is not None and isinstance(error, MigrationFailed):
