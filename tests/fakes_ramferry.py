@@ -24,7 +24,7 @@ from ramferry.vocabulary import METHOD_FLAGS
 from ramferry.wire.digests import NAME, Sealer
 from ramferry.wire.packets import METHOD_MASK
 from ramferry.wire.relay_messages import (
-    LENGTH_SIZE,
+    HEAD_SIZE,
     Features,
     Hello,
     Message,
@@ -53,6 +53,8 @@ class Manners:
     hello: Hello = HELLO
     marks: Callable[[int, bytes], tuple[int, bytes] | None] = lambda index, digest: (index, digest)
     """What it announces before a mark; None: nothing."""
+    channels: int = 0
+    """How many there are, as its marks tell; 0: it does not know."""
     seals: bool = True
     """Whether its packets have digests; without, none are made."""
     token: Callable[[Kind, bytes], bytes] = lambda _, token: token
@@ -91,7 +93,7 @@ class FakeRamferry(FakeSource):
     def _greet(self) -> tuple[Hello, bytes]:
         self.control.sendall(Opening(Kind.CONTROL).encode() + encode(self.manners.hello))
         token = parse_opening(self._received(OPENING_SIZE)).token
-        return parse_hello(self._received(body_size(self._received(LENGTH_SIZE)))), token
+        return parse_hello(self._body()), token
 
     def _received(self, count: int) -> bytes:
         raw = self.control.recv(count, socket.MSG_WAITALL)
@@ -99,11 +101,13 @@ class FakeRamferry(FakeSource):
             raise ConnectionResetError
         return raw
 
+    def _body(self) -> bytes:
+        return self._received(body_size(self._received(HEAD_SIZE)))
+
     def _listen(self) -> None:
         with contextlib.suppress(OSError, RamferryError):
             while True:
-                body = self._received(body_size(self._received(LENGTH_SIZE)))
-                self.heard.append(parse_message(body))
+                self.heard.append(parse_message(self._body()))
 
     def says(self, message: Message) -> None:
         """Say something on control."""
@@ -143,7 +147,7 @@ class FakeRamferry(FakeSource):
         index, self._marks = self._marks, self._marks + 1
         digest = self.rounds.digest(index) if self.manners.seals else bytes(16)
         if (mark := self.manners.marks(index, digest)) is not None:
-            self._framed.send_mark(*mark)
+            self._framed.send_mark(*mark, self.manners.channels)
 
     def _channel(self, step: Step) -> None:
         where = step.where

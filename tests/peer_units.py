@@ -22,6 +22,7 @@ from ramferry.wire.packets import (
     header_size,
 )
 from ramferry.wire.relay_frames import HEAD_SIZE
+from ramferry.wire.relay_messages import HEAD_SIZE as MESSAGE_HEAD
 from ramferry.wire.relay_opening import OPENING_SIZE
 
 What = Literal[
@@ -90,9 +91,9 @@ class Splitter:
         return bytes(self._left)
 
     def _message(self) -> tuple[What, int] | None:
-        if len(self._left) < 4:
+        if len(self._left) < MESSAGE_HEAD:
             return None
-        return "message", 4 + int.from_bytes(self._left[:4], "big")
+        return "message", MESSAGE_HEAD + int.from_bytes(self._left[:4], "big")
 
     def _frame(self) -> tuple[What, int] | None:
         if len(self._left) < HEAD_SIZE:
@@ -123,6 +124,8 @@ class UnitMeddler(Meddler):
         with contextlib.suppress(OSError):
             if way == "forward":
                 first = source.recv(7, socket.MSG_WAITALL)
+                if len(first) < 7:
+                    raise OSError
                 line.kind = KINDS[first[6]]
                 line.chosen = not any(one.kind == line.kind for one in self._lines if one != line)
                 line.known.set()

@@ -5,9 +5,11 @@ The figures are the guard: a packet costs microseconds of Python, and a reader h
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -15,6 +17,7 @@ from types import FrameType
 import pytest
 
 import ramferry
+from fakes_pair import pair
 from fakes_relay import RelayThread, Stage
 from fakes_wire import Guest, Script
 
@@ -54,30 +57,49 @@ class Follower:
             file = frame.f_code.co_filename[len(HOUSE) + 1 :]
             self._calls[threading.get_ident()].append((file, frame.f_code.co_name))
 
-    def way(self) -> Way:
-        """Of a packet in the middle, in the thread of the relay's channel."""
+    def way(self, mark: tuple[str, str] = ("flows/inlet/channel.py", "run")) -> Way:
+        """Of a packet in the middle, in the thread of the relay's channel.
+
+        :param mark: a call of that thread alone.
+        """
         header = ("wire/multifd.py", "_ram")
-        (calls,) = (one for one in self._calls.values() if ("flows/inlet/channel.py", "run") in one)
+        (calls,) = (one for one in self._calls.values() if mark in one)
         starts = [at for at, call in enumerate(calls) if call == header]
         assert len(starts) > PACKETS
         middle = starts[PACKETS // 2 : PACKETS // 2 + 2]
         return Way(calls[middle[0] : middle[1]])
 
 
-def followed(folder: Path, method_in: str, method_out: str) -> Way:
-    """A migration of one channel with many packets, followed."""
+@contextlib.contextmanager
+def following() -> Iterator[Follower]:
     follower = Follower()
-    script = Script(Guest(method=method_in, channels=1, rounds=1, packets=PACKETS, pages=8))
-    stage = Stage(folder, method=method_out)
     before = threading.getprofile()
     threading.setprofile(follower.note)
     try:
-        with RelayThread(stage.settings) as relay:
-            stage.carry(relay, script)
+        yield follower
     finally:
         threading.setprofile(before)  # type: ignore[arg-type]
     assert sys.getprofile() is None
+
+
+def script_of(method: str) -> Script:
+    """A migration of one channel with many packets."""
+    return Script(Guest(method=method, channels=1, rounds=1, packets=PACKETS, pages=8))
+
+
+def followed(folder: Path, method_in: str, method_out: str) -> Way:
+    """Through one relay."""
+    stage = Stage(folder, method=method_out)
+    with following() as follower, RelayThread(stage.settings) as relay:
+        stage.carry(relay, script_of(method_in))
     return follower.way()
+
+
+def followed_by_two(folder: Path, method: str) -> tuple[Way, Way]:
+    """Through the source's and the destination's relay, with digests between them."""
+    with following() as follower, pair(folder, method) as both:
+        both.stage.carry(both.near, script_of("none"))
+    return follower.way(("wire/digests.py", "seal")), follower.way(("wire/digests.py", "header"))
 
 
 @pytest.mark.parametrize(
@@ -95,3 +117,18 @@ def test_a_packets_way_stays_short(
     assert len(way.calls) <= calls, way
     assert len(way.files) <= files, way
     assert way.moves <= moves, way
+
+
+@pytest.mark.parametrize(
+    ("method", "near", "far"),
+    [
+        ("none", (24, 7, 13), (28, 7, 18)),
+        ("zstd", (27, 8, 15), (43, 12, 29)),
+    ],
+)
+def test_digests_keep_a_packets_way_short(
+    tmp_path: Path, method: str, near: tuple[int, int, int], far: tuple[int, int, int]
+) -> None:
+    for way, limits in zip(followed_by_two(tmp_path, method), (near, far), strict=True):
+        figures = len(way.calls), len(way.files), way.moves
+        assert all(one <= most for one, most in zip(figures, limits, strict=True)), way

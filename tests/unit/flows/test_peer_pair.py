@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 from fakes_pair import pair
-from fakes_wire import Guest, Mode, Script
+from fakes_relay import RelayThread, Stage, until
+from fakes_wire import Guest, Mode, Script, device
 from peer_meddler import Flip
 from ramferry import __version__
 from ramferry.codec import METHODS
 from ramferry.codec.zstd import ZstdDecoder
 from ramferry.errors import CorruptDataError, RemoteProtocolError
 from ramferry.metrics.agreement import Agreement
+from ramferry.transport.address import RelayAddress, TcpAddress
 
 AGREED = Agreement(__version__, 1, "xxh3-128", "packet", method_per_packet=True, answers=True)
 HEADER = 1344
@@ -42,6 +44,35 @@ def test_a_pair_carries_every_method_and_says_what_it_agreed_on(
     assert (near.method_out, far.method_in) == (method, method)
     assert near.counters.digest_seconds > 0
     assert far.counters.digest_seconds > 0
+
+
+@pytest.mark.parametrize("method", ["none", "zstd"])
+def test_a_pair_by_tcp_with_pages_on_main_and_on_channels(tmp_path: Path, method: str) -> None:
+    stage = Stage(tmp_path, method="none")
+    listens = replace(stage.settings, listen=RelayAddress(TcpAddress("127.0.0.1", 0)))
+    with RelayThread(listens) as far:
+        near_settings = replace(stage.settings, connect=far.address, method=method)
+        with RelayThread(near_settings) as near:
+            for nth in (1, 2):
+                guest = Guest(
+                    method="zlib",
+                    whole=True,
+                    zeros=3,
+                    channels=4,
+                    rounds=5,
+                    early=device(1),
+                    seed=nth,
+                )
+                # a mark more, of the round in which all pages are named zero on main
+                script = Script(guest)
+                with stage.destination(guest) as destination, stage.source(near, script):
+                    result = near.finished(nth)
+                    assert result.error == ""
+                    until(destination.all_ended)
+                assert destination.faults == []
+                assert destination.memory == script.memory
+                assert destination.marks == list(range(guest.rounds + 2))
+            assert far.finished(2).agreed_in == AGREED
 
 
 def test_no_digest_is_made_where_one_side_does_not_want_it(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from fakes_clock import Clock
 from ramferry.codec import create_decoder, create_encoder
 from ramferry.errors import (
+    Cancelled,
     HostError,
     MigrationFailed,
     PeerTimeout,
@@ -25,6 +26,7 @@ from ramferry.flows.outlet.outlet import Outlet
 from ramferry.flows.session.gate import Unwind
 from ramferry.flows.session.session import Phase, Session
 from ramferry.flows.settings import RelaySettings
+from ramferry.metrics.agreement import Agreement
 from ramferry.transport.address import UnixAddress
 from ramferry.transport.plain import Plain
 from ramferry.wire.packets import Initial
@@ -106,6 +108,35 @@ def test_in_the_switchover_a_fault_is_left_to_the_destination(made: Fixture) -> 
     session.check()
     session.fail(MigrationFailed("the destination closed main"), final=True)
     assert session.phase is Phase.FAILED
+
+
+@pytest.mark.parametrize(
+    ("end", "sentence", "code"),
+    [
+        (
+            MigrationFailed("the destination closed main"),
+            "multifd 0: expected a, received b; the destination closed main",
+            7,
+        ),
+        # whoever ended it, or does not know how it ended, says so
+        (PeerTimeout("nobody says"), "nobody says", 9),
+        (Cancelled("so it is"), "so it is", 6),
+    ],
+)
+@pytest.mark.parametrize("side", ["agreed_in", "agreed_out"])
+def test_what_was_damaged_in_the_switchover_is_why_the_destination_did_not_start(
+    made: Fixture, side: str, end: RamferryError, sentence: str, code: int
+) -> None:
+    session = made.session
+    agreed = Agreement("0", 1, "", "64K", method_per_packet=True, answers=True)
+    setattr(session, side, agreed)
+    session.advance(Phase.SWITCHOVER)
+    session.fail(RemoteProtocolError("a", "b", channel="multifd 0"))
+    session.fail(RemoteProtocolError("c", "d", channel="multifd 1"))
+    assert session.error is None
+    session.fail(end, final=True)
+    assert session.error is not None
+    assert (str(session.error), session.error.exit_code) == (sentence, code)
 
 
 def test_once_confirmed_nothing_undoes_it(made: Fixture) -> None:

@@ -11,18 +11,20 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from enum import IntEnum
 from typing import Final
 
 from ramferry.codec.base import Decoder, Encoder
 from ramferry.errors import HostError, MigrationFailed, RamferryError, RemoteProtocolError
 from ramferry.flows.session.engines import Engines
 from ramferry.flows.session.gate import SyncGate, Unwind
+from ramferry.flows.session.phase import Phase
 from ramferry.flows.session.roles import Behind, FlowSettings
 from ramferry.flows.session.tally import Tally
 from ramferry.metrics.agreement import Agreement
 from ramferry.patience import Patience
 from ramferry.transport.connection import Connection
+
+__all__ = ["Phase", "Session"]
 
 _JOIN_STEP: Final = 0.25
 """Seconds between two looks at a thread that should end."""
@@ -30,22 +32,6 @@ _PATIENCE: Final = 5.0
 """Seconds that threads may take to end."""
 _HELD: Final = 0.5
 """The same where the source is held."""
-
-
-class Phase(IntEnum):
-    """How far a migration is."""
-
-    GATHERING = 0
-    """Not every channel is here; the destination may not be connected yet."""
-    CARRYING = 1
-    """Rounds of guest memory are carried."""
-    SWITCHOVER = 2
-    """Ram's END was sent on: the destination may start its guest at any moment."""
-    SEALED = 3
-    """A receiver's sink has everything and makes it final: it is too late to stop."""
-    CONFIRMED = 4
-    """The destination's SHUT was delivered to the source."""
-    FAILED = 5
 
 
 class Session:
@@ -79,6 +65,9 @@ class Session:
     """Whether the connections to the source stay open, behind ram's END, until ``taken`` is known:
     set where the far end is a Ramferry that can be asked."""
     _phase = Phase.GATHERING
+    _damage: RemoteProtocolError | None = None
+    """What was wrong in the switchover with what came from another Ramferry: why the destination
+    may not start."""
 
     def __init__(
         self,
@@ -164,7 +153,12 @@ class Session:
                 return
             if self._phase is Phase.SEALED and not final:
                 return  # whoever cancels sees from the result that it was too late
+            agreed = self.agreed_in or self.agreed_out
+            if late and agreed is not None and isinstance(error, RemoteProtocolError):
+                self._damage = self._damage or error
             if not late:
+                if self._damage is not None and isinstance(error, MigrationFailed):
+                    error = self._damage.reworded(f"{self._damage}; {error}")
                 # in this order: whoever sees the phase, without the lock, finds the error
                 self.error = error
                 self._phase = Phase.FAILED
