@@ -5,9 +5,11 @@ The figures are the guard: a packet costs microseconds of Python, and a reader h
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -15,6 +17,7 @@ from types import FrameType
 import pytest
 
 import ramferry
+from fakes_pair import pair
 from fakes_relay import RelayThread, Stage
 from fakes_wire import Guest, Script
 
@@ -54,30 +57,44 @@ class Follower:
             file = frame.f_code.co_filename[len(HOUSE) + 1 :]
             self._calls[threading.get_ident()].append((file, frame.f_code.co_name))
 
-    def way(self) -> Way:
-        """Of a packet in the middle, in the thread of the relay's channel."""
+    def ways(self) -> list[Way]:
+        """Of a packet in the middle, in the thread of each relay's channel."""
+        threads = self._calls.values()
+        return [self._middle(one) for one in threads if ("flows/inlet/channel.py", "run") in one]
+
+    def _middle(self, calls: list[tuple[str, str]]) -> Way:
         header = ("wire/multifd.py", "_ram")
-        (calls,) = (one for one in self._calls.values() if ("flows/inlet/channel.py", "run") in one)
         starts = [at for at, call in enumerate(calls) if call == header]
         assert len(starts) > PACKETS
         middle = starts[PACKETS // 2 : PACKETS // 2 + 2]
         return Way(calls[middle[0] : middle[1]])
 
 
-def followed(folder: Path, method_in: str, method_out: str) -> Way:
-    """A migration of one channel with many packets, followed."""
+@contextlib.contextmanager
+def following() -> Iterator[Follower]:
+    """Follows the threads that begin meanwhile."""
     follower = Follower()
-    script = Script(Guest(method=method_in, channels=1, rounds=1, packets=PACKETS, pages=8))
-    stage = Stage(folder, method=method_out)
     before = threading.getprofile()
     threading.setprofile(follower.note)
     try:
-        with RelayThread(stage.settings) as relay:
-            stage.carry(relay, script)
+        yield follower
     finally:
         threading.setprofile(before)  # type: ignore[arg-type]
     assert sys.getprofile() is None
-    return follower.way()
+
+
+def many_packets(method: str) -> Script:
+    """A migration of one channel."""
+    return Script(Guest(method=method, channels=1, rounds=1, packets=PACKETS, pages=8))
+
+
+def followed(folder: Path, method_in: str, method_out: str) -> Way:
+    """The way through a relay."""
+    stage = Stage(folder, method=method_out)
+    with following() as follower, RelayThread(stage.settings) as relay:
+        stage.carry(relay, many_packets(method_in))
+    (way,) = follower.ways()
+    return way
 
 
 @pytest.mark.parametrize(
@@ -95,3 +112,21 @@ def test_a_packets_way_stays_short(
     assert len(way.calls) <= calls, way
     assert len(way.files) <= files, way
     assert way.moves <= moves, way
+
+
+@pytest.mark.parametrize(
+    ("between", "near", "far"),
+    [("zstd", (27, 8, 15), (1, 1, 1)), ("none", (24, 7, 13), (1, 1, 1))],
+)
+def test_with_digests_a_packets_way_is_little_longer(
+    tmp_path: Path, between: str, near: tuple[int, ...], far: tuple[int, ...]
+) -> None:
+    """Through two relays: the one that makes digests, and the one that checks them."""
+    with following() as follower, pair(tmp_path, between) as both:
+        both.stage.carry(both.near, many_packets("none"))
+    checks = ("flows/inlet/channel.py", "_check_header")
+    ways = {checks in way.calls: way for way in follower.ways()}
+    assert ("wire/digests.py", "seal") in ways[False].calls
+    for way, most in ((ways[False], near), (ways[True], far)):
+        found = len(way.calls), len(way.files), way.moves
+        assert all(one <= limit for one, limit in zip(found, most, strict=True)), f"{found}\n{way}"

@@ -149,12 +149,10 @@ class CarriedAnswer:
             )
         if self._path.nonsense is None and (self._local or not self._broke):
             self._session.taken = False
-        self._session.fail(
-            MigrationFailed(
-                f"the destination closed the main channel without taking over: {where}"
-            ),
-            final=True,
-        )
+        closed = f"the destination closed the main channel without taking over: {where}"
+        late = self._session.late
+        damaged = late if isinstance(late, RemoteProtocolError) else None
+        self._session.fail(damaged or MigrationFailed(closed), final=True)
 
     def _confirm(self) -> None:
         """The destination has taken over: a fault from here on does not undo it."""

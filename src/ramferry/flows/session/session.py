@@ -56,7 +56,7 @@ class Session:
     error: RamferryError | None = None
     """Why it has failed; None if it has not."""
     method_in = ""
-    """The source's method, once a channel has seen it; several are separated by commas."""
+    """The source's method, once a channel has seen it; several with commas between."""
     uuid = bytes(16)
     """The UUID in the channels' initial packets; set when they are gathered."""
     agreed_in: Agreement | None = None
@@ -68,10 +68,12 @@ class Session:
     missed = False
     """True if a connection that may have been a channel was closed before it said what it is."""
     switched = False
-    """True once ram's END was sent on, even if the migration has failed since."""
+    """True once ram's END was sent on, also if it has failed since."""
     taken: bool | None = None
-    """True once the destination said that it has the guest, False once it is certain that it has
-    not, and cannot get it any more; None while nobody knows."""
+    """Whether the destination has the guest; False once it cannot get it any more, None while that
+    is not known."""
+    late: RamferryError | None = None
+    """What went wrong first in the switchover, where that is the destination's to judge."""
     whole = False
     """True once all of the stream, up to its end, was sent on; only where it is held back for
     that."""
@@ -133,8 +135,7 @@ class Session:
         return self._phase is Phase.FAILED
 
     def advance(self, phase: Phase) -> bool:
-        """Enter a later phase; an earlier one is ignored. Returns False if the migration has
-        failed."""
+        """Enter a later phase; an earlier one is ignored. False if the migration has failed."""
         with self._lock:
             if self._phase is not Phase.FAILED:
                 self.switched = self.switched or phase is Phase.SWITCHOVER
@@ -143,8 +144,7 @@ class Session:
 
     @property
     def held(self) -> bool:
-        """True if it has failed, and the source's guest has to stand still all the same, because
-        nobody knows whether it runs at the destination."""
+        """True if it failed, and the source's guest has to stand still: it may run elsewhere."""
         return self.holds and self.switched and self.failed and self.taken is None
 
     def when_failed(self, tell: Callable[[RamferryError], None]) -> None:
@@ -169,6 +169,7 @@ class Session:
                 self.error = error
                 self._phase = Phase.FAILED
         if late:
+            self.late = self.late or error
             # not under the lock, which every other thread of the migration needs to go on
             self.note(f"in the switchover, left to the destination to judge: {error}")
             return
