@@ -116,7 +116,7 @@ def test_a_packets_way_stays_short(
 
 @pytest.mark.parametrize(
     ("between", "near", "far"),
-    [("zstd", (27, 8, 15), (1, 1, 1)), ("none", (24, 7, 13), (1, 1, 1))],
+    [("zstd", (27, 8, 15), (43, 12, 29)), ("none", (24, 7, 13), (28, 7, 18))],
 )
 def test_with_digests_a_packets_way_is_little_longer(
     tmp_path: Path, between: str, near: tuple[int, ...], far: tuple[int, ...]
