@@ -6,7 +6,7 @@ import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ramferry.errors import MigrationFailed, PeerTimeout, RemoteProtocolError
+from ramferry.errors import MigrationFailed, PeerTimeout, RamferryError, RemoteProtocolError
 from ramferry.flows.session.session import Phase, Session
 from ramferry.transport.connection import Connection
 from ramferry.transport.tls_reasons import CUT
@@ -151,8 +151,10 @@ class CarriedAnswer:
             self._session.taken = False
         closed = f"the destination closed the main channel without taking over: {where}"
         late = self._session.late
-        damaged = late if isinstance(late, RemoteProtocolError) else None
-        self._session.fail(damaged or MigrationFailed(closed), final=True)
+        error: RamferryError = MigrationFailed(closed)
+        if isinstance(late, RemoteProtocolError):  # what it did not take was no good
+            error = late.reworded(f"{closed}; before that, {late}")
+        self._session.fail(error, final=True)
 
     def _confirm(self) -> None:
         """The destination has taken over: a fault from here on does not undo it."""
