@@ -152,7 +152,8 @@ class CarriedAnswer:
         closed = f"the destination closed the main channel without taking over: {where}"
         late = self._session.late
         error: RamferryError = MigrationFailed(closed)
-        if isinstance(late, RemoteProtocolError):  # what it did not take was no good
+        if isinstance(late, RemoteProtocolError) and late is not self._path.nonsense:
+            # what it did not take was damaged before it came to it
             error = late.reworded(f"{closed}; before that, {late}")
         self._session.fail(error, final=True)
 

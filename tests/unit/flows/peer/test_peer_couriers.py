@@ -264,7 +264,12 @@ def test_what_is_no_message_on_control_fails_it(tmp_path: Path) -> None:
     stage = peer_stage(tmp_path)
     script = Script(GUEST)
     with RelayThread(stage.settings) as relay, courier(place_of(relay)) as one:
-        script.insert(script.find("part", MAIN), Do(lambda: one.control.sendall(bytes(12))))
+
+        def nonsense() -> None:
+            one.control.sendall(bytes(12))
+            relay.finished()
+
+        script.insert(script.find("part", MAIN), Do(nonsense))
         result = refused(stage, relay, one, script)
         wanted = "control: expected a message of 1 to 65536 bytes, received length 0"
         assert (result.error, result.exit_code) == (wanted, 7)

@@ -186,8 +186,7 @@ def test_what_comes_back_damaged_fails_the_migration(tmp_path: Path, name: str) 
         for words in case.says:
             assert words in near.error
         assert near.exit_code == code
-        for told in two.far.seen.results:
-            assert told.error == f"the far end gave it up: {near.error}"
+        assert not any(far.completed for far in two.far.seen.results)
         two.stage.carry(two.near, Script(Guest(seed=2)), 2)
 
 
