@@ -107,15 +107,15 @@ BACK = {
     "far opening": (Damage("control", "opening", flip(1), ("it is no Ramferry, but bytes",)), 3),
     "far hello": (Damage("control", "hello", flip(40), ("it says hello otherwise", LINK)), 3),
     "answer": (
-        Damage("main", "data", flip(-1), ("return path: ", "frame 1 as it was sent", LINK), 1),
+        Damage("main", "data", flip(-1), ("return path: ", "frame 0 as it was sent", LINK)),
         7,
     ),
     "answer's head": (
-        Damage("main", "data", flip(0), ("return path: ", "frame 1 as it was sent", LINK), 1),
+        Damage("main", "data", flip(0), ("return path: ", "frame 0 as it was sent", LINK)),
         7,
     ),
     "lost answer": (
-        Damage("main", "data", drop, ("return path: ", "frame 1 as it was sent", LINK), 1),
+        Damage("main", "data", drop, ("return path: ", "frame 0 as it was sent", LINK)),
         7,
     ),
 }
