@@ -245,6 +245,22 @@ def test_a_migration_whose_main_does_not_come_is_forgotten(
     assert hall.notes == ["a migration that was agreed on with another relay has not come"]
 
 
+def test_a_migration_whose_far_end_has_gone_is_forgotten_at_once(hall: Hall) -> None:
+    """Unless it comes back to it."""
+    caller, other = hall.call(), hall.call()
+    token, kept = caller.says_hello(), other.says_hello()
+    hall.reception.expire()
+    assert hall.reception.visit(token) is not None
+    caller.end.cut()
+
+    def forgotten() -> bool:
+        hall.reception.expire()
+        return hall.reception.visit(token) is None
+
+    until(forgotten)
+    assert hall.reception.visit(kept) is not None
+
+
 def session() -> Session:
     made = Session(SETTINGS, lambda _: None)
     made.behind = Outlet(made, SETTINGS)

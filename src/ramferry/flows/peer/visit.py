@@ -14,7 +14,7 @@ from ramferry.flows.session.session import Session
 from ramferry.metrics.agreement import Agreement
 from ramferry.patience import Patience
 from ramferry.transport.connection import Connection
-from ramferry.wire.digests import SealReader
+from ramferry.wire.digests import LINK, SealReader
 from ramferry.wire.relay_frames import NO_DIGEST
 from ramferry.wire.relay_messages import MOST_TEXT, Ask, Failed, Message, Outcome, Told, failed
 
@@ -51,14 +51,17 @@ class Visit:
         """Why it cannot begin: one of its connections was refused."""
         self._said = False
         """True once the far end was told of a failure, or told one."""
+        self._left = False
+        """True once the far end has ended control, and has not come back to it."""
         self._waits = Patience(MAIN_WITHIN + decide)
         self._lock = threading.Lock()
 
     @property
     def stale(self) -> bool:
-        """True if its main has not come, and is not waited for any more: it was given up, or took
-        too long."""
-        return not self.begun and (self._told is not None or self._waits.over)
+        """True if its main has not come, and is not waited for any more: it was given up, its far
+        end has gone, or it took too long."""
+        given_up = self._told is not None or self._left
+        return not self.begun and (given_up or self._waits.over)
 
     @property
     def begun(self) -> bool:
@@ -78,7 +81,7 @@ class Visit:
         """Use another control connection, which belongs to this object from now on; the former one
         is ended."""
         with self._lock:
-            former, self._control = self._control, control
+            former, self._control, self._left = self._control, control, False
         control.listen(partial(self._take, control))
         former.close()
 
@@ -160,7 +163,7 @@ class Visit:
         if announced != NO_DIGEST and announced != self._rounds.digest(index):
             raise RemoteProtocolError(
                 f"all packets before sync mark {index} as they were sent",
-                "others: the link between the hosts is to be suspected",
+                f"others: {LINK}",
                 channel="main",
             )
 
@@ -188,6 +191,7 @@ class Visit:
             if self._session is not None:
                 self._session.fail(self._told)
         elif message is None and control is self._control:
+            self._left = True
             self._sign.set()
             if control.nonsense is not None:
                 self._fail(control.nonsense.at("control"))
