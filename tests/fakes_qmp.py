@@ -138,6 +138,7 @@ class FakeQemu:
         self._listener.bind(str(path))
         self._listener.listen(4)
         self._connections: list[socket.socket] = []
+        self._closed = False
         self._thread = threading.Thread(target=self._serve, name=f"fake {path.name}")
         self._thread.start()
 
@@ -158,6 +159,7 @@ class FakeQemu:
 
     def close(self) -> None:
         """End it; its clients see the connection close."""
+        self._closed = True
         for end in (self._listener, *self._connections):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
@@ -178,6 +180,9 @@ class FakeQemu:
             except OSError:
                 return
             self._connections.append(connection)
+            if self._closed:  # while this one was accepted
+                connection.close()
+                return
             with connection, contextlib.suppress(OSError):
                 self._talk(connection)
 

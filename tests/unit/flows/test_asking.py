@@ -152,6 +152,15 @@ def test_a_silent_far_end_is_asked_on_other_connections_and_given_up_in_time(pla
     assert place.others[0].hears() == Ask(cut=True)
 
 
+def test_the_end_of_a_control_connection_that_was_given_up_changes_nothing(place: Place) -> None:
+    until(lambda: place.step(cut=True) is None and bool(place.others))
+    place.asking.hear(None)
+    assert place.asking.trouble == "it accepts connections, and says nothing"
+    place.others[0].says(Outcome("taken"))
+    assert place.asking.until_known(lambda: False) == Outcome("taken")
+    assert len(place.others) == 1
+
+
 def test_time_in_which_this_process_stood_still_does_not_count(place: Place) -> None:
     assert place.step(cut=True) is None
     assert place.step(cut=True, seconds=1000.0) is None

@@ -11,12 +11,14 @@ import pytest
 
 from ramferry.errors import MigrationFailed
 from ramferry.flows.outlet import outlet as outlet_module
+from ramferry.flows.outlet import taken as taken_module
 from ramferry.flows.outlet.answer import CarriedAnswer
 from ramferry.flows.outlet.channel import OutletChannel, RelayedChannel
 from ramferry.flows.outlet.far_ends import FarEnds
 from ramferry.flows.outlet.main import RelayedMain
 from ramferry.flows.outlet.outbox import WORKERS
 from ramferry.flows.outlet.outlet import Outlet
+from ramferry.flows.outlet.taken import taken_on_main
 from ramferry.flows.session.gate import Unwind
 from ramferry.flows.session.loop import Loop
 from ramferry.flows.session.session import Phase, Session
@@ -162,11 +164,11 @@ def test_one_packet_at_work_is_enough_where_nothing_is_compressed(
 def test_what_a_far_peer_has_not_acknowledged_can_still_be_kept_from_it(
     place: Place, monkeypatch: pytest.MonkeyPatch, left: int
 ) -> None:
-    monkeypatch.setattr(outlet_module, "_ACKNOWLEDGE", 0.01)
+    monkeypatch.setattr(taken_module, "_ACKNOWLEDGE", 0.01)
     monkeypatch.setattr(Noted, "unsent", lambda _: left)
     place.near.windowed = True
     place.outlet.adopt(place.near, main=True)
-    assert place.outlet.taken_on_main() is not bool(left)
+    assert taken_on_main(place.outlet) is not bool(left)
 
 
 # --- a source that breaks main in the switchover
@@ -175,7 +177,7 @@ def test_what_a_far_peer_has_not_acknowledged_can_still_be_kept_from_it(
 @pytest.fixture
 def main(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[RelayedMain]:
     """A main channel on its way over a network."""
-    monkeypatch.setattr(outlet_module, "_ACKNOWLEDGE", 0.01)
+    monkeypatch.setattr(taken_module, "_ACKNOWLEDGE", 0.01)
     made = RelayedMain(place.outlet, Plain(place.far))
     made.begin(place.session.tally.channel("main"), MainParser())
     place.near.windowed = True

@@ -10,6 +10,7 @@ import pytest
 from fakes_relay import RelayThread, Stage, until
 from fakes_wire import MAIN, Close, Do, Guest, Mode, Script, device
 from ramferry.flows.inlet import watching
+from ramferry.flows.outlet import main as outlet_main
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +31,9 @@ def test_a_hidden_block_list_is_a_failure(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["section", "round"])
-def test_marks_pass_an_open_gate(tmp_path: Path, mode: Mode) -> None:
+def test_marks_pass_an_open_gate(
+    tmp_path: Path, mode: Mode, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nobody holds the channels any more, so that nothing waits until they are empty."""
     script = Script(Guest(mode=mode))
     stage = Stage(tmp_path)
@@ -40,7 +43,9 @@ def test_marks_pass_an_open_gate(tmp_path: Path, mode: Mode) -> None:
         def opened() -> None:
             until(lambda: relay.session is not None and relay.session.gate.passed == 1)
             relay.session.gate.open()
-            relay.session.behind.until_consumed = lambda: waits.append("for busy channels")
+            monkeypatch.setattr(
+                outlet_main, "until_consumed", lambda _: waits.append("for busy channels")
+            )
 
         script.insert(script.find("part", MAIN), Do(opened))
         stage.carry(relay, script)

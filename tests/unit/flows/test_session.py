@@ -21,8 +21,10 @@ from ramferry.errors import (
 )
 from ramferry.flows.inlet.channel import ChannelInlet
 from ramferry.flows.outlet import outlet as outlet_module
+from ramferry.flows.outlet import taken as taken_module
 from ramferry.flows.outlet.channel import RelayedChannel
 from ramferry.flows.outlet.outlet import Outlet
+from ramferry.flows.outlet.taken import until_consumed
 from ramferry.flows.session.gate import Unwind
 from ramferry.flows.session.session import Phase, Session
 from ramferry.flows.settings import RelaySettings
@@ -302,7 +304,7 @@ def test_consumption_is_waited_for_on_every_channel(made: Fixture) -> None:
     for near, _ in pairs:
         made.adopt(near)
         near.sendall(b"SYNC")
-    waiter = threading.Thread(target=made.outlet.until_consumed)
+    waiter = threading.Thread(target=until_consumed, args=(made.outlet,))
     waiter.start()
     for _, far in pairs:
         assert waiter.is_alive()
@@ -319,7 +321,7 @@ def test_a_closed_channel_proves_nothing(made: Fixture) -> None:
         made.adopt(near)
         far.close()
         with pytest.raises(MigrationFailed, match="a multifd channel broke at the destination"):
-            made.outlet.until_consumed()
+            until_consumed(made.outlet)
 
 
 def test_what_is_left_untaken_is_a_timeout() -> None:
@@ -329,7 +331,7 @@ def test_what_is_left_untaken_is_a_timeout() -> None:
         made.adopt(near)
         near.sendall(b"x")
         with pytest.raises(PeerTimeout, match=r"the destination leaves \d+ bytes of a channel"):
-            made.outlet.until_consumed()
+            until_consumed(made.outlet)
 
 
 def test_a_failure_ends_the_wait_for_consumption(made: Fixture) -> None:
@@ -338,7 +340,7 @@ def test_a_failure_ends_the_wait_for_consumption(made: Fixture) -> None:
 
     def wait() -> None:
         try:
-            made.outlet.until_consumed()
+            until_consumed(made.outlet)
         except Unwind:
             unwound.set()
 
@@ -393,13 +395,13 @@ def untaken(monkeypatch: pytest.MonkeyPatch, made: Fixture, *left: int) -> None:
     near, far = socket.socketpair()
     with near, far:
         made.adopt(near)
-        made.outlet.until_consumed()
+        until_consumed(made.outlet)
 
 
 def test_a_destination_that_takes_nothing_is_given_up(
     made: Fixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outlet_module, "time", Clock(*[0.5] * 200))
+    monkeypatch.setattr(taken_module, "time", Clock(*[0.5] * 200))
     with pytest.raises(PeerTimeout, match="leaves 7 bytes of a channel untaken"):
         untaken(monkeypatch, made, *[7] * 200)
 
@@ -408,7 +410,7 @@ def test_a_destination_that_takes_nothing_is_given_up(
 def test_a_relay_that_stood_still_blames_no_destination(
     made: Fixture, monkeypatch: pytest.MonkeyPatch, stopped: float
 ) -> None:
-    monkeypatch.setattr(outlet_module, "time", Clock(0.5, stopped, 0.5))
+    monkeypatch.setattr(taken_module, "time", Clock(0.5, stopped, 0.5))
     untaken(monkeypatch, made, 7, 7, 7, 0)
 
 

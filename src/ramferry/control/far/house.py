@@ -129,6 +129,7 @@ def serve(from_near: int, to_near: int, environment: Mapping[str, str]) -> None:
         _listen(from_near, out, house, Cable(ends))
     finally:
         house.close()
+        out.close()
 
 
 def _listen(fd: int, out: Outgoing, house: House, cable: Cable) -> None:

@@ -9,6 +9,7 @@ from ramferry.flows.outlet.answer import CarriedAnswer
 from ramferry.flows.outlet.asked import LOOK, AskedAnswer
 from ramferry.flows.outlet.outlet import Outlet, sending_on_main
 from ramferry.flows.outlet.tail import Tail
+from ramferry.flows.outlet.taken import taken_on_main, until_consumed
 from ramferry.flows.peer.guardian import Guardian, how_to_decide
 from ramferry.flows.session.gate import Unwind
 from ramferry.flows.session.session import Phase
@@ -188,7 +189,7 @@ class RelayedMain:
             session.gather()
         session.gate.hold(mark.index)
         if session.gate.gated:
-            self._outlet.until_consumed()
+            until_consumed(self._outlet)
         session.check()
         session.check_mark(mark.index)
         self._outlet.pass_mark(mark.index)
@@ -229,7 +230,7 @@ class RelayedMain:
         """
         self._refuse_the_rest()
         self._session.check()
-        if not self._outlet.taken_on_main():
+        if not taken_on_main(self._outlet):
             self._withdraw()
             self._session.check()
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, Protocol
+from typing import Protocol
 
 from ramferry.errors import MigrationFailed, PeerTimeout
 from ramferry.flows.outlet.outbox import Outbox
@@ -16,7 +15,6 @@ from ramferry.flows.session.gate import Unwind
 from ramferry.flows.session.roles import FlowSettings
 from ramferry.flows.session.session import Session
 from ramferry.flows.session.throttle import BufferGovernor
-from ramferry.patience import Patience
 from ramferry.transport import budget
 from ramferry.transport.address import Address, RelayAddress
 from ramferry.transport.connection import Connection
@@ -24,12 +22,6 @@ from ramferry.transport.dialing import connect
 from ramferry.transport.pacing import Pacer
 from ramferry.transport.security import Security
 from ramferry.vocabulary import AUTO
-
-_DRAIN_POLL: Final = (0.0001, 0.001)
-"""First and longest pause, in seconds, between two looks at whether a socket's queue is empty: no
-event tells that."""
-_ACKNOWLEDGE: Final = 0.25
-"""Seconds within which a TCP peer acknowledges what it has; it may delay that by up to 0.2."""
 
 
 class OutletSettings(FlowSettings, Protocol):
@@ -204,54 +196,6 @@ class Outlet:
         """Change the cap, in wire bytes per second; 0: no cap."""
         self.paced = bool(rate)
         self.pacer.rate = rate
-
-    # --- what the destination has taken
-
-    def until_consumed(self) -> None:
-        """Wait until the far side has taken everything that was sent on the multifd channels.
-
-        Called while all channels are held, so that nothing is added meanwhile.
-
-        :raise MigrationFailed: a channel closed, so it cannot be known whether its bytes were
-            taken.
-        :raise PeerTimeout: the far side takes nothing for the stall limit.
-        """
-        for connection in self.channels:
-            try:
-                self._until_consumed(connection)
-            except OSError:
-                self.session.check()
-                raise MigrationFailed("a multifd channel broke at the destination") from None
-
-    def _until_consumed(self, connection: Connection) -> None:
-        pause, left = _DRAIN_POLL[0], -1
-        silence = Patience(self.settings.stall_timeout, clock=time.monotonic)
-        while (left_now := connection.unsent()) > 0:
-            self.session.check()
-            if left_now != left:
-                left = left_now
-                silence.restart()
-            elif silence.over:
-                raise PeerTimeout(f"the destination leaves {left} bytes of a channel untaken")
-            time.sleep(pause)
-            pause = min(pause * 2, _DRAIN_POLL[1])
-        if connection.hung_up():
-            raise ConnectionResetError
-
-    def taken_on_main(self) -> bool:
-        """True if the destination has, or cannot be kept from getting, everything that was sent on
-        main.
-
-        Waits a moment, because a TCP peer may acknowledge late.
-        """
-        if self.main is None or not self.main.windowed:
-            return True
-        patience = Patience(_ACKNOWLEDGE)
-        while self.main.unsent():
-            if patience.over:
-                return False
-            time.sleep(_DRAIN_POLL[1])
-        return True
 
     # --- as what lies behind an inlet
 

@@ -47,7 +47,7 @@ class Asking:
         """
         self._resume = resume
         self._token = token
-        self._control = control
+        self._control = self._first = control
         self._own: Control | None = None
         """The control connection that this object made last."""
         self._seconds = decide
@@ -73,7 +73,7 @@ class Asking:
             if isinstance(message, Outcome):
                 if self._word is None or self._word.outcome == "pending":
                     self._word = message
-            elif message is None and (control is None or control is self._control):
+            elif message is None and (control or self._first) is self._control:
                 self._control, self.trouble = None, "the control connection ended"
             else:
                 return
