@@ -12,6 +12,8 @@ from collections.abc import Iterator
 import pytest
 
 from fakes_clock import Clock
+from ramferry.errors import PeerUnreachable
+from ramferry.flows.outlet import outlet as outlet_module
 from ramferry.flows.outlet.outlet import Outlet
 from ramferry.flows.session import stall
 from ramferry.flows.session.gate import Unwind
@@ -102,6 +104,32 @@ def test_a_destination_that_leaves_bytes_untaken_is_named_before_the_source(
     assert re.fullmatch(
         r"nothing moved for 60 s: the destination leaves \d+ bytes of a channel untaken", said
     )
+
+
+def test_a_destination_that_does_not_answer_is_named_before_the_source(
+    clock: Clock, watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The source opens its channels when its main has been taken up."""
+    called, answers = threading.Event(), threading.Event()
+
+    def connect(*_: object, **__: object) -> Plain:
+        called.set()
+        answers.wait(5)
+        raise PeerUnreachable("too late")
+
+    def dial() -> None:
+        with contextlib.suppress(PeerUnreachable):
+            watched.outlet.connect(main=True)
+
+    monkeypatch.setattr(outlet_module, "connect", connect)
+    dialling = threading.Thread(target=dial)
+    dialling.start()
+    assert called.wait(5)
+    watched.look_for(clock, 61)
+    assert str(watched.session.error) == "nothing moved for 60 s: unix:out does not answer"
+    answers.set()
+    dialling.join(5)
+    assert not watched.outlet.waits
 
 
 def test_a_byte_anywhere_begins_the_wait_anew(clock: Clock, watched: Watched) -> None:

@@ -28,7 +28,7 @@ class Process:
         try:
             return int(self._status(("Uid:",))[0][3])
         except OSError as error:
-            raise PeerUnreachable(f"the QEMU, process {self.pid}, has ended") from error
+            raise self._gone() from error
         except LookupError as error:
             raise PeerUnreachable(
                 f"the QEMU, process {self.pid}, does not tell its user"
@@ -54,12 +54,17 @@ class Process:
         return Path(resolve_inside(f"{PROC}/{self.pid}/root", path))
 
     def sees(self, path: Path) -> bool:
-        """Whether it finds the same file at ``path`` as this process does."""
+        """Whether it finds the same file at ``path`` as this process does.
+
+        :raise PeerUnreachable: it has ended.
+        """
         try:
             there, here = os.stat(self.found(str(path))), os.stat(path)
         except PermissionError:
             return True  # not ours to look at
         except OSError:
+            if self._ended():
+                raise self._gone() from None
             return False
         return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
 
@@ -71,6 +76,16 @@ class Process:
         """
         counted = self._status(("VmRSS:", "VmSwap:", "HugetlbPages:"))
         return sum(int(values[0]) << 10 for values in counted)
+
+    def _ended(self) -> bool:
+        """True also where its parent has not asked for its exit code yet."""
+        try:
+            return self._status(("State:",))[0][0] in ("Z", "X")
+        except (OSError, LookupError):
+            return True
+
+    def _gone(self) -> PeerUnreachable:
+        return PeerUnreachable(f"the QEMU, process {self.pid}, has ended")
 
     def _status(self, names: tuple[str, ...]) -> list[list[str]]:
         """The words after each of ``names`` in its ``/proc/PID/status``."""

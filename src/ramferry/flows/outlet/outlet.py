@@ -88,6 +88,8 @@ class Outlet:
         """To a far Ramferry that has not said hello yet."""
         self.channels: list[Connection] = []
         """The multifd channels, in the order in which they were connected."""
+        self._dialled = 0
+        """Connections that are being made."""
         self._onward = threading.Event()
         self._lock = threading.Lock()
 
@@ -98,9 +100,10 @@ class Outlet:
         :raise Unwind: the migration failed meanwhile.
         """
         address = self.settings.connect
-        if main and isinstance(address, RelayAddress):
-            self.far = self._greet(address)
-        connection = self._connected()
+        with self._dialling():
+            if main and isinstance(address, RelayAddress):
+                self.far = self._greet(address)
+            connection = self._connected()
         connection.settle(self.settings.stall_timeout)
         if main and self.far is not None:
             connection = self.far.main(connection)
@@ -146,6 +149,16 @@ class Outlet:
             raise
         finally:
             self._greeted = None
+
+    @contextmanager
+    def _dialling(self) -> Iterator[None]:
+        with self._lock:
+            self._dialled += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._dialled -= 1
 
     def _connected(self) -> Connection:
         settings = self.settings
@@ -207,7 +220,7 @@ class Outlet:
     @property
     def waits(self) -> str:
         """See ``Behind``."""
-        return ""
+        return f"{self.settings.connect} does not answer" if self._dialled else ""
 
     def untaken(self) -> int:
         """See ``Behind``."""

@@ -54,7 +54,8 @@ class StallWatch:
         blind = self._blind_since is not None and self._blind.spent > _BLIND
         if blind and silent > _BLIND and session.gate.gated and session.gate.waiting:
             session.behind.blinded()
-        begun = session.behind.introduced or session.phase != Phase.GATHERING
+        behind = session.behind
+        begun = behind.introduced or behind.waits or session.phase != Phase.GATHERING
         if not begun and self._preamble.over:
             session.fail(
                 PeerTimeout(f"main: the source sent no whole section in {_PREAMBLE:.0f} s")
@@ -63,7 +64,7 @@ class StallWatch:
     def _judge(self, silent: float) -> None:
         session = self._session
         waiting = session.behind.waits or session.gate.waiting
-        if session.phase == Phase.GATHERING:
+        if session.phase == Phase.GATHERING and not session.behind.waits:
             waiting = "the source has not opened all its channels"
             if session.settings.channels:
                 waiting += f" (expected {session.settings.channels})"
