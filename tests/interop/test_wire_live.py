@@ -129,7 +129,8 @@ def test_every_mark_has_its_sync_on_every_channel(pair: Pair, method: str, chann
     marks = [event for event in events if isinstance(event, SyncMark)]
     blocks = {block.name: block.used_length for block in parser.blocks.values()}
     assert [syncs(stream, blocks) for stream, _ in others] == [len(marks)] * channels
-    assert len(marks) >= 3
+    # of the setup, of each whole round, and of the end, which may come in the midst of the first
+    assert len(marks) >= 2
     assert parser.mode == ("section" if pair.source.version < (8, 1) else "round")
     assert not [event for event in events if isinstance(event, NotParsed)]
     assert parser.eof().certain
