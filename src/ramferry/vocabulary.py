@@ -102,6 +102,10 @@ FINISH_MIGRATE: Final = "finish-migrate"
 POSTMIGRATE: Final = "postmigrate"
 """Run state of a source whose guest has gone, or was saved."""
 
+DECIDE_SECONDS: Final = 60.0
+"""Seconds that a relay asks the far one how a switchover ended, and keeps the outcome for one that
+asks, if ``--decide`` does not say otherwise."""
+
 # --- commands to the destination (MIG_CMD)
 
 OPEN_RETURN_PATH: Final = 1

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from sshing import CARRIER, OTHER, TAKES_ROOT, TwoHosts, Vm, qemu, until
 
@@ -75,6 +76,20 @@ def test_the_near_side_is_killed(hosts: TwoHosts) -> None:
         moving.kill()
         gone_within(hosts, GONE_SECONDS)
         until("the guest runs on", lambda: source.state() == "running")
+
+
+def test_both_relays_are_told_how_long_to_ask_for_the_answer(hosts: TwoHosts) -> None:
+    with under_way(hosts, "4M", "--decide", 2.5) as (moving, _, _):
+        near = [line for line in command_lines(moving.pid) if "relay" in line]
+        far = [line for line in hosts.left_behind() if " relay " in line]
+        assert [" ".join(near[0]).count(" --decide 2.5"), len(near)] == [1, 1]
+        assert [far[0].count(" --decide 2.5"), len(far)] == [1, 1]
+
+
+def command_lines(pid: int) -> list[list[str]]:
+    """Of all processes below one."""
+    found = psutil.Process(pid).children(recursive=True)
+    return [one.cmdline() for one in found]
 
 
 @pytest.mark.slow

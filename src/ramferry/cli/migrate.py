@@ -11,6 +11,7 @@ from ramferry.cli.params import (
     RATE,
     Seconds,
     accelerator_option,
+    decide_option,
     downtime_limit_option,
     level_option,
     member_size_option,
@@ -81,6 +82,7 @@ anything began."""
 )
 @tls_creds_option("For what goes from relay to relay.")
 @insecure_option("Let relays that meet on two hosts do so in clear.")
+@decide_option("For the relays that are started.")
 @click.option(
     "--incoming",
     metavar="URI",

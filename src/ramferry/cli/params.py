@@ -13,6 +13,7 @@ from ramferry.transport.address import WILDCARDS, TcpAddress, parse_place
 from ramferry.units import parse_rate, parse_size
 from ramferry.vocabulary import (
     ACCELERATORS,
+    DECIDE_SECONDS,
     MAX_CHANNELS,
     MAX_DOWNTIME_LIMIT_MS,
     MEMBER_SIZES,
@@ -171,6 +172,25 @@ def member_size_option(auto: str) -> Callable[[Command], Command]:
         show_default=True,
         help="How qatzip cuts packets into gzip members: of 64 KiB, which a QAT device inflates, or"
         f" one a packet, which is faster in software. {auto}",
+    )
+
+
+def decide_option(to_whom: str = "") -> Callable[[Command], Command]:
+    """``--decide``.
+
+    :param to_whom: a last sentence of the help, of a command that hands it to relays; such a
+        command has no value of its own where none is given.
+    """
+    more = f" {to_whom}  [default: {DECIDE_SECONDS:g}]" if to_whom else ""
+    return click.option(
+        "--decide",
+        type=Seconds(min=0.1),
+        default=None if to_whom else DECIDE_SECONDS,
+        show_default=not to_whom,
+        metavar="S",
+        help="Seconds that a far end that is a Ramferry (relay:), if it is lost in the switchover,"
+        " is asked whether the destination has the guest, while the source's stands still; and that"
+        f" the outcome is kept for it.{more}",
     )
 
 

@@ -11,6 +11,7 @@ from ramferry.cli.params import (
     RATE,
     Seconds,
     accelerator_option,
+    decide_option,
     member_size_option,
     page_size_option,
 )
@@ -58,15 +59,7 @@ or where the sentence says to look; 7 a peer sent what the protocol forbids;
     show_default=True,
     help="Seconds after which a peer that stopped in the middle of something is given up.",
 )
-@click.option(
-    "--decide",
-    type=Seconds(min=0.1),
-    default=60.0,
-    show_default=True,
-    help="Seconds that a far end that is a Ramferry (relay:), if it is lost in the switchover, is "
-    "asked whether the destination has the guest, while the source's stands still; and that the "
-    "outcome is kept for it.",
-)
+@decide_option()
 @click.option(
     "--verify/--no-verify",
     default=True,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ramferry.transport.address import Address, TlsAddress
 from ramferry.transport.security import Security
-from ramferry.vocabulary import AUTO, PAGE_SIZE
+from ramferry.vocabulary import AUTO, DECIDE_SECONDS, PAGE_SIZE
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class RelaySettings:
     """One of ``vocabulary.MEMBER_SIZES``, for the outgoing side; ``auto`` is 64K."""
     verify: bool = True
     """Whether digests are offered to a far end that is a Ramferry."""
-    decide: float = 60.0
+    decide: float = DECIDE_SECONDS
     """Seconds that the far end, if it is a Ramferry, is waited for with the outcome of a
     switchover, and that the outcome is kept for it; 0: neither is done."""
     uuid: bytes | None = None

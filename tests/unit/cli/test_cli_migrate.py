@@ -91,6 +91,8 @@ def test_a_document_on_standard_output_has_it_to_itself(tmp_path: Path) -> None:
         (("--via", "beta"), 2, "is no migration address"),
         (("--incoming", "fd:7"), 2, "is no migration address"),
         (("--timeout", 0), 2, "x>0"),
+        (("--decide", 0), 2, "x>=0.1"),
+        (("--decide", "nan"), 2, "is no number of seconds"),
         (("--json", "/nonexistent/r.json"), 2, "No such file"),
         ((), 3, "no QEMU answers at qmp:/nonexistent/s"),
     ],

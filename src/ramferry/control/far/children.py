@@ -3,8 +3,10 @@ it."""
 
 from __future__ import annotations
 
+import math
 import subprocess
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import IO, Final
 
@@ -13,12 +15,14 @@ from ramferry.control.hosts import far_protocol as far
 from ramferry.control.hosts.started import ramferry_line, start_line
 from ramferry.errors import UsageError
 from ramferry.patience import Patience
+from ramferry.vocabulary import DECIDE_SECONDS
 
 COMMANDS: Final = frozenset({"relay", "doctor", "plan"})
 """What may be started."""
-DECIDE_SECONDS: Final = 90.0
-"""How long a relay in its switchover may wait for the destination's answer, which nobody else can
-give, after the near half has gone: its own limit is 60 s."""
+MORE_SECONDS: Final = 30.0
+"""After the near half has gone, a relay in its switchover may wait for the destination's answer,
+which nobody else can give, and for the source's relay to ask for it: for as long as its own
+``--decide`` says, and this much more."""
 _LOOK: Final = 0.05
 
 
@@ -29,6 +33,8 @@ class Children:
         """:param out: where their words go."""
         self._out = out
         self._running: dict[int, subprocess.Popen[str]] = {}
+        self._decide = DECIDE_SECONDS
+        """The longest ``--decide`` of them."""
 
     def start(self, wish: far.Start) -> int:
         """Start one; return its process id.
@@ -40,6 +46,7 @@ class Children:
             raise UsageError(f"a far half starts {', '.join(sorted(COMMANDS))} only")
         process = start_line(ramferry_line(wish.arguments), wish.secret)
         self._running[wish.out] = process
+        self._decide = max(self._decide, decide_of(wish.arguments))
         assert process.stdout is not None
         assert process.stderr is not None
         words = self._reader(process.stderr, wish.err)
@@ -60,7 +67,7 @@ class Children:
         running = list(self._running.values())
         for process in running:
             process.terminate()
-        patience = Patience(DECIDE_SECONDS)
+        patience = Patience(self._decide + MORE_SECONDS)
         for process in running:
             while process.poll() is None and not patience.over:
                 with suppress(subprocess.TimeoutExpired):
@@ -90,3 +97,12 @@ class Children:
         with stream:
             while text := stream.readline(far.PIECE_BYTES):
                 self._out.say(far.Piece(number, text.encode()))
+
+
+def decide_of(arguments: Sequence[str]) -> float:
+    """The seconds that the ``--decide`` of a command line says; 0 if it says none, or nothing that
+    a relay would take."""
+    with suppress(ValueError, IndexError):
+        seconds = float(arguments[arguments.index("--decide") + 1])
+        return seconds if math.isfinite(seconds) else 0.0
+    return 0.0

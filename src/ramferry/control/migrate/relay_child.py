@@ -79,6 +79,8 @@ def relay_arguments(
         line += ["--tls-creds", step.tls_creds]
     if step.insecure:
         line += ["--insecure"]
+    if step.decide is not None:
+        line += ["--decide", f"{step.decide!r}"]
     return line
 
 

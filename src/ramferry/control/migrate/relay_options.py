@@ -43,6 +43,20 @@ def need_relay_for_tls(tls_creds: str, *, meeting: bool) -> None:
         )
 
 
+def need_relay_for_decide(wish: Wish, *, meeting: bool) -> None:
+    """Check ``--decide``.
+
+    :param meeting: as above.
+    :raise UsageError: nobody would heed it.
+    """
+    by_tls = wish.via is not None and isinstance(parse_address(wish.via), TlsAddress)
+    if wish.decide is not None and (by_tls or not meeting):
+        raise UsageError(
+            "--decide is for two relays that know each other (relay:), and no two such relays meet"
+            " here: add --relay both, or name the far relay with --via relay:HOST:PORT"
+        )
+
+
 def need_relay_for_members(member_size: str, *, relayed: bool) -> None:
     """Check ``--member-size``.
 

@@ -28,6 +28,7 @@ from ramferry.control.migrate.lacks import (
 from ramferry.control.migrate.relay_mode import RelayMode as RelayMode
 from ramferry.control.migrate.relay_options import (
     between_relays,
+    need_relay_for_decide,
     need_relay_for_device,
     need_relay_for_members,
     need_relay_for_tls,
@@ -62,6 +63,8 @@ class RelayStep:
     tls_creds: str = ""
     """As in ``Wish``, for a relay that meets another one."""
     insecure: bool = False
+    """The same."""
+    decide: float | None = None
     """The same."""
 
 
@@ -111,6 +114,7 @@ def plan(source: Party, destination: Party, wish: Wish, sockets: Sockets) -> Rou
     need_relay_for_members(wish.member_size, relayed=near)
     meeting = near and (far or of_relays(wish.via))
     need_relay_for_tls(wish.tls_creds, meeting=meeting)
+    need_relay_for_decide(wish, meeting=meeting)
     if near or far or wish.via:
         refuse_hidden(source.facts, destination.facts)
     incoming = _incoming(destination, wish, sockets, relayed=near or far)
@@ -126,7 +130,7 @@ def plan(source: Party, destination: Party, wish: Wish, sockets: Sockets) -> Rou
         name=_NAMES[near, far or wish.via is not None],
         address=address,
         incoming=incoming,
-        relays=tuple(_encrypting(wish, step) if meeting else step for step in steps),
+        relays=tuple(_that_meets(wish, step) if meeting else step for step in steps),
         source_method="none" if near else wish.method,
         destination_method="none" if far or wish.via else wish.method,
         source_bandwidth=0 if near else wish.max_bandwidth,
@@ -141,9 +145,9 @@ _NAMES = {
 }
 
 
-def _encrypting(wish: Wish, step: RelayStep) -> RelayStep:
+def _that_meets(wish: Wish, step: RelayStep) -> RelayStep:
     """A relay that meets another one."""
-    return replace(step, tls_creds=wish.tls_creds, insecure=wish.insecure)
+    return replace(step, tls_creds=wish.tls_creds, insecure=wish.insecure, decide=wish.decide)
 
 
 def _destination_relay(

@@ -34,6 +34,9 @@ class Wish:
     to relay; empty: they have none."""
     insecure: bool = False
     """Whether relays may meet in clear where other hosts can listen."""
+    decide: float | None = None
+    """Seconds in which relays that meet find out how a switchover ended that was cut; None for
+    their default."""
     incoming: str | None = None
     """Migration URI where the destination QEMU is to listen."""
     hosts: Hosts = BOTH_HERE

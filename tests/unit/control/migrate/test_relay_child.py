@@ -49,6 +49,9 @@ def test_arguments() -> None:
     assert "--insecure" not in line
     line = relay_arguments(replace(step, tls_creds="/c", insecure=True), "relay:far:1", 4)
     assert line[-3:] == ["--tls-creds", "/c", "--insecure"]
+    assert "--decide" not in line
+    line = relay_arguments(replace(step, decide=0.25), "relay:far:1", 4)
+    assert line[-2:] == ["--decide", "0.25"]
 
 
 def told(monkeypatch: pytest.MonkeyPatch, *lines: str) -> RelayChild:

@@ -361,6 +361,14 @@ OLD = replace(HERE, facts=replace(FACTS, methods=frozenset(), version=(3, 1, 0))
             UsageError,
             "name the far relay with --via relay:HOST:PORT",
         ),
+        (HERE, HERE, {"method": "zstd", "decide": 9.0}, UsageError, "--decide is for two relays"),
+        (
+            HERE,
+            FAR,
+            {"method": "none", "via": "tls:h:1", "incoming": "unix:/in", "decide": 9.0},
+            UsageError,
+            "name the far relay with --via relay:HOST:PORT",
+        ),
         (
             HERE,
             FAR,
@@ -463,6 +471,19 @@ def test_both_relays_encrypt_what_goes_between_them() -> None:
     wish = Wish("qatzip", tls_creds="/c", insecure=True)
     steps = plan(HERE, HERE, wish, SOCKETS).relays
     assert [(step.tls_creds, step.insecure) for step in steps] == [("/c", True)] * 2
+
+
+@pytest.mark.parametrize("destination", [HERE, replace(HERE, host=Apart())], ids=["here", "ssh"])
+@pytest.mark.parametrize("decide", [None, 7.5])
+def test_both_relays_learn_how_long_to_ask(destination: Party, decide: float | None) -> None:
+    steps = plan(HERE, destination, Wish("qatzip", decide=decide), SOCKETS).relays
+    assert [step.decide for step in steps] == [decide] * 2
+
+
+def test_a_relay_that_meets_another_learns_how_long_to_ask() -> None:
+    wish = Wish("none", via="relay:h:1", incoming="unix:/in", decide=7.5)
+    (step,) = plan(HERE, FAR, wish, SOCKETS).relays
+    assert step.decide == 7.5
 
 
 NETNS = replace(HERE, host=Namespace("far", "10.1.0.2"))
