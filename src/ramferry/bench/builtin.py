@@ -17,6 +17,7 @@ from ramferry.bench.moving import MovingRig, same
 from ramferry.control.hosts.host import BOTH_HERE, HERE, Host, Hosts
 from ramferry.errors import MigrationFailed
 from ramferry.guest.workload import Workload
+from ramferry.transport.address import is_local_host
 from ramferry.vocabulary import PAGE_SIZE
 
 START_SECONDS: Final = 60.0
@@ -96,7 +97,10 @@ class BuiltInRig(MovingRig[BuiltIn]):
 
     def fresh(self) -> BuiltIn:
         """See ``MovingRig``."""
-        return BuiltIn(self._memory, ["--incoming", "defer"], self._far)
+        options = ["--incoming", "defer"]
+        if not is_local_host(self._far.address):
+            options += ["--insecure"]  # a namespace of the bench's, which nobody else is in
+        return BuiltIn(self._memory, options, self._far)
 
     def compare(self, destination: BuiltIn) -> None:
         """See ``MovingRig``: RAM, counter, and every page that the guest wrote."""

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from ramferry.cli.params import RATE, SIZE, accelerator_option, member_size_option
+from ramferry.cli.tls_options import insecure_option, tls_authz_option, tls_creds_option
 from ramferry.vocabulary import PAGE_SIZE, PATTERNS, TRACKERS
 
 
@@ -51,8 +52,14 @@ from ramferry.vocabulary import PAGE_SIZE, PATTERNS, TRACKERS
 @click.option(
     "--incoming",
     metavar="URI|defer",
-    help="Wait for a guest, at once at tcp:HOST:PORT, unix:PATH or, from a Ramferry,"
-    " relay:HOST:PORT; or by `migrate-incoming`.",
+    help="Wait for a guest, at once at tcp:HOST:PORT, unix:PATH, tls:HOST:PORT or, from a"
+    " Ramferry, relay:HOST:PORT; or by `migrate-incoming`.",
+)
+@tls_creds_option("For tls: and relay:, of `migrate` too.")
+@tls_authz_option("a waiting guest")
+@insecure_option(
+    "Let the guest's memory travel in clear, to and from whoever connects, where tcp: or --qmp"
+    " listens beyond this host, or relay: has no certificates."
 )
 @click.option("--paused", is_flag=True, help="Do not start the guest: `cont` does.")
 @click.option(
@@ -69,7 +76,8 @@ def command(**options: Any) -> None:
     """Run a guest that needs no QEMU: RAM, a workload, and QEMU's monitor.
 
     It is migrated as a QEMU is, by `ramferry migrate` or by hand: `migrate_set_parameter
-    multifd-compression qatzip`, `migrate_set_parameter multifd-qatzip-level 1`, `migrate URI`.
+    multifd-compression qatzip`, `migrate_set_parameter multifd-qatzip-level 1`, `migrate URI`. A
+    URI can be tls:HOST:PORT or relay:HOST:PORT as well, which encrypt by --tls-creds.
     Its counter, which `x-query-guest` tells, goes on at the destination without a gap. Runs until
     `quit` or Ctrl-C; exits with 5 where a guest that was to come did not arrive.
     """

@@ -15,7 +15,7 @@ from ramferry.cli.params import (
     member_size_option,
     page_size_option,
 )
-from ramferry.cli.tls_options import insecure_option, tls_creds_option
+from ramferry.cli.tls_options import insecure_option, tls_authz_option, tls_creds_option
 from ramferry.vocabulary import MAX_CHANNELS, METHOD_FLAGS
 
 EPILOG = """\b
@@ -80,14 +80,7 @@ or where the sentence says to look; 7 a peer sent what the protocol forbids;
     hidden=True,
     help="Pipe by which credentials of this one migration come, from the ramferry that made them.",
 )
-@click.option(
-    "--tls-authz",
-    multiple=True,
-    metavar="PATTERN",
-    help="Subject that may connect to LISTEN by TLS, as QEMU's authz-list with format glob has it "
-    "(CN=alpha.example.com,O=*). Can be given more than once. Default: all that the authority "
-    "vouches for.",
-)
+@tls_authz_option("LISTEN")
 @insecure_option(
     "Let a guest's memory travel in clear, to and from whoever connects, where tcp: listens beyond "
     "this host, or relay: has no certificates."

@@ -25,6 +25,21 @@ def tls_creds_option(what_for: str) -> Callable[[Command], Command]:
     )
 
 
+def tls_authz_option(listens: str) -> Callable[[Command], Command]:
+    """``--tls-authz``.
+
+    :param listens: the address at which clients are let in, as the command calls it.
+    """
+    return click.option(
+        "--tls-authz",
+        multiple=True,
+        metavar="PATTERN",
+        help=f"Subject that may connect to {listens} by TLS, as QEMU's authz-list with format glob"
+        " has it (CN=alpha.example.com,O=*). Can be given more than once. Default: all that the"
+        " authority vouches for.",
+    )
+
+
 def insecure_option(help: str) -> Callable[[Command], Command]:
     """``--insecure``."""
     return click.option("--insecure", is_flag=True, help=help)

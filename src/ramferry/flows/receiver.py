@@ -36,12 +36,13 @@ class Receiver:
     def __init__(self, settings: ReceiveSettings, sink: Sink, observer: watching.Observer) -> None:
         """Listen; ``run`` accepts connections.
 
+        :raise UsageError: ``settings.security`` does not allow the address.
         :raise HostError: the address is in use, or this process may not use it.
         """
         self._settings = settings
         self._observer = observer
         self._loop = Loop()
-        self._listener = Listener(settings.listen)
+        self._listener = Listener(settings.listen, security=settings.security, note=observer.note)
         self.session = Session(settings, observer.note, self._loop.wake)
         """The one migration."""
         # a step of the watch that began before would last up to 250 ms more

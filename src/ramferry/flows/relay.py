@@ -159,7 +159,7 @@ def _check(settings: RelaySettings) -> None:
     """Find the caller's errors, and a device that is required and not there, before anything
     listens.
 
-    :raise UsageError: a wrong method or level, or an address that the policy does not allow.
+    :raise UsageError: a wrong method or level, or a destination that the policy does not allow.
     :raise HostError: there is no such device.
     """
     create_encoder(
@@ -171,4 +171,4 @@ def _check(settings: RelaySettings) -> None:
     )
     if settings.accelerator == REQUIRE:
         create_decoder("qatzip", accelerator=REQUIRE)
-    (settings.security or IN_THIS_HOST).check_way(settings.listen, settings.connect)
+    (settings.security or IN_THIS_HOST).check_connect(settings.connect)

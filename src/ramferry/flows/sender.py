@@ -18,6 +18,7 @@ from ramferry.flows.outlet.outgoing import Outgoing
 from ramferry.flows.session.reminder import ONLY_THERE, SILENT_DESTINATION, Reminder
 from ramferry.flows.settings import SendSettings
 from ramferry.metrics import SendProgress
+from ramferry.transport.security import IN_THIS_HOST
 from ramferry.vocabulary import Status
 
 
@@ -38,8 +39,10 @@ class Sender:
 
         :param on_pass: called with the number of each pass over the dirty pages, from 1.
         :param note: called with a sentence that a person should know.
-        :raise UsageError: there is no such method, or it has no such level.
+        :raise UsageError: there is no such method, it has no such level, or
+            ``settings.security`` does not allow the destination.
         """
+        (settings.security or IN_THIS_HOST).check_connect(settings.connect)
         self._precopy = precopy
         self._guest = guest
         self._note = note

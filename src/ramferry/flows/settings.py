@@ -74,6 +74,8 @@ class ReceiveSettings:
     switchover_ack: bool = False
     """Whether the source has the switchover-ack capability on. It then waits for a SWITCHOVER_ACK;
     without the capability it fails on one (machine types from 11.1 on)."""
+    security: Security | None = None
+    """Credentials, and what is allowed without them; None: nothing beyond this host."""
 
 
 @dataclass(frozen=True, slots=True)

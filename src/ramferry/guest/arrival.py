@@ -18,6 +18,7 @@ from ramferry.guest.state import GuestState, decode
 from ramferry.metrics import RelayCounters
 from ramferry.ram.blocks import Ram
 from ramferry.transport.address import Address
+from ramferry.transport.security import IN_THIS_HOST, Security
 from ramferry.vocabulary import Status
 
 _PATIENCE: Final = 10.0
@@ -80,12 +81,20 @@ class Arrival:
                 return
             self._guest.arrived(self.error)
 
-    def listen(self, address: Address, channels: int, accelerator: str) -> None:
+    def listen(
+        self,
+        address: Address,
+        channels: int,
+        accelerator: str,
+        security: Security = IN_THIS_HOST,
+    ) -> None:
         """Listen for a guest; when this returns it may come.
 
         :raise MonitorError: something listens already, or it cannot listen there.
         """
-        settings = ReceiveSettings(address, channels=channels, accelerator=accelerator)
+        settings = ReceiveSettings(
+            address, channels=channels, accelerator=accelerator, security=security
+        )
         sink = MemorySink(self._guest.ram, self._load, self._taken_over)
         with self._lock:
             if self._receiver is not None:
@@ -94,6 +103,8 @@ class Arrival:
                 self._receiver = receiver = Receiver(settings, sink, self)
             except RamferryError as error:
                 raise MonitorError(str(error)) from error
+            for sentence in security.consented(address):
+                self._guest.note(sentence)
             self._to("setup")
         self._start("incoming", partial(self._run, receiver))
         self._heard.wait(_PATIENCE)

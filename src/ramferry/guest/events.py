@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from typing import Final
+
+NOTE: Final = "X_RAMFERRY_NOTE"
+"""The event, unknown to QEMU, whose ``text`` is a sentence for a person."""
 
 Told = Callable[[str, Mapping[str, object]], None]
 """Called with an event's name and data, from any thread."""

@@ -29,11 +29,16 @@ class Monitor:
     """Listens until it is closed; a context manager that does so."""
 
     def __init__(self, vm: Vm, address: Address) -> None:
-        """:raise HostError: the address is in use, or this process may not use it."""
+        """
+        :raise UsageError: other hosts can reach it, and the guest's settings do not allow that.
+        :raise HostError: the address is in use, or this process may not use it.
+        """
         self._vm = vm
-        self._server = MonitorServer(address, self._serve)
+        self._server = MonitorServer(address, self._serve, vm.settings.security)
         self.address = self._server.address
         """Where it listens, port included."""
+        for sentence in vm.settings.security.consented_monitor(self.address):
+            vm.note(sentence)
 
     def close(self) -> None:
         """End every connection, once what was asked on it is answered: ``quit`` ends the guest."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ramferry.guest.workload import Workload
+from ramferry.transport.security import IN_THIS_HOST, Security
 from ramferry.vocabulary import AUTO, Wanted
 
 
@@ -19,3 +20,6 @@ class GuestSettings:
     accelerator: str = AUTO
     member_size: str = AUTO
     """One of ``vocabulary.MEMBER_SIZES``, for its outgoing migrations."""
+    security: Security = IN_THIS_HOST
+    """Credentials for its migrations both ways, and what is allowed without them; its monitor's
+    too."""

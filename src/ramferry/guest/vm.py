@@ -18,7 +18,7 @@ from ramferry.flows.settings import SendSettings
 from ramferry.guest import info
 from ramferry.guest.arrival import Arrival
 from ramferry.guest.errors import MonitorError
-from ramferry.guest.events import Events
+from ramferry.guest.events import NOTE, Events
 from ramferry.guest.looking import DirtyRate
 from ramferry.guest.parameters import Settings
 from ramferry.guest.settings import GuestSettings
@@ -150,6 +150,8 @@ class Vm:
                 # a second copy of it would run
                 raise MonitorError("Can't migrate the vm that was paused due to previous migration")
             self._sender = self._new_sender(address)
+            for sentence in self.settings.security.consented(address):
+                self.note(sentence)
             self._leaving = threading.Thread(
                 target=self._leave, args=(self._sender,), name="migration"
             )
@@ -165,6 +167,7 @@ class Vm:
             max_bandwidth=float(wanted.number("max-bandwidth")),
             accelerator=self.settings.accelerator,
             member_size=self.settings.member_size if wanted.method == "qatzip" else AUTO,
+            security=self.settings.security,
         )
         precopy = Precopy(
             wanted.number("downtime-limit"), wanted.capabilities["pause-before-switchover"]
@@ -228,7 +231,8 @@ class Vm:
         self.refuse_unless_incoming()
         assert self._arrival is not None
         channels = self.migration.number("multifd-channels")
-        self._arrival.listen(address, channels, self.settings.accelerator)
+        settings = self.settings
+        self._arrival.listen(address, channels, settings.accelerator, settings.security)
 
     def refuse_unless_incoming(self) -> None:
         """Refuse a command for an incoming migration.
@@ -272,7 +276,7 @@ class Vm:
 
     def note(self, text: str) -> None:
         """See ``arrival.Host``."""
-        self.events.tell("X_RAMFERRY_NOTE", {"text": text})
+        self.events.tell(NOTE, {"text": text})
 
     def _tell_migration(self, event: str, data: Mapping[str, object]) -> None:
         if self.migration.capabilities["events"]:

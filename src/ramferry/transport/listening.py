@@ -73,14 +73,14 @@ class Listener:
     ) -> None:
         """Listen.
 
-        :param security: None: without credentials. Where it does not encrypt this address,
-            connections come in clear, as ``Security.check_listen`` allows it or not.
+        :param security: None: without credentials, in this host only.
         :param note: told a sentence for each connection that fails TLS's handshake; called in
             threads of this object.
-        :raise UsageError: the address needs credentials, and there are none.
+        :raise UsageError: the policy does not allow it; see ``Security.check_listen``.
         :raise HostError: the address is in use, or this process may not use it.
         """
         security = security or IN_THIS_HOST
+        security.check_listen(address)
         context = security.server(address) if security.encrypts(address) else None
         self._hall: Hall | None = None
         self._path = ""

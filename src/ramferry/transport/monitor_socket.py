@@ -14,6 +14,7 @@ from ramferry.patience import Patience
 from ramferry.transport import sockets
 from ramferry.transport.address import Address
 from ramferry.transport.listening import Listener
+from ramferry.transport.security import IN_THIS_HOST, WITHOUT_MEMORY, Security
 
 QUEUE_POLL_SECONDS: Final = 0.05
 """Seconds between two tries to connect while the queue is full: the kernel does not tell when there
@@ -94,15 +95,22 @@ class MonitorClient:
 class MonitorServer:
     """Serves each client in a thread of its own, until it is closed."""
 
-    def __init__(self, address: Address, serve: Callable[[MonitorClient], None]) -> None:
+    def __init__(
+        self,
+        address: Address,
+        serve: Callable[[MonitorClient], None],
+        security: Security = IN_THIS_HOST,
+    ) -> None:
         """Listen.
 
         :param serve: called in each client's thread. The connection ends when it returns, or when
             it raises OSError, which means that the client has gone.
+        :raise UsageError: the policy does not allow it; see ``Security.check_monitor``.
         :raise HostError: the address is in use, or this process may not use it.
         """
         self._serve_client = serve
-        self._listener = Listener(address)
+        security.check_monitor(address)
+        self._listener = Listener(address, security=WITHOUT_MEMORY)
         self.address = self._listener.address
         """Where it listens, with the port that it was given."""
         self._clients: set[socket.socket] = set()

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Self
 from ramferry.errors import HostError
 from ramferry.transport.address import TcpAddress
 from ramferry.transport.listening import Listener
+from ramferry.transport.security import WITHOUT_MEMORY
 from ramferry.transport.sockets import closing_on_error
 from ramferry.transport.throughput import SILENCE_SECONDS, Flow, drain, pour
 
@@ -136,7 +137,7 @@ class ProbeListener:
         :param address: port 0 lets the system choose.
         :raise HostError: the address is in use, or not one of this host.
         """
-        self._listener = Listener(address, backlog)
+        self._listener = Listener(address, backlog, security=WITHOUT_MEMORY)
         self.address = self._listener.address
         """Where it listens, with the port that the system chose."""
         self._listeners = frozenset(self._listener.sockets)

@@ -71,13 +71,8 @@ class Security:
             self._need(address)
         return self.credentials is not None
 
-    def check_way(self, listen: Address, connect: Address) -> None:
-        """Check both addresses of a relay; see ``check_listen`` and ``check_connect``."""
-        self.check_listen(listen)
-        self.check_connect(connect)
-
     def check_listen(self, address: Address) -> None:
-        """Check that a side may listen there.
+        """Check that a side may listen there. Every ``Listener`` does that.
 
         :raise UsageError: memory would travel in clear beyond this host, or a certificate is
             missing.
@@ -89,6 +84,18 @@ class Security:
                 f"{address} can be reached from other hosts, and a guest's memory would come there "
                 "in clear from whoever connects: use relay: or tls: with --tls-creds, listen on "
                 "127.0.0.1, or accept that with --insecure"
+            )
+
+    def check_monitor(self, address: Address) -> None:
+        """Check that a monitor may listen there, which asks nobody who they are.
+
+        :raise UsageError: other hosts can reach it.
+        """
+        if not self.insecure and not is_local(address):
+            raise UsageError(
+                f"{address} can be reached from other hosts, and whoever connects to a monitor has "
+                "the guest and its memory: listen at a socket's path or on 127.0.0.1, or accept "
+                "that with --insecure"
             )
 
     def check_connect(self, address: Address) -> None:
@@ -103,6 +110,27 @@ class Security:
     def in_clear(self, address: Address) -> bool:
         """Whether what travels at this address can be read by others than this host."""
         return not is_local(address) and not self.encrypts(address)
+
+    def consented(self, *addresses: Address) -> list[str]:
+        """What ``insecure`` means for a migration by these addresses: a sentence for each that
+        needs it."""
+        if not self.insecure:
+            return []
+        return [
+            f"--insecure: the guest's memory travels in clear at {address}; whoever is on the way "
+            "can read and change it, and whoever reaches that port can take part in the migration"
+            for address in addresses
+            if self.in_clear(address)
+        ]
+
+    def consented_monitor(self, address: Address) -> list[str]:
+        """The same for a monitor that listens there."""
+        if not self.insecure or is_local(address):
+            return []
+        return [
+            f"--insecure: whoever reaches {address} has the guest and its memory; whoever is on "
+            "the way can read and change what is said there"
+        ]
 
     def allows(self, certificate: bytes) -> str:
         """Whether a side that connects may take part; empty if so, else its subject.
@@ -158,6 +186,10 @@ class Security:
 
 IN_THIS_HOST: Final = Security()
 """Without credentials: in clear on this host, and nothing beyond it."""
+
+WITHOUT_MEMORY: Final = Security(insecure=True)
+"""For a listener to which no guest's memory comes, anywhere: probes, and monitors, which have
+``check_monitor``."""
 
 
 @functools.lru_cache(_CONTEXTS)

@@ -26,7 +26,8 @@ def secure(tmp_path: Path) -> Security:
 @pytest.mark.parametrize("uri", [*LOCAL, "relay:unix:/a"])
 def test_in_this_host_nothing_has_to_be_encrypted(uri: str) -> None:
     address = parse_address(uri)
-    IN_THIS_HOST.check_way(address, address)
+    IN_THIS_HOST.check_listen(address)
+    IN_THIS_HOST.check_connect(address)
     assert not IN_THIS_HOST.encrypts(address)
     assert not IN_THIS_HOST.in_clear(address)
 
@@ -57,10 +58,12 @@ def test_a_relay_beyond_this_host_needs_credentials_or_consent(secure: Security)
             "tls-creds-x509 has them or, in clear, --insecure"
         )
     insecure = Security(insecure=True)
-    insecure.check_way(address, address)
+    insecure.check_listen(address)
+    insecure.check_connect(address)
     assert insecure.in_clear(address)
     assert not insecure.encrypts(address)
-    secure.check_way(address, address)
+    secure.check_listen(address)
+    secure.check_connect(address)
     assert secure.encrypts(address)
     assert not secure.in_clear(address)
 

@@ -24,6 +24,7 @@ from ramferry.transport.address import Address, TcpAddress, UnixAddress
 from ramferry.transport.connection import Connection
 from ramferry.transport.listening import Listener
 from ramferry.transport.plain import connect
+from ramferry.transport.security import WITHOUT_MEMORY
 
 needs_ipv6 = pytest.mark.skipif(
     not Path("/proc/net/if_inet6").exists(), reason="this host has no IPv6"
@@ -110,7 +111,7 @@ def test_a_refused_listener_leaves_no_descriptor() -> None:
 
 def test_a_host_that_has_no_address_is_named() -> None:
     with pytest.raises(HostError, match=r"no-such-host\.invalid"):
-        Listener(TcpAddress("no-such-host.invalid", 0))
+        Listener(TcpAddress("no-such-host.invalid", 0), security=WITHOUT_MEMORY)
     with pytest.raises(PeerUnreachable, match=r"no-such-host\.invalid"):
         connect(TcpAddress("no-such-host.invalid", 1))
 
@@ -130,7 +131,7 @@ def test_a_listener_accepts_where_it_says_that_it_listens(host: str) -> None:
 
 
 def test_a_listener_without_a_host_accepts_from_everywhere() -> None:
-    with Listener(TcpAddress("", 0)) as listener:
+    with Listener(TcpAddress("", 0), security=WITHOUT_MEMORY) as listener:
         address = listener.address
         assert isinstance(address, TcpAddress)
         connect(TcpAddress("", address.port)).close()
@@ -196,12 +197,12 @@ def at_two_addresses(monkeypatch: pytest.MonkeyPatch) -> Listener:
     answers = answering((socket.AF_INET, "127.0.0.2"), (socket.AF_INET, "127.0.0.3"))
     with monkeypatch.context() as patch:
         patch.setattr(listening.socket, "getaddrinfo", answers)
-        return Listener(TcpAddress("two", 0))
+        return Listener(TcpAddress("two", 0), security=WITHOUT_MEMORY)
 
 
 @needs_ipv6
 def test_without_a_host_it_listens_as_qemu_does_on_both_families() -> None:
-    with Listener(TcpAddress("", 0)) as listener:
+    with Listener(TcpAddress("", 0), security=WITHOUT_MEMORY) as listener:
         assert isinstance(listener.address, TcpAddress)
         for host in ("127.0.0.1", "::1"):
             connect(TcpAddress(host, listener.address.port)).close()
@@ -211,7 +212,7 @@ def test_without_a_host_it_listens_as_qemu_does_on_both_families() -> None:
 
 @needs_ipv6
 def test_the_ipv6_wildcard_takes_ipv4_too_as_qemus_does() -> None:
-    with Listener(TcpAddress("::", 0)) as listener:
+    with Listener(TcpAddress("::", 0), security=WITHOUT_MEMORY) as listener:
         assert isinstance(listener.address, TcpAddress)
         for host in ("127.0.0.1", "::1"):
             connect(TcpAddress(host, listener.address.port)).close()
@@ -219,7 +220,7 @@ def test_the_ipv6_wildcard_takes_ipv4_too_as_qemus_does() -> None:
 
 @needs_ipv6
 def test_the_ipv4_wildcard_takes_ipv4_only_as_qemus_does() -> None:
-    with Listener(TcpAddress("0.0.0.0", 0)) as listener:
+    with Listener(TcpAddress("0.0.0.0", 0), security=WITHOUT_MEMORY) as listener:
         assert isinstance(listener.address, TcpAddress)
         with pytest.raises(PeerUnreachable):
             connect(TcpAddress("::1", listener.address.port))
@@ -237,11 +238,11 @@ def test_an_address_that_this_host_lacks_is_passed_over(monkeypatch: pytest.Monk
     answers = answering((socket.AF_INET, "192.0.2.1"), (socket.AF_INET, "127.0.0.2"))
     with monkeypatch.context() as patch:
         patch.setattr(listening.socket, "getaddrinfo", answers)
-        with Listener(TcpAddress("two", 0)) as listener:
+        with Listener(TcpAddress("two", 0), security=WITHOUT_MEMORY) as listener:
             assert len(listener.sockets) == 1
         patch.setattr(listening.socket, "getaddrinfo", answering((socket.AF_INET, "192.0.2.1")))
         with pytest.raises(HostError, match=os.strerror(errno.EADDRNOTAVAIL)):
-            Listener(TcpAddress("two", 0))
+            Listener(TcpAddress("two", 0), security=WITHOUT_MEMORY)
 
 
 def test_one_address_that_is_taken_refuses_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,7 +252,7 @@ def test_one_address_that_is_taken_refuses_all(monkeypatch: pytest.MonkeyPatch) 
         patch.setattr(listening.socket, "getaddrinfo", answers)
         before = len(os.listdir("/proc/self/fd"))
         with pytest.raises(HostError, match="Address already in use"):
-            Listener(TcpAddress("two", taken.address.port))
+            Listener(TcpAddress("two", taken.address.port), security=WITHOUT_MEMORY)
         assert len(os.listdir("/proc/self/fd")) == before
 
 
@@ -272,7 +273,7 @@ def test_a_port_that_is_free_in_one_place_only_is_not_chosen(
     with socket.socket() as taken, monkeypatch.context() as patch:
         patch.setattr(listening.socket, "getaddrinfo", answers)
         patch.setattr(listening, "_begin", begin_and_take_the_other)
-        with Listener(TcpAddress("two", 0)) as listener:
+        with Listener(TcpAddress("two", 0), security=WITHOUT_MEMORY) as listener:
             assert isinstance(listener.address, TcpAddress)
             assert [listener.address.port] != tried
             assert len(listener.sockets) == 2

@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import click
 import psutil
 
 from ramferry.bench.fill import data_files, fill
 from ramferry.cli.interrupt import stop_on_signals
+from ramferry.cli.line_writer import LineWriter
+from ramferry.cli.tls_settings import tls_settings
 from ramferry.codec import check_members
 from ramferry.control.qemu.uri import parse_qmp
 from ramferry.errors import HostError, MigrationFailed, UsageError
 from ramferry.guest.errors import MonitorError
+from ramferry.guest.events import NOTE
 from ramferry.guest.monitor import Monitor
 from ramferry.guest.settings import GuestSettings
 from ramferry.guest.uri import parse
 from ramferry.guest.vm import Vm
 from ramferry.guest.workload import Workload
+from ramferry.patience import Patience
 from ramferry.transport.address import Address, TcpAddress, UnixAddress
 from ramferry.vocabulary import PAGE_SIZE, Wanted
+
+_LAST_WORDS: Final = 2.0
+"""Seconds that an ending guest waits for the reader of its notes."""
 
 
 def run(
@@ -34,6 +45,9 @@ def run(
     incoming: str | None,
     paused: bool,
     tracker: Wanted,
+    tls_creds: Path | None,
+    tls_authz: tuple[str, ...],
+    insecure: bool,
     **codec: str,
 ) -> None:
     """Run it, with the values of its options.
@@ -48,7 +62,9 @@ def run(
         raise UsageError("nobody could reach this guest: name a monitor with --qmp qmp:PATH")
     _check_room(memory)
     check_members("qatzip", codec["member_size"], codec["accelerator"])
-    vm = Vm(GuestSettings(memory, work, tracker, **codec), incoming=incoming is not None)
+    security = tls_settings(tls_creds, tls_authz, insecure)
+    settings = GuestSettings(memory, work, tracker, **codec, security=security)
+    vm = Vm(settings, incoming=incoming is not None)
     try:
         if incoming is None:
             _fill(vm, fills)
@@ -90,7 +106,8 @@ def _fill(vm: Vm, fills: str) -> None:
 
 def _run(vm: Vm, address: Address | None, incoming: str | None, paused: bool) -> None:
     stop = threading.Event()
-    with stop_on_signals(stop):  # before anyone can know that the guest is there, and end it
+    # before anyone can know that the guest is there, and end it
+    with stop_on_signals(stop), _notes(vm):
         monitor = None if address is None else Monitor(vm, address)
         try:
             if incoming not in (None, "defer"):
@@ -104,6 +121,27 @@ def _run(vm: Vm, address: Address | None, incoming: str | None, paused: bool) ->
         finally:
             if monitor is not None:
                 monitor.close()
+
+
+@contextmanager
+def _notes(vm: Vm) -> Iterator[None]:
+    """Show sentences about the guest's migrations on standard error, without waiting for its
+    reader."""
+    if sys.stderr is None:
+        yield
+        return
+    writer = LineWriter(sys.stderr.fileno())
+
+    def told(event: str, data: Mapping[str, object]) -> None:
+        if event == NOTE:
+            writer.say(f"ramferry guest: {data['text']}")
+
+    end = vm.events.listen(told)
+    try:
+        yield
+    finally:
+        end()
+        writer.close(Patience(_LAST_WORDS))
 
 
 def _listen(vm: Vm, uri: str) -> None:

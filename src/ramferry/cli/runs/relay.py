@@ -14,15 +14,16 @@ from uuid import UUID
 
 from ramferry import interruption
 from ramferry.cli.line_writer import LineWriter
+from ramferry.cli.tls_settings import tls_settings
 from ramferry.errors import Cancelled, UsageError
 from ramferry.flows.relay import Relay
 from ramferry.flows.settings import RelaySettings
 from ramferry.metrics import RelayCounters, RelayResult, shown_backend
 from ramferry.metrics.document import document
 from ramferry.patience import Patience
-from ramferry.transport import credentials, inherited_credentials
+from ramferry.transport import inherited_credentials
 from ramferry.transport.address import Address, parse_address
-from ramferry.transport.security import Security
+from ramferry.transport.security import IN_THIS_HOST, Security
 
 _LAST_WORDS: Final = 2.0
 """Seconds that an ending relay waits for its readers; an orchestrator kills it after 5 s
@@ -40,7 +41,9 @@ def run(*, once: bool, json_file: IO[str] | None, events: bool, **wanted: Any) -
     stop = _Stop()
     _more_descriptors()
     printer = _Printer(events=events, results=json_file)
-    for sentence in _in_clear(settings):
+    for sentence in (settings.security or IN_THIS_HOST).consented(
+        settings.listen, settings.connect
+    ):
         printer.note(sentence)
     relay = Relay(settings, printer)
     stop.tell(relay.stop)
@@ -89,23 +92,7 @@ def _security(
         if folder is not None or allowed or insecure:
             raise UsageError("--tls-creds-fd takes no other option of TLS beside it")
         return inherited_credentials.inherited(fd)
-    if allowed and folder is None:
-        raise UsageError("--tls-authz needs --tls-creds: nobody shows a certificate without TLS")
-    found = credentials.read(folder) if folder is not None else None
-    return Security(found, insecure=insecure, allowed=allowed)
-
-
-def _in_clear(settings: RelaySettings) -> list[str]:
-    """What ``--insecure`` allows, said where it does."""
-    security = settings.security
-    if security is None or not security.insecure:
-        return []
-    return [
-        f"--insecure: the guest's memory travels in clear at {address}; whoever is on the way can "
-        "read and change it, and whoever reaches that port can take part in the migration"
-        for address in (settings.listen, settings.connect)
-        if security.in_clear(address)
-    ]
+    return tls_settings(folder, allowed, insecure)
 
 
 class _Stop:

@@ -13,6 +13,7 @@ from ramferry.errors import HostError
 from ramferry.patience import Patience
 from ramferry.transport.address import TcpAddress, UnixAddress, place_of
 from ramferry.transport.listening import Listener
+from ramferry.transport.security import WITHOUT_MEMORY
 
 _LOOK: Final = 0.05
 _WAIT: Final = 1.0
@@ -68,7 +69,7 @@ def _listen(wish: far.Meet) -> Listener:
         # what other hosts call this one's address may be another's, that of a gateway
         for host in (wish.host, ""):
             try:
-                return Listener(TcpAddress(host, port))
+                return Listener(TcpAddress(host, port), security=WITHOUT_MEMORY)
             except HostError as error:
                 problem = problem or error
                 if not _is_elsewhere(error):
