@@ -218,6 +218,19 @@ def test_a_request_without_end_is_cut_off(raw: Raw) -> None:
         ),
         ("migrate", {}, "need either 'uri' or 'channels' argument"),
         ("migrate", {"uri": "foo:bar"}, "unknown migration protocol: foo:bar"),
+        ("migrate", {"uri": "tls:"}, "error parsing address ''"),
+        (
+            "migrate",
+            {"uri": "tls:alpha:1"},
+            "tls:alpha:1 needs --tls-creds DIR, a folder with certificates as QEMU's tls-creds-x509"
+            " has them",
+        ),
+        (
+            "migrate",
+            {"uri": "relay:alpha:1"},
+            "relay:alpha:1 needs --tls-creds DIR, a folder with certificates as QEMU's"
+            " tls-creds-x509 has them or, in clear, --insecure",
+        ),
         (
             "migrate-continue",
             {"state": "pre-switchover"},

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from certificates import authority, complete
 from ramferry.bench.builtin import BuiltIn, BuiltInRig
 from ramferry.codec import METHODS
 from ramferry.control.migrate.callbacks import Hooks
@@ -102,6 +103,41 @@ def test_four_steps_by_hand() -> None:
         assert answer.startswith("Migration status: completed\r\ntotal time: ")
         assert np.array_equal(here.ram, there.ram)
         assert here.ram.any()
+
+
+@pytest.mark.parametrize("scheme", ["relay", "tls"])
+def test_encrypted_by_hand(tmp_path: Path, scheme: str) -> None:
+    options = ["--tls-creds", str(complete(tmp_path / "pki", authority()))]
+    allowed = ["--tls-authz", "CN=client,O=Example"]
+    with (
+        BuiltIn(MEMORY, [*BUSY, *options]) as here,
+        BuiltIn(MEMORY, ["--incoming", "defer", *options, *allowed]) as there,
+    ):
+        there.qmp.execute("migrate-incoming", {"uri": f"{scheme}:127.0.0.1:0"})
+        (bound,) = there.qmp.execute("query-migrate")["socket-address"]
+        here.qmp.execute("migrate", {"uri": f"{scheme}:127.0.0.1:{bound['port']}"})
+        until(lambda: here.qmp.execute("query-migrate")["status"] in ("completed", "failed"))
+        assert here.qmp.execute("query-migrate")["status"] == "completed", there.stderr()
+        counter = here.state()["counter"]
+        until(lambda: there.state()["counter"] > counter)
+        there.qmp.execute("stop")
+        assert there.bad_pages() == 0
+
+
+def test_a_guest_whose_subject_is_not_allowed_stays_here(tmp_path: Path) -> None:
+    options = ["--tls-creds", str(complete(tmp_path / "pki", authority()))]
+    allowed = ["--tls-authz", "CN=else"]
+    with (
+        BuiltIn(MEMORY, options) as here,
+        BuiltIn(MEMORY, ["--incoming", "defer", *options, *allowed]) as there,
+    ):
+        there.qmp.execute("migrate-incoming", {"uri": "relay:127.0.0.1:0"})
+        (bound,) = there.qmp.execute("query-migrate")["socket-address"]
+        here.qmp.execute("migrate", {"uri": f"relay:127.0.0.1:{bound['port']}"})
+        until(lambda: here.qmp.execute("query-migrate")["status"] == "failed")
+        until(lambda: "--tls-authz does not allow CN=client,O=Example" in there.stderr())
+        assert here.qmp.execute("query-status")["running"]
+        assert there.qmp.execute("query-status")["status"] == "inmigrate"
 
 
 def test_cancelled_by_the_orchestrator() -> None:

@@ -48,6 +48,43 @@ def test_plain_tcp_that_others_reach_is_refused_to_listeners(uri: str, secure: S
     assert Security(insecure=True).in_clear(address)
 
 
+@pytest.mark.parametrize("uri", ABROAD)
+def test_a_monitor_that_others_reach_is_refused(uri: str, secure: Security) -> None:
+    address = parse_address(uri)
+    for security in (IN_THIS_HOST, secure):
+        with pytest.raises(UsageError) as caught:
+            security.check_monitor(address)
+        assert str(caught.value) == (
+            f"{address} can be reached from other hosts, and whoever connects to a monitor has the "
+            "guest and its memory: listen at a socket's path or on 127.0.0.1, or accept that with "
+            "--insecure"
+        )
+        assert security.consented_monitor(address) == []
+    insecure = Security(insecure=True)
+    insecure.check_monitor(address)
+    (told,) = insecure.consented_monitor(address)
+    assert told.startswith(f"--insecure: whoever reaches {address} has the guest and its memory;")
+
+
+@pytest.mark.parametrize("uri", LOCAL[:-1])
+def test_a_monitor_in_this_host_needs_nothing(uri: str) -> None:
+    address = parse_address(uri)
+    IN_THIS_HOST.check_monitor(address)
+    assert Security(insecure=True).consented_monitor(address) == []
+
+
+def test_consent_is_spoken_of_where_it_is_needed(secure: Security) -> None:
+    local, abroad = parse_address("tcp:127.0.0.1:1"), parse_address("tcp:alpha:1")
+    relay = parse_address("relay:alpha:1")
+    insecure = Security(insecure=True)
+    (told,) = insecure.consented(local, abroad)
+    assert told.startswith("--insecure: the guest's memory travels in clear at tcp:alpha:1; ")
+    assert len(insecure.consented(abroad, relay)) == 2
+    both = Security(secure.credentials, insecure=True)
+    assert both.consented(relay) == []
+    assert secure.consented(abroad) == []
+
+
 def test_a_relay_beyond_this_host_needs_credentials_or_consent(secure: Security) -> None:
     address = parse_address("relay:alpha:1")
     for check in (IN_THIS_HOST.check_listen, IN_THIS_HOST.check_connect):

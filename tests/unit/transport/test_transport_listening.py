@@ -18,13 +18,14 @@ from typing import cast
 import pytest
 
 from connecting import SETTLE, one_accepted, taken
-from ramferry.errors import HostError, PeerUnreachable
+from ramferry.errors import HostError, PeerUnreachable, UsageError
 from ramferry.transport import listening
-from ramferry.transport.address import Address, TcpAddress, UnixAddress
+from ramferry.transport.address import Address, TcpAddress, UnixAddress, parse_address
 from ramferry.transport.connection import Connection
 from ramferry.transport.listening import Listener
+from ramferry.transport.monitor_socket import MonitorServer
 from ramferry.transport.plain import connect
-from ramferry.transport.security import WITHOUT_MEMORY
+from ramferry.transport.security import IN_THIS_HOST, WITHOUT_MEMORY
 
 needs_ipv6 = pytest.mark.skipif(
     not Path("/proc/net/if_inet6").exists(), reason="this host has no IPv6"
@@ -128,6 +129,26 @@ def test_a_listener_accepts_where_it_says_that_it_listens(host: str) -> None:
             accepted = one_accepted(listener)
             assert_joined(near, accepted.connection)
             accepted.connection.close()
+
+
+@pytest.mark.parametrize("uri", ["tcp:0.0.0.0:0", "tcp::0", "relay:192.0.2.1:0", "tls:127.0.0.1:0"])
+def test_nothing_listens_where_the_policy_does_not_allow_it(uri: str) -> None:
+    address = parse_address(uri)
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(UsageError) as wanted:
+        IN_THIS_HOST.check_listen(address)
+    with pytest.raises(UsageError) as caught:
+        Listener(address)
+    assert str(caught.value) == str(wanted.value)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_monitor_asks_for_its_own_consent() -> None:
+    with pytest.raises(UsageError, match="whoever connects to a monitor has the guest"):
+        MonitorServer(TcpAddress("0.0.0.0", 0), lambda _: None)
+    with MonitorServer(TcpAddress("0.0.0.0", 0), lambda _: None, WITHOUT_MEMORY) as server:
+        assert isinstance(server.address, TcpAddress)
+        connect(TcpAddress("127.0.0.1", server.address.port)).close()
 
 
 def test_a_listener_without_a_host_accepts_from_everywhere() -> None:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 import psutil
@@ -36,34 +36,14 @@ _LAST_WORDS: Final = 2.0
 
 
 def run(
-    memory: int,
-    fills: str,
-    workload: str,
-    rate: float,
-    changed: int,
-    qmp: str | None,
-    incoming: str | None,
-    paused: bool,
-    tracker: Wanted,
-    tls_creds: Path | None,
-    tls_authz: tuple[str, ...],
-    insecure: bool,
-    **codec: str,
+    memory: int, fills: str, qmp: str | None, incoming: str | None, paused: bool, **more: Any
 ) -> None:
-    """Run it, with the values of its options.
-
-    :param codec: options that the guest's settings have by the same names.
-    """
-    if memory % PAGE_SIZE:
-        raise UsageError("--memory must be whole pages of 4 KiB")
-    work = Workload() if workload == "idle" else _workload(workload, rate, changed)
+    """Run it, with the values of its options."""
+    settings = _settings(memory, **more)
     address = None if qmp is None else _monitor_address(qmp)
     if address is None and incoming in (None, "defer"):
         raise UsageError("nobody could reach this guest: name a monitor with --qmp qmp:PATH")
     _check_room(memory)
-    check_members("qatzip", codec["member_size"], codec["accelerator"])
-    security = tls_settings(tls_creds, tls_authz, insecure)
-    settings = GuestSettings(memory, work, tracker, **codec, security=security)
     vm = Vm(settings, incoming=incoming is not None)
     try:
         if incoming is None:
@@ -73,6 +53,33 @@ def run(
         vm.close()
     if vm.failure:
         raise MigrationFailed(f"the guest did not arrive: {vm.failure}")
+
+
+def _settings(
+    memory: int,
+    workload: str,
+    rate: float,
+    changed: int,
+    tracker: Wanted,
+    tls_creds: Path | None,
+    tls_authz: tuple[str, ...],
+    insecure: bool,
+    **codec: str,
+) -> GuestSettings:
+    """
+    :param codec: options that the settings have by the same names.
+    :raise UsageError: a value does not fit, or two of them do not fit together.
+    """
+    if memory % PAGE_SIZE:
+        raise UsageError("--memory must be whole pages of 4 KiB")
+    check_members("qatzip", codec["member_size"], codec["accelerator"])
+    return GuestSettings(
+        memory,
+        Workload() if workload == "idle" else _workload(workload, rate, changed),
+        tracker,
+        **codec,
+        security=tls_settings(tls_creds, tls_authz, insecure),
+    )
 
 
 def _check_room(memory: int) -> None:

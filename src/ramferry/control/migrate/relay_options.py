@@ -29,26 +29,19 @@ def need_relay_for_device(method: str, accelerator: str, *, relayed: bool) -> No
         )
 
 
-def need_relay_for_tls(tls_creds: str, *, meeting: bool) -> None:
-    """Check ``--tls-creds``: whoever gives it believes that the memory is encrypted.
+def need_relays_that_meet(wish: Wish, *, meeting: bool) -> None:
+    """Check ``--tls-creds``, since whoever gives it believes that the memory is encrypted, and
+    ``--decide``.
 
     :param meeting: whether a relay on this host meets another relay.
-    :raise UsageError: none does.
+    :raise UsageError: none does, or not in such a way.
     """
-    if tls_creds and not meeting:
+    if wish.tls_creds and not meeting:
         raise UsageError(
             "--tls-creds is for what goes from relay to relay, and no two relays meet here: add"
             " --relay both, or name the far relay with --via relay:HOST:PORT. A QEMU's own TLS is"
             " set by its parameter tls-creds"
         )
-
-
-def need_relay_for_decide(wish: Wish, *, meeting: bool) -> None:
-    """Check ``--decide``.
-
-    :param meeting: as above.
-    :raise UsageError: nobody would heed it.
-    """
     by_tls = wish.via is not None and isinstance(parse_address(wish.via), TlsAddress)
     if wish.decide is not None and (by_tls or not meeting):
         raise UsageError(

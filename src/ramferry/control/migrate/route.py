@@ -28,10 +28,9 @@ from ramferry.control.migrate.lacks import (
 from ramferry.control.migrate.relay_mode import RelayMode as RelayMode
 from ramferry.control.migrate.relay_options import (
     between_relays,
-    need_relay_for_decide,
     need_relay_for_device,
     need_relay_for_members,
-    need_relay_for_tls,
+    need_relays_that_meet,
     of_relays,
 )
 from ramferry.control.migrate.wish import Wish as Wish
@@ -113,8 +112,7 @@ def plan(source: Party, destination: Party, wish: Wish, sockets: Sockets) -> Rou
     need_relay_for_device(wish.method, wish.accelerator, relayed=near or far)
     need_relay_for_members(wish.member_size, relayed=near)
     meeting = near and (far or of_relays(wish.via))
-    need_relay_for_tls(wish.tls_creds, meeting=meeting)
-    need_relay_for_decide(wish, meeting=meeting)
+    need_relays_that_meet(wish, meeting=meeting)
     if near or far or wish.via:
         refuse_hidden(source.facts, destination.facts)
     incoming = _incoming(destination, wish, sockets, relayed=near or far)

@@ -70,7 +70,7 @@ class MemorySink:
             if come.get(name) != here.get(name):
                 raise MigrationFailed(
                     f"RAM block {name!r} has {come.get(name, 'no')} bytes at the source and "
-                    f"{here.get(name, 'no')} here"
+                    f"{here.get(name, 'none')} here"
                 )
 
     def channel(self, channel_id: int) -> _Channel:  # noqa: ARG002
