@@ -369,7 +369,7 @@ def test_a_device_that_cannot_be_loaded_fails_it(tmp_path: Path) -> None:
     ("blocks", "sentence"),
     [
         ([("pc.ram", 4096)], r"RAM block 'pc\.ram' has 1048576 bytes at the source and 4096 here"),
-        ([("pc.ram", 1 << 20)], "RAM block '/rom@etc/acpi/tables' has 32768 .* and no here"),
+        ([("pc.ram", 1 << 20)], "RAM block '/rom@etc/acpi/tables' has 32768 .* and none here"),
     ],
 )
 def test_another_guests_memory_is_refused(
