@@ -88,6 +88,7 @@ CLAIMS: Sequence[tuple[str, Claim]] = (
 
 ADVICE = re.compile(
     r"`cont`|`info status`|see which QEMU|see where the guest|make sure|stop the source's QEMU"
+    r"|: end its QEMU"
 )
 """What a sentence has that says how to go on where nobody could decide."""
 

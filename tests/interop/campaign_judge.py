@@ -62,6 +62,8 @@ class Outcome:
     again: bool = False
     """The same relays have carried another migration."""
     seconds: float = 0.0
+    ended: list[str] = field(default_factory=list)
+    """Stations that had not ended in time, and were killed by us."""
     violations: list[tuple[str, str]] = field(default_factory=list)
     """Kind and what was seen."""
     known: list[tuple[str, str]] = field(default_factory=list)
@@ -142,7 +144,7 @@ def judge_words(outcome: Outcome, said: dict[str, list[str]], seen: Scene, when:
 def judge_code(outcome: Outcome, trial: Trial, station: Station, seen: Scene) -> None:
     """Compare an exit code with what it stands for."""
     code = outcome.codes[station.name]
-    if code is None:
+    if code is None or station.name in outcome.ended:
         return
     mine = trial.target == station.name
     if code < 0:

@@ -121,7 +121,10 @@ class Run:
             time.sleep(POLL_SECONDS)
         if master is not None and master.alive:
             told = last_words(master.told())[-1:]
-            self.outcome.blame("hangs", f"migrate after {self._patience:g} s, said {told}")
+            self.outcome.weigh(
+                self._trial, "hangs", f"migrate after {self._patience:g} s, said {told}"
+            )
+            self.outcome.ended.append("migrate")
             master.process.kill()
 
     @property

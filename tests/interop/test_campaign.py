@@ -125,4 +125,5 @@ def test_sentences_are_held_against_what_is_seen(line: str, seen: Scene, lies: i
 
 def test_advice_is_told_from_none() -> None:
     assert advises(["failed", "the source is postmigrate: `cont` there lets it run on"])
+    assert advises(["a copy of it stands still at the destination (paused): end its QEMU"])
     assert not advises(["the migration failed: the destination QEMU ended"])
