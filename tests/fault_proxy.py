@@ -189,6 +189,7 @@ class Proxy:
     def _open(self, near: socket.socket, order: int) -> None:
         try:
             if self._refuses:
+                self._met()
                 raise PeerUnreachable("the line is dead for good")
             far = raw_sockets.connected(self._target)
         except PeerUnreachable:

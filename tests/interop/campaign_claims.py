@@ -51,6 +51,7 @@ Claim = Callable[[Scene, re.Match[str]], bool]
 CLAIMS: Sequence[tuple[str, Claim]] = (
     (r"the guest runs (on )?at the source", lambda seen, _: seen.source),
     (r"the guest runs (on )?at the destination", lambda seen, _: seen.destination),
+    (r"the guest stays at the source", lambda seen, _: not seen.at_destination),
     (r"the guest does not run at the destination", lambda seen, _: not seen.destination),
     (r"the guest does not run at the source", lambda seen, _: not seen.source),
     (

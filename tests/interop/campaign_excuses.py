@@ -20,6 +20,8 @@ def excuse(trial: Trial, kind: str) -> str:
         if trial.answer_cut:
             return HAND_RUN
         return OWN_CUT if trial.own_cut and not trial.managed else ""
+    if kind == "untrue code" and trial.answer_cut:
+        return HAND_RUN
     if trial.blind and kind in _OF_THE_GUEST:
         return NO_DIGESTS
     if kind == "hangs" and trial.topology == "direct" and trial.fault == "swallow":

@@ -33,9 +33,9 @@ from campaign_station import Station
 from campaign_strike import Follower, Striker
 from campaign_trial import Trial
 
-DEADLINE_SECONDS = 50.0
-"""For every process that was asked for something to have ended: a dead link takes 20 s, what a
-relay or QEMU waits for then some more."""
+DEADLINE_SECONDS = 80.0
+"""For every process that was asked for something to have ended: a relay of ``migrate`` gives a
+destination that takes nothing up after 60 s."""
 DECIDE_SECONDS = 70.0
 """More, where a relay of ``migrate`` asks for a minute how a switchover ended."""
 RELAY_SECONDS = 12.0

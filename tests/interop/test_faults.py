@@ -207,7 +207,7 @@ def test_a_relay_is_ended_in_a_round(
         assert_both_survive(way, struck_at)
         sentences = way.results()
         if number is signal.SIGTERM:
-            expected = "cancelled: SIGTERM; the guest runs on at the source"
+            expected = "cancelled: SIGTERM; the guest stays at the source"
             assert expected in sentences
             assert len(sentences) == 2
         else:

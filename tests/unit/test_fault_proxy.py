@@ -248,6 +248,13 @@ def test_a_connection_is_led_on_after_the_next_or_after_a_time(
     assert [ends.accept().recv(6, socket.MSG_WAITALL) for _ in expected] == expected
 
 
+def test_to_refuse_a_connection_is_a_hit(ends: Ends) -> None:
+    ends.proxy.strike(Blow("flip", "connection 5"), lasting=True)
+    assert not ends.proxy.hit.is_set()
+    assert whole(ends.connect()) == b""
+    assert ends.proxy.hit.is_set()
+
+
 def test_a_line_that_was_lost_for_good_takes_no_other_until_it_heals(ends: Ends) -> None:
     ends.pair()
     ends.proxy.strike(Blow("cut", ""), lasting=True)

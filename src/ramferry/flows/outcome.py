@@ -51,7 +51,7 @@ def receive_result(session: Session, machine: str, channels: int) -> ReceiveResu
 
 def cancelled(session: Session, reason: str) -> Cancelled:
     """The error of a cancelled migration, with where the guest is as far as a relay knows: before
-    ram's END the destination cannot start it."""
+    ram's END the destination cannot start it. Whether the guest runs, a relay does not see."""
     if session.phase == Phase.SWITCHOVER:
         return Cancelled(f"cancelled in the switchover: {reason}; see which QEMU runs the guest")
-    return Cancelled(f"cancelled: {reason}; the guest runs on at the source")
+    return Cancelled(f"cancelled: {reason}; the guest stays at the source")

@@ -119,7 +119,7 @@ def test_a_signal_during_a_migration(tmp_path: Path) -> None:
             assert not source.left()
             assert not destination.faults
     assert code == CANCELLED
-    assert "failed: cancelled: SIGTERM; the guest runs on at the source" in err
+    assert "failed: cancelled: SIGTERM; the guest stays at the source" in err
 
 
 def test_a_signal_in_the_switchover_is_obeyed_after_it(tmp_path: Path) -> None:

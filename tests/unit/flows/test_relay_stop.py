@@ -45,7 +45,7 @@ def test_stopped_during_a_migration(tmp_path: Path, what: str) -> None:
 
         script.insert(script.find(what, MAIN), Do(stop))
         result = stage.fail(relay, script)
-        assert result.error == "cancelled: SIGTERM; the guest runs on at the source"
+        assert result.error == "cancelled: SIGTERM; the guest stays at the source"
         assert result.exit_code == CANCELLED
         relay.thread.join(NOTICE)
         assert not relay.thread.is_alive()
