@@ -103,8 +103,8 @@ POSTMIGRATE: Final = "postmigrate"
 """Run state of a source whose guest has gone, or was saved."""
 
 DECIDE_SECONDS: Final = 60.0
-"""Seconds that a relay asks the far one how a switchover ended, and keeps the outcome for one that
-asks, if ``--decide`` does not say otherwise."""
+"""Seconds that a Ramferry asks the far one how a switchover ended, and keeps the outcome for one
+that asks, if ``--decide`` does not say otherwise."""
 
 # --- commands to the destination (MIG_CMD)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ramferry.cli.params import RATE, SIZE, accelerator_option, member_size_option
+from ramferry.cli.params import RATE, SIZE, accelerator_option, decide_option, member_size_option
 from ramferry.cli.tls_options import insecure_option, tls_authz_option, tls_creds_option
 from ramferry.vocabulary import PAGE_SIZE, PATTERNS, TRACKERS
 
@@ -70,6 +70,7 @@ from ramferry.vocabulary import PAGE_SIZE, PATTERNS, TRACKERS
     hidden=True,  # tests try either on one host
     help="How written pages are found: by the kernel (Linux 6.7 or newer), or by comparison.",
 )
+@decide_option()
 @accelerator_option
 @member_size_option("auto is 64K: the destination may have a device.")
 def command(**options: Any) -> None:

@@ -168,7 +168,8 @@ class Sink(Protocol):
     def taken_over(self) -> None:
         """Called once the source was told: it has no guest any more, and the guest here may run.
 
-        Not called if the source could not be told, since it then goes on with its guest.
+        Not called if the source could not be told, since it then goes on with its guest. A source
+        that asks for the outcome does not: it is told then.
         """
 
     def abort(self, error: RamferryError) -> None:

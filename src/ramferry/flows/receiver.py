@@ -2,7 +2,8 @@
 
 It keeps the rules that a destination QEMU keeps: at a mark it waits for one SYNC of every channel,
 and it tells the source of its guest's arrival only when the sink has it. A fault before that resets
-every connection, so that the source fails the migration and its guest goes on.
+every connection, so that the source fails the migration and its guest goes on. A source that is a
+Ramferry may lose its connections in the switchover, and ask how that ended (``linger``).
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ from ramferry.transport.listening import Listener
 class Receiver:
     """Listens at one address and takes one migration into a sink."""
 
+    _stopping = False
+    _closed = False
+
     def __init__(self, settings: ReceiveSettings, sink: Sink, observer: watching.Observer) -> None:
         """Listen; ``run`` accepts connections.
 
@@ -57,7 +61,11 @@ class Receiver:
         )
 
     def run(self) -> ReceiveResult:
-        """Take one migration in, until it has completed or failed."""
+        """Take one migration in, until it has completed or failed.
+
+        After that nothing listens any more, unless the source may have to ask how it ended: call
+        ``linger`` then.
+        """
         self._observer.listening(self._listener.address)
         session = self.session
         try:
@@ -70,8 +78,18 @@ class Receiver:
                 session, self._arrivals, self._loop, governor, self._observer, at_once=True
             )
         finally:
-            self._close()
+            self._end()
         return receive_result(session, self._intake.machine, self._arrivals.gathered)
+
+    def linger(self) -> None:
+        """Answer a source that asks how the migration ended, after ``run``: until it has said that
+        it knows, for ``decide`` seconds, or until ``stop``."""
+        try:
+            while self._arrivals.owes and not self._stopping and not self._closed:
+                self._loop.step(watching.STEP)
+                self._arrivals.expire()
+        finally:
+            self._close()
 
     def stop(self, reason: str) -> None:
         """Cancel; safe from any thread and signal handler.
@@ -79,7 +97,11 @@ class Receiver:
         Once the sink's ``commit`` has begun it is too late: the migration completes, as the result
         says.
         """
-        self._loop.call(partial(self.session.fail, Cancelled(f"cancelled: {reason}")))
+        self._loop.call(partial(self._stop, Cancelled(f"cancelled: {reason}")))
+
+    def _stop(self, error: Cancelled) -> None:
+        self._stopping = True
+        self.session.fail(error)
 
     @property
     def error(self) -> RamferryError | None:
@@ -115,15 +137,25 @@ class Receiver:
 
     # --- its end
 
-    def _close(self) -> None:
+    def _end(self) -> None:
         session = self.session
         session.end()
-        self._arrivals.close()
-        self._loop.close()
-        self._listener.close()
+        if self._arrivals.session is not None:
+            self._arrivals.ended_for_good()
+        if not self._arrivals.owes:
+            self._close()
         session.engines.tell_troubles()
         if session.error is not None:
             self._intake.sink.abort(session.error)
+
+    def _close(self) -> None:
+        """Stop listening, and end what is left of the connections."""
+        if self._closed:
+            return
+        self._closed = True
+        self._arrivals.close()
+        self._loop.close()
+        self._listener.close()
 
 
 def _carried(inlet: MainInlet, sink: SinkMain) -> None:

@@ -1,7 +1,9 @@
 """The sender: a live migration of a guest whose memory this process holds.
 
 It completes only with the destination's SHUT; a fault before that leaves the guest here. Once the
-device state is on its way, silence is no fault any more, only the end of main is.
+device state is on its way, silence is no fault any more, only the end of main is. Where the far end
+is a Ramferry that answers, that is none either: it is asked whether the destination has the guest,
+which stands still here until that is known.
 """
 
 from __future__ import annotations
@@ -13,9 +15,14 @@ from ramferry.errors import Cancelled, RamferryError
 from ramferry.flows.ends.guest_stream import GuestStream, SendingGuest
 from ramferry.flows.ends.precopy import Precopy, Rounds
 from ramferry.flows.ends.send_record import SendRecord
-from ramferry.flows.outlet.answer import refused
 from ramferry.flows.outlet.outgoing import Outgoing
-from ramferry.flows.session.reminder import ONLY_THERE, SILENT_DESTINATION, Reminder
+from ramferry.flows.session.reminder import (
+    ASKED_DESTINATION,
+    ONLY_THERE,
+    SILENT_DESTINATION,
+    UNDECIDED,
+    Reminder,
+)
 from ramferry.flows.settings import SendSettings
 from ramferry.metrics import SendProgress
 from ramferry.transport.security import IN_THIS_HOST
@@ -62,16 +69,17 @@ class Sender:
     def run(self) -> None:
         """Carry the guest over, or leave it running here.
 
+        :raise PeerTimeout: nobody knows whether the destination runs the guest; it stands still
+            here, and the sentence says what to do.
         :raise RamferryError: why it failed; the guest is as it was before.
         """
         with self._outgoing:
             try:
                 self._carry()
             except RamferryError as error:
-                self._fail(error)
-                raise
+                raise self._failed(error) from error
             except Exception as error:
-                self._fail(RamferryError(f"internal error in the sender: {error!r}"))
+                self._failed(RamferryError(f"internal error in the sender: {error!r}"))
                 raise
         self._record.to("completed")
 
@@ -134,19 +142,28 @@ class Sender:
         with self._lock:
             self._outgoing.check()
             self._sealed = True
-        try:
-            refusal = self._outgoing.hand_over(state, Reminder(self._note, SILENT_DESTINATION).look)
-        except RamferryError as error:
-            raise error.reworded(f"{error}{ONLY_THERE}") from error
-        if refusal:
-            raise refused(refusal)
+        asks = self._outgoing.session.holds
+        reminder = Reminder(self._note, ASKED_DESTINATION if asks else SILENT_DESTINATION)
+        self._outgoing.hand_over(state, reminder.look)
         self._record.hand_over()
 
-    def _fail(self, error: RamferryError) -> None:
-        self.error = str(error)
-        if isinstance(error, Cancelled):
+    def _failed(self, error: RamferryError) -> RamferryError:
+        """End it, and let the guest go on unless it may run at the destination; returns the error
+        with a clause for that."""
+        cancelled = isinstance(error, Cancelled)
+        if cancelled:
             self._record.to("cancelling")
         self._outgoing.abort(error)
+        error = error.reworded(f"{error}{self._whereabouts()}")
+        self.error = str(error)
         if self._record.stopped and not self._abandoned:
-            self._guest.resume()
-        self._record.to("cancelled" if isinstance(error, Cancelled) else "failed")
+            go_on = self._guest.stand_still if self._outgoing.session.held else self._guest.resume
+            go_on()
+        self._record.to("cancelled" if cancelled else "failed")
+        return error
+
+    def _whereabouts(self) -> str:
+        session = self._outgoing.session
+        if session.held:
+            return UNDECIDED
+        return ONLY_THERE if self._outgoing.sealed and session.taken is None else ""

@@ -66,8 +66,9 @@ class ReceiveSettings:
     """Seconds after which a source that stopped in the middle of something is given up."""
     verify: bool = True
     """Whether digests are offered to a source that is a Ramferry."""
-    decide: float = 0.0
-    """See ``FlowSettings``; a receiver may end with its guest, and keeps no outcome."""
+    decide: float = DECIDE_SECONDS
+    """Seconds that the outcome is kept for a source that is a Ramferry, which may ask for it; 0: it
+    is not kept."""
     give_back: bool = False
     """Whether the source keeps its guest after the sink has it: the source is not told, and has to
     end the migration by itself."""
@@ -95,8 +96,9 @@ class SendSettings:
     uuid: bytes = bytes(16)
     verify: bool = True
     """Whether digests are offered to a destination that is a Ramferry."""
-    decide: float = 0.0
-    """See ``FlowSettings``; a sender has no source that it could hold."""
+    decide: float = DECIDE_SECONDS
+    """Seconds that a destination that is a Ramferry is asked whether it has the guest; 0: it is
+    not."""
     stall_timeout: float = 60.0
     """Seconds after which a destination that takes nothing is given up."""
     security: Security | None = None

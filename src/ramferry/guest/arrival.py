@@ -14,11 +14,11 @@ from ramferry.flows.receiver import Receiver
 from ramferry.flows.settings import ReceiveSettings
 from ramferry.guest import info
 from ramferry.guest.errors import MonitorError
+from ramferry.guest.settings import GuestSettings
 from ramferry.guest.state import GuestState, decode
 from ramferry.metrics import RelayCounters
 from ramferry.ram.blocks import Ram
 from ramferry.transport.address import Address
-from ramferry.transport.security import IN_THIS_HOST, Security
 from ramferry.vocabulary import Status
 
 _PATIENCE: Final = 10.0
@@ -29,6 +29,8 @@ class ArrivingGuest(Protocol):
     """The guest that is loaded. Its methods are called in threads of the arrival."""
 
     ram: Ram
+    ended: threading.Event
+    """Set when it has failed, and nobody has to be told so any more: the process may end."""
 
     def load(self, state: GuestState) -> None:
         """All memory has arrived: load the device state."""
@@ -80,20 +82,19 @@ class Arrival:
                 receiver.stop(str(error))
                 return
             self._guest.arrived(self.error)
+            self._guest.ended.set()
 
-    def listen(
-        self,
-        address: Address,
-        channels: int,
-        accelerator: str,
-        security: Security = IN_THIS_HOST,
-    ) -> None:
+    def listen(self, address: Address, channels: int, guest: GuestSettings) -> None:
         """Listen for a guest; when this returns it may come.
 
         :raise MonitorError: something listens already, or it cannot listen there.
         """
         settings = ReceiveSettings(
-            address, channels=channels, accelerator=accelerator, security=security
+            address,
+            channels=channels,
+            accelerator=guest.accelerator,
+            decide=guest.decide,
+            security=guest.security,
         )
         sink = MemorySink(self._guest.ram, self._load, self._taken_over)
         with self._lock:
@@ -103,7 +104,7 @@ class Arrival:
                 self._receiver = receiver = Receiver(settings, sink, self)
             except RamferryError as error:
                 raise MonitorError(str(error)) from error
-            for sentence in security.consented(address):
+            for sentence in guest.security.consented(address):
                 self._guest.note(sentence)
             self._to("setup")
         self._start("incoming", partial(self._run, receiver))
@@ -143,12 +144,16 @@ class Arrival:
         except Exception as failure:
             error = f"internal error in the receiver: {failure!r}"
         with self._lock:
-            if self.status == "completed":
-                return
-            # without an error the source could not be told
-            self.error = error or "the source was lost before it knew, and goes on with its guest"
-            self.status = "failed"
-        self._guest.arrived(self.error)
+            failed = self.status != "completed"
+            if failed:
+                # without an error the source could not be told
+                lost = "the source was lost before it knew, and goes on with its guest"
+                self.error, self.status = error or lost, "failed"
+        if failed:
+            self._guest.arrived(self.error)
+        receiver.linger()
+        if failed:
+            self._guest.ended.set()
 
     def _to(self, status: Status) -> None:
         """Enter a status, and tell of it; called with the lock."""

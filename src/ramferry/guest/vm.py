@@ -53,7 +53,7 @@ class Vm:
         self.tracker = ""
         """How the last migration found written pages, and why so."""
         self.ended = threading.Event()
-        """Set by ``quit``, and when an incoming migration fails."""
+        """Set by ``quit``, and when an incoming migration has failed and its source knows."""
         self.failure = ""
         """Why the process ends with an error; empty if it does not."""
         self._arrival = Arrival(self) if incoming else None
@@ -123,6 +123,11 @@ class Vm:
                 self.vcpu.start()
             self._to(self._before, "RESUME" if self._before == "running" else "")
 
+    def stand_still(self) -> None:
+        """See ``SendingGuest``; `cont` lets it go on."""
+        with self._lock:
+            self._to("paused")
+
     def device_state(self) -> bytes:
         """See ``SendingGuest``."""
         state = GuestState(self.vcpu.counter, self.vcpu.workload, self._before == "running")
@@ -158,16 +163,17 @@ class Vm:
             self._leaving.start()
 
     def _new_sender(self, address: Address) -> Sender:
-        wanted = self.migration
+        wanted, guest = self.migration, self.settings
         settings = SendSettings(
             address,
             wanted.method,
             wanted.level,
             channels=wanted.number("multifd-channels"),
             max_bandwidth=float(wanted.number("max-bandwidth")),
-            accelerator=self.settings.accelerator,
-            member_size=self.settings.member_size if wanted.method == "qatzip" else AUTO,
-            security=self.settings.security,
+            accelerator=guest.accelerator,
+            member_size=guest.member_size if wanted.method == "qatzip" else AUTO,
+            decide=guest.decide,
+            security=guest.security,
         )
         precopy = Precopy(
             wanted.number("downtime-limit"), wanted.capabilities["pause-before-switchover"]
@@ -230,9 +236,7 @@ class Vm:
         """
         self.refuse_unless_incoming()
         assert self._arrival is not None
-        channels = self.migration.number("multifd-channels")
-        settings = self.settings
-        self._arrival.listen(address, channels, settings.accelerator, settings.security)
+        self._arrival.listen(address, self.migration.number("multifd-channels"), self.settings)
 
     def refuse_unless_incoming(self) -> None:
         """Refuse a command for an incoming migration.
@@ -267,8 +271,6 @@ class Vm:
                 if runs:
                     self.cont()
         self.arriving("failed" if error else "completed")
-        if error:
-            self.ended.set()
 
     def arriving(self, status: Status) -> None:
         """See ``arrival.Host``."""

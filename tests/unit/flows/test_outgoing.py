@@ -95,7 +95,7 @@ def test_the_last_bytes_wait_for_a_destination_that_takes_none() -> None:
         while len(sent) < len(tail):
             sent += there.recv(1 << 16)
         there.sendall(shut(0))
-    assert ended == [0]
+    assert ended == [None]
 
 
 def test_nonsense_in_place_of_the_answer_is_no_end() -> None:

@@ -60,6 +60,7 @@ class Here:
         self._tracker: Wanted = tracker
         self.trackers: list[DirtyTracker] = []
         self.paused = threading.Event()
+        self.stood_still = False
 
     def watch(self) -> DirtyTracker:
         self.trackers.append(track(self.ram, self._tracker))
@@ -71,6 +72,9 @@ class Here:
 
     def resume(self) -> None:
         self.vcpu.start()
+
+    def stand_still(self) -> None:
+        self.stood_still = True
 
     def device_state(self) -> bytes:
         return encode(GuestState(self.vcpu.counter, self.vcpu.workload, True), 4096)

@@ -12,7 +12,9 @@ from ramferry.errors import RamferryError
 from ramferry.guest import arrival as module
 from ramferry.guest.arrival import Arrival
 from ramferry.guest.errors import MonitorError
+from ramferry.guest.settings import GuestSettings
 from ramferry.guest.state import GuestState
+from ramferry.guest.workload import Workload
 from ramferry.ram.blocks import Ram
 from ramferry.transport.address import UnixAddress
 from ramferry.vocabulary import Status
@@ -24,6 +26,7 @@ MEETING = 0.05
 class FakeGuest:
     def __init__(self, ram: Ram) -> None:
         self.ram = ram
+        self.ended = threading.Event()
         self.told: list[str] = []
 
     def load(self, state: GuestState) -> None: ...
@@ -58,6 +61,8 @@ class FakeReceiver:
         del reason
         self._ended.set()
 
+    def linger(self) -> None: ...
+
 
 @pytest.fixture
 def guest() -> Iterator[FakeGuest]:
@@ -73,7 +78,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[FakeReceiver]:
 
 
 def listen(arrival: Arrival) -> None:
-    arrival.listen(UnixAddress("in"), 1, "off")
+    arrival.listen(UnixAddress("in"), 1, GuestSettings(4096, Workload(), accelerator="off"))
 
 
 def test_a_guest_that_arrives_while_progress_is_told_has_arrived(

@@ -64,6 +64,7 @@ def _settings(
     tls_creds: Path | None,
     tls_authz: tuple[str, ...],
     insecure: bool,
+    decide: float,
     **codec: str,
 ) -> GuestSettings:
     """
@@ -78,6 +79,7 @@ def _settings(
         Workload() if workload == "idle" else _workload(workload, rate, changed),
         tracker,
         **codec,
+        decide=decide,
         security=tls_settings(tls_creds, tls_authz, insecure),
     )
 

@@ -104,6 +104,9 @@ def receive_settings(source: QemuEnd, wish: SaveWish, address: Address) -> Recei
     """The receiver's settings: multifd channels, or main alone if channels cost more than they
     gain.
 
+    No outcome is kept for a relay that was lost: a file runs no guest, so that two cannot run, and
+    the QEMU itself is asked at its monitor how the save ended there.
+
     If the guest does not run and is to be as it was, it is never handed over: ``cont`` would wake
     it, and QEMU 10.0 aborts at the ``cont`` of a suspended guest ("invalid runstate transition").
 
@@ -113,10 +116,15 @@ def receive_settings(source: QemuEnd, wish: SaveWish, address: Address) -> Recei
     """
     give_back = wish.resume and source.facts.run_state != "running"
     if not source.facts.spins or source.party.host.apart:
-        return ReceiveSettings(address, wish.channels, give_back=give_back)
+        return ReceiveSettings(address, wish.channels, decide=0.0, give_back=give_back)
     uuid = source.facts.uuid or UUID(int=0)
     return ReceiveSettings(
-        address, channels=0, threads=wish.channels, uuid=uuid.bytes, give_back=give_back
+        address,
+        channels=0,
+        threads=wish.channels,
+        uuid=uuid.bytes,
+        decide=0.0,
+        give_back=give_back,
     )
 
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 from ramferry.errors import CorruptDataError, RamferryError
 from ramferry.flows.archive.reader import Archive
-from ramferry.flows.outlet.answer import refused
 from ramferry.flows.outlet.outgoing import Outgoing
 from ramferry.vocabulary import OPEN_RETURN_PATH
 from ramferry.wire.events import Configuration, ConfigurationSubsection
@@ -42,6 +41,7 @@ def replay(
     :param framed: send the chunks as they are, by method zstd; else inflate them for ``none``.
     :raise CorruptDataError: the file is damaged; nothing was started.
     :raise MigrationFailed: the destination refused the guest.
+    :raise PeerTimeout: a far end that is a Ramferry does not say whether the destination has it.
     """
     mode: Mode = "section" if archive.directory.mode == "section" else "round"
     ram = archive.directory.ram_section
@@ -55,12 +55,10 @@ def replay(
         _end_section(outgoing, ram, mode)
         outgoing.main(archive.stream.between + section(SectionType.END, ram))
         _end_section(outgoing, ram, mode, synced=False)
-        refusal = outgoing.hand_over(archive.stream.tail, waiting)
+        outgoing.hand_over(archive.stream.tail, waiting)
     except RamferryError as error:
         outgoing.abort(error)
         raise
-    if refusal:
-        raise refused(refusal)
 
 
 def with_return_path(head: bytes) -> bytes:

@@ -47,6 +47,10 @@ class SendingGuest(Protocol):
     def resume(self) -> None:
         """Let it run again, if it ran before ``pause``."""
 
+    def stand_still(self) -> None:
+        """Leave it stopped, in place of ``resume``, because it may run at the destination; a person
+        may let it go on."""
+
     def device_state(self) -> bytes:
         """The sections of the stopped guest's devices, and the end of the stream."""
 

@@ -40,6 +40,7 @@ class Intake:
         """True between ram's END section and the end of the stream."""
         session.uuid = settings.uuid
         session.behind = self
+        session.ends_here = True
 
     def take_over(self, stream: MainStream) -> None:
         """Call the sink's ``finish`` and ``commit``; the migration is CONFIRMED when this returns.
@@ -61,6 +62,7 @@ class Intake:
         except Exception as error:
             session.fail(RamferryError(f"internal error in the sink: {error!r}"), final=True)
             raise Unwind from error
+        session.taken = True
         session.advance(Phase.CONFIRMED)
         self._confirmed()
 

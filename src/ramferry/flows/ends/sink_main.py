@@ -10,6 +10,7 @@ from ramferry.flows.contracts import StreamHead
 from ramferry.flows.ends.intake import Intake
 from ramferry.flows.ends.main_pages import Direct, MainPages, Threaded
 from ramferry.flows.ends.verbatim import Verbatim
+from ramferry.flows.outlet.answer import UNHEARD
 from ramferry.flows.session.tally import ChannelTally
 from ramferry.transport.connection import Connection
 from ramferry.vocabulary import PACKET_BYTES
@@ -136,11 +137,13 @@ class SinkMain:
         try:
             self._source.send([shut(0)])
         except (OSError, PeerTimeout) as error:
-            self._session.note(
-                f"the source could not be told that its guest was taken over ({error}): it may run "
-                "its guest again"
-            )
-            return
+            if not self._session.asked:
+                self._session.note(
+                    f"the source could not be told that its guest was taken over ({error}): it may "
+                    "run its guest again"
+                )
+                return
+            self._session.note(UNHEARD)
         self._intake.sink.taken_over()
         # the end of a good migration: the source closes when it has heard
         self._source.finish()

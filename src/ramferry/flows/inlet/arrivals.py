@@ -113,6 +113,10 @@ class Arrivals:
         self._waiting.ended(self._lobby.accepted, failed=failed)
         self._dismiss(self._waiting.main)
 
+    def ended_for_good(self) -> None:
+        """The same, where no other one is taken: what still comes is refused."""
+        self._dismiss(self._waiting.main)
+
     def close(self) -> None:
         """Stop accepting, and close the connections that wait."""
         self._lobby.close()

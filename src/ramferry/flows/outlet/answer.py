@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from ramferry.errors import MigrationFailed, PeerTimeout, RemoteProtocolError
 from ramferry.flows.session.session import Phase, Session
@@ -12,6 +13,10 @@ from ramferry.transport.connection import Connection
 from ramferry.transport.tls_reasons import CUT
 from ramferry.wire.return_path import ReturnPathParser, Shut
 
+UNHEARD: Final = (
+    "the guest was taken over, and the connection to the Ramferry at its source is broken: it asks "
+    "for the outcome on another one"
+)
 _PIECE = 4096
 
 
@@ -179,10 +184,7 @@ class CarriedAnswer:
             if not took:
                 return
             if self._session.asked:
-                self._session.note(
-                    "the destination took over, and the connection to the source's relay is "
-                    "broken: it asks for the outcome on another one"
-                )
+                self._session.note(UNHEARD)
             else:
                 self._session.note(
                     "the source could not be told that the destination took over "

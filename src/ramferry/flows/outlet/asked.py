@@ -17,17 +17,31 @@ from ramferry.flows.session.gate import Unwind
 from ramferry.flows.session.session import Phase, Session
 from ramferry.transport.connection import Connection
 from ramferry.wire.relay_messages import Outcome
-from ramferry.wire.return_path import shut
+from ramferry.wire.return_path import Shut, shut
 
 LOOK: Final = 0.25
 """Seconds between two looks while nothing comes."""
 
 
-class _Decided(Exception):
+class Decided(Exception):
     """Ends the wait for bytes: the far end has told the outcome on control."""
 
     def __init__(self, outcome: Outcome) -> None:
         self.outcome = outcome
+
+
+def outcome_of(said: Shut) -> Outcome:
+    """What a whole SHUT says of a switchover."""
+    if said.error:
+        return Outcome("not taken", f"it refused the guest (SHUT with error {said.error})")
+    return Outcome("taken")
+
+
+def not_taken(outcome: Outcome) -> RamferryError:
+    """The error of a migration whose destination has not taken the guest, as the cause's kind."""
+    return of_exit_code(
+        outcome.exit_code, f"the destination has not taken the guest over: {outcome.why}"
+    )
 
 
 class AskedAnswer(CarriedAnswer):
@@ -82,7 +96,7 @@ class AskedAnswer(CarriedAnswer):
                     raise said.nonsense
                 if (outcome := self._carry(said)) is not None:
                     return outcome
-        except _Decided as decided:
+        except Decided as decided:
             return decided.outcome
         except OSError as error:
             broken = MigrationFailed(
@@ -107,15 +121,14 @@ class AskedAnswer(CarriedAnswer):
             return None
         if said.shut.error:
             self._send_back(memoryview(shut(said.shut.error)), took=False)
-            return Outcome("not taken", f"it refused the guest (SHUT with error {said.shut.error})")
-        return Outcome("taken")
+        return outcome_of(said.shut)
 
     def _look(self) -> None:
         super()._look()
         if self._session.phase is Phase.SWITCHOVER:
             outcome = self._asking.step(cut=self._cut())
             if outcome is not None:
-                raise _Decided(outcome)
+                raise Decided(outcome)
 
     def _decided(self, outcome: Outcome) -> None:
         if outcome.outcome == "taken":
@@ -124,9 +137,4 @@ class AskedAnswer(CarriedAnswer):
             self._send_back(memoryview(shut()), took=True)
             return
         self._session.taken = False
-        self._session.fail(
-            of_exit_code(
-                outcome.exit_code, f"the destination has not taken the guest over: {outcome.why}"
-            ),
-            final=True,
-        )
+        self._session.fail(not_taken(outcome), final=True)

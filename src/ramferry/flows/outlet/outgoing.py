@@ -7,32 +7,23 @@ sent before its SYNCs, and those before its mark on main (``docs/wire-format.md`
 
 from __future__ import annotations
 
-import errno
-import threading
 from collections.abc import Callable, Iterable
 from typing import Final, Self
 
 from ramferry.errors import MigrationFailed, PeerTimeout, RamferryError
 from ramferry.flows.contracts import Batch
-from ramferry.flows.outlet.answer import ReturnPath
 from ramferry.flows.outlet.fed_channel import FedChannel
 from ramferry.flows.outlet.handout import Handout
+from ramferry.flows.outlet.last_bytes import LastBytes
 from ramferry.flows.outlet.outlet import Outlet
 from ramferry.flows.session.gate import Unwind
 from ramferry.flows.session.session import Session
 from ramferry.flows.settings import SendSettings
 from ramferry.metrics import RelayCounters
 from ramferry.transport.connection import Connection
-from ramferry.wire.return_path import Shut
 
 _LOOK: Final = 0.05
 """Seconds between two looks at the rate while batches are sent."""
-
-_PIECE: Final = 0.1
-"""Seconds between two looks while the last bytes are sent and the answer is awaited."""
-_UNREACHABLE: Final = frozenset(
-    {errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN}
-)
 
 
 class Outgoing:
@@ -53,16 +44,18 @@ class Outgoing:
         self._governor = self._outlet.governor()
         self._main: Connection
         self._main_tally = self._tally.channel("main")
-        self._shut: Shut | None = None
-        self._sealed = False
-        """True once the part of the stream is on its way with which the destination may start the
-        guest."""
-        self._answered = threading.Event()
+        self._last = LastBytes(self._outlet, self._main_tally, self.check)
 
     @property
     def error(self) -> RamferryError | None:
         """Why it ended early; None if it did not."""
         return self.session.error
+
+    @property
+    def sealed(self) -> bool:
+        """True once the part of the stream is on its way with which the destination may start the
+        guest."""
+        return self._last.sealed
 
     def counters(self) -> RelayCounters:
         """The counters so far."""
@@ -101,7 +94,7 @@ class Outgoing:
     def take_main(self, main: Connection) -> None:
         """Use ``main`` as the main channel, and listen to the answer on it."""
         self._main = self._outlet.main = main
-        self.session.start("return path", self._listen)
+        self._last.listen(main)
 
     def main(self, data: bytes) -> None:
         """Send bytes on main.
@@ -147,41 +140,10 @@ class Outgoing:
         self.main(mark)
         self.rounds += 1
 
-    def hand_over(self, tail: bytes, waiting: Callable[[], None] = lambda: None) -> int:
-        """Send the rest, with which the destination may start the guest, and wait for its SHUT.
-
-        From the first of these bytes on only the destination knows whether its guest runs. So
-        neither silence nor an answer that makes no sense ends this, but only SHUT or the end of
-        main, which also TCP's keepalive notices (25 s).
-
-        :param waiting: called before the first byte, and then repeatedly; if it raises, the wait
-            ends.
-        :return: SHUT's error number; 0 if the destination took the guest over.
-        :raise RamferryError: main ended; it is not known whether the guest runs there.
-        """
-        self.check()
-        waiting()
-        self._sealed = True
-        self._send_patiently(tail, waiting)
-        while not self._answered.wait(_PIECE):
-            waiting()
-        if self._shut is None:
-            self.check()
-            raise MigrationFailed(self._closed())
-        return self._shut.error
-
-    def _send_patiently(self, data: bytes, waiting: Callable[[], None]) -> None:
-        self._main.settle(_PIECE)
-        left = memoryview(data)
-        while left and not self._answered.is_set():
-            try:
-                sent = self._main.send_some(left)
-            except OSError as error:
-                self.abort(MigrationFailed(f"main: the destination takes no more: {error}"))
-                self.check()
-            self._main_tally.bytes_out += sent
-            left = left[sent:]
-            waiting()
+    def hand_over(self, tail: bytes, waiting: Callable[[], None] = lambda: None) -> None:
+        """Send the rest, with which the destination may start the guest, and wait until it has
+        taken that over; see ``LastBytes.hand_over``."""
+        self._last.hand_over(tail, waiting)
 
     def check(self) -> None:
         """:raise RamferryError: the migration has failed; the error is the first cause."""
@@ -203,7 +165,7 @@ class Outgoing:
     def close(self) -> None:
         """Wait for the threads and free the connections. If the migration has not ended well, it
         fails."""
-        if self._shut is None:
+        if self._last.shut is None:
             self.abort(MigrationFailed("the migration was given up"))
         self._handout.end()
         self._outlet.tear_down()
@@ -215,31 +177,3 @@ class Outgoing:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-    # --- the return path
-
-    def _listen(self) -> None:
-        """The thread that reads the return path to its end."""
-        path = ReturnPath(self._main, self.session.check)
-        try:
-            while (said := path.hear()) is not None:
-                if said.shut is not None:
-                    self._shut = said.shut
-                    self._answered.set()
-                # it says what cannot be: that ends it, but not where the guest may run
-                if said.nonsense is not None and not self._sealed:
-                    self.abort(said.nonsense)
-        except Unwind:
-            pass
-        except OSError as error:
-            if error.errno in _UNREACHABLE:
-                # not the destination's doing: its log would say nothing
-                self.abort(MigrationFailed(f"main: the network failed: {error.strerror}"))
-        if self._shut is None:
-            self.abort(path.nonsense or MigrationFailed(self._closed()))
-        self._answered.set()
-
-    def _closed(self) -> str:
-        if not self._sealed:
-            return "the destination closed the main channel: see its log"
-        return "the destination closed the main channel without an answer"

@@ -255,8 +255,10 @@ class Outlet:
             # a connection that ``adopt`` takes later finds that the migration has failed
             main, channels = self.main, tuple(self.channels)
         if main is not None:
+            session = self.session
             # behind ram's END, what it has not taken yet would start the guest if it were delivered
-            end: Callable[[], None] = main.reset if self.session.switched else main.cut
+            withdraw = session.switched and not session.taken
+            end: Callable[[], None] = main.reset if withdraw else main.cut
             end()
         for connection in channels:
             connection.cut()

@@ -92,23 +92,23 @@ class Asking:
         if word is not None and word.outcome in ("taken", "not taken"):
             return word
         if word is not None and word.outcome == "unknown":
-            raise PeerTimeout(
-                f"the far relay cannot know whether the destination has it: {word.why}"
-            )
+            raise PeerTimeout(f"the far end cannot know whether the destination has it: {word.why}")
         if self._patience.over:
             raise PeerTimeout(
-                f"the far relay did not say within {self._seconds:g} s whether the destination has "
-                f"it ({self.trouble})"
+                f"the far end did not say within {self._seconds:g} s whether the destination has it"
+                f" ({self.trouble})"
             )
         self._go_on(cut=cut)
         return None
 
     def until_known(
-        self, gone: Callable[[], bool], check: Callable[[], None] = lambda: None
+        self,
+        gone: Callable[[], bool] = lambda: False,
+        check: Callable[[], None] = lambda: None,
     ) -> Outcome:
         """Ask until the outcome is known; nothing more is sent on main.
 
-        :param gone: whether the source has ended the migration.
+        :param gone: whether the source, if there is a connection to it, has ended the migration.
         :param check: called repeatedly; if it raises, the wait ends.
         :raise PeerTimeout: the far end does not say.
         :raise MigrationFailed: the source ended the migration meanwhile.

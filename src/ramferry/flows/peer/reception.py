@@ -82,7 +82,7 @@ class Reception:
             visit.resume(control)
             return
         self._note(f"asked by {origin} about a migration that is not known here")
-        control.say(Outcome("unknown", "the relay there does not know of this migration"))
+        control.say(Outcome("unknown", "it does not know of this migration there"))
         control.close()
 
     @property
@@ -131,8 +131,8 @@ class Reception:
         if visit.owes:
             outcome = visit.outcome()
             self._note(
-                "the relay at the source has not asked how its switchover ended, and its guest may "
-                f"stand still there: the guest was {OUTCOMES[outcome.outcome]} here"
+                "the Ramferry at the source has not asked how its switchover ended, and its guest "
+                f"may stand still there: the guest was {OUTCOMES[outcome.outcome]} here"
             )
         visit.close()
 

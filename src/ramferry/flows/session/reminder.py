@@ -13,10 +13,19 @@ SILENT_DESTINATION: Final = (
     "the destination has all of the guest and has said nothing for {seconds:.0f} s: the guest "
     "stands still here; if the destination is dead, end it, and the guest goes on here"
 )
+ASKED_DESTINATION: Final = (
+    "the destination's end has not said for {seconds:.0f} s whether it has taken the guest: it is "
+    "asked again and again, and the guest stands still here"
+)
 ONLY_THERE: Final = (
     ": it had all of the guest, and may run it all the same: look there before both run"
 )
 """Behind the cause, if a migration broke off when the destination may have had the guest."""
+UNDECIDED: Final = (
+    ": the guest stands still here; see with `info status` whether the destination runs it: if so, "
+    "`quit` here; if not, end the destination, and then `cont` lets the guest go on here"
+)
+"""The same, where the guest does not go on by itself."""
 
 
 class Reminder:

@@ -64,6 +64,8 @@ class Session:
     holds = False
     """Whether the connections to the source stay open, behind ram's END, until ``taken`` is known:
     set where the far end is a Ramferry that can be asked."""
+    ends_here = False
+    """Whether a sink takes the guest over: if that fails, nobody has it."""
     _phase = Phase.GATHERING
     _damage: RemoteProtocolError | None = None
     """What was wrong in the switchover with what came from another Ramferry: why the destination
@@ -161,6 +163,7 @@ class Session:
                     error = self._damage.reworded(f"{self._damage}; {error}")
                 # in this order: whoever sees the phase, without the lock, finds the error
                 self.error = error
+                self.taken = False if self.ends_here else self.taken
                 self._phase = Phase.FAILED
         if late:
             # not under the lock, which every other thread of the migration needs to go on
