@@ -1,5 +1,5 @@
-"""Two relays that speak ``relay:`` to each other, and a proxy between them that strikes at an exact
-place of the switchover."""
+"""Two Ramferrys that speak ``relay:`` to each other, relays or built-in guests, and a proxy between
+them that strikes at an exact place of the switchover."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -42,12 +42,15 @@ Place = Literal[
     "half answer",
     "damaged answer",
     "damaged end",
+    "before tail",
+    "half tail",
     "at end",
     "at answer",
 ]
 """Where the proxy strikes. ``before`` a frame, ``half`` of it, or ``after`` it, all connections are
 cut; a damaged one has a flipped bit; ``at`` one nothing happens but what ``strike`` does.
-``end`` is the frame with ram's END, ``answer`` the one with SHUT."""
+``end`` is the frame with ram's END, ``tail`` the one behind it (a built-in guest's device state),
+``answer`` the one with SHUT."""
 
 
 class Cutter(Proxy):
@@ -74,6 +77,7 @@ class Cutter(Proxy):
         self._lasting = lasting
         self._buffers = {"forward": bytearray(), "back": bytearray()}
         self._past_opening = False
+        self._past_end = False
         self._main = MainParser()
         self._answer = ReturnPathParser()
         super().__init__(listen, target, self._frames)
@@ -122,12 +126,14 @@ class Cutter(Proxy):
             raise ConnectionAbortedError
 
     def _what(self, way: Way, data: bytes) -> str:
-        """ "end" or "answer" if the frame has that and it is where to strike."""
-        if way == "forward":
-            found = any(isinstance(one, RamEnd) for one in self._main.feed(data))
-            return "end" if found and self._place.endswith("end") else ""
-        found = any(isinstance(one, Shut) for one in self._answer.feed(data))
-        return "answer" if found and self._place.endswith("answer") else ""
+        """ "end", "tail" or "answer" if the frame has that and it is where to strike."""
+        if way == "back":
+            found = any(isinstance(one, Shut) for one in self._answer.feed(data))
+            return "answer" if found and self._place.endswith("answer") else ""
+        if self._past_end:
+            return "tail" if self._place.endswith("tail") else ""
+        self._past_end = any(isinstance(one, RamEnd) for one in self._main.feed(data))
+        return "end" if self._past_end and self._place.endswith("end") else ""
 
 
 class Relay:
@@ -218,7 +224,11 @@ class Guard:
 
 
 class Stage:
-    """Two guests' homes, two relays and a proxy between; a context manager that ends the latter."""
+    """Two guests' homes, a relay at each or at one of them, and a proxy between; a context manager
+    that ends the latter."""
+
+    near: Relay
+    far: Relay
 
     def __init__(
         self,
@@ -230,16 +240,27 @@ class Stage:
         strike: Callable[[Stage], None] = lambda _: None,
         lasting: bool = False,
         once: bool = True,
+        relays: Collection[str] = ("near", "far"),
     ) -> None:
-        """:param once: whether the source's relay ends with this migration."""
+        """
+        :param once: whether the source's relay ends with this migration.
+        :param relays: those that there are; where one is not, a built-in guest speaks ``relay:``.
+        """
         self.source, self.destination = source, destination
         self.guard = Guard(source, destination)
         folder = Path(str(source.folder))
-        incoming = f"unix:{destination.folder}/in"
+        self.relays: list[Relay] = []
         prepare(destination, "none", CHANNELS)  # type: ignore[arg-type]
-        destination.qmp.execute("migrate-incoming", {"uri": incoming})
-        self.far = Relay("b", folder, "relay:127.0.0.1:0", incoming, "none", decide)
-        port = int(self.far.address.rpartition(":")[2])
+        if "far" in relays:
+            incoming = f"unix:{destination.folder}/in"
+            destination.qmp.execute("migrate-incoming", {"uri": incoming})
+            self.far = Relay("b", folder, "relay:127.0.0.1:0", incoming, "none", decide)
+            self.relays.append(self.far)
+            port = int(self.far.address.rpartition(":")[2])
+        else:
+            destination.qmp.execute("migrate-incoming", {"uri": "relay:127.0.0.1:0"})
+            (bound,) = destination.qmp.execute("query-migrate")["socket-address"]
+            port = int(bound["port"])
         self.proxy = Cutter(
             TcpAddress("127.0.0.1", 0),
             TcpAddress("127.0.0.1", port),
@@ -248,9 +269,11 @@ class Stage:
             lasting=lasting,
         )
         between = RelayAddress(self.proxy.address)  # type: ignore[arg-type]
-        way_in = UnixAddress(f"{folder}/a")
-        self.near = Relay("a", folder, str(way_in), str(between), "zstd", decide, once)
-        self._uri = str(way_in)
+        self._uri = str(between)
+        if "near" in relays:
+            self._uri = str(UnixAddress(f"{folder}/a"))
+            self.near = Relay("a", folder, self._uri, str(between), "zstd", decide, once)
+            self.relays.append(self.near)
 
     def begin(self) -> None:
         """Start the migration, and return at the place where the proxy strikes."""
@@ -280,19 +303,19 @@ class Stage:
             until(what, true, seconds)
         except AssertionError as error:
             raise AssertionError(
-                f"{error}: {self.guard.states}; A: {self.near.said}; B: {self.far.said}"
+                f"{error}: {self.guard.states}; {[one.said for one in self.relays]}"
             ) from error
 
     def never_both(self) -> None:
-        assert not self.guard.both, f"two running guests; A: {self.near.said}; B: {self.far.said}"
+        assert not self.guard.both, f"two running guests; {[one.said for one in self.relays]}"
 
     def __enter__(self) -> Stage:
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.guard.end()
-        self.near.end()
-        self.far.end()
+        for one in self.relays:
+            one.end()
         self.proxy.close()
 
 
