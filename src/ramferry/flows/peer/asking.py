@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -125,9 +126,13 @@ class Asking:
         return outcome
 
     def told(self) -> None:
-        """Say that the source was told, so that the far end may forget the outcome."""
-        if (control := self._control) is not None:
-            control.say(Told())
+        """Say that the source was told, so that the far end may forget the outcome; once more on a
+        new control connection if there is none."""
+        if (control := self._control) is not None and control.say(Told()):
+            return
+        with contextlib.suppress(RamferryError):  # it forgets it by itself in the end
+            control = self._renewed()
+            control.say(Told(), Opening(Kind.RESUMED, self._token))
 
     def close(self) -> None:
         """End the control connection that this object has made."""
@@ -167,18 +172,26 @@ class Asking:
     def _connect(self, *, cut: bool) -> None:
         self._pause.restart()
         try:
-            control = Control(self._resume())
+            control = self._renewed()
         except RamferryError as error:
             self.trouble = str(error)
             return
-        if self._own is not None:
-            self._own.close()
-        self._own = control
         with self._lock:
             self._control = control
         self._unanswered = None
         self._ask(control, Opening(Kind.RESUMED, self._token), cut=cut)
         control.listen(partial(self.hear, control=control))
+
+    def _renewed(self) -> Control:
+        """Another control connection in place of the one that was made last.
+
+        :raise RamferryError: there is none to be had.
+        """
+        control = Control(self._resume())
+        if self._own is not None:
+            self._own.close()
+        self._own = control
+        return control
 
     def _give_up_control(self) -> None:
         with self._lock:

@@ -152,7 +152,7 @@ class Far:
 
     def close(self) -> None:
         """The migration has ended: say so, unless the source was told nothing, and end control."""
-        if self.agreed.answers and not self._session.held:
+        if self.agreed.answers and self._main is not None and not self._session.held:
             self.asking.told()
         self.asking.close()
         self._control.close()
