@@ -250,3 +250,25 @@ def test_nobody_accepts_at_all(place: Place) -> None:
 def test_a_source_that_ends_meanwhile_is_not_held(place: Place) -> None:
     with pytest.raises(MigrationFailed, match="the source ended the migration"):
         place.asking.until_known(lambda: True)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_far_end_is_told_on_a_new_control_connection_if_the_old_one_broke(
+    place: Place, asked: bool
+) -> None:
+    if asked:
+        place.step(cut=True)
+    place.first.socket.close()
+    until(lambda: place.asking._control is None)
+    place.asking.told()
+    (again,) = place.others
+    assert again.opening() == Opening(Kind.RESUMED, TOKEN)
+    assert again.hears() == Told()
+
+
+def test_a_far_end_that_cannot_be_told_is_left(place: Place) -> None:
+    place.refuses = True
+    place.first.socket.close()
+    until(lambda: place.asking._control is None)
+    place.asking.told()
+    assert place.refused == 1

@@ -110,3 +110,19 @@ def test_the_end_of_main_is_the_end() -> None:
     with handing_over(b"tail") as (there, ended, _):
         there.recv(4)
     assert str(ended[0]) == "the destination closed the main channel without an answer"
+
+
+def test_an_answer_before_the_last_bytes_is_none() -> None:
+    """Such a destination claims a guest that it cannot have yet."""
+    outgoing = Outgoing(SendSettings(UnixAddress("/nowhere/x"), "none"))
+    here, there = socket.socketpair()
+    main = Plain(here)
+    main.settle(60.0)
+    with there, outgoing:
+        outgoing.take_main(main)
+        there.sendall(shut(0))
+        assert outgoing.session.over.wait(10)
+        with pytest.raises(RemoteProtocolError, match="no SHUT before the last bytes"):
+            outgoing.hand_over(b"tail")
+        there.settimeout(10)
+        assert there.recv(1) == b""

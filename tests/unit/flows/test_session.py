@@ -467,3 +467,11 @@ def test_a_channel_that_was_never_connected_has_no_farewell_to_say(made: Fixture
     near, far = socket.socketpair()
     with near, far:
         relayed(made.outlet, Plain(near))[1].farewell()
+
+
+@pytest.mark.parametrize("ends_here", [True, False])
+def test_where_a_sink_takes_the_guest_a_failure_is_certain(made: Fixture, ends_here: bool) -> None:
+    session = made.session
+    session.ends_here = ends_here
+    session.fail(MigrationFailed("a channel broke"))
+    assert session.taken is (False if ends_here else None)

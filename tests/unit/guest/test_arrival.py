@@ -50,6 +50,9 @@ class FakeReceiver:
         self.sink = sink
         self._observer = observer
         self._ended = threading.Event()
+        self.lingers = threading.Event()
+        self.forgotten = threading.Event()
+        self.forgotten.set()
         self.made.append(self)
 
     def run(self) -> FakeReceiver:
@@ -61,7 +64,9 @@ class FakeReceiver:
         del reason
         self._ended.set()
 
-    def linger(self) -> None: ...
+    def linger(self) -> None:
+        self.lingers.set()
+        self.forgotten.wait()
 
 
 @pytest.fixture
@@ -140,3 +145,32 @@ def test_an_end_without_an_answer_is_a_failure(guest: FakeGuest) -> None:
     assert arrival.status == "failed"
     assert "the source was lost before it knew" in arrival.error
     assert guest.told == ["setup", arrival.error]
+
+
+def test_a_process_whose_guest_did_not_come_lives_until_its_source_need_not_ask(
+    guest: FakeGuest, made: list[FakeReceiver]
+) -> None:
+    arrival = Arrival(guest)
+    listen(arrival)
+    need_not_ask = made[0].forgotten
+    need_not_ask.clear()
+    made[0].stop("it failed")
+    assert made[0].lingers.wait(10)
+    assert arrival.status == "failed"
+    assert guest.told == ["setup", arrival.error]
+    assert not guest.ended.is_set()
+    need_not_ask.set()
+    assert guest.ended.wait(10)
+    arrival.end()
+
+
+def test_a_guest_that_came_does_not_end_its_process(
+    guest: FakeGuest, made: list[FakeReceiver]
+) -> None:
+    arrival = Arrival(guest)
+    listen(arrival)
+    made[0].sink.taken_over()
+    arrival.end()
+    assert made[0].lingers.is_set()
+    assert guest.told == ["setup", "arrived"]
+    assert not guest.ended.is_set()

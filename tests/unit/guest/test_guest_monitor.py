@@ -373,3 +373,17 @@ def test_stop_cont_and_their_events(qmp: Qmp, vm: Vm, raw: Raw) -> None:
     qmp.execute("quit")
     assert raw.read()["event"] == "SHUTDOWN"
     assert vm.ended.is_set()
+
+
+def test_a_guest_that_may_run_elsewhere_stands_still_until_a_person_lets_it_go_on(
+    vm: Vm, qmp: Qmp
+) -> None:
+    qmp.execute("cont")
+    vm.pause()
+    assert qmp.execute("query-status")["status"] == "finish-migrate"
+    vm.stand_still()
+    assert qmp.execute("query-status") == {"status": "paused", "running": False}
+    assert not vm.vcpu.running
+    qmp.execute("cont")
+    assert qmp.execute("query-status")["running"]
+    assert vm.vcpu.running
