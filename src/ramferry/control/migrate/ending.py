@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ramferry.control.qemu.end import QemuEnd
-from ramferry.control.qemu.status import ARRIVING, GONE, STANDING, whereabouts
+from ramferry.control.qemu.status import ARRIVING, GONE, PAUSED, STANDING, whereabouts
 from ramferry.errors import MethodUnavailable, RamferryError
 
 FOLLOW_SECONDS = 3.0
@@ -124,7 +124,8 @@ class Ending:
 
         If an end was lost at the worst moment, QEMU lets both guests run, because the source's goes
         on when its main channel closes before the answer. The destination's guest is kept if it was
-        seen to be there while the source's stood still; otherwise the source's is kept.
+        seen to be there while the source's stood still, or if the source's stands still for good: a
+        built-in guest's does where nobody could be asked. Otherwise the source's is kept.
 
         :param switched: whether the source's guest stood still for the switchover.
         """
@@ -133,7 +134,8 @@ class Ending:
         state = self._source.settle(lambda state: state in (before, GONE), RESUME_SECONDS)
         far = self._follow()
         if far == "running" and state is not None and state != GONE:
-            return self._keep_there(state) if had_it else self._keep_here(state)
+            stands = had_it or PAUSED == state != before
+            return self._keep_there(state) if stands else self._keep_here(state)
         place = whereabouts(before, state, far)
         if far == ARRIVING and self.barred:
             return f"{place}; the destination waits on, told not to run what comes: end its QEMU"

@@ -52,6 +52,10 @@ WAITING = "setup"
 FINISHING = FINISH_MIGRATE
 ARRIVING = INMIGRATE
 
+PAUSED = "paused"
+"""Run state of a guest that was told to stand still, and of a built-in one whose migration failed
+while it may run at the destination."""
+
 STANDING = frozenset({POSTMIGRATE, FINISHING})
 """Run states of a source whose guest was handed over, or stands still to be handed over."""
 
