@@ -23,6 +23,9 @@ _LOOK: Final = 0.25
 """Seconds between two looks while nothing is heard."""
 _ANSWER: Final = 5.0
 """Seconds without an answer after which a control connection is given up for another one."""
+_TELL: Final = 5.0
+"""Seconds for which the far end is looked for to be told; less than who waits for this relay's end
+does."""
 _LONGEST_STEP: Final = 5.0
 """Seconds that one step may take: an attempt to connect, with TLS."""
 
@@ -124,8 +127,18 @@ class Asking:
             self._news.clear()
         return outcome
 
-    def told(self) -> None:
-        """Say that the source was told, so that the far end may forget the outcome."""
+    def told(self, *, seek: bool = False) -> None:
+        """Say that the source was told, so that the far end may forget the outcome.
+
+        :param seek: whether another control connection is tried for a while if the last one broke,
+            because a far end that is not told stays for long.
+        """
+        patience = Patience(_TELL, clock=self._clock)
+        while seek and self._control is None and not patience.over:
+            self._connect(cut=True)
+            if self._control is None:
+                self._news.wait(_LOOK)
+                self._news.clear()
         if (control := self._control) is not None:
             control.say(Told())
 
