@@ -33,16 +33,30 @@ def shown(text: str) -> str:
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
-def say(sentence: str) -> None:
-    """Print a sentence on standard error, if anybody is there; it may have words of a peer."""
+def say(sentence: str) -> bool:
+    """Print a sentence on standard error, if anybody is there; it may have words of a peer.
+
+    :return: whether it could be written.
+    """
     if sys.stderr is None:
-        return
+        return False
     try:
         # one write: a second signal's sentence may come between two
         sys.stderr.write(shown(sentence) + "\n")
         sys.stderr.flush()
     except OSError:
         mute()
+        return False
+    return True
+
+
+def log(sentence: str) -> None:
+    """Tell the system's log (syslog(3)) what nobody can read on standard error any more, and has to
+    be known: that a guest stands still, and what to do."""
+    import syslog
+
+    syslog.openlog("ramferry")
+    syslog.syslog(syslog.LOG_ERR, shown(sentence))
 
 
 def mute() -> None:

@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from guests import COMMANDS
 from migrating import Pair
 from sshing import TwoHosts, two_hosts
 
-from ramferry.bench.qemu import COMMAND, qemu_at
-
-COMMANDS = {"stock": COMMAND, "10.0": f"{COMMAND}-10.0"}
+from ramferry.bench.qemu import qemu_at
 
 PAIRS = {
     "stock": ("stock", "stock"),

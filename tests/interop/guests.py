@@ -14,6 +14,8 @@ from ramferry.bench.qemu import COMMAND, Qemu, qemu_at
 from ramferry.errors import PeerUnreachable
 
 MEMORY = 64 * MIB
+COMMANDS = {"stock": COMMAND, "10.0": f"{COMMAND}-10.0"}
+"""The kinds of QEMU, and their commands."""
 KINDS = ("stock", "10.0", "built-in")
 
 
@@ -52,7 +54,7 @@ def ends(kind: str, require_peer: Callable[[str], Path]) -> Iterator[tuple[Qemu 
         ):
             yield source, destination
         return
-    binary = qemu_at(require_peer({"stock": COMMAND, "10.0": f"{COMMAND}-10.0"}[kind]))
+    binary = qemu_at(require_peer(COMMANDS[kind]))
     boot = boot_sector.boot_sector(MEMORY, first=48 * MIB, rate=4)
     with two_qemus(Pair(binary, binary), MEMORY, boot=boot) as (source, destination):
         source.qmp.execute("cont")

@@ -187,19 +187,29 @@ class TwoHosts:
         rule = ("ipproto", "tcp", "sport", "1024-65534", "blackhole")
         run("ip", "-n", self.namespaces[1], "rule", "add", *rule)
 
+    def mend(self) -> None:
+        """Plug the cable in again; the addresses of its ends are still theirs."""
+        run("ip", "-n", self.namespaces[0], "link", "set", DEVICE, "up")
+
     def left_behind(self) -> list[str]:
-        """Processes of a far half, and folders of sockets, that are on the far host."""
-        found = []
+        """Processes of a far half that are on the far host."""
+        running = self.processes(True).items()
+        return [
+            f"{pid} {' '.join(words)}"
+            for pid, words in running
+            if "ramferry" in words and ("far" in words or "relay" in words)
+        ]
+
+    def processes(self, far: bool) -> dict[int, list[str]]:
+        """The processes of one of them, by id, with the words of their command lines."""
+        network = Path("/run/netns", self.namespaces[far]).stat().st_ino
+        found = {}
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(OSError, ValueError):
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-                ours = b"ramferry" in words and (b"far" in words or b"relay" in words)
-                if ours and (entry / "ns/net").stat().st_ino == self._far_network():
-                    found.append(f"{int(entry.name)} {b' '.join(words).decode().strip()}")
+                if (entry / "ns/net").stat().st_ino == network:
+                    line = (entry / "cmdline").read_bytes().decode(errors="replace")
+                    found[int(entry.name)] = line.rstrip("\0").split("\0")
         return found
-
-    def _far_network(self) -> int:
-        return Path("/run/netns", self.namespaces[1]).stat().st_ino
 
     def sshd(self, *, forwarding: bool = True) -> None:
         """Start the far host's sshd, which takes keys and passwords."""
@@ -325,6 +335,11 @@ class Vm:
     qmp: Qmp
     ram: np.ndarray[Any, Any]
     """Its memory."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process has not ended."""
+        return self.process.poll() is None
 
     def state(self) -> str:
         """Its run state."""

@@ -30,15 +30,19 @@ class LineWriter:
         fd: int,
         failed: Callable[[OSError], None] = lambda _: None,
         lost: Callable[[int], str] = lambda _: "",
+        instead: Callable[[str], None] = lambda _: None,
     ) -> None:
         """
         :param fd: where to; the caller's, and open as long as the process.
         :param failed: told, in the writer's thread, why nothing more can be written.
         :param lost: the line that says how many lines nobody read in time.
+        :param instead: given, in any thread, each text that cannot be written any more.
         """
         self._fd = fd
         self._failed = failed
         self._lost_line = lost
+        self._instead = instead
+        self._broken = False
         self._lines: deque[tuple[str, bool]] = deque()
         self._lost = 0
         self._writing = False
@@ -56,18 +60,23 @@ class LineWriter:
     def put(self, text: str, *, passing: bool = False) -> None:
         """Like ``say``, but without adding the end of the line."""
         with self._changed:
-            if self._ended:
-                return
-            if passing and self._lines and self._lines[-1][1]:
-                self._lines.pop()
-            self._lines.append((text, passing))
-            if len(self._lines) > MOST_LINES:
-                self._lines.popleft()
-                self._lost += 1
-            self._changed.notify_all()
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="line writer", daemon=True)
-                self._thread.start()
+            broken = self._broken
+            if not self._ended:
+                self._queue(text, passing=passing)
+        if broken:
+            self._instead(text)
+
+    def _queue(self, text: str, *, passing: bool) -> None:
+        if passing and self._lines and self._lines[-1][1]:
+            self._lines.pop()
+        self._lines.append((text, passing))
+        if len(self._lines) > MOST_LINES:
+            self._lines.popleft()
+            self._lost += 1
+        self._changed.notify_all()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="line writer", daemon=True)
+            self._thread.start()
 
     def close(self, patience: Patience) -> None:
         """Wait until everything is written, but no longer than ``patience`` allows."""
@@ -82,7 +91,7 @@ class LineWriter:
             try:
                 self._write(line)
             except OSError as error:
-                self._give_up(error)
+                self._give_up(error, line)
                 return
             finally:
                 with self._changed:
@@ -110,8 +119,11 @@ class LineWriter:
             except BlockingIOError:  # whoever shares the descriptor made it so
                 select.select([], [self._fd], [])
 
-    def _give_up(self, error: OSError) -> None:
+    def _give_up(self, error: OSError, line: bytes) -> None:
         with self._changed:
-            self._ended = True
+            self._ended = self._broken = True
+            rest = [text for text, _ in self._lines]
             self._lines.clear()
         self._failed(error)
+        for text in (line.decode(errors="replace"), *rest):
+            self._instead(text)

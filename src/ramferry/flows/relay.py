@@ -47,7 +47,10 @@ class Relay:
         self._observer = observer
         self._listener = Listener(settings.listen, security=settings.security, note=observer.note)
         self._loop = Loop()
+        self._leaving = False
+        """True once it is to end, after what it owes."""
         self._stopping = False
+        """True once it ends, whatever it owes."""
         self._passage: Passage
         """The migration under way, or the last one."""
         self.arrivals = Arrivals(
@@ -66,7 +69,7 @@ class Relay:
         self._once = once
         self._observer.listening(self._listener.address)
         try:
-            while not self._stopping and not (self._done and not self.arrivals.owes):
+            while not self._stopping and not (self._through and not self.arrivals.owes):
                 self._loop.step(watching.STEP)
                 self.arrivals.expire()
                 if self.arrivals.session is not None:
@@ -79,23 +82,47 @@ class Relay:
     def _done(self) -> bool:
         return self._once and self._result is not None
 
+    @property
+    def _through(self) -> bool:
+        return self._done or self._leaving
+
     def stop(self, reason: str) -> None:
         """End the relay; safe from a signal handler. If a switchover is under way, it is let
-        finish."""
+        finish, and a far end that may have to ask how is waited for; a second call ends that."""
         self._loop.call(partial(self._stop, reason))
 
-    def watch_parent(self, fd: int) -> None:
-        """End the relay when the reader of pipe ``fd`` is gone; if ``fd`` is a file, do nothing."""
-        self._loop.when_reader_gone(fd, self._reader_gone)
+    def leave(self, reason: str) -> None:
+        """End the relay because whoever started it has gone; safe from a signal handler.
 
-    def _reader_gone(self) -> None:
-        if not self._stopping:
-            self._stop("its reader is gone")
+        As ``stop``, but once ram's END has come, a far end that may have to ask how the switchover
+        ended is waited for, also if that is over already. A second call changes nothing.
+        """
+        self._loop.call(partial(self._leave, reason))
+
+    def watch_parent(self, fd: int) -> None:
+        """Have the relay ``leave`` when the reader of pipe ``fd`` is gone; if ``fd`` is a file, do
+        nothing."""
+        self._loop.when_reader_gone(fd, partial(self._leave, "its reader is gone"))
+
+    def _leave(self, reason: str) -> None:
+        session = self.arrivals.session
+        waits = session is not None and session.phase == Phase.SWITCHOVER
+        if not self._leaving and (waits or not self._switches):
+            self._stop(reason)
+        self._leaving = True
+
+    @property
+    def _switches(self) -> bool:
+        """Whether a switchover is under way, for this relay or for a far end that may ask."""
+        if self.arrivals.session is None and not self.arrivals.owes:
+            return False
+        return self._passage.session.ending
 
     def _stop(self, reason: str) -> None:
-        again, self._stopping = self._stopping, True
+        again, self._leaving = self._leaving, True
         session = self.arrivals.session
         if session is None:
+            self._stopping = True
             return
         if session.phase == Phase.SWITCHOVER and not again:
             again_does = "leave it undecided" if session.holds else "cut the connections"
@@ -104,6 +131,7 @@ class Relay:
                 f"answer (signal again to {again_does})"
             )
             return
+        self._stopping = True
         session.fail(cancelled(session, reason), final=again)
 
     def _busy(self) -> str:
@@ -111,6 +139,8 @@ class Relay:
         session = self.arrivals.session
         if session is not None and not session.over.is_set():
             return "another migration is under way"
+        if self._leaving:
+            return "it is about to end"
         return "it has carried its one migration" if self._done else ""
 
     # --- as the house of its arrivals

@@ -1,7 +1,8 @@
 """Temporary folders that go with their process, even if that is killed.
 
 A process that is killed leaves its folder behind. Each folder is locked (flock(2)) as long as its
-process lives, so that a later start can see which belong to no process, and removes those.
+process lives, or another one that shares the lock, so that a later start can see which belong to no
+process, and removes those.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ SHORT_PLACES: Final = (Path("/run"), IN_MEMORY, Path("/tmp"))
 """Where folders for sockets are made if TMPDIR is too long."""
 _LONGEST_SOCKET: Final = 24
 """Most bytes of a socket's name in such a folder."""
+_held: Final[set[int]] = set()
 
 
 class TempFolder:
@@ -44,6 +46,7 @@ class TempFolder:
         parent = (parent or Path(tempfile.gettempdir())).absolute()
         sweep(parent)
         self.path, self.descriptor = _made(parent)
+        _held.add(self.descriptor)
         """Its name, and a descriptor of the open folder, which stays valid whatever becomes of the
         name."""
 
@@ -62,6 +65,7 @@ class TempFolder:
     def close(self) -> None:
         """Remove it; what cannot be removed now is removed by a later start."""
         shutil.rmtree(self.path, ignore_errors=True)
+        _held.discard(self.descriptor)
         os.close(self.descriptor)
 
     def __enter__(self) -> Self:
@@ -69,6 +73,12 @@ class TempFolder:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def held() -> tuple[int, ...]:
+    """Descriptors of the folders of this process: a process that inherits them keeps the folders,
+    whose sockets it uses, where this one is killed."""
+    return tuple(_held)
 
 
 def places_for_sockets() -> tuple[Path, ...]:

@@ -10,6 +10,7 @@ import pytest
 from fakes_clock import Clock
 from fakes_relay import until
 from ramferry.errors import MigrationFailed, PeerTimeout, PeerUnreachable
+from ramferry.flows.peer import asking as asking_module
 from ramferry.flows.peer.asking import Asking
 from ramferry.flows.peer.control import Control
 from ramferry.transport.plain import Plain
@@ -180,6 +181,38 @@ def test_a_broken_control_connection_is_made_anew(place: Place) -> None:
     assert again.hears() == Told()
 
 
+def test_a_far_end_whose_control_broke_is_told_on_another(place: Place) -> None:
+    place.step(cut=True)
+    place.first.says(Outcome("taken"))
+    assert place.asking.until_known(lambda: False) == Outcome("taken")
+    place.first.socket.close()
+    until(lambda: place.asking._control is None)
+    place.asking.told(seek=True)
+    (again,) = place.others
+    assert again.opening() == Opening(Kind.RESUMED, TOKEN)
+    assert [again.hears(), again.hears()] == [Ask(cut=True), Told()]
+
+
+def test_a_far_end_that_is_not_to_be_had_is_looked_for_for_a_while(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking_module, "_LOOK", 0.001)
+    place.first.socket.close()
+    until(lambda: place.asking._control is None)
+    place.asking.told()
+    place.refuses = True
+    assert place.refused == 0
+
+    def passes() -> float:
+        place.clock.now += 0.5
+        return place.clock.now
+
+    place.asking._clock = passes
+    place.asking.told(seek=True)
+    assert 5 <= place.refused <= 10
+    assert not place.others
+
+
 def test_garbage_is_no_answer(place: Place) -> None:
     place.step(cut=True)
     place.first.socket.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -250,25 +283,3 @@ def test_nobody_accepts_at_all(place: Place) -> None:
 def test_a_source_that_ends_meanwhile_is_not_held(place: Place) -> None:
     with pytest.raises(MigrationFailed, match="the source ended the migration"):
         place.asking.until_known(lambda: True)
-
-
-@pytest.mark.parametrize("asked", [True, False])
-def test_a_far_end_is_told_on_a_new_control_connection_if_the_old_one_broke(
-    place: Place, asked: bool
-) -> None:
-    if asked:
-        place.step(cut=True)
-    place.first.socket.close()
-    until(lambda: place.asking._control is None)
-    place.asking.told()
-    (again,) = place.others
-    assert again.opening() == Opening(Kind.RESUMED, TOKEN)
-    assert again.hears() == Told()
-
-
-def test_a_far_end_that_cannot_be_told_is_left(place: Place) -> None:
-    place.refuses = True
-    place.first.socket.close()
-    until(lambda: place.asking._control is None)
-    place.asking.told()
-    assert place.refused == 1

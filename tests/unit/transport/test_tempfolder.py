@@ -75,6 +75,21 @@ def test_what_a_killed_process_left_goes_and_what_a_living_one_has_stays(tmp_pat
         assert list(tmp_path.iterdir()) == [folder.path]
 
 
+def test_a_folder_whose_lock_another_process_shares_stays(tmp_path: Path) -> None:
+    folder = TempFolder(tmp_path)
+    line = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    with subprocess.Popen(line, stdin=subprocess.PIPE, pass_fds=tempfolder.held()) as process:
+        # as where this process is killed
+        tempfolder._held.discard(folder.descriptor)
+        os.close(folder.descriptor)
+        sweep(tmp_path)
+        assert folder.path.exists()
+        process.kill()
+    sweep(tmp_path)
+    assert not folder.path.exists()
+    assert folder.descriptor not in tempfolder.held()
+
+
 def test_what_is_not_of_this_kind_stays(tmp_path: Path) -> None:
     for name in ("ramferry.12.abcdefgh", "ramferry.13.abcdefgh", "ramferry-notes"):
         (tmp_path / name).mkdir(0o700)

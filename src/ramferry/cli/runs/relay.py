@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 from uuid import UUID
 
-from ramferry import interruption
+from ramferry import interruption, standard
 from ramferry.cli.line_writer import LineWriter
 from ramferry.cli.tls_settings import tls_settings
 from ramferry.errors import Cancelled, UsageError
@@ -46,7 +46,7 @@ def run(*, once: bool, json_file: IO[str] | None, events: bool, **wanted: Any) -
     ):
         printer.note(sentence)
     relay = Relay(settings, printer)
-    stop.tell(relay.stop)
+    stop.tell(relay.stop, relay.leave)
     if events:
         relay.watch_parent(sys.stdout.fileno())
     try:
@@ -96,7 +96,8 @@ def _security(
 
 
 class _Stop:
-    """The process's signals, as wishes to stop the relay.
+    """The process's signals, as wishes to stop the relay; SIGHUP says that whoever started it has
+    gone.
 
     They are handled before anything listens, or a signal between would leave the socket's path
     behind. Blocking them instead would not do: a library's thread that does not block them gets
@@ -104,15 +105,20 @@ class _Stop:
     """
 
     def __init__(self) -> None:
-        self._early: list[str] = []
-        self._stop: Callable[[str], None] = self._early.append
-        interruption.handle(lambda got, _: self._stop(signal.Signals(got).name))
+        self._early: list[int] = []
+        self._heed: Callable[[int], None] = self._early.append
+        interruption.handle(lambda got, _: self._heed(got))
 
-    def tell(self, stop: Callable[[str], None]) -> None:
-        """Call ``stop`` for each signal from now on, and for those that came before."""
-        self._stop = stop
-        for reason in self._early:
-            stop(reason)
+    def tell(self, stop: Callable[[str], None], leave: Callable[[str], None]) -> None:
+        """Call ``leave`` for each SIGHUP from now on, ``stop`` for each other signal, and for
+        those that came before."""
+
+        def heed(got: int) -> None:
+            (leave if got == signal.SIGHUP else stop)(signal.Signals(got).name)
+
+        self._heed = heed
+        for got in self._early:
+            heed(got)
 
 
 class _Printer:
@@ -122,7 +128,7 @@ class _Printer:
     """
 
     def __init__(self, *, events: bool, results: IO[str] | None) -> None:
-        self._notes = _writer(sys.stderr, lost=_lost)
+        self._notes = _writer(sys.stderr, lost=_lost, instead=standard.log)
         # where a pipe broke, the loop watches it and ends the relay in the right order
         self._events = _writer(sys.stdout) if events else None
         self._results = _writer(results, self._unwritten) if results is not None else None
@@ -144,7 +150,8 @@ class _Printer:
         self.note(_sentence(result))
 
     def note(self, text: str) -> None:
-        # a terminal or log that went away is no reason to drop a guest on its way
+        # a terminal or log that went away is no reason to drop a guest on its way: the system's
+        # log is told then
         if self._notes is not None:
             self._notes.say(f"ramferry relay: {text}")
 
@@ -167,9 +174,10 @@ def _writer(
     stream: IO[str] | None,
     failed: Callable[[OSError], None] = lambda _: None,
     lost: Callable[[int], str] = lambda _: "",
+    instead: Callable[[str], None] = lambda _: None,
 ) -> LineWriter | None:
     """A writer for a stream; None if the caller closed it."""
-    return None if stream is None else LineWriter(stream.fileno(), failed, lost)
+    return None if stream is None else LineWriter(stream.fileno(), failed, lost, instead)
 
 
 def _lost(count: int) -> str:

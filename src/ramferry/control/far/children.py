@@ -4,6 +4,7 @@ it."""
 from __future__ import annotations
 
 import math
+import signal
 import subprocess
 import threading
 from collections.abc import Sequence
@@ -62,11 +63,12 @@ class Children:
             process.kill() if wish.kill else process.terminate()
 
     def end(self) -> None:
-        """End all of them, because the near half has gone. A relay in its switchover heeds that
-        when the destination has answered."""
+        """End all of them, because the near half has gone: SIGHUP says that. A relay in its
+        switchover heeds it when the destination has answered, and the relay at the source knows
+        that, or has not asked for as long as it may."""
         running = list(self._running.values())
         for process in running:
-            process.terminate()
+            process.send_signal(signal.SIGHUP)
         patience = Patience(self._decide + MORE_SECONDS)
         for process in running:
             while process.poll() is None and not patience.over:

@@ -27,11 +27,14 @@ from ramferry.control.hosts.ssh_process import END_SECONDS, SshProcess, SshSetti
 from ramferry.control.hosts.ssh_uri import SshUri
 from ramferry.control.hosts.started import Started
 from ramferry.errors import HostError, RamferryError
+from ramferry.patience import Patience
 from ramferry.transport.carried import CarriedSocket
 from ramferry.transport.tempfolder import TempFolder
 
 MORE_SECONDS: Final = 5.0
 """How much longer than its own limit the answer to a question may take."""
+REST_SECONDS: Final = 1.0
+"""Between two attempts to have another connection: an sshd shuts out who comes too often."""
 
 
 class Ssh:
@@ -49,6 +52,7 @@ class Ssh:
         self._uri, self._settings = uri, settings
         self._stack = ExitStack()
         self._pid: int | None = None
+        self._rest, self._trouble = Patience(0.0), ""
         with ExitStack() as stack:
             self._here = stack.enter_context(TempFolder.for_sockets())
             self._begin()
@@ -95,10 +99,16 @@ class Ssh:
             raise
 
     def _again(self) -> None:
+        if not self._rest.over:
+            raise ConnectionAbortedError(0, self._trouble)
+        self._rest = Patience(REST_SECONDS)
         self._end()
         try:
             self._begin()
+            self._way.again()
         except RamferryError as error:
+            self._rest.restart()
+            self._trouble = str(error)
             raise ConnectionAbortedError(0, str(error)) from error
 
     def process_of(

@@ -37,6 +37,8 @@ class DataWay:
         """:param here: a folder on this host for sockets."""
         self._uri, self._settings, self._here = uri, settings, here
         self._near = UnixAddress(f"{here}/relay")
+        self._there = ""
+        """The socket there to which ssh carries what connects to the one here; empty if none."""
         self.address = settings.data_address or hello.address
         """The far host's, for data."""
 
@@ -76,7 +78,8 @@ class DataWay:
     def _through(self, link: FarLink) -> UnixAddress:
         """Have ssh carry what connects to a socket here to one there, which is returned."""
         path = f"{link.ask(far.MakeFolder(self._uri.login, None))}/relay"
-        self._forward("-L", f"{self._near.path}:{path}")
+        self._there = path
+        self.again()
         token = secrets.token_hex(16)
         link.ask(far.Meet("", 0, 0, token, path))
         if self._try_out(link, self._near, token):
@@ -86,6 +89,16 @@ class DataWay:
                 " nothing was touched"
             )
         return UnixAddress(path)
+
+    def again(self) -> None:
+        """Have another ssh carry what the former one did: relays that have lost one another in the
+        switchover look for each other at the same sockets.
+
+        :raise PeerUnreachable: it does not do that.
+        """
+        if self._there:
+            Path(self._near.path).unlink(missing_ok=True)  # of an ssh that was killed
+            self._forward("-L", f"{self._near.path}:{self._there}")
 
     def _try_out(self, link: FarLink, place: Place, token: str) -> str:
         """Connect to where the far half listens, and have it say whether that came to it; return

@@ -84,6 +84,8 @@ class SshProcess:
         """
         self._uri = uri
         self._command = f"{settings.remote_command} far"
+        if control is not None:
+            control.unlink(missing_ok=True)  # of an ssh that was killed
         self.process = _start(uri, self._command, control)
         assert self.process.stdin is not None
         assert self.process.stdout is not None

@@ -37,6 +37,8 @@ class Ending:
         self._said: set[str] = set()
         self.barred = False
         """True once the destination was told not to start a guest that may still arrive."""
+        self.refused = False
+        """True once the source has refused to cancel."""
         self.holder = ""
         """The destination's run state once it was seen to have the guest; empty before."""
         self.moved = False
@@ -65,6 +67,7 @@ class Ending:
         try:
             self._source.execute("migrate_cancel")
         except MethodUnavailable as error:  # its status changed meanwhile: the next look shows
+            self.refused = True
             self.say(str(error))
         except RamferryError as error:  # so it does of one that does not answer, or has ended
             self.say(str(error))

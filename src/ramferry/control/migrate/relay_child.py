@@ -29,7 +29,7 @@ from ramferry.errors import (
 )
 from ramferry.metrics import RelayCounters, RelayResult
 from ramferry.patience import Patience
-from ramferry.vocabulary import AUTO, PAGE_SIZE
+from ramferry.vocabulary import AUTO, DECIDE_SECONDS, PAGE_SIZE
 
 LOOK_SECONDS = 0.25
 
@@ -104,6 +104,8 @@ class RelayChild:
         :raise HostError: the process cannot be started.
         """
         self.side = step.side
+        self.decide = step.decide or DECIDE_SECONDS
+        """Seconds that it may take to find out how a switchover ended, if it loses the far one."""
         self.uri = ""
         """Where it listens, once ``wait_listening`` returned."""
         self.counters: RelayCounters | None = None
@@ -132,6 +134,11 @@ class RelayChild:
         """Its process id."""
         return self._process.pid
 
+    @property
+    def running(self) -> bool:
+        """Whether its process has not ended."""
+        return self._process.poll() is None
+
     def wait_listening(self, timeout: float = LISTEN_SECONDS) -> str:
         """Wait until it listens; return the URI to connect to.
 
@@ -150,7 +157,7 @@ class RelayChild:
 
     def complaint(self) -> Complaint | None:
         """How it ended too early; None while it runs or if it completed."""
-        if self._process.poll() is None:
+        if self.running:
             return None
         self._join()
         if self.result is None:
@@ -173,7 +180,7 @@ class RelayChild:
 
     def end(self) -> None:
         """End it by SIGTERM, or by SIGKILL if it does not heed that; do nothing if it has ended."""
-        if self._process.poll() is None:
+        if self.running:
             self._process.terminate()
             try:
                 self._process.wait(END_SECONDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ramferry.control.migrate.cause import Complaint
 from ramferry.control.migrate.relay_child import RelayChild
 from ramferry.control.migrate.route import Route
+from ramferry.errors import PeerTimeout
 from ramferry.metrics import RelayCounters, RelayResult
 from ramferry.transport import inherited_credentials, one_time
 from ramferry.transport.address import UnixAddress, parse_address, place_of
@@ -49,6 +50,23 @@ class Relays:
     def complaints(self) -> list[Complaint]:
         """The complaints of the relays that ended too early; empty if all run or have completed."""
         return [found for child in self._children.values() if (found := child.complaint())]
+
+    def undecided(self) -> str:
+        """What the source's relay said when it gave up to find out how the switchover ended, as a
+        clause; empty if it did not."""
+        child = self._children.get("source")
+        complaint = child.complaint() if child is not None else None
+        result = self.result("source")
+        gave_up = result is not None and result.exit_code == PeerTimeout.exit_code
+        return complaint.clause if complaint is not None and gave_up else ""
+
+    def asked_for(self) -> float:
+        """Seconds for which the source's relay, or what is left of it if it was killed, may find
+        out how the switchover ended; 0 if there is none, or it is through."""
+        child = self._children.get("source")
+        if child is None or (child.result is not None and not child.running):
+            return 0.0
+        return child.decide
 
     def counters(self, side: str) -> RelayCounters | None:
         """The latest counters of a side's relay; None if the side has none, or no bytes came

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from ramferry.control.migrate.callbacks import Hooks
 from ramferry.control.migrate.cause import Complaint, Rank, failure_sentence, rank_of_words
 from ramferry.control.migrate.ending import Ending
+from ramferry.control.migrate.left import Seen, Why, left_sentence, undecided_sentence
 from ramferry.control.migrate.relays import Relays
 from ramferry.control.migrate.result import sample_of, wire_bytes_of
 from ramferry.control.qemu.end import ASIDE_SECONDS, GOING_SECONDS, QemuEnd
@@ -50,16 +50,6 @@ SWITCH_SECONDS = 2.0
 
 LONGEST_LOOK = 5.0
 """Seconds that one turn of the loop may take if a QEMU does not answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Why:
-    """The reason for cancelling a migration."""
-
-    kind: type[RamferryError]
-    sentence: str
-    grace: Patience
-    """The delay before ``migrate_cancel`` is sent, in which the source may notice by itself."""
 
 
 class Watch:
@@ -230,8 +220,16 @@ class Watch:
         self._undo = self._undo or Patience(UNDO_SECONDS, longest_step=LONGEST_LOOK)
         if not self._told:
             self._told = self._ending.attempt(self._why.sentence)
-        if self._undo.over or self._insists():
+        if self._out_of_time(self._why, self._undo) or self._insists():
             raise self._left(status)
+
+    def _out_of_time(self, why: Why, undo: Patience) -> bool:
+        """Whether nobody is waited for any more: the migration had time to end, and so had relays
+        that find out how its switchover ended; or they have given that up."""
+        if self._relays.undecided() and (not self._told or self._ending.refused):
+            return True
+        asked = self._relays.asked_for() if why.kind is not Cancelled else 0.0
+        return undo.spent > max(UNDO_SECONDS, asked + GRACE_SECONDS)
 
     def _insists(self) -> bool:
         """Whether a second signal came and ``MOMENT_SECONDS`` have passed since."""
@@ -244,17 +242,19 @@ class Watch:
         assert self._why is not None
         assert self._undo is not None
         near, far = self._source.look(), self._ending.look()
-        parts = [
-            self._why.sentence,
-            f"the source is still {status} {self._undo.spent:.1f} s later"
-            + (", after migrate_cancel" if self._told else ""),
-            whereabouts(self._before, near, far),
-        ]
+        seen = Seen(self._before, near, far, self._ending.barred)
+        stands = seen.near is None or seen.near in STANDING
+        if stands and (undecided := self._relays.undecided()):
+            self._relays.let_be()
+            return PeerTimeout(undecided_sentence(self._why.sentence, undecided, seen))
+        late = f"the source is still {status} {self._undo.spent:.1f} s later"
+        late += ", after migrate_cancel" if self._told else ""
+        advice = []
         if self._ending.barred:
-            parts.append("once the source is postmigrate, `cont` the guest at the destination")
-        if near is None or near in STANDING:
-            parts += [*self._relays.let_be(), *self._ending.advice()]
-        return PeerTimeout("; ".join(parts))
+            advice.append("once the source is postmigrate, `cont` the guest at the destination")
+        if stands:
+            advice += [*self._relays.let_be(), *self._ending.advice()]
+        return PeerTimeout(left_sentence(self._why.sentence, late, seen, advice))
 
     def _reason(self, limit: Patience | None) -> Why | None:
         at_once, soon = Patience(0.0), Patience(GRACE_SECONDS)

@@ -89,6 +89,7 @@ class RelayedMain:
                 self._send_up_to(event.start)
                 self._pass_mark(event)
             case RamEnd():
+                self._session.ending = True
                 if self._session.asked:
                     self._send_up_to(event.start)
                     self._tail = Tail()

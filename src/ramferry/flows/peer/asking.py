@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +23,9 @@ _LOOK: Final = 0.25
 """Seconds between two looks while nothing is heard."""
 _ANSWER: Final = 5.0
 """Seconds without an answer after which a control connection is given up for another one."""
+_TELL: Final = 5.0
+"""Seconds for which the far end is looked for to be told; less than who waits for this relay's end
+does."""
 _LONGEST_STEP: Final = 5.0
 """Seconds that one step may take: an attempt to connect, with TLS."""
 
@@ -125,14 +127,21 @@ class Asking:
             self._news.clear()
         return outcome
 
-    def told(self) -> None:
-        """Say that the source was told, so that the far end may forget the outcome; once more on a
-        new control connection if there is none."""
-        if (control := self._control) is not None and control.say(Told()):
-            return
-        with contextlib.suppress(RamferryError):  # it forgets it by itself in the end
-            control = self._renewed()
-            control.say(Told(), Opening(Kind.RESUMED, self._token))
+    def told(self, *, seek: bool = False) -> None:
+        """Say that the source was told, so that the far end may forget the outcome.
+
+        :param seek: whether another control connection is tried for a while if the last one broke,
+            because a far end that is not told stays for long.
+        """
+        patience = Patience(_TELL, clock=self._clock)
+        while (control := self._control) is None or not control.say(Told()):
+            self._give_up_control()
+            if not seek or patience.over:
+                return
+            self._connect(cut=True)
+            if self._control is None:
+                self._news.wait(_LOOK)
+                self._news.clear()
 
     def close(self) -> None:
         """End the control connection that this object has made."""

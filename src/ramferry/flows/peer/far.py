@@ -153,7 +153,7 @@ class Far:
     def close(self) -> None:
         """The migration has ended: say so, unless the source was told nothing, and end control."""
         if self.agreed.answers and self._main is not None and not self._session.held:
-            self.asking.told()
+            self.asking.told(seek=self._session.switched)
         self.asking.close()
         self._control.close()
 

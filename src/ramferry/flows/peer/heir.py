@@ -50,11 +50,11 @@ def decide(asking: Asking, main: Connection, channels: list[Connection], *, clea
     if outcome.outcome == "not taken":
         for connection in (main, *channels):
             connection.reset()
-        asking.told()
+        asking.told(seek=True)
         return f"{_KILLED}; the destination has not taken the guest over: it goes on at the source"
     if not clear or not _tell(main):
         raise PeerTimeout("the destination has the guest, and the source cannot be told")
-    asking.told()
+    asking.told(seek=True)
     return f"{_KILLED}; the destination has taken the guest over, and the source was told"
 
 
@@ -74,6 +74,12 @@ def closes(main: Connection) -> bool:
             return False
         time.sleep(_LOOK)
     return True
+
+
+def tell(text: str) -> None:
+    """Say it on the relay's standard error, or in the system's log if nobody reads that."""
+    if not standard.say(f"ramferry: {text}"):
+        standard.log(text)
 
 
 def run(mode: str, numbers: list[int], say: Callable[[str], None]) -> None:
@@ -111,4 +117,4 @@ def run(mode: str, numbers: list[int], say: Callable[[str], None]) -> None:
 
 
 if __name__ == "__main__":
-    run(sys.argv[1], list(map(int, sys.argv[2:])), lambda text: standard.say(f"ramferry: {text}"))
+    run(sys.argv[1], list(map(int, sys.argv[2:])), tell)

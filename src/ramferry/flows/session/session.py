@@ -58,6 +58,8 @@ class Session:
     taken: bool | None = None
     """True once the destination said that it has the guest, False once it is certain that it has
     not, and cannot get it any more; None while nobody knows."""
+    ending = False
+    """True once ram's END has come."""
     whole = False
     """True once all of the stream, up to its end, was sent on; only where it is held back for
     that."""

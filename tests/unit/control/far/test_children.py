@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import pytest
@@ -35,7 +36,10 @@ class Ended:
     def poll(self) -> int:
         return 0
 
-    terminate = kill = wait = poll
+    def send_signal(self, number: int) -> None:
+        assert number == signal.SIGHUP
+
+    kill = wait = poll
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ import os
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,13 @@ import pytest
 from fakes_far import FarHalf, far_half
 from fakes_qmp import FakeQemu
 from ramferry import __version__
+from ramferry.control.far import children
 from ramferry.control.far import house as house_module
 from ramferry.control.hosts import far_protocol as far
 from ramferry.control.hosts import ssh as ssh_module
 from ramferry.control.hosts.far_child import FarChild
 from ramferry.control.hosts.far_link import FarLink
+from ramferry.control.hosts.started import start_line
 from ramferry.errors import HostError, PeerUnreachable, UsageError
 from ramferry.transport.address import TcpAddress
 from ramferry.transport.carried import CarriedSocket
@@ -132,6 +135,46 @@ def test_with_the_far_half_its_processes_end(tmp_path: Path) -> None:
         assert '"listening"' in next(iter(child.stdout))
     assert not Path(f"/proc/{child.pid}").exists()
     assert child.poll() is not None
+
+
+@pytest.fixture
+def in_its_place(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Has a shell script run in place of the relay that is to be started."""
+
+    def start(script: str) -> None:
+        line = ["sh", "-c", script]
+        monkeypatch.setattr(children, "start_line", lambda _, secret: start_line(line, secret))
+
+    return start
+
+
+WAITS = "echo up; while :; do sleep 0.05; done"
+
+
+def test_where_the_near_half_has_gone_they_are_hung_up_on_not_stopped(
+    in_its_place: Callable[[str], None], tmp_path: Path
+) -> None:
+    """So that a relay in its switchover stays for who may have to ask it."""
+    in_its_place(f"trap 'echo hung up >{tmp_path}/said; sleep 0.3; exit' HUP; {WAITS}")
+    with far_half() as half:
+        child = FarChild(half.link, ("relay",), b"")
+        assert next(iter(child.stdout)) == "up\n"
+    assert (tmp_path / "said").read_text() == "hung up\n"
+    assert not Path(f"/proc/{child.pid}").exists()
+
+
+def test_but_not_for_longer_than_they_may_stay(
+    in_its_place: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(children, "DECIDE_SECONDS", 0.5)
+    monkeypatch.setattr(children, "MORE_SECONDS", 0.1)
+    in_its_place(f"trap '' HUP; {WAITS}")
+    with far_half() as half:
+        child = FarChild(half.link, ("relay",), b"")
+        assert next(iter(child.stdout)) == "up\n"
+        begun = time.monotonic()
+    assert time.monotonic() - begun > 0.5
+    assert not Path(f"/proc/{child.pid}").exists()
 
 
 def test_only_some_commands_are_started(half: FarHalf) -> None:

@@ -18,7 +18,9 @@ from ramferry.control.hosts.host import HERE
 from ramferry.control.migrate import ending as ending_module
 from ramferry.control.migrate import watch as watch_module
 from ramferry.control.migrate.callbacks import Hooks
+from ramferry.control.migrate.cause import Complaint, Rank
 from ramferry.control.migrate.course import _Course, migrate
+from ramferry.control.migrate.relays import Relays
 from ramferry.control.migrate.route import RelayMode, Route, Wish
 from ramferry.control.qemu import end as end_module
 from ramferry.errors import (
@@ -341,6 +343,70 @@ def test_a_destination_that_hangs_does_not_hang_the_end(stage: Make) -> None:
         on.migrate()
     assert on.source.parameters == PARAMETERS
     assert on.notes == ["the destination still listens, with the settings of this migration"]
+
+
+STANDS = (Step("active"), *[Step("device", "finish-migrate")] * 2000)
+GAVE_UP = Complaint(Rank.RELAY_FOUND, "the source relay ended: nobody says where the guest is")
+
+
+@pytest.fixture
+def gave_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The source's relay has not found out how the switchover ended, and there is a minute left."""
+    monkeypatch.setattr(watch_module, "UNDO_SECONDS", 60.0)
+    monkeypatch.setattr(Relays, "complaints", lambda _: [GAVE_UP])
+    monkeypatch.setattr(Relays, "undecided", lambda _: GAVE_UP.clause)
+
+
+@pytest.mark.usefixtures("gave_up")
+def test_a_destination_that_was_seen_with_the_guest_is_named_and_nobody_waited_for(
+    stage: Make,
+) -> None:
+    on = stage({"steps": STANDS})
+    threading.Thread(
+        target=lambda: (on.source.migrating.wait(), setattr(on.destination, "run_state", "running"))
+    ).start()
+    begun = time.monotonic()
+    with pytest.raises(PeerTimeout) as caught:
+        on.migrate()
+    assert time.monotonic() - begun < 30
+    assert str(caught.value) == (
+        "the guest runs at the destination, and the source, which is finish-migrate, has not heard "
+        f"of it: `quit` the source's QEMU ({GAVE_UP.clause})"
+    )
+    assert "migrate_cancel" not in on.source.commands()
+
+
+@pytest.mark.usefixtures("gave_up")
+def test_a_source_that_refuses_to_cancel_is_not_waited_for(stage: Make) -> None:
+    """As a built-in guest does once its device state is out; the destination has ended."""
+    on = stage({"steps": STANDS})
+
+    def refuse() -> NoReturn:
+        raise Refused("too late")
+
+    on.source._do_migrate_cancel = refuse  # type: ignore[method-assign]
+    threading.Thread(target=lambda: (on.source.migrating.wait(), on.destination.close())).start()
+    begun = time.monotonic()
+    with pytest.raises(PeerTimeout, match=r"where the guest is; the destination's QEMU has ended"):
+        on.migrate()
+    assert time.monotonic() - begun < 30
+
+
+def test_relays_that_find_out_how_it_ended_have_their_time(
+    stage: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Longer than a migration has to end; it completes then."""
+    monkeypatch.setattr(watch_module, "UNDO_SECONDS", 0.0)
+    monkeypatch.setattr(Relays, "complaints", lambda _: [GAVE_UP])
+    monkeypatch.setattr(Relays, "asked_for", lambda _: 30.0)
+    stands = [Step("device", "finish-migrate")] * 60
+    on = stage({"steps": (Step("active"), *stands, COMPLETED)})
+    on.destination._do_query_status = lambda: {  # type: ignore[method-assign]
+        "status": "running" if on.source.run_state == "postmigrate" else "inmigrate"
+    }
+    on.source._do_migrate_cancel = dict  # type: ignore[method-assign]
+    on.migrate()
+    assert any("too late to end the migration" in note for note in on.notes)
 
 
 def test_a_switchover_that_is_over_before_it_was_seen_leaves_its_doubt(stage: Make) -> None:

@@ -15,6 +15,7 @@ from ramferry.control.hosts.started import start_line
 from ramferry.control.migrate import relay_child
 from ramferry.control.migrate.cause import Complaint, Rank
 from ramferry.control.migrate.relay_child import RelayChild, relay_arguments
+from ramferry.control.migrate.relays import Relays
 from ramferry.control.migrate.route import RelayStep
 from ramferry.errors import HostError, PeerTimeout, UsageError
 from ramferry.metrics import ChannelCounters, RelayCounters, RelayResult
@@ -52,6 +53,34 @@ def test_arguments() -> None:
     assert "--decide" not in line
     line = relay_arguments(replace(step, decide=0.25), "relay:far:1", 4)
     assert line[-2:] == ["--decide", "0.25"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "undecided"),
+    [
+        ((RESULT,), ""),
+        ((replace(RESULT, completed=False, error="it broke", exit_code=5),), ""),
+        ((replace(RESULT, completed=False, error="nobody says", exit_code=9),), "nobody says"),
+    ],
+)
+def test_whether_the_source_s_relay_gave_up(
+    monkeypatch: pytest.MonkeyPatch, lines: tuple[RelayResult, ...], undecided: str
+) -> None:
+    printed = [json.dumps({"event": "finished", **asdict(one)}) for one in lines]
+    relays = Relays()
+    assert (relays.undecided(), relays.asked_for()) == ("", 0.0)
+    relays._children["source"] = told(monkeypatch, *printed)
+    wanted = f"the source relay ended: {undecided}" if undecided else ""
+    assert relays.undecided() == wanted.replace("source relay", "destination relay")
+    assert relays.asked_for() == 0.0
+
+
+def test_what_is_left_of_a_relay_that_was_killed_may_find_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    relays = Relays()
+    relays._children["source"] = told(monkeypatch, "")
+    assert (relays.undecided(), relays.asked_for()) == ("", 60.0)
 
 
 def told(monkeypatch: pytest.MonkeyPatch, *lines: str) -> RelayChild:

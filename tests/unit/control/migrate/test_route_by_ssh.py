@@ -45,6 +45,11 @@ def test_both_relays_always(mode: RelayMode, method: str) -> None:
     assert (route.source_method, route.destination_method) == ("none", "none")
 
 
+def test_how_long_they_ask_one_another() -> None:
+    route = plan(test_route.HERE, FAR, Wish("zstd", decide=7.0), test_route.SOCKETS)
+    assert [step.decide for step in route.relays] == [7.0, 7.0]
+
+
 @pytest.mark.parametrize(
     ("wish", "option"),
     [
