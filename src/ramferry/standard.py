@@ -56,7 +56,7 @@ def log(sentence: str) -> None:
     import syslog
 
     syslog.openlog("ramferry")
-    syslog.syslog(syslog.LOG_ERR, shown(sentence))
+    syslog.syslog(syslog.LOG_ERR, shown(sentence.rstrip("\n")))
 
 
 def mute() -> None:

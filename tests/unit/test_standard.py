@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import syslog
 from pathlib import Path
 
 import pytest
 
 from ramferry import standard
 from ramferry.cli.line_writer import LineWriter
+from ramferry.flows.peer import heir
 from ramferry.patience import Patience
 
 NEXT = "import os, ramferry.standard as s; s.occupy(); os._exit(os.open('/', os.O_RDONLY))"
@@ -50,6 +52,19 @@ def test_a_peers_words_command_no_terminal_and_forge_no_line(
 ) -> None:
     standard.say(HOSTILE)
     assert capsys.readouterr().err == HARMLESS
+
+
+def test_what_nobody_reads_and_has_to_be_known_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    logged: list[tuple[int, str]] = []
+    monkeypatch.setattr(syslog, "syslog", lambda *words: logged.append(words))
+    standard.log("the guest stands still\n")
+    heir.tell("the source was told")  # somebody reads that
+    monkeypatch.setattr(sys, "stderr", None)
+    heir.tell("it stands still\x1b[2J")
+    assert logged == [
+        (syslog.LOG_ERR, "the guest stands still"),
+        (syslog.LOG_ERR, r"it stands still\x1b[2J"),
+    ]
 
 
 def test_nor_do_they_in_notes() -> None:

@@ -114,3 +114,16 @@ def test_a_reader_that_went_away_is_told_of_once() -> None:
     writer.close(Patience(5))
     assert [error.errno for error in failures] == [errno.EPIPE]
     os.close(write_end)
+
+
+def test_what_cannot_be_written_any_more_goes_elsewhere() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    elsewhere: list[str] = []
+    writer = LineWriter(writing, instead=elsewhere.append)
+    writer.say("first")
+    until(lambda: elsewhere == ["first\n"])
+    writer.say("then")
+    assert elsewhere == ["first\n", "then\n"]
+    writer.close(Patience(10))
+    os.close(writing)

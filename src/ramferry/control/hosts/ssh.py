@@ -34,7 +34,7 @@ from ramferry.transport.tempfolder import TempFolder
 MORE_SECONDS: Final = 5.0
 """How much longer than its own limit the answer to a question may take."""
 REST_SECONDS: Final = 1.0
-"""Between two attempts to have another connection: an sshd shuts out who comes too often."""
+"""After a failed attempt to have another connection: an sshd shuts out who comes too often."""
 
 
 class Ssh:
@@ -101,13 +101,12 @@ class Ssh:
     def _again(self) -> None:
         if not self._rest.over:
             raise ConnectionAbortedError(0, self._trouble)
-        self._rest = Patience(REST_SECONDS)
         self._end()
         try:
             self._begin()
             self._way.again()
         except RamferryError as error:
-            self._rest.restart()
+            self._rest = Patience(REST_SECONDS)
             self._trouble = str(error)
             raise ConnectionAbortedError(0, str(error)) from error
 

@@ -14,6 +14,7 @@ from ramferry.control.hosts.ssh import Ssh, host_at
 from ramferry.control.hosts.ssh_process import SshProcess, SshSettings, control_line
 from ramferry.control.hosts.ssh_uri import SshUri
 from ramferry.errors import HostError, PeerUnreachable
+from ramferry.patience import Patience
 
 BETA = SshUri("beta", "me", 2222)
 FAR = f'exec "{sys.executable}" -m ramferry far'
@@ -98,6 +99,12 @@ def test_it_is_reached_anew_after_it_was_lost(as_ssh: Make, tmp_path: Path) -> N
         host._process.process.kill()
         assert host._link.lost.wait(10)
         with pytest.raises(ConnectionAbortedError, match="ssh cannot connect to ssh://me@beta"):
+            host.monitor(str(tmp_path / "none"), 1.0)
+        as_ssh(FAR)  # an sshd shuts out who comes too often
+        with pytest.raises(ConnectionAbortedError, match="ssh cannot connect to ssh://me@beta"):
+            host.monitor(str(tmp_path / "none"), 1.0)
+        host._rest = Patience(0.0)
+        with pytest.raises(FileNotFoundError):
             host.monitor(str(tmp_path / "none"), 1.0)
 
 
