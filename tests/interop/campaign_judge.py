@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 from campaign_claims import Scene, advises, untrue
 from campaign_excuses import excuse
+from campaign_phases import PHASES
 from campaign_route import Route
 from campaign_station import Station
 from campaign_trial import ALTERS, LATE, Trial
@@ -31,6 +32,8 @@ UNDONE_MS = 1500
 both ran at once until ``migrate`` saw it."""
 GONE_SECONDS = 6.0
 """Within which nothing of a far half is left there."""
+OWED_SECONDS = 80.0
+"""The same where its switchover was under way, and its relay may wait to be asked how that ended."""
 POLL_SECONDS = 0.05
 TRACES = ("Traceback (most recent call last)", "internal error", "Exception in thread")
 
@@ -186,7 +189,8 @@ def judge_traces(outcome: Outcome, said: dict[str, list[str]]) -> None:
 
 def judge_leftovers(outcome: Outcome, trial: Trial, route: Route) -> None:
     """Nothing outlives those who made it, but what a ``kill -9`` leaves."""
-    deadline = time.monotonic() + GONE_SECONDS
+    owed = trial.topology == "ssh" and outcome.reached in PHASES[PHASES.index("switchover") :]
+    deadline = time.monotonic() + (OWED_SECONDS if owed else GONE_SECONDS)
     while (left := _living(route)) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
     for line in left:

@@ -157,10 +157,11 @@ def test_the_ssh_is_killed(
 
 
 def test_the_ssh_is_killed_before_the_destination_has_all(hosts: TwoHosts) -> None:
-    """Its data went by that ssh: the destination's channels end, it gives up, and the source is
-    told that by another ssh."""
+    """It never gets it, and the source is told that by another ssh."""
     with held(hosts, None, "tail", THROUGH) as on:
         kill(on.near("-T"))
+        on.until("the look at the destination", lambda: "the switchover takes long" in on.said)
+        on.holder.lose()
         on.sees("running", "gone")
         on.ends(5)
         assert "the connection by ssh to ssh://nobody@far has ended" in on.said
