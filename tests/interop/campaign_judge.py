@@ -33,7 +33,7 @@ both ran at once until ``migrate`` saw it."""
 GONE_SECONDS = 6.0
 """Within which nothing of a far half is left there."""
 OWED_SECONDS = 80.0
-"""The same where its switchover was under way, and its relay may wait to be asked how that ended."""
+"""The same where its switchover was under way: its relay may wait to be asked how that ended."""
 POLL_SECONDS = 0.05
 TRACES = ("Traceback (most recent call last)", "internal error", "Exception in thread")
 
