@@ -1,9 +1,16 @@
 """What a save and a restore set in their QEMU."""
 
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
 
 from fakes_facts import FACTS
 from ramferry.control.archive.archive_settings import restore_settings, save_settings
+from ramferry.control.archive.save import receive_settings
+from ramferry.control.archive.wish import SaveWish
+from ramferry.transport.address import UnixAddress
 
 
 def test_a_save_asks_nobody_to_agree_to_the_switchover() -> None:
@@ -27,3 +34,16 @@ def test_a_save_without_channels_sends_its_pages_on_main() -> None:
     wanted = save_settings(facts, 3, pause=False)
     assert wanted.parameters["multifd-channels"] == 3
     assert wanted.capabilities["multifd"] is True
+
+
+@pytest.mark.parametrize("spins", [True, False])
+@pytest.mark.parametrize("state", ["running", "paused"])
+def test_no_outcome_is_kept_of_a_save(spins: bool, state: str) -> None:
+    """A relay that was lost does not ask: the QEMU is asked at its monitor."""
+    facts = SimpleNamespace(spins=spins, run_state=state, uuid=None)
+    party = SimpleNamespace(host=SimpleNamespace(apart=False))
+    wish = SaveWish(Path("vm.state"), "zstd", channels=2)
+    source = SimpleNamespace(facts=facts, party=party)
+    made = receive_settings(source, wish, UnixAddress("in"))  # type: ignore[arg-type]
+    assert made.decide == 0
+    assert made.channels == (0 if spins else 2)
