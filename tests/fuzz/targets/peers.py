@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from functools import cache
 from typing import Any, Final
+from unittest.mock import patch
 
 from fuzz.target import Target, chance_of, pieces
 from fuzz.targets.jsons import change_json, change_line
@@ -21,7 +22,7 @@ from ramferry.control.migrate.relay_child import RelayChild
 from ramferry.control.qemu.probe import probe
 from ramferry.control.qemu.qmp import Qmp
 from ramferry.errors import RamferryError
-from ramferry.guest import monitor
+from ramferry.guest import commands, monitor
 from ramferry.guest.settings import GuestSettings
 from ramferry.guest.vm import Vm
 from ramferry.guest.workload import Workload
@@ -148,13 +149,11 @@ _HARMLESS: Final = ("query-", "migrate-set-", "qom-", "cont", "stop")
 
 @cache
 def _vm() -> Vm:
-    harmful = monitor.execute
-
-    def execute(vm: Vm, name: str, arguments: Any) -> Any:
-        return harmful(vm, name, arguments) if name.startswith(_HARMLESS) else {}
-
-    monitor.execute = execute  # type: ignore[assignment]
     return Vm(GuestSettings(1 << 20, Workload()))
+
+
+def _harmless(vm: Vm, name: str, arguments: Any) -> Any:
+    return commands.execute(vm, name, arguments) if name.startswith(_HARMLESS) else {}
 
 
 def check_requests(data: bytes) -> bool:
@@ -162,7 +161,9 @@ def check_requests(data: bytes) -> bool:
     client = _Client([part[:65536] for part in pieces(data, chance_of(data))])
     served = monitor._Client(_vm(), client)  # type: ignore[arg-type]
     try:
-        served.run()
+        # other tests of this process have a monitor, too
+        with patch.object(monitor, "execute", _harmless):
+            served.run()
     finally:
         served.end()
     replies = [json.loads(line) for line in client.said.splitlines()]
