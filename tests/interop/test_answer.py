@@ -247,7 +247,7 @@ def test_a_second_signal_leaves_the_source_standing(staged: Staged, kind: str) -
         on.near.kill(signal.SIGTERM)
         until("a word of it", lambda: "leave it undecided" in on.near.said, SECONDS)
         on.near.kill(signal.SIGTERM)
-        assert on.near.wait() == 6, on.near.said
+        assert on.near.wait() == 9, on.near.said
         assert "see with `info status` whether the destination runs it" in on.near.said
         held = on.near.holder()
         on.far.kill(signal.SIGTERM)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ramferry.errors import Cancelled
+from ramferry.errors import Cancelled, PeerTimeout, RamferryError
 from ramferry.flows.session.footprint import Footprint, peak_resident
 from ramferry.flows.session.session import Phase, Session
 from ramferry.flows.settings import RelaySettings
@@ -49,9 +49,17 @@ def receive_result(session: Session, machine: str, channels: int) -> ReceiveResu
     )
 
 
-def cancelled(session: Session, reason: str) -> Cancelled:
-    """The error of a cancelled migration, with where the guest is as far as a relay knows: before
-    ram's END the destination cannot start it. Whether the guest runs, a relay does not see."""
-    if session.phase == Phase.SWITCHOVER:
-        return Cancelled(f"cancelled in the switchover: {reason}; see which QEMU runs the guest")
-    return Cancelled(f"cancelled: {reason}; the guest stays at the source")
+def cancelled(session: Session, reason: str) -> RamferryError:
+    """The error of a migration that this process is told to end, with where the guest is as far as
+    a relay knows: before ram's END the destination cannot start it. Whether the guest runs, a relay
+    does not see.
+
+    In the switchover nothing is cancelled by that, but left undecided, and the exit code is that of
+    an answer that did not come.
+    """
+    if session.phase != Phase.SWITCHOVER:
+        return Cancelled(f"cancelled: {reason}; the guest stays at the source")
+    undecided = f"ended in the switchover, before the destination had answered: {reason}"
+    if session.holds:  # who holds the source is told, and what to do, by whoever knows it
+        return PeerTimeout(undecided)
+    return PeerTimeout(f"{undecided}; see with `info status` which QEMU runs the guest")

@@ -82,7 +82,7 @@ def test_a_second_signal_in_the_switchover_resets_too(tmp_path: Path) -> None:
         until(lambda: relay.session is not None and relay.session.phase.name == "SWITCHOVER")
         relay.relay.stop("SIGTERM")
         relay.relay.stop("SIGTERM")
-        assert relay.finished().error.startswith("cancelled in the switchover: SIGTERM; ")
+        assert relay.finished().error.startswith("ended in the switchover, ")
         destination.released.set()
         until(destination.all_ended, NOTICE, "the destination's connections end")
         assert not destination.complete
@@ -112,7 +112,8 @@ def test_a_fault_of_the_relays_own_in_the_switchover_says_no_more_than_it_knows(
         assert str(relay.error) == "broken"
         relay.error = None
         assert relay.finished().error == (
-            "cancelled in the switchover: the relay ended; see which QEMU runs the guest"
+            "ended in the switchover, before the destination had answered: the relay ended; see "
+            "with `info status` which QEMU runs the guest"
         )
         destination.released.set()
         until(destination.all_ended, NOTICE, "the destination's connections end")
