@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from ramferry.errors import UsageError
 from ramferry.transport.address import WILDCARDS, TcpAddress, parse_place
@@ -22,6 +23,15 @@ from ramferry.vocabulary import (
 )
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def is_given(option: str) -> bool:
+    """Whether the caller gave an option of the command that runs, or it has its default.
+
+    :param option: its name as a parameter.
+    """
+    source = click.get_current_context().get_parameter_source(option)
+    return source not in (None, ParameterSource.DEFAULT)
 
 
 class Rate(click.ParamType):  # type: ignore[type-arg] # generic in newer click only

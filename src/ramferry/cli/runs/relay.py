@@ -6,7 +6,7 @@ import json
 import resource
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, Final
@@ -14,7 +14,8 @@ from uuid import UUID
 
 from ramferry import interruption, standard
 from ramferry.cli.line_writer import LineWriter
-from ramferry.cli.tls_settings import tls_settings
+from ramferry.cli.params import is_given
+from ramferry.cli.tls_settings import refuse_idle_authz, refuse_idle_creds, tls_settings
 from ramferry.errors import Cancelled, UsageError
 from ramferry.flows.relay import Relay
 from ramferry.flows.settings import RelaySettings
@@ -22,7 +23,7 @@ from ramferry.metrics import RelayCounters, RelayResult, shown_backend
 from ramferry.metrics.document import document
 from ramferry.patience import Patience
 from ramferry.transport import inherited_credentials
-from ramferry.transport.address import Address, parse_address
+from ramferry.transport.address import Address, RelayAddress, parse_address
 from ramferry.transport.security import IN_THIS_HOST, Security
 
 _LAST_WORDS: Final = 2.0
@@ -74,10 +75,11 @@ def _settings(
     **same: Any,
 ) -> RelaySettings:
     """:param same: options that the settings have by the same names."""
+    addresses = parse_address(listen), parse_address(connect)
+    _refuse_idle(addresses, same)
     return RelaySettings(
-        security=_security(tls_creds, tls_creds_fd, tls_authz, insecure),
-        listen=parse_address(listen),
-        connect=parse_address(connect),
+        *addresses,
+        security=_security(addresses, tls_creds, tls_creds_fd, tls_authz, insecure),
         max_bandwidth=max_bandwidth,
         page_size=int(page_size),
         uuid=uuid.bytes if uuid else None,
@@ -85,14 +87,33 @@ def _settings(
     )
 
 
+def _refuse_idle(addresses: tuple[Address, Address], options: Mapping[str, Any]) -> None:
+    """:raise UsageError: an option was given that is for ``relay:``, and there is none."""
+    if any(isinstance(one, RelayAddress) for one in addresses):
+        return
+    for option in ("verify", "decide"):
+        if options[option] and is_given(option):
+            raise UsageError(
+                f"--{option} is for two Ramferrys that know each other (relay:), and neither"
+                " address is relay:"
+            )
+
+
 def _security(
-    folder: Path | None, fd: int | None, allowed: tuple[str, ...], insecure: bool
+    addresses: tuple[Address, Address],
+    folder: Path | None,
+    fd: int | None,
+    allowed: tuple[str, ...],
+    insecure: bool,
 ) -> Security:
     if fd is not None:
         if folder is not None or allowed or insecure:
             raise UsageError("--tls-creds-fd takes no other option of TLS beside it")
         return inherited_credentials.inherited(fd)
-    return tls_settings(folder, allowed, insecure)
+    security = tls_settings(folder, allowed, insecure)
+    refuse_idle_authz(security, addresses[0])
+    refuse_idle_creds(security, *addresses)
+    return security
 
 
 class _Stop:
