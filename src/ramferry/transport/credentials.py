@@ -68,7 +68,8 @@ class Credentials:
 def read(folder: Path) -> Credentials:
     """Read a folder's files, and check them.
 
-    :raise UsageError: there is no such folder, a file is missing, is no PEM, is of no use now, or others can read a key.
+    :raise UsageError: there is no such folder; or a file is missing, is no PEM, is of no use now,
+        or others can read a key.
     :raise HostError: a file may not be read.
     """
     _check_folder(folder)

@@ -101,9 +101,7 @@ def test_tls_that_would_do_nothing_is_refused(
     [("--tls-authz", "CN=x", "--incoming", "defer"), ("--incoming", "tcp:127.0.0.1:0"), ()],
     ids=["to come by the monitor", "migrated from here later", "migrated from here"],
 )
-def test_tls_that_the_monitor_may_need_is_taken(
-    tmp_path: Path, arguments: tuple[str, ...]
-) -> None:
+def test_tls_that_the_monitor_may_need_is_taken(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     folder = complete(tmp_path / "pki", authority())
     lines = started(*arguments, "--tls-creds", str(folder), "--qmp", f"qmp:{tmp_path}/qmp")
     assert any(line.startswith("built-in guest ") for line in lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -155,3 +156,17 @@ def test_consent_that_nothing_needs_is_not_spoken_of(tmp_path: Path) -> None:
     told = listening("relay:0.0.0.0:0", "unix:/nobody", "--insecure", "--tls-creds", str(folder))
     assert len(told) == 1
     assert told[0].startswith("listening on relay:0.0.0.0:")
+    assert told[0].endswith(" (TLS)")
+
+
+@pytest.mark.parametrize(
+    ("address", "tail"),
+    [
+        ("relay:127.0.0.1:0", r" \(in clear\)"),
+        ("relay:unix:{}/in", r" \(in clear\)"),
+        ("tcp:127.0.0.1:0", ""),
+    ],
+)
+def test_whether_it_encrypts_is_said_where_it_may(tmp_path: Path, address: str, tail: str) -> None:
+    (told,) = listening(address.format(tmp_path), "unix:/nobody")
+    assert re.fullmatch(rf"listening on \S+{tail}", told)

@@ -19,6 +19,7 @@ from fakes_relay import NOTICE, SETTLE, RelayThread, Stage, until
 from fakes_wire import MAIN, Do, Guest, Script, Step
 from ramferry.codec import METHODS
 from ramferry.flows.peer import control as control_module
+from ramferry.flows.peer.agreement import UNVERIFIED
 from ramferry.metrics import RelayResult
 from ramferry.transport.address import RelayAddress, UnixAddress
 from ramferry.wire.relay_messages import Failed, headed
@@ -111,6 +112,7 @@ def test_a_method_per_packet_becomes_one_method(
     with scene(tmp_path, method_out) as on:
         result = on.carry(script, Manners(hello=hello, seals=seals, methods=turn))
         on.carry(Script(GUEST))
+        assert on.relay.seen.notes.count(UNVERIFIED) == (0 if seals else 1)
     assert set(result.method_in.split(", ")) == {"zstd", "none", "zlib", "qatzip"}
 
 

@@ -41,7 +41,7 @@ def run(*, once: bool, json_file: IO[str] | None, events: bool, **wanted: Any) -
     settings = _settings(**wanted)
     stop = _Stop()
     _more_descriptors()
-    printer = _Printer(events=events, results=json_file)
+    printer = _Printer(settings, events=events, results=json_file)
     for sentence in (settings.security or IN_THIS_HOST).consented(
         settings.listen, settings.connect
     ):
@@ -148,7 +148,8 @@ class _Printer:
     None of its readers can make the relay wait: progress that was not read gives way to the next.
     """
 
-    def __init__(self, *, events: bool, results: IO[str] | None) -> None:
+    def __init__(self, settings: RelaySettings, *, events: bool, results: IO[str] | None) -> None:
+        self._settings = settings
         self._notes = _writer(sys.stderr, lost=_lost, instead=standard.log)
         # where a pipe broke, the loop watches it and ends the relay in the right order
         self._events = _writer(sys.stdout) if events else None
@@ -157,7 +158,9 @@ class _Printer:
     def listening(self, address: Address) -> None:
         self._emit("listening", {"uri": str(address)})
         if self._events is None:
-            self.note(f"listening on {address}")
+            relayed = isinstance(address, RelayAddress)
+            how = f" ({_wrapping(self._settings, address)})" if relayed else ""
+            self.note(f"listening on {address}{how}")
 
     def progress(self, counters: RelayCounters) -> None:
         self._emit("progress", asdict(counters), passing=True)
@@ -168,7 +171,7 @@ class _Printer:
         self._emit("finished", fields)
         if self._results is not None:
             self._results.say(json.dumps(document("relay", fields)))
-        self.note(_sentence(result))
+        self.note(_sentence(result, self._settings))
 
     def note(self, text: str) -> None:
         # a terminal or log that went away is no reason to drop a guest on its way: the system's
@@ -213,7 +216,7 @@ def _more_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-def _sentence(result: RelayResult) -> str:
+def _sentence(result: RelayResult, settings: RelaySettings) -> str:
     if not result.completed:
         return f"failed: {result.error}"
     counters = result.counters
@@ -221,5 +224,22 @@ def _sentence(result: RelayResult) -> str:
     return (
         f"carried {counters.normal_bytes / 1e6:.0f} MB of pages as "
         f"{counters.bytes_out / 1e6:.0f} MB in {counters.seconds:.1f} s "
-        f"({methods}, {shown_backend(result.backend, result.member_size) or 'no codec'})"
+        f"({methods}, {shown_backend(result.backend, result.member_size) or 'no codec'}"
+        f"{_protection(result, settings)})"
     )
+
+
+def _protection(result: RelayResult, settings: RelaySettings) -> str:
+    """How the bytes travelled from and to other Ramferrys; empty if there were none."""
+    ways = (settings.listen, result.agreed_in), (settings.connect, result.agreed_out)
+    told = [
+        f"{_wrapping(settings, address)}, {'verified' if agreed.digest else 'not verified'}"
+        for address, agreed in ways
+        if agreed is not None
+    ]
+    return f", {' → '.join(told)}" if told else ""
+
+
+def _wrapping(settings: RelaySettings, address: Address) -> str:
+    encrypted = (settings.security or IN_THIS_HOST).encrypts(address)
+    return "TLS" if encrypted else "in clear"

@@ -14,7 +14,7 @@ from ramferry.errors import (
     RemoteProtocolError,
     of_exit_code,
 )
-from ramferry.flows.peer.agreement import agree, own_hello
+from ramferry.flows.peer.agreement import UNVERIFIED, agree, own_hello
 from ramferry.flows.peer.asking import Asking
 from ramferry.flows.peer.control import Control
 from ramferry.flows.peer.framed import Framed
@@ -66,6 +66,8 @@ class Far:
         self._silent = threading.Event()
         """Set once no more messages come."""
         session.agreed_out = agreed
+        if session.settings.verify and not agreed.digest:
+            session.note(UNVERIFIED)
         session.holds = agreed.answers
         session.when_failed(self._tell)
         control.listen(self._take)
