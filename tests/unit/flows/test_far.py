@@ -165,7 +165,7 @@ ANSWERS: dict[str, tuple[Talk, str, int]] = {
     ),
     "TLS": (
         says(b"\x15\x03\x03\x00\x02\x02\x46"),
-        "it is no Ramferry, but somebody who speaks TLS only: give this side --tls-creds as well",
+        "it speaks TLS: give this side --tls-creds",
         UNREACHABLE,
     ),
     "QMP": (says(b'{"QMP": {"version": {}}}'), "it is no Ramferry, but a QMP mon", UNREACHABLE),

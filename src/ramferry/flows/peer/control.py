@@ -18,7 +18,7 @@ from ramferry.wire.relay_messages import (
     parse_hello,
     parse_message,
 )
-from ramferry.wire.relay_opening import MAGIC, OPENING_SIZE, Opening, parse_opening, who_begins_so
+from ramferry.wire.relay_opening import MAGIC, OPENING_SIZE, Opening, parse_opening, what_begins_so
 
 STALL: Final = 10.0
 """Seconds that the far end may take for its hello, and in which a message that has begun has to
@@ -105,7 +105,7 @@ class Control:
         try:
             count = self._connection.receive(view, 4)
             if count >= 4 and bytes(view[:4]) != MAGIC:
-                raise PeerUnreachable(f"it is no Ramferry, but {who_begins_so(view)}")
+                raise PeerUnreachable(f"it {what_begins_so(view)}")
             if count < OPENING_SIZE:
                 count += self._connection.receive(view[count:])
         except PeerTimeout:
