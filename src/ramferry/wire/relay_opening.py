@@ -9,6 +9,7 @@ from typing import Final
 
 from ramferry.errors import RemoteProtocolError
 from ramferry.wire import grammar, packets
+from ramferry.wire.return_path import TLS_ALERT
 
 MAGIC: Final = b"RFRY"
 LAYOUT_VERSION: Final = 1
@@ -64,7 +65,6 @@ def parse_opening(raw: bytes | bytearray | memoryview) -> Opening:
 
 
 TLS_HANDSHAKE: Final = b"\x16\x03"
-TLS_ALERT: Final = b"\x15\x03"
 BEGAN_TLS: Final = (
     "began TLS, and this address is in clear: listen at tls: (a QEMU) or relay: (a Ramferry) with"
     " --tls-creds"

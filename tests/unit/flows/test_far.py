@@ -22,7 +22,7 @@ from ramferry.flows.peer.agreement import own_hello
 from ramferry.flows.settings import RelaySettings
 from ramferry.metrics import RelayResult
 from ramferry.transport import credentials
-from ramferry.transport.address import RelayAddress, TcpAddress, UnixAddress
+from ramferry.transport.address import RelayAddress, TcpAddress, TlsAddress, UnixAddress, place_of
 from ramferry.transport.security import Security
 from ramferry.wire.relay_messages import Failed, Hello, Message, encode, headed
 from ramferry.wire.relay_opening import OPENING_SIZE, Kind, Opening, parse_opening
@@ -234,6 +234,23 @@ def test_a_relay_that_does_not_allow_our_certificate(tmp_path: Path) -> None:
         "connect with tls:); see what it says there"
     )
     assert "--tls-authz does not allow CN=client,O=Example" in far.seen.notes[0]
+
+
+def test_a_port_of_tls_is_known_to_who_connects_in_clear(tmp_path: Path) -> None:
+    known = credentials.read(complete(tmp_path / "pki", authority()))
+    encrypts = RelaySettings(
+        TlsAddress(TcpAddress("127.0.0.1", 0)),
+        UnixAddress(str(tmp_path / "nobody")),
+        "none",
+        security=Security(known),
+    )
+    with RelayThread(encrypts) as far:
+        stage = Stage(tmp_path, method="none")
+        stage.change(connect=place_of(far.address))
+        with RelayThread(stage.settings) as near:
+            result = Scene(stage, near).fail()
+    assert result.error == "the destination speaks TLS: connect with relay: or tls: and --tls-creds"
+    assert result.exit_code == PROTOCOL
 
 
 @pytest.mark.parametrize("what", ANSWERS)
