@@ -198,9 +198,9 @@ def decide_option(to_whom: str = "") -> Callable[[Command], Command]:
         default=None if to_whom else DECIDE_SECONDS,
         show_default=not to_whom,
         metavar="S",
-        help="Seconds that a far end that is a Ramferry (relay:), if it is lost in the switchover,"
-        " is asked whether the destination has the guest, while the source's stands still; and that"
-        f" the outcome is kept for it.{more}",
+        help="If the link breaks in the switchover between two Ramferrys (relay:): seconds to go on"
+        " asking whether the destination has the guest, which stands still at the source meanwhile."
+        f" The destination's relay keeps the answer as long.{more}",
     )
 
 
