@@ -88,7 +88,7 @@ def test_from_a_qemu_with_tls(pair: Pair, sides: Sides) -> None:
     [
         ("tls", True, "CN=else", "--tls-authz does not allow CN=source,O=Example"),
         ("tls", False, "*", "it began in plaintext, as main of a QEMU without tls-creds"),
-        ("tcp", True, "*", "began a TLS handshake"),
+        ("tcp", True, "*", "it began TLS, and this address is in clear"),
     ],
     ids=["another subject", "plaintext", "TLS at a plain port"],
 )

@@ -281,7 +281,7 @@ def test_a_source_with_tls_at_a_plain_port(pair: Pair, sides: Sides) -> None:
             refused(source, children[0].uri)
             until(
                 "a refusal",
-                lambda: "began a TLS handshake" in notes(children[0]),
+                lambda: "it began TLS, and this address is in clear" in notes(children[0]),
                 SECONDS,
             )
 

@@ -72,7 +72,9 @@ from ramferry.vocabulary import PAGE_SIZE, PATTERNS, TRACKERS
 )
 @decide_option()
 @accelerator_option
-@member_size_option("auto is 64K: the destination may have a device.")
+@member_size_option(
+    "auto: at relay: as both agree, else 64K, since the destination may have a device."
+)
 def command(**options: Any) -> None:
     """Run a guest that needs no QEMU: RAM, a workload, and QEMU's monitor.
 

@@ -12,10 +12,14 @@ from typing import Any
 
 import click
 
+from ramferry.cli.help_lines import HelpContext
+
 
 class LazyGroup(click.Group):
     """A group whose commands each have a module of their own, in which they are called
     ``command``."""
+
+    context_class = HelpContext
 
     def __init__(
         self,
@@ -47,6 +51,7 @@ class LazyGroup(click.Group):
             return None
         module = importlib.import_module(f"{self._modules}{cmd_name}")
         command: click.Command = module.command
+        command.context_class = HelpContext
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from ramferry.errors import UsageError
 from ramferry.transport.address import WILDCARDS, TcpAddress, parse_place
@@ -22,6 +23,15 @@ from ramferry.vocabulary import (
 )
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def is_given(option: str) -> bool:
+    """Whether the caller gave an option of the command that runs, or it has its default.
+
+    :param option: its name as a parameter.
+    """
+    source = click.get_current_context().get_parameter_source(option)
+    return source not in (None, ParameterSource.DEFAULT)
 
 
 class Rate(click.ParamType):  # type: ignore[type-arg] # generic in newer click only
@@ -188,9 +198,9 @@ def decide_option(to_whom: str = "") -> Callable[[Command], Command]:
         default=None if to_whom else DECIDE_SECONDS,
         show_default=not to_whom,
         metavar="S",
-        help="Seconds that a far end that is a Ramferry (relay:), if it is lost in the switchover,"
-        " is asked whether the destination has the guest, while the source's stands still; and that"
-        f" the outcome is kept for it.{more}",
+        help="If the link breaks in the switchover between two Ramferrys (relay:): seconds to go on"
+        " asking whether the destination has the guest, which stands still at the source meanwhile."
+        f" The destination's relay keeps the answer as long.{more}",
     )
 
 

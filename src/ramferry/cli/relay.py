@@ -51,7 +51,7 @@ or where the sentence says to look; 7 a peer sent what the protocol forbids;
 )
 @page_size_option
 @accelerator_option
-@member_size_option("auto is 64K: the far end may have a device.")
+@member_size_option("auto: at relay: as both agree, else 64K, since the far end may have a device.")
 @click.option(
     "--stall-timeout",
     type=Seconds(min=0.1),
@@ -64,8 +64,8 @@ or where the sentence says to look; 7 a peer sent what the protocol forbids;
     "--verify/--no-verify",
     default=True,
     show_default=True,
-    help="Digests of every packet, from source to destination, where the far end is a Ramferry "
-    "(relay:) that makes them too.",
+    help="Check every packet from source to destination by digests. Takes a Ramferry at the far end"
+    " (relay:) that does not have --no-verify.",
 )
 @click.option(
     "--uuid",
@@ -94,7 +94,8 @@ def command(**options: Any) -> None:
     """Carry migrations that arrive at LISTEN on to CONNECT, in another compression method.
 
     LISTEN and CONNECT are migration URIs: tcp:HOST:PORT or unix:PATH, as QEMU's; tls:HOST:PORT
-    where it has tls-creds; or relay:HOST:PORT where the far end is a Ramferry. Point the source's
+    where it has tls-creds; or relay:HOST:PORT or relay:unix:PATH where the far end is a Ramferry.
+    Point the source's
     migration at LISTEN; a QEMU destination, or another relay, waits at CONNECT. Where the method
     stays the same, checked bytes go on as they came.
     """

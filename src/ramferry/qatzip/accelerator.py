@@ -8,10 +8,10 @@ from ramferry.errors import MethodUnavailable, UsageError
 from ramferry.metrics.evidence import Offload
 from ramferry.qatzip.base import Backend
 from ramferry.qatzip.hardware import HardwareBackend
-from ramferry.qatzip.library import Library, device_present, load
+from ramferry.qatzip.library import NO_DEVICE, Library, device_present, load
 from ramferry.qatzip.proof import prove
 from ramferry.qatzip.software import SoftwareBackend
-from ramferry.vocabulary import ACCELERATORS, GZIP_EXT, MEMBER_SIZE, OFF, REQUIRE
+from ramferry.vocabulary import ACCELERATORS, GZIP_EXT, MEMBER_SIZE, MEMBERS_OF_64K, OFF, REQUIRE
 
 _lock = threading.Lock()
 _answer: list[Library | str] = []
@@ -52,11 +52,25 @@ def _find(policy: str, format: str, member_size: int) -> Library | str:
     if policy == OFF:
         return "the accelerator is off"
     if format != GZIP_EXT or member_size != MEMBER_SIZE:
-        return f"a device has {GZIP_EXT} with members of {MEMBER_SIZE} bytes only"
+        # without a device that is no cause
+        seen = policy == REQUIRE or device_present()
+        return _why_unfit(format, member_size) if seen else NO_DEVICE
     with _lock:
         if not _answer:
             _answer.append(_proven())
         return _answer[0]
+
+
+def _why_unfit(format: str, member_size: int) -> str:
+    """Why a device is not used for members of another size, or for another format."""
+    if format != GZIP_EXT:
+        return f"a device has format {GZIP_EXT} only"
+    if member_size < MEMBER_SIZE:
+        return f"a device has members of {MEMBER_SIZE} bytes only"
+    return (
+        "no device makes members as large as a packet, which suit a far end that inflates in"
+        f" software (--member-size {MEMBERS_OF_64K} keeps to a device's)"
+    )
 
 
 def _proven() -> Library | str:

@@ -177,6 +177,8 @@ def device_present(path: str = QAT_SONAME) -> bool:
     return bool(ask())
 
 
+NO_DEVICE: Final = "there is no QAT device that this process can see"
+
 _lock = threading.Lock()
 _loaded: list[Library | str] = []
 """The process's library, or why there is none; empty before anyone asked."""
@@ -197,7 +199,7 @@ def load() -> Library:
 
 def _load() -> Library | str:
     if not device_present():
-        return "there is no QAT device that this process can see"
+        return NO_DEVICE
     try:
         return Library()
     except MethodUnavailable as error:

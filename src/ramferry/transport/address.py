@@ -17,6 +17,8 @@ from ramferry.errors import UsageError
 WILDCARDS: Final = frozenset({"", "0.0.0.0", "::"})
 """Hosts that mean all addresses of this host: to listen at, not to connect to."""
 
+MOST_PORT: Final = 65535
+
 MAX_UNIX_PATH: Final = 107
 """``sun_path`` holds 108 bytes with its final NUL (unix(7))."""
 
@@ -112,15 +114,15 @@ def parse_address(uri: str) -> Address:
     scheme, _, rest = uri.partition(":")
     place: Place | None = None
     if scheme in ("tcp", "tls"):
-        place = _tcp(rest)
+        place = _tcp(rest, uri)
     elif scheme == "unix":
         place = _unix(rest)
     elif scheme == "relay":
-        place = _unix(rest.removeprefix("unix:")) if rest.startswith("unix:") else _tcp(rest)
+        place = _unix(rest.removeprefix("unix:")) if rest.startswith("unix:") else _tcp(rest, uri)
     if place is None:
         raise UsageError(
             f"{uri!r} is no migration address: write tcp:HOST:PORT, unix:PATH, tls:HOST:PORT, or"
-            " relay:HOST:PORT where the far end is a Ramferry"
+            " relay:HOST:PORT or relay:unix:PATH where the far end is a Ramferry"
         )
     if scheme == "relay":
         return RelayAddress(place)
@@ -138,10 +140,16 @@ def parse_place(uri: str) -> Place:
     return address
 
 
-def _tcp(rest: str) -> TcpAddress | None:
+def _tcp(rest: str, uri: str) -> TcpAddress | None:
+    """:param uri: what ``rest`` is of; for a sentence."""
     host, colon, port = rest.rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+    if not colon or not port.isascii() or not port.isdigit():
         return None
+    if len(port.lstrip("0")) > len(str(MOST_PORT)) or int(port) > MOST_PORT:
+        raise UsageError(
+            f"{uri!r} is no migration address: the port must be 1 to {MOST_PORT}, or 0 to have one"
+            " chosen"
+        )
     return TcpAddress(host.removeprefix("[").removesuffix("]"), int(port))
 
 

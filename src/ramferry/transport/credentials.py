@@ -68,9 +68,11 @@ class Credentials:
 def read(folder: Path) -> Credentials:
     """Read a folder's files, and check them.
 
-    :raise UsageError: a file is missing, is no PEM, is of no use now, or others can read a key.
+    :raise UsageError: there is no such folder; or a file is missing, is no PEM, is of no use now,
+        or others can read a key.
     :raise HostError: a file may not be read.
     """
+    _check_folder(folder)
     authority = _content(
         folder / CA,
         f"{folder} has no {CA}: TLS needs the certificate of whoever vouches for the other side",
@@ -87,6 +89,20 @@ def read(folder: Path) -> Credentials:
         revoked=revoked,
         where=str(folder),
     )
+
+
+def _check_folder(folder: Path) -> None:
+    try:
+        is_folder = stat.S_ISDIR(folder.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        is_folder = False
+    except OSError as error:
+        raise unreadable(folder, error) from error
+    if not is_folder:
+        raise UsageError(
+            f"there is no folder {folder}: TLS needs one with certificates, as QEMU's"
+            " tls-creds-x509 has them"
+        )
 
 
 def check(pair: Pair, certificate_name: str, key_name: str) -> None:

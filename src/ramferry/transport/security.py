@@ -23,7 +23,7 @@ import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ramferry.errors import HostError, UsageError
 from ramferry.transport.address import (
@@ -38,8 +38,14 @@ from ramferry.transport.address import (
 from ramferry.transport.credentials import CLIENT, SERVER, Credentials, unreadable_kinds
 from ramferry.transport.wire_socket import WireSocket
 
+if TYPE_CHECKING:
+    from cryptography import x509
+
 _CONTEXTS: Final = 8
 """Contexts that are kept; a process has one set of credentials, or one for each migration."""
+
+_UNREADABLE: Final = "a subject that cannot be read"
+"""OpenSSL takes more than the standard allows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,18 +148,28 @@ class Security:
         from cryptography import x509
 
         try:
-            subject = x509.load_der_x509_certificate(certificate).subject
-            # gnutls, and so QEMU, writes a subject in the order in which it is encoded; RFC 4514,
-            # and so openssl's `-nameopt rfc2253`, in the reverse order
-            forms = (
-                ",".join(part.rfc4514_string() for part in subject.rdns),
-                subject.rfc4514_string(),
-            )
+            forms = _forms(x509.load_der_x509_certificate(certificate))
         except unreadable_kinds():
-            return "a subject that cannot be read"  # OpenSSL takes more than the standard allows
+            return _UNREADABLE
         if any(fnmatchcase(form, pattern) for form in forms for pattern in self.allowed):
             return ""
         return forms[0]
+
+    def shown(self, address: Address) -> str | None:
+        """The subject of the certificate that a side shows when it connects to ``address``, as
+        ``allowed`` has it; None if nothing is encrypted there.
+
+        :raise UsageError: there is no certificate for it.
+        """
+        if not self.encrypts(address):
+            return None
+        from cryptography import x509
+
+        pem = self._need(address).pair(CLIENT).certificate
+        try:
+            return _forms(x509.load_pem_x509_certificates(pem)[0])[0]
+        except unreadable_kinds():
+            return _UNREADABLE
 
     def server(self, address: Address) -> ssl.SSLContext:
         """For a side that listens at ``address``.
@@ -182,6 +198,13 @@ class Security:
                 f"tls-creds-x509 has them{either}"
             )
         return self.credentials
+
+
+def _forms(certificate: x509.Certificate) -> tuple[str, str]:
+    """A subject as gnutls, and so QEMU, writes it: in the order in which it is encoded; and as RFC
+    4514 and so openssl's ``-nameopt rfc2253`` do: in the reverse order."""
+    subject = certificate.subject
+    return ",".join(part.rfc4514_string() for part in subject.rdns), subject.rfc4514_string()
 
 
 IN_THIS_HOST: Final = Security()

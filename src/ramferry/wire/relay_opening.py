@@ -9,6 +9,7 @@ from typing import Final
 
 from ramferry.errors import RemoteProtocolError
 from ramferry.wire import grammar, packets
+from ramferry.wire.return_path import TLS_ALERT
 
 MAGIC: Final = b"RFRY"
 LAYOUT_VERSION: Final = 1
@@ -52,7 +53,7 @@ def parse_opening(raw: bytes | bytearray | memoryview) -> Opening:
     """
     magic, version, kind, token = _LAYOUT.unpack(raw)
     if magic != MAGIC:
-        raise RemoteProtocolError("a Ramferry", who_begins_so(magic))
+        raise RemoteProtocolError("a Ramferry", f"bytes {magic.hex()}")
     if version != LAYOUT_VERSION:
         raise RemoteProtocolError(f"opening version {LAYOUT_VERSION}", f"version {version}")
     if raw[7]:
@@ -63,25 +64,32 @@ def parse_opening(raw: bytes | bytearray | memoryview) -> Opening:
         raise RemoteProtocolError("a known kind of connection", f"kind {kind}") from None
 
 
+TLS_HANDSHAKE: Final = b"\x16\x03"
+BEGAN_TLS: Final = (
+    "began TLS, and this address is in clear: listen at tls: (a QEMU) or relay: (a Ramferry) with"
+    " --tls-creds"
+)
+_FOR_A_QEMU: Final = "listen for that at tcp:, or at tls: with --tls-creds"
 _FOREIGN: Final = (
-    (grammar.MAGIC, "a QEMU's main channel: give the relay an address with tcp: for that"),
+    (grammar.MAGIC, f"is no Ramferry, but a QEMU's main channel: {_FOR_A_QEMU}"),
     (
         packets.MAGIC.to_bytes(4, "big"),
-        "a QEMU's multifd channel: give the relay an address with tcp: for that",
+        f"is no Ramferry, but a QEMU's multifd channel: {_FOR_A_QEMU}",
     ),
-    (b"\x16\x03", "a TLS handshake, and this address is in clear"),
-    (b"\x15\x03", "somebody who speaks TLS only: give this side --tls-creds as well"),
-    (b"SSH-", "an SSH server or client"),
-    (b"HTTP", "a web server"),
-    (b"GET ", "a web client"),
-    (b'{"QM', "a QMP monitor"),
+    (TLS_HANDSHAKE, BEGAN_TLS),
+    (TLS_ALERT, "speaks TLS: give this side --tls-creds"),
+    (b"SSH-", "is no Ramferry, but an SSH server or client"),
+    (b"HTTP", "is no Ramferry, but a web server"),
+    (b"GET ", "is no Ramferry, but a web client"),
+    (b'{"QM', "is no Ramferry, but a QMP monitor"),
 )
 
 
-def who_begins_so(first: bytes | bytearray | memoryview) -> str:
-    """What is known to begin a connection with these bytes, at least four, as a phrase."""
+def what_begins_so(first: bytes | bytearray | memoryview) -> str:
+    """What is known of a peer that begins a connection with these bytes, at least four, where a
+    Ramferry is expected; as what follows "it" in a sentence."""
     begun = bytes(first[:4])
-    for magic, who in _FOREIGN:
+    for magic, what in _FOREIGN:
         if begun.startswith(magic):
-            return who
-    return f"bytes {begun.hex()}"
+            return what
+    return f"is no Ramferry, but begins with bytes {begun.hex()}"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+from ramferry.errors import RemoteProtocolError
 from ramferry.wire.source import Parse
 from ramferry.wire.stream import StreamParser
 
@@ -19,6 +20,10 @@ CHANNEL: Final = "return path"
 """How errors name this channel."""
 MAX_RECV_BITMAP: Final = 1 << 32
 """Ramferry's own limit, in bytes: a bit for each 4 KiB page of a 128 TiB RAM block."""
+TLS_ALERT: Final = b"\x15\x03"
+"""What somebody who speaks TLS answers to bytes in clear: a record of alerts (RFC 8446 section
+5.1)."""
+_BY_TLS: Final = "the destination speaks TLS: connect with relay: or tls: and --tls-creds"
 _BITMAP_END: Final = 0x0123456789ABCDEF
 _HEADER: Final = struct.Struct(">HH")
 _PAGES: Final = struct.Struct(">QI")
@@ -134,7 +139,7 @@ class ReturnPathParser(StreamParser[RpEvent]):
         kind = None
         while kind is not MessageType.SHUT:
             start = source.offset
-            kind, length = yield from self._header()
+            kind, length = yield from self._header(first=not start)
             data = yield from source.take(length)
             if kind is MessageType.RECV_BITMAP:
                 self._emit((yield from self._recv_bitmap(start, data)))
@@ -144,8 +149,11 @@ class ReturnPathParser(StreamParser[RpEvent]):
             source.pos = len(source.view)
             yield
 
-    def _header(self) -> Parse[tuple[MessageType, int]]:
-        number, length = _HEADER.unpack((yield from self._source.take(_HEADER.size)))
+    def _header(self, *, first: bool) -> Parse[tuple[MessageType, int]]:
+        header = yield from self._source.take(_HEADER.size)
+        if first and header.startswith(TLS_ALERT):
+            raise RemoteProtocolError("a message", "a TLS alert", channel=CHANNEL).reworded(_BY_TLS)
+        number, length = _HEADER.unpack(header)
         kind = next((kind for kind in MessageType if kind == number), None)
         if kind is None:
             self._source.fail(f"a message type up to {max(MessageType)}", f"type {number}")

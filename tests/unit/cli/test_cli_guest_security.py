@@ -53,14 +53,58 @@ def refusal(*arguments: str) -> str:
         ),
         (
             ("--incoming", "unix:/nobody/a", "--tls-creds", "/nobody/pki"),
-            "ramferry: /nobody/pki has no ca-cert.pem: TLS needs the certificate of whoever "
-            "vouches for the other side",
+            "ramferry: there is no folder /nobody/pki: TLS needs one with certificates, as QEMU's "
+            "tls-creds-x509 has them",
         ),
     ],
     ids=["tcp", "relay", "tls", "monitor", "authz", "no folder"],
 )
 def test_what_is_refused(arguments: tuple[str, ...], told: str) -> None:
     assert refusal(*arguments) == told
+
+
+NOBODY = "ramferry: --tls-authz checks the certificates of those who connect, and "
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (
+            ("--incoming", "unix:/nobody/a", "--qmp", "qmp:/nobody/b", "--tls-authz", "CN=x"),
+            f"{NOBODY}unix:/nobody/a asks for none: listen at relay:HOST:PORT or tls:",
+        ),
+        (
+            ("--qmp", "qmp:/nobody/b", "--tls-authz", "CN=x"),
+            f"{NOBODY}this guest waits for nobody: add --incoming",
+        ),
+        (
+            ("--incoming", "unix:/nobody/a"),
+            "ramferry: --tls-creds is for relay:HOST:PORT and tls:, and unix:/nobody/a is neither",
+        ),
+        (
+            ("--incoming", "defer", "--qmp", "qmp:/nobody/b", "--tls-authz", "alpha"),
+            "ramferry: --tls-authz 'alpha' can match nobody: write a subject, such as CN=alpha, or "
+            "a pattern with * in it",
+        ),
+    ],
+    ids=["authz", "authz of nobody", "creds", "no subject"],
+)
+def test_tls_that_would_do_nothing_is_refused(
+    tmp_path: Path, arguments: tuple[str, ...], told: str
+) -> None:
+    folder = complete(tmp_path / "pki", authority())
+    assert refusal(*arguments, "--tls-creds", str(folder)) == told
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--tls-authz", "CN=x", "--incoming", "defer"), ("--incoming", "tcp:127.0.0.1:0"), ()],
+    ids=["to come by the monitor", "migrated from here later", "migrated from here"],
+)
+def test_tls_that_the_monitor_may_need_is_taken(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    folder = complete(tmp_path / "pki", authority())
+    lines = started(*arguments, "--tls-creds", str(folder), "--qmp", f"qmp:{tmp_path}/qmp")
+    assert any(line.startswith("built-in guest ") for line in lines)
 
 
 def started(*arguments: str) -> list[str]:

@@ -137,6 +137,19 @@ def test_what_answers_instead_of_a_ramferry_is_named(
         line.control.hear_opening()
 
 
+@pytest.mark.parametrize("begun", [b"", b"RFRY\0\1"])
+def test_who_ends_it_after_tls_may_not_allow_our_certificate(line: Line, begun: bytes) -> None:
+    line.says(begun)
+    line.far.finish()
+    with pytest.raises(PeerUnreachable) as caught:
+        line.control.hear_opening("CN=alpha,O=Example")
+    assert str(caught.value) == (
+        "it ended the connection after TLS: its --tls-authz may not allow this side's certificate "
+        "(CN=alpha,O=Example), or it is a QEMU or a relay at tls: (then connect with tls:); see "
+        "what it says there"
+    )
+
+
 def test_a_far_end_that_breaks_is_no_ramferry(line: Line) -> None:
     line.control.say(HELLO)
     line.far.close()  # and leaves the hello unread
@@ -152,8 +165,11 @@ def test_silence_in_a_hello_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     near, far = in_memory.joined()
     far.settle(SETTLE)
     with contextlib.closing(Control(near)) as control, contextlib.closing(far):
-        with pytest.raises(PeerUnreachable, match=r"it sends no hello within 0\.05 s"):
+        silent = r"^it says nothing for 0\.05 s, so it is no Ramferry at relay:; if it is a QEMU, "
+        with pytest.raises(PeerUnreachable, match=silent + "connect with tcp:, or with tls: if it"):
             control.hear_opening()
+        with pytest.raises(PeerUnreachable, match=silent + "connect with tls:$"):
+            control.hear_opening("CN=alpha")
         far.send([encode(HELLO)[:-1]])
         with pytest.raises(PeerUnreachable, match="it sends no hello"):
             control.hear_hello()

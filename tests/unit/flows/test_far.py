@@ -14,13 +14,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from certificates import authority, complete
 from fakes_relay import SETTLE, RelayThread, Stage, until
 from fakes_wire import Guest, Script
 from ramferry.flows.peer import control as control_module
 from ramferry.flows.peer.agreement import own_hello
 from ramferry.flows.settings import RelaySettings
 from ramferry.metrics import RelayResult
-from ramferry.transport.address import RelayAddress, UnixAddress
+from ramferry.transport import credentials
+from ramferry.transport.address import RelayAddress, TcpAddress, TlsAddress, UnixAddress, place_of
+from ramferry.transport.security import Security
 from ramferry.wire.relay_messages import Failed, Hello, Message, encode, headed
 from ramferry.wire.relay_opening import OPENING_SIZE, Kind, Opening, parse_opening
 
@@ -162,7 +165,7 @@ ANSWERS: dict[str, tuple[Talk, str, int]] = {
     ),
     "TLS": (
         says(b"\x15\x03\x03\x00\x02\x02\x46"),
-        "it is no Ramferry, but somebody who speaks TLS only: give this side --tls-creds as well",
+        "it speaks TLS: give this side --tls-creds",
         UNREACHABLE,
     ),
     "QMP": (says(b'{"QMP": {"version": {}}}'), "it is no Ramferry, but a QMP mon", UNREACHABLE),
@@ -212,6 +215,44 @@ ANSWERS: dict[str, tuple[Talk, str, int]] = {
 }
 
 
+def test_a_relay_that_does_not_allow_our_certificate(tmp_path: Path) -> None:
+    known = credentials.read(complete(tmp_path / "pki", authority()))
+    picky = RelaySettings(
+        RelayAddress(TcpAddress("127.0.0.1", 0)),
+        UnixAddress(str(tmp_path / "nobody")),
+        "none",
+        security=Security(known, allowed=("CN=somebody else",)),
+    )
+    with RelayThread(picky) as far:
+        stage = Stage(tmp_path, method="none", security=Security(known))
+        stage.change(connect=far.address)
+        with RelayThread(stage.settings) as near:
+            error = Scene(stage, near).fail().error
+    assert error == (
+        f"{far.address}: it ended the connection after TLS: its --tls-authz may not allow this "
+        "side's certificate (CN=client,O=Example), or it is a QEMU or a relay at tls: (then "
+        "connect with tls:); see what it says there"
+    )
+    assert "--tls-authz does not allow CN=client,O=Example" in far.seen.notes[0]
+
+
+def test_a_port_of_tls_is_known_to_who_connects_in_clear(tmp_path: Path) -> None:
+    known = credentials.read(complete(tmp_path / "pki", authority()))
+    encrypts = RelaySettings(
+        TlsAddress(TcpAddress("127.0.0.1", 0)),
+        UnixAddress(str(tmp_path / "nobody")),
+        "none",
+        security=Security(known),
+    )
+    with RelayThread(encrypts) as far:
+        stage = Stage(tmp_path, method="none")
+        stage.change(connect=place_of(far.address))
+        with RelayThread(stage.settings) as near:
+            result = Scene(stage, near).fail()
+    assert result.error == "the destination speaks TLS: connect with relay: or tls: and --tls-creds"
+    assert result.exit_code == PROTOCOL
+
+
 @pytest.mark.parametrize("what", ANSWERS)
 def test_who_answers_instead_is_said(tmp_path: Path, what: str) -> None:
     talk, sentence, code = ANSWERS[what]
@@ -233,7 +274,7 @@ def test_one_that_never_says_hello(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(control_module, "STALL", 0.1)
     with scene(tmp_path) as on, Acceptor(str(tmp_path / "far"), silent):
         result = on.fail()
-    assert "it sends no hello within 0.1 s" in result.error
+    assert "it says nothing for 0.1 s, so it is no Ramferry at relay:" in result.error
     assert result.exit_code == UNREACHABLE
 
 

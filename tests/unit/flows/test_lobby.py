@@ -254,7 +254,9 @@ def test_who_trickles_is_turned_out_like_who_is_silent(room: Room) -> None:
     for byte in INITIAL.encode()[:31]:
         room.say(caller, bytes([byte]))
         room.pass_time(1)
-    assert room.notes == ["refused a connection that sent 31 bytes in 30 s"]
+    assert room.notes == [
+        f"refused a connection of process {os.getpid()}: it sent 31 bytes in 30 s"
+    ]
 
 
 def test_a_crowd_keeps_out_itself_and_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,7 +275,9 @@ def test_a_crowd_keeps_out_itself_and_nobody_else(monkeypatch: pytest.MonkeyPatc
     for sock in socks:
         sock.close()
     assert origins == {"127.0.0.9": 1, "127.0.0.2": 2, "127.0.0.3": 3}
-    assert notes == ["refused a connection that was silent while too many others came"] * 4
+    assert (
+        notes == ["refused a connection of 127.0.0.2: it was silent while too many others came"] * 4
+    )
 
 
 class Failing:

@@ -19,6 +19,7 @@ from fakes_relay import NOTICE, SETTLE, RelayThread, Stage, until
 from fakes_wire import MAIN, Do, Guest, Script, Step
 from ramferry.codec import METHODS
 from ramferry.flows.peer import control as control_module
+from ramferry.flows.peer.agreement import UNVERIFIED
 from ramferry.metrics import RelayResult
 from ramferry.transport.address import RelayAddress, UnixAddress
 from ramferry.wire.relay_messages import Failed, headed
@@ -111,6 +112,7 @@ def test_a_method_per_packet_becomes_one_method(
     with scene(tmp_path, method_out) as on:
         result = on.carry(script, Manners(hello=hello, seals=seals, methods=turn))
         on.carry(Script(GUEST))
+        assert on.relay.seen.notes.count(UNVERIFIED) == (0 if seals else 1)
     assert set(result.method_in.split(", ")) == {"zstd", "none", "zlib", "qatzip"}
 
 
@@ -304,11 +306,11 @@ def test_one_that_falls_silent_before_its_main_has_begun(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("first", "sentence"),
     [
-        (b"QEVM\0\0\0\3", "is a QEMU's main channel: give the relay an address with tcp: for that"),
-        (b"\x11\x22\x33\x44" + bytes(60), "is a QEMU's multifd channel: give the relay"),
-        (b"\x16\x03\x01\x02\x00", "is a TLS handshake, and this address is in clear"),
-        (b"GET / HTTP/1.1\r\n\r\n", "is a web client"),
-        (b"SSH-2.0-x\r\n", "is an SSH server or client"),
+        (b"QEVM\0\0\0\3", "is no Ramferry, but a QEMU's main channel: listen for that at"),
+        (b"\x11\x22\x33\x44" + bytes(60), "is no Ramferry, but a QEMU's multifd channel: "),
+        (b"\x16\x03\x01\x02\x00", "began TLS, and this address is in clear: listen at tls: "),
+        (b"GET / HTTP/1.1\r\n\r\n", "is no Ramferry, but a web client"),
+        (b"SSH-2.0-x\r\n", "is no Ramferry, but an SSH server or client"),
         (b"RFRY\0\7" + bytes(18), "is no Ramferry of this version: expected opening version 1"),
         (b"RFRY\0\1\x09" + bytes(17), "is no Ramferry of this version: .* received kind 9"),
     ],
@@ -322,7 +324,7 @@ def test_who_calls_at_a_relay_address_instead(tmp_path: Path, first: bytes, sent
             with contextlib.suppress(ConnectionResetError):
                 assert not caller.recv(1)
         until(lambda: bool(on.relay.seen.notes))
-        assert re.match(f"refused a connection that {sentence}", on.relay.seen.notes[0])
+        assert re.match(rf"refused a connection of [^:]+: it {sentence}", on.relay.seen.notes[0])
         on.carry(Script(GUEST))
 
 
@@ -333,9 +335,8 @@ def test_a_ramferry_at_a_tcp_address_is_told_so(tmp_path: Path) -> None:
         with pytest.raises(ConnectionResetError):
             FakeRamferry(RelayAddress(stage.settings.listen), Script(GUEST))
         until(lambda: bool(relay.seen.notes))
-        assert relay.seen.notes == [
-            "refused a connection that came from a Ramferry to a Ramferry: listen at "
-            "relay:HOST:PORT for it"
+        assert [note.partition(": ")[2] for note in relay.seen.notes] == [
+            "it is a Ramferry that connects with relay:; listen at relay:HOST:PORT for it"
         ]
         stage.carry(relay, Script(GUEST))
 

@@ -15,6 +15,7 @@ from ramferry import __version__
 from ramferry.codec import METHODS
 from ramferry.codec.zstd import ZstdDecoder
 from ramferry.errors import CorruptDataError, RemoteProtocolError
+from ramferry.flows.peer.agreement import UNVERIFIED
 from ramferry.metrics.agreement import Agreement
 from ramferry.transport.address import RelayAddress, TcpAddress
 
@@ -80,6 +81,9 @@ def test_no_digest_is_made_where_one_side_does_not_want_it(tmp_path: Path) -> No
         both.stage.carry(both.near, Script(Guest(method="none")))
         assert both.near.finished().agreed_out == replace(AGREED, digest="")
         assert both.near.finished().counters.digest_seconds == 0
+        assert UNVERIFIED in both.near.seen.notes
+        # its own person did not want any
+        assert UNVERIFIED not in both.far.seen.notes
 
 
 OPENING = 24

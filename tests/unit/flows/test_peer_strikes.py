@@ -81,7 +81,7 @@ STRIKES: dict[str, tuple[Strike, str]] = {
     ),
     "answer's opening": (
         Strike("control", "opening", "flip", at=2, way="back"),
-        "it is no Ramferry, but bytes 52465359|it is no Ramferry, but bytes",
+        "it is no Ramferry, but begins with bytes",
     ),
     "opening of control": (
         Strike("control", "opening", "flip", at=7),

@@ -96,14 +96,20 @@ def test_a_device_that_is_required_and_missing_ends_the_relay_before_it_listens(
     ],
 )
 def test_a_device_has_members_of_64_kib_and_one_a_packet_leaves_it_alone(
-    tmp_path: Path, asked: str, policy: str, size: int, engine: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: str,
+    policy: str,
+    size: int,
+    engine: str,
 ) -> None:
+    monkeypatch.setattr(accelerator, "device_present", lambda: True)
     options = {"member_size": asked, "accelerator": policy}
     result, notes = carried(tmp_path, "none", "qatzip", **options)
     assert (result.backend, result.member_size) == (engine, size)
     if (asked, policy) == ("packet", "auto"):
-        said = "a device has gzip-ext with members of 65536 bytes only"
-        assert f"QATzip works in software (isa-l): {said}" in notes
+        said = "QATzip works in software (isa-l): no device makes members as large as a packet"
+        assert any(note.startswith(said) for note in notes)
 
 
 def test_one_member_a_packet_from_a_device_is_refused_before_anything_listens(

@@ -238,8 +238,8 @@ def test_another_number_of_channels_than_was_said(tmp_path: Path, wanted: int) -
             assert result.exit_code == PROTOCOL
         else:
             assert re.fullmatch(
-                r"nothing moved for \d+ s: the source has not opened all its channels "
-                r"\(expected 3\)",
+                r"nothing moved for \d+ s: the source opened 2 of 3 channels: set its "
+                r"multifd-channels and the number that is expected here \(--channels\) alike",
                 result.error,
             )
             assert result.exit_code == 9

@@ -29,7 +29,10 @@ def speak(relay: RelayThread, data: bytes) -> None:
 
 
 STRANGERS: dict[str, tuple[bytes, str]] = {
-    "TLS": (bytes.fromhex("16030100ee010000"), "began a TLS handshake; unset tls-creds"),
+    "TLS": (
+        bytes.fromhex("16030100ee010000"),
+        "it began TLS, and this address is in clear: listen at",
+    ),
     "HTTP": (b"GET / HTTP/1.1\r\n\r\n", "began with 47455420, which is no migration channel"),
     "wrong main magic": (b"QEVN\0\0\0\3", "began with 5145564e, which is no migration channel"),
     "wrong multifd version": (
@@ -46,7 +49,7 @@ def test_a_stranger_is_refused_with_a_sentence(tmp_path: Path, name: str) -> Non
     with RelayThread(stage.settings) as relay:
         speak(relay, data)
         until(lambda: bool(relay.seen.notes))
-        assert relay.seen.notes[0].startswith("refused a connection that ")
+        assert relay.seen.notes[0].startswith("refused a connection of ")
         assert sentence in relay.seen.notes[0]
         assert not relay.seen.results
         stage.carry(relay, Script(Guest()))

@@ -185,17 +185,31 @@ def test_a_main_that_is_connected_onwards_may_take_its_time(clock: Clock) -> Non
     assert watched.session.error is None
 
 
-@pytest.mark.parametrize(("channels", "phrase"), [(None, ""), (4, r" (expected 4)")])
+@pytest.mark.parametrize(
+    ("wanted", "came", "waiting"),
+    [
+        (None, 2, "the source has not opened all its channels"),
+        (
+            4,
+            2,
+            "the source opened 2 of 4 channels: set its multifd-channels and the number that is "
+            "expected here (--channels) alike",
+        ),
+        (4, 4, "all 4 channels are open, and main has not come to its first sync mark"),
+    ],
+)
 def test_a_source_that_never_opens_its_channels(
-    clock: Clock, channels: int | None, phrase: str
+    clock: Clock, wanted: int | None, came: int, waiting: str
 ) -> None:
-    watched = Watched(channels)
+    watched = Watched(wanted)
     watched.outlet.open_onward()
-    watched.watch.look()
-    watched.look_for(clock, 61)
-    assert str(watched.session.error) == (
-        f"nothing moved for 60 s: the source has not opened all its channels{phrase}"
-    )
+    with contextlib.ExitStack() as stack:
+        for _ in range(1 + came):  # main first
+            ours, _ = map(stack.enter_context, socket.socketpair())
+            watched.session.sources.append(Plain(ours))
+        watched.watch.look()
+        watched.look_for(clock, 61)
+    assert str(watched.session.error) == f"nothing moved for 60 s: {waiting}"
 
 
 def test_a_switchover_is_never_given_up_but_told_of_once(clock: Clock, watched: Watched) -> None:

@@ -67,7 +67,9 @@ class Place:
 
     def __init__(self) -> None:
         self.notes: list[str] = []
-        self.settings = RelaySettings(UnixAddress("in"), UnixAddress("out"), "none", decide=30.0)
+        self.settings = RelaySettings(
+            UnixAddress("in"), UnixAddress("out"), "none", decide=30.0, verify=False
+        )
         self.session = Session(self.settings, self.notes.append)
         self.session.behind = Outlet(self.session, self.settings)
         self.near = Near()
@@ -211,6 +213,22 @@ def test_an_outcome_that_nobody_asks_for_is_forgotten_with_a_sentence(place: Pla
     assert not place.reception.owes
     assert "has not asked how its switchover ended" in place.notes[0]
     assert "the guest was taken over here" in place.notes[0]
+
+
+@pytest.mark.parametrize("blind", [False, True])
+def test_a_guest_that_never_stood_still_is_not_spoken_of(place: Place, blind: bool) -> None:
+    place.reception._settings = replace(place.settings, decide=0.0)
+    place.visit.begin(place.session)
+    if blind:
+        place.session.lost_sight("device", "odd")
+    before = len(place.notes)
+    place.session.fail(MigrationFailed("its source's relay was killed"))
+    place.reception.over(place.visit)
+    assert place.reception.owes
+    place.reception.expire()
+    # ram's END may have come unseen, and then it may stand still
+    told = [note for note in place.notes[before:] if "its guest may stand still there" in note]
+    assert len(told) == (1 if blind else 0)
 
 
 def test_not_more_outcomes_are_kept_than_is_allowed(

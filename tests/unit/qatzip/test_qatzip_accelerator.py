@@ -133,11 +133,31 @@ def test_a_session_uses_the_device_as_it_was_told(
 
 def test_only_what_a_device_writes_may_be_required(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accelerator, "_answer", [])
-    for wish in ({"format": "raw"}, {"format": "gzip"}, {"member_size": 4096}):
-        with pytest.raises(MethodUnavailable, match="gzip-ext with members of 65536 bytes only"):
+    for wish, why in (
+        ({"format": "raw"}, "a device has format gzip-ext only"),
+        ({"format": "gzip"}, "a device has format gzip-ext only"),
+        ({"member_size": 4096}, "a device has members of 65536 bytes only"),
+        (
+            {"member_size": 524288},
+            "no device makes members as large as a packet, .*-size 64K keeps",
+        ),
+    ):
+        with pytest.raises(MethodUnavailable, match=f"is required, but {why}"):
             Session(accelerator="require", **wish)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="accelerator must be one of auto, require, off"):
         Session(accelerator="maybe")
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_members_are_the_cause_only_where_there_is_a_device(
+    monkeypatch: pytest.MonkeyPatch, seen: bool
+) -> None:
+    monkeypatch.setattr(accelerator, "device_present", lambda: seen)
+    why = (
+        "no device makes members as large as a packet, which suit a far end" if seen else NO_DEVICE
+    )
+    said = Session(accelerator="auto", member_size=524288).why
+    assert said.startswith(f"QATzip works in software (isa-l): {why}")
 
 
 def test_missing_library_is_a_sentence() -> None:

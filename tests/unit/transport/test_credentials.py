@@ -68,12 +68,19 @@ def test_a_file_that_is_missing_is_named(folder: Path) -> None:
 
 def test_no_folder_is_said_so(tmp_path: Path) -> None:
     assert refusal(tmp_path / "none") == (
-        "DIR has no ca-cert.pem: TLS needs the certificate of whoever vouches for the other side"
+        "there is no folder DIR: TLS needs one with certificates, as QEMU's tls-creds-x509 has them"
     )
 
 
 def test_a_folder_that_is_a_file_is_said_so(folder: Path) -> None:
-    assert "Not a directory" in refusal(folder / "ca-cert.pem")
+    for below in ("ca-cert.pem", "ca-cert.pem/deeper"):
+        assert refusal(folder / below).startswith("there is no folder DIR: ")
+
+
+def test_an_empty_folder_is_told_what_it_lacks(tmp_path: Path) -> None:
+    assert refusal(tmp_path) == (
+        "DIR has no ca-cert.pem: TLS needs the certificate of whoever vouches for the other side"
+    )
 
 
 @pytest.mark.parametrize("name", ["ca-cert.pem", "server-cert.pem", "client-cert.pem"])

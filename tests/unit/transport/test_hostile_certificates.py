@@ -7,7 +7,8 @@ import pytest
 
 from fuzz.targets.certificates import pem, samples
 from ramferry.errors import UsageError
-from ramferry.transport.credentials import Pair, check
+from ramferry.transport.address import parse_address
+from ramferry.transport.credentials import Credentials, Pair, check
 from ramferry.transport.security import Security
 
 SOUND = samples()[0]
@@ -48,6 +49,9 @@ def test_a_name_that_is_no_text() -> None:
     """A BIT STRING in its place."""
     damaged = SOUND.replace(b"\x0c\x05alpha", b"\x03\x05\0lpha")
     assert Security(allowed=("CN=*",)).allows(damaged) == "a subject that cannot be read"
+    own = Credentials(b"", client=Pair(pem("CERTIFICATE", damaged), KEY))
+    shown = Security(own).shown(parse_address("relay:far:1"))
+    assert shown == "a subject that cannot be read"
 
 
 def test_what_is_no_certificate_at_all() -> None:

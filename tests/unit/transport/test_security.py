@@ -185,6 +185,12 @@ def test_patterns_of_subjects(pattern: str, allowed: bool) -> None:
     )
 
 
+def test_what_is_shown_is_written_as_patterns_have_it(secure: Security) -> None:
+    assert secure.shown(parse_address("relay:far:1")) == "CN=client,O=Example"
+    assert secure.shown(parse_address("relay:unix:/far")) is None
+    assert Security().shown(parse_address("relay:127.0.0.1:1")) is None
+
+
 def test_a_set_that_openssl_refuses_is_the_callers_error(tmp_path: Path) -> None:
     good = credentials.read(complete(tmp_path / "pki", authority()))
     odd = credentials.Credentials(b"", good.server, good.client, where="the folder")

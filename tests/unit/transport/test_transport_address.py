@@ -50,7 +50,6 @@ def test_an_address_is_read_and_written(uri: str, address: Address, text: str) -
         "tcp:",
         "tcp:host",
         "tcp:host:",
-        "tcp:host:65536",
         "tcp:host:-1",
         "tcp:host:4444,to=4450",
         "tcp:host:٤",
@@ -68,6 +67,15 @@ def test_an_address_is_read_and_written(uri: str, address: Address, text: str) -
 def test_what_is_no_address_is_a_usage_error_that_says_what_to_write(uri: str) -> None:
     with pytest.raises(UsageError, match="write tcp:HOST:PORT, unix:PATH, tls:HOST:PORT, or"):
         parse_address(uri)
+
+
+@pytest.mark.parametrize("uri", ["tcp:host:65536", "tls:[::1]:99999", "relay:host:" + "9" * 5000])
+def test_a_port_that_there_is_not_is_told_apart(uri: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_address(uri)
+    assert str(caught.value) == (
+        f"{uri!r} is no migration address: the port must be 1 to 65535, or 0 to have one chosen"
+    )
 
 
 @pytest.mark.parametrize("path", ["x" * 108, "ü" * 54])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ramferry.errors import RemoteProtocolError
-from ramferry.wire.relay_opening import Kind, Opening, parse_opening, who_begins_so
+from ramferry.wire.relay_opening import Kind, Opening, parse_opening, what_begins_so
 
 TOKEN = bytes(range(16))
 WRITTEN = [
@@ -44,14 +44,22 @@ def test_another_byte_is_refused(at: int, value: int, sentence: str) -> None:
 @pytest.mark.parametrize(
     ("first", "who"),
     [
-        (b"QEVM", "a QEMU's main channel"),
-        (b"\x11\x22\x33\x44", "a QEMU's multifd channel"),
-        (b"\x16\x03\x01\x02", "a TLS handshake"),
-        (b"SSH-2.0-", "an SSH server"),
-        (b"GET / HTTP", "a web client"),
-        (b'{"QMP": ', "a QMP monitor"),
-        (b"\x00\x01\x02\x03", "bytes 00010203"),
+        (
+            b"QEVM",
+            "is no Ramferry, but a QEMU's main channel: listen for that at tcp:, or at tls: with "
+            "--tls-creds",
+        ),
+        (b"\x11\x22\x33\x44", "is no Ramferry, but a QEMU's multifd channel: listen for that at"),
+        (
+            b"\x16\x03\x01\x02",
+            "began TLS, and this address is in clear: listen at tls: (a QEMU)",
+        ),
+        (b"\x15\x03\x01\x02", "speaks TLS: give this side --tls-creds"),
+        (b"SSH-2.0-", "is no Ramferry, but an SSH server"),
+        (b"GET / HTTP", "is no Ramferry, but a web client"),
+        (b'{"QMP": ', "is no Ramferry, but a QMP monitor"),
+        (b"\x00\x01\x02\x03", "is no Ramferry, but begins with bytes 00010203"),
     ],
 )
 def test_what_begins_otherwise_has_a_name(first: bytes, who: str) -> None:
-    assert who_begins_so(first).startswith(who)
+    assert what_begins_so(first).startswith(who)

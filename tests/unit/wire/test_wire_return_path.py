@@ -79,6 +79,20 @@ def test_a_captured_postcopy_return_path() -> None:
     ]
 
 
+def test_who_speaks_tls_is_known_by_its_alert() -> None:
+    alert = bytes.fromhex("1503030002 0246")
+    speaks = "^the destination speaks TLS: connect with relay: or tls: and --tls-creds$"
+    with pytest.raises(RemoteProtocolError, match=speaks):
+        ReturnPathParser().feed(alert)
+    parser = ReturnPathParser()
+    assert parser.feed(alert[:3]) == []
+    with pytest.raises(RemoteProtocolError, match=speaks):
+        parser.feed(alert[3:4])
+    # behind a message it is none
+    with pytest.raises(RemoteProtocolError, match="message type up to 7, received type 5379"):
+        ReturnPathParser().feed(pong(1) + alert)
+
+
 def test_nothing_behind_shut_takes_it_back() -> None:
     parser = ReturnPathParser()
     assert parser.feed(shut() + b"\xff" * 100) == [Shut(0, 8, 0)]

@@ -16,7 +16,7 @@ import psutil
 from ramferry.bench.fill import data_files, fill
 from ramferry.cli.interrupt import stop_on_signals
 from ramferry.cli.line_writer import LineWriter
-from ramferry.cli.tls_settings import tls_settings
+from ramferry.cli.tls_settings import refuse_idle_authz, refuse_idle_creds, tls_settings
 from ramferry.codec import check_members
 from ramferry.control.qemu.uri import parse_qmp
 from ramferry.errors import HostError, MigrationFailed, UsageError
@@ -29,6 +29,7 @@ from ramferry.guest.vm import Vm
 from ramferry.guest.workload import Workload
 from ramferry.patience import Patience
 from ramferry.transport.address import Address, TcpAddress, UnixAddress
+from ramferry.transport.security import Security
 from ramferry.vocabulary import PAGE_SIZE, Wanted
 
 _LAST_WORDS: Final = 2.0
@@ -43,6 +44,7 @@ def run(
     address = None if qmp is None else _monitor_address(qmp)
     if address is None and incoming in (None, "defer"):
         raise UsageError("nobody could reach this guest: name a monitor with --qmp qmp:PATH")
+    _refuse_idle(settings.security, incoming, monitored=address is not None)
     _check_room(memory)
     vm = Vm(settings, incoming=incoming is not None)
     try:
@@ -84,6 +86,31 @@ def _settings(
     )
 
 
+def _refuse_idle(security: Security, incoming: str | None, *, monitored: bool) -> None:
+    """
+    :param monitored: whether further addresses may come by the monitor.
+    :raise UsageError: an option of TLS can have no effect.
+    """
+    if incoming is None and security.allowed:
+        raise UsageError(
+            "--tls-authz checks the certificates of those who connect, and this guest waits for"
+            " nobody: add --incoming"
+        )
+    if incoming is None or incoming == "defer":
+        return
+    waits = _parsed(incoming)
+    refuse_idle_authz(security, waits)
+    if not monitored:
+        refuse_idle_creds(security, waits)
+
+
+def _parsed(uri: str) -> Address:
+    try:
+        return parse(uri)
+    except MonitorError as error:
+        raise UsageError(str(error)) from error
+
+
 def _check_room(memory: int) -> None:
     """:raise HostError: a guest that fills its memory would be killed, or others for it."""
     left = psutil.virtual_memory().available
@@ -120,7 +147,7 @@ def _run(vm: Vm, address: Address | None, incoming: str | None, paused: bool) ->
         monitor = None if address is None else Monitor(vm, address)
         try:
             if incoming not in (None, "defer"):
-                _listen(vm, incoming or "")
+                _listen(vm, _parsed(incoming or ""))
             elif incoming is None and not paused:
                 vm.cont()
             where = "" if monitor is None else f", monitor at {monitor.address}"
@@ -153,9 +180,9 @@ def _notes(vm: Vm) -> Iterator[None]:
         writer.close(Patience(_LAST_WORDS))
 
 
-def _listen(vm: Vm, uri: str) -> None:
+def _listen(vm: Vm, address: Address) -> None:
     try:
-        vm.migrate_incoming(parse(uri))
+        vm.migrate_incoming(address)
     except MonitorError as error:
         kind = HostError if isinstance(error.__cause__, HostError) else UsageError
         raise kind(str(error)) from error

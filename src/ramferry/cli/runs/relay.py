@@ -6,7 +6,7 @@ import json
 import resource
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, Final
@@ -14,7 +14,8 @@ from uuid import UUID
 
 from ramferry import interruption, standard
 from ramferry.cli.line_writer import LineWriter
-from ramferry.cli.tls_settings import tls_settings
+from ramferry.cli.params import is_given
+from ramferry.cli.tls_settings import refuse_idle_authz, refuse_idle_creds, tls_settings
 from ramferry.errors import Cancelled, UsageError
 from ramferry.flows.relay import Relay
 from ramferry.flows.settings import RelaySettings
@@ -22,7 +23,7 @@ from ramferry.metrics import RelayCounters, RelayResult, shown_backend
 from ramferry.metrics.document import document
 from ramferry.patience import Patience
 from ramferry.transport import inherited_credentials
-from ramferry.transport.address import Address, parse_address
+from ramferry.transport.address import Address, RelayAddress, parse_address
 from ramferry.transport.security import IN_THIS_HOST, Security
 
 _LAST_WORDS: Final = 2.0
@@ -40,7 +41,7 @@ def run(*, once: bool, json_file: IO[str] | None, events: bool, **wanted: Any) -
     settings = _settings(**wanted)
     stop = _Stop()
     _more_descriptors()
-    printer = _Printer(events=events, results=json_file)
+    printer = _Printer(settings, events=events, results=json_file)
     for sentence in (settings.security or IN_THIS_HOST).consented(
         settings.listen, settings.connect
     ):
@@ -74,10 +75,11 @@ def _settings(
     **same: Any,
 ) -> RelaySettings:
     """:param same: options that the settings have by the same names."""
+    addresses = parse_address(listen), parse_address(connect)
+    _refuse_idle(addresses, same)
     return RelaySettings(
-        security=_security(tls_creds, tls_creds_fd, tls_authz, insecure),
-        listen=parse_address(listen),
-        connect=parse_address(connect),
+        *addresses,
+        security=_security(addresses, tls_creds, tls_creds_fd, tls_authz, insecure),
         max_bandwidth=max_bandwidth,
         page_size=int(page_size),
         uuid=uuid.bytes if uuid else None,
@@ -85,14 +87,33 @@ def _settings(
     )
 
 
+def _refuse_idle(addresses: tuple[Address, Address], options: Mapping[str, Any]) -> None:
+    """:raise UsageError: an option was given that is for ``relay:``, and there is none."""
+    if any(isinstance(one, RelayAddress) for one in addresses):
+        return
+    for option in ("verify", "decide"):
+        if options[option] and is_given(option):
+            raise UsageError(
+                f"--{option} is for two Ramferrys that know each other (relay:), and neither"
+                " address is relay:"
+            )
+
+
 def _security(
-    folder: Path | None, fd: int | None, allowed: tuple[str, ...], insecure: bool
+    addresses: tuple[Address, Address],
+    folder: Path | None,
+    fd: int | None,
+    allowed: tuple[str, ...],
+    insecure: bool,
 ) -> Security:
     if fd is not None:
         if folder is not None or allowed or insecure:
             raise UsageError("--tls-creds-fd takes no other option of TLS beside it")
         return inherited_credentials.inherited(fd)
-    return tls_settings(folder, allowed, insecure)
+    security = tls_settings(folder, allowed, insecure)
+    refuse_idle_authz(security, addresses[0])
+    refuse_idle_creds(security, *addresses)
+    return security
 
 
 class _Stop:
@@ -127,7 +148,8 @@ class _Printer:
     None of its readers can make the relay wait: progress that was not read gives way to the next.
     """
 
-    def __init__(self, *, events: bool, results: IO[str] | None) -> None:
+    def __init__(self, settings: RelaySettings, *, events: bool, results: IO[str] | None) -> None:
+        self._settings = settings
         self._notes = _writer(sys.stderr, lost=_lost, instead=standard.log)
         # where a pipe broke, the loop watches it and ends the relay in the right order
         self._events = _writer(sys.stdout) if events else None
@@ -136,7 +158,9 @@ class _Printer:
     def listening(self, address: Address) -> None:
         self._emit("listening", {"uri": str(address)})
         if self._events is None:
-            self.note(f"listening on {address}")
+            relayed = isinstance(address, RelayAddress)
+            how = f" ({_wrapping(self._settings, address)})" if relayed else ""
+            self.note(f"listening on {address}{how}")
 
     def progress(self, counters: RelayCounters) -> None:
         self._emit("progress", asdict(counters), passing=True)
@@ -147,7 +171,7 @@ class _Printer:
         self._emit("finished", fields)
         if self._results is not None:
             self._results.say(json.dumps(document("relay", fields)))
-        self.note(_sentence(result))
+        self.note(_sentence(result, self._settings))
 
     def note(self, text: str) -> None:
         # a terminal or log that went away is no reason to drop a guest on its way: the system's
@@ -192,7 +216,7 @@ def _more_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-def _sentence(result: RelayResult) -> str:
+def _sentence(result: RelayResult, settings: RelaySettings) -> str:
     if not result.completed:
         return f"failed: {result.error}"
     counters = result.counters
@@ -200,5 +224,22 @@ def _sentence(result: RelayResult) -> str:
     return (
         f"carried {counters.normal_bytes / 1e6:.0f} MB of pages as "
         f"{counters.bytes_out / 1e6:.0f} MB in {counters.seconds:.1f} s "
-        f"({methods}, {shown_backend(result.backend, result.member_size) or 'no codec'})"
+        f"({methods}, {shown_backend(result.backend, result.member_size) or 'no codec'}"
+        f"{_protection(result, settings)})"
     )
+
+
+def _protection(result: RelayResult, settings: RelaySettings) -> str:
+    """How the bytes travelled from and to other Ramferrys; empty if there were none."""
+    ways = (settings.listen, result.agreed_in), (settings.connect, result.agreed_out)
+    told = [
+        f"{_wrapping(settings, address)}, {'verified' if agreed.digest else 'not verified'}"
+        for address, agreed in ways
+        if agreed is not None
+    ]
+    return f", {' → '.join(told)}" if told else ""
+
+
+def _wrapping(settings: RelaySettings, address: Address) -> str:
+    encrypted = (settings.security or IN_THIS_HOST).encrypts(address)
+    return "TLS" if encrypted else "in clear"

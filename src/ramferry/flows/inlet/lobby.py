@@ -35,7 +35,6 @@ from ramferry.wire.multifd import parse_initial
 from ramferry.wire.packets import CHANNEL_ID_AT, INITIAL_SIZE
 from ramferry.wire.relay_opening import OPENING_SIZE, Kind
 
-_TLS_HANDSHAKE: Final = b"\x16\x03"
 SILENCE: Final = 30.0
 """Seconds within which a connection must have said what it is. A 10.x source's main is silent only
 until its last multifd channel is connected."""
@@ -219,13 +218,13 @@ class Lobby:
         elif first == MAIN_MAGIC:
             self._leave(caller)
             self._arrived(MainArrival(caller.connection, first, caller.call))
-        elif first[:2] == _TLS_HANDSHAKE:
-            self._refuse(caller, "began a TLS handshake; unset tls-creds on the source")
+        elif first[:2] == relay_opening.TLS_HANDSHAKE:
+            self._refuse(caller, relay_opening.BEGAN_TLS)
         elif len(first) == INITIAL_SIZE:
             self._multifd(caller, first)
         elif first[:4] == relay_opening.MAGIC:
             self._refuse(
-                caller, "came from a Ramferry to a Ramferry: listen at relay:HOST:PORT for it"
+                caller, "is a Ramferry that connects with relay:; listen at relay:HOST:PORT for it"
             )
         elif len(first) >= 4 and first[:4] != MULTIFD_MAGIC:
             self._refuse(caller, f"began with {first.hex()}, which is no migration channel")
@@ -233,7 +232,7 @@ class Lobby:
     def _open_door(self, caller: Caller, first: bytes) -> None:
         """Judge what has come of a connection's opening."""
         if len(first) >= 4 and first[:4] != relay_opening.MAGIC:
-            self._refuse(caller, f"is {relay_opening.who_begins_so(first)}, and no Ramferry")
+            self._refuse(caller, relay_opening.what_begins_so(first))
         elif len(first) == OPENING_SIZE:
             try:
                 self._opened(caller, relay_opening.parse_opening(first))
@@ -280,9 +279,10 @@ class Lobby:
     def _refuse(self, caller: Caller, why: str, error: RamferryError | None = None) -> None:
         """Close a connection, with a note; the migration to which it says that it belongs fails.
 
+        :param why: what follows "it" in a sentence.
         :param error: its error; None: the note.
         """
-        note = f"refused a connection that {why}"
+        note = f"refused a connection of {caller.call.origin}: it {why}"
         self._note(note)
         self._leave(caller)
         if caller.call.visit is not None:

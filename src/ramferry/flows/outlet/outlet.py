@@ -20,7 +20,7 @@ from ramferry.transport.address import Address, RelayAddress
 from ramferry.transport.connection import Connection
 from ramferry.transport.dialing import connect
 from ramferry.transport.pacing import Pacer
-from ramferry.transport.security import Security
+from ramferry.transport.security import IN_THIS_HOST, Security
 from ramferry.vocabulary import AUTO
 
 
@@ -143,7 +143,8 @@ class Outlet:
         self._greeted = control = self._connected()
         try:
             session.check()  # it may have failed before ``unblock`` could see the connection
-            return Far.greet(session, address, control, self.settings.method, self._again)
+            shown = (self.settings.security or IN_THIS_HOST).shown(address)
+            return Far.greet(session, address, control, self.settings.method, self._again, shown)
         except Unwind:
             control.close()
             raise

@@ -18,11 +18,20 @@ from ramferry.wire.relay_messages import (
     parse_hello,
     parse_message,
 )
-from ramferry.wire.relay_opening import MAGIC, OPENING_SIZE, Opening, parse_opening, who_begins_so
+from ramferry.wire.relay_opening import MAGIC, OPENING_SIZE, Opening, parse_opening, what_begins_so
 
 STALL: Final = 10.0
 """Seconds that the far end may take for its hello, and in which a message that has begun has to
 move on."""
+
+_ENDED_IN_CLEAR: Final = (
+    "it is no Ramferry that takes migrations at relay:, since it closed the connection without a"
+    " hello (to a QEMU, or a relay that listens at tcp:, connect with tcp:)"
+)
+_ENDED: Final = (
+    "it ended the connection after TLS: its --tls-authz may not allow this side's certificate ({}),"
+    " or it is a QEMU or a relay at tls: (then connect with tls:); see what it says there"
+)
 
 
 class Control:
@@ -85,27 +94,29 @@ class Control:
                 return
         take(None)
 
-    def hear_opening(self) -> Opening:
+    def hear_opening(self, shown: str | None = None) -> Opening:
         """Receive the acceptor's opening.
 
+        :param shown: the subject of the certificate that this side showed; None: there is no TLS.
         :raise PeerUnreachable: it is no Ramferry, or silent.
         """
+        encrypted = shown is not None
         view = memoryview(bytearray(OPENING_SIZE))
         try:
             count = self._connection.receive(view, 4)
             if count >= 4 and bytes(view[:4]) != MAGIC:
-                raise PeerUnreachable(f"it is no Ramferry, but {who_begins_so(view)}")
+                raise PeerUnreachable(f"it {what_begins_so(view)}")
             if count < OPENING_SIZE:
                 count += self._connection.receive(view[count:])
         except PeerTimeout:
-            raise PeerUnreachable(f"it sends no hello within {STALL:g} s") from None
+            raise PeerUnreachable(
+                f"it says nothing for {STALL:g} s, so it is no Ramferry at relay:; if it is a QEMU,"
+                f" connect with {'tls:' if encrypted else 'tcp:, or with tls: if it has tls-creds'}"
+            ) from None
         except OSError:
             count = 0
         if count < OPENING_SIZE:
-            raise PeerUnreachable(
-                "it is no Ramferry that takes migrations at relay:, since it closed the connection"
-                " without a hello (to a QEMU, or a relay that listens at tcp:, connect with tcp:)"
-            )
+            raise PeerUnreachable(_ENDED_IN_CLEAR if shown is None else _ENDED.format(shown))
         try:
             return parse_opening(view)
         except RemoteProtocolError as error:

@@ -14,7 +14,7 @@ from ramferry.errors import (
     RemoteProtocolError,
     of_exit_code,
 )
-from ramferry.flows.peer.agreement import agree, own_hello
+from ramferry.flows.peer.agreement import UNVERIFIED, agree, own_hello
 from ramferry.flows.peer.asking import Asking
 from ramferry.flows.peer.control import Control
 from ramferry.flows.peer.framed import Framed
@@ -66,6 +66,8 @@ class Far:
         self._silent = threading.Event()
         """Set once no more messages come."""
         session.agreed_out = agreed
+        if session.settings.verify and not agreed.digest:
+            session.note(UNVERIFIED)
         session.holds = agreed.answers
         session.when_failed(self._tell)
         control.listen(self._take)
@@ -78,17 +80,19 @@ class Far:
         connection: Connection,
         method: str,
         resume: Callable[[], Connection],
+        shown: str | None = None,
     ) -> Far:
         """Exchange hellos on a connection, which belongs to the result.
 
         :param method: that will be sent.
         :param resume: makes another connection to the address, within a few seconds.
+        :param shown: the subject of the certificate that this side showed; None: there is no TLS.
         :raise PeerUnreachable: what answers there is no Ramferry.
         :raise MethodUnavailable: the two cannot carry a migration together.
         """
         control = Control(connection)
         try:
-            token, agreed = _hello(control, session.settings, method)
+            token, agreed = _hello(control, session.settings, method, shown)
         except RamferryError as error:
             control.close()
             kind = MethodUnavailable if isinstance(error, MethodUnavailable) else PeerUnreachable
@@ -174,11 +178,13 @@ class Far:
             self._control.say(failed(error))
 
 
-def _hello(control: Control, settings: FlowSettings, method: str) -> tuple[bytes, Agreement]:
+def _hello(
+    control: Control, settings: FlowSettings, method: str, shown: str | None
+) -> tuple[bytes, Agreement]:
     near = own_hello(settings, method)
-    if not control.say(near, Opening(Kind.CONTROL)):
-        raise PeerUnreachable("it broke the connection")
-    token = control.hear_opening().token
+    # if it has ended the connection already, that is found when it is heard
+    control.say(near, Opening(Kind.CONTROL))
+    token = control.hear_opening(shown).token
     try:
         far = control.hear_hello()
     except RemoteProtocolError as error:

@@ -127,8 +127,9 @@ class Reception:
             visit.close()
 
     def _forget(self, visit: Visit) -> None:
-        """End a migration that was kept; a person is told what its far end was not."""
-        if visit.owes:
+        """End a migration that was kept; a person is told what its far end was not, unless its
+        guest never stood still."""
+        if visit.owes and visit.switches:
             outcome = visit.outcome()
             self._note(
                 "the Ramferry at the source has not asked how its switchover ended, and its guest "

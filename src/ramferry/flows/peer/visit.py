@@ -7,6 +7,7 @@ from functools import partial
 from typing import Final
 
 from ramferry.errors import MigrationFailed, PeerTimeout, RamferryError, RemoteProtocolError
+from ramferry.flows.peer.agreement import UNVERIFIED
 from ramferry.flows.peer.control import Control
 from ramferry.flows.peer.framed import Framed
 from ramferry.flows.peer.rounds import Rounds
@@ -73,6 +74,12 @@ class Visit:
         """True while the far end may ask how the switchover ended."""
         return self.begun and self.agreed.answers and not self._settled
 
+    @property
+    def switches(self) -> bool:
+        """True if ram's END has come, or may have, so that the source's guest may stand still."""
+        session = self._session
+        return session is not None and (session.switched or not session.sighted)
+
     def listen(self) -> None:
         """Begin to hear what the far end says."""
         self._control.listen(partial(self._take, self._control))
@@ -93,8 +100,7 @@ class Visit:
         if session.taken:
             return Outcome("taken")
         why = str(session.error or "")[:MOST_TEXT]
-        never = not session.switched and session.sighted
-        if session.failed and (session.taken is False or never):
+        if session.failed and (session.taken is False or not self.switches):
             return Outcome("not taken", why, _code_of(session.error))
         if session.failed or session.over.is_set():
             return Outcome("unknown", why)
@@ -135,6 +141,8 @@ class Visit:
             self._session = session
         session.check_mark = self.check_mark
         session.agreed_in = self.agreed
+        if session.settings.verify and not self.agreed.digest:
+            session.note(UNVERIFIED)
         session.when_failed(self._tell)
         if self.agreed.answers:
             session.source_gave_up = self._gave_up

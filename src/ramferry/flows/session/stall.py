@@ -65,9 +65,7 @@ class StallWatch:
         session = self._session
         waiting = session.behind.waits or session.gate.waiting
         if session.phase == Phase.GATHERING and not session.behind.waits:
-            waiting = "the source has not opened all its channels"
-            if session.settings.channels:
-                waiting += f" (expected {session.settings.channels})"
+            waiting = _ungathered(len(session.sources) - 1, session.settings.channels)
         if waiting and silent > session.settings.stall_timeout:
             if left := session.behind.untaken():
                 # the SYNC that main waits for stands behind them: the source is not to blame
@@ -82,3 +80,19 @@ class StallWatch:
                 "is paused at the source; if the destination's QEMU is dead, end it, and the "
                 "source goes on"
             )
+
+
+def _ungathered(came: int, wanted: int | None) -> str:
+    """What a migration waits for that has not begun.
+
+    :param came: how many channels it has.
+    :param wanted: as ``FlowSettings.channels``.
+    """
+    if not wanted:
+        return "the source has not opened all its channels"
+    if came >= wanted:
+        return f"all {wanted} channels are open, and main has not come to its first sync mark"
+    return (
+        f"the source opened {came} of {wanted} channels: set its multifd-channels and the number"
+        " that is expected here (--channels) alike"
+    )

@@ -1,0 +1,58 @@
+"""The sentence with which ``ramferry relay`` tells of a migration."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from certificates import authority, complete
+from ramferry.cli.runs import relay
+from ramferry.flows.settings import RelaySettings
+from ramferry.metrics import RelayCounters, RelayResult
+from ramferry.metrics.agreement import Agreement
+from ramferry.transport import credentials
+from ramferry.transport.address import parse_address
+from ramferry.transport.security import Security
+
+COUNTERS = RelayCounters(2.0, 150_000_000, 100_000_000, 0, 0, 200_000_000, 0.0, 0.0, 0.0)
+RESULT = RelayResult(True, "", 0, "none", "qatzip", 1, "isa-l", 8, True, 60 << 20, COUNTERS)
+VERIFIED = Agreement("9", 1, "xxh3-128", "64K", method_per_packet=True, answers=True)
+UNVERIFIED = replace(VERIFIED, digest="")
+
+
+@pytest.mark.parametrize(
+    ("listen", "connect", "agreed", "tail"),
+    [
+        ("tcp:127.0.0.1:1", "unix:/out", {}, ""),
+        ("tls:127.0.0.1:1", "unix:/out", {}, ""),
+        ("unix:/in", "relay:far:1", {"agreed_out": VERIFIED}, ", TLS, verified"),
+        ("relay:far:1", "unix:/out", {"agreed_in": UNVERIFIED}, ", TLS, not verified"),
+        ("unix:/in", "relay:unix:/out", {"agreed_out": UNVERIFIED}, ", in clear, not verified"),
+        (
+            "relay:unix:/in",
+            "relay:far:1",
+            {"agreed_in": UNVERIFIED, "agreed_out": VERIFIED},
+            ", in clear, not verified → TLS, verified",
+        ),
+    ],
+)
+def test_it_says_how_the_bytes_were_protected(
+    tmp_path: Path, listen: str, connect: str, agreed: dict[str, Agreement], tail: str
+) -> None:
+    known = credentials.read(complete(tmp_path / "pki", authority()))
+    settings = RelaySettings(
+        parse_address(listen), parse_address(connect), "qatzip", security=Security(known)
+    )
+    assert relay._sentence(replace(RESULT, **agreed), settings).endswith(
+        f" (none → qatzip, isa-l{tail})"
+    )
+
+
+def test_without_credentials_it_went_in_clear() -> None:
+    settings = RelaySettings(
+        parse_address("unix:/in"), parse_address("relay:127.0.0.1:1"), "qatzip"
+    )
+    result = replace(RESULT, agreed_out=VERIFIED)
+    assert relay._sentence(result, settings).endswith(", isa-l, in clear, verified)")
