@@ -11,6 +11,7 @@ import pytest
 from ramferry.control.hosts import ssh_process as ssh_module
 from ramferry.control.hosts.host import HERE
 from ramferry.control.hosts.ssh import Ssh, host_at
+from ramferry.control.hosts.ssh_data import DataWay
 from ramferry.control.hosts.ssh_process import SshProcess, SshSettings, control_line
 from ramferry.control.hosts.ssh_uri import SshUri
 from ramferry.errors import HostError, PeerUnreachable
@@ -106,6 +107,30 @@ def test_it_is_reached_anew_after_it_was_lost(as_ssh: Make, tmp_path: Path) -> N
         host._rest = Patience(0.0)
         with pytest.raises(FileNotFoundError):
             host.monitor(str(tmp_path / "none"), 1.0)
+
+
+def test_another_ssh_carries_what_the_one_before_it_did(
+    as_ssh: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where that was killed and left its sockets: relays look for each other there."""
+    forwarded: list[tuple[str, str, bool]] = []
+
+    def forward(_: DataWay, option: str, sockets: str) -> None:
+        near = Path(sockets.partition(":")[0])
+        forwarded.append((option, sockets, near.exists()))
+        near.touch()
+
+    monkeypatch.setattr(DataWay, "_forward", forward)
+    monkeypatch.setattr(DataWay, "_try_out", lambda *_: "")
+    as_ssh(FAR)
+    with Ssh(BETA, SshSettings(through_ssh=True)) as host:
+        meets = host.meeting().removeprefix("relay:unix:")
+        host._process.process.kill()
+        assert host._link.lost.wait(10)
+        with pytest.raises(FileNotFoundError):
+            host.monitor(str(tmp_path / "none"), 1.0)
+        way = f"{host._here.path}/relay:{meets}"
+        assert forwarded == [("-L", way, False)] * 2
 
 
 def test_without_an_address_by_ssh_it_is_this_host() -> None:
