@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ramferry.errors import Cancelled
 from ramferry.flows.session.footprint import Footprint, peak_resident
 from ramferry.flows.session.session import Phase, Session
@@ -49,9 +51,14 @@ def receive_result(session: Session, machine: str, channels: int) -> ReceiveResu
     )
 
 
+STAYS: Final = "; the guest stays at the source"
+"""With this ends the sentence of a relay that was cancelled before the switchover. Who has asked
+the source itself leaves it out."""
+
+
 def cancelled(session: Session, reason: str) -> Cancelled:
     """The error of a cancelled migration, with where the guest is as far as a relay knows: before
     ram's END the destination cannot start it. Whether the guest runs, a relay does not see."""
     if session.phase == Phase.SWITCHOVER:
         return Cancelled(f"cancelled in the switchover: {reason}; see which QEMU runs the guest")
-    return Cancelled(f"cancelled: {reason}; the guest stays at the source")
+    return Cancelled(f"cancelled: {reason}{STAYS}")
