@@ -55,6 +55,8 @@ class Stage:
         return migrate(self.source.uri, self.destination.uri, wish, hooks, timeout)
 
 
+ENDED = "the destination has ended: start it again with -incoming defer before you repeat this"
+
 Make = Callable[..., Stage]
 
 
@@ -252,7 +254,10 @@ def test_a_destination_that_listens_keeps_its_settings(stage: Make) -> None:
     on = stage({"refuses": {"migrate": "no"}})
     with pytest.raises(MigrationFailed):
         on.migrate()
-    assert on.notes == ["the destination still listens, with the settings of this migration"]
+    assert on.notes == [
+        "the destination still listens, with the settings of this migration: end it, and start it"
+        " again with -incoming defer before you repeat this"
+    ]
     assert on.destination.capabilities["multifd"] is True
     assert on.source.parameters == PARAMETERS
 
@@ -327,6 +332,7 @@ def test_the_destination_vanishes(stage: Make) -> None:
     assert str(caught.value) == (
         "the migration failed: the destination QEMU ended; the guest runs at the source"
     )
+    assert on.notes == [ENDED]
     assert "migrate_cancel" in on.source.commands()  # after its grace
 
 
@@ -340,7 +346,10 @@ def test_a_destination_that_hangs_does_not_hang_the_end(stage: Make) -> None:
     with pytest.raises(MigrationFailed, match="the source says: EOF; the guest runs at the source"):
         on.migrate()
     assert on.source.parameters == PARAMETERS
-    assert on.notes == ["the destination still listens, with the settings of this migration"]
+    assert on.notes == [
+        "the destination does not answer, and may still listen, with the settings of this"
+        " migration: end it, and start it again with -incoming defer before you repeat this"
+    ]
 
 
 def test_a_switchover_that_is_over_before_it_was_seen_leaves_its_doubt(stage: Make) -> None:
@@ -459,7 +468,7 @@ def test_a_destination_that_stayed_to_say_why_is_quoted_and_ended(stage: Make) -
         on.destination.executed
     )
     assert on.destination.commands()[-1] == "quit"
-    assert on.notes == []
+    assert on.notes == [ENDED]
 
 
 def test_a_destination_with_a_guest_is_not_ended(stage: Make) -> None:
