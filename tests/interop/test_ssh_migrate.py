@@ -155,7 +155,7 @@ def test_what_is_wrong_on_the_way_there_is_one_sentence(
     busy = ("--port-range", "22-22")
     cases: list[tuple[str, tuple[str, ...], int, str]] = [
         (f"ssh://stranger{there}", (), 3, "takes none of the keys that ssh offers"),
-        (f"ssh://unknown{there}", (), 3, "its host key is not the one in known_hosts"),
+        (f"ssh://unknown{there}", (), 3, "its host key is not in known_hosts yet"),
         (f"ssh://far:23{there}", (), 3, "Connection refused"),
         (f"ssh://no.such.host.invalid{there}", (), 3, "ssh cannot connect to ssh://no.such"),
         (f"ssh://far{there}-not", (), 3, "-not: No such file or directory"),
@@ -172,7 +172,12 @@ def test_what_is_wrong_on_the_way_there_is_one_sentence(
         (f"ssh://far{there}", ("--remote-command", hosts.remote(python)), 3, "install Ramferry"),
         (f"ssh://far{there}", ("--remote-command", hosts.remote(old)), 3, "Python is too old"),
         (f"ssh://far{there}", ("--remote-command", hosts.remote(module)), 3, "has no Ramferry"),
-        (f"ssh://far{there}", ("--remote-command", hosts.remote("yes")), 3, "no far half"),
+        (
+            f"ssh://far{there}",
+            ("--remote-command", hosts.remote("yes")),
+            3,
+            "Ramferry does not answer on",
+        ),
         (f"ssh://far{there}", ("--remote-command", hosts.remote("exit 0")), 3, "exit code 0"),
     ]
     for far, options, code, words in cases:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ramferry.errors import Cancelled, PeerTimeout, RamferryError
 from ramferry.flows.session.footprint import Footprint, peak_resident
 from ramferry.flows.session.session import Phase, Session
@@ -49,6 +51,11 @@ def receive_result(session: Session, machine: str, channels: int) -> ReceiveResu
     )
 
 
+STAYS: Final = "; the guest stays at the source"
+"""With this ends the sentence of a relay that was cancelled before the switchover. Who has asked
+the source itself leaves it out."""
+
+
 def cancelled(session: Session, reason: str) -> RamferryError:
     """The error of a migration that this process is told to end, with where the guest is as far as
     a relay knows: before ram's END the destination cannot start it. Whether the guest runs, a relay
@@ -58,7 +65,7 @@ def cancelled(session: Session, reason: str) -> RamferryError:
     an answer that did not come.
     """
     if session.phase != Phase.SWITCHOVER:
-        return Cancelled(f"cancelled: {reason}; the guest stays at the source")
+        return Cancelled(f"cancelled: {reason}{STAYS}")
     undecided = f"ended in the switchover, before the destination had answered: {reason}"
     if session.holds:  # who holds the source is told, and what to do, by whoever knows it
         return PeerTimeout(undecided)

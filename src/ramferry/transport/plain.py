@@ -247,8 +247,13 @@ def connect(address: Address, *, timeout: float = CONNECT_TIMEOUT) -> Plain:
         if error.errno in OUT_OF_DESCRIPTORS:
             raise HostError(f"cannot connect to {address}: {sockets.reason(error)}") from error
         why = "timed out" if isinstance(error, BlockingIOError) else sockets.reason(error)
-        raise PeerUnreachable(f"nobody accepts at {address}: {why}") from error
+        raise PeerUnreachable(f"{nobody_at(address)}: {why}") from error
     return Plain(sock)
+
+
+def nobody_at(address: object) -> str:
+    """The clause that nobody accepts at an address, before the reason."""
+    return f"nobody accepts at {address}"
 
 
 def _connected(address: Address, timeout: float) -> socket.socket:

@@ -15,5 +15,5 @@ def run() -> None:
     :raise UsageError: they are closed, or a terminal.
     """
     if sys.stdin is None or sys.stdout is None or sys.stdin.isatty():
-        raise UsageError("a far half is started by another ramferry, over ssh")
+        raise UsageError("`ramferry far` is started by another ramferry, over ssh")
     serve(sys.stdin.fileno(), sys.stdout.fileno(), os.environ)

@@ -14,8 +14,8 @@ from __future__ import annotations
 from typing import Final
 
 from ramferry.control.archive.callbacks import ArchiveHooks
-from ramferry.control.qemu.end import HANDOVER_SECONDS, QemuEnd
-from ramferry.control.qemu.status import ARRIVING, GONE
+from ramferry.control.qemu.end import QemuEnd
+from ramferry.control.qemu.status import ARRIVING, GONE, HANDOVER_SECONDS
 from ramferry.errors import (
     Cancelled,
     MethodUnavailable,
@@ -108,19 +108,9 @@ class HandOver:
     def told(self, error: RamferryError) -> RamferryError:
         """The error of a restore after its stream has ended, with what was seen of the guest."""
         if not self._begun:
-            ended = self._without_guest()
-            return error.reworded(f"{error}{ended}") if ended else error
+            return error
         state = self._destination.settle_in(AFTERWARDS_SECONDS)
         return error.reworded(f"{error}: {self._seen(state)}")
-
-    def _without_guest(self) -> str:
-        """A clause that says what became of a QEMU that got only part of the guest; empty if it
-        still waits."""
-        if not self._destination.receives() and self._destination.connected:
-            return ""
-        if self._destination.settle_in(AFTERWARDS_SECONDS) != GONE:
-            return ""
-        return "; the QEMU that waited for the guest has ended, start it anew"
 
     def _seen(self, state: str | None) -> str:
         if state == GONE:

@@ -44,7 +44,7 @@ class Children:
         :raise HostError: it cannot be started.
         """
         if not wish.arguments or wish.arguments[0] not in COMMANDS:
-            raise UsageError(f"a far half starts {', '.join(sorted(COMMANDS))} only")
+            raise UsageError(f"`ramferry far` starts {', '.join(sorted(COMMANDS))} only")
         process = start_line(ramferry_line(wish.arguments), wish.secret)
         self._running[wish.out] = process
         self._decide = max(self._decide, decide_of(wish.arguments))

@@ -88,7 +88,7 @@ class House:
     def _folder(self, path: str) -> Folder:
         """:raise UsageError: none of that path was made here."""
         if path not in self._folders:
-            raise UsageError(f"there is no folder {path} of this far half")
+            raise UsageError(f"there is no folder {path} of this `ramferry far`")
         return self._folders[path]
 
     def _remove_folder(self, wish: far.RemoveFolder) -> None:

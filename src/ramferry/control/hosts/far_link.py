@@ -72,7 +72,7 @@ class FarLink:
             return msgspec.convert(self._answer(question, seconds), kind)
         except msgspec.ValidationError as error:
             raise PeerUnreachable(
-                f"what answers on {self._name} is no far half of Ramferry: {error}"
+                f"what answers on {self._name} is no Ramferry: {error}"
             ) from error
 
     def _answer(self, question: far.Question, seconds: float) -> Any:
@@ -87,7 +87,7 @@ class FarLink:
                 # not by the error of `result`, which the far kernel's own may be (ETIMEDOUT)
                 if wait({answer}, min(_LOOK, patience.left)).done:
                     return answer.result()
-            raise PeerTimeout(f"the far half on {self._name} does not answer within {seconds:g} s")
+            raise PeerTimeout(f"the Ramferry on {self._name} does not answer within {seconds:g} s")
         finally:
             with self._changing:
                 self._asked.pop(number, None)

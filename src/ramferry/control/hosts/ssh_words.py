@@ -18,9 +18,19 @@ _NOT_RUN: Final = 126
 
 _OWN: Final = (
     (
-        re.compile(r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED"),
-        "its host key is not the one in known_hosts, or not there yet: run `{ssh}` once, compare"
-        " the fingerprint, and try again",
+        re.compile(r"REMOTE HOST IDENTIFICATION HAS CHANGED|POSSIBLE DNS SPOOFING"),
+        "its host key is another than the one in known_hosts: somebody may be in between; ask that"
+        " host's administrator before you remove the old key (`ssh-keygen -R {known}`)",
+    ),
+    (
+        re.compile(r"REVOKED HOST KEY"),
+        "its host key is revoked in known_hosts: somebody may be in between; ask that host's"
+        " administrator",
+    ),
+    (
+        re.compile(r"Host key verification failed"),
+        "its host key is not in known_hosts yet: run `{ssh}` once, compare the fingerprint, and try"
+        " again",
     ),
     (
         re.compile(r"Permission denied \("),
@@ -34,12 +44,12 @@ _OWN: Final = (
 )
 """What ssh says of itself, and what to do."""
 
-_ABSENT: Final = "{name} has no command `{command}` that runs: {line}; {install}"
+_ABSENT: Final = "{name} finds no `{command}`: {line}; {install}"
+_NOT_EXECUTABLE: Final = "{name} cannot run `{command}`: {line}; {install}"
 _THERE: Final = (
     (
         re.compile(r"No such command 'far'"),
-        "the Ramferry on {name} has no far half, so it is older than this one: install Ramferry"
-        f" {__version__} there",
+        f"the Ramferry on {{name}} is older than this one: install Ramferry {__version__} there",
     ),
     (
         re.compile(r"bad interpreter|[Pp]ython[0-9.]*: (command )?not found"),
@@ -76,6 +86,7 @@ def why_no_far_half(uri: SshUri, command: str, code: int | None, words: list[str
         "command": command,
         "line": line,
         "install": _INSTALL,
+        "known": f"'[{uri.host}]:{uri.port}'" if uri.port else uri.host,
         "ssh": " ".join(["ssh", *(word for word in uri.words if word != "--")]),
     }
     if code == _SSH_FAILED:
@@ -91,18 +102,17 @@ def why_no_far_half(uri: SshUri, command: str, code: int | None, words: list[str
         if pattern.search(said):
             return PeerUnreachable(meaning.format(**filled))
     if code in (_NOT_FOUND, _NOT_RUN):
-        return PeerUnreachable(_ABSENT.format(**filled))
+        told = _ABSENT if code == _NOT_FOUND else _NOT_EXECUTABLE
+        return PeerUnreachable(told.format(**filled))
     how = "says nothing" if code is None else f"ends with exit code {code}"
     more = f"; it says: {line}" if line else ""
-    return PeerUnreachable(
-        f"no far half of Ramferry answers on {uri.login}: `{command}` {how}{more}"
-    )
+    return PeerUnreachable(f"Ramferry does not answer on {uri.login}: `{command}` {how}{more}")
 
 
 def of_another_version(uri: SshUri, version: str, protocol: int) -> RamferryError:
     """The error of a far half with another protocol."""
     return PeerUnreachable(
-        f"the Ramferry on {uri.login} is version {version} (far half {protocol}), this one"
+        f"the Ramferry on {uri.login} is version {version} (protocol {protocol}), this one"
         f" {__version__}: install the same on both hosts"
     )
 

@@ -22,11 +22,11 @@ from ramferry.control.migrate.route import Route, Wish, plan
 from ramferry.control.migrate.route_settings import destination_settings, source_settings
 from ramferry.control.migrate.socket_folders import SocketFolders
 from ramferry.control.migrate.watch import Watch
-from ramferry.control.qemu.end import HANDOVER_SECONDS, QemuEnd, open_end
+from ramferry.control.qemu.end import QemuEnd, open_end
 from ramferry.control.qemu.fit import check_pair
 from ramferry.control.qemu.probe import uri_of
 from ramferry.control.qemu.ready import check_destination, check_source, lost_writes
-from ramferry.control.qemu.status import ARRIVING, GONE, whereabouts
+from ramferry.control.qemu.status import ARRIVING, GONE, HANDOVER_SECONDS, whereabouts
 from ramferry.control.qemu.uri import monitor_address
 from ramferry.errors import (
     Cancelled,

@@ -27,6 +27,7 @@ from ramferry.errors import (
     RemoteProtocolError,
     UsageError,
 )
+from ramferry.flows.outcome import STAYS
 from ramferry.metrics import RelayCounters, RelayResult
 from ramferry.patience import Patience
 from ramferry.vocabulary import AUTO, DECIDE_SECONDS, PAGE_SIZE
@@ -42,10 +43,14 @@ BY_EXIT_CODE = {
 }
 """Exit codes with which a relay can end before it listens, and their errors."""
 
-FOUND = frozenset(
-    kind.exit_code for kind in (RemoteProtocolError, HostError, PeerTimeout, UsageError)
-)
-"""Exit codes of a relay that found the cause of the failure itself."""
+RANKS = {
+    PeerUnreachable.exit_code: Rank.UNREACHED,
+    **{
+        kind.exit_code: Rank.RELAY_FOUND
+        for kind in (RemoteProtocolError, HostError, PeerTimeout, UsageError)
+    },
+}
+"""How near to the cause a relay with one of these exit codes is."""
 
 KEPT_LINES = 20
 """Lines of its standard error that are kept, so that the last one can be quoted."""
@@ -165,7 +170,7 @@ class RelayChild:
         elif self.result.completed:
             return None
         else:
-            rank = Rank.RELAY_FOUND if self.result.exit_code in FOUND else Rank.RELAY_SAW
+            rank = RANKS.get(self.result.exit_code, Rank.RELAY_SAW)
         return Complaint(rank, f"the {self.side} relay ended: {self._sentence()}")
 
     def wait_finished(self, timeout: float) -> RelayResult | None:
@@ -190,6 +195,10 @@ class RelayChild:
         self._join()
 
     def _sentence(self) -> str:
+        """Why it ended, without where the guest is: the QEMUs are asked that."""
+        return self._said().removesuffix(STAYS)
+
+    def _said(self) -> str:
         if self.result is not None and self.result.error:
             return self.result.error
         code = self._process.wait()

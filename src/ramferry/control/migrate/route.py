@@ -208,8 +208,9 @@ def _wants_destination_relay(destination: Party, wish: Wish) -> bool:
             return True
         raise MethodUnavailable(
             (lacks or "--relay both needs a relay beside the destination")
-            + f", and {destination.uri} is not on this host: start `ramferry relay tcp:0.0.0.0:PORT"
-            " CONNECT --method none --insecure` there and name it with --via HOST:PORT"
+            + f", and {destination.uri} is not on this host: name the destination as"
+            " ssh://HOST/PATH, or start `ramferry relay relay:0.0.0.0:PORT CONNECT --method none"
+            " --tls-creds DIR` there and name it with --via relay:HOST:PORT --tls-creds DIR"
         )
     if lacks:
         raise MethodUnavailable(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ramferry.control.migrate.callbacks import Hooks
-from ramferry.control.migrate.cause import Complaint, Rank, failure_sentence, rank_of_words
+from ramferry.control.migrate.cause import Complaint, Rank, failure, of_far_relay, of_words
 from ramferry.control.migrate.ending import Ending
 from ramferry.control.migrate.left import Seen, Why, left_sentence, undecided_sentence
 from ramferry.control.migrate.relays import Relays
@@ -94,6 +94,7 @@ class Watch:
 
         :param timeout: seconds, in which this process ran, until the migration is cancelled.
         :raise MigrationFailed: it failed; the sentence says where the guest is.
+        :raise PeerUnreachable: nobody was reached where a relay or the source connects; the same.
         :raise Cancelled: ``hooks.stop``, the timeout or someone at the source ended it.
         :raise PeerUnreachable: the source vanished.
         :raise PeerTimeout: the source does not answer, or the switchover is not decided; the
@@ -276,25 +277,20 @@ class Watch:
         """The error of a migration whose source keeps the guest."""
         place = self._ending.settle(switched=self._switched)
         if self._ending.moved:
-            return PeerTimeout(failure_sentence(self._complaints(info), place))
+            return failure(self._complaints(info), place, moved=True)
         if self._why is not None and self._why.kind is Cancelled:
             return Cancelled(f"{self._why.sentence}; {place}")
         if info.get("status") == "cancelled" and self._why is None:
             return Cancelled(f"someone cancelled the migration at the source; {place}")
-        return MigrationFailed(failure_sentence(self._complaints(info), place))
+        return failure(self._complaints(info), place)
 
     def _complaints(self, info: Mapping[str, Any]) -> list[Complaint]:
         """What each QEMU and relay says went wrong."""
         self._relays.wait_finished(LAST_WORDS_SECONDS)
         complaints = self._relays.complaints()
-        if self._far_relay and any(one.rank is Rank.RELAY_SAW for one in complaints):
-            lost = f"the relay at {self._far_relay} closed the connection, see what it says there"
-            complaints.append(Complaint(Rank.FAR_RELAY_LOST, lost))
-        if words := str(info.get("error-desc", "")).rstrip("."):
-            complaints.append(Complaint(Rank.SOURCE_SAYS, f"the source says: {words}"))
-        if words := self._destination.error():
-            rank = rank_of_words(words)
-            complaints.append(Complaint(rank, f"the destination says: {words}"))
+        complaints += of_words(str(info.get("error-desc", "")), self._destination.error())
+        if self._far_relay:
+            complaints = of_far_relay(self._far_relay, complaints)
         if not self._destination.connected and self._destination.look() == GONE:
             complaints.append(Complaint(Rank.DESTINATION_ENDED, "the destination QEMU ended"))
         return complaints

@@ -13,7 +13,7 @@ from ramferry.control.qemu.party import party_of
 from ramferry.control.qemu.probe import EXIT_ON_ERROR, probe
 from ramferry.control.qemu.qmp import Qmp
 from ramferry.control.qemu.settings import MigrationSettings, capability_list, difference
-from ramferry.control.qemu.status import ARRIVING, ENDED, GONE, WAITING
+from ramferry.control.qemu.status import ARRIVING, ENDED, GONE, WAITING, not_again
 from ramferry.control.qemu.uri import qmp_host
 from ramferry.errors import (
     HostError,
@@ -38,8 +38,6 @@ SETTLE_POLL = 0.05
 
 GOING_SECONDS = 1.0
 """How long after the loss of a monitor's connection a QEMU that ended may still seem to listen."""
-HANDOVER_SECONDS = 10.0
-"""How long a destination may stay in ``inmigrate`` after the source's "completed"."""
 _BARE: Final = "load of migration failed"
 """What a destination says if the details of what it could not load are only in its log."""
 
@@ -68,8 +66,8 @@ class QemuEnd:
         self._listens = False
         self._silent = False
         """True if it did not answer the last question of ``_aside``."""
-        self._gone, self._words = False, ""
-        """Whether a failed destination was told to end, and the error that it gave before."""
+        self._gone, self._took, self._words = False, False, ""
+        """Whether a failed destination was told to end, had a guest, and the error it gave."""
 
     def execute(self, command: str, arguments: Mapping[str, object] | None = None) -> Any:
         """Run one QMP command; see ``Qmp.execute``."""
@@ -102,8 +100,7 @@ class QemuEnd:
     def listen(self, uri: str) -> None:
         """Tell a destination to listen at a migration URI.
 
-        If the QEMU is able to, it stays after a failed migration to say why, until ``restore`` ends
-        it.
+        If it can, it stays after a failed migration to say why, until ``restore`` ends it.
 
         :raise HostError: it cannot listen: the address is in use, or it may not write the path.
             QEMU removes any file that has the name of its socket, so an existing file on this host
@@ -121,18 +118,19 @@ class QemuEnd:
         self._listens = True
 
     def restore(self) -> str:
-        """Set back what ``apply`` changed; return a clause that says why not, or an empty one.
+        """Set back what ``apply`` changed; return a clause that says why that is not as it was, or
+        an empty one.
 
-        A QEMU that has ended has nothing to set back. A QEMU that may still receive is left alone:
-        7.2 dies of an assertion when multifd is switched off under it. A QEMU that stayed to say
-        why its migration failed is ended.
+        A QEMU that may still receive is left alone: 7.2 dies of an assertion when multifd is
+        switched off under it. A QEMU that stayed to say why its migration failed is ended.
         """
         undo, self._undo = self._undo, MigrationSettings({}, {})
-        through = not self._listens or self._is_through()
-        if self._gave_up() or undo.empty:
+        waits = not self._took and bool(self._listens or self.facts.listening)
+        through = not waits or self._is_through()
+        if waits and (self.look() == GONE or (self._listens and not through)):
+            return not_again(self.side, self.look())
+        if undo.empty:
             return ""
-        if not through:
-            return f"the {self.side} still listens, with the settings of this migration"
         try:
             if self.look() != GONE:
                 self._set(undo, timeout=ASIDE_SECONDS)
@@ -226,7 +224,9 @@ class QemuEnd:
                 ended = isinstance(error.__cause__, ConnectionRefusedError | FileNotFoundError)
                 return GONE if ended else None
             lost.close()
-        return GONE if self._gave_up() else self.run_state()
+        state = GONE if self._gave_up() else self.run_state()
+        self._took = self._took or state not in (None, GONE, ARRIVING)
+        return state
 
     def find(self, patience: Patience, insist: threading.Event) -> str | None:
         """Repeat ``look`` until the monitor answers, ``patience`` is over, or ``insist`` is set."""

@@ -63,6 +63,23 @@ GONE = "gone"
 """Stands for the run state of a QEMU that has ended. QEMU has no run state of this name."""
 
 
+HANDOVER_SECONDS = 10.0
+"""How long a destination may stay in ``inmigrate`` after the source's "completed"."""
+
+
+def not_again(side: str, state: str | None) -> str:
+    """A clause that says why a destination that got no guest takes none now, and what to do.
+
+    :param state: its run state; None if it does not answer, ``GONE`` if it has ended.
+    """
+    again = "start it again with -incoming defer before you repeat this"
+    if state == GONE:
+        return f"the {side} has ended: {again}"
+    silent = f"the {side} does not answer, and may still listen"
+    there = silent if state is None else f"the {side} still listens"
+    return f"{there}, with the settings of this migration: end it, and {again}"
+
+
 def phase_of(status: str) -> Phase:
     """The phase of a status. A status that is not known here, from a newer QEMU, counts as
     moving."""

@@ -49,8 +49,8 @@ def _no_thread_ends_in_an_error(monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 @pytest.mark.parametrize(
     ("lines", "sentence"),
     [
-        (b'{"type":"answer","number":1,"value":7}\n', "is no far half of Ramferry"),
-        (b'{"type":"answer","number":1,"value":["h"]}\n', "is no far half of Ramferry"),
+        (b'{"type":"answer","number":1,"value":7}\n', "is no Ramferry"),
+        (b'{"type":"answer","number":1,"value":["h"]}\n', "is no Ramferry"),
         (b'{"type":"answer","number":1,"value":' + b"[" * 5000 + b"\n", "by ssh to beta has ended"),
         (b'{"type":"\xff"}\n', "by ssh to beta has ended"),
     ],

@@ -73,7 +73,7 @@ def test_there_is_no_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     [
         ("echo 'ssh: beta: Name or service not known' >&2; exit 255", "Name or service not known"),
         ("sleep 60", "says nothing"),
-        ("yes; exit 1", "no far half of Ramferry"),
+        ("yes; exit 1", "Ramferry does not answer on"),
         ("printf 'half a line'; exit 3", "it says: half a line"),
         ("kill -9 $$", "exit code -9"),
     ],

@@ -57,6 +57,8 @@ class Stage:
         return migrate(self.source.uri, self.destination.uri, wish, hooks, timeout)
 
 
+ENDED = "the destination has ended: start it again with -incoming defer before you repeat this"
+
 Make = Callable[..., Stage]
 
 
@@ -254,7 +256,10 @@ def test_a_destination_that_listens_keeps_its_settings(stage: Make) -> None:
     on = stage({"refuses": {"migrate": "no"}})
     with pytest.raises(MigrationFailed):
         on.migrate()
-    assert on.notes == ["the destination still listens, with the settings of this migration"]
+    assert on.notes == [
+        "the destination still listens, with the settings of this migration: end it, and start it"
+        " again with -incoming defer before you repeat this"
+    ]
     assert on.destination.capabilities["multifd"] is True
     assert on.source.parameters == PARAMETERS
 
@@ -329,6 +334,7 @@ def test_the_destination_vanishes(stage: Make) -> None:
     assert str(caught.value) == (
         "the migration failed: the destination QEMU ended; the guest runs at the source"
     )
+    assert on.notes == [ENDED]
     assert "migrate_cancel" in on.source.commands()  # after its grace
 
 
@@ -342,7 +348,10 @@ def test_a_destination_that_hangs_does_not_hang_the_end(stage: Make) -> None:
     with pytest.raises(MigrationFailed, match="the source says: EOF; the guest runs at the source"):
         on.migrate()
     assert on.source.parameters == PARAMETERS
-    assert on.notes == ["the destination still listens, with the settings of this migration"]
+    assert on.notes == [
+        "the destination does not answer, and may still listen, with the settings of this"
+        " migration: end it, and start it again with -incoming defer before you repeat this"
+    ]
 
 
 STANDS = (Step("active"), *[Step("device", "finish-migrate")] * 2000)
@@ -525,7 +534,7 @@ def test_a_destination_that_stayed_to_say_why_is_quoted_and_ended(stage: Make) -
         on.destination.executed
     )
     assert on.destination.commands()[-1] == "quit"
-    assert on.notes == []
+    assert on.notes == [ENDED]
 
 
 def test_a_destination_with_a_guest_is_not_ended(stage: Make) -> None:

@@ -18,6 +18,8 @@ from ramferry.control.migrate.relay_child import RelayChild, relay_arguments
 from ramferry.control.migrate.relays import Relays
 from ramferry.control.migrate.route import RelayStep
 from ramferry.errors import HostError, PeerTimeout, UsageError
+from ramferry.flows.outcome import cancelled
+from ramferry.flows.session.session import Phase
 from ramferry.metrics import ChannelCounters, RelayCounters, RelayResult
 
 COUNTERS = RelayCounters(
@@ -152,6 +154,23 @@ def test_listens_and_ends(tmp_path: Path) -> None:
     ended = "the destination relay ended: ended before any migration came"
     assert child.complaint() == Complaint(Rank.RELAY_DIED, ended)
     child.end()  # a second time does nothing
+
+
+def test_what_a_relay_says_of_the_guest_is_not_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both QEMUs are asked where it is."""
+    stays = str(cancelled(Mock(phase=Phase.CARRYING), "the control connection broke"))
+    result = replace(RESULT, completed=False, error=stays, exit_code=6)
+    child = told(monkeypatch, json.dumps({"event": "finished", **asdict(result)}))
+    clause = "the destination relay ended: cancelled: the control connection broke"
+    assert child.complaint() == Complaint(Rank.RELAY_SAW, clause)
+
+
+def test_a_relay_that_reached_nobody_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = replace(RESULT, completed=False, error="nobody accepts at unix:/d: no", exit_code=3)
+    child = told(monkeypatch, json.dumps({"event": "finished", **asdict(result)}))
+    complaint = child.complaint()
+    assert complaint is not None
+    assert complaint.rank is Rank.UNREACHED
 
 
 def test_a_relay_that_cannot_listen_says_why(tmp_path: Path) -> None:

@@ -288,7 +288,7 @@ OLD = replace(HERE, facts=replace(FACTS, methods=frozenset(), version=(3, 1, 0))
             "destination, QEMU",
         ),
         (HERE, HERE, {"method": "qatzip", "relay": "source"}, MethodUnavailable, "--relay source"),
-        (HERE, FAR, {"method": "qatzip"}, MethodUnavailable, "name it with --via HOST:PORT"),
+        (HERE, FAR, {"method": "qatzip"}, MethodUnavailable, "name it with --via relay:HOST:PORT"),
         (HERE, FAR, {"method": "none", "relay": "both"}, MethodUnavailable, "not on this host"),
         (
             HERE,
