@@ -66,9 +66,16 @@ class Switching:
     def mend(self) -> None:
         self._meddler._target = self._target
 
+    def heeded(self) -> None:
+        """Wait until the far relay has heard of a wish to end it."""
+        until(lambda: any("waiting for its answer" in one for one in self.far.seen.notes))
+
     def answer(self) -> None:
         self._answer.set()
-        assert self.far.finished().completed
+        try:
+            assert self.far.finished().completed
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self.far.session}, {self.far.seen.notes}") from error
 
 
 @pytest.fixture
@@ -101,7 +108,7 @@ def test_in_the_switchover_it_waits_to_be_asked(switching: Switching, when: str)
     on.cut()
     if when == "before the answer":
         on.far.relay.leave("SIGHUP")
-        until(lambda: any("waiting for its answer" in one for one in on.far.seen.notes))
+        on.heeded()
         on.far.relay.leave("its reader is gone")  # changes nothing
         on.answer()
     else:
@@ -121,6 +128,7 @@ def test_a_signal_in_the_switchover_leaves_what_is_owed_and_a_second_one_does_no
     on = switching
     on.cut()
     on.far.relay.stop("SIGTERM")
+    on.heeded()
     on.answer()
     assert not ended(on.far, A_WHILE)
     on.far.relay.stop("SIGTERM")
@@ -135,6 +143,7 @@ def test_what_is_about_to_end_takes_no_other_migration(switching: Switching) -> 
     on = switching
     on.cut()
     on.far.relay.leave("SIGHUP")
+    on.heeded()
     on.answer()
     until(lambda: on.far.session is None)
     assert on.far.relay._busy() == "it is about to end"
