@@ -41,7 +41,7 @@ def test_before_the_first_page_there_is_no_time_to_tell() -> None:
 
 
 def test_before_the_first_page_there_is_no_ratio() -> None:
-    assert "ratio" not in line(PAST, outlook_of([PAST], 300))
+    assert ", ratio" not in line(PAST, outlook_of([PAST], 300))
 
 
 def test_a_standstill_is_admitted() -> None:
