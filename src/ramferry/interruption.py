@@ -20,7 +20,7 @@ from typing import Final
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 EXIT_CODE: Final = 130
-"""Exit code of a command that was interrupted before anything began."""
+"""Exit code of a command that was interrupted before it was at work."""
 
 
 class Interrupted(KeyboardInterrupt):

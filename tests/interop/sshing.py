@@ -84,6 +84,11 @@ Host unknown
   Port {port}
   IdentityFile {home}/key
   UserKnownHostsFile /dev/null
+Host changed
+  HostName {far}
+  Port {port}
+  IdentityFile {home}/key
+  UserKnownHostsFile {folder}/another_host
 """
 WITHIN = """\
 #!/bin/sh
@@ -302,6 +307,7 @@ def _files(folder: Path, hosts: TwoHosts, sshd: Path) -> None:
     shutil.copy(folder / "key.pub", folder / "authorized")
     host_key = (folder / "host_key.pub").read_text()
     (folder / "known_hosts").write_text(f"{FAR} {host_key}")
+    (folder / "another_host").write_text(f"{FAR} {(folder / 'key.pub').read_text()}")
     for user in USERS:
         home = folder / "home" / str(user.uid)
         home.mkdir()

@@ -79,6 +79,19 @@ def test_every_commands_exit_codes_are_the_trees() -> None:
         assert {int(one) for one in codes} <= _codes(errors.RamferryError) | {0, 130}, text
 
 
+def test_one_rule_tells_a_cancelled_command_from_an_interrupted_one() -> None:
+    """Where a command is at work a signal is a wish, and it ends with 6; before that with 130."""
+    told = [" ".join((one.epilog or "").split()) for one in _commands(table)]
+    cancelled = [text for text in told if re.search(r"[;,] 6 ", text)]
+    assert len(cancelled) > 5
+    rule = "interrupted before it was at work"
+    assert [text for text in told if f"130 {rule}" in text] == cancelled
+    readme = (CHECKOUT / "README.md").read_text()
+    row = re.search(r"^\| 130 \| (.*) \|$", readme, re.MULTILINE)
+    assert row is not None
+    assert "before it was at work" in row[1]
+
+
 DESCRIBED = [path for path in DOCUMENTS if path.name != "CHANGELOG.md"]
 """What says how things are now; a changelog also says what they were called once."""
 

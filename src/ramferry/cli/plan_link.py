@@ -9,8 +9,9 @@ import click
 from ramferry.cli.params import Seconds
 
 EPILOG = """\b
-Exit codes: 0 probed; 2 usage; 3 no probe came, or it broke off; 6 ended
-before one came; 8 the address is in use, or not one of this host."""
+Exit codes: 0 probed; 2 usage; 3 no probe came, or it broke off; 6 interrupted
+while it waited; 8 the address is in use, or not one of this host; 130
+interrupted before it was at work."""
 
 
 @click.command(epilog=EPILOG)

@@ -22,7 +22,8 @@ from ramferry.vocabulary import METHOD_FLAGS
 
 EPILOG = """\b
 Exit codes: 0 forecast, also where no method converges; 2 usage; 3 no QEMU
-answers; 4 it lacks a command; 6 interrupted; 8 it, or this user, may not."""
+answers; 4 it lacks a command; 6 interrupted: the guest was not touched; 8 it,
+or this user, may not; 130 interrupted before it was at work."""
 
 
 @click.command(epilog=EPILOG)

@@ -25,8 +25,9 @@ def ssh_settings(
         "--through-ssh": through_ssh,
     }
     names = [name for name, is_given in given.items() if is_given]
-    if uri is None and names:
-        raise UsageError(f"{names[0]} is for ssh://HOST/PATH, and none is given")
+    other = ["--remote-command"] if remote_command != SshSettings().remote_command else []
+    if uri is None and (vain := [*names, *other]):
+        raise UsageError(f"{vain[0]} is for ssh://HOST, and none is given")
     if through_ssh and len(names) > 1:
         raise UsageError(f"{names[0]} is for data beside ssh: leave it or --through-ssh out")
     if not remote_command.strip():

@@ -35,6 +35,7 @@ class MigrationSample:
     dirty_rate: float
     """Bytes of guest memory dirtied a second, at the last sync; 0 before there was one."""
     expected_downtime_ms: int | None
+    """None until a sync has told how fast memory is dirtied: before that nothing is known of it."""
     wire_bytes: int | None
     """None if nobody counts them."""
 

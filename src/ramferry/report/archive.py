@@ -12,6 +12,7 @@ from rich.status import Status
 from ramferry.metrics import ArchiveResult
 from ramferry.report import document as documents
 from ramferry.units import memory, rate
+from ramferry.vocabulary import POSTMIGRATE
 
 
 class Activity:
@@ -48,16 +49,25 @@ def sentences(result: ArchiveResult) -> list[str]:
     ]
     if result.downtime_ms is not None:
         lines.append(f"downtime {result.downtime_ms} ms")
-    still = result.action == "restored" and result.run_state in ("paused", "prelaunch")
-    lines.append(
-        f"the guest is {result.run_state}" + (": `cont` at its monitor lets it run" * still)
-    )
+    lines.append(_guest(result))
     lines += [
         f"disk {one.disk!r}: the file belongs to {one.image} as it is, and the guest's writes go "
         f"to {one.overlay}"
         for one in result.overlays
     ]
     return lines
+
+
+def _guest(result: ArchiveResult) -> str:
+    """How the guest is, and what lets it run if it stands still."""
+    state = result.run_state
+    if result.action == "restored":
+        still = state in ("paused", "prelaunch")
+        return f"the guest is {state}" + (": `cont` at its monitor lets it run" * still)
+    if state != POSTMIGRATE:
+        return f"the guest is {state}"
+    first = "" if result.overlays else "copy its disks, then "
+    return f"the guest stands still ({state}): {first}`cont` at its monitor lets it run on"
 
 
 def document(result: ArchiveResult) -> dict[str, object]:

@@ -65,21 +65,26 @@ class Progress:
 
 
 def picture(title: str, sample: MigrationSample, outlook: Outlook) -> Group:
-    """Four lines for a terminal: the title, the bar, the rates and the time left."""
-    head = Text.assemble((title, "bold"), "  ", stage(sample))
+    """Four lines for a terminal: the title, the bar, the rates and the time left. What does not fit
+    is cut off, since a line that folds makes the picture jump."""
+    head = _unfolded(title, "bold").append(f"  {stage(sample)}", "not bold")
     if not sample.total_bytes:
         return Group(head)
     bar = Table.grid(padding=(0, 1, 0, 0))
+    bar.add_column(no_wrap=True)
+    bar.add_column(no_wrap=True, overflow="ellipsis")
     done = max(0, sample.total_bytes - sample.remaining_bytes)
     bar.add_row(
         ProgressBar(total=sample.total_bytes, completed=done, width=BAR_WIDTH),
         Text(f"{memory(sample.remaining_bytes)} of {memory(sample.total_bytes)} left"),
     )
-    head = Text.assemble((title, "bold"), "  ", stage(sample))
     style = "" if outlook.converges else "yellow"
-    return Group(
-        head, bar, Text(" · ".join(figures(sample, outlook))), Text(eta(sample, outlook), style)
-    )
+    rates = _unfolded(" · ".join(figures(sample, outlook)))
+    return Group(head, bar, rates, _unfolded(eta(sample, outlook), style))
+
+
+def _unfolded(text: str, style: str = "") -> Text:
+    return Text(text, style, no_wrap=True, overflow="ellipsis")
 
 
 def line(sample: MigrationSample, outlook: Outlook) -> str:
@@ -98,15 +103,15 @@ def stage(sample: MigrationSample) -> str:
 
 
 def figures(sample: MigrationSample, outlook: Outlook) -> list[str]:
-    """Rates, ratio and expected downtime, as far as they are known."""
+    """Rates, ratio and the downtime to expect, as far as they are known."""
     known = []
     if outlook.wire_rate is not None:
         known.append(f"{rate(outlook.wire_rate)} on the wire")
     known.append(f"{rate(outlook.memory_rate)} of guest memory")
-    if outlook.ratio is not None:
+    if outlook.ratio:  # 0 before the first page
         known.append(f"ratio {outlook.ratio:.2f}")
     if sample.expected_downtime_ms is not None:
-        known.append(f"expected downtime {sample.expected_downtime_ms} ms")
+        known.append(f"downtime {sample.expected_downtime_ms} ms")
     return known
 
 

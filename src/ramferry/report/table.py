@@ -7,7 +7,7 @@ from typing import Final
 
 from rich.console import Console
 
-from ramferry.metrics import MigrationResult, shown_backend
+from ramferry.metrics import MigrationResult, shown_members
 from ramferry.report.drawing import terminal
 from ramferry.report.grid import NOT_KNOWN, Column, Grid, row
 
@@ -20,6 +20,12 @@ def _label(result: MigrationResult) -> str:
     return result.name if result.level is None else f"{result.name} {result.level}"
 
 
+def _mark(result: MigrationResult) -> str:
+    """Leads to a line below the table: in its last column the words would make it wider than a
+    terminal of 80 columns."""
+    return "*" if shown_members(result.member_size) else ""
+
+
 _COLUMNS: Final[tuple[tuple[Column, Callable[[MigrationResult], str]], ...]] = (
     (Column("method\nlevel", words=True), _label),
     (Column("total\ntime", "ms"), lambda r: str(r.total_time_ms)),
@@ -30,17 +36,21 @@ _COLUMNS: Final[tuple[tuple[Column, Callable[[MigrationResult], str]], ...]] = (
     (Column("recv\nCPU", "%"), lambda r: _number(r.recv_cpu_percent)),
     (Column("wire\nbytes"), lambda r: _number(r.wire_bytes)),
     (Column("ratio"), lambda r: _number(r.ratio, 2)),
-    (Column("backend", words=True), lambda r: shown_backend(r.backend, r.member_size)),
+    (Column("backend", words=True), lambda r: r.backend + _mark(r)),
 )
 """Each with how a result is written in it. CPU is in % of one core, mbps is 10^6 bit/s on the wire,
 the ratio is that of the pages with content."""
 
 
 def print_table(results: Sequence[MigrationResult], console: Console) -> None:
-    """Draw the table on a console."""
-    terminal.draw(_grid(results), console)
+    """Draw the table on a console, and below it what a mark in it means."""
+    grid = _grid(results)
+    terminal.draw(grid, console)
+    console.file.write("".join(f"{note}\n" for note in grid.notes))
 
 
 def _grid(results: Sequence[MigrationResult]) -> Grid:
     rows = tuple(row(*(cell(result) for _, cell in _COLUMNS)) for result in results)
-    return Grid(tuple(column for column, _ in _COLUMNS), rows)
+    said = dict.fromkeys(shown_members(one.member_size) for one in results)
+    notes = tuple(f"* {members}" for members in said if members)
+    return Grid(tuple(column for column, _ in _COLUMNS), rows, notes=notes)

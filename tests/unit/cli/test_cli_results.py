@@ -120,4 +120,4 @@ def test_a_closed_standard_output_leaves_standard_error(tmp_path: Path) -> None:
         )
     assert ended.returncode == 0
     assert ended.stderr.startswith("saved pc-i440fx-7.2 in ")
-    assert ended.stderr.endswith("\nthe guest is postmigrate\n")
+    assert ended.stderr.endswith("then `cont` at its monitor lets it run on\n")

@@ -26,6 +26,7 @@ def test_settings() -> None:
         (None, ("r", "h", None, False), "--data-address is for ssh://"),
         (None, ("r", None, (1, 2), False), "--port-range is for ssh://"),
         (None, ("r", None, None, True), "--through-ssh is for ssh://"),
+        (None, ("r", None, None, False), "--remote-command is for ssh://"),
         (BETA, ("r", "h", None, True), "--data-address is for data beside ssh"),
         (BETA, (" ", None, None, False), "--remote-command names no command"),
     ],

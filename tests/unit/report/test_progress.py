@@ -20,7 +20,7 @@ NOW = MigrationSample(
 def test_one_line() -> None:
     assert line(NOW, outlook_of([PAST, NOW], 300)) == (
         "iteration 2, 412 MiB left, 100 MB/s on the wire, 366 MB/s of guest memory, ratio 2.82,"
-        " expected downtime 120 ms, about 1 s left"
+        " downtime 120 ms, about 1 s left"
     )
 
 
@@ -38,6 +38,10 @@ def test_no_convergence_is_admitted() -> None:
 
 def test_before_the_first_page_there_is_no_time_to_tell() -> None:
     assert eta(PAST, outlook_of([PAST], 300)) == "waiting for the first pages"
+
+
+def test_before_the_first_page_there_is_no_ratio() -> None:
+    assert ", ratio" not in line(PAST, outlook_of([PAST], 300))
 
 
 def test_a_standstill_is_admitted() -> None:
@@ -59,6 +63,28 @@ def test_the_terminals_picture_says_the_same() -> None:
         assert part in text
     assert "100 MB/s on the wire · 366 MB/s of guest memory · ratio 2.82" in text
     assert "about 1 s left" in text
+
+
+@pytest.mark.parametrize("width", [80, 40, 12])
+def test_no_line_of_the_picture_folds(width: int) -> None:
+    """A picture that grows by a line makes the screen jump."""
+    sample = replace(NOW, carried_bytes=123_456 * MB, wire_bytes=23_456 * MB, dirty_rate=1e12)
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    console.print(picture("qatzip, relay pair, 8 channels", sample, outlook_of([PAST, sample], 1)))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert len(lines) == 4
+    assert all(len(one) <= width for one in lines)
+    assert lines[2].endswith("…")
+
+
+def test_the_figures_of_a_fast_link_fit_80_columns() -> None:
+    console = Console(file=io.StringIO(), width=80, color_system=None)
+    sample = replace(NOW, carried_bytes=3_660 * MB, normal_bytes=3_100 * MB, wire_bytes=1_110 * MB)
+    console.print(picture("qatzip", sample, outlook_of([PAST, sample], 300)))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "1100 MB/s on the wire · 3660 MB/s of guest memory · ratio 2.79 · downtime 120 ms" in (
+        text
+    )
 
 
 def test_a_log_gets_a_line_now_and_then_and_a_terminal_is_left_clean() -> None:

@@ -34,8 +34,11 @@ def test_sentences() -> None:
         "saved pc-i440fx-7.2 in 2.0 s: 1.0 GiB of pages, 256 MiB of file (4.00:1), 537 MB/s",
         "zstd 3 by zstd, 4 channels, 3.2 s of CPU",
         "downtime 120 ms",
-        "the guest is postmigrate",
+        "the guest stands still (postmigrate): copy its disks, then `cont` at its monitor lets it"
+        " run on",
     ]
+    runs_on = replace(SAVED, run_state="running")
+    assert sentences(runs_on)[-1] == "the guest is running"
     restored = replace(SAVED, action="restored", downtime_ms=None, level=None, run_state="running")
     assert sentences(restored)[1:] == ["zstd by zstd, 4 channels, 3.2 s of CPU",
                                        "the guest is running"]  # fmt: skip
@@ -54,7 +57,7 @@ def test_the_document_has_every_field() -> None:
 def test_overlays_in_the_result() -> None:
     result = replace(SAVED, overlays=(OVERLAY,))
     assert sentences(result)[-2:] == [
-        "the guest is postmigrate",
+        "the guest stands still (postmigrate): `cont` at its monitor lets it run on",
         "disk 'vda': the file belongs to /vm/a as it is, and the guest's writes go to "
         "/vm/a.overlay-1.qcow2",
     ]

@@ -32,11 +32,12 @@ def test_no_terminal_no_folding() -> None:
     assert out.getvalue() == PLAIN
 
 
-def test_one_member_a_packet_is_said_beside_the_backend() -> None:
-    for size, said in ((524288, "isa-l, 1 member a packet"), (65536, "isa-l"), (None, "isa-l")):
+def test_one_member_a_packet_is_said_below_the_table() -> None:
+    for size, said in ((524288, "isa-l*\n* 1 member a packet"), (65536, "isa-l"), (None, "isa-l")):
         out = io.StringIO()
-        print_table([replace(QATZIP, member_size=size)], Console(file=out, width=40))
-        assert out.getvalue().splitlines()[-1].endswith(f"  3.35  {said}")
+        print_table([QATZIP, replace(QATZIP, member_size=size)], Console(file=out, width=40))
+        assert out.getvalue().endswith(f"  3.35  {said}\n")
+        assert max(map(len, out.getvalue().splitlines())) <= 80
 
 
 def test_a_terminal_of_80_columns_gets_the_same_cells() -> None:

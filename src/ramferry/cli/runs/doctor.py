@@ -40,6 +40,7 @@ def run(
     """Run it, with the values of its options."""
     if host is not None:
         _run_there(host, sysroot, user, remote_command, json_file)
+    ssh_settings(None, remote_command)  # refuses options that are for another host
     root, facts = facts_of(sysroot, user)
     qemus = None if root.replaced else ask_qemus(os.environ.get("PATH", os.defpath))
     # a job shows what this process may do, not another user, and on this host alone

@@ -12,7 +12,7 @@ from ramferry.control.hosts import far_protocol as far
 from ramferry.control.hosts.far_link import FarLink
 from ramferry.control.hosts.ssh_process import SshSettings, control_line
 from ramferry.control.hosts.ssh_uri import SshUri
-from ramferry.errors import PeerUnreachable
+from ramferry.errors import HostError, PeerUnreachable
 from ramferry.transport.address import (
     Place,
     RelayAddress,
@@ -52,7 +52,7 @@ class DataWay:
                 " --data-address, or send data --through-ssh"
             )
         token = secrets.token_hex(16)
-        host, port = link.ask(far.Meet(self.address, *self._settings.ports, token))
+        host, port = self._listening(link, far.Meet(self.address, *self._settings.ports, token))
         if why := self._try_out(link, TcpAddress(self.address, int(port)), token):
             raise PeerUnreachable(
                 f"data cannot get to {self._uri.login} directly: {why}; nothing was touched. Open"
@@ -60,6 +60,20 @@ class DataWay:
                 " addresses with --data-address, or send data --through-ssh"
             )
         return str(RelayAddress(TcpAddress(str(host), int(port))))
+
+    def _listening(self, link: FarLink, wish: far.Meet) -> tuple[str, int]:
+        """Where the far half listens.
+
+        :raise HostError: that host cannot listen there.
+        """
+        try:
+            host, port = link.ask(wish)
+        except HostError as error:
+            named = f" at --data-address {wish.host}" if self._settings.data_address else ""
+            raise HostError(
+                f"{self._uri.login} cannot await data{named}: {error}; nothing was touched"
+            ) from error
+        return str(host), int(port)
 
     def reached_at(self, uri: str) -> str:
         """See ``Host.reached_at``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import Final
 
 from ramferry import __version__
@@ -86,7 +87,7 @@ def why_no_far_half(uri: SshUri, command: str, code: int | None, words: list[str
         "command": command,
         "line": line,
         "install": _INSTALL,
-        "known": f"'[{uri.host}]:{uri.port}'" if uri.port else uri.host,
+        "known": _known_as(uri, said),
         "ssh": " ".join(["ssh", *(word for word in uri.words if word != "--")]),
     }
     if code == _SSH_FAILED:
@@ -115,6 +116,13 @@ def of_another_version(uri: SshUri, version: str, protocol: int) -> RamferryErro
         f"the Ramferry on {uri.login} is version {version} (protocol {protocol}), this one"
         f" {__version__}: install the same on both hosts"
     )
+
+
+def _known_as(uri: SshUri, said: str) -> str:
+    """The host's name in known_hosts, which may be another than the one that ``uri`` calls it."""
+    named = re.search(r"ost key for (\S+) has changed", said)
+    name = f"[{uri.host}]:{uri.port}" if uri.port else uri.host
+    return shlex.quote(named[1] if named else name)
 
 
 def _telling(words: list[str]) -> str:

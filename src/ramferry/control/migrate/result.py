@@ -87,7 +87,8 @@ def sample_of(info: Mapping[str, Any], seconds: float, wire_bytes: int | None) -
     ram = info.get("ram", {})
     page = int(ram.get("page-size", PAGE_SIZE))
     normal = int(ram.get("normal", 0))
-    downtime = info.get("expected-downtime")
+    dirtied = int(ram.get("dirty-pages-rate", 0))
+    downtime = info.get("expected-downtime", NO_RATE)
     return MigrationSample(
         seconds=seconds,
         status=str(info.get("status", "none")),
@@ -96,8 +97,9 @@ def sample_of(info: Mapping[str, Any], seconds: float, wire_bytes: int | None) -
         remaining_bytes=int(ram.get("remaining", 0)),
         carried_bytes=(normal + int(ram.get("duplicate", 0))) * page,
         normal_bytes=normal * page,
-        dirty_rate=float(ram.get("dirty-pages-rate", 0)) * page,
-        expected_downtime_ms=int(downtime) if downtime is not None and downtime < NO_RATE else None,
+        dirty_rate=float(dirtied) * page,
+        # without a rate QEMU tells its downtime-limit, and the built-in guest 0
+        expected_downtime_ms=int(downtime) if dirtied and downtime < NO_RATE else None,
         wire_bytes=wire_bytes,
     )
 

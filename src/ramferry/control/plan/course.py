@@ -238,8 +238,8 @@ def _of_guest(end: QemuEnd | None) -> Iterator[str]:
 def _busy(cores: float) -> Iterator[str]:
     if cores >= NOTABLE_LOAD:
         yield (
-            f"others keep {cores:.1f} cores of this host busy at this moment: the times are for"
-            " cores that the migration has to itself, so leave those out of --cores"
+            f"others use {cores:.1f} cores here now; these times assume that all --cores are free:"
+            " give --cores fewer"
         )
 
 

@@ -11,16 +11,20 @@ QMP: Final = "qmp:"
 """The prefix of a QMP address."""
 
 
-def parse_qmp(uri: str) -> str | tuple[str, int]:
+_FORMS: Final = "qmp:PATH or qmp:HOST:PORT"
+
+
+def parse_qmp(uri: str, forms: str = _FORMS) -> str | tuple[str, int]:
     """Read ``qmp:PATH`` or ``qmp:HOST:PORT``: a socket's path, or host and port.
 
     What has a slash, or no colon, is a path. IPv6 addresses may be in brackets.
 
+    :param forms: what may be written, for the error.
     :raise UsageError: it is neither.
     """
     rest = uri.removeprefix(QMP)
     if rest in (uri, ""):
-        raise UsageError(f"{uri!r} is no QMP address: write qmp:PATH or qmp:HOST:PORT")
+        raise UsageError(f"{uri!r} is no QMP address: write {forms}")
     if "/" in rest or ":" not in rest:
         return rest
     host, _, port = rest.rpartition(":")
@@ -34,7 +38,9 @@ def monitor_address(uri: str) -> str | tuple[str, int]:
 
     :raise UsageError: ``uri`` is no QMP address, nor one by ssh.
     """
-    return parse_ssh(uri).path if is_ssh(uri) else parse_qmp(uri)
+    if is_ssh(uri):
+        return parse_ssh(uri).path
+    return parse_qmp(uri, f"{_FORMS}, or ssh://HOST/PATH for one on another host")
 
 
 def qmp_host(uri: str) -> str | None:

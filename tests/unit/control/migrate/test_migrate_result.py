@@ -122,4 +122,11 @@ def test_a_sample_before_anything_moved() -> None:
     """QEMU answers {} before its migration thread has begun; 11.1 says 2^63 - 1 without a rate."""
     empty = sample_of({}, 0.0, None)
     assert (empty.status, empty.total_bytes, empty.expected_downtime_ms) == ("none", 0, None)
-    assert sample_of({"expected-downtime": 2**63 - 1}, 0.0, None).expected_downtime_ms is None
+    endless = {**INFO, "expected-downtime": 2**63 - 1}
+    assert sample_of(endless, 0.0, None).expected_downtime_ms is None
+
+
+def test_without_a_dirty_rate_no_downtime_is_to_be_expected() -> None:
+    """QEMU then tells its downtime-limit, and the built-in guest 0."""
+    first = {**INFO, "ram": {**INFO["ram"], "dirty-pages-rate": 0}}
+    assert sample_of(first, 0.0, None).expected_downtime_ms is None

@@ -185,7 +185,7 @@ def test_a_busy_host_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     (tmp_path / "ram").write_bytes(bytes(4096))
     monkeypatch.setattr(course.OtherLoad, "cores", lambda _: 1.04)
     plan = plan_time(question(tmp_path / "ram"), lambda _: None, threading.Event())
-    assert plan.notes[-1].startswith("others keep 1.0 cores of this host busy at this moment")
+    assert plan.notes[-1].startswith("others use 1.0 cores here now; these times assume")
 
 
 def question(file: Path, **more: Any) -> TimeQuestion:

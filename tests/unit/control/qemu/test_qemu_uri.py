@@ -2,7 +2,7 @@
 
 import pytest
 
-from ramferry.control.qemu.uri import parse_qmp, qmp_host
+from ramferry.control.qemu.uri import monitor_address, parse_qmp, qmp_host
 from ramferry.errors import UsageError
 
 
@@ -31,3 +31,11 @@ def test_uri(uri: str, address: str | tuple[str, int]) -> None:
 def test_uri_that_is_none(uri: str) -> None:
     with pytest.raises(UsageError, match="is no QMP address"):
         parse_qmp(uri)
+
+
+def test_where_another_host_is_allowed_its_form_is_named() -> None:
+    with pytest.raises(UsageError, match=r"ssh://HOST/PATH for one on another host$"):
+        monitor_address("ssh:/far/x")
+    assert monitor_address("ssh://far/x") == "/x"
+    with pytest.raises(UsageError, match=r"qmp:HOST:PORT$"):
+        parse_qmp("ssh:/far/x")  # of a monitor that is to listen on this host
