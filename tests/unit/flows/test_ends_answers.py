@@ -4,6 +4,7 @@ switchover: the answer is asked for, and kept for who asks."""
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -223,5 +224,8 @@ def test_who_has_no_guest_that_stands_still_tells_that_it_gave_up(ends: Made) ->
         outgoing.abort(raised.value)
         until(lambda: made.there.receiver.error is not None)
         given_up.set()
-    assert made.there.result().error == "the far end gave it up: by the test"
+    # its word and the end of its channels come on connections of their own
+    assert re.search(
+        "the far end gave it up: by the test|the source closed it", made.there.result().error
+    )
     until(lambda: not made.there.listens)

@@ -28,7 +28,7 @@ _ENDED_IN_CLEAR: Final = (
     "it is no Ramferry that takes migrations at relay:, since it closed the connection without a"
     " hello (to a QEMU, or a relay that listens at tcp:, connect with tcp:)"
 )
-_ENDED_AFTER_TLS: Final = (
+_NOT_LET_IN: Final = (
     "it ended the connection after TLS: its --tls-authz may not allow this side's certificate ({}),"
     " or it is a QEMU or a relay at tls: (then connect with tls:); see what it says there"
 )
@@ -116,7 +116,7 @@ class Control:
         except OSError:
             count = 0
         if count < OPENING_SIZE:
-            raise PeerUnreachable(_ENDED_IN_CLEAR if shown is None else _ENDED_AFTER_TLS.format(shown))
+            raise PeerUnreachable(_ENDED_IN_CLEAR if shown is None else _NOT_LET_IN.format(shown))
         try:
             return parse_opening(view)
         except RemoteProtocolError as error:
