@@ -24,6 +24,7 @@ from ramferry.flows.inlet.callers import (
     MultifdArrival,
 )
 from ramferry.flows.inlet.calls import Call, one_too_many
+from ramferry.flows.inlet.refusals import Refusals
 from ramferry.flows.peer.reception import Reception
 from ramferry.flows.session.loop import HUNG_UP, READABLE, Loop
 from ramferry.patience import Patience
@@ -78,6 +79,7 @@ class Lobby:
         self._running = Patience(math.inf, clock=clock)
         """The lobby's clock. It does not count time in which this process was stopped, since no
         peer is to blame for that."""
+        self._refusals = Refusals(note, self._running)
         self._shut_since: float | None = None
         """Since when accepting is suspended; None if it is not."""
         self._in_want = False
@@ -282,8 +284,7 @@ class Lobby:
         :param why: what follows "it" in a sentence.
         :param error: its error; None: the note.
         """
-        note = f"refused a connection of {caller.call.origin}: it {why}"
-        self._note(note)
+        note = self._refusals.say(caller.call.origin, why)
         self._leave(caller)
         if caller.call.visit is not None:
             caller.call.visit.refuse(error or MigrationFailed(note))

@@ -24,15 +24,6 @@ STALL: Final = 10.0
 """Seconds that the far end may take for its hello, and in which a message that has begun has to
 move on."""
 
-_ENDED_IN_CLEAR: Final = (
-    "it is no Ramferry that takes migrations at relay:, since it closed the connection without a"
-    " hello (to a QEMU, or a relay that listens at tcp:, connect with tcp:)"
-)
-_NOT_LET_IN: Final = (
-    "it ended the connection after TLS: its --tls-authz may not allow this side's certificate ({}),"
-    " or it is a QEMU or a relay at tls: (then connect with tls:); see what it says there"
-)
-
 
 class Control:
     """One control connection, which it owns. One thread hears; any thread may say something."""
@@ -116,7 +107,7 @@ class Control:
         except OSError:
             count = 0
         if count < OPENING_SIZE:
-            raise PeerUnreachable(_ENDED_IN_CLEAR if shown is None else _NOT_LET_IN.format(shown))
+            raise PeerUnreachable(_ended(shown))
         try:
             return parse_opening(view)
         except RemoteProtocolError as error:
@@ -174,3 +165,18 @@ class Control:
             return None
         check_body(head, body)
         return bytes(body)
+
+
+def _ended(shown: str | None) -> str:
+    """What a far end may be that ends the connection in place of a hello; ``shown`` as in
+    ``Control.hear_opening``."""
+    if shown is None:
+        return (
+            "it is no Ramferry that takes migrations at relay:, since it closed the connection"
+            " without a hello (to a QEMU, or a relay that listens at tcp:, connect with tcp:)"
+        )
+    return (
+        "it ended the connection after TLS: its --tls-authz may not allow this side's certificate"
+        f" ({shown}), or it is a QEMU or a relay at tls: (then connect with tls:); see what it says"
+        " there"
+    )
