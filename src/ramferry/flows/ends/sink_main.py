@@ -89,7 +89,7 @@ class SinkMain:
             case ZeroPages() | PageRun():
                 self._take_pages(event)
             case RamEnd():
-                self._intake.searching = True
+                self._intake.searching = self._intake.session.ending = True
             case EndOfStream():
                 self._end = event.end
 

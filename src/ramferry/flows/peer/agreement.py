@@ -16,7 +16,7 @@ from ramferry.wire.relay_messages import Features, Hello
 
 PROTOCOL: Final = (1, 1)
 """The oldest and the newest version of the relay protocol that this Ramferry speaks."""
-UNVERIFIED: Final = "the far relay makes no digests (--no-verify there): packets are not verified"
+UNVERIFIED: Final = "the far end makes no digests (--no-verify there): packets are not verified"
 """A note for a side that offered digests, where none are agreed."""
 _HARDWARE, _SOFTWARE = "hardware", "software"
 

@@ -78,7 +78,7 @@ class Visit:
     def switches(self) -> bool:
         """True if ram's END has come, or may have, so that the source's guest may stand still."""
         session = self._session
-        return session is not None and (session.switched or not session.sighted)
+        return session is not None and (session.ending or session.switched or not session.sighted)
 
     def listen(self) -> None:
         """Begin to hear what the far end says."""
@@ -100,7 +100,8 @@ class Visit:
         if session.taken:
             return Outcome("taken")
         why = str(session.error or "")[:MOST_TEXT]
-        if session.failed and (session.taken is False or not self.switches):
+        never = not session.switched and session.sighted
+        if session.failed and (session.taken is False or never):
             return Outcome("not taken", why, _code_of(session.error))
         if session.failed or session.over.is_set():
             return Outcome("unknown", why)
