@@ -129,8 +129,8 @@ class Reception:
     def _forget(self, visit: Visit) -> None:
         """End a migration that was kept; a person is told what its far end was not, unless its
         guest never stood still."""
-        outcome = visit.outcome()
-        if visit.owes and (visit.switches or outcome.outcome == "taken"):
+        if visit.owes and visit.switches:
+            outcome = visit.outcome()
             self._note(
                 "the Ramferry at the source has not asked how its switchover ended, and its guest "
                 f"may stand still there: the guest was {OUTCOMES[outcome.outcome]} here"
