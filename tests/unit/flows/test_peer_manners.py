@@ -261,9 +261,12 @@ def test_a_control_connection_that_ends_in_the_middle_is_no_fault(tmp_path: Path
     "raw", [(1 << 30).to_bytes(4, "big") + bytes(8), headed(b"hello")], ids=["gigabyte", "no JSON"]
 )
 def test_nonsense_on_control_fails_it(tmp_path: Path, raw: bytes) -> None:
+    def talks(source: FakeRamferry) -> None:
+        source.control.sendall(raw)
+        until(lambda: bool(source.heard))  # else the migration may be over before it is read
+
     with scene(tmp_path) as on:
-        manners = at("part", MAIN, lambda source: source.control.sendall(raw))
-        result = on.fail(Script(GUEST), manners)
+        result = on.fail(Script(GUEST), at("part", MAIN, talks))
         assert result.error.startswith("control: expected a message")
         assert result.exit_code == PROTOCOL
         on.carry(Script(GUEST))

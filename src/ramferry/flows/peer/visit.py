@@ -21,6 +21,8 @@ from ramferry.wire.relay_messages import MOST_TEXT, Ask, Failed, Message, Outcom
 
 MAIN_WITHIN: Final = 30.0
 """Seconds after the hellos within which main has to come, besides those for the outcome."""
+LEFT_WITHIN: Final = 5.0
+"""The same after the end of control: main may be in the listener's queue by then."""
 
 
 class Visit:
@@ -52,8 +54,8 @@ class Visit:
         """Why it cannot begin: one of its connections was refused."""
         self._said = False
         """True once the far end was told of a failure, or told one."""
-        self._left = False
-        """True once the far end has ended control, and has not come back to it."""
+        self._left: Patience | None = None
+        """Since the far end has ended control; None while it has not, or has come back to it."""
         self._waits = Patience(MAIN_WITHIN + decide)
         self._lock = threading.Lock()
 
@@ -61,8 +63,8 @@ class Visit:
     def stale(self) -> bool:
         """True if its main has not come, and is not waited for any more: it was given up, its far
         end has gone, or it took too long."""
-        given_up = self._told is not None or self._left
-        return not self.begun and (given_up or self._waits.over)
+        left = self._left is not None and self._left.over
+        return not self.begun and (self._told is not None or left or self._waits.over)
 
     @property
     def begun(self) -> bool:
@@ -88,7 +90,7 @@ class Visit:
         """Use another control connection, which belongs to this object from now on; the former one
         is ended."""
         with self._lock:
-            former, self._control, self._left = self._control, control, False
+            former, self._control, self._left = self._control, control, None
         control.listen(partial(self._take, control))
         former.close()
 
@@ -200,7 +202,7 @@ class Visit:
             if self._session is not None:
                 self._session.fail(self._told)
         elif message is None and control is self._control:
-            self._left = True
+            self._left = Patience(LEFT_WITHIN)
             self._sign.set()
             if control.nonsense is not None:
                 self._fail(control.nonsense.at("control"))
