@@ -178,7 +178,6 @@ class FakeDestination:
         sock.sendall(pong(index))
 
     def _take_over(self, sock: socket.socket) -> None:
-        self.habits.before_answer()
         with self._changed:
             # a device whose state never comes holds a real one up for ever
             wanted = self.guest.channels if self.guest.device_state else 0
@@ -187,6 +186,7 @@ class FakeDestination:
             )
             if len(self.device_states) < wanted:
                 return
+        self.habits.before_answer()
         if self.habits.garbage:
             sock.sendall(self.habits.garbage)
             self._end()
