@@ -122,7 +122,7 @@ def test_qatzip_arrives_on_every_version_and_settings_are_as_before(pair: Pair) 
         assert (settings(source), settings(destination)) == before
     row = ended.stdout.splitlines()[3].split()
     assert row[:2] == ["qatzip", "1"]
-    assert row[10:] == ["isa-l,", "1", "member", "a", "packet"]
+    assert row[10:] == ["isa-l*"]
     assert 2.0 < float(row[9]) < 4.0  # the generator's data
 
 

@@ -127,13 +127,19 @@ class Reception:
             visit.close()
 
     def _forget(self, visit: Visit) -> None:
-        """End a migration that was kept; a person is told what its far end was not, unless its
-        guest never stood still."""
-        if visit.owes and visit.switches:
+        """End a migration that was kept; a person is told what its far end was not.
+
+        The far end may have let ram's END go where it has not come: only then its guest stands
+        still.
+        """
+        if visit.owes:
             outcome = visit.outcome()
+            stands = "has not asked how its switchover ended, and its guest may stand still there"
+            if not visit.switches:
+                stands = "did not come back, and its guest stands still if the switchover had begun"
             self._note(
-                "the Ramferry at the source has not asked how its switchover ended, and its guest "
-                f"may stand still there: the guest was {OUTCOMES[outcome.outcome]} here"
+                f"the Ramferry at the source {stands}: the guest was {OUTCOMES[outcome.outcome]}"
+                " here"
             )
         visit.close()
 
