@@ -18,6 +18,7 @@ from ramferry.errors import Cancelled, HostError, PeerTimeout, PeerUnreachable
 from ramferry.flows.ends.precopy import Precopy
 from ramferry.flows.outlet.outgoing import Outgoing
 from ramferry.flows.session import reminder
+from ramferry.flows.session.session import Phase
 from ramferry.flows.settings import SendSettings
 from ramferry.transport.address import RelayAddress, UnixAddress
 from ramferry.wire.events import BlockEntry
@@ -190,6 +191,8 @@ def test_a_sender_that_has_ended_lets_a_destination_that_failed_go(ends: Made) -
     run = made.run(max_bandwidth=4e6)
     run.wait("active")
     until(lambda: run.sender.progress().counters.normal_pages > 10)
+    # a receiver whose guest has not come to it yet waits for another one
+    until(lambda: made.there.receiver.session.phase is Phase.CARRYING)
     made.between.calm()
     run.join()
     assert run.error is not None
