@@ -57,6 +57,12 @@ def kill(pids: list[int]) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+def lose(on: Stage, pids: list[int]) -> None:
+    """Kill them, and wait until the command has noticed that it cannot see the switchover's end."""
+    kill(pids)
+    on.until("the look at the destination", lambda: "the switchover takes long" in on.said)
+
+
 def taken(on: Stage) -> None:
     """See that the guest goes on at the destination, and that the command has succeeded."""
     on.sees("postmigrate", "running")
@@ -150,8 +156,7 @@ def test_the_ssh_is_killed(
     hosts: TwoHosts, binary: QemuBinary | None, what: Held, options: list[str]
 ) -> None:
     with held(hosts, binary, what, *options) as on:
-        kill(on.near("-T"))
-        on.until("the look at the destination", lambda: "the switchover takes long" in on.said)
+        lose(on, on.near("-T"))
         on.holder.release()
         taken(on)
 
@@ -159,8 +164,7 @@ def test_the_ssh_is_killed(
 def test_the_ssh_is_killed_before_the_destination_has_all(hosts: TwoHosts) -> None:
     """It never gets it, and the source is told that by another ssh."""
     with held(hosts, None, "tail", THROUGH) as on:
-        kill(on.near("-T"))
-        on.until("the look at the destination", lambda: "the switchover takes long" in on.said)
+        lose(on, on.near("-T"))
         on.holder.lose()
         on.sees("running", "gone")
         on.ends(5)
@@ -178,8 +182,7 @@ def test_the_far_half_is_killed(
     hosts: TwoHosts, binary: QemuBinary | None, what: Held, options: list[str]
 ) -> None:
     with held(hosts, binary, what, *options) as on:
-        kill(on.far("far"))
-        on.until("the look at the destination", lambda: "the switchover takes long" in on.said)
+        lose(on, on.far("far"))
         on.holder.release()
         taken(on)
 

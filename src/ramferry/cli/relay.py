@@ -96,9 +96,8 @@ def command(**options: Any) -> None:
 
     LISTEN and CONNECT are migration URIs: tcp:HOST:PORT or unix:PATH, as QEMU's; tls:HOST:PORT
     where it has tls-creds; or relay:HOST:PORT or relay:unix:PATH where the far end is a Ramferry.
-    Point the source's
-    migration at LISTEN; a QEMU destination, or another relay, waits at CONNECT. Where the method
-    stays the same, checked bytes go on as they came.
+    Point the source's migration at LISTEN; a QEMU destination, or another relay, waits at CONNECT.
+    Where the method stays the same, checked bytes go on as they came.
     """
     from ramferry.cli.runs import relay
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from ramferry.cli.params import Command
+from ramferry.transport.address import MOST_PORT
 
 
 class PortRange(click.ParamType):  # type: ignore[type-arg] # generic in newer click only
@@ -25,8 +26,10 @@ class PortRange(click.ParamType):  # type: ignore[type-arg] # generic in newer c
         if not all(word.isascii() and word.isdigit() and len(word) < 6 for word in words):
             self.fail(f"{value!r} is no range of ports: write A-B", param, ctx)
         low, high = (int(word) for word in words)
-        if not 0 < low <= high < 65536:
-            self.fail(f"{value!r} is no range of ports from 1 to 65535: write A-B", param, ctx)
+        if not 0 < low <= high <= MOST_PORT:
+            self.fail(
+                f"{value!r} is no range of ports from 1 to {MOST_PORT}: write A-B", param, ctx
+            )
         return low, high
 
 

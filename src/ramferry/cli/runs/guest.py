@@ -44,13 +44,14 @@ def run(
     address = None if qmp is None else _monitor_address(qmp)
     if address is None and incoming in (None, "defer"):
         raise UsageError("nobody could reach this guest: name a monitor with --qmp qmp:PATH")
-    _refuse_idle(settings.security, incoming, monitored=address is not None)
+    waits = None if incoming is None or incoming == "defer" else _parsed(incoming)
+    _refuse_idle(settings.security, waits, leaves=incoming is None, monitored=address is not None)
     _check_room(memory)
     vm = Vm(settings, incoming=incoming is not None)
     try:
         if incoming is None:
             _fill(vm, fills)
-        _run(vm, address, incoming, paused)
+        _run(vm, address, waits, begins=incoming is None and not paused)
     finally:
         vm.close()
     if vm.failure:
@@ -86,19 +87,22 @@ def _settings(
     )
 
 
-def _refuse_idle(security: Security, incoming: str | None, *, monitored: bool) -> None:
+def _refuse_idle(
+    security: Security, waits: Address | None, *, leaves: bool, monitored: bool
+) -> None:
     """
+    :param waits: where it waits for a guest at once; None: nowhere, or not yet.
+    :param leaves: whether it is a guest of its own, for which no other is waited.
     :param monitored: whether further addresses may come by the monitor.
     :raise UsageError: an option of TLS can have no effect.
     """
-    if incoming is None and security.allowed:
+    if leaves and security.allowed:
         raise UsageError(
             "--tls-authz checks the certificates of those who connect, and this guest waits for"
             " nobody: add --incoming"
         )
-    if incoming is None or incoming == "defer":
+    if waits is None:
         return
-    waits = _parsed(incoming)
     refuse_idle_authz(security, waits)
     if not monitored:
         refuse_idle_creds(security, waits)
@@ -140,15 +144,15 @@ def _fill(vm: Vm, fills: str) -> None:
         fill(block.pages.reshape(-1), files=files, low=0)
 
 
-def _run(vm: Vm, address: Address | None, incoming: str | None, paused: bool) -> None:
+def _run(vm: Vm, address: Address | None, waits: Address | None, *, begins: bool) -> None:
     stop = threading.Event()
     # before anyone can know that the guest is there, and end it
     with stop_on_signals(stop), _notes(vm):
         monitor = None if address is None else Monitor(vm, address)
         try:
-            if incoming not in (None, "defer"):
-                _listen(vm, _parsed(incoming or ""))
-            elif incoming is None and not paused:
+            if waits is not None:
+                _listen(vm, waits)
+            elif begins:
                 vm.cont()
             where = "" if monitor is None else f", monitor at {monitor.address}"
             click.echo(f"built-in guest {os.getpid()} is {vm.state}{where}", err=True)

@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from ramferry.errors import UsageError
+from ramferry.transport.address import MOST_PORT
 
 SSH: Final = "ssh://"
 """The prefix of an address by ssh."""
@@ -87,8 +88,8 @@ def _read(uri: str) -> SshUri:
         if _NAME.fullmatch(name) is None:
             raise UsageError(f"{uri!r} is no address: {name!r} can be no user or host")
     port = int(match["port"] or 0)
-    if match["port"] is not None and not 0 < port < 65536:
-        raise UsageError(f"{uri!r} is no address: the port must be 1 to 65535")
+    if match["port"] is not None and not 0 < port <= MOST_PORT:
+        raise UsageError(f"{uri!r} is no address: the port must be 1 to {MOST_PORT}")
     path = unquote(match["path"] or "")
     if "\0" in path or "\n" in path:
         raise UsageError(f"{uri!r} has a path that no socket can have")

@@ -44,7 +44,6 @@ _NO_CONNECTION: Final = ("Failed to connect to ", nobody_at(""))
 """With one of these begins the error of a source, a QEMU or the built-in guest, if nobody accepts
 where it was told to connect."""
 
-
 _LOST_CONNECTION: Final = (
     "Input/output error",
     "Connection reset",

@@ -6,6 +6,7 @@ from typing import Final
 
 from ramferry.control.hosts.ssh_uri import is_ssh, parse_ssh
 from ramferry.errors import UsageError
+from ramferry.transport.address import MOST_PORT
 
 QMP: Final = "qmp:"
 """The prefix of a QMP address."""
@@ -28,8 +29,8 @@ def parse_qmp(uri: str, forms: str = _FORMS) -> str | tuple[str, int]:
     if "/" in rest or ":" not in rest:
         return rest
     host, _, port = rest.rpartition(":")
-    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
-        raise UsageError(f"{uri!r} is no QMP address: the port must be 1 to 65535")
+    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) <= MOST_PORT:
+        raise UsageError(f"{uri!r} is no QMP address: the port must be 1 to {MOST_PORT}")
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 

@@ -10,7 +10,7 @@ from ramferry.flows.contracts import StreamHead
 from ramferry.flows.ends.intake import Intake
 from ramferry.flows.ends.main_pages import Direct, MainPages, Threaded
 from ramferry.flows.ends.verbatim import Verbatim
-from ramferry.flows.outlet.answer import UNHEARD
+from ramferry.flows.session.reminder import UNHEARD
 from ramferry.flows.session.tally import ChannelTally
 from ramferry.transport.connection import Connection
 from ramferry.vocabulary import PACKET_BYTES

@@ -5,18 +5,14 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
 from ramferry.errors import MigrationFailed, PeerTimeout, RemoteProtocolError
+from ramferry.flows.session.reminder import UNHEARD
 from ramferry.flows.session.session import Phase, Session
 from ramferry.transport.connection import Connection
 from ramferry.transport.tls_reasons import CUT
 from ramferry.wire.return_path import ReturnPathParser, Shut
 
-UNHEARD: Final = (
-    "the guest was taken over, and the connection to the Ramferry at its source is broken: it asks "
-    "for the outcome on another one"
-)
 _PIECE = 4096
 
 

@@ -26,6 +26,11 @@ UNDECIDED: Final = (
     "`quit` here; if not, end the destination, and then `cont` lets the guest go on here"
 )
 """The same, where the guest does not go on by itself."""
+UNHEARD: Final = (
+    "the guest was taken over, and the connection to the Ramferry at its source is broken: it asks "
+    "for the outcome on another one"
+)
+"""A note where a Ramferry could not be told that its guest was taken over."""
 
 
 class Reminder:

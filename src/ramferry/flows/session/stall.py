@@ -63,9 +63,11 @@ class StallWatch:
 
     def _judge(self, silent: float) -> None:
         session = self._session
-        waiting = session.behind.waits or session.gate.waiting
-        if session.phase == Phase.GATHERING and not session.behind.waits:
-            waiting = _ungathered(len(session.sources) - 1, session.settings.channels)
+        if not (waiting := session.behind.waits):
+            if session.phase == Phase.GATHERING:
+                waiting = _ungathered(len(session.sources) - 1, session.settings.channels)
+            else:
+                waiting = session.gate.waiting
         if waiting and silent > session.settings.stall_timeout:
             if left := session.behind.untaken():
                 # the SYNC that main waits for stands behind them: the source is not to blame
