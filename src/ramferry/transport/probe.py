@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
 from collections.abc import Sequence
@@ -18,6 +19,9 @@ from ramferry.transport.listening import Listener
 from ramferry.transport.security import WITHOUT_MEMORY
 from ramferry.transport.sockets import closing_on_error
 from ramferry.transport.throughput import SILENCE_SECONDS, Flow, drain, pour
+
+_CHOICES = 8
+"""How often the system is asked for a port: the number that is free by TCP may be taken by UDP."""
 
 
 class Place(NamedTuple):
@@ -137,17 +141,28 @@ class ProbeListener:
         :param address: port 0 lets the system choose.
         :raise HostError: the address is in use, or not one of this host.
         """
-        self._listener = Listener(address, backlog, security=WITHOUT_MEMORY)
+        choices = 1 if address.port else _CHOICES
+        while not self._listens(address, backlog, last=choices == 1):
+            choices -= 1
         self.address = self._listener.address
         """Where it listens, with the port that the system chose."""
         self._listeners = frozenset(self._listener.sockets)
+
+    def _listens(self, address: TcpAddress, backlog: int, *, last: bool) -> bool:
+        """Listen by TCP and by UDP at the same port; say if UDP's is another's and not the ``last``
+        choice."""
+        self._listener = Listener(address, backlog, security=WITHOUT_MEMORY)
         self._datagrams: list[socket.socket] = []
         try:
             for listening in self._listener.sockets:
                 self._datagrams.append(_beside(listening))
         except OSError as error:
             self.__exit__(None, None, None)
-            raise HostError(f"cannot listen on {self.address} by UDP: {error.strerror}") from error
+            if error.errno == errno.EADDRINUSE and not last:
+                return False
+            where = self._listener.address
+            raise HostError(f"cannot listen on {where} by UDP: {error.strerror}") from error
+        return True
 
     def __enter__(self) -> Self:
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ from fakes_destination import FakeDestination, Habits
 from fakes_relay import NOTICE, RelayThread, Stage, until
 from fakes_source import SETTLE, FakeSource, dial
 from fakes_wire import MAIN, Do, Guest, Script, Step
+from ports import port_of_nobody
 from ramferry.transport.address import TcpAddress, UnixAddress
 
 CANCELLED = 6
@@ -362,13 +364,11 @@ def test_a_relay_that_was_stopped_goes_on_with_its_migration(
     """SIGSTOP for longer than every wait, the stall limit among them: no peer was silent."""
     stage = Stage(tmp_path)
     stage.over_tcp()
-    reserved = socket.create_server(("127.0.0.1", 0), reuse_port=True)
-    port = reserved.getsockname()[1]
-    reserved.close()
-    stage.change(listen=TcpAddress("127.0.0.1", port))
     script = Script(Guest())
     going = threading.Event()
-    with relay_process(stage, "--once", "--stall-timeout", "2") as process:
+    with port_of_nobody() as port, contextlib.ExitStack() as stack:
+        stage.change(listen=TcpAddress("127.0.0.1", port))
+        process = stack.enter_context(relay_process(stage, "--once", "--stall-timeout", "2"))
 
         def stand_still() -> None:
             # main stands before a mark by now, and waits for a SYNC

@@ -15,6 +15,7 @@ import pytest
 
 from certificates import HOUR, authority
 from connecting import SETTLE, Aside, one_accepted, taken, until
+from ports import port_of_nobody
 from ramferry.errors import PeerUnreachable, RamferryError
 from ramferry.transport import hall, handshake, plain
 from ramferry.transport.address import Address, TcpAddress, moved, parse_address, place_of
@@ -383,11 +384,11 @@ def test_a_wait_for_the_other_side_ends_with_its_migration() -> None:
 
 
 def test_nobody_there_is_as_without_tls() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        free = server.getsockname()[1]
-    address = parse_address(f"tls:127.0.0.1:{free}")
-    with pytest.raises(PeerUnreachable, match=f"nobody accepts at {address}: Connection refused"):
-        connect(address, CONNECTS)
+    with port_of_nobody() as free:
+        address = parse_address(f"tls:127.0.0.1:{free}")
+        refused = f"nobody accepts at {address}: Connection refused"
+        with pytest.raises(PeerUnreachable, match=refused):
+            connect(address, CONNECTS)
 
 
 # --- the hall

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from connecting import Aside, Plains, fill, joined, read_to_end, taken, until
+from ports import port_of_nobody
 from ramferry.errors import HostError, PeerUnreachable
 from ramferry.transport import plain
 from ramferry.transport.address import Address, TcpAddress, UnixAddress
@@ -200,16 +201,15 @@ def stale_socket(path: Path) -> None:
 
 def test_nobody_at_an_address_is_peer_unreachable(tmp_path: Path) -> None:
     stale_socket(tmp_path / "stale")
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        free = server.getsockname()[1]
-    addresses: list[Address] = [
-        UnixAddress(str(tmp_path / "none")),
-        UnixAddress(str(tmp_path / "stale")),
-        TcpAddress("127.0.0.1", free),
-    ]
-    for address in addresses:
-        with pytest.raises(PeerUnreachable, match=f"nobody accepts at {address}: "):
-            connect(address)
+    with port_of_nobody() as free:
+        addresses: list[Address] = [
+            UnixAddress(str(tmp_path / "none")),
+            UnixAddress(str(tmp_path / "stale")),
+            TcpAddress("127.0.0.1", free),
+        ]
+        for address in addresses:
+            with pytest.raises(PeerUnreachable, match=f"nobody accepts at {address}: "):
+                connect(address)
 
 
 def test_a_listener_whose_queue_is_full_is_peer_unreachable_in_time(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from unittest.mock import Mock
 import pytest
 
 from fakes_clock import stopping
+from ports import port_taken_by_udp
 from ramferry.control.link import far, near
 from ramferry.control.link.far import LinkAnswer
 from ramferry.control.link.near import ANSWERS, ASKS, Header, parse_header, probe_link
@@ -196,7 +197,24 @@ def test_a_probe_is_waited_for_by_a_clock_that_stands_still_with_the_process(
 def test_a_port_that_is_taken(answer: LinkAnswer) -> None:
     with pytest.raises(HostError, match="cannot listen on tcp:127"):
         LinkAnswer(address_of(answer))
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
-        other.bind(("127.0.0.1", 0))
-        with pytest.raises(HostError, match="by UDP: Address already in use"):
-            LinkAnswer(TcpAddress("127.0.0.1", other.getsockname()[1]))
+    with (
+        port_taken_by_udp() as port,
+        pytest.raises(HostError, match="by UDP: Address already in use"),
+    ):
+        LinkAnswer(TcpAddress("127.0.0.1", port))
+
+
+def test_a_port_that_the_system_chose_and_udp_has_taken_is_another_choice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    beside, taken = probe._beside, iter([OSError(98, "Address already in use")] * 2)
+
+    def at_the_third(listening: socket.socket) -> socket.socket:
+        for error in taken:
+            raise error
+        return beside(listening)
+
+    monkeypatch.setattr(probe, "_beside", at_the_third)
+    with LinkAnswer(TcpAddress("127.0.0.1", 0)) as answer:
+        assert address_of(answer).port
+    assert next(taken, None) is None

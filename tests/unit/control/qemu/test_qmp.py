@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from ports import port_of_nobody
 from ramferry.control.qemu.qmp import Event, Qmp
 from ramferry.errors import MethodUnavailable, PeerTimeout, PeerUnreachable, UsageError
 
@@ -149,9 +150,10 @@ def test_waiting_for_events_ends_with_the_first(serve: Callable[[Script], str]) 
 def test_nobody_listens(tmp_path: Path) -> None:
     with pytest.raises(PeerUnreachable, match=r"no QEMU answers at qmp:.*: No such file"):
         Qmp.connect(f"qmp:{tmp_path}/none.sock")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with pytest.raises(PeerUnreachable, match=f"qmp:127.0.0.1:{port}: Connection refused"):
+    with (
+        port_of_nobody() as port,
+        pytest.raises(PeerUnreachable, match=f"qmp:127.0.0.1:{port}: Connection refused"),
+    ):
         Qmp.connect(f"qmp:127.0.0.1:{port}")
 
 
