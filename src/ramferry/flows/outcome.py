@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Final
+from uuid import UUID
 
 from ramferry.errors import Cancelled, PeerTimeout, RamferryError
 from ramferry.flows.session.footprint import Footprint, peak_resident
@@ -32,6 +33,9 @@ def relay_result(
         member_size=session.engines.member_size,
         agreed_in=session.agreed_in,
         agreed_out=session.agreed_out,
+        uuid=str(UUID(bytes=session.uuid)) if any(session.uuid) else "",
+        source=session.source,
+        migration=session.tally.migration,
         counters=session.tally.snapshot(session.gate.passed),
     )
 

@@ -62,6 +62,8 @@ class RelayCounters:
     """Thread time for the digests of packets; part of ``cpu_seconds``."""
     system_seconds: float = 0.0
     """Time in the kernel; part of ``cpu_seconds``."""
+    migration: str = ""
+    """The migration's id, 8 hexadecimal digits; the same at both ends of a ``relay:`` address."""
 
     @property
     def python_share(self) -> float:
@@ -106,6 +108,12 @@ class RelayResult:
     """What was agreed with the Ramferry that the migration came from; None if it was a QEMU."""
     agreed_out: Agreement | None = None
     """The same with the one that it went to."""
+    migration: str = ""
+    """As in ``RelayCounters``."""
+    uuid: str = ""
+    """The guest's UUID, as its multifd channels told it; empty if there was none."""
+    source: str = ""
+    """Who connected: a host's address, or a process of this host."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +21,5 @@ class Agreement:
     """Whether the method may change from packet to packet."""
     answers: bool
     """Whether the destination's answer survives a broken link."""
+    migration: str = field(default="", compare=False)
+    """The id that the connecting side gave the migration; empty if it gave none."""

@@ -64,6 +64,8 @@ class Hello(msgspec.Struct, frozen=True, omit_defaults=True):
     """Of the side that connects: the method that it is going to send."""
     refused: _Text = ""
     """Of the acceptor: why it does not take the migration; empty if it does."""
+    migration: Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{8})?$")] = ""
+    """Of the side that connects: the migration's id in what people read, at both ends."""
 
 
 class Failed(msgspec.Struct, frozen=True, tag_field="kind", tag="failed"):

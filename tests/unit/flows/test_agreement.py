@@ -127,6 +127,13 @@ def test_this_sides_hello() -> None:
     assert own_hello(SETTINGS, refused="busy").refused == "busy"
 
 
+def test_the_connecting_side_names_the_migration() -> None:
+    near = own_hello(SETTINGS, "zstd", migration="0123abcd")
+    assert agree(near, FAR, receives=FAR).migration == "0123abcd"
+    assert agree(FAR, near, receives=FAR).migration == "0123abcd"
+    assert agree(NEAR, FAR, receives=FAR).migration == ""
+
+
 def test_what_is_switched_off_is_not_offered() -> None:
     assert own_hello(replace(SETTINGS, verify=False)).features.digests == ()
     assert not own_hello(replace(SETTINGS, decide=0.0)).features.answers

@@ -43,6 +43,8 @@ def test_a_pair_carries_every_method_and_says_what_it_agreed_on(
     assert (near.agreed_in, near.agreed_out) == (None, AGREED)
     assert (far.agreed_in, far.agreed_out) == (AGREED, None)
     assert (near.method_out, far.method_in) == (method, method)
+    assert len(near.migration) == 8
+    assert near.migration == near.counters.migration == far.migration == far.counters.migration
     assert near.counters.digest_seconds > 0
     assert far.counters.digest_seconds > 0
 

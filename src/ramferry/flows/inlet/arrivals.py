@@ -152,6 +152,7 @@ class Arrivals:
     def _enter(self, main: Connection, call: Call) -> Session:
         self.session = session = self._house.enter(main)
         session.sources.append(main)
+        session.source = call.origin
         if call.visit is not None:
             call.visit.begin(session)
         self._waiting.begin(call, main.heard_at())

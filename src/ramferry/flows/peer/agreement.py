@@ -21,11 +21,14 @@ UNVERIFIED: Final = "the far end makes no digests (--no-verify there): packets a
 _HARDWARE, _SOFTWARE = "hardware", "software"
 
 
-def own_hello(settings: FlowSettings, method: str = "", refused: str = "") -> Hello:
+def own_hello(
+    settings: FlowSettings, method: str = "", refused: str = "", migration: str = ""
+) -> Hello:
     """This side's hello.
 
     :param method: what this side is going to send; empty if it accepts.
     :param refused: why this side does not take the migration; empty if it does.
+    :param migration: its id, of the side that connects.
     """
     return Hello(
         ramferry=__version__,
@@ -40,6 +43,7 @@ def own_hello(settings: FlowSettings, method: str = "", refused: str = "") -> He
         page_size=settings.page_size,
         method=method,
         refused=refused,
+        migration=migration,
     )
 
 
@@ -79,6 +83,7 @@ def agree(near: Hello, far: Hello, *, receives: Hello) -> Agreement:
         member_size=_members(receives),
         method_per_packet=ours.method_per_packet and theirs.method_per_packet,
         answers=ours.answers and theirs.answers,
+        migration=near.migration or far.migration,
     )
 
 

@@ -20,7 +20,6 @@ from ramferry.flows.peer.control import Control
 from ramferry.flows.peer.framed import Framed
 from ramferry.flows.peer.guardian import Will
 from ramferry.flows.peer.rounds import Rounds
-from ramferry.flows.session.roles import FlowSettings
 from ramferry.flows.session.session import Session
 from ramferry.metrics.agreement import Agreement
 from ramferry.transport.address import RelayAddress
@@ -29,7 +28,7 @@ from ramferry.transport.security import Security
 from ramferry.wire.digests import Sealer
 from ramferry.wire.packets import Initial
 from ramferry.wire.relay_frames import NO_DIGEST
-from ramferry.wire.relay_messages import Failed, Message, failed
+from ramferry.wire.relay_messages import Failed, Hello, Message, failed
 from ramferry.wire.relay_opening import Kind, Opening
 
 LAST_WORD: Final = 1.0
@@ -92,7 +91,8 @@ class Far:
         """
         control = Control(connection)
         try:
-            token, agreed = _hello(control, session.settings, method, shown)
+            near = own_hello(session.settings, method, migration=session.tally.migration)
+            token, agreed = _hello(control, near, shown)
         except RamferryError as error:
             control.close()
             kind = MethodUnavailable if isinstance(error, MethodUnavailable) else PeerUnreachable
@@ -178,10 +178,7 @@ class Far:
             self._control.say(failed(error))
 
 
-def _hello(
-    control: Control, settings: FlowSettings, method: str, shown: str | None
-) -> tuple[bytes, Agreement]:
-    near = own_hello(settings, method)
+def _hello(control: Control, near: Hello, shown: str | None) -> tuple[bytes, Agreement]:
     # if it has ended the connection already, that is found when it is heard
     control.say(near, Opening(Kind.CONTROL))
     token = control.hear_opening(shown).token

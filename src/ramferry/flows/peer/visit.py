@@ -144,6 +144,7 @@ class Visit:
             self._session = session
         session.check_mark = self.check_mark
         session.agreed_in = self.agreed
+        session.tally.migration = self.agreed.migration or session.tally.migration
         if session.settings.verify and not self.agreed.digest:
             session.note(UNVERIFIED)
         session.when_failed(self._tell)

@@ -8,6 +8,7 @@ answer is carried back, and nothing else is done.
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -45,6 +46,8 @@ class Session:
     """The source's method, once a channel has seen it; several are separated by commas."""
     uuid = bytes(16)
     """The UUID in the channels' initial packets; set when they are gathered."""
+    source = ""
+    """Who connected: a host's address, or a process of this host."""
     agreed_in: Agreement | None = None
     """What was agreed with the side that this migration comes from; None if it is a QEMU."""
     agreed_out: Agreement | None = None
@@ -84,7 +87,7 @@ class Session:
         self.note = note
         self._wake = wake
         self.gate = SyncGate()
-        self.tally = Tally(settings.page_size)
+        self.tally = Tally(settings.page_size, secrets.token_hex(4))
         self.blocks: dict[str, int] = {}
         """Used length in bytes of each RAM block, filled in when main brings the list."""
         self.gathered = threading.Event()

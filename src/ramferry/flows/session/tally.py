@@ -105,6 +105,8 @@ class Tally:
     """The counters of all connections of one migration, and its clocks."""
 
     page_size: int
+    migration: str = ""
+    """The migration's id, 8 hexadecimal digits."""
     channels: list[ChannelTally] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
     _cpu: tuple[float, float] = field(default_factory=lambda: _cpu_times())  # noqa: PLW0108 - defined below
@@ -154,6 +156,7 @@ class Tally:
             codec_seconds=sum(one.codec_seconds for one in self.channels),
             digest_seconds=sum(one.digest_seconds for one in self.channels),
             system_seconds=system,
+            migration=self.migration,
         )
 
 
