@@ -7,6 +7,7 @@ import select
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, Final
 
 from ramferry import __version__
@@ -16,8 +17,10 @@ from ramferry.control.far.monitors import Monitors, cpu_seconds, locate
 from ramferry.control.far.outgoing import Outgoing
 from ramferry.control.far.ports import Meeting
 from ramferry.control.hosts import far_protocol as far
+from ramferry.control.hosts.domain_process import find
 from ramferry.control.hosts.folders import Folder
 from ramferry.control.hosts.process import Process
+from ramferry.control.hosts.socket_place import remove_socket
 from ramferry.errors import RamferryError, UsageError
 from ramferry.patience import Patience
 from ramferry.qatzip.accelerator import may_accelerate
@@ -35,9 +38,12 @@ class House:
         self._children, self._monitors = Children(out), Monitors(out)
         self._folders: dict[str, Folder] = {}
         self._meetings: dict[str, Meeting] = {}
+        self._forsaken: list[Path] = []
         self._does: Mapping[type, Callable[[Any], Any]] = {
             far.OpenMonitor: self._monitors.open,
             far.Locate: locate,
+            far.LocateDomain: lambda wish: find(wish.name, wish.uuid),
+            far.Forsake: lambda wish: self._forsaken.append(Path(wish.path)),
             far.Cpu: cpu_seconds,
             far.MakeFolder: self._make_folder,
             far.RequireFolder: lambda wish: self._folder(wish.path).require(writes=wish.writes),
@@ -65,6 +71,8 @@ class House:
                 stack.enter_context(folder)
             for meeting in self._meetings.values():
                 stack.callback(meeting.close)
+            for path in self._forsaken:
+                stack.callback(remove_socket, path)
             stack.callback(self._children.end)
             stack.callback(self._monitors.end)
 

@@ -10,6 +10,7 @@ class with the members of ``Host``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -107,6 +108,13 @@ class Host(Protocol):
         :param host: of the monitor's address; None if that is a socket's path.
         :param peer_pid: the process at the monitor's far end.
         """
+
+    def domain_process(self, name: str, uuid: str) -> tuple[int, tuple[int, ...]] | None:
+        """The process of a libvirt domain's QEMU there, and its vCPUs' threads; None if it is not
+        found."""
+
+    def forsaken(self, path: str) -> AbstractContextManager[None]:
+        """Have a socket there removed at the end of this, if whoever makes it leaves it behind."""
 
     def without_process(self, host: str) -> Host:
         """The host on which a QEMU is of which ``process_of`` found nothing.

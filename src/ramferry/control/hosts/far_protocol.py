@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 MOST_BYTES: Final = 1 << 20
 PIECE_BYTES: Final = 1 << 16
 
@@ -59,6 +59,20 @@ class Locate(msgspec.Struct, frozen=True, tag="locate"):
 
     peer_pid: int | None
     threads: tuple[int, ...]
+
+
+class LocateDomain(msgspec.Struct, frozen=True, tag="domain"):
+    """The QEMU of a libvirt domain; the answer is its process id and the thread ids of its vCPUs,
+    or None."""
+
+    name: str
+    uuid: str
+
+
+class Forsake(msgspec.Struct, frozen=True, tag="forsake"):
+    """Remove a socket at the end, if whoever is to make it leaves it there; no answer."""
+
+    path: str
 
 
 class Cpu(msgspec.Struct, frozen=True, tag="cpu"):
@@ -141,6 +155,8 @@ class End(msgspec.Struct, frozen=True, tag="end"):
 Question = (
     OpenMonitor
     | Locate
+    | LocateDomain
+    | Forsake
     | Cpu
     | MakeFolder
     | RequireFolder
@@ -185,6 +201,7 @@ class Refusal(msgspec.Struct, frozen=True, tag="refusal"):
 ANSWERS: Final[Mapping[type, Any]] = {
     OpenMonitor: int | None,
     Locate: int | None,
+    LocateDomain: tuple[int, tuple[int, ...]] | None,
     Cpu: float | None,
     MakeFolder: str,
     Accelerates: bool,

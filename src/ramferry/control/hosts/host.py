@@ -4,6 +4,7 @@ and one of which nothing is known but its address."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,8 +13,10 @@ from ramferry.control.hosts.addresses import is_here_only
 from ramferry.control.hosts.contract import Host as Host
 from ramferry.control.hosts.contract import Meter, Monitor, SharedFolder
 from ramferry.control.hosts.cpu import CpuMeter, process_of
+from ramferry.control.hosts.domain_process import find
 from ramferry.control.hosts.folders import Folder
 from ramferry.control.hosts.process import Process
+from ramferry.control.hosts.socket_place import removed_at_end
 from ramferry.control.hosts.started import Started, ramferry_line, start_line
 from ramferry.errors import HostError
 from ramferry.qatzip.accelerator import may_accelerate
@@ -49,6 +52,14 @@ class _OfThisKernel:
     ) -> int | None:
         """See ``Host``."""
         return process_of(host, peer_pid, vcpu_threads)
+
+    def domain_process(self, name: str, uuid: str) -> tuple[int, tuple[int, ...]] | None:
+        """See ``Host``."""
+        return find(name, uuid)
+
+    def forsaken(self, path: str) -> AbstractContextManager[None]:
+        """See ``Host``."""
+        return removed_at_end(Path(path))
 
     def without_process(self, host: str) -> Host:
         """See ``Host``."""

@@ -119,6 +119,20 @@ class Ssh:
         self._pid = None if found is None else int(found)
         return self._pid
 
+    def domain_process(self, name: str, uuid: str) -> tuple[int, tuple[int, ...]] | None:
+        """See ``Host``."""
+        with suppress(RamferryError, OSError):
+            found: tuple[int, tuple[int, ...]] | None
+            found = self._link.ask(far.LocateDomain(name, uuid))
+            return found
+        return None
+
+    @contextmanager
+    def forsaken(self, path: str) -> Iterator[None]:
+        """See ``Host``; the far half does it at its own end, whatever that is."""
+        self._link.ask(far.Forsake(path))
+        yield
+
     def without_process(self, host: str) -> Host:
         """See ``Host``; perhaps the QEMU is in a container there."""
         del host

@@ -81,6 +81,12 @@ def of_words(source: str, destination: str) -> list[Complaint]:
     return found
 
 
+def of_libvirt(words: str) -> Complaint:
+    """What libvirt says of a job that failed: the cause, or that its QEMU lost a connection."""
+    lost = any(one.lower() in words.lower() for one in _LOST_CONNECTION)
+    return Complaint(Rank.SOURCE_SAYS if lost else Rank.DESTINATION_SAYS, f"libvirt says: {words}")
+
+
 def of_far_relay(uri: str, complaints: Sequence[Complaint]) -> list[Complaint]:
     """The complaints, and what they mean for a relay that this process did not start.
 

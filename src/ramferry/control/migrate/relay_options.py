@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ramferry.control.hosts.contract import Host
 from ramferry.control.migrate.relay_mode import RelayMode
 from ramferry.control.migrate.wish import Wish
-from ramferry.control.qemu.party import Party
 from ramferry.errors import UsageError
 from ramferry.transport.address import RelayAddress, TlsAddress, parse_address
 from ramferry.vocabulary import AUTO, REQUIRE
@@ -63,12 +63,14 @@ def need_relay_for_members(member_size: str, *, relayed: bool) -> None:
         )
 
 
-def between_relays(destination: Party, wish: Wish) -> Wish:
+def between_relays(uri: str, host: Host, wish: Wish) -> Wish:
     """The wish, with relays on both sides if the way to the destination is one for relays only.
 
+    :param uri: the destination's address.
+    :param host: where it runs.
     :raise UsageError: other relays were asked for.
     """
-    if not destination.host.apart:
+    if not host.apart:
         return wish
     given = {
         "--via": wish.via,
@@ -78,7 +80,7 @@ def between_relays(destination: Party, wish: Wish) -> Wish:
     }
     for option in (name for name, is_given in given.items() if is_given):
         raise UsageError(
-            f"{destination.uri} is reached by relays on both hosts, which are started for it and"
+            f"{uri} is reached by relays on both hosts, which are started for it and"
             f" encrypt by certificates that are made for it: leave out {option}"
         )
     return replace(wish, relay=RelayMode.BOTH)

@@ -44,11 +44,16 @@ def compressor_of(
     :param settings: the migration parameters that the source QEMU ran with.
     """
     if sender is not None:
-        return Compressor(sender.backend, _level(method, sender.level), sender.member_size)
+        return compressor_of_relay(sender, method)
     if method == "none":
         return Compressor(facts.name, None)
     level = settings.get(LEVEL_PARAMETERS.get(method, ""))
     return Compressor(f"{facts.name} {method}", level if isinstance(level, int) else None)
+
+
+def compressor_of_relay(sender: RelayResult, method: str) -> Compressor:
+    """What a source's relay put on the wire."""
+    return Compressor(sender.backend, _level(method, sender.level), sender.member_size)
 
 
 def _level(method: str, asked: int | None) -> int | None:

@@ -105,7 +105,7 @@ def plan(source: Party, destination: Party, wish: Wish, sockets: Sockets) -> Rou
     :raise UsageError: an address is missing, or options contradict each other.
     """
     need_multifd(source.facts, destination.facts)
-    wish = between_relays(destination, wish)
+    wish = between_relays(destination.uri, destination.host, wish)
     far = _wants_destination_relay(destination, wish)
     uuid = uuid_to_send(source.facts, destination.facts)
     near = _wants_source_relay(source, wish, "" if far else uuid)
@@ -128,7 +128,7 @@ def plan(source: Party, destination: Party, wish: Wish, sockets: Sockets) -> Rou
         name=_NAMES[near, far or wish.via is not None],
         address=address,
         incoming=incoming,
-        relays=tuple(_that_meets(wish, step) if meeting else step for step in steps),
+        relays=tuple(that_meets(wish, step) if meeting else step for step in steps),
         source_method="none" if near else wish.method,
         destination_method="none" if far or wish.via else wish.method,
         source_bandwidth=0 if near else wish.max_bandwidth,
@@ -143,7 +143,7 @@ _NAMES = {
 }
 
 
-def _that_meets(wish: Wish, step: RelayStep) -> RelayStep:
+def that_meets(wish: Wish, step: RelayStep) -> RelayStep:
     """A relay that meets another one."""
     return replace(step, tls_creds=wish.tls_creds, insecure=wish.insecure, decide=wish.decide)
 
@@ -168,7 +168,7 @@ def _destination_relay(
 def _source_relay(
     source: Party, wish: Wish, sockets: Sockets, inflates: Host | None, uuid: str
 ) -> RelayStep:
-    """:param inflates: as ``_member_size`` takes it."""
+    """:param inflates: as ``member_size`` takes it."""
     return RelayStep(
         "source",
         f"unix:{sockets.source}/source-relay",
@@ -179,11 +179,11 @@ def _source_relay(
         wish.accelerator,
         source.host,
         uuid,
-        _member_size(wish, inflates),
+        member_size(wish, inflates),
     )
 
 
-def _member_size(wish: Wish, inflates: Host | None) -> str:
+def member_size(wish: Wish, inflates: Host | None) -> str:
     """What to ask of the source's relay.
 
     :param inflates: where a relay of ours inflates, with the same accelerator; None if it is a
