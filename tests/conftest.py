@@ -87,8 +87,22 @@ def pytest_runtest_makereport(
 RequirePeer = Callable[[str], Path]
 
 
+@pytest.fixture(scope="session")
+def find_peer() -> RequirePeer:
+    """``require_peer`` for fixtures of more than one test, which see no marks."""
+
+    def find(command: str) -> Path:
+        own = os.environ.get("RAMFERRY_PEERS") or str(CHECKOUT / "build/peers/bin")
+        found = shutil.which(command, path=own) or shutil.which(command)
+        if found is None:
+            pytest.skip(f"{command} is not here: `make peers` fetches it")
+        return Path(found)
+
+    return find
+
+
 @pytest.fixture
-def require_peer(request: pytest.FixtureRequest) -> RequirePeer:
+def require_peer(request: pytest.FixtureRequest, find_peer: RequirePeer) -> RequirePeer:
     """Finds a real peer by its command's name, for tests marked ``interop``.
 
     ``require_peer("qzip")`` returns the command's path: from the folders in RAMFERRY_PEERS if
@@ -99,12 +113,4 @@ def require_peer(request: pytest.FixtureRequest) -> RequirePeer:
         pytest.fail(
             "require_peer is for tests marked interop: without the mark a skip stays hidden"
         )
-
-    def find(command: str) -> Path:
-        own = os.environ.get("RAMFERRY_PEERS") or str(CHECKOUT / "build/peers/bin")
-        found = shutil.which(command, path=own) or shutil.which(command)
-        if found is None:
-            pytest.skip(f"{command} is not here: `make peers` fetches it")
-        return Path(found)
-
-    return find
+    return find_peer

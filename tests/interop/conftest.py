@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from guests import COMMANDS
+from libvirting import Libvirt, LibvirtHosts, libvirt_hosts
 from migrating import Pair
 from sshing import TwoHosts, two_hosts
 
@@ -37,4 +38,15 @@ def hosts(require_peer: Callable[[str], Path]) -> Iterator[TwoHosts]:
     require_peer("ssh")
     with two_hosts(require_peer("sshd")) as made:
         made.sshd()
+        yield made
+
+
+@pytest.fixture(scope="module")
+def libvirts(find_peer: Callable[[str], Path]) -> Iterator[LibvirtHosts]:
+    """Two hosts with the libvirt and the QEMU of the PATH, for all tests of a module."""
+    find_peer("ssh")
+    libvirt = Libvirt(
+        find_peer("libvirtd"), find_peer("virsh"), qemu_at(find_peer(COMMANDS["stock"]))
+    )
+    with libvirt_hosts(libvirt, find_peer("sshd")) as made:
         yield made
