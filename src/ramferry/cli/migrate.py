@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ramferry.cli.domain_options import domain_options
 from ramferry.cli.json_option import json_option
 from ramferry.cli.params import (
     RATE,
@@ -23,8 +24,8 @@ from ramferry.control.migrate.relay_mode import RelayMode
 from ramferry.vocabulary import MAX_CHANNELS, METHOD_FLAGS
 
 EPILOG = """\b
-Exit codes: 0 migrated; 2 usage; 3 a QEMU, a relay or the host of ssh://
-cannot be reached; 4 method not available; 5 migration failed, also because a
+Exit codes: 0 migrated; 2 usage; 3 a QEMU, libvirt, a relay or the host of
+ssh:// cannot be reached; 4 method not available; 5 migration failed, also because a
 peer sent damaged data or what the protocol forbids, 6 cancelled: the guest is
 at the source; 8 this host refuses; 9 a QEMU stopped answering, or the
 switchover is not decided: the sentence says what was seen at both; 130
@@ -89,6 +90,7 @@ interrupted before it was at work."""
     metavar="URI",
     help="Where the destination QEMU is to listen: tcp:HOST:PORT or unix:PATH.",
 )
+@domain_options
 @ssh_options
 @json_option()
 def command(**options: Any) -> None:
@@ -98,7 +100,13 @@ def command(**options: Any) -> None:
     ssh://[USER@]HOST[:PORT]/PATH, a QMP socket on a host that your ssh reaches and
     that has Ramferry too. The destination waits with -incoming defer. Relays are
     started as needed beside local QEMUs, and on both hosts with ssh://; everything
-    that is changed in a QEMU is set back at the end. Ctrl-C, SIGTERM and a closed
+    that is changed in a QEMU is set back at the end.
+
+    SOURCE can be libvirt:DOMAIN (libvirt:///system?domain=NAME), and DESTINATION
+    then qemu+ssh://[USER@]HOST[:PORT]/system: libvirt migrates the domain, through
+    relays on both hosts.
+
+    Ctrl-C, SIGTERM and a closed
     terminal cancel, and the guest stays at the source; once it stands still for the
     switchover both QEMUs are asked first, and a destination that has it keeps it. A
     second signal leaves at once what cannot be ended.

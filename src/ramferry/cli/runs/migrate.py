@@ -10,6 +10,12 @@ from typing import Any
 from ramferry.cli.json_file import JsonFile
 from ramferry.cli.live import live_hooks
 from ramferry.cli.results import show
+from ramferry.cli.runs.migrate_libvirt import (
+    DOMAIN_ALONE,
+    domain_wish,
+    migrate_libvirt,
+    refuse_domain,
+)
 from ramferry.cli.ssh_settings import ssh_settings
 from ramferry.cli.terminal import terminal
 from ramferry.codec import check_members, find_method
@@ -17,6 +23,7 @@ from ramferry.control.hosts.addresses import relay_uri
 from ramferry.control.hosts.host import HERE, Hosts
 from ramferry.control.hosts.ssh import host_at
 from ramferry.control.hosts.ssh_uri import SshUri, is_ssh, parse_ssh
+from ramferry.control.libvirt.uri import is_libvirt
 from ramferry.control.migrate.course import migrate
 from ramferry.control.migrate.route import RelayMode, Wish
 from ramferry.errors import UsageError
@@ -36,7 +43,14 @@ def run(
     **wanted: Any,
 ) -> None:
     """Run it, with the values of its options."""
+    domain = {name: wanted.pop(name) for name in DOMAIN_ALONE}
     wish = _wish(**wanted)
+    if is_libvirt(source):
+        ask = domain_wish(wish, **domain)
+        by_ssh = (remote_command, data_address, port_range, through_ssh)
+        migrate_libvirt(source, destination, ask, timeout, json_file, by_ssh)
+        return
+    refuse_domain(source, destination, domain)
     uri = _far_host(source, destination)
     ssh = ssh_settings(uri, remote_command, data_address, port_range, through_ssh)
     with host_at(uri, ssh, HERE) as host:

@@ -1,8 +1,8 @@
 """The QEMU of a libvirt domain on this host, found without a monitor.
 
 libvirt writes its process id to a file beside its own state (``/run/libvirt/qemu/NAME.pid``), gives
-it the domain's UUID by ``-uuid``, and has it name its threads (``-name debug-threads=on``): a vCPU's
-is "CPU 0/KVM" or "CPU 0/TCG".
+it the domain's UUID by ``-uuid``, and has it name its threads (``-name debug-threads=on``): a
+vCPU's is "CPU 0/KVM" or "CPU 0/TCG".
 """
 
 from __future__ import annotations

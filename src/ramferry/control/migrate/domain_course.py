@@ -8,6 +8,7 @@ definition, hooks, locks) is libvirt's alone.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -45,14 +46,15 @@ def migrate_domain(
     uri: DomainUri,
     destination: str,
     wish: DomainWish,
-    far: Host | None,
+    reach: Callable[[], Host | None],
     hooks: Hooks,
     timeout: float | None = None,
 ) -> MigrationResult:
     """Have libvirt move a domain through relays.
 
     :param destination: the destination daemon's URI, as libvirt on this host understands it.
-    :param far: the destination's host; None if its relay runs already.
+    :param reach: connects to the destination's host, once the domain is known to be one that can
+        leave; returns None if the relay there runs already.
     :param timeout: seconds from the start of the migration until it is aborted.
     :raise UsageError: there is no such domain, it has no guest, or an option makes no sense.
     :raise PeerUnreachable: a daemon or the far host does not answer.
@@ -65,6 +67,7 @@ def migrate_domain(
         near_end = stack.enter_context(DomainEnd(uri.connection, uri.name))
         domain = near_end.ask(lambda near: look_up(near, uri.name))
         check_leaves(domain)
+        far = reach()
         far_end = stack.enter_context(DomainEnd(destination, uri.name))
         route = plan_domain(destination, path, wish.relays, far)
         move = move_of(wish, path, far)
