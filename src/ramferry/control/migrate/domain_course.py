@@ -82,25 +82,29 @@ def migrate_domain(
 
 
 class _Processor:
-    """CPU time of a domain's QEMU, from the moment that it was found."""
+    """CPU time of a domain's QEMU, from the moment that it was found to the last look: libvirt ends
+    the source's before it says that the migration is through."""
 
     def __init__(self, host: Host | None, domain: Domain) -> None:
         self._host, self._domain = host, domain
         self._meter: Meter | None = None
         self.before: float | None = None
+        self.after: float | None = None
 
     def look(self) -> None:
-        """Find the QEMU, if it is not found yet."""
-        if self._meter is not None or self._host is None:
+        """Find the QEMU, if it is not found yet, and read its CPU time, if it has any yet."""
+        if self._meter is None:
+            self._find()
+        if self._meter is not None and (seconds := self._meter.seconds()) is not None:
+            self.after = seconds
+            self.before = seconds if self.before is None else self.before
+
+    def _find(self) -> None:
+        if self._host is None:
             return
         found = self._host.domain_process(self._domain.name, self._domain.uuid)
         if found is not None:
             self._meter = self._host.meter(*found)
-            self.before = self._meter.seconds()
-
-    def seconds(self) -> float | None:
-        """So far; None if it cannot be read."""
-        return None if self._meter is None else self._meter.seconds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +133,12 @@ class _Course:
         )
 
         def every(stats: Stats) -> None:
+            near.look()
             far.look()
             self._limit_downtime(stats)
 
         watch.run(move, timeout, every)
+        far.look()
         info = self._info(watch)
         cpu = self._cpu(near, far, int(info["total-time"]))
         self._see_arrival()
@@ -171,7 +177,7 @@ class _Course:
 
     def _cpu(self, near: _Processor, far: _Processor, total_ms: int) -> Cpu:
         send, recv = (
-            percent(one.before, one.seconds(), self.relays.cpu_seconds(side), total_ms)
+            percent(one.before, one.after, self.relays.cpu_seconds(side), total_ms)
             for side, one in (("source", near), ("destination", far))
         )
         return Cpu(send, recv)
