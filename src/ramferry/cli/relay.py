@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ramferry.cli.config_file import Configured, config_option
 from ramferry.cli.json_option import json_option
 from ramferry.cli.params import (
     RATE,
@@ -28,7 +29,7 @@ in the middle; 130 interrupted before it was at work: it did not listen yet.
 Without --once 0, unless it could not begin."""
 
 
-@click.command(epilog=EPILOG)
+@click.command(cls=Configured, epilog=EPILOG)
 @click.argument("listen")
 @click.argument("connect")
 @click.option(
@@ -91,6 +92,16 @@ Without --once 0, unless it could not begin."""
     "Append each migration's result as one line of JSON; - for standard output.", click.File("a")
 )
 @click.option("--events", is_flag=True, help="Print progress and results as JSON lines on stdout.")
+@click.option(
+    "--drain",
+    type=Seconds(min=0.0),
+    default=0.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds that a migration under way may go on after a signal to stop; no new one is taken."
+    " A second signal cancels it sooner.",
+)
+@config_option()
 def command(**options: Any) -> None:
     """Carry migrations that arrive at LISTEN on to CONNECT, in another compression method.
 
@@ -98,6 +109,8 @@ def command(**options: Any) -> None:
     where it has tls-creds; or relay:HOST:PORT or relay:unix:PATH where the far end is a Ramferry.
     Point the source's migration at LISTEN; a QEMU destination, or another relay, waits at CONNECT.
     Where the method stays the same, checked bytes go on as they came.
+
+    SIGTERM and SIGINT end it, SIGUSR1 has it read the certificates again.
     """
     from ramferry.cli.runs import relay
 

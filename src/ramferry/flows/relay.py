@@ -6,6 +6,8 @@ thread accepts connections and watches, and every channel has its own thread.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
@@ -23,7 +25,7 @@ from ramferry.flows.settings import RelaySettings
 from ramferry.metrics import RelayResult
 from ramferry.transport.connection import Connection
 from ramferry.transport.listening import Listener
-from ramferry.transport.security import IN_THIS_HOST
+from ramferry.transport.security import IN_THIS_HOST, Security
 from ramferry.vocabulary import REQUIRE
 
 
@@ -49,6 +51,8 @@ class Relay:
         self._loop = Loop()
         self._leaving = False
         """True once it is to end, after what it owes."""
+        self._draining = False
+        """The same, after what is under way as well."""
         self._stopping = False
         """True once it ends, whatever it owes."""
         self._passage: Passage
@@ -84,7 +88,7 @@ class Relay:
 
     @property
     def _through(self) -> bool:
-        return self._done or self._leaving
+        return self._done or self._leaving or self._draining
 
     def stop(self, reason: str) -> None:
         """End the relay; safe from a signal handler. If a switchover is under way, it is let
@@ -98,6 +102,35 @@ class Relay:
         ended is waited for, also if that is over already. A second call changes nothing.
         """
         self._loop.call(partial(self._leave, reason))
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Have ``function`` called in the thread that runs this relay; safe from any thread and
+        signal handler."""
+        self._loop.call(function)
+
+    def when_turned(self, function: Callable[[], None]) -> None:
+        """Have ``function`` called in the thread that runs this relay, several times a second for
+        as long as that thread gets on."""
+        self._loop.turned = function
+
+    def drain(self) -> bool:
+        """Take no new migration, and end once those under way have ended, after a far end that may
+        have to ask how has done so; called in the thread that runs this relay.
+
+        :return: whether one is under way. ``stop`` ends it sooner.
+        """
+        self._draining = True
+        return self.arrivals.session is not None
+
+    def renew(self, security: Security) -> None:
+        """Use other credentials for connections that come from now on and for migrations that begin
+        from now on; called in the thread that runs this relay.
+
+        :raise UsageError: they lack a certificate, or OpenSSL cannot use one; nothing has changed.
+        """
+        security.check_connect(self._settings.connect)
+        self._listener.renew(security)
+        self._settings = replace(self._settings, security=security)
 
     def watch_parent(self, fd: int) -> None:
         """Have the relay ``leave`` when the reader of pipe ``fd`` is gone; if ``fd`` is a file, do
@@ -139,7 +172,7 @@ class Relay:
         session = self.arrivals.session
         if session is not None and not session.over.is_set():
             return "another migration is under way"
-        if self._leaving:
+        if self._leaving or self._draining:
             return "it is about to end"
         return "it has carried its one migration" if self._done else ""
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ramferry.errors import UsageError, unreadable
+from ramferry.units import duration
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -157,6 +158,32 @@ def _check_secret(path: Path, facts: os.stat_result) -> None:
             f"others can read or change the key {path} (mode {stat.S_IMODE(facts.st_mode):04o}): "
             f"it is not used; chmod 600 {path}, and have new keys made if it was seen"
         )
+
+
+def expiring(credentials: Credentials, within: timedelta) -> list[str]:
+    """A sentence for each certificate that expires within a time from now.
+
+    :param credentials: as ``read`` has them.
+    """
+    shown = [(CA, credentials.authority)]
+    for role, pair in ((SERVER, credentials.server), (CLIENT, credentials.client)):
+        if pair is not None:
+            shown.append((f"{role}-cert.pem", pair.certificate))
+    found: list[str] = []
+    for file, pem in shown:
+        name = f"{credentials.where}/{file}"
+        last = min(one.not_valid_after_utc for one in _certificates(pem, name))
+        left = last - datetime.now(UTC)
+        if left <= within:
+            found.append(
+                f"{name} expires in {_days(left)}, at {last}: no connection is made with it then;"
+                " lay a new one there and reload (SIGUSR1)"
+            )
+    return found
+
+
+def _days(left: timedelta) -> str:
+    return duration(left.total_seconds()) if left < timedelta(days=2) else f"{left.days} days"
 
 
 # --- what the files hold

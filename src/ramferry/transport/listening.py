@@ -130,6 +130,14 @@ class Listener:
                 return sock, _origin(sock, peer)
         return None
 
+    def renew(self, security: Security) -> None:
+        """Use other credentials for connections that come from now on; safe from any thread.
+
+        :raise UsageError: they lack a certificate, or OpenSSL cannot use one; nothing has changed.
+        """
+        if self._hall is not None:
+            self._hall.context = security.server(self.address)
+
     def close(self) -> None:
         """Stop listening, and remove the UNIX socket's path if it is still this listener's.
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import signal
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final
 from uuid import UUID
 
 from ramferry import interruption, standard
 from ramferry.cli.line_writer import LineWriter
+from ramferry.cli.notify import Notifier
 from ramferry.cli.params import is_given
+from ramferry.cli.service import RELOAD, Service, told
+from ramferry.cli.supervision import Supervision
 from ramferry.cli.tls_settings import refuse_idle_authz, refuse_idle_creds, tls_settings
 from ramferry.errors import Cancelled, UsageError
 from ramferry.flows.relay import Relay
@@ -34,7 +39,9 @@ _DESCRIPTORS: Final = 4096
 """As many as a relay may use: 255 channels on both sides, and callers that are not known yet."""
 
 
-def run(*, once: bool, json_file: IO[str] | None, events: bool, **wanted: Any) -> None:
+def run(
+    *, once: bool, json_file: IO[str] | None, events: bool, drain: float, **wanted: Any
+) -> None:
     """Run it, with the values of its options."""
     if events and sys.stdout is None:
         raise UsageError("--events writes to standard output, which is closed")
@@ -42,23 +49,38 @@ def run(*, once: bool, json_file: IO[str] | None, events: bool, **wanted: Any) -
     stop = _Stop()
     _more_descriptors()
     printer = _Printer(settings, events=events, results=json_file)
-    for sentence in (settings.security or IN_THIS_HOST).consented(
-        settings.listen, settings.connect
-    ):
+    security = settings.security or IN_THIS_HOST
+    read = _reader(**wanted)
+    for sentence in [
+        *security.consented(settings.listen, settings.connect),
+        *(told(security) if read else []),
+    ]:
         printer.note(sentence)
-    relay = Relay(settings, printer)
-    stop.tell(relay.stop, relay.leave)
+    # whoever reads the events is who started it, not a manager that started that one
+    notifier = Notifier({} if events else os.environ)
+    supervision = Supervision(printer, notifier)
+    relay = Relay(settings, supervision)
+    stop.tell(Service(relay, supervision, drain, read).heed)
     if events:
         relay.watch_parent(sys.stdout.fileno())
     try:
         result = relay.run(once=once)
     finally:
         printer.close()
+        notifier.close()
+        signal.signal(RELOAD, signal.SIG_IGN)
     if not once:
         return
     if result is None:
         raise Cancelled("ended before any migration came")
     sys.exit(result.exit_code)
+
+
+def _reader(
+    *, tls_creds: Path | None, tls_authz: tuple[str, ...], insecure: bool, **_: Any
+) -> Callable[[], Security] | None:
+    """What reads the credentials again; None where they come from no folder."""
+    return partial(tls_settings, tls_creds, tls_authz, insecure) if tls_creds else None
 
 
 def _settings(
@@ -117,8 +139,7 @@ def _security(
 
 
 class _Stop:
-    """The process's signals, as wishes to stop the relay; SIGHUP says that whoever started it has
-    gone.
+    """The process's signals, as wishes to the relay.
 
     They are handled before anything listens, or a signal between would leave the socket's path
     behind. Blocking them instead would not do: a library's thread that does not block them gets
@@ -129,14 +150,10 @@ class _Stop:
         self._early: list[int] = []
         self._heed: Callable[[int], None] = self._early.append
         interruption.handle(lambda got, _: self._heed(got))
+        signal.signal(RELOAD, lambda got, _: self._heed(got))
 
-    def tell(self, stop: Callable[[str], None], leave: Callable[[str], None]) -> None:
-        """Call ``leave`` for each SIGHUP from now on, ``stop`` for each other signal, and for
-        those that came before."""
-
-        def heed(got: int) -> None:
-            (leave if got == signal.SIGHUP else stop)(signal.Signals(got).name)
-
+    def tell(self, heed: Callable[[int], None]) -> None:
+        """Call ``heed`` for each signal from now on, and for those that came before."""
         self._heed = heed
         for got in self._early:
             heed(got)

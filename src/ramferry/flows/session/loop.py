@@ -26,6 +26,8 @@ class Loop:
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._calls: deque[Callable[[], None]] = deque()
         self._closed = False
+        self.turned: Callable[[], None] = lambda: None
+        """Called in the loop's thread after each step."""
         # a signal handler may call while the same thread closes
         self._lock = threading.RLock()
         self.add(self._wake, READABLE, self._run_calls)
@@ -70,6 +72,7 @@ class Loop:
             callback = self._callbacks.get(fd)
             if callback is not None:
                 callback()
+        self.turned()
 
     def close(self) -> None:
         """Free the loop's own descriptors."""
