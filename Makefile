@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-long test-faults check bench fuzz venv peers clean
+.PHONY: help demo test test-long test-faults check bench fuzz man dist deb venv peers clean
 
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
@@ -49,6 +49,16 @@ fuzz: venv ## fuzz parsers and decoders, 10 minutes each: make fuzz ARGS='--seco
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || \
 		$(BIN)/python -m pip install --quiet --constraint tools/constraints.txt atheris || true
 	@$(BIN)/python tests/fuzz/run.py $(ARGS)
+
+man: venv ## the manual pages, in build/man
+	@rm -rf build/man
+	@. tools/host.sh && export SOURCE_DATE_EPOCH=$$(source_date) && $(BIN)/python packaging/man.py build/man
+
+dist: man ## a wheel and an sdist, in dist
+	@tools/dist.sh
+
+deb: dist ## a Debian package for Debian 12, in dist
+	@packaging/deb/build.sh
 
 venv: ## .venv with pinned versions
 	@tools/venv.sh

@@ -29,3 +29,10 @@ apt_install() {
 apt_get_install() {
     DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends "$@"
 }
+
+# Prints the time that what is built here bears, in seconds: SOURCE_DATE_EPOCH if it is set, else that
+# of the commit that is checked out, else, in an unpacked sdist, that of its change log.
+source_date() {
+    [ -z "${SOURCE_DATE_EPOCH:-}" ] || { echo "$SOURCE_DATE_EPOCH" && return; }
+    git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md
+}

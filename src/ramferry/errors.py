@@ -60,8 +60,8 @@ class MigrationFailed(RamferryError):
 
 
 class Cancelled(RamferryError):
-    """A person or a supervisor ended it. The text says where the guest is, as for
-    ``MigrationFailed``."""
+    """A person or a supervisor ended it. If a guest had begun to move, the text says where it was
+    seen."""
 
     exit_code = 6
 

@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 
 from ramferry import __version__, interruption, standard
+from ramferry.cli.completion_option import VARIABLE, completion_option
 from ramferry.cli.extras import telling_extras
 from ramferry.cli.lazy import LazyGroup
 from ramferry.errors import HostError, RamferryError, UsageError
@@ -47,6 +48,7 @@ traceback."""
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, "-V", "--version", message="ramferry %(version)s")
+@completion_option
 def table() -> None:
     """Carry a running VM's memory between hosts through a thin pipe."""
 
@@ -56,6 +58,7 @@ def main() -> NoReturn:
     try:
         try:
             with telling_extras():
+                _answer_a_shell()
                 table.main(standalone_mode=False)
         finally:
             # how it ended is about to be told
@@ -79,6 +82,14 @@ def main() -> NoReturn:
         standard.say(f"ramferry: {error}")
         sys.exit(error.exit_code)
     sys.exit(0)
+
+
+def _answer_a_shell() -> None:
+    """Where a shell asks for words, and no person for a command: answer it and end."""
+    if instruction := os.environ.get(VARIABLE):
+        from ramferry.cli import completion
+
+        completion.answer(table, instruction)
 
 
 def _lacks_memory(error: MemoryError | RuntimeError) -> NoReturn:

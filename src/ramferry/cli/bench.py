@@ -22,7 +22,9 @@ class _Bench(LazyGroup):
     """``ramferry bench SCENARIO`` stands for ``ramferry bench run SCENARIO``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args or args[0] not in {*self.parts, *ctx.help_option_names}:
+        own = {*self.parts, *ctx.help_option_names}
+        # a shell that asks what may come here is to see the parts
+        if args[0] not in own if args else not ctx.resilient_parsing:
             args = ["run", *args]
         return super().parse_args(ctx, args)
 

@@ -8,10 +8,11 @@ import click
 
 from ramferry.cli.json_option import json_option
 from ramferry.cli.ssh_options import remote_command_option
+from ramferry.cli.words import addresses
 
 
 @click.command()
-@click.argument("host", metavar="[ssh://HOST]", required=False)
+@click.argument("host", metavar="[ssh://HOST]", required=False, shell_complete=addresses("ssh://"))
 @click.option(
     "--sysroot",
     default="/",

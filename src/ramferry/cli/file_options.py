@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import click
 
+from ramferry.cli.words import file_names
 from ramferry.vocabulary import FORMATS
 
 EPILOG: Final = """\b
@@ -58,7 +59,7 @@ def _flag(*names: str, help: str, hidden: bool = False) -> Callable[..., Any]:
 
 
 _OPTIONS: Final[list[Callable[..., Any]]] = [
-    click.argument("files", nargs=-1, metavar="[FILE]..."),
+    click.argument("files", nargs=-1, metavar="[FILE]...", shell_complete=file_names),
     _flag("-k", "--keep", help="Keep the input files; default: no."),
     _flag(
         "-f",
@@ -77,6 +78,7 @@ _OPTIONS: Final[list[Callable[..., Any]]] = [
         "-o",
         "--output",
         metavar="FILE",
+        shell_complete=file_names,
         help="Write the one input's output here; default: the input's name and suffix.",
     ),
     _flag(

@@ -8,6 +8,7 @@ import click
 
 from ramferry.cli.params import RATE, SIZE, accelerator_option, decide_option, member_size_option
 from ramferry.cli.tls_options import insecure_option, tls_authz_option, tls_creds_option
+from ramferry.cli.words import RELAY_AT, addresses
 from ramferry.vocabulary import PAGE_SIZE, PATTERNS, TRACKERS
 
 
@@ -48,10 +49,16 @@ from ramferry.vocabulary import PAGE_SIZE, PATTERNS, TRACKERS
     hidden=True,  # how well the written pages compress: tests choose it
     help="Bytes changed in each page written, a multiple of 8.",
 )
-@click.option("--qmp", metavar="URI", help="Where the monitor listens: qmp:PATH or qmp:HOST:PORT.")
+@click.option(
+    "--qmp",
+    metavar="URI",
+    shell_complete=addresses("qmp:"),
+    help="Where the monitor listens: qmp:PATH or qmp:HOST:PORT.",
+)
 @click.option(
     "--incoming",
     metavar="URI|defer",
+    shell_complete=addresses("defer", *RELAY_AT),
     help="Wait for a guest, at once at tcp:HOST:PORT, unix:PATH, tls:HOST:PORT or, from a"
     " Ramferry, relay:HOST:PORT; or by `migrate-incoming`.",
 )

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from ramferry.cli.words import file_names
 from ramferry.errors import UsageError
 
 NO_FILE: Final = "names no FILE: write --json FILE, or --json - for standard output"
@@ -32,6 +33,10 @@ class JsonFileType(click.ParamType):  # type: ignore[type-arg] # generic in newe
             return JsonFile(str(value))
         except UsageError as error:
             self.fail(str(error), param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> Any:
+        """See ``click.ParamType``."""
+        return file_names(ctx, param, incomplete)
 
 
 class _JsonOption(click.Option):

@@ -54,6 +54,17 @@ class LazyGroup(click.Group):
         command.context_class = HelpContext
         return command
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """See ``click.Group``; the names are known without an import."""
+        from click.shell_completion import CompletionItem
+
+        known = self.parts.items()
+        names = [CompletionItem(name, help=line) for name, line in known]
+        return [
+            *(item for item in names if item.value.startswith(incomplete)),
+            *click.Command.shell_complete(self, ctx, incomplete),
+        ]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """See ``click.Group``; the lines are known without an import."""
         del ctx

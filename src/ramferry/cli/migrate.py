@@ -20,6 +20,7 @@ from ramferry.cli.params import (
 )
 from ramferry.cli.ssh_options import ssh_options
 from ramferry.cli.tls_options import insecure_option, tls_creds_option
+from ramferry.cli.words import addresses
 from ramferry.control.migrate.relay_mode import RelayMode
 from ramferry.vocabulary import MAX_CHANNELS, METHOD_FLAGS
 
@@ -33,8 +34,8 @@ interrupted before it was at work."""
 
 
 @click.command(epilog=EPILOG)
-@click.argument("source")
-@click.argument("destination")
+@click.argument("source", shell_complete=addresses("qmp:"))
+@click.argument("destination", shell_complete=addresses("qmp:", "ssh://"))
 @click.option(
     "--method",
     type=click.Choice(list(METHOD_FLAGS)),
@@ -88,6 +89,7 @@ interrupted before it was at work."""
 @click.option(
     "--incoming",
     metavar="URI",
+    shell_complete=addresses("tcp:", "unix:"),
     help="Where the destination QEMU is to listen: tcp:HOST:PORT or unix:PATH.",
 )
 @domain_options

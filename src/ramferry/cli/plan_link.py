@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from ramferry.cli.params import Seconds
+from ramferry.cli.words import addresses
 
 EPILOG = """\b
 Exit codes: 0 probed; 2 usage; 3 no probe came, or it broke off; 6 interrupted
@@ -15,7 +16,7 @@ interrupted before it was at work."""
 
 
 @click.command(epilog=EPILOG)
-@click.argument("listen", metavar="tcp:HOST:PORT")
+@click.argument("listen", metavar="tcp:HOST:PORT", shell_complete=addresses("tcp:"))
 @click.option(
     "--wait",
     type=Seconds(min=0, min_open=True),

@@ -18,6 +18,7 @@ from ramferry.cli.params import (
     page_size_option,
 )
 from ramferry.cli.ssh_options import direct_options
+from ramferry.cli.words import addresses
 from ramferry.vocabulary import METHOD_FLAGS
 
 EPILOG = """\b
@@ -27,12 +28,13 @@ or this user, may not; 130 interrupted before it was at work."""
 
 
 @click.command(epilog=EPILOG)
-@click.argument("guest", metavar="qmp:PATH|RAMFILE")
+@click.argument("guest", metavar="qmp:PATH|RAMFILE", shell_complete=addresses("qmp:", files=True))
 @click.option(
     "--link",
     type=LINK,
     required=True,
     metavar="RATE|probe:HOST:PORT|ssh://HOST",
+    shell_complete=addresses("probe:", "ssh://"),
     help="What the link carries in bytes a second: 117M, 1Gbit; 0 where it limits nothing. Or where"
     " `ramferry plan link` waits for a probe, which fills the link for a second; it is started by"
     " ssh with ssh://[USER@]HOST[:PORT].",

@@ -17,6 +17,7 @@ from ramferry.cli.params import (
     page_size_option,
 )
 from ramferry.cli.tls_options import insecure_option, tls_authz_option, tls_creds_option
+from ramferry.cli.words import RELAY_AT, addresses
 from ramferry.vocabulary import MAX_CHANNELS, METHOD_FLAGS
 
 EPILOG = """\b
@@ -30,8 +31,8 @@ Without --once 0, unless it could not begin."""
 
 
 @click.command(cls=Configured, epilog=EPILOG)
-@click.argument("listen")
-@click.argument("connect")
+@click.argument("listen", shell_complete=addresses(*RELAY_AT))
+@click.argument("connect", shell_complete=addresses(*RELAY_AT))
 @click.option(
     "--method",
     required=True,

@@ -10,6 +10,7 @@ import click
 from ramferry.cli.json_option import json_option
 from ramferry.cli.params import archive_channels_option
 from ramferry.cli.ssh_options import ssh_options
+from ramferry.cli.words import addresses
 
 EPILOG = """\b
 Exit codes: 0 restored; 2 usage: another machine, no save file; 3 the QEMU
@@ -22,7 +23,7 @@ cancelled, and the sentence says what was seen there."""
 
 @click.command(epilog=EPILOG)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.argument("qemu")
+@click.argument("qemu", shell_complete=addresses("qmp:", "ssh://"))
 @archive_channels_option("multifd-channels to the QEMU, each with a thread that inflates.")
 @ssh_options
 @json_option()

@@ -10,6 +10,7 @@ import click
 from ramferry.cli.json_option import json_option
 from ramferry.cli.params import Seconds, archive_channels_option, level_option
 from ramferry.cli.ssh_options import remote_command_option
+from ramferry.cli.words import addresses
 from ramferry.vocabulary import METHOD_FLAGS
 
 EPILOG = """\b
@@ -22,7 +23,7 @@ its name it is too late to cancel: 0."""
 
 
 @click.command(epilog=EPILOG)
-@click.argument("qemu")
+@click.argument("qemu", shell_complete=addresses("qmp:", "ssh://"))
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
     "--method",
