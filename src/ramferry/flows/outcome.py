@@ -6,10 +6,16 @@ from typing import Final
 from uuid import UUID
 
 from ramferry.errors import Cancelled, PeerTimeout, RamferryError
+from ramferry.flows.session.account import outcome_of, snapshot
 from ramferry.flows.session.footprint import Footprint, peak_resident
 from ramferry.flows.session.session import Phase, Session
 from ramferry.flows.settings import RelaySettings
 from ramferry.metrics import ReceiveResult, RelayResult
+
+
+def uuid_of(session: Session) -> str:
+    """The guest's UUID, as its multifd channels told it; empty if there was none."""
+    return str(UUID(bytes=session.uuid)) if any(session.uuid) else ""
 
 
 def relay_result(
@@ -33,10 +39,12 @@ def relay_result(
         member_size=session.engines.member_size,
         agreed_in=session.agreed_in,
         agreed_out=session.agreed_out,
-        uuid=str(UUID(bytes=session.uuid)) if any(session.uuid) else "",
+        uuid=uuid_of(session),
         source=session.source,
         migration=session.tally.migration,
-        counters=session.tally.snapshot(session.gate.passed),
+        outcome=outcome_of(session),
+        downtime_seconds=session.clock.seconds,
+        counters=snapshot(session),
     )
 
 
@@ -51,7 +59,7 @@ def receive_result(session: Session, machine: str, channels: int) -> ReceiveResu
         method=session.method_in,
         backend=session.engines.backend,
         channels=channels,
-        counters=session.tally.snapshot(session.gate.passed),
+        counters=snapshot(session),
     )
 
 

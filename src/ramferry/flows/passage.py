@@ -10,7 +10,7 @@ from ramferry.flows.inlet.callers import MainArrival, MultifdArrival
 from ramferry.flows.inlet.channel import ChannelInlet
 from ramferry.flows.inlet.judge import RELAYED
 from ramferry.flows.inlet.main import MainInlet
-from ramferry.flows.outcome import relay_result
+from ramferry.flows.outcome import relay_result, uuid_of
 from ramferry.flows.outlet.asked import LOOK
 from ramferry.flows.outlet.channel import RelayedChannel
 from ramferry.flows.outlet.far_ends import FarEnds
@@ -21,6 +21,7 @@ from ramferry.flows.session.loop import Loop
 from ramferry.flows.session.session import Session
 from ramferry.flows.settings import RelaySettings
 from ramferry.metrics import RelayResult
+from ramferry.metrics.notes import of_migration
 from ramferry.transport.connection import Connection
 
 
@@ -37,11 +38,18 @@ class Passage:
     ) -> None:
         """:param source: main's connection."""
         self._settings = settings
-        self.session = Session(settings, note, loop.wake)
+        self._note = note
+        self.session = Session(settings, self._tell, loop.wake)
         self.outlet = self.session.behind = Outlet(self.session, settings)
         self._main = RelayedMain(self.outlet, source)
         self._far_ends = FarEnds(loop, self.session)
         self._footprint = Footprint()
+
+    def _tell(self, text: str) -> None:
+        """Called in any thread with a sentence of this migration."""
+        session = self.session
+        about = session.tally.migration, uuid_of(session), session.phase.word
+        self._note(of_migration(text, *about))
 
     def main(self, arrival: MainArrival) -> None:
         """Start to carry main."""

@@ -64,6 +64,14 @@ class RelayCounters:
     """Time in the kernel; part of ``cpu_seconds``."""
     migration: str = ""
     """The migration's id, 8 hexadecimal digits; the same at both ends of a ``relay:`` address."""
+    state: str = ""
+    """How far it is: one of ``vocabulary.STATES``; empty where nobody follows that."""
+    method_in: str = ""
+    """As in ``RelayResult``."""
+    mark_seconds: float = 0.0
+    """Seconds that main stood still at sync marks, until they could be sent on."""
+    channel_wait_seconds: float = 0.0
+    """Seconds that channels waited for sync marks, added up over them."""
 
     @property
     def python_share(self) -> float:
@@ -114,6 +122,11 @@ class RelayResult:
     """The guest's UUID, as its multifd channels told it; empty if there was none."""
     source: str = ""
     """Who connected: a host's address, or a process of this host."""
+    outcome: str = ""
+    """One of ``vocabulary.OUTCOMES``."""
+    downtime_seconds: float | None = None
+    """Seconds from ram's END to the destination's SHUT, as the relay saw them: the guest stands
+    still a little longer, from before END; None if either did not come."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from ramferry.metrics.notes import refusal, warning
 from ramferry.patience import Patience
 from ramferry.transport import handshake, sockets
 from ramferry.transport.crowd import one_too_many
@@ -173,15 +174,17 @@ class Hall:
             self._let_earlier_ones_go(guest)
             self._hand_out((secured, guest.origin))
         except handshake.Failed as error:
-            self.note(f"refused a connection of {guest.origin}: {error}")
+            self.note(refusal(f"refused a connection of {guest.origin}: {error}"))
         except _Left:
             if not self._closed:
                 self.note(
-                    f"refused a connection of {guest.origin}: it was in TLS's handshake while too "
-                    "many others came"
+                    refusal(
+                        f"refused a connection of {guest.origin}: it was in TLS's handshake while"
+                        " too many others came"
+                    )
                 )
         except OSError as error:
-            self.note(f"lost a connection of {guest.origin}: {sockets.reason(error)}")
+            self.note(warning(f"lost a connection of {guest.origin}: {sockets.reason(error)}"))
         finally:
             with self._lock:
                 del self._guests[guest]

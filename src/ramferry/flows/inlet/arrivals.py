@@ -20,6 +20,7 @@ from ramferry.flows.inlet.waiting import WaitingChannels
 from ramferry.flows.peer.reception import Reception
 from ramferry.flows.session.loop import Loop
 from ramferry.flows.session.session import Session
+from ramferry.metrics.notes import refusal
 from ramferry.transport.connection import Connection
 from ramferry.transport.listening import Listener
 
@@ -135,7 +136,7 @@ class Arrivals:
                 self._take_waiting(session)
             return
         if session is not None:
-            self._note("refused a second migration while one is under way")
+            self._note(refusal("refused a second migration while one is under way"))
             arrival.connection.close()
             return
         self._begin(arrival)

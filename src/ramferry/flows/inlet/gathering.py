@@ -10,6 +10,7 @@ from ramferry.flows.inlet.calls import Call
 from ramferry.flows.inlet.lobby import Lobby
 from ramferry.flows.inlet.roster import Roster
 from ramferry.flows.session.session import Session
+from ramferry.metrics.notes import refusal
 
 
 def admit(
@@ -25,7 +26,7 @@ def admit(
     own = arrival.call.number > main.number and roster.may_lack(arrival.initial)
     if late and not own:
         # a second source's: the migration that is under way has all of its own
-        session.note(f"refused a second {arrival.name} in a migration under way")
+        session.note(refusal(f"refused a second {arrival.name} in a migration under way"))
         arrival.connection.close()
         return False
     session.sources.append(arrival.connection)

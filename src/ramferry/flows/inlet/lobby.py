@@ -27,6 +27,7 @@ from ramferry.flows.inlet.calls import Call, one_too_many
 from ramferry.flows.inlet.refusals import Refusals
 from ramferry.flows.peer.reception import Reception
 from ramferry.flows.session.loop import HUNG_UP, READABLE, Loop
+from ramferry.metrics.notes import warning
 from ramferry.patience import Patience
 from ramferry.transport import budget
 from ramferry.transport.connection import Connection
@@ -153,7 +154,10 @@ class Lobby:
         if not self._in_want:
             self._in_want = True
             self._note(
-                f"connections cannot be accepted ({error.strerror}): they wait until that has ended"
+                warning(
+                    f"connections cannot be accepted ({error.strerror}): they wait until that has"
+                    " ended"
+                )
             )
 
     def _let_in(self, accepted: Accepted) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from ramferry.metrics.notes import refusal
 from ramferry.patience import Patience
 
 AGAIN: Final = 5.0
@@ -32,5 +33,5 @@ class Refusals:
         self._said = {one: at for one, at in self._said.items() if now - at < AGAIN}
         if sentence not in self._said:
             self._said[sentence] = now
-            self._note(sentence)
+            self._note(refusal(sentence))
         return sentence

@@ -18,6 +18,7 @@ from ramferry.flows.inlet.callers import Departure, MultifdArrival
 from ramferry.flows.inlet.calls import QUIET, Call, may_follow, mother, one_too_many
 from ramferry.flows.inlet.lobby import SILENCE
 from ramferry.flows.session.loop import HUNG_UP, Loop
+from ramferry.metrics.notes import refusal
 from ramferry.patience import Patience
 from ramferry.transport.connection import Connection
 from ramferry.vocabulary import MAX_CHANNELS
@@ -205,7 +206,7 @@ class WaitingChannels:
         self._departed(Departure(arrival.call, arrival.name))
 
     def _turn_out(self, arrival: MultifdArrival, why: str) -> None:
-        self._note(f"refused {arrival.name}, which {why}")
+        self._note(refusal(f"refused {arrival.name}, which {why}"))
         self._forget(arrival)
         arrival.connection.close()
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from ramferry.flows.inlet.arrivals import Arrivals
+from ramferry.flows.session.account import snapshot
 from ramferry.flows.session.loop import Loop
 from ramferry.flows.session.session import Phase, Session
 from ramferry.flows.session.stall import StallWatch
@@ -69,5 +70,5 @@ def watch(
             arrivals.expire()
             stall.look()
             governor.adjust()
-            observer.progress(session.tally.snapshot(session.gate.passed))
+            observer.progress(snapshot(session))
     return True

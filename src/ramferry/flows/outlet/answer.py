@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ramferry.errors import MigrationFailed, PeerTimeout, RemoteProtocolError
 from ramferry.flows.session.reminder import UNHEARD
 from ramferry.flows.session.session import Phase, Session
+from ramferry.metrics.notes import warning
 from ramferry.transport.connection import Connection
 from ramferry.transport.tls_reasons import CUT
 from ramferry.wire.return_path import ReturnPathParser, Shut
@@ -168,8 +169,10 @@ class CarriedAnswer:
         session.taken = True
         if not session.advance(Phase.CONFIRMED):
             session.note(
-                "the destination took over after the source had given the migration up: the guest "
-                "runs at the destination, stop the source's QEMU"
+                warning(
+                    "the destination took over after the source had given the migration up: the "
+                    "guest runs at the destination, stop the source's QEMU"
+                )
             )
 
     def _send_back(self, data: memoryview, *, took: bool) -> None:
@@ -180,11 +183,13 @@ class CarriedAnswer:
             if not took:
                 return
             if self._session.asked:
-                self._session.note(UNHEARD)
+                self._session.note(warning(UNHEARD))
             else:
                 self._session.note(
-                    "the source could not be told that the destination took over "
-                    f"({error}): the guest runs at the destination, stop the source's QEMU"
+                    warning(
+                        "the source could not be told that the destination took over "
+                        f"({error}): the guest runs at the destination, stop the source's QEMU"
+                    )
                 )
 
     def _unclear(self, shut: Shut) -> None:

@@ -14,6 +14,7 @@ from ramferry.flows.peer.guardian import Guardian, how_to_decide
 from ramferry.flows.session.gate import Unwind
 from ramferry.flows.session.session import Phase
 from ramferry.flows.session.tally import ChannelTally
+from ramferry.metrics.notes import warning
 from ramferry.transport.address import is_local
 from ramferry.transport.connection import Connection
 from ramferry.vocabulary import Buffer
@@ -118,8 +119,10 @@ class RelayedMain:
 
     def _let_go_part(self, tail: Tail) -> None:
         self._session.note(
-            "main: the device state has no end that can be found (is suppress-vmdesc on?), so it is"
-            " not held back until it is whole"
+            warning(
+                "main: the device state has no end that can be found (is suppress-vmdesc on?), so"
+                " it is not held back until it is whole"
+            )
         )
         self._let_go(tail)
 
@@ -180,8 +183,11 @@ class RelayedMain:
         """Note it if the source has not closed main, which it does as soon as it has the answer."""
         if not self._source.hung_up():
             self._session.note(
-                "the guest runs at the destination, and the source does not close the migration as "
-                "one that has heard of it: see with `info status` that its guest does not run"
+                warning(
+                    "the guest runs at the destination, and the source does not close the "
+                    "migration as one that has heard of it: see with `info status` that its guest "
+                    "does not run"
+                )
             )
 
     def _pass_mark(self, mark: SyncMark) -> None:

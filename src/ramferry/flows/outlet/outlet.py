@@ -15,6 +15,7 @@ from ramferry.flows.session.gate import Unwind
 from ramferry.flows.session.roles import FlowSettings
 from ramferry.flows.session.session import Session
 from ramferry.flows.session.throttle import BufferGovernor
+from ramferry.metrics.notes import warning
 from ramferry.transport import budget
 from ramferry.transport.address import Address, RelayAddress
 from ramferry.transport.connection import Connection
@@ -239,7 +240,9 @@ class Outlet:
                 )
             )
             return
-        session.note("main: its sync marks cannot be seen, so they are not held (not gated)")
+        session.note(
+            warning("main: its sync marks cannot be seen, so they are not held (not gated)")
+        )
         session.gate.open()
 
     def unblock(self) -> None:

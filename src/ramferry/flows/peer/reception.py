@@ -13,6 +13,7 @@ from ramferry.flows.peer.agreement import agree, own_hello
 from ramferry.flows.peer.control import Control
 from ramferry.flows.peer.visit import Visit
 from ramferry.flows.session.roles import FlowSettings
+from ramferry.metrics.notes import refusal, warning
 from ramferry.patience import Patience
 from ramferry.transport.address import Address, RelayAddress
 from ramferry.transport.connection import Connection
@@ -65,7 +66,9 @@ class Reception:
             if room:
                 self._greeting.add(connection)
         if not room:
-            self._note(f"refused a control connection from {origin}: too many say hello at once")
+            self._note(
+                refusal(f"refused a control connection from {origin}: too many say hello at once")
+            )
             connection.close()
             return
         threading.Thread(
@@ -103,7 +106,7 @@ class Reception:
         for visit in visits:
             self._forget(visit)
         for visit in stale:
-            self._note("a migration that was agreed on with another relay has not come")
+            self._note(warning("a migration that was agreed on with another relay has not come"))
             visit.close()
 
     def visit(self, token: bytes) -> Visit | None:
@@ -165,7 +168,7 @@ class Reception:
                 self._agree(control)
             except RamferryError as error:
                 if not self._closed:
-                    self._note(f"refused a migration from {origin}: {error}")
+                    self._note(refusal(f"refused a migration from {origin}: {error}"))
                 control.close()
         except OSError:  # it broke before it could be settled
             connection.close()

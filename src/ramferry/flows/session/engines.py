@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable
 
 from ramferry.codec import Accelerated, Decoder, Encoder, member_size_of, name_backends
+from ramferry.metrics.notes import warning
 
 
 class Engines:
@@ -50,7 +51,7 @@ class Engines:
         with self._lock:
             codecs = _accelerated((*self._decoders, *self._encoders))
         for trouble in dict.fromkeys(codec.trouble for codec in codecs if codec.trouble):
-            self._note(f"the CPU took over from the device: {trouble}")
+            self._note(warning(f"the CPU took over from the device: {trouble}"))
 
 
 def _accelerated(codecs: Iterable[object]) -> list[Accelerated]:

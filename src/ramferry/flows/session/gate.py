@@ -9,6 +9,7 @@ mark that is held when the migration ends is never sent.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 
 
@@ -35,6 +36,12 @@ class SyncGate:
         self._channels: frozenset[int] | None = None
         self.passed = 0
         """Number of marks that passed; only ``release`` changes it."""
+        self.held_seconds = 0.0
+        """Seconds from each mark's ``hold`` to its ``release``, added up; as long, main stood
+        still."""
+        self.followed_seconds = 0.0
+        """Seconds that channels waited for marks, added up over them."""
+        self._held_since = 0.0
         self._held: int | None = None
         self._waiting = 0
         self._open = False
@@ -73,14 +80,17 @@ class SyncGate:
         have passed."""
         if self.passed >= syncs:
             return
+        begun = time.monotonic()
         with self._lock:
             self._waiting += 1
             self._wait(self._marked, lambda: self._open or self.passed >= syncs)
             self._waiting -= 1
+            self.followed_seconds += time.monotonic() - begun
 
     def hold(self, index: int) -> None:
         """Called before mark ``index`` is sent: wait for that SYNC of every channel."""
         with self._lock:
+            self._held_since = time.monotonic()
             self._held = index
             self._wait(self._synced, lambda: self._open or not self._late(index))
             self._held = None
@@ -88,6 +98,7 @@ class SyncGate:
     def release(self, index: int) -> None:
         """Called after mark ``index`` was sent: the channels may go on."""
         with self._lock:
+            self.held_seconds += time.monotonic() - self._held_since
             self.passed = index + 1
             self._marked.notify_all()
 

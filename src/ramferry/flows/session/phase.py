@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from ramferry.vocabulary import CARRYING, ENDING, GATHERING, SWITCHOVER
+
 
 class Phase(IntEnum):
     """How far a migration is."""
@@ -19,3 +21,18 @@ class Phase(IntEnum):
     CONFIRMED = 4
     """The destination's SHUT was delivered to the source."""
     FAILED = 5
+
+    @property
+    def word(self) -> str:
+        """One of ``vocabulary.STATES``, for those who watch."""
+        return _WORDS[self]
+
+
+_WORDS = {
+    Phase.GATHERING: GATHERING,
+    Phase.CARRYING: CARRYING,
+    Phase.SWITCHOVER: SWITCHOVER,
+    Phase.SEALED: SWITCHOVER,
+    Phase.CONFIRMED: ENDING,
+    Phase.FAILED: ENDING,
+}

@@ -16,12 +16,14 @@ from typing import Final
 
 from ramferry.codec.base import Decoder, Encoder
 from ramferry.errors import HostError, MigrationFailed, RamferryError, RemoteProtocolError
+from ramferry.flows.session.account import SwitchoverClock
 from ramferry.flows.session.engines import Engines
 from ramferry.flows.session.gate import SyncGate, Unwind
 from ramferry.flows.session.phase import Phase
 from ramferry.flows.session.roles import Behind, FlowSettings
 from ramferry.flows.session.tally import Tally
 from ramferry.metrics.agreement import Agreement
+from ramferry.metrics.notes import warning
 from ramferry.patience import Patience
 from ramferry.transport.connection import Connection
 
@@ -64,17 +66,14 @@ class Session:
     ending = False
     """True once ram's END has come."""
     whole = False
-    """True once all of the stream, up to its end, was sent on; only where it is held back for
-    that."""
+    """True once all of the stream was sent on, up to its end; only where that is held back."""
     holds = False
-    """Whether the connections to the source stay open, behind ram's END, until ``taken`` is known:
-    set where the far end is a Ramferry that can be asked."""
+    """Whether connections to the source stay open, behind ram's END, until ``taken`` is known."""
     ends_here = False
     """Whether a sink takes the guest over: if that fails, nobody has it."""
     _phase = Phase.GATHERING
     _damage: RemoteProtocolError | None = None
-    """What was wrong in the switchover with what came from another Ramferry: why the destination
-    may not start."""
+    """What was wrong in the switchover with what another Ramferry sent."""
 
     def __init__(
         self,
@@ -87,6 +86,7 @@ class Session:
         self.note = note
         self._wake = wake
         self.gate = SyncGate()
+        self.clock = SwitchoverClock()
         self.tally = Tally(settings.page_size, secrets.token_hex(4))
         self.blocks: dict[str, int] = {}
         """Used length in bytes of each RAM block, filled in when main brings the list."""
@@ -134,6 +134,7 @@ class Session:
         with self._lock:
             if self._phase is not Phase.FAILED:
                 self.switched = self.switched or phase is Phase.SWITCHOVER
+                self.clock.enter(phase)
             self._phase = max(self._phase, phase)
             return self._phase is not Phase.FAILED
 
@@ -172,7 +173,7 @@ class Session:
                 self._phase = Phase.FAILED
         if late:
             # not under the lock, which every other thread of the migration needs to go on
-            self.note(f"in the switchover, left to the destination to judge: {error}")
+            self.note(warning(f"in the switchover, left to the destination to judge: {error}"))
             return
         self.gate.end()
         self.gathered.set()

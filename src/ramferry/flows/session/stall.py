@@ -7,6 +7,7 @@ from typing import Final
 
 from ramferry.errors import PeerTimeout
 from ramferry.flows.session.session import Phase, Session
+from ramferry.metrics.notes import warning
 from ramferry.patience import Patience
 
 _BLIND: Final = 2.0
@@ -78,9 +79,11 @@ class StallWatch:
         if silent > _REMIND and not self._said:
             self._said = True
             self._session.note(
-                f"the destination has not answered for {silent:.0f} s in the switchover: the guest "
-                "is paused at the source; if the destination's QEMU is dead, end it, and the "
-                "source goes on"
+                warning(
+                    f"the destination has not answered for {silent:.0f} s in the switchover: the "
+                    "guest is paused at the source; if the destination's QEMU is dead, end it, and "
+                    "the source goes on"
+                )
             )
 
 
