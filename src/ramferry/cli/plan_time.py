@@ -28,7 +28,11 @@ or this user, may not; 130 interrupted before it was at work."""
 
 
 @click.command(epilog=EPILOG)
-@click.argument("guest", metavar="qmp:PATH|RAMFILE", shell_complete=addresses("qmp:", files=True))
+@click.argument(
+    "guest",
+    metavar="qmp:PATH|libvirt:DOMAIN|RAMFILE",
+    shell_complete=addresses("qmp:", "libvirt:", files=True),
+)
 @click.option(
     "--link",
     type=LINK,
@@ -90,8 +94,9 @@ or this user, may not; 130 interrupted before it was at work."""
 def command(**options: Any) -> None:
     """Forecast a migration before it runs: time, downtime, CPU and wire bytes of each method.
 
-    Reads a sample of the guest's memory, of the QEMU at qmp:PATH (also qmp:HOST:PORT of this host)
-    or from a file with its RAM, and compresses it on this host with every method. A QEMU's guest
+    Reads a sample of the guest's memory, of the QEMU at qmp:PATH (also qmp:HOST:PORT of this host),
+    of libvirt:DOMAIN (by /proc, as root: libvirt's monitor is left alone) or from a file with its
+    RAM, and compresses it on this host with every method. A QEMU's guest
     runs on meanwhile. Times are for a pair of relays, a destination as fast as this host, and
     destination memory that is preallocated.
     """

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from ramferry.cli.json_file import JsonFile
 from ramferry.cli.results import put
+from ramferry.cli.runs.domains import refuse_doctor
 from ramferry.cli.ssh_settings import ssh_settings
 from ramferry.cli.terminal import terminal
 from ramferry.control.hosts import far_runs
@@ -38,6 +39,7 @@ def run(
     json_file: JsonFile | None,
 ) -> None:
     """Run it, with the values of its options."""
+    refuse_doctor(host)
     if host is not None:
         _run_there(host, sysroot, user, remote_command, json_file)
     ssh_settings(None, remote_command)  # refuses options that are for another host

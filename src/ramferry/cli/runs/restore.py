@@ -7,6 +7,7 @@ from typing import Any
 
 from ramferry.cli.json_file import JsonFile
 from ramferry.cli.results import show_archive
+from ramferry.cli.runs.domains import refuse_restore
 from ramferry.cli.ssh_settings import ssh_settings
 from ramferry.cli.terminal import terminal
 from ramferry.control.archive.callbacks import ArchiveHooks
@@ -23,6 +24,7 @@ def run(file: Path, qemu: str, channels: int, json_file: JsonFile | None, **by_s
 
     :param by_ssh: the options of a way by ssh.
     """
+    refuse_restore(qemu)
     uri = parse_ssh(qemu) if is_ssh(qemu) else None
     settings = ssh_settings(uri, **by_ssh)
     with (

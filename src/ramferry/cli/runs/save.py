@@ -7,6 +7,7 @@ from typing import Any
 
 from ramferry.cli.json_file import JsonFile
 from ramferry.cli.results import show_archive
+from ramferry.cli.runs.domains import refuse_save
 from ramferry.cli.ssh_settings import ssh_settings
 from ramferry.cli.terminal import terminal
 from ramferry.codec import find_method
@@ -26,6 +27,7 @@ def run(
     qemu: str, file: Path, json_file: JsonFile | None, remote_command: str, **wanted: Any
 ) -> None:
     """Run it, with the values of its options."""
+    refuse_save(qemu)
     wish = _wish(file, **wanted)
     uri = parse_ssh(qemu) if is_ssh(qemu) else None
     settings = ssh_settings(uri, remote_command, through_ssh=uri is not None)

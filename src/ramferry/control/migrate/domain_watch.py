@@ -18,7 +18,7 @@ from ramferry.control.libvirt.end import DomainEnd
 from ramferry.control.libvirt.job import as_query_migrate
 from ramferry.control.libvirt.places import WITHOUT, whereabouts
 from ramferry.control.migrate.callbacks import Hooks
-from ramferry.control.migrate.cause import Complaint, failure, of_libvirt
+from ramferry.control.migrate.cause import Complaint, Rank, failure, of_libvirt
 from ramferry.control.migrate.left import Why
 from ramferry.control.migrate.relays import Relays
 from ramferry.control.migrate.result import sample_of
@@ -188,12 +188,18 @@ class DomainWatch:
             return failure(self._complaints(error), place, moved=True)
         if self._why is not None and self._why.kind is Cancelled:
             return Cancelled(f"{self._why.sentence}; {place}")
-        if self._why is None and _BY_CLIENT in str(error):
+        if not self._told and _BY_CLIENT in str(error):
             return Cancelled(f"someone aborted libvirt's job; {place}")
         return failure(self._complaints(error), place)
 
     def _complaints(self, error: RamferryError) -> list[Complaint]:
-        return [*self._relays.complaints(), of_libvirt(str(error))]
+        """What each relay says, and libvirt, or why its job was aborted from here."""
+        complaints = self._relays.complaints()
+        if self._why is None or not self._told or _BY_CLIENT not in str(error):
+            return [*complaints, of_libvirt(str(error))]
+        if any(one.clause == self._why.sentence for one in complaints):
+            return complaints
+        return [*complaints, Complaint(Rank.DESTINATION_ENDED, self._why.sentence)]
 
     def _seen(self) -> tuple[str | None, str | None]:
         """Both daemons' words for the domain, once they have had time to put it in order."""

@@ -5,19 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from ramferry.control.hosts.host import HERE, members_for
 from ramferry.control.link.near import probe_link
-from ramferry.control.plan.guest_memory import file_memory, qemu_memory
-from ramferry.control.qemu.end import QemuEnd, open_end
-from ramferry.control.qemu.ready import lost_writes
-from ramferry.control.qemu.status import IDLE
-from ramferry.control.qemu.uri import QMP
-from ramferry.errors import Cancelled, MethodUnavailable, PeerTimeout, UsageError
+from ramferry.control.plan.guests import guest_at
+from ramferry.errors import Cancelled
 from ramferry.forecast.calibration import host_costs
 from ramferry.forecast.choice import choose
 from ramferry.forecast.estimate import Conditions, estimate
@@ -25,7 +20,6 @@ from ramferry.forecast.other_load import OtherLoad
 from ramferry.forecast.sampling import SAMPLE, MemorySample, Read, draw
 from ramferry.forecast.trial import try_method
 from ramferry.metrics.forecast import NOTABLE_LOAD, MethodTime, TimePlan, Trial
-from ramferry.patience import Patience
 from ramferry.transport.address import TcpAddress
 from ramferry.vocabulary import AUTO, PACKET_BYTES, PAGE_SIZE
 
@@ -50,7 +44,7 @@ class TimeQuestion:
     """What is to be forecast."""
 
     guest: str
-    """A QMP address, or the name of a file with a guest's RAM."""
+    """A QMP address, a libvirt domain's, or the name of a file with a guest's RAM."""
     conditions: Conditions
     methods: tuple[Attempt, ...]
     probe: TcpAddress | None = None
@@ -134,15 +128,16 @@ def look(question: TimeQuestion, begun: Callable[[str], None], stop: threading.E
         if what:
             begun(what)
 
-    with _memory(question) as (end, total, read):
-        sample = _drawn(question, total, read, heed)
-        conditions, of_guest = question.conditions, tuple(_of_guest(end))
-        if end is not None:
-            conditions = replace(conditions, waits_busy=end.facts.version < (10, 0, 0))
-            if question.measure_dirty:
-                heed(f"measuring the dirty rate for {question.measure_dirty} s")
-                rate = measure_dirty(end, question.measure_dirty, lambda: heed(""))
-                conditions = replace(conditions, dirty_rate=rate)
+    measures = bool(question.measure_dirty)
+    with guest_at(question.guest, question.scratch, measures=measures) as guest:
+        sample = _drawn(question, guest.total, guest.read, heed)
+        conditions = question.conditions
+        if guest.waits_busy is not None:
+            conditions = replace(conditions, waits_busy=guest.waits_busy)
+        if question.measure_dirty:
+            heed(f"measuring the dirty rate for {question.measure_dirty} s")
+            rate = guest.dirty_rate(question.measure_dirty, lambda: heed(""))
+            conditions = replace(conditions, dirty_rate=rate)
     trials, meter = {}, OtherLoad()
     for method, level in _worthwhile(question.methods, sample):
         heed(f"trying {method}" if level is None else f"trying {method} {level}")
@@ -150,7 +145,7 @@ def look(question: TimeQuestion, begun: Callable[[str], None], stop: threading.E
         trials[method, level] = try_method(sample, method, level, **used, cores=cores)
     conditions = replace(conditions, costs=host_costs())
     notes = (*_of_sample(sample), *_busy(meter.cores()))
-    return Findings(sample, conditions, trials, notes, of_guest)
+    return Findings(sample, conditions, trials, notes, guest.notes)
 
 
 def _used(question: TimeQuestion, method: str) -> dict[str, str]:
@@ -183,31 +178,6 @@ def _drawn(
     )
 
 
-@contextmanager
-def _memory(question: TimeQuestion) -> Iterator[tuple[QemuEnd | None, int, Read]]:
-    if not question.guest.startswith(QMP):
-        if question.measure_dirty:
-            raise UsageError("a file cannot tell a dirty rate: give --dirty-rate instead")
-        with file_memory(Path(question.guest)) as (total, read):
-            yield None, total, read
-        return
-    with open_end("source", question.guest) as end:
-        _check(end)
-        with qemu_memory(end, question.scratch) as (total, read):
-            yield end, total, read
-
-
-def _check(end: QemuEnd) -> None:
-    """:raise UsageError: this QEMU has no guest that can be migrated."""
-    if end.facts.run_state in ("inmigrate", "postmigrate"):
-        what = "waits for a guest" if end.facts.run_state == "inmigrate" else "has sent its guest"
-        raise UsageError(
-            f"the QEMU at {end.party.uri} {what} (it is {end.facts.run_state}): ask the source"
-        )
-    if end.facts.migration not in IDLE:
-        raise UsageError(f"the QEMU at {end.party.uri} is migrating already")
-
-
 def _worthwhile(wanted: Sequence[Attempt], sample: MemorySample) -> list[Attempt]:
     """The methods to try: ``none`` first, as the others are compared with it; it alone if all pages
     are zero."""
@@ -226,15 +196,6 @@ def _of_sample(sample: MemorySample) -> Iterator[str]:
         )
 
 
-def _of_guest(end: QemuEnd | None) -> Iterator[str]:
-    if end is None:
-        return
-    if end.facts.run_state != "running":
-        yield f"the guest is {end.facts.run_state}: while it runs it dirties memory"
-    if note := lost_writes(end):
-        yield note
-
-
 def _busy(cores: float) -> Iterator[str]:
     if cores >= NOTABLE_LOAD:
         yield (
@@ -251,33 +212,3 @@ def stands_on(conditions: Conditions, methods: Sequence[MethodTime]) -> Iterator
             " compressing; that was measured on another host, an AMD EPYC with Linux 6.18, and"
             f" counts {conditions.costs.factor:.2f} times here, by what sockets take on this host"
         )
-
-
-def measure_dirty(end: QemuEnd, seconds: int, heed: Callable[[], None]) -> float:
-    """Ask QEMU how much memory its guest dirties, in bytes a second.
-
-    QEMU looks for changes in sampled pages, which is its default mode; its dirty-bitmap mode ended
-    QEMU 7.2.22 under TCG. A page that is written many times counts once in ``seconds``, as in a
-    pass of that length.
-
-    :raise MethodUnavailable: the QEMU cannot measure it, or does not tell.
-    :raise PeerTimeout: the measurement does not come to an end.
-    """
-    arguments = {"calc-time": seconds, "sample-pages": SAMPLED_PAGES}
-    end.execute("calc-dirty-rate", arguments)
-    patience = Patience(seconds + DIRTY_SPARE)
-    while not patience.over:
-        heed()
-        answer: dict[str, Any] = end.execute("query-dirty-rate")
-        if answer["status"] == "measured":
-            rate = answer.get("dirty-rate", -1)
-            if rate < 0:
-                raise MethodUnavailable(
-                    f"the QEMU at {end.party.uri} measured no dirty rate: give --dirty-rate"
-                )
-            return float(rate) * (1 << 20)
-        end.wait_for_event(0.1)
-    raise PeerTimeout(
-        f"the QEMU at {end.party.uri} did not finish calc-dirty-rate within"
-        f" {seconds + DIRTY_SPARE:g} s: give --dirty-rate"
-    )

@@ -16,8 +16,9 @@ from fakes_facts import FACTS
 from ramferry.control.hosts import host
 from ramferry.control.hosts.host import HERE, Elsewhere
 from ramferry.control.hosts.process import Process
-from ramferry.control.plan import course, guest_memory
-from ramferry.control.plan.course import TimeQuestion, look, measure_dirty, plan_time
+from ramferry.control.plan import course, dirty_rate, guest_memory
+from ramferry.control.plan.course import TimeQuestion, look, plan_time
+from ramferry.control.plan.dirty_rate import measure_dirty
 from ramferry.control.plan.guest_memory import qemu_memory
 from ramferry.control.qemu.end import QemuEnd
 from ramferry.control.qemu.party import Party
@@ -162,7 +163,7 @@ def test_a_dirty_rate_is_waited_for_by_a_clock_that_stands_still_with_the_proces
 ) -> None:
     guest = Guest()
     guest.answers = [{"status": "measuring"}, {"status": "measured", "dirty-rate": 20}]
-    assert measure_dirty(guest.end, 2, stopping(monkeypatch, course)) == 20 << 20
+    assert measure_dirty(guest.end, 2, stopping(monkeypatch, dirty_rate)) == 20 << 20
 
 
 def test_a_dirty_rate_that_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +172,7 @@ def test_a_dirty_rate_that_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MethodUnavailable, match="measured no dirty rate: give --dirty-rate"):
         measure_dirty(guest.end, 1, lambda: None)
     guest.answers = [{"status": "measuring"}]
-    monkeypatch.setattr(course, "DIRTY_SPARE", -0.95)
+    monkeypatch.setattr(dirty_rate, "DIRTY_SPARE", -0.95)
     with pytest.raises(PeerTimeout, match="did not finish calc-dirty-rate"):
         measure_dirty(guest.end, 1, lambda: None)
 
