@@ -10,10 +10,12 @@ from ramferry.transport.credentials import Pair
 from ramferry.transport.one_time import Authority
 
 HOUR = timedelta(hours=1)
+LONG = timedelta(days=90)
+"""For which nobody is told that a certificate expires soon."""
 LONG_AGO = timedelta(days=-3)
 
 
-def authority(since: timedelta = -HOUR, until: timedelta = HOUR) -> Authority:
+def authority(since: timedelta = -HOUR, until: timedelta = LONG) -> Authority:
     return Authority("Ramferry's tests", since=since, until=until)
 
 

@@ -48,7 +48,7 @@ def config_option() -> Callable[[Command], Command]:
     return click.option(
         "--config",
         _OPTION,
-        type=click.Path(path_type=Path),
+        type=click.Path(path_type=Path, readable=False),
         metavar="FILE",
         is_eager=True,
         expose_value=False,

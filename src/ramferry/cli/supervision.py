@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from ramferry.cli.notify import ALIVE, READY, STOPPING, Notifier
+from ramferry.transport.notify import ALIVE, READY, STOPPING, Notifier
 from ramferry.flows.relay import RelayObserver
 from ramferry.metrics import RelayCounters, RelayResult
 from ramferry.transport.address import Address

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from ramferry import interruption, standard
 from ramferry.cli.line_writer import LineWriter
-from ramferry.cli.notify import Notifier
+from ramferry.transport.notify import Notifier
 from ramferry.cli.params import is_given
 from ramferry.cli.service import RELOAD, Service, told
 from ramferry.cli.supervision import Supervision
@@ -49,14 +49,9 @@ def run(
     stop = _Stop()
     _more_descriptors()
     printer = _Printer(settings, events=events, results=json_file)
-    security = settings.security or IN_THIS_HOST
     read = _reader(**wanted)
-    for sentence in [
-        *security.consented(settings.listen, settings.connect),
-        *(told(security) if read else []),
-    ]:
-        printer.note(sentence)
-    # whoever reads the events is who started it, not a manager that started that one
+    _warn(settings, printer, of_certificates=read is not None)
+    # whoever reads the events has started it, not a manager that started that one
     notifier = Notifier({} if events else os.environ)
     supervision = Supervision(printer, notifier)
     relay = Relay(settings, supervision)
@@ -74,6 +69,14 @@ def run(
     if result is None:
         raise Cancelled("ended before any migration came")
     sys.exit(result.exit_code)
+
+
+def _warn(settings: RelaySettings, printer: _Printer, *, of_certificates: bool) -> None:
+    """Tell what the settings mean that a person may not expect."""
+    security = settings.security or IN_THIS_HOST
+    sentences = security.consented(settings.listen, settings.connect)
+    for sentence in [*sentences, *(told(security) if of_certificates else [])]:
+        printer.note(sentence)
 
 
 def _reader(
