@@ -44,6 +44,8 @@ class Features(msgspec.Struct, frozen=True, omit_defaults=True):
     """Whether the method may change from packet to packet of a channel."""
     answers: bool = False
     """Whether it keeps a migration's outcome for a peer whose connections broke."""
+    streams: bool = False
+    """Whether it takes a migration without multifd channels, or any stream, by a tunnel."""
 
 
 class Hello(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -45,10 +45,19 @@ class Reception:
     """Says hello to those that connect, and knows their migrations by token."""
 
     def __init__(
-        self, settings: FlowSettings, note: Callable[[str], None], refuses: Callable[[], str]
+        self,
+        settings: FlowSettings,
+        note: Callable[[str], None],
+        refuses: Callable[[], str],
+        *,
+        streams: bool = False,
     ) -> None:
-        """:param refuses: says why no migration can be taken now; empty if one can."""
+        """
+        :param refuses: says why no migration can be taken now; empty if one can.
+        :param streams: whether a stream may come by a tunnel.
+        """
         self._settings = settings
+        self._streams = streams
         self._note = note
         self._refuses = refuses
         self._visits: dict[bytes, Visit] = {}
@@ -184,17 +193,18 @@ class Reception:
             far = control.hear_hello()
         except RemoteProtocolError as error:
             refused = f"this end's hello makes no sense there: {error}"
-            control.say(own_hello(self._settings, refused=refused), Opening(Kind.CONTROL))
+            near = own_hello(self._settings, refused=refused, streams=self._streams)
+            control.say(near, Opening(Kind.CONTROL))
             raise error
         token, refused = os.urandom(TOKEN_SIZE), self._refused()
-        near = own_hello(self._settings, refused=refused)
+        near = own_hello(self._settings, refused=refused, streams=self._streams)
         try:
             agreed = agree(near, far, receives=near)
         except RamferryError as error:
             # the versions and the rest in its own words, which it judges by itself
             control.say(near, Opening(Kind.CONTROL))
             raise error
-        visit = Visit(control, token, agreed, self._settings.decide)
+        visit = Visit(control, token, agreed, self._settings.decide, far.method)
         if not refused:
             self._admit(visit)
         if not control.say(near, Opening(Kind.CONTROL, token)) or refused:
@@ -236,9 +246,16 @@ class Listens(FlowSettings, Protocol):
 
 
 def reception_of(
-    settings: Listens, note: Callable[[str], None], refuses: Callable[[], str]
+    settings: Listens,
+    note: Callable[[str], None],
+    refuses: Callable[[], str],
+    *,
+    streams: bool = False,
 ) -> Reception | None:
-    """A reception where only Ramferrys may call, at a ``relay:`` address; else None."""
+    """A reception where only Ramferrys may call, at a ``relay:`` address; else None.
+
+    :param streams: whether a stream may come by a tunnel.
+    """
     if not isinstance(settings.listen, RelayAddress):
         return None
-    return Reception(settings, note, refuses)
+    return Reception(settings, note, refuses, streams=streams)
