@@ -39,6 +39,8 @@ def run(*, once: bool, json_file: IO[str] | None, events: bool, **wanted: Any) -
     if events and sys.stdout is None:
         raise UsageError("--events writes to standard output, which is closed")
     settings = _settings(**wanted)
+    if once and settings.max_migrations > 1:
+        raise UsageError("--once carries one migration: it does not go with --max-migrations")
     stop = _Stop()
     _more_descriptors()
     printer = _Printer(settings, events=events, results=json_file)
@@ -171,7 +173,8 @@ class _Printer:
         self._emit("finished", fields)
         if self._results is not None:
             self._results.say(json.dumps(document("relay", fields)))
-        self.note(_sentence(result, self._settings))
+        whose = f"migration {result.migration}: " if self._settings.max_migrations > 1 else ""
+        self.note(f"{whose}{_sentence(result, self._settings)}")
 
     def note(self, text: str) -> None:
         # a terminal or log that went away is no reason to drop a guest on its way: the system's
