@@ -19,7 +19,8 @@ STALL = 1.0
 machine a fake stands still for more than 0.3 s between two of its steps."""
 
 
-def dial(address: Address) -> socket.socket:
+def dial(address: Address, host: str = "") -> socket.socket:
+    """:param host: by TCP, the address of this host to come from."""
     if isinstance(address, UnixAddress):
         sock = socket.socket(socket.AF_UNIX)
         try:
@@ -28,7 +29,7 @@ def dial(address: Address) -> socket.socket:
             sock.close()
             raise
         return sock
-    return socket.create_connection((address.host, address.port))
+    return socket.create_connection((address.host, address.port), source_address=(host, 0))
 
 
 def at_end(sock: socket.socket) -> bool:
@@ -46,8 +47,10 @@ def at_end(sock: socket.socket) -> bool:
 class FakeSource:
     """Runs a script against an address, as QEMU's source would, and notes how it ended."""
 
-    def __init__(self, address: Address, script: Script) -> None:
+    def __init__(self, address: Address, script: Script, host: str = "") -> None:
+        """:param host: see ``dial``."""
         self.address = address
+        self.host = host
         self.script = script
         self.socks: dict[int, socket.socket] = {}
         self.shut: int | None = None
@@ -93,7 +96,7 @@ class FakeSource:
                 step.action()
 
     def _open(self, where: int) -> None:
-        sock = self.socks[where] = dial(self.address)
+        sock = self.socks[where] = dial(self.address, self.host)
         if where == MAIN:
             self._reader = threading.Thread(target=self._read, args=(sock,), name="fake rp")
             self._reader.start()

@@ -26,6 +26,9 @@ PACKET_BYTES: Final = 512 * 1024
 MAX_CHANNELS: Final = 255
 """The most that QEMU's ``multifd-channels`` may be."""
 
+MAX_MIGRATIONS: Final = 64
+"""Most migrations of one relay at a time."""
+
 MAX_DOWNTIME_LIMIT_MS: Final = 2_000_000
 """Milliseconds; QEMU refuses a larger ``downtime-limit``."""
 

@@ -18,7 +18,7 @@ from ramferry.cli.params import (
 )
 from ramferry.cli.tls_options import insecure_option, tls_authz_option, tls_creds_option
 from ramferry.cli.words import RELAY_AT, addresses
-from ramferry.vocabulary import MAX_CHANNELS, METHOD_FLAGS
+from ramferry.vocabulary import MAX_CHANNELS, MAX_MIGRATIONS, METHOD_FLAGS
 
 EPILOG = """\b
 Exit codes, with --once: 0 carried; 2 usage; 3 a peer cannot be reached, or
@@ -50,7 +50,15 @@ Without --once 0, unless it could not begin."""
     type=RATE,
     default=0.0,
     metavar="RATE",
-    help="Cap on the outgoing side in wire bytes per second (125M, 1Gbit). Default: none.",
+    help="Cap on the outgoing side in wire bytes per second (125M, 1Gbit), shared fairly by the"
+    " migrations under way. Default: none.",
+)
+@click.option(
+    "--max-migrations",
+    type=click.IntRange(1, MAX_MIGRATIONS),
+    default=1,
+    show_default=True,
+    help="Most migrations that are carried at a time; one more is refused.",
 )
 @page_size_option
 @accelerator_option
@@ -110,6 +118,9 @@ def command(**options: Any) -> None:
     where it has tls-creds; or relay:HOST:PORT or relay:unix:PATH where the far end is a Ramferry.
     Point the source's migration at LISTEN; a QEMU destination, or another relay, waits at CONNECT.
     Where the method stays the same, checked bytes go on as they came.
+
+    {uuid} in CONNECT's UNIX path stands for the guest's UUID, as its multifd channels tell it:
+    unix:/run/guests/{uuid}.sock leads each of several guests to its own QEMU.
 
     SIGTERM and SIGINT end it, SIGUSR1 has it read the certificates again.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from ramferry.errors import RamferryError
+from ramferry.errors import MigrationFailed
 from ramferry.flows.inlet.callers import MainArrival, MultifdArrival
 from ramferry.flows.inlet.channel import ChannelInlet
 from ramferry.flows.inlet.judge import RELAYED
@@ -16,6 +16,7 @@ from ramferry.flows.outlet.channel import RelayedChannel
 from ramferry.flows.outlet.far_ends import FarEnds
 from ramferry.flows.outlet.main import RelayedMain
 from ramferry.flows.outlet.outlet import Outlet
+from ramferry.flows.outlet.whereabouts import without_uuid
 from ramferry.flows.session.footprint import Footprint
 from ramferry.flows.session.loop import Loop
 from ramferry.flows.session.session import Session
@@ -23,6 +24,7 @@ from ramferry.flows.settings import RelaySettings
 from ramferry.metrics import RelayResult
 from ramferry.metrics.notes import of_migration
 from ramferry.transport.connection import Connection
+from ramferry.transport.sharing import Lane
 
 
 class Passage:
@@ -35,12 +37,16 @@ class Passage:
         source: Connection,
         loop: Loop,
         note: Callable[[str], None],
+        lane: Lane | None = None,
     ) -> None:
-        """:param source: main's connection."""
+        """
+        :param source: main's connection.
+        :param lane: see ``Outlet``.
+        """
         self._settings = settings
         self._note = note
         self.session = Session(settings, self._tell, loop.wake)
-        self.outlet = self.session.behind = Outlet(self.session, settings)
+        self.outlet = self.session.behind = Outlet(self.session, settings, lane)
         self._main = RelayedMain(self.outlet, source)
         self._far_ends = FarEnds(loop, self.session)
         self._footprint = Footprint()
@@ -65,6 +71,15 @@ class Passage:
         """Start to carry a multifd channel."""
         source, initial, uuid = arrival.connection, arrival.initial, self._settings.uuid
         source.settle(self._settings.stall_timeout)
+        if without_uuid(self._settings.connect, initial.uuid):
+            self.session.fail(
+                MigrationFailed(
+                    f"{self._settings.connect} names the guest by its UUID, and this guest has "
+                    "none: start both QEMUs with -uuid"
+                )
+            )
+            return
+        self.outlet.whereabouts.guest(initial.uuid)
         if uuid is not None:
             initial = replace(initial, uuid=uuid)
         onward = RelayedChannel(self.outlet, source, initial, self._far_ends.watch)
@@ -81,16 +96,17 @@ class Passage:
         the end."""
         self._main.tell_if_unheard()
 
-    def end(self, channels: int, error: RamferryError | None = None) -> RelayResult:
-        """End what is left of the migration, and return its result.
-
-        :param channels: number of its multifd channels.
-        :param error: why it is ended; None if it has ended by itself.
-        """
-        if error is not None:
-            self.session.fail(error, final=True)
+    def unwatch(self) -> None:
+        """Called in the loop's thread before ``end``: nothing is watched there any more."""
         self._footprint.measure()
         self._far_ends.close()
+
+    def end(self, channels: int) -> RelayResult:
+        """End what is left of the migration, which takes seconds where its peers do not answer, and
+        return its result; may be called in any thread.
+
+        :param channels: number of its multifd channels.
+        """
         self.session.end()
         self.outlet.part()
         if held := self._main.part():

@@ -74,9 +74,8 @@ class Receiver:
                 self._arrivals.expire()
             governor = self._intake.governor()
             # also of a migration that is over at once it is to be known that it was under way
-            watching.watch(
-                session, self._arrivals, self._loop, governor, self._observer, at_once=True
-            )
+            watched = watching.Watch(session, governor, self._observer, at_once=True)
+            watching.watch(watched, self._arrivals, self._loop)
         finally:
             self._end()
         return receive_result(session, self._intake.machine, self._arrivals.gathered)
@@ -119,21 +118,21 @@ class Receiver:
         del source
         return self.session
 
-    def main(self, arrival: MainArrival) -> None:
+    def main(self, session: Session, arrival: MainArrival) -> None:
         """See ``House``."""
-        session, settings, source = self.session, self._settings, arrival.connection
+        settings, source = self._settings, arrival.connection
         source.settle(settings.stall_timeout, piece=PATIENCE if settings.threads else None)
         sink = SinkMain(self._intake, source)
         inlet = MainInlet(session, source, arrival.first, sink, RECEIVED, give_pages=True)
         session.start("main", partial(_carried, inlet, sink))
 
-    def channel(self, arrival: MultifdArrival) -> None:
+    def channel(self, session: Session, arrival: MultifdArrival) -> None:
         """See ``House``."""
         source = arrival.connection
         source.settle(self._settings.stall_timeout)
         sink = SinkChannel(self._intake, arrival.initial)
-        inlet = ChannelInlet(self.session, source, arrival.initial, sink, arrival.seal)
-        self.session.start(inlet.name, inlet.run)
+        inlet = ChannelInlet(session, source, arrival.initial, sink, arrival.seal)
+        session.start(inlet.name, inlet.run)
 
     # --- its end
 

@@ -1,18 +1,20 @@
 """The relay: takes QEMU's migration stream in by any method, and sends it on by any method.
 
 It is an inlet and an outlet, joined by pages; ``docs/decisions`` has the rules that they keep. One
-thread accepts connections and watches, and every channel has its own thread.
+thread accepts connections and watches all migrations, and every channel has its own thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
 from ramferry.codec import create_decoder, create_encoder
-from ramferry.errors import RamferryError
+from ramferry.errors import UsageError
+from ramferry.flows.carriage import Carriage
 from ramferry.flows.inlet import watching
 from ramferry.flows.inlet.arrivals import Arrivals
 from ramferry.flows.inlet.callers import MainArrival, MultifdArrival
@@ -20,12 +22,15 @@ from ramferry.flows.outcome import cancelled
 from ramferry.flows.passage import Passage
 from ramferry.flows.peer.reception import reception_of
 from ramferry.flows.session.loop import Loop
-from ramferry.flows.session.session import Phase, Session
+from ramferry.flows.session.session import Session
 from ramferry.flows.settings import RelaySettings
 from ramferry.metrics import RelayResult
+from ramferry.metrics.notes import as_note
 from ramferry.transport.connection import Connection
 from ramferry.transport.listening import Listener
+from ramferry.transport.naming import check_names
 from ramferry.transport.security import IN_THIS_HOST, Security
+from ramferry.transport.sharing import SharedWire
 from ramferry.vocabulary import REQUIRE
 
 
@@ -37,7 +42,8 @@ class RelayObserver(watching.Observer, Protocol):
 
 
 class Relay:
-    """Listens at one address, and carries one migration after another to another address."""
+    """Listens at one address, and carries migrations to another address: one after another, or
+    several at a time."""
 
     _once = False
     _result: RelayResult | None = None
@@ -55,8 +61,16 @@ class Relay:
         """The same, after what is under way as well."""
         self._stopping = False
         """True once it ends, whatever it owes."""
-        self._passage: Passage
-        """The migration under way, or the last one."""
+        self._switched = False
+        """Whether ram's END had come of the migration that ended last."""
+        self._wire: SharedWire | None = None
+        """The cap that several migrations share; None if there is none, or one migration."""
+        if self._several and settings.max_bandwidth:
+            self._wire = SharedWire(settings.max_bandwidth)
+        self._carriages: dict[Session, Carriage] = {}
+        """The migrations under way."""
+        self._endings: dict[Session, threading.Thread] = {}
+        """Threads that end migrations which are over."""
         self.arrivals = Arrivals(
             self._loop,
             self._listener,
@@ -64,7 +78,11 @@ class Relay:
             observer.note,
             settings.channels,
             advice=": pass --channels",
-            reception=reception_of(settings, observer.note, self._busy),
+            reception=reception_of(
+                settings, observer.note, self._busy, limit=settings.max_migrations
+            ),
+            limit=settings.max_migrations,
+            more=": --max-migrations allows more",
         )
 
     def run(self, *, once: bool = False) -> RelayResult | None:
@@ -72,15 +90,31 @@ class Relay:
         a far end that may have to ask for that has done so."""
         self._once = once
         self._observer.listening(self._listener.address)
+        expires = watching.Every(watching.STEP)
         try:
-            while not self._stopping and not (self._through and not self.arrivals.owes):
-                self._loop.step(watching.STEP)
-                self.arrivals.expire()
-                if self.arrivals.session is not None:
-                    self._result = self._carry(self._passage)
+            while self._goes_on:
+                self._loop.step(min(self._paces(), default=watching.STEP))
+                self.arrivals.gather()
+                for carriage in list(self._carriages.values()):
+                    self._watch(carriage)
+                if expires.due:
+                    self.arrivals.expire()
         finally:
             self._close()
         return self._result
+
+    @property
+    def _goes_on(self) -> bool:
+        if self._carriages or self._endings:
+            return True
+        return not self._stopping and not (self._through and not self.arrivals.owes)
+
+    def _paces(self) -> Iterable[float]:
+        return (one.watch.pace for one in self._carriages.values())
+
+    @property
+    def _several(self) -> bool:
+        return self._settings.max_migrations > 1
 
     @property
     def _done(self) -> bool:
@@ -120,7 +154,7 @@ class Relay:
         :return: whether one is under way. ``stop`` ends it sooner.
         """
         self._draining = True
-        return self.arrivals.session is not None
+        return bool(self._carriages or self._endings)
 
     def renew(self, security: Security) -> None:
         """Use other credentials for connections that come from now on and for migrations that begin
@@ -138,40 +172,29 @@ class Relay:
         self._loop.when_reader_gone(fd, partial(self._leave, "its reader is gone"))
 
     def _leave(self, reason: str) -> None:
-        session = self.arrivals.session
-        waits = session is not None and session.phase == Phase.SWITCHOVER
-        if not self._leaving and (waits or not self._switches):
-            self._stop(reason)
-        self._leaving = True
-
-    @property
-    def _switches(self) -> bool:
-        """Whether a switchover is under way, for this relay or for a far end that may ask."""
-        if self.arrivals.session is None and not self.arrivals.owes:
-            return False
-        return self._passage.session.ending
+        if not self._leaving:
+            self._leaving = True
+            ending = [one for one in self._carriages.values() if one.session.ending]
+            asked = self.arrivals.owes and self._switched
+            self._stopping = not ending and not asked
+            for one in self._carriages.values():
+                if one not in ending or one.switches:
+                    one.stop(reason, again=False)
 
     def _stop(self, reason: str) -> None:
         again, self._leaving = self._leaving, True
-        session = self.arrivals.session
-        if session is None:
-            self._stopping = True
-            return
-        if session.phase == Phase.SWITCHOVER and not again:
-            again_does = "leave it undecided" if session.holds else "cut the connections"
-            self._observer.note(
-                "the switchover has begun and only the destination can end it: waiting for its "
-                f"answer (signal again to {again_does})"
-            )
-            return
-        self._stopping = True
-        session.fail(cancelled(session, reason), final=again)
+        ended = [one.stop(reason, again=again) for one in self._carriages.values()]
+        self._stopping = all(ended)
 
     def _busy(self) -> str:
         """Why no migration can be taken now; called in any thread."""
-        session = self.arrivals.session
-        if session is not None and not session.over.is_set():
-            return "another migration is under way"
+        under_way = [one for one in self.arrivals.sessions if not one.over.is_set()]
+        if len(under_way) >= self._settings.max_migrations:
+            return (
+                f"{len(under_way)} migrations are under way, as many as its --max-migrations allows"
+                if self._several
+                else "another migration is under way: its --max-migrations allows more"
+            )
         if self._leaving or self._draining:
             return "it is about to end"
         return "it has carried its one migration" if self._done else ""
@@ -180,40 +203,74 @@ class Relay:
 
     def enter(self, source: Connection) -> Session:
         """See ``House``."""
-        self._passage = Passage(self._settings, source, self._loop, self._observer.note)
-        return self._passage.session
+        lane = self._wire.lane() if self._wire else None
+        note = self._observer.note
 
-    def main(self, arrival: MainArrival) -> None:
+        def marked(text: str) -> None:
+            note(as_note(text).behind(f"migration {passage.session.tally.migration}: "))
+
+        passage = Passage(
+            self._settings, source, self._loop, marked if self._several else note, lane
+        )
+        self._carriages[passage.session] = Carriage(passage, self._observer)
+        return passage.session
+
+    def main(self, session: Session, arrival: MainArrival) -> None:
         """See ``House``."""
-        self._passage.main(arrival)
+        self._carriages[session].passage.main(arrival)
 
-    def channel(self, arrival: MultifdArrival) -> None:
+    def channel(self, session: Session, arrival: MultifdArrival) -> None:
         """See ``House``."""
-        self._passage.channel(arrival)
+        self._carriages[session].passage.channel(arrival)
 
-    # --- one migration
+    # --- a migration's end
 
-    def _carry(self, passage: Passage) -> RelayResult:
-        """Watch over a migration until it has ended and nothing of it is left."""
-        governor = passage.outlet.governor()
-        if not watching.watch(
-            passage.session, self.arrivals, self._loop, governor, self._observer, passage.look
-        ):
-            passage.unheard()
-        return self._end(passage)
+    def _watch(self, carriage: Carriage) -> None:
+        """Look at a migration, and end it once it is over."""
+        if carriage.watch.on:
+            carriage.watch.step()
+        if not carriage.watch.on:
+            self._end(carriage)
 
-    def _end(self, passage: Passage, error: RamferryError | None = None) -> RelayResult:
-        result = passage.end(self.arrivals.gathered, error)
-        self.arrivals.ended(failed=not result.completed)
+    def _end(self, carriage: Carriage) -> None:
+        session = carriage.session
+        carriage.channels = self.arrivals.channels(session)
+        if not self._several:
+            carriage.end(partial(self._ended, carriage))
+            return
+        # its late channels are told by that it is over, before its connections end
+        self._over(carriage, failed=session.failed)
+
+        def done(result: RelayResult) -> None:
+            self._loop.call(partial(self._ended, carriage, result))
+
+        self._endings[session] = carriage.end_aside(done)
+
+    def _over(self, carriage: Carriage, *, failed: bool) -> None:
+        session = carriage.session
+        self.arrivals.over(session, failed=failed)
+        self._switched = session.ending
+        del self._carriages[session]
+
+    def _ended(self, carriage: Carriage, result: RelayResult) -> None:
+        """Nothing is left of a migration."""
+        session = carriage.session
+        self._result = result
+        if session in self._carriages:
+            self._over(carriage, failed=not result.completed)
+        self._endings.pop(session, None)
+        self.arrivals.dismiss(session)
         self._observer.progress(result.counters)
         self._observer.finished(result)
-        return result
 
     def _close(self) -> None:
-        session = self.arrivals.session
         self.arrivals.close()
-        if session is not None:
-            self._end(self._passage, cancelled(session, "the relay ended"))
+        for carriage in list(self._carriages.values()):
+            carriage.fail(cancelled(carriage.session, "the relay ended"))
+            carriage.channels = self.arrivals.channels(carriage.session)
+            carriage.end(partial(self._ended, carriage))
+        for thread in self._endings.values():
+            thread.join()
         self._loop.close()
         self._listener.close()
 
@@ -234,4 +291,9 @@ def _check(settings: RelaySettings) -> None:
     )
     if settings.accelerator == REQUIRE:
         create_decoder("qatzip", accelerator=REQUIRE)
+    if settings.max_migrations > 1 and settings.uuid is not None:
+        raise UsageError(
+            "--uuid is of one destination: it does not go with --max-migrations above 1"
+        )
+    check_names(settings.listen, settings.connect)
     (settings.security or IN_THIS_HOST).check_connect(settings.connect)

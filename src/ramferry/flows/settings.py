@@ -21,7 +21,9 @@ class RelaySettings:
     channels: int | None = None
     """multifd-channels; None: as many as are connected when the first sync mark comes."""
     max_bandwidth: float = 0.0
-    """Bytes per second on the outgoing side; 0: no cap."""
+    """Bytes per second on the outgoing side, of all migrations together; 0: no cap."""
+    max_migrations: int = 1
+    """Most migrations that are carried at a time."""
     page_size: int = PAGE_SIZE
     stall_timeout: float = 60.0
     """Seconds after which a peer that stopped in the middle of something is given up."""

@@ -47,6 +47,17 @@ class Note(str):
         note.migration, note.uuid, note.state = migration, uuid, state
         return note
 
+    def behind(self, words: str) -> Self:
+        """The same note with ``words`` before its text."""
+        return type(self)(
+            f"{words}{self}",
+            self.level,
+            refused=self.refused,
+            migration=self.migration,
+            uuid=self.uuid,
+            state=self.state,
+        )
+
 
 def warning(text: str) -> Note:
     """A note at which a person should look."""

@@ -14,7 +14,7 @@ from fakes_clock import Clock
 from fakes_relay import until
 from ramferry.flows.inlet import waiting as waiting_module
 from ramferry.flows.inlet.callers import Departure, MultifdArrival
-from ramferry.flows.inlet.calls import QUIET, Call
+from ramferry.flows.inlet.calls import QUIET, Call, Claim
 from ramferry.flows.inlet.lobby import SILENCE
 from ramferry.flows.inlet.waiting import MOTHERLESS, WaitingChannels
 from ramferry.flows.session.loop import Loop
@@ -51,6 +51,8 @@ class Room:
             lambda: self.silent,
             clock=self.clock.monotonic,
         )
+        self.claim: Claim
+        """Of the main that spoke last."""
         self._socks: list[socket.socket] = []
 
     def _departed(self, departure: Departure) -> None:
@@ -75,11 +77,14 @@ class Room:
 
     def take(self, main: Call) -> list[int]:
         """A main has spoken; the ids that it is given."""
-        self.waiting.begin(main, time.monotonic())
-        return taken(self.waiting.take())
+        self.claim = self.waiting.begin(main, time.monotonic())
+        return taken(self.waiting.take(self.claim))
 
     def take_early(self, ids: Container[int] = ()) -> list[int]:
-        return taken(self.waiting.take_early(ids))
+        return taken(self.waiting.take_early(self.claim, ids))
+
+    def ended(self, accepted: int, *, failed: bool) -> None:
+        self.waiting.ended(self.claim, accepted, failed=failed)
 
     def near(self, far: socket.socket) -> socket.socket:
         return self._socks[self._socks.index(far) - 1]
@@ -179,7 +184,7 @@ def test_a_migrations_end_turns_out_who_came_before_it(room: Room) -> None:
     room.silent = [Call(2, THERE)]
     room.add(1, 0)
     room.add(3, 1, THERE)
-    room.waiting.ended(4, failed=False)
+    room.ended(4, failed=False)
     # of one the main may still speak
     assert room.waiting.ids == [1]
     room.silent = []
@@ -192,7 +197,7 @@ def test_a_migrations_end_turns_out_who_came_before_it(room: Room) -> None:
 def test_late_channels_of_a_migration_that_has_failed_are_turned_out_at_once(room: Room) -> None:
     """Their source waits for somebody who takes what they hold, and would for long."""
     room.take(Call(0, HERE))
-    room.waiting.ended(1, failed=True)
+    room.ended(1, failed=True)
     room.add(1, 0)
     room.add(2, 1, THERE)
     assert room.waiting.ids == [1]
@@ -209,10 +214,10 @@ def test_late_channels_of_a_migration_that_has_failed_are_turned_out_at_once(roo
 
 def test_the_next_try_keeps_its_channels_however_soon_it_comes(room: Room) -> None:
     room.take(Call(0, HERE))
-    room.waiting.ended(1, failed=True)
+    room.ended(1, failed=True)
     assert room.take(Call(1, HERE)) == []
     room.add(2, 0)
-    assert taken(room.waiting.take()) == [0]
+    assert taken(room.waiting.take(room.claim)) == [0]
 
 
 def test_who_came_before_a_main_of_others_waits_on(room: Room) -> None:
@@ -230,9 +235,9 @@ def test_who_left_since_main_came_is_remembered(room: Room) -> None:
         room.add(number, number, origin).close()
     until(lambda: not (room.loop.step(0) or room.waiting.ids))
     room.take(Call(1, HERE))
-    assert room.waiting.gone() == [Departure(Call(2, HERE), "multifd 2")]
-    room.waiting.ended(4, failed=True)
-    assert room.waiting.gone() == []
+    assert room.waiting.gone(room.claim) == [Departure(Call(2, HERE), "multifd 2")]
+    room.ended(4, failed=True)
+    assert room.waiting.gone(room.claim) == []
 
 
 def test_who_has_no_main_to_come_is_turned_out_soon(room: Room) -> None:

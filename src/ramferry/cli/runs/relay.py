@@ -16,7 +16,6 @@ from uuid import UUID
 
 from ramferry import interruption, standard
 from ramferry.cli.line_writer import LineWriter
-from ramferry.transport.notify import Notifier
 from ramferry.cli.params import is_given
 from ramferry.cli.service import RELOAD, Service, told
 from ramferry.cli.supervision import Supervision
@@ -29,6 +28,7 @@ from ramferry.metrics.document import document
 from ramferry.patience import Patience
 from ramferry.transport import inherited_credentials
 from ramferry.transport.address import Address, RelayAddress, parse_address
+from ramferry.transport.notify import Notifier
 from ramferry.transport.security import IN_THIS_HOST, Security
 
 _LAST_WORDS: Final = 2.0
@@ -46,6 +46,8 @@ def run(
     if events and sys.stdout is None:
         raise UsageError("--events writes to standard output, which is closed")
     settings = _settings(**wanted)
+    if once and settings.max_migrations > 1:
+        raise UsageError("--once carries one migration: it does not go with --max-migrations")
     stop = _Stop()
     _more_descriptors()
     printer = _Printer(settings, events=events, results=json_file)
@@ -191,7 +193,8 @@ class _Printer:
         self._emit("finished", fields)
         if self._results is not None:
             self._results.say(json.dumps(document("relay", fields)))
-        self.note(_sentence(result, self._settings))
+        whose = f"migration {result.migration}: " if self._settings.max_migrations > 1 else ""
+        self.note(f"{whose}{_sentence(result, self._settings)}")
 
     def note(self, text: str) -> None:
         # a terminal or log that went away is no reason to drop a guest on its way: the system's

@@ -1,8 +1,9 @@
-"""Accepts connections for a relay or receiver, and makes migrations of them, one at a time.
+"""Accepts connections for a relay or receiver, and makes migrations of them.
 
 All of it runs in the loop's thread. Connections are told apart by their first bytes (``lobby``).
 Channels that come first wait for their main (``waiting``), and a migration begins with main's first
-bytes.
+bytes. Where several migrations may be under way, ``calls`` and ``migrations`` say whose a channel
+is.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
+from ramferry.errors import MigrationFailed
 from ramferry.flows.inlet import gathering
 from ramferry.flows.inlet.callers import Departure, MainArrival, MultifdArrival
-from ramferry.flows.inlet.calls import Call, mother
+from ramferry.flows.inlet.calls import Call, Claim, mother
 from ramferry.flows.inlet.lobby import Lobby
+from ramferry.flows.inlet.migrations import Migration, Migrations, settle_doubt
 from ramferry.flows.inlet.roster import Roster
 from ramferry.flows.inlet.waiting import WaitingChannels
 from ramferry.flows.peer.reception import Reception
+from ramferry.flows.peer.visit import Visit
 from ramferry.flows.session.loop import Loop
 from ramferry.flows.session.session import Session
 from ramferry.metrics.notes import refusal
@@ -31,15 +35,15 @@ class House(Protocol):
     def enter(self, source: Connection) -> Session:
         """Begin a migration whose main connection is ``source``."""
 
-    def main(self, arrival: MainArrival) -> None:
+    def main(self, session: Session, arrival: MainArrival) -> None:
         """Start to carry main."""
 
-    def channel(self, arrival: MultifdArrival) -> None:
+    def channel(self, session: Session, arrival: MultifdArrival) -> None:
         """Start to carry a multifd channel."""
 
 
 class Arrivals:
-    """Takes connections in, and knows which of them make up the migration under way."""
+    """Takes connections in, and knows which of them make up the migrations under way."""
 
     def __init__(
         self,
@@ -50,30 +54,55 @@ class Arrivals:
         channels: int | None,
         advice: str = "",
         reception: Reception | None = None,
+        limit: int = 1,
+        more: str = "",
     ) -> None:
         """
         :param channels: multifd-channels; None: as many as are connected when the first sync mark
             comes.
         :param advice: what helps if a channel comes too late; for the error.
         :param reception: where Ramferrys are greeted, if nobody else may call; else None.
+        :param limit: most migrations under way at a time.
+        :param more: what helps if there would be more; for a note.
         """
+        self._limit = limit
+        self._several = limit > 1
+        self._more = more
         self._reception = reception
         self._house = house
         self._note = note
         self._channels = channels
         self._advice = advice
-        self.session: Session | None = None
-        """The migration under way; None if there is none."""
-        self._roster = Roster(channels)
-        self._waiting = WaitingChannels(loop, note, self._departed, lambda: self._lobby.silent)
+        self._migrations = Migrations()
+        self._visits: dict[Session, Visit] = {}
+        """The far ends, if they are Ramferrys, of the migrations of which anything is left."""
+        self._last: Migration | None = None
+        """The migration that began last."""
+        self._waiting = WaitingChannels(
+            loop, note, self._departed, lambda: self._lobby.silent, several=self._several
+        )
         self._lobby = Lobby(
             loop, listener, self._arrived, note, self._departed, reception=reception
         )
 
     @property
+    def session(self) -> Session | None:
+        """The migration under way that began first; None if there is none."""
+        return next(iter(self.sessions), None)
+
+    @property
+    def sessions(self) -> list[Session]:
+        """The migrations under way, in the order in which they began."""
+        return [one.session for one in self._migrations.all]
+
+    @property
     def gathered(self) -> int:
-        """Multifd channels of the migration under way, or of the last one."""
-        return len(self._roster.ids)
+        """Multifd channels of the migration that began last."""
+        return len(self._last.roster.ids) if self._last else 0
+
+    def channels(self, session: Session) -> int:
+        """Multifd channels of a migration under way."""
+        return len(self._migrations.of(session).roster.ids)
 
     @property
     def waiting(self) -> set[int]:
@@ -98,25 +127,45 @@ class Arrivals:
             self._reception.expire()
 
     def gather(self) -> None:
-        """If main waits before its first mark, see whether every channel has come."""
-        session = self.session
-        if session is None or session.gathered.is_set():
-            return
-        visit = self._waiting.main.visit
-        if visit is not None and self._roster.wanted is None:
-            # on the way a forwarder may hold a channel back that its source has used long since
-            self._roster.wanted = visit.channels
-        gathering.gather(session, self._lobby, self._roster, partial(self._take_early, session))
+        """See whether every channel has come of the migrations whose main waits before its first
+        mark."""
+        for one in self._migrations.ungathered():
+            self._gather(one)
 
-    def ended(self, *, failed: bool) -> None:
-        """The migration under way has ended, and its connections are closed."""
-        self.session = None
-        self._waiting.ended(self._lobby.accepted, failed=failed)
-        self._dismiss(self._waiting.main)
+    def _gather(self, one: Migration) -> None:
+        visit = one.call.visit
+        if visit is not None and one.roster.wanted is None:
+            # on the way a forwarder may hold a channel back that its source has used long since
+            one.roster.wanted = visit.channels
+        if self._several:
+            # others that were their mains as well may have got all of theirs
+            self._take_waiting(one)
+            settle_doubt(one, self._migrations, self._waiting, all_here=False)
+        gathering.gather(
+            one.session,
+            self._lobby,
+            one.roster,
+            partial(self._take_early, one),
+            partial(self._concerns, one),
+        )
+
+    def over(self, session: Session, *, failed: bool) -> None:
+        """A migration has ended, and its connections are closed, or about to be."""
+        one = self._migrations.of(session)
+        self._migrations.all.remove(one)
+        self._waiting.ended(one.claim, self._lobby.accepted, failed=failed)
+
+    def dismiss(self, session: Session) -> None:
+        """Nothing is left of a migration that was under way."""
+        visit = self._visits.pop(session, None)
+        if self._reception is not None and visit is not None:
+            self._reception.over(visit)
 
     def ended_for_good(self) -> None:
-        """The same, where no other one is taken: what still comes is refused."""
-        self._dismiss(self._waiting.main)
+        """The migration under way has ended, and no other one is taken: what still comes is
+        refused."""
+        for session in self.sessions:
+            self.dismiss(session)
 
     def close(self) -> None:
         """Stop accepting, and close the connections that wait."""
@@ -126,67 +175,107 @@ class Arrivals:
             self._reception.close()
 
     def _arrived(self, arrival: MainArrival | MultifdArrival) -> None:
-        session = self.session
-        if isinstance(arrival, MultifdArrival):
-            if session is not None and session.gathered.is_set():
-                self._add_channel(session, arrival)
-                return
-            self._waiting.add(arrival)
-            if session is not None:
-                self._take_waiting(session)
+        if isinstance(arrival, MainArrival):
+            self._main_arrived(arrival)
             return
-        if session is not None:
-            self._note(refusal("refused a second migration while one is under way"))
-            arrival.connection.close()
+        late = self._late_for(arrival)
+        if late is not None:
+            self._add_channel(late, arrival)
             return
-        self._begin(arrival)
+        self._waiting.add(arrival)
+        for one in self._migrations.ungathered():
+            self._take_waiting(one)
+
+    def _late_for(self, arrival: MultifdArrival) -> Migration | None:
+        """The migration that a channel comes too late for; None if there is none."""
+        if self._several:
+            return self._migrations.late_for(arrival, self._lobby.silent)
+        under_way = self._migrations.all
+        return under_way[0] if under_way and not self._migrations.ungathered() else None
+
+    def _main_arrived(self, arrival: MainArrival) -> None:
+        if len(self._migrations.all) < self._limit:
+            self._begin(arrival)
+            return
+        busy = (
+            f"refused one more migration while {self._limit} are under way"
+            if self._several
+            else "refused a second migration while one is under way"
+        )
+        self._note(refusal(f"{busy}{self._more}"))
+        if arrival.call.visit is not None:
+            arrival.call.visit.refuse(MigrationFailed(busy))
+        arrival.connection.close()
 
     def _begin(self, arrival: MainArrival) -> None:
-        session = self._enter(arrival.connection, arrival.call)
-        early = self._waiting.take()
-        gathering.miss(session, self._waiting.gone())
-        if not session.over.is_set():
-            self._house.main(arrival)
+        one = self._enter(arrival.connection, arrival.call)
+        early = self._waiting.take(one.claim)
+        gathering.miss(one.session, self._waiting.gone(one.claim))
+        if not one.session.over.is_set():
+            self._house.main(one.session, arrival)
         for channel in early:
-            self._add_channel(session, channel)
+            self._add_channel(one, channel)
 
-    def _enter(self, main: Connection, call: Call) -> Session:
-        self.session = session = self._house.enter(main)
+    def _enter(self, main: Connection, call: Call) -> Migration:
+        session = self._house.enter(main)
         session.sources.append(main)
         session.source = call.origin
         if call.visit is not None:
+            self._visits[session] = call.visit
             call.visit.begin(session)
-        self._waiting.begin(call, main.heard_at())
-        self._roster = Roster(self._channels)
-        return session
+        claim = self._waiting.begin(call, main.heard_at())
+        self._last = Migration(session, claim, Roster(self._channels))
+        self._migrations.all.append(self._last)
+        return self._last
 
     def _departed(self, departure: Departure) -> None:
         """The peer closed a connection before it belonged to a migration."""
-        call, session = departure.call, self.session
-        if session is not None:
+        call, ungathered = departure.call, self._migrations.ungathered()
+        if self._several and self._missed(departure, ungathered):
             self._waiting.remember(departure)
-            if not session.gathered.is_set():
-                gathering.miss(session, self._waiting.gone())
+            return
+        if len(self._migrations.all) >= self._limit:
+            self._waiting.remember(departure)
+            for one in ungathered:
+                gathering.miss(one.session, self._waiting.gone(one.claim))
             return
         main = mother(call, self._lobby.silent) if departure.channel else None
         if main is None:
             self._waiting.remember(departure)
             return
         # its source may not know and keep main open; what it waits for cannot come any more
-        gathering.miss(self._enter(self._lobby.take(main), main), [departure])
+        gathering.miss(self._enter(self._lobby.take(main), main).session, [departure])
 
-    def _dismiss(self, main: Call) -> None:
-        if self._reception is not None and main.visit is not None:
-            self._reception.over(main.visit)
+    def _missed(self, departure: Departure, ungathered: list[Migration]) -> bool:
+        """Tell the migrations that a connection was closed which may have been theirs; False if
+        there are none."""
+        pool: list[Claim | Call] = self._waiting.pool_of(departure.call)
+        theirs = [one for one in ungathered if one.claim in pool]
+        for one in theirs:
+            if len(pool) == 1:
+                gathering.miss(one.session, [departure])
+            else:
+                one.session.missed = True
+        return bool(theirs)
 
-    def _take_waiting(self, session: Session) -> None:
-        for channel in self._waiting.take():
-            self._add_channel(session, channel)
+    def _concerns(self, one: Migration, call: Call) -> bool:
+        if not self._several:
+            return True
+        return self._migrations.concern(one, call, self._lobby.silent)
 
-    def _take_early(self, session: Session) -> None:
-        for channel in self._waiting.take_early(self._roster.ids):
-            self._add_channel(session, channel)
+    def _take_waiting(self, one: Migration) -> None:
+        for channel in self._waiting.take(one.claim):
+            self._add_channel(one, channel)
 
-    def _add_channel(self, session: Session, arrival: MultifdArrival) -> None:
-        if gathering.admit(session, self._roster, arrival, self._waiting.main, self._advice):
-            self._house.channel(arrival)
+    def _take_early(self, one: Migration) -> None:
+        if self._several:
+            self._take_waiting(one)
+            for channel in settle_doubt(one, self._migrations, self._waiting, all_here=True):
+                self._add_channel(one, channel)
+        for channel in self._waiting.take_early(one.claim, one.roster.ids):
+            self._add_channel(one, channel)
+
+    def _add_channel(self, one: Migration, arrival: MultifdArrival) -> None:
+        check = partial(self._migrations.check, one)
+        if gathering.admit(one.session, one.roster, arrival, one.call, self._advice, check):
+            self._house.channel(one.session, arrival)

@@ -14,13 +14,19 @@ from ramferry.metrics.notes import refusal
 
 
 def admit(
-    session: Session, roster: Roster, arrival: MultifdArrival, main: Call, advice: str = ""
+    session: Session,
+    roster: Roster,
+    arrival: MultifdArrival,
+    main: Call,
+    advice: str = "",
+    check: Callable[[], None] = lambda: None,
 ) -> bool:
     """Take a channel into a migration. Returns False if it is refused, or if it made the migration
     fail.
 
     :param main: the migration's main connection.
     :param advice: what helps if a channel comes too late; for the error.
+    :param check: called once it is in the roster; raises what keeps it out.
     """
     late = session.gathered.is_set() and not session.over.is_set()
     own = arrival.call.number > main.number and roster.may_lack(arrival.initial)
@@ -37,6 +43,7 @@ def admit(
                 expected, f"one more after the first sync mark{advice}", channel=arrival.name
             )
         roster.admit(arrival.initial)
+        check()
     except RamferryError as error:
         session.fail(error)
         return False
@@ -59,19 +66,24 @@ def miss(session: Session, departures: Iterable[Departure]) -> None:
 
 
 def gather(
-    session: Session, lobby: Lobby, roster: Roster, take_early: Callable[[], None] = lambda: None
+    session: Session,
+    lobby: Lobby,
+    roster: Roster,
+    take_early: Callable[[], None] = lambda: None,
+    concerns: Callable[[Call], bool] = lambda _: True,
 ) -> None:
     """Called while main waits before the first mark: set ``session.gathered`` if every channel has
     come.
 
     :param take_early: takes in channels that were accepted before main but belong to it.
+    :param concerns: whether a connection whose kind is not known may be one of its channels.
     """
     if session.gathered.is_set() or not session.want_gathered.is_set():
         return
     lobby.accept()
     # also where their number was told: one too many is better noticed before the first mark, for
     # which a destination may wait on its SYNC for good
-    if not lobby.settled():
+    if not lobby.settled(concerns):
         return
     take_early()
     if not roster.full():

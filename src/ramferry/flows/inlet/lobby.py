@@ -97,12 +97,15 @@ class Lobby:
         if self._shut_since is None and self._accept_all():
             self._in_want = False
 
-    def settled(self) -> bool:
+    def settled(self, concerns: Callable[[Call], bool] = lambda _: True) -> bool:
         """True if the kind of every connection is known, except of those that may be port
-        probes."""
+        probes.
+
+        :param concerns: whether it matters what a connection is.
+        """
         now = self._running.spent
-        unknown = [one for one in self._callers if not one.rests]
-        return all(not one.first and now - one.since > PROBE_GRACE for one in unknown)
+        callers = [one for one in self._callers if one.first or now - one.since <= PROBE_GRACE]
+        return not any(concerns(one.call) for one in callers if not one.rests)
 
     def expire(self) -> None:
         """Close connections that stayed silent for too long; called at least once a second."""

@@ -10,12 +10,21 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable, Sequence
 from functools import partial
 from typing import Final
 
 from ramferry.flows.inlet.callers import Departure, MultifdArrival
-from ramferry.flows.inlet.calls import QUIET, Call, may_follow, mother, one_too_many
+from ramferry.flows.inlet.calls import (
+    QUIET,
+    Call,
+    Claim,
+    Failed,
+    claimants,
+    may_follow,
+    mother,
+    one_too_many,
+)
 from ramferry.flows.inlet.lobby import SILENCE
 from ramferry.flows.session.loop import HUNG_UP, Loop
 from ramferry.metrics.notes import refusal
@@ -46,12 +55,15 @@ class WaitingChannels:
         departed: Callable[[Departure], None],
         silent: Callable[[], list[Call]],
         *,
+        several: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """
         :param departed: called for a channel that its peer closed.
         :param silent: connections that may still become a main.
+        :param several: whether several migrations may be under way at a time.
         """
+        self._several = several
         self._loop = loop
         self._note = note
         self._departed = departed
@@ -61,15 +73,12 @@ class WaitingChannels:
         """Each channel, and since when it waits; oldest first."""
         self._motherless: dict[MultifdArrival, float] = {}
         """Channels without a connection that could become their main, and since when."""
-        self.main = Call(0, "")
-        """The main connection of the migration under way, or of the last one."""
-        self._heard = 0.0
-        self._under_way = False
+        self._claims: list[Claim] = []
+        """The mains of the migrations under way."""
         self._gone: deque[Departure] = deque(maxlen=_REMEMBERED)
         self._ended_at = 0
         """How many connections had been accepted when the last migration ended."""
-        self._failed = -math.inf
-        """When the last migration ended, if it failed."""
+        self._failed: deque[Failed] = deque(maxlen=_REMEMBERED)
 
     @property
     def ids(self) -> list[int]:
@@ -88,35 +97,37 @@ class WaitingChannels:
         if leaves is not None:
             self._turn_out(leaves, "was one of too many without a main channel")
         self._arrivals[arrival] = self._running.spent
-        if self._is_late(arrival.call):
+        if self._is_late(arrival):
             self._turn_out(arrival, _LEFT_OVER)
             return
         self._loop.add(arrival.connection.fileno(), HUNG_UP, partial(self._hung_up, arrival))
 
-    def begin(self, main: Call, heard: float) -> None:
+    def begin(self, main: Call, heard: float) -> Claim:
         """A migration begins with this main; its channels are handed over from now on.
 
         :param heard: when its last bytes came, as ``Connection.heard_at`` has it.
         """
-        self.main = main
-        self._heard = heard
-        self._under_way = True
-        self._failed = -math.inf
+        claim = Claim(main, heard)
+        self._claims.append(claim)
+        if not self._several:
+            self._failed.clear()
+        return claim
 
-    def take(self) -> list[MultifdArrival]:
-        """Hand over the channels that were accepted after main.
+    def take(self, claim: Claim) -> list[MultifdArrival]:
+        """Hand over the channels that were accepted after main, and can be no other main's.
 
         A channel that its peer has just closed is handed over too, and ends the migration. Called
         when main's first bytes have come, and again for each channel that comes before the first
         mark.
         """
-        silent = self._silent()
-        followers = [one for one in self._arrivals if may_follow(one.call, self.main, silent)]
-        for arrival in followers:
-            self._forget(arrival)
+        silent, followers = self._silent(), []
+        for arrival in list(self._arrivals):
+            if self._follows(arrival, claim, silent):
+                self._hand_over(arrival, claim)
+                followers.append(arrival)
         return followers
 
-    def take_early(self, ids: Container[int]) -> list[MultifdArrival]:
+    def take_early(self, claim: Claim, ids: Container[int]) -> list[MultifdArrival]:
         """Hand over the channels that were accepted before main but belong to it.
 
         Called when main waits before its first mark and all other channels have come. Channels from
@@ -125,45 +136,84 @@ class WaitingChannels:
         :param ids: of the channels that the migration has already.
         """
         taken: dict[int, MultifdArrival] = {}
-        for arrival in self._suspects():
+        for arrival in self._suspects(claim):
             channel = arrival.initial.channel_id
             if arrival.connection.hung_up():
                 self._hung_up(arrival)
-            elif self._outlived(arrival) or channel in ids or channel in taken:
+            elif self._outlived(arrival, claim) or channel in ids or channel in taken:
                 self._turn_out(arrival, _LEFT_OVER)
             else:
-                self._forget(arrival)
+                self._hand_over(arrival, claim)
                 taken[channel] = arrival
         return list(taken.values())
+
+    def undecided(self, claim: Claim) -> list[MultifdArrival]:
+        """The channels that may belong to ``claim``'s main or to another one's.
+
+        Called when main waits before its first mark, so that all of its own are here. Connections
+        that are silent still are port probes then.
+        """
+        return (
+            [one for one in self._arrivals if claim in self.pool(one, ())] if self._several else []
+        )
+
+    def pool(
+        self, arrival: MultifdArrival, silent: Sequence[Call] | None = None
+    ) -> list[Claim | Call]:
+        """The mains to which a channel that waits may belong; see ``calls.claimants``."""
+        silent = self._silent() if silent is None else silent
+        return claimants(arrival.call, arrival.initial.uuid, self._claims, silent)
+
+    def pool_of(self, call: Call) -> list[Claim | Call]:
+        """The same for a connection of which nothing else is known."""
+        return claimants(call, None, self._claims, self._silent())
+
+    def hand_over(self, claim: Claim, arrivals: Iterable[MultifdArrival]) -> None:
+        """These channels belong to ``claim``'s main, as the caller has found out."""
+        for arrival in arrivals:
+            self._hand_over(arrival, claim)
+
+    def refuse(self, arrival: MultifdArrival, why: str) -> None:
+        """Close a channel.
+
+        :param why: what follows "which" in a sentence.
+        """
+        self._turn_out(arrival, why)
 
     def remember(self, departure: Departure) -> None:
         """Remember a channel that its peer closed before main's first bytes."""
         self._gone.append(departure)
 
-    def gone(self) -> list[Departure]:
-        """The remembered channels that were accepted after main, from the same origin."""
+    def gone(self, claim: Claim) -> list[Departure]:
+        """The remembered channels that were accepted after main, from the same origin, and were no
+        other main's."""
+        main = claim.call
         return [
             one
             for one in self._gone
-            if one.call.number > self.main.number and one.call.origin == self.main.origin
+            if one.call.number > main.number
+            and one.call.origin == main.origin
+            and (not self._several or self.pool_of(one.call) == [claim])
         ]
 
-    def ended(self, accepted: int, *, failed: bool) -> None:
-        """The migration under way has ended; ``accepted`` connections have come until now."""
+    def ended(self, claim: Claim, accepted: int, *, failed: bool) -> None:
+        """A migration has ended; ``accepted`` connections have come until now."""
         self._ended_at = accepted
-        self._under_way = False
-        self._failed = self._running.spent if failed else -math.inf
-        self._gone.clear()
+        self._claims.remove(claim)
+        if failed:
+            self._failed.append(Failed(claim, accepted, self._running.spent))
+        if not self._claims:
+            self._gone.clear()
         self.expire()
 
     def expire(self) -> None:
         """Close channels whose main did not come; called at least once a second."""
         now = self._running.spent
-        if self._under_way or self._silent():
+        if self._claims or self._silent():
             self._motherless.clear()
         for arrival, since in list(self._arrivals.items()):
             alone = now - self._motherless.setdefault(arrival, now)
-            if self._is_late(arrival.call):
+            if self._is_late(arrival):
                 self._turn_out(arrival, _LEFT_OVER)
             elif now - since > SILENCE or alone > MOTHERLESS:
                 self._turn_out(arrival, f"was without its main channel for {now - since:.0f} s")
@@ -174,30 +224,45 @@ class WaitingChannels:
             self._forget(arrival)
             arrival.connection.close()
 
-    def _is_late(self, call: Call) -> bool:
-        """Whether a channel belongs to the migration that has ended."""
-        silent = self._silent()
-        if call.number < self._ended_at:
-            return not any(one.number < call.number for one in silent)
-        just_failed = self._running.spent - self._failed < MOTHERLESS
-        return just_failed and call.origin == self.main.origin and not silent
+    def _follows(self, arrival: MultifdArrival, claim: Claim, silent: list[Call]) -> bool:
+        if self._several:
+            return self.pool(arrival, silent) == [claim]
+        return may_follow(arrival.call, claim.call, silent)
 
-    def _suspects(self) -> list[MultifdArrival]:
+    def _hand_over(self, arrival: MultifdArrival, claim: Claim) -> None:
+        claim.uuid = claim.uuid or arrival.initial.uuid
+        self._forget(arrival)
+
+    def _is_late(self, arrival: MultifdArrival) -> bool:
+        """Whether a channel belongs to a migration that has ended."""
+        call = arrival.call
+        if call.visit is not None:
+            return call.visit.begun and all(
+                one.call.visit is not call.visit for one in self._claims
+            )
+        mains = [*self._silent(), *(one.call for one in self._claims if not one.gathered)]
+        if call.number < self._ended_at:
+            return not any(one.number < call.number for one in mains)
+        just = [one for one in self._failed if self._running.spent - one.at < MOTHERLESS]
+        return any(one.may_own(call, arrival.initial.uuid, mains) for one in just)
+
+    def _suspects(self, claim: Claim) -> list[MultifdArrival]:
         """Channels that were accepted before main, from its origin, and that no other connection
         can be the main of."""
-        silent = self._silent()
+        silent, main = self._silent(), claim.call
         return [
             one
             for one in self._arrivals
-            if one.call.number < self.main.number
-            and one.call.origin == self.main.origin
+            if one.call.number < main.number
+            and one.call.origin == main.origin
             and mother(one.call, silent) is None
+            and one.initial.uuid == ((self._several and claim.uuid) or one.initial.uuid)
         ]
 
-    def _outlived(self, arrival: MultifdArrival) -> bool:
+    def _outlived(self, arrival: MultifdArrival, claim: Claim) -> bool:
         """Whether a channel may be left over from an earlier migration: its pages came before main,
         and none since."""
-        before = arrival.connection.heard_at() < self._heard - _OVERTAKING
+        before = arrival.connection.heard_at() < claim.heard - _OVERTAKING
         return before and _may_be_closed(arrival.connection)
 
     def _hung_up(self, arrival: MultifdArrival) -> None:

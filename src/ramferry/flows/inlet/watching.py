@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from ramferry.flows.inlet.arrivals import Arrivals
-from ramferry.flows.session.account import snapshot
 from ramferry.flows.session.loop import Loop
 from ramferry.flows.session.session import Phase, Session
 from ramferry.flows.session.stall import StallWatch
@@ -38,37 +37,83 @@ class Observer(Protocol):
         """Called with one sentence that a person should know."""
 
 
-def watch(
-    session: Session,
-    arrivals: Arrivals,
-    loop: Loop,
-    governor: BufferGovernor,
-    observer: Observer,
-    look: Callable[[], None] = lambda: None,
-    *,
-    at_once: bool = False,
-) -> bool:
-    """Watch until the migration has ended and, if it went well, the source has closed its side.
+class Watch:
+    """Watches one migration, step by step, until it has ended and, if it went well, the source has
+    closed its side."""
 
-    :param look: called at each step.
-    :param at_once: whether the observer hears of progress at the first step already.
-    :return: False if the source was told, and has not closed its side within 5 s.
-    """
-    farewell: Patience | None = None
-    stall = StallWatch(session)
-    next_look = 0.0 if at_once else time.monotonic() + STEP
-    while session.running() and not session.over.is_set():
-        loop.step(_BRIEF if session.phase is not Phase.CARRYING else STEP)
-        arrivals.gather()
-        look()
+    heard = True
+    """False if the source was told, and has not closed its side within 5 s."""
+
+    def __init__(
+        self,
+        session: Session,
+        governor: BufferGovernor,
+        observer: Observer,
+        look: Callable[[], None] = lambda: None,
+        *,
+        at_once: bool = False,
+    ) -> None:
+        """
+        :param look: called at each step.
+        :param at_once: whether the observer hears of progress at the first step already.
+        """
+        self._session = session
+        self._governor = governor
+        self._observer = observer
+        self._look = look
+        self._farewell: Patience | None = None
+        self._stall = StallWatch(session)
+        self._next = 0.0 if at_once else time.monotonic() + STEP
+
+    @property
+    def on(self) -> bool:
+        """True while there is something to watch."""
+        return self.heard and self._session.running() and not self._session.over.is_set()
+
+    @property
+    def pace(self) -> float:
+        """Seconds within which the next step has to be taken."""
+        return _BRIEF if self._session.phase is not Phase.CARRYING else STEP
+
+    def step(self) -> None:
+        """Look once."""
+        self._look()
+        session = self._session
         if session.phase is Phase.CONFIRMED:
-            farewell = farewell or Patience(_FAREWELL)
-            if farewell.over:
-                return False
-        if time.monotonic() >= next_look:
-            next_look = time.monotonic() + STEP
+            self._farewell = self._farewell or Patience(_FAREWELL)
+            if self._farewell.over:
+                self.heard = False
+                return
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + STEP
+            self._stall.look()
+            self._governor.adjust()
+            self._observer.progress(session.tally.snapshot(session.gate.passed))
+
+
+def watch(watched: Watch, arrivals: Arrivals, loop: Loop) -> None:
+    """Watch the only migration there is until it has ended."""
+    expires = Every(STEP)
+    while watched.on:
+        loop.step(watched.pace)
+        arrivals.gather()
+        watched.step()
+        if expires.due:
             arrivals.expire()
-            stall.look()
-            governor.adjust()
-            observer.progress(snapshot(session))
-    return True
+
+
+class Every:
+    """Says when so much time has passed again."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._next = time.monotonic() + seconds
+
+    @property
+    def due(self) -> bool:
+        """True once in so many seconds."""
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + self._seconds
+        return True

@@ -18,6 +18,7 @@ class FarEnds:
         self._loop = loop
         self._session = session
         self._watched: list[int] = []
+        self._closed = False
 
     def watch(self, destination: Connection, name: str) -> None:
         """Watch one more channel; safe from any thread."""
@@ -25,12 +26,13 @@ class FarEnds:
 
     def close(self) -> None:
         """Stop watching; called in the loop's thread before the connections are closed."""
+        self._closed = True
         for fd in self._watched:
             self._loop.remove(fd)
 
     def _add(self, destination: Connection, name: str) -> None:
         fd = destination.fileno()
-        if fd >= 0:
+        if fd >= 0 and not self._closed:
             self._watched.append(fd)
             self._loop.add(fd, HUNG_UP, partial(self._gone, fd, name))
 

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from ramferry.errors import MigrationFailed, PeerTimeout
 from ramferry.flows.outlet.outbox import Outbox
+from ramferry.flows.outlet.whereabouts import Whereabouts
 from ramferry.flows.peer.asking import CONNECT
 from ramferry.flows.peer.far import Far
 from ramferry.flows.session.gate import Unwind
@@ -22,6 +23,7 @@ from ramferry.transport.connection import Connection
 from ramferry.transport.dialing import connect
 from ramferry.transport.pacing import Pacer
 from ramferry.transport.security import IN_THIS_HOST, Security
+from ramferry.transport.sharing import Lane
 from ramferry.vocabulary import AUTO
 
 
@@ -75,10 +77,16 @@ def sending_on_main() -> Iterator[None]:
 class Outlet:
     """Connects to a destination, keeps its connections, and ends them."""
 
-    def __init__(self, session: Session, settings: OutletSettings) -> None:
+    def __init__(
+        self, session: Session, settings: OutletSettings, lane: Lane | None = None
+    ) -> None:
+        """:param lane: this migration's part of a cap that several share; None: the cap is its own,
+        and can be changed."""
         self.session = session
         self.settings = settings
-        self.pacer = Pacer(settings.max_bandwidth)
+        self.whereabouts = Whereabouts(session, settings.connect)
+        self._pacer = Pacer(settings.max_bandwidth)
+        self.pacer: Pacer | Lane = lane or self._pacer
         self.paced = bool(settings.max_bandwidth)
         """Whether packets wait for a slot on the wire."""
         self.outbox = Outbox()
@@ -100,7 +108,9 @@ class Outlet:
         :raise PeerUnreachable: nobody accepts, or TLS failed.
         :raise Unwind: the migration failed meanwhile.
         """
-        address = self.settings.connect
+        if main:
+            self.whereabouts.find()
+        address = self.whereabouts.address
         with self._dialling():
             if main and isinstance(address, RelayAddress):
                 self.far = self._greet(address)
@@ -163,12 +173,12 @@ class Outlet:
                 self._dialled -= 1
 
     def _connected(self) -> Connection:
-        settings = self.settings
-        return connect(settings.connect, settings.security, check=self.session.check)
+        address, security = self.whereabouts.address, self.settings.security
+        return connect(address, security, check=self.session.check)
 
     def _again(self) -> Connection:
         """One more control connection in the switchover, where the migration may have failed."""
-        return connect(self.settings.connect, self.settings.security, timeout=CONNECT)
+        return connect(self.whereabouts.address, self.settings.security, timeout=CONNECT)
 
     def adopt(self, connection: Connection, *, main: bool = False) -> None:
         """Take over a connection, which this object will close.
@@ -210,7 +220,7 @@ class Outlet:
     def set_bandwidth(self, rate: float) -> None:
         """Change the cap, in wire bytes per second; 0: no cap."""
         self.paced = bool(rate)
-        self.pacer.rate = rate
+        self._pacer.rate = rate
 
     # --- as what lies behind an inlet
 
@@ -222,7 +232,7 @@ class Outlet:
     @property
     def waits(self) -> str:
         """See ``Behind``."""
-        return f"{self.settings.connect} does not answer" if self._dialled else ""
+        return f"{self.whereabouts.address} does not answer" if self._dialled else ""
 
     def untaken(self) -> int:
         """See ``Behind``."""

@@ -21,9 +21,11 @@ from ramferry.wire.relay_messages import Outcome
 from ramferry.wire.relay_opening import TOKEN_SIZE, Kind, Opening
 
 MOST_GREETED: Final = 8
-"""Most control connections that may be at their hello at once, each with a thread."""
+"""Most control connections that may be at their hello at once, each with a thread; as many as
+migrations at a time, if those are more."""
 MOST_WAITING: Final = 8
-"""Most migrations that were agreed and whose main has not come; the oldest one goes."""
+"""Most migrations that were agreed and whose main has not come, or as many as at a time; the oldest
+one goes."""
 ENDING: Final = 2.0
 """Seconds that a hello waits for the end of a migration that is under way."""
 _LOOK: Final = 0.01
@@ -50,12 +52,15 @@ class Reception:
         note: Callable[[str], None],
         refuses: Callable[[], str],
         *,
+        limit: int = 1,
         streams: bool = False,
     ) -> None:
         """
         :param refuses: says why no migration can be taken now; empty if one can.
+        :param limit: most migrations that are taken at a time.
         :param streams: whether a stream may come by a tunnel.
         """
+        self._limit = limit
         self._settings = settings
         self._streams = streams
         self._note = note
@@ -71,7 +76,7 @@ class Reception:
         """Answer a control connection, whose opening was read, in a thread; it belongs to this
         object."""
         with self._lock:
-            room = len(self._greeting) < MOST_GREETED and not self._closed
+            room = len(self._greeting) < max(MOST_GREETED, self._limit) and not self._closed
             if room:
                 self._greeting.add(connection)
         if not room:
@@ -229,7 +234,7 @@ class Reception:
             if self._closed:
                 raise Cancelled("the relay ends")
             waiting = [one for one in self._visits.values() if not one.begun]
-            if len(waiting) >= MOST_WAITING:
+            if len(waiting) >= max(MOST_WAITING, self._limit):
                 oldest = waiting[0]
                 del self._visits[oldest.token]
             self._visits[visit.token] = visit
@@ -250,6 +255,7 @@ def reception_of(
     note: Callable[[str], None],
     refuses: Callable[[], str],
     *,
+    limit: int = 1,
     streams: bool = False,
 ) -> Reception | None:
     """A reception where only Ramferrys may call, at a ``relay:`` address; else None.
@@ -258,4 +264,4 @@ def reception_of(
     """
     if not isinstance(settings.listen, RelayAddress):
         return None
-    return Reception(settings, note, refuses, streams=streams)
+    return Reception(settings, note, refuses, limit=limit, streams=streams)

@@ -1,0 +1,74 @@
+"""One of the migrations that a relay carries: its passage, who watches it, and its end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from ramferry.errors import RamferryError
+from ramferry.flows.inlet.watching import Observer, Watch
+from ramferry.flows.outcome import cancelled
+from ramferry.flows.passage import Passage
+from ramferry.flows.session.session import Phase, Session
+from ramferry.metrics import RelayResult
+
+
+class Carriage:
+    """A migration under way; all in the loop's thread, but for the thread that ends it."""
+
+    def __init__(self, passage: Passage, observer: Observer) -> None:
+        self.passage = passage
+        self.watch = Watch(passage.session, passage.outlet.governor(), observer, passage.look)
+        self._note = observer.note
+        self.channels = 0
+        """Number of its multifd channels, once it is over."""
+
+    @property
+    def session(self) -> Session:
+        """What its threads share."""
+        return self.passage.session
+
+    @property
+    def switches(self) -> bool:
+        """Whether only the destination can end it."""
+        return self.session.phase is Phase.SWITCHOVER
+
+    def stop(self, reason: str, *, again: bool) -> bool:
+        """End it; False if it is in the switchover, which is let finish unless this is done
+        ``again``."""
+        session = self.session
+        if self.switches and not again:
+            again_does = "leave it undecided" if session.holds else "cut the connections"
+            session.note(
+                "the switchover has begun and only the destination can end it: waiting for its "
+                f"answer (signal again to {again_does})"
+            )
+            return False
+        session.fail(cancelled(session, reason), final=again)
+        return True
+
+    def end(self, done: Callable[[RelayResult], None]) -> None:
+        """End what is left of it, and hand its result over."""
+        self._unwatch()
+        done(self.passage.end(self.channels))
+
+    def end_aside(self, done: Callable[[RelayResult], None]) -> threading.Thread:
+        """The same in a thread, so that others do not wait for peers that do not answer; ``done``
+        is called there."""
+        self._unwatch()
+
+        def run() -> None:
+            done(self.passage.end(self.channels))
+
+        thread = threading.Thread(target=run, name="end of a migration", daemon=True)
+        thread.start()
+        return thread
+
+    def fail(self, error: RamferryError) -> None:
+        """It fails, whatever its phase."""
+        self.session.fail(error, final=True)
+
+    def _unwatch(self) -> None:
+        if not self.watch.heard:
+            self.passage.unheard()
+        self.passage.unwatch()
