@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from ramferry.flows.inlet.arrivals import Arrivals
+from ramferry.flows.session.account import snapshot
 from ramferry.flows.session.loop import Loop
 from ramferry.flows.session.session import Phase, Session
 from ramferry.flows.session.stall import StallWatch
@@ -88,7 +89,7 @@ class Watch:
             self._next = time.monotonic() + STEP
             self._stall.look()
             self._governor.adjust()
-            self._observer.progress(session.tally.snapshot(session.gate.passed))
+            self._observer.progress(snapshot(session))
 
 
 def watch(watched: Watch, arrivals: Arrivals, loop: Loop) -> None:
