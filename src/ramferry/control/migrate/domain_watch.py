@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from ramferry.control.libvirt.bounded import Aside
 from ramferry.control.libvirt.contract import PAUSED, RUNNING, Move, Stats
-from ramferry.control.libvirt.end import DomainEnd
+from ramferry.control.libvirt.end import LONGEST_LOOK, DomainEnd
 from ramferry.control.libvirt.job import as_query_migrate
 from ramferry.control.libvirt.places import WITHOUT, whereabouts
 from ramferry.control.migrate.callbacks import Hooks
@@ -37,8 +37,6 @@ NEAR_SECONDS: Final = 10.0
 was restarted says so within a second or two."""
 FAR_SECONDS: Final = 5.0
 """How long the destination's libvirt may take to end its QEMU after that."""
-LONGEST_LOOK: Final = 7.0
-"""Seconds that one turn of the loop may take if a daemon does not answer."""
 _BY_CLIENT: Final = "canceled by client"
 """Words of libvirt's where somebody aborted its job."""
 
@@ -146,7 +144,8 @@ class DomainWatch:
         try:
             self._source.ask(lambda near: near.abort(self._source.name))
         except RamferryError as error:
-            self._say(f"libvirt does not end its job yet: {error}")
+            if self._undo is not None and self._undo.spent > GRACE_SECONDS:
+                self._say(f"libvirt does not end its job: {error}")
             return False
         return True
 
