@@ -62,10 +62,11 @@ class Command:
 
     def until_moving(self) -> None:
         """Wait until memory has moved."""
-        until("memory moves", lambda: not self.running or self._moved() > 2 << 20, 60)
+        until("memory moves", lambda: not self.running or self.moved() > 2 << 20, 60)
         assert self.running, self.wait().stderr
 
-    def _moved(self) -> int:
+    def moved(self) -> int:
+        """Bytes of memory that libvirt has seen go."""
         said = self.hosts.virsh(self.host, "domjobinfo", self.guest.name, "--rawstats").stdout
         numbers = dict(line.split(":", 1) for line in said.splitlines() if line.count(":") == 1)
         return int(numbers.get("  memory_processed", "0"))
