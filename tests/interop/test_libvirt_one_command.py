@@ -119,7 +119,7 @@ def test_the_real_library_and_the_real_virsh(playground: Connection) -> None:
     assert playground.state("test") == "running"
     assert "<name>test</name>" in playground.xml("test")
     assert playground.alive
-    with pytest.raises(UsageError, match="Domain not found|'gest'"):
+    with pytest.raises(UsageError, match=r"Domain not found|'gest'"):
         playground.state("gest")
     with pytest.raises(MethodUnavailable, match="not supported by the connection driver"):
         playground.abort("test")

@@ -29,7 +29,7 @@ from ramferry.control.migrate.watch import (
     POLL_SECONDS,
     UNDO_SECONDS,
 )
-from ramferry.errors import Cancelled, MigrationFailed, PeerTimeout, RamferryError
+from ramferry.errors import Cancelled, MigrationFailed, PeerTimeout, PeerUnreachable, RamferryError
 from ramferry.patience import Patience
 
 NEAR_SECONDS: Final = 10.0
@@ -195,10 +195,11 @@ class DomainWatch:
         """What each relay says, and libvirt, or why its job was aborted from here."""
         complaints = self._relays.complaints()
         if self._why is None or not self._told or _BY_CLIENT not in str(error):
-            return [*complaints, of_libvirt(str(error))]
+            gone = isinstance(error, PeerUnreachable)
+            return [*complaints, of_libvirt(str(error), gone=gone)]
         if any(one.clause == self._why.sentence for one in complaints):
             return complaints
-        return [*complaints, Complaint(Rank.DESTINATION_ENDED, self._why.sentence)]
+        return [*complaints, Complaint(Rank.LIBVIRT_LOST, self._why.sentence)]
 
     def _seen(self) -> tuple[str | None, str | None]:
         """Both daemons' words for the domain, once they have had time to put it in order."""
@@ -210,7 +211,7 @@ class DomainWatch:
 
 def arrived(before: str, far: str | None) -> bool:
     """Whether a destination has the guest as it was: one that ran runs, another one stands."""
-    return far == (RUNNING if before == RUNNING else before) or far in (RUNNING, PAUSED)
+    return far == before or (before != RUNNING and far in (RUNNING, PAUSED))
 
 
 def last_info(stats: Mapping[str, int], milliseconds: int) -> dict[str, Any]:
