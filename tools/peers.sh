@@ -2,11 +2,13 @@
 # Gets the programs Ramferry is tested against; does nothing where they are there already.
 #
 #   tools/peers.sh qemu   a qemu-system-x86_64 on the PATH
-#   tools/peers.sh        that, a C compiler, Chromium, an SSH client, and under build/peers: Debian
-#                         13's QEMU 10.0, nasm, the real qzip and libqatzip, and OpenSSH's server
+#   tools/peers.sh        that, a C compiler, Chromium, an SSH client, libvirt, and under build/peers:
+#                         Debian 13's QEMU 10.0, libvirt 11.3, nasm, the real qzip and libqatzip,
+#                         and OpenSSH's server
 #
-# Only QEMU, cc, chromium and ssh on the PATH are installed on the system, and only with root's
-# rights. Everything else is fetched with a private apt configuration and unpacked under
+# Only QEMU, cc, chromium, ssh, ip, libvirtd and virsh on the PATH are installed on the system, and
+# only with root's rights. Of libvirt that is its programs without Debian's packages that set it up:
+# no account, no unit and no settings, so that nothing of it runs. Everything else is fetched with a private apt configuration and unpacked under
 # build/peers/trixie, which takes no rights. The commands in build/peers/bin run those programs with
 # their own dynamic loader and libraries: they see the caller's files, sockets and devices, and keep
 # the caller's process id.
@@ -21,10 +23,13 @@ cd "$(dirname -- "$0")/.."
 peers=$PWD/build/peers
 suite=trixie
 qemu_version=10.0
+libvirt_version=11.3
 qemu=bin/qemu-system-x86_64-$qemu_version
 qzip=bin/qzip
 nasm=bin/nasm
 sshd=bin/sshd
+libvirtd=bin/libvirtd-$libvirt_version
+virsh=bin/virsh-$libvirt_version
 missing=0
 
 miss() {
@@ -37,7 +42,7 @@ miss() {
 on_path() {
     local command=$1 skipped="what needs $2 is skipped"
     shift 2
-    command -v "$command" >/dev/null && return 0
+    PATH=$PATH:/usr/sbin:/sbin command -v "$command" >/dev/null && return 0
     if may_install; then
         say "installing $* with apt-get"
         apt_install "$@" && return 0
@@ -58,6 +63,13 @@ browser() { on_path chromium 'a browser' chromium; }
 
 # `ramferry migrate … ssh://HOST/…` starts it.
 ssh_client() { on_path ssh 'an SSH client' openssh-client; }
+
+# Two hosts are played by network namespaces, with a libvirtd each.
+libvirts() {
+    on_path ip 'a network namespace' iproute2
+    on_path libvirtd 'a libvirt' libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients
+    on_path virsh 'a libvirt' libvirt-clients
+}
 
 # Prints the address of this host's own Debian archive, as apt knows it from whatever file and
 # format the sources are written in, also before a first `apt-get update`; nothing where it has none.
@@ -115,7 +127,8 @@ unpack() {
     local folder=$1 deb
     local apt=(apt-get -q -y -c "$folder/apt.conf" -o Dpkg::Use-Pty=0)
     "${apt[@]}" update || return 1
-    "${apt[@]}" install --download-only qemu-system-x86 nasm qatzip libqatzip3 openssh-server || return 1
+    "${apt[@]}" install --download-only qemu-system-x86 nasm qatzip libqatzip3 openssh-server \
+        libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients || return 1
     mkdir -p "$folder/tree"
     for deb in "$folder"/cache/archives/*.deb; do
         dpkg-deb -x "$deb" "$folder/tree" || return 1
@@ -129,7 +142,8 @@ keep() {
         mv "$tree/bin/qemu-system-x86_64" "$tree/bin/nasm" "$tree/bin/qzip" "$kept/bin/" &&
         mv "$tree/sbin/sshd" "$tree/lib/openssh/sshd-session" "$tree/lib/openssh/sshd-auth" \
             "$kept/bin/" &&
-        mv "$tree/share/qemu" "$tree/share/seabios" "$kept/share/" &&
+        mv "$tree/sbin/libvirtd" "$tree/bin/virsh" "$tree/bin/virt-ssh-helper" "$kept/bin/" &&
+        mv "$tree/share/qemu" "$tree/share/seabios" "$tree/share/libvirt" "$kept/share/" &&
         mv "$tree/lib/x86_64-linux-gnu" "$kept/lib"
 }
 
@@ -145,7 +159,7 @@ write_command() {
 here=\$(readlink -f -- "\$0")
 bin=\${here%/*}
 tree=\${bin%/*}/$suite
-export QEMU_MODULE_DIR="\$tree/lib/qemu"
+export QEMU_MODULE_DIR="\$tree/lib/qemu" LIBVIRT_DRIVER_DIR="\$tree/lib/libvirt/connection-driver"
 exec "\$tree/lib/ld-linux-x86-64.so.2" --inhibit-cache --library-path "\$tree/lib" \\
     --argv0 ${4:-$2} "\$tree/bin/$2" $3 "\$@"
 END
@@ -153,8 +167,8 @@ END
 }
 
 # try_out FOLDER: QEMU is of the expected version and brings up a paused machine with its own
-# firmware, nasm assembles, qzip returns a file as it was, libqatzip is there, and sshd says its
-# version.
+# firmware, nasm assembles, qzip returns a file as it was, libqatzip is there, and sshd and libvirt say
+# their versions.
 try_out() {
     local qemu=$1/$qemu qzip=$1/$qzip nasm=$1/$nasm sample=$1/sample
     echo "Expecting QEMU $qemu_version:"
@@ -171,7 +185,11 @@ try_out() {
     echo "Looking for libqatzip:"
     ls "$1/$suite/lib/libqatzip.so.3" || return 1
     echo "Asking sshd for its version:"
-    "$1/$sshd" -V
+    "$1/$sshd" -V || return 1
+    echo "Expecting libvirt $libvirt_version:"
+    "$1/$libvirtd" --version | grep -F " $libvirt_version." &&
+        "$1/$virsh" --version | grep "^$libvirt_version\\." &&
+        ls "$1/$suite/lib/libvirt/connection-driver/libvirt_driver_qemu.so"
 }
 
 # fetch ARCHIVE: nothing appears in build/peers before it was tried out. Every step is chained,
@@ -189,6 +207,9 @@ fetch() {
         write_command "$folder/bin/sshd-auth" sshd-auth '' &&
         write_command "$folder/$sshd" sshd \
             '-o SshdSessionPath="$bin/sshd-session" -o SshdAuthPath="$bin/sshd-auth"' '"$bin/sshd"' &&
+        write_command "$folder/$libvirtd" libvirtd '' &&
+        write_command "$folder/$virsh" virsh '' &&
+        write_command "$folder/bin/virt-ssh-helper-$libvirt_version" virt-ssh-helper '' &&
         try_out "$folder" || return 1
     rm -rf "${peers:?}/$suite" "${peers:?}/bin" &&
         mv "$folder/$suite" "$folder/bin" "$peers/" && rm -rf "$folder"
@@ -197,11 +218,11 @@ fetch() {
 is_current() {
     [ -f "$peers/stamp" ] && [ "$(cat "$peers/stamp")" = "$1" ] &&
         [ -x "$peers/$qemu" ] && [ -x "$peers/$nasm" ] && [ -x "$peers/$qzip" ] &&
-        [ -x "$peers/$sshd" ]
+        [ -x "$peers/$sshd" ] && [ -x "$peers/$libvirtd" ] && [ -x "$peers/$virsh" ]
 }
 
 trixie_peers() {
-    local what="QEMU $qemu_version, nasm, qzip, libqatzip and sshd of Debian 13" skipped="the tests that need them are skipped."
+    local what="QEMU $qemu_version, libvirt $libvirt_version, nasm, qzip, libqatzip and sshd of Debian 13" skipped="the tests that need them are skipped."
     local wanted archive
     wanted=$(sha256sum <tools/peers.sh)
     is_current "$wanted" && return 0
@@ -232,6 +253,7 @@ case ${1:-all} in
         compiler
         browser
         ssh_client
+        libvirts
         trixie_peers
         ;;
     *) fail "the argument is qemu or all, not $1." ;;

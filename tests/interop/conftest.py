@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from guests import COMMANDS
-from libvirting import Libvirt, LibvirtHosts, libvirt_hosts
+from libvirting import LibvirtHosts, libvirt_hosts, newer, stock
 from migrating import Pair
 from sshing import TwoHosts, two_hosts
 
@@ -41,12 +41,15 @@ def hosts(require_peer: Callable[[str], Path]) -> Iterator[TwoHosts]:
         yield made
 
 
-@pytest.fixture(scope="module")
-def libvirts(find_peer: Callable[[str], Path]) -> Iterator[LibvirtHosts]:
-    """Two hosts with the libvirt and the QEMU of the PATH, for all tests of a module."""
+LIBVIRTS = {"stock": stock, "newer": newer}
+
+
+@pytest.fixture(scope="module", params=["stock"])
+def libvirts(
+    request: pytest.FixtureRequest, find_peer: Callable[[str], Path]
+) -> Iterator[LibvirtHosts]:
+    """Two hosts with the libvirt and the QEMU of the PATH, or the newer ones of build/peers, for
+    all tests of a module; tests ask for one of LIBVIRTS indirectly."""
     find_peer("ssh")
-    libvirt = Libvirt(
-        find_peer("libvirtd"), find_peer("virsh"), qemu_at(find_peer(COMMANDS["stock"]))
-    )
-    with libvirt_hosts(libvirt, find_peer("sshd")) as made:
+    with libvirt_hosts(LIBVIRTS[request.param](find_peer), find_peer("sshd")) as made:
         yield made

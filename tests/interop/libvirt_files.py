@@ -72,7 +72,7 @@ exec unshare --uts sh -c '
         mount --bind "$root/lib" /var/lib &&
         mount --bind "$root/cache" /var/cache &&
         mount --bind "$root/log" /var/log &&
-        mount --bind "$root/run" /run || exit 98
+        mount --bind "$root/run" /run{newer} || exit 98
     # where QEMU may use a slow KVM, libvirt takes a minute to ask it what it can do with that
     [ ! -e /dev/kvm ] || mount --bind "$root/passwd" /dev/kvm || exit 98
     export PATH="$1/newer:$PATH" HOME="$root/home"
@@ -81,6 +81,14 @@ exec unshare --uts sh -c '
     exec "$@"
 ' sh "{folder}" "$@"
 """
+PEERS: Final = "/mnt"
+"""Where libvirt and QEMU of another Debian are on both hosts: every user gets there."""
+MODULES: Final = "/usr/lib/x86_64-linux-gnu/qemu"
+NEWER = f""" &&
+        mount --bind "{{peers}}" {PEERS} &&
+        mount --bind {PEERS}/trixie/share/libvirt /usr/share/libvirt || exit 98
+    # QEMU 10.0 ends itself over a module of another QEMU, which it finds there
+    [ ! -d {MODULES} ] || mount --bind {PEERS}/trixie/lib/qemu {MODULES}"""
 DOMAIN = """\
 <domain type='qemu'>
   <name>{name}</name>

@@ -15,18 +15,19 @@ import contextlib
 import os
 import subprocess
 import uuid
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import libvirt_files as files
 import numpy as np
+from guests import COMMANDS
 from sshing import FAR, NEAR, ROOT, TwoHosts, two_hosts, until
 
 from ramferry.bench.boot_sector import boot_sector, state
 from ramferry.bench.fill import fill
-from ramferry.bench.qemu import FLOPPY_BYTES, QemuBinary
+from ramferry.bench.qemu import FLOPPY_BYTES, QemuBinary, qemu_at
 
 MIB = 1024 * 1024
 NAMES = ("alpha", "beta")
@@ -42,8 +43,27 @@ class Libvirt:
     libvirtd: Path
     virsh: Path
     emulator: QemuBinary
-    environ: Mapping[str, str] = field(default_factory=dict)
-    """What its daemon needs beside its name."""
+    peers: Path | None = None
+    """The folder of tools/peers.sh, which both hosts have at ``libvirt_files.PEERS`` then."""
+
+
+def stock(find_peer: Callable[[str], Path]) -> Libvirt:
+    """Those on the PATH: Debian 12's."""
+    return Libvirt(find_peer("libvirtd"), find_peer("virsh"), qemu_at(find_peer(COMMANDS["stock"])))
+
+
+def newer(find_peer: Callable[[str], Path]) -> Libvirt:
+    """Debian 13's; of the host it takes the folders that Debian 12's libvirt has there."""
+    stock(find_peer)
+    qemu = qemu_at(find_peer(COMMANDS["10.0"]))
+    libvirtd, virsh = find_peer("libvirtd-11.3"), find_peer("virsh-11.3")
+    there = Path(files.PEERS, "bin")
+    return Libvirt(
+        there / libvirtd.name,
+        there / virsh.name,
+        replace(qemu, path=there / qemu.path.name),
+        libvirtd.parents[1],
+    )
 
 
 @dataclass
@@ -204,6 +224,9 @@ def libvirt_hosts(libvirt: Libvirt, sshd: Path) -> Iterator[LibvirtHosts]:
 def _files(hosts: LibvirtHosts) -> None:
     folder = hosts.folder
     (folder / "newer").mkdir()
+    peers = hosts.libvirt.peers
+    for program in ("virsh", "virt-ssh-helper") if peers else ():
+        (folder / "newer" / program).symlink_to(f"{files.PEERS}/bin/{program}-11.3")
     words = "".join(f"{address} {name}\n" for name, address in ADDRESSES.items())
     (folder / "hosts").write_text(f"127.0.0.1 localhost\n{words}")
     key = (folder / "host_key.pub").read_text()
@@ -214,7 +237,8 @@ def _files(hosts: LibvirtHosts) -> None:
         for name, address in ADDRESSES.items()
     )
     script = folder / "host"
-    script.write_text(files.HOST.format(folder=folder))
+    more = files.NEWER.format(peers=peers) if peers else ""
+    script.write_text(files.HOST.format(folder=folder, newer=more))
     script.chmod(0o755)
     for name in NAMES:
         own = folder / name
@@ -229,10 +253,8 @@ def _files(hosts: LibvirtHosts) -> None:
 
 
 def _libvirtd(hosts: LibvirtHosts, name: str) -> subprocess.Popen[str]:
-    environ = [f"{key}={value}" for key, value in hosts.libvirt.environ.items()]
     with (hosts.folder / name / "libvirtd.log").open("w") as output:
-        command = ("env", *environ, hosts.libvirt.libvirtd)
-        return hosts.start(name, *command, stdout=output, stderr=output)
+        return hosts.start(name, hosts.libvirt.libvirtd, stdout=output, stderr=output)
 
 
 def _sshd(hosts: LibvirtHosts, name: str) -> None:

@@ -44,6 +44,7 @@ def carried(relays: tuple[HostRelay, HostRelay], count: int, channels: int) -> N
         assert result.counters.ratio > 2
 
 
+@pytest.mark.parametrize("libvirts", ["stock", "newer"], indirect=True)
 @pytest.mark.parametrize(
     ("way", "options"),
     [("tcp", TCP), ("unix", UNIX), ("unix", (*UNIX, "--p2p"))],

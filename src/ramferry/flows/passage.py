@@ -40,7 +40,7 @@ class Passage:
         self.session = Session(settings, note, loop.wake)
         self.outlet = self.session.behind = Outlet(self.session, settings)
         self._main = RelayedMain(self.outlet, source)
-        self._far_ends = FarEnds(loop, self.session)
+        self._far_ends = FarEnds(loop, self.session, self.outlet.lost)
         self._footprint = Footprint()
 
     def main(self, arrival: MainArrival) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import socket
-import stat
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,11 +16,10 @@ from ramferry.transport import sockets
 from ramferry.transport.address import Address, TcpAddress, UnixAddress, moved, place_of
 from ramferry.transport.connection import Connection
 from ramferry.transport.hall import Hall
+from ramferry.transport.kept_path import KeptPath, is_stale
 from ramferry.transport.plain import Plain
 from ramferry.transport.security import IN_THIS_HOST, Security
 
-_LISTENING: Final = "00010000"
-"""The flags of a listening socket in /proc/net/unix."""
 _NOT_HERE: Final = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 """Errors of a host that lacks IPv6, or one of the addresses of a name."""
 _PORT_TRIES: Final = 16
@@ -83,12 +81,12 @@ class Listener:
         security.check_listen(address)
         context = security.server(address) if security.encrypts(address) else None
         self._hall: Hall | None = None
-        self._path = ""
-        self._file: os.stat_result | None = None
+        self._kept: KeptPath | None = None
         try:
             place = place_of(address)
             if isinstance(place, UnixAddress):
-                self.sockets = [self._bind_unix(place.path, backlog)]
+                self._kept = KeptPath(place.path, backlog)
+                self.sockets = self._kept.sockets
             else:
                 self.sockets = _tcp(place, backlog)
         except OSError as error:
@@ -100,7 +98,14 @@ class Listener:
 
     def filenos(self) -> list[int]:
         """The descriptors that are readable while a connection waits to be accepted."""
+        if self._kept is not None:
+            return [self._kept.fileno()]
         return [self._hall.fd] if self._hall else [sock.fileno() for sock in self.sockets]
+
+    def keep(self) -> str:
+        """See that connections still come here, and listen again where a UNIX socket's path was
+        taken away; see ``KeptPath.keep``. Returns a sentence if there is something to say."""
+        return self._kept.keep(str(self.address)) if self._kept is not None else ""
 
     def accept(self) -> Accepted | None:
         """The next connection that waits, not settled yet; None if none waits.
@@ -131,14 +136,10 @@ class Listener:
         return None
 
     def close(self) -> None:
-        """Stop listening, and remove the UNIX socket's path if it is still this listener's.
-
-        The path goes first: once nobody listens, another process may take it at any moment.
-        """
-        if self._file is not None:
-            with contextlib.suppress(OSError):
-                if os.path.samestat(os.stat(self._path), self._file):
-                    os.unlink(self._path)
+        """Stop listening, and remove the UNIX socket's path if it is still this listener's."""
+        if self._kept is not None:
+            self._kept.close()
+            return
         if self._hall is not None:
             self._hall.close()
         for sock in self.sockets:
@@ -149,16 +150,6 @@ class Listener:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-    def _bind_unix(self, path: str, backlog: int) -> socket.socket:
-        if _is_stale(path):
-            os.unlink(path)
-        sock = socket.socket(socket.AF_UNIX)
-        with sockets.closing_on_error(sock):
-            sock.bind(path)
-            self._path, self._file = path, os.stat(path)
-            _begin(sock, backlog)
-        return sock
 
 
 def check_free(address: Address) -> None:
@@ -171,7 +162,7 @@ def check_free(address: Address) -> None:
     if not isinstance(place, UnixAddress) or not os.path.isabs(place.path):
         return
     try:
-        _is_stale(place.path)
+        is_stale(place.path)
     except PermissionError:
         return  # not ours to look at: perhaps the other process may
     except OSError as error:
@@ -252,38 +243,3 @@ def _bound_to(family: int, place: Any, mixed: bool) -> socket.socket:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, mixed)
         sock.bind(place)
     return sock
-
-
-# --- UNIX
-
-
-def _is_stale(path: str) -> bool:
-    """True for a socket on which nobody listens, False if there is nothing; else raises an
-    OSError."""
-    try:
-        mode = os.stat(path).st_mode
-    except FileNotFoundError:
-        return False
-    if not stat.S_ISSOCK(mode):
-        raise OSError(errno.EEXIST, "the path exists and is not a socket")
-    # ask the kernel first: a connection that closes at once ends a QEMU that waits for its guest
-    if not _listed_as_listening(path):
-        with socket.socket(socket.AF_UNIX) as probe:
-            probe.settimeout(1.0)
-            try:
-                probe.connect(path)
-            except ConnectionRefusedError:
-                return True
-    raise OSError(errno.EADDRINUSE, "another process listens there")
-
-
-def _listed_as_listening(path: str) -> bool:
-    """True if a process of this network namespace listens at ``path``, by an absolute name."""
-    with contextlib.suppress(OSError), open("/proc/net/unix", errors="surrogateescape") as table:
-        for line in table:
-            fields = line.rstrip("\n").split(" ", 7)
-            if len(fields) == 8 and fields[3] == _LISTENING and fields[7].startswith("/"):
-                with contextlib.suppress(OSError):
-                    if os.path.samefile(fields[7], path):
-                        return True
-    return False

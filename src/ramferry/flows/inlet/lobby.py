@@ -105,6 +105,8 @@ class Lobby:
 
     def expire(self) -> None:
         """Close connections that stayed silent for too long; called at least once a second."""
+        if said := self._listener.keep():
+            self._note(said)
         now = self._running.spent
         for caller in [one for one in self._callers if now - one.since > SILENCE]:
             self._refuse(caller, f"sent {len(caller.first)} bytes in {SILENCE:.0f} s")
