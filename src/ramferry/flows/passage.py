@@ -48,7 +48,7 @@ class Passage:
         self.session = Session(settings, self._tell, loop.wake)
         self.outlet = self.session.behind = Outlet(self.session, settings, lane)
         self._main = RelayedMain(self.outlet, source)
-        self._far_ends = FarEnds(loop, self.session)
+        self._far_ends = FarEnds(loop, self.session, self.outlet.lost)
         self._footprint = Footprint()
 
     def _tell(self, text: str) -> None:

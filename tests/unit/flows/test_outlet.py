@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from typing import cast
 
 import pytest
 
@@ -19,6 +20,7 @@ from ramferry.flows.outlet.main import RelayedMain
 from ramferry.flows.outlet.outbox import WORKERS
 from ramferry.flows.outlet.outlet import Outlet
 from ramferry.flows.outlet.taken import taken_on_main
+from ramferry.flows.peer.far import Far
 from ramferry.flows.session.gate import Unwind
 from ramferry.flows.session.loop import Loop
 from ramferry.flows.session.session import Phase, Session
@@ -261,7 +263,7 @@ def test_a_far_end_that_goes_is_a_fault_until_rams_end(
     notes: list[str] = []
     place.session.note = notes.append
     loop = Loop()
-    ends = FarEnds(loop, place.session)
+    ends = FarEnds(loop, place.session, place.outlet.lost)
     ends.watch(place.near, "multifd 0")
     place.session.advance(phase)
     if not gated:
@@ -273,3 +275,23 @@ def test_a_far_end_that_goes_is_a_fault_until_rams_end(
     loop.close()
     assert place.session.failed is fails
     assert notes == []
+
+
+@pytest.mark.parametrize(
+    ("packets", "marks", "told"), [(0, 0, False), (1, 1, True), (16, 0, True), (17, 1, False)]
+)
+def test_a_far_end_that_goes_at_the_first_packets_has_another_method_perhaps(
+    place: Place, packets: int, marks: int, told: bool
+) -> None:
+    """libvirt sets the same method at both ends, also where relays stand between."""
+    place.session.tally.channel("multifd 0").packets = packets
+    place.session.gate.passed = marks
+    said = str(place.outlet.lost("multifd 0", "closed the connection"))
+    assert said.startswith("multifd 0: the destination closed the connection")
+    assert ("if its multifd-compression is not none, set it to that" in said) is told
+
+
+def test_a_ramferry_reads_every_method(place: Place) -> None:
+    place.session.tally.channel("multifd 0").packets = 1
+    place.outlet.far = cast("Far", object())
+    assert str(place.outlet.lost("multifd 0", "went")) == "multifd 0: the destination went"

@@ -60,6 +60,8 @@ class Connection(Protocol):
     any thread, also while ``migrate`` is under way in another one."""
 
     uri: str
+    answers_within: float
+    """Seconds after which a question counts as not answered."""
 
     @property
     def means(self) -> str:

@@ -16,8 +16,10 @@ from ramferry.patience import Patience
 
 CONNECT_SECONDS: Final = 60.0
 """How long a first connection may take: an ssh asks for a password perhaps."""
-ASK_SECONDS: Final = 3.0
-"""How long a question may take, or a lost connection to be made again."""
+AGAIN_SECONDS: Final = 5.0
+"""How long a lost connection may take to be made again."""
+LONGEST_LOOK: Final = 20.0
+"""Seconds that one look may take, where a daemon does not answer."""
 SETTLE_POLL: Final = 0.1
 
 _Answer = TypeVar("_Answer")
@@ -42,15 +44,13 @@ class DomainEnd:
     def _who(self) -> str:
         return f"the libvirt at {self.uri}"
 
-    def ask(
-        self, question: Callable[[Connection], _Answer], seconds: float = ASK_SECONDS
-    ) -> _Answer:
+    def ask(self, question: Callable[[Connection], _Answer]) -> _Answer:
         """Ask the daemon.
 
         :raise PeerTimeout: it does not answer in time.
         """
         connection = self.connection
-        return within(seconds, lambda: question(connection), self._who)
+        return within(connection.answers_within, lambda: question(connection), self._who)
 
     def look(self) -> str | None:
         """The domain's state, over a new connection if the old one was lost; ``ABSENT`` if the
@@ -58,8 +58,8 @@ class DomainEnd:
         try:
             if not self.connection.alive:
                 lost, uri = self.connection, self.uri
-                self.connection = within(ASK_SECONDS, lambda: self._open_at(uri), self._who)
-                within(ASK_SECONDS, lost.close, self._who)
+                self.connection = within(AGAIN_SECONDS, lambda: self._open_at(uri), self._who)
+                within(AGAIN_SECONDS, lost.close, self._who)
             return self.ask(lambda connection: connection.state(self.name))
         except UsageError:
             return ABSENT
@@ -71,7 +71,7 @@ class DomainEnd:
     ) -> str | None:
         """Repeat ``look`` until it is one of ``done``, ``seconds`` are over, or ``insist`` is
         set."""
-        patience = Patience(seconds, longest_step=2 * ASK_SECONDS)
+        patience = Patience(seconds, longest_step=LONGEST_LOOK)
         while (state := self.look()) not in done and not patience.over and not insist.is_set():
             time.sleep(SETTLE_POLL)
         return state
@@ -79,7 +79,7 @@ class DomainEnd:
     def close(self) -> None:
         """Disconnect; a daemon that does not answer is left alone."""
         try:
-            within(ASK_SECONDS, self.connection.close, self._who)
+            within(AGAIN_SECONDS, self.connection.close, self._who)
         except PeerTimeout:
             return
 

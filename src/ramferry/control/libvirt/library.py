@@ -15,6 +15,8 @@ from ramferry.control.libvirt import prototypes
 from ramferry.control.libvirt.contract import STATES, Move, Stats
 from ramferry.errors import MethodUnavailable, PeerUnreachable, RamferryError, UsageError
 
+ANSWER_SECONDS: Final = 3.0
+"""How long a question may take that a daemon answers within milliseconds."""
 KEEPALIVE_SECONDS: Final = 5
 KEEPALIVE_COUNT: Final = 5
 """virsh's own: after so many unanswered questions, one every ``KEEPALIVE_SECONDS``, the daemon
@@ -52,6 +54,7 @@ class Library:
     """One connection; see ``Connection``."""
 
     means = prototypes.NAME
+    answers_within = ANSWER_SECONDS
 
     def __init__(self, uri: str) -> None:
         """Connect.

@@ -14,19 +14,20 @@ from typing import Any, Final, Self
 from ramferry.control.libvirt.contract import STATES, Move, Stats
 from ramferry.errors import HostError, MethodUnavailable, PeerUnreachable, RamferryError, UsageError
 
-CALL_SECONDS: Final = 30.0
+CALL_SECONDS: Final = 15.0
 """How long a command may take, but for ``migrate``; milliseconds as a rule, and what an ssh needs
-to connect."""
+to connect, each time."""
 _END_SECONDS: Final = 5.0
 _NUMBER: Final = re.compile(r"\s*([a-z0-9_.]+)[:=]\s*(\d+)\s*", re.IGNORECASE)
 _LOST: Final = ("failed to connect to the hypervisor", "Disconnected from ", "Cannot recv data")
-_ABSENT: Final = "Domain not found"
+_ABSENT: Final = ("Domain not found", "failed to get domain")
 
 
 class Virsh:
     """One daemon; see ``Connection``. Nothing stays connected between two calls."""
 
     means = "virsh"
+    answers_within = CALL_SECONDS
 
     def __init__(self, uri: str, program: str = "virsh") -> None:
         """Connect once, to see that somebody answers.
@@ -152,7 +153,8 @@ class Virsh:
         words = (lines[-1] if lines else "virsh does not say why").rstrip(".")
         if any(one.startswith(_LOST) for one in lines):
             return PeerUnreachable(f"no libvirt answers at {self.uri}: {words}")
-        return UsageError(words) if words.startswith(_ABSENT) else MethodUnavailable(words)
+        absent = words.startswith(_ABSENT)
+        return UsageError(words) if absent else MethodUnavailable(words)
 
 
 def _domain(name: str) -> tuple[str, str]:

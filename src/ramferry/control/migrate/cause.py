@@ -22,20 +22,22 @@ class Rank(IntEnum):
     """A relay ended without a result: it crashed or was killed."""
     RELAY_FOUND = 1
     """A relay found damaged data, a silent peer, or that this host lacks something."""
-    FAR_RELAY_UNREACHED = 2
+    LIBVIRT_LOST = 2
+    """A libvirt daemon was lost, whose job this was."""
+    FAR_RELAY_UNREACHED = 3
     """The relay that ``--via`` names was not reached, or it is none: nothing has moved."""
-    DESTINATION_SAYS = 3
-    FAR_RELAY_LOST = 4
+    DESTINATION_SAYS = 4
+    FAR_RELAY_LOST = 5
     """A relay that this process did not start closed the connection; the QEMU behind it fails of
     that as well."""
-    DESTINATION_ENDED = 5
-    UNREACHED = 6
+    DESTINATION_ENDED = 6
+    UNREACHED = 7
     """A relay or the source reached nobody where it was to connect: nothing has moved."""
-    RELAY_SAW = 7
+    RELAY_SAW = 8
     """A relay saw a connection end."""
-    DESTINATION_SAW = 8
+    DESTINATION_SAW = 9
     """The destination saw a connection end."""
-    SOURCE_SAYS = 9
+    SOURCE_SAYS = 10
 
 
 _NOT_REACHED: Final = (Rank.FAR_RELAY_UNREACHED, Rank.UNREACHED)
@@ -81,8 +83,13 @@ def of_words(source: str, destination: str) -> list[Complaint]:
     return found
 
 
-def of_libvirt(words: str) -> Complaint:
-    """What libvirt says of a job that failed: the cause, or that its QEMU lost a connection."""
+def of_libvirt(words: str, *, gone: bool) -> Complaint:
+    """What libvirt says of a job that failed: the cause, or that its QEMU lost a connection.
+
+    :param gone: whether it is said in place of a daemon that was lost.
+    """
+    if gone:
+        return Complaint(Rank.LIBVIRT_LOST, f"libvirt says: {words}")
     lost = any(one.lower() in words.lower() for one in _LOST_CONNECTION)
     return Complaint(Rank.SOURCE_SAYS if lost else Rank.DESTINATION_SAYS, f"libvirt says: {words}")
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from ramferry.control.libvirt.bounded import Aside
 from ramferry.control.libvirt.contract import PAUSED, RUNNING, Move, Stats
-from ramferry.control.libvirt.end import DomainEnd
+from ramferry.control.libvirt.end import LONGEST_LOOK, DomainEnd
 from ramferry.control.libvirt.job import as_query_migrate
 from ramferry.control.libvirt.places import WITHOUT, whereabouts
 from ramferry.control.migrate.callbacks import Hooks
@@ -29,7 +29,7 @@ from ramferry.control.migrate.watch import (
     POLL_SECONDS,
     UNDO_SECONDS,
 )
-from ramferry.errors import Cancelled, MigrationFailed, PeerTimeout, RamferryError
+from ramferry.errors import Cancelled, MigrationFailed, PeerTimeout, PeerUnreachable, RamferryError
 from ramferry.patience import Patience
 
 NEAR_SECONDS: Final = 10.0
@@ -37,8 +37,6 @@ NEAR_SECONDS: Final = 10.0
 was restarted says so within a second or two."""
 FAR_SECONDS: Final = 5.0
 """How long the destination's libvirt may take to end its QEMU after that."""
-LONGEST_LOOK: Final = 7.0
-"""Seconds that one turn of the loop may take if a daemon does not answer."""
 _BY_CLIENT: Final = "canceled by client"
 """Words of libvirt's where somebody aborted its job."""
 
@@ -146,7 +144,8 @@ class DomainWatch:
         try:
             self._source.ask(lambda near: near.abort(self._source.name))
         except RamferryError as error:
-            self._say(f"libvirt does not end its job yet: {error}")
+            if self._undo is not None and self._undo.spent > GRACE_SECONDS:
+                self._say(f"libvirt does not end its job: {error}")
             return False
         return True
 
@@ -196,10 +195,11 @@ class DomainWatch:
         """What each relay says, and libvirt, or why its job was aborted from here."""
         complaints = self._relays.complaints()
         if self._why is None or not self._told or _BY_CLIENT not in str(error):
-            return [*complaints, of_libvirt(str(error))]
+            gone = isinstance(error, PeerUnreachable)
+            return [*complaints, of_libvirt(str(error), gone=gone)]
         if any(one.clause == self._why.sentence for one in complaints):
             return complaints
-        return [*complaints, Complaint(Rank.DESTINATION_ENDED, self._why.sentence)]
+        return [*complaints, Complaint(Rank.LIBVIRT_LOST, self._why.sentence)]
 
     def _seen(self) -> tuple[str | None, str | None]:
         """Both daemons' words for the domain, once they have had time to put it in order."""
@@ -211,7 +211,7 @@ class DomainWatch:
 
 def arrived(before: str, far: str | None) -> bool:
     """Whether a destination has the guest as it was: one that ran runs, another one stands."""
-    return far == (RUNNING if before == RUNNING else before) or far in (RUNNING, PAUSED)
+    return far == before or (before != RUNNING and far in (RUNNING, PAUSED))
 
 
 def last_info(stats: Mapping[str, int], milliseconds: int) -> dict[str, Any]:

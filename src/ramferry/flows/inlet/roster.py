@@ -54,7 +54,7 @@ class Roster:
         if not self.ids and self.wanted != 0:
             raise MigrationFailed(
                 "the source opened no multifd channel: set the multifd capability on both QEMUs "
-                "and migrate again"
+                "(virsh migrate --parallel) and migrate again"
             )
         missing = sorted(set(range(max(self.ids, default=0))) - self.ids)
         if missing:

@@ -100,9 +100,7 @@ class OutletChannel:
             self.connection.send(parts)
         except OSError as error:
             outlet.session.check()
-            raise MigrationFailed(
-                f"{self.name}: the destination broke the connection: {error.strerror}"
-            ) from error
+            raise outlet.lost(self.name, f"broke the connection ({error.strerror})") from error
         self.tally.bytes_out += size
 
     def finish(self) -> None:

@@ -3,6 +3,7 @@ read are lost."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from ramferry.errors import MigrationFailed
@@ -14,9 +15,13 @@ from ramferry.transport.connection import Connection
 class FarEnds:
     """Fails a migration if its destination closes a channel before ram's END."""
 
-    def __init__(self, loop: Loop, session: Session) -> None:
+    def __init__(
+        self, loop: Loop, session: Session, lost: Callable[[str, str], MigrationFailed]
+    ) -> None:
+        """:param lost: the error of a channel, by its name and what the destination did."""
         self._loop = loop
         self._session = session
+        self._lost = lost
         self._watched: list[int] = []
         self._closed = False
 
@@ -43,4 +48,4 @@ class FarEnds:
         session = self._session
         # after ram's END it is the normal end
         if session.gate.gated and session.phase < Phase.SWITCHOVER:
-            session.fail(MigrationFailed(f"{name}: the destination closed the connection"))
+            session.fail(self._lost(name, "closed the connection"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Final, Protocol
 
 from ramferry.errors import MigrationFailed, PeerTimeout
 from ramferry.flows.outlet.outbox import Outbox
@@ -25,6 +25,9 @@ from ramferry.transport.pacing import Pacer
 from ramferry.transport.security import IN_THIS_HOST, Security
 from ramferry.transport.sharing import Lane
 from ramferry.vocabulary import AUTO
+
+_FIRST_PACKETS: Final = 16
+"""Most packets that a channel may have sent until a QEMU that cannot read them has ended it."""
 
 
 class OutletSettings(FlowSettings, Protocol):
@@ -101,6 +104,20 @@ class Outlet:
         """Connections that are being made."""
         self._onward = threading.Event()
         self._lock = threading.Lock()
+
+    def lost(self, name: str, how: str) -> MigrationFailed:
+        """The error of a multifd channel that the destination ended: how it did, and what may be
+        the reason. A QEMU ends one at the first packet of a method that it was not told of."""
+        said = f"{name}: the destination {how}"
+        session = self.session
+        begun = max((one.packets for one in session.tally.channels), default=0)
+        if self.far is None and session.gate.passed <= 1 and 0 < begun <= _FIRST_PACKETS:
+            method = self.settings.method
+            said += (
+                f" at the first packets: if its multifd-compression is not {method}, set it to"
+                " that, or give this relay --method as it has it (libvirt's --comp-methods)"
+            )
+        return MigrationFailed(said)
 
     def connect(self, *, main: bool = False) -> Connection:
         """Open one more connection, which this object will close.
