@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from ramferry.transport.notify import ALIVE, READY, STOPPING, Notifier
 from ramferry.flows.relay import RelayObserver
 from ramferry.metrics import RelayCounters, RelayResult
 from ramferry.transport.address import Address
+from ramferry.transport.notify import ALIVE, READY, STOPPING, Notifier
 
 _EVERY: Final = 2.0
 """Seconds between two reports of what is under way: the manager tells each to whoever listens."""

@@ -202,7 +202,7 @@ def test_the_example_has_every_key() -> None:
 
 
 def test_each_value_of_the_example_is_taken(tmp_path: Path, file: Path) -> None:
-    text = "\n".join(example().values()).replace("/var/log/ramferry", str(tmp_path))
+    text = "\n".join(example().values()).replace("/var/log/ramferry/NAME", str(tmp_path))
     file.write_text(text)
     read = parsed(file)
     assert read["drain"] == 600

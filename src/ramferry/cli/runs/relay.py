@@ -16,7 +16,6 @@ from uuid import UUID
 
 from ramferry import interruption, standard
 from ramferry.cli.line_writer import LineWriter
-from ramferry.transport.notify import Notifier
 from ramferry.cli.params import is_given
 from ramferry.cli.service import RELOAD, Service, told
 from ramferry.cli.supervision import Supervision
@@ -29,6 +28,7 @@ from ramferry.metrics.document import document
 from ramferry.patience import Patience
 from ramferry.transport import inherited_credentials
 from ramferry.transport.address import Address, RelayAddress, parse_address
+from ramferry.transport.notify import Notifier
 from ramferry.transport.security import IN_THIS_HOST, Security
 
 _LAST_WORDS: Final = 2.0
