@@ -21,7 +21,7 @@ from ramferry.transport.plain import Plain
 from ramferry.transport.security import IN_THIS_HOST, Security
 
 _LISTENING: Final = "00010000"
-"""The flags of a listening socket in /proc/net/unix."""
+"""The flags of a listening socket in /proc/self/net/unix, which ProcSubset=pid leaves there."""
 _NOT_HERE: Final = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 """Errors of a host that lacks IPv6, or one of the addresses of a name."""
 _PORT_TRIES: Final = 16
@@ -287,7 +287,10 @@ def _is_stale(path: str) -> bool:
 
 def _listed_as_listening(path: str) -> bool:
     """True if a process of this network namespace listens at ``path``, by an absolute name."""
-    with contextlib.suppress(OSError), open("/proc/net/unix", errors="surrogateescape") as table:
+    with (
+        contextlib.suppress(OSError),
+        open("/proc/self/net/unix", errors="surrogateescape") as table,
+    ):
         for line in table:
             fields = line.rstrip("\n").split(" ", 7)
             if len(fields) == 8 and fields[3] == _LISTENING and fields[7].startswith("/"):
