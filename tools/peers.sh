@@ -2,13 +2,14 @@
 # Gets the programs Ramferry is tested against; does nothing where they are there already.
 #
 #   tools/peers.sh qemu   a qemu-system-x86_64 on the PATH
-#   tools/peers.sh        that, a C compiler, Chromium, an SSH client, libvirt, and under build/peers:
-#                         Debian 13's QEMU 10.0, libvirt 11.3, nasm, the real qzip and libqatzip,
-#                         and OpenSSH's server
+#   tools/peers.sh        that, a C compiler, Chromium, an SSH client, libvirt, systemd-analyze, and
+#                         under build/peers: Debian 13's QEMU 10.0, libvirt 11.3, nasm, the real qzip
+#                         and libqatzip, and OpenSSH's server
 #
-# Only QEMU, cc, chromium, ssh, ip, libvirtd and virsh on the PATH are installed on the system, and
-# only with root's rights. Of libvirt that is its programs without Debian's packages that set it up:
-# no account, no unit and no settings, so that nothing of it runs. Everything else is fetched with a private apt configuration and unpacked under
+# Only QEMU, cc, chromium, ssh, ip, libvirtd, virsh and systemd-analyze on the PATH are installed on
+# the system, and only with root's rights. Of libvirt that is its programs without Debian's packages
+# that set it up: no account, no unit and no settings, so that nothing of it runs. Everything else is
+# fetched with a private apt configuration and unpacked under
 # build/peers/trixie, which takes no rights. The commands in build/peers/bin run those programs with
 # their own dynamic loader and libraries: they see the caller's files, sockets and devices, and keep
 # the caller's process id.
@@ -70,6 +71,9 @@ libvirts() {
     on_path libvirtd 'a libvirt' libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients
     on_path virsh 'a libvirt' libvirt-clients
 }
+# It reads the unit of packaging/systemd and knows which system calls that allows; libseccomp, with
+# which the tests allow a relay the same, comes with it.
+unit_reader() { on_path systemd-analyze 'a reader of systemd units' systemd; }
 
 # Prints the address of this host's own Debian archive, as apt knows it from whatever file and
 # format the sources are written in, also before a first `apt-get update`; nothing where it has none.
@@ -254,6 +258,7 @@ case ${1:-all} in
         browser
         ssh_client
         libvirts
+        unit_reader
         trixie_peers
         ;;
     *) fail "the argument is qemu or all, not $1." ;;

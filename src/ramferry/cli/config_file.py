@@ -129,10 +129,8 @@ def _meant_by(ctx: click.Context, file: _File, sentence: str) -> str:
         if f"--{key} " in f"{sentence} " or f"{key} {value} " in f"{sentence} "
     }
     quoted = {key for key, value in values if len(value) > 2 and value in sentence}
-    for found in (named, quoted):
-        if len(found) == 1:
-            return file.place(*found)
-    return file.name
+    found = named or quoted
+    return file.place(*found) if len(found) == 1 else file.name
 
 
 def _listed(value: Any) -> list[Any]:

@@ -19,7 +19,7 @@ from typing import Final
 from ramferry.transport import sockets
 
 _LISTENING: Final = "00010000"
-"""The flags of a listening socket in /proc/net/unix."""
+"""The flags of a listening socket in /proc/self/net/unix, which ProcSubset=pid leaves there."""
 _LOOK_SECONDS: Final = 1.0
 """How often a path that is another's is looked at."""
 
@@ -186,7 +186,10 @@ def is_stale(
 
 def _listed_as_listening(path: str, ours: Container[int]) -> bool:
     """True if a process of this network namespace listens at ``path``, by an absolute name."""
-    with contextlib.suppress(OSError), open("/proc/net/unix", errors="surrogateescape") as table:
+    with (
+        contextlib.suppress(OSError),
+        open("/proc/self/net/unix", errors="surrogateescape") as table,
+    ):
         for line in table:
             fields = line.rstrip("\n").split(None, 7)  # inodes are padded
             if len(fields) < 8 or fields[3] != _LISTENING or int(fields[6]) in ours:

@@ -122,3 +122,12 @@ def test_a_call_after_the_end_is_ignored() -> None:
     loop.call(lambda: pytest.fail("called"))
     loop.wake()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_each_step_is_told_of(loop: Loop) -> None:
+    turned: list[None] = []
+    loop.turned = lambda: turned.append(None)
+    loop.step(0)
+    loop.wake()
+    loop.step(SETTLE)
+    assert len(turned) == 2

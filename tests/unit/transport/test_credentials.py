@@ -183,3 +183,21 @@ def test_the_authority_may_be_several(folder: Path) -> None:
     both = (folder / "ca-cert.pem").read_bytes() + authority(-HOUR).certificate
     (folder / "ca-cert.pem").write_bytes(both)
     assert credentials.read(folder).authority == both
+
+
+def test_what_expires_soon_is_told_of_by_its_file(tmp_path: Path) -> None:
+    later = authority(until=40 * DAY)
+    folder = complete(tmp_path / "pki", later)
+    read = credentials.read(folder)
+    assert credentials.expiring(read, 30 * DAY) == []
+    assert [one.split(",")[0] for one in credentials.expiring(read, 50 * DAY)] == [
+        f"{folder}/{name} expires in 39 days"
+        for name in ("ca-cert.pem", "server-cert.pem", "client-cert.pem")
+    ]
+    soon = authority(until=HOUR)
+    (folder / "ca-cert.pem").write_bytes(later.certificate + soon.certificate)
+    (told,) = credentials.expiring(credentials.read(folder), 30 * DAY)
+    assert told.startswith(f"{folder}/ca-cert.pem expires in 59 min ")
+    assert told.endswith(
+        ": no connection is made with it then; lay a new one there and reload (SIGUSR1)"
+    )
