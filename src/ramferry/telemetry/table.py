@@ -114,7 +114,7 @@ TABLE: Final = (
 )
 """All of Ramferry's own; prometheus-client adds those of the process (``process_…``)."""
 
-DOWNTIME_BUCKETS: Final = (0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+DOWNTIME_BUCKETS: Final = (0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds; QEMU's own ``downtime-limit`` is 0.3."""
 DURATION_BUCKETS: Final = (1.0, 3.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
 """Seconds."""

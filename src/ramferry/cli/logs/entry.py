@@ -52,4 +52,4 @@ def json_line(entry: Entry) -> str:
         "level": entry.note.level.name.lower(),
         "message": entry.message,
     }
-    return json.dumps({**head, **entry.fields}) + "\n"
+    return json.dumps({**head, **entry.fields}, ensure_ascii=False) + "\n"
