@@ -60,7 +60,7 @@ make_environment() {
     local pip=("$venv/bin/python" -m pip install --quiet --constraint tools/constraints.txt)
     # The build backend first, so that it is pinned too: an isolated build would ignore the pins.
     "${pip[@]}" hatchling editables &&
-        "${pip[@]}" --no-build-isolation --editable '.[report,bench,dev]'
+        "${pip[@]}" --no-build-isolation --editable '.[report,bench,metrics,dev]'
 }
 
 # An activated environment, and settings for another Python, must not leak into this one.

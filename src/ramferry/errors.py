@@ -135,6 +135,12 @@ def of_exit_code(code: int, sentence: str) -> RamferryError:
     return _made(kind, sentence, {})
 
 
+def class_names() -> dict[int, str]:
+    """Exit code → the name of the class that has it, of the classes in this file."""
+    kinds: list[type[RamferryError]] = [RamferryError, *RamferryError.__subclasses__()]
+    return {one.exit_code: one.__name__ for one in kinds if one.__module__ == __name__}
+
+
 def _made(kind: type[_Error], sentence: str, other: dict[str, object]) -> _Error:
     """An error with this text, made without the arguments that its class asks for.
 

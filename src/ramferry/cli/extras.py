@@ -8,7 +8,12 @@ from typing import Final
 
 from ramferry.errors import HostError
 
-EXTRAS: Final[Mapping[str, str]] = {"jinja2": "report", "plotly": "report", "psutil": "bench"}
+EXTRAS: Final[Mapping[str, str]] = {
+    "jinja2": "report",
+    "plotly": "report",
+    "prometheus_client": "metrics",
+    "psutil": "bench",
+}
 """Package that is imported → the extra of Ramferry's that brings it, as in ``pyproject.toml``."""
 
 

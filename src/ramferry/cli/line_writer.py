@@ -98,7 +98,7 @@ class LineWriter:
                     self._writing = False
                     self._changed.notify_all()
 
-    def _next(self) -> bytes | None:
+    def _next(self) -> str | None:
         with self._changed:
             self._changed.wait_for(lambda: self._lines or self._ended)
             if self._ended:
@@ -107,23 +107,27 @@ class LineWriter:
             if self._lost:
                 lost, self._lost = self._lost, 0
                 if text := self._lost_line(lost):
-                    return f"{text}\n".encode()
+                    return f"{text}\n"
             line, _ = self._lines.popleft()
-            return line.encode("utf-8", "backslashreplace")
+            return line
 
-    def _write(self, line: bytes) -> None:
-        rest = memoryview(line)
+    def _write(self, line: str) -> None:
+        """Write a line, in the writer's thread.
+
+        :raise OSError: it cannot be written, nor can any other.
+        """
+        rest = memoryview(line.encode("utf-8", "backslashreplace"))
         while rest:
             try:
                 rest = rest[os.write(self._fd, rest) :]
             except BlockingIOError:  # whoever shares the descriptor made it so
                 select.select([], [self._fd], [])
 
-    def _give_up(self, error: OSError, line: bytes) -> None:
+    def _give_up(self, error: OSError, line: str) -> None:
         with self._changed:
             self._ended = self._broken = True
             rest = [text for text, _ in self._lines]
             self._lines.clear()
         self._failed(error)
-        for text in (line.decode(errors="replace"), *rest):
+        for text in (line, *rest):
             self._instead(text)

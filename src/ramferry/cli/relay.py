@@ -110,6 +110,20 @@ Without --once 0, unless it could not begin."""
     help="Seconds that a migration under way may go on after a signal to stop; no new one is taken."
     " A second signal cancels it sooner.",
 )
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="What is said on standard error: sentences, or a JSON object each, with the migration's"
+    " id and the guest's UUID. systemd's journal gets these as fields.",
+)
+@click.option(
+    "--metrics",
+    metavar="ADDRESS",
+    help="Serve metrics for Prometheus at HOST:PORT or unix:PATH, in clear, to whoever asks; they"
+    " hold no guest's memory. 127.0.0.1:19470, say. Default: none.",
+)
 @config_option()
 def command(**options: Any) -> None:
     """Carry migrations that arrive at LISTEN on to CONNECT, in another compression method.

@@ -18,7 +18,7 @@ from ramferry.flows.archive.reader import Archive, directory_of
 from ramferry.flows.inlet.callers import MAIN_MAGIC, MULTIFD_MAGIC
 from ramferry.flows.recording import Recording, devices_of
 from ramferry.flows.unwrapping import Unwrapped, unwrap
-from ramferry.metrics import InspectedBlock, Inspection
+from ramferry.metrics.inspection import InspectedBlock, Inspection
 from ramferry.vocabulary import PAGE_SIZE
 from ramferry.wire.copying import vm_description
 

@@ -43,7 +43,7 @@ def relay_result(
         source=session.source,
         migration=session.tally.migration,
         outcome=outcome_of(session),
-        downtime_seconds=session.clock.seconds,
+        downtime_seconds=session.tally.switchover.seconds,
         counters=snapshot(session),
     )
 

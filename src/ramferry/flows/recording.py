@@ -11,7 +11,12 @@ from numpy.typing import NDArray
 from ramferry.errors import RemoteProtocolError
 from ramferry.flows.contracts import check_ram
 from ramferry.flows.unwrapping import CHUNK, Stream
-from ramferry.metrics import InspectedBlock, InspectedChannel, InspectedDevice, Inspection
+from ramferry.metrics.inspection import (
+    InspectedBlock,
+    InspectedChannel,
+    InspectedDevice,
+    Inspection,
+)
 from ramferry.wire.channel_states import ChannelState
 from ramferry.wire.events import (
     BlockList,

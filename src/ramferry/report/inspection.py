@@ -8,7 +8,7 @@ from datetime import datetime
 from rich.console import Console
 from rich.text import Text
 
-from ramferry.metrics import Inspection
+from ramferry.metrics.inspection import Inspection
 from ramferry.report.drawing import terminal
 from ramferry.report.grid import Cell, Column, Grid, row
 from ramferry.standard import shown

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from certificates import authority, complete
-from ramferry.cli.runs import relay
+from ramferry.cli.relay_sentences import result_sentence
 from ramferry.flows.settings import RelaySettings
 from ramferry.metrics import RelayCounters, RelayResult
 from ramferry.metrics.agreement import Agreement
@@ -45,7 +45,7 @@ def test_it_says_how_the_bytes_were_protected(
     settings = RelaySettings(
         parse_address(listen), parse_address(connect), "qatzip", security=Security(known)
     )
-    assert relay._sentence(replace(RESULT, **agreed), settings).endswith(
+    assert result_sentence(replace(RESULT, **agreed), settings).endswith(
         f" (none → qatzip, isa-l{tail})"
     )
 
@@ -55,4 +55,4 @@ def test_without_credentials_it_went_in_clear() -> None:
         parse_address("unix:/in"), parse_address("relay:127.0.0.1:1"), "qatzip"
     )
     result = replace(RESULT, agreed_out=VERIFIED)
-    assert relay._sentence(result, settings).endswith(", isa-l, in clear, verified)")
+    assert result_sentence(result, settings).endswith(", isa-l, in clear, verified)")

@@ -189,3 +189,23 @@ def test_nobody_is_woken_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
     gate.release(0)
     assert all(one.ended().passed for one in [*early, last])
     assert Woken.times == 17
+
+
+def test_what_marks_cost_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 10.0
+    monkeypatch.setattr(gate_module, "time", SimpleNamespace(monotonic=lambda: now))
+    gate = SyncGate()
+    gate.expect([])
+    gate.hold(0)
+    now = 11.5
+    gate.release(0)
+    assert (gate.held_seconds, gate.followed_seconds) == (1.5, 0.0)
+    gate.follow(1)  # its mark has passed
+    followers = [Aside(lambda: gate.follow(2)) for _ in range(2)]
+    waits(gate, "2 channels wait for sync mark 1 on main")
+    gate.hold(1)
+    now = 11.75
+    gate.release(1)
+    for one in followers:
+        one.ended()
+    assert (gate.held_seconds, gate.followed_seconds) == (1.75, 0.5)

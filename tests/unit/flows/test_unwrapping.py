@@ -18,7 +18,7 @@ import zstandard
 from ramferry.errors import CorruptDataError, UsageError
 from ramferry.flows.inspection import inspect, inspect_folder
 from ramferry.flows.unwrapping import Stream, unwrap
-from ramferry.metrics import Inspection
+from ramferry.metrics.inspection import Inspection
 
 MAIN = (Path(__file__).resolve().parents[2] / "golden" / "7.2-microvm.main").read_bytes()
 LIBVIRT = "a libvirt save image"

@@ -8,7 +8,12 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from ramferry.metrics import InspectedBlock, InspectedChannel, InspectedDevice, Inspection
+from ramferry.metrics.inspection import (
+    InspectedBlock,
+    InspectedChannel,
+    InspectedDevice,
+    Inspection,
+)
 from ramferry.report.inspection import print_inspection
 
 

@@ -15,8 +15,8 @@ from ramferry.cli.pipes import ended_by_closed_pipes
 from ramferry.cli.results import put
 from ramferry.errors import RemoteProtocolError
 from ramferry.flows import inspection
-from ramferry.metrics import Inspection
 from ramferry.metrics.document import document
+from ramferry.metrics.inspection import Inspection
 from ramferry.report.inspection import print_inspection
 
 

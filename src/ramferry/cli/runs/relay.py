@@ -2,47 +2,71 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import signal
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final
 from uuid import UUID
 
-from ramferry import interruption, standard
-from ramferry.cli.line_writer import LineWriter
+from ramferry import interruption
+from ramferry.cli.extras import telling_extras
+from ramferry.cli.logs.entry import JSON
+from ramferry.cli.logs.log import Log
 from ramferry.cli.params import is_given
+from ramferry.cli.relay_printer import RelayPrinter, RelayTold
 from ramferry.cli.service import RELOAD, Service, told
 from ramferry.cli.supervision import Supervision
 from ramferry.cli.tls_settings import refuse_idle_authz, refuse_idle_creds, tls_settings
-from ramferry.errors import Cancelled, UsageError
+from ramferry.errors import Cancelled, RamferryError, UsageError
 from ramferry.flows.relay import Relay
 from ramferry.flows.settings import RelaySettings
-from ramferry.metrics import RelayCounters, RelayResult, shown_backend
-from ramferry.metrics.document import document
+from ramferry.metrics import RelayResult
+from ramferry.metrics.notes import Level, Note, warning
 from ramferry.patience import Patience
 from ramferry.transport import inherited_credentials
 from ramferry.transport.address import Address, RelayAddress, parse_address
 from ramferry.transport.notify import Notifier
 from ramferry.transport.security import IN_THIS_HOST, Security
 
-_LAST_WORDS: Final = 2.0
-"""Seconds that an ending relay waits for its readers; an orchestrator kills it after 5 s
-(``control.migrate.relay_child``)."""
+_LAST_WORDS: Final = 1.0
+"""Seconds that an ending relay waits for the readers of its results, and again for those of its
+log; an orchestrator kills it after 5 s (``control.migrate.relay_child``)."""
 
 _DESCRIPTORS: Final = 4096
 """As many as a relay may use: 255 channels on both sides, and callers that are not known yet."""
 
 
-def run(
-    *, once: bool, json_file: IO[str] | None, events: bool, drain: float, **wanted: Any
-) -> None:
+def run(*, once: bool, log_format: str, **options: Any) -> None:
     """Run it, with the values of its options."""
+    log = Log("ramferry relay", log_format)
+    try:
+        result = _carry(log, once=once, **options)
+    except RamferryError as error:
+        if log_format != JSON:
+            raise
+        log.say(Note(str(error), Level.ERROR), {"exit_code": error.exit_code})
+        sys.exit(error.exit_code)
+    finally:
+        log.close(Patience(_LAST_WORDS))
+    if once and result is not None:
+        sys.exit(result.exit_code)
+
+
+def _carry(
+    log: Log,
+    *,
+    once: bool,
+    json_file: IO[str] | None,
+    events: bool,
+    metrics: str | None,
+    drain: float,
+    **wanted: Any,
+) -> RelayResult | None:
     if events and sys.stdout is None:
         raise UsageError("--events writes to standard output, which is closed")
     settings = _settings(**wanted)
@@ -50,8 +74,30 @@ def run(
         raise UsageError("--once carries one migration: it does not go with --max-migrations")
     stop = _Stop()
     _more_descriptors()
-    printer = _Printer(settings, events=events, results=json_file)
-    read = _reader(**wanted)
+    with _served(metrics, settings, log) as collects:
+        printer = RelayPrinter(settings, log, events=events, results=json_file, metrics=collects)
+        try:
+            result = _relay(
+                settings, printer, stop, drain, _reader(**wanted), events=events, once=once
+            )
+        finally:
+            printer.close(Patience(_LAST_WORDS))
+    if once and result is None:
+        raise Cancelled("ended before any migration came")
+    return result
+
+
+def _relay(
+    settings: RelaySettings,
+    printer: RelayPrinter,
+    stop: _Stop,
+    drain: float,
+    read: Callable[[], Security] | None,
+    *,
+    events: bool,
+    once: bool,
+) -> RelayResult | None:
+    """Run a relay; ``drain`` and ``read`` are as ``Service`` takes them."""
     _warn(settings, printer, of_certificates=read is not None)
     # whoever reads the events has started it, not a manager that started that one
     notifier = Notifier({} if events else os.environ)
@@ -61,24 +107,40 @@ def run(
     if events:
         relay.watch_parent(sys.stdout.fileno())
     try:
-        result = relay.run(once=once)
+        return relay.run(once=once)
     finally:
-        printer.close()
         notifier.close()
         signal.signal(RELOAD, signal.SIG_IGN)
-    if not once:
+
+
+@contextmanager
+def _served(address: str | None, settings: RelaySettings, log: Log) -> Iterator[RelayTold | None]:
+    """Serve metrics at an address, if there is one; what they have to be told is told to what is
+    yielded."""
+    if address is None:
+        yield None
         return
-    if result is None:
-        raise Cancelled("ended before any migration came")
-    sys.exit(result.exit_code)
+    with telling_extras():
+        from ramferry.telemetry.collector import RelayMetrics
+        from ramferry.telemetry.server import MetricsServer, parse_metrics_address
+    metrics = RelayMetrics(settings.method)
+    server = MetricsServer(parse_metrics_address(address), metrics.registry, log.say)
+    try:
+        where = str(server.address).removeprefix("tcp:")
+        log.say(f"metrics at {where}")
+        if server.exposed:
+            log.say(warning(f"whoever reaches {where} reads the metrics: in clear, unasked who"))
+        yield metrics
+    finally:
+        server.close()
 
 
-def _warn(settings: RelaySettings, printer: _Printer, *, of_certificates: bool) -> None:
+def _warn(settings: RelaySettings, printer: RelayPrinter, *, of_certificates: bool) -> None:
     """Tell what the settings mean that a person may not expect."""
     security = settings.security or IN_THIS_HOST
     sentences = security.consented(settings.listen, settings.connect)
     for sentence in [*sentences, *(told(security) if of_certificates else [])]:
-        printer.note(sentence)
+        printer.note(warning(sentence))
 
 
 def _reader(
@@ -164,105 +226,9 @@ class _Stop:
             heed(got)
 
 
-class _Printer:
-    """Sentences on stderr; JSON lines on stdout and results in a file where asked for.
-
-    None of its readers can make the relay wait: progress that was not read gives way to the next.
-    """
-
-    def __init__(self, settings: RelaySettings, *, events: bool, results: IO[str] | None) -> None:
-        self._settings = settings
-        self._notes = _writer(sys.stderr, lost=_lost, instead=standard.log)
-        # where a pipe broke, the loop watches it and ends the relay in the right order
-        self._events = _writer(sys.stdout) if events else None
-        self._results = _writer(results, self._unwritten) if results is not None else None
-
-    def listening(self, address: Address) -> None:
-        self._emit("listening", {"uri": str(address)})
-        if self._events is None:
-            relayed = isinstance(address, RelayAddress)
-            how = f" ({_wrapping(self._settings, address)})" if relayed else ""
-            self.note(f"listening on {address}{how}")
-
-    def progress(self, counters: RelayCounters) -> None:
-        self._emit("progress", asdict(counters), passing=True)
-
-    def finished(self, result: RelayResult) -> None:
-        fields = asdict(result)
-        fields["counters"]["ratio"] = result.counters.ratio
-        self._emit("finished", fields)
-        if self._results is not None:
-            self._results.say(json.dumps(document("relay", fields)))
-        whose = f"migration {result.migration}: " if self._settings.max_migrations > 1 else ""
-        self.note(f"{whose}{_sentence(result, self._settings)}")
-
-    def note(self, text: str) -> None:
-        # a terminal or log that went away is no reason to drop a guest on its way: the system's
-        # log is told then
-        if self._notes is not None:
-            self._notes.say(f"ramferry relay: {text}")
-
-    def close(self) -> None:
-        """Write what is queued, if anybody reads it."""
-        patience = Patience(_LAST_WORDS)
-        for writer in (self._results, self._events, self._notes):
-            if writer is not None:
-                writer.close(patience)
-
-    def _unwritten(self, error: OSError) -> None:
-        self.note(f"the result could not be written: {error.strerror}")
-
-    def _emit(self, event: str, fields: dict[str, Any], *, passing: bool = False) -> None:
-        if self._events is not None:
-            self._events.say(json.dumps({"event": event, **fields}), passing=passing)
-
-
-def _writer(
-    stream: IO[str] | None,
-    failed: Callable[[OSError], None] = lambda _: None,
-    lost: Callable[[int], str] = lambda _: "",
-    instead: Callable[[str], None] = lambda _: None,
-) -> LineWriter | None:
-    """A writer for a stream; None if the caller closed it."""
-    return None if stream is None else LineWriter(stream.fileno(), failed, lost, instead)
-
-
-def _lost(count: int) -> str:
-    return f"ramferry relay: {count} sentences were not read in time and are lost"
-
-
 def _more_descriptors() -> None:
     """Raise this process's own limit, as far as it may."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-
-
-def _sentence(result: RelayResult, settings: RelaySettings) -> str:
-    if not result.completed:
-        return f"failed: {result.error}"
-    counters = result.counters
-    methods = f"{result.method_in or 'no data'} → {result.method_out}"
-    return (
-        f"carried {counters.normal_bytes / 1e6:.0f} MB of pages as "
-        f"{counters.bytes_out / 1e6:.0f} MB in {counters.seconds:.1f} s "
-        f"({methods}, {shown_backend(result.backend, result.member_size) or 'no codec'}"
-        f"{_protection(result, settings)})"
-    )
-
-
-def _protection(result: RelayResult, settings: RelaySettings) -> str:
-    """How the bytes travelled from and to other Ramferrys; empty if there were none."""
-    ways = (settings.listen, result.agreed_in), (settings.connect, result.agreed_out)
-    told = [
-        f"{_wrapping(settings, address)}, {'verified' if agreed.digest else 'not verified'}"
-        for address, agreed in ways
-        if agreed is not None
-    ]
-    return f", {' → '.join(told)}" if told else ""
-
-
-def _wrapping(settings: RelaySettings, address: Address) -> str:
-    encrypted = (settings.security or IN_THIS_HOST).encrypts(address)
-    return "TLS" if encrypted else "in clear"

@@ -16,7 +16,6 @@ from typing import Final
 
 from ramferry.codec.base import Decoder, Encoder
 from ramferry.errors import HostError, MigrationFailed, RamferryError, RemoteProtocolError
-from ramferry.flows.session.account import SwitchoverClock
 from ramferry.flows.session.engines import Engines
 from ramferry.flows.session.gate import SyncGate, Unwind
 from ramferry.flows.session.phase import Phase
@@ -86,7 +85,6 @@ class Session:
         self.note = note
         self._wake = wake
         self.gate = SyncGate()
-        self.clock = SwitchoverClock()
         self.tally = Tally(settings.page_size, secrets.token_hex(4))
         self.blocks: dict[str, int] = {}
         """Used length in bytes of each RAM block, filled in when main brings the list."""
@@ -134,7 +132,7 @@ class Session:
         with self._lock:
             if self._phase is not Phase.FAILED:
                 self.switched = self.switched or phase is Phase.SWITCHOVER
-                self.clock.enter(phase)
+                self.tally.switchover.enter(phase)
             self._phase = max(self._phase, phase)
             return self._phase is not Phase.FAILED
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, ParamSpec
 
+from ramferry.flows.session.account import SwitchoverClock
 from ramferry.metrics import ChannelCounters, RelayCounters
 
 _P = ParamSpec("_P")
@@ -109,6 +110,7 @@ class Tally:
     """The migration's id, 8 hexadecimal digits."""
     channels: list[ChannelTally] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
+    switchover: SwitchoverClock = field(default_factory=SwitchoverClock)
     _cpu: tuple[float, float] = field(default_factory=lambda: _cpu_times())  # noqa: PLW0108 - defined below
 
     def channel(self, name: str) -> ChannelTally:
