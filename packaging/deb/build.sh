@@ -33,7 +33,7 @@ libraries() {
     # by name and not by path, of which pip would leave a note in the package
     .venv/bin/python -m pip install --quiet --no-compile --target "$site" --only-binary :all: \
         --implementation cp --python-version "$python" "${platforms[@]/#/--platform=}" \
-        --find-links dist --constraint tools/constraints.txt "ramferry[report,bench]==$version"
+        --find-links dist --constraint tools/constraints.txt "ramferry[$(extras)]==$version"
     # the command is written below; tests are for those who change a library
     rm -rf "$site/bin" "$site/share" "$site/plotly/labextension" "$site"/numpy/*/tests \
         "$site"/numpy/tests "$site"/numpy/*/*/tests
