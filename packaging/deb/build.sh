@@ -112,5 +112,6 @@ service
 control
 level
 no_traces
-dpkg-deb --root-owner-group -Zxz --build "$root" "dist/ramferry_${version}_amd64.deb" >/dev/null
+# level 1: a fifth larger than by 6, in a quarter of the time
+dpkg-deb --root-owner-group -Zxz -z1 --build "$root" "dist/ramferry_${version}_amd64.deb" >/dev/null
 ls dist/*.deb
