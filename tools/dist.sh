@@ -7,8 +7,8 @@ cd "$(dirname -- "$0")/.."
 
 SOURCE_DATE_EPOCH=$(source_date)
 export SOURCE_DATE_EPOCH
-rm -rf dist
-mkdir dist
+mkdir -p dist
+rm -f dist/*.whl dist/*.tar.gz
 # hatchling of .venv, at its pinned version
 .venv/bin/python -m hatchling build --target sdist --target wheel >/dev/null
 ls dist/*

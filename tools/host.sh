@@ -36,3 +36,12 @@ source_date() {
     [ -z "${SOURCE_DATE_EPOCH:-}" ] || { echo "$SOURCE_DATE_EPOCH" && return; }
     git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md
 }
+
+# Prints the extras of Ramferry that a user may want, with commas between them: all but dev.
+extras() {
+    .venv/bin/python -c '
+import tomllib
+with open("pyproject.toml", "rb") as file:
+    groups = tomllib.load(file)["project"]["optional-dependencies"]
+print(",".join(group for group in groups if group != "dev"))'
+}

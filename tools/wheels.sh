@@ -20,13 +20,14 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
 wheel=$(ls dist/ramferry-*-py3-none-any.whl 2>/dev/null) || fail "there is no wheel in dist: run make dist."
+extras=$(extras)
 
 # index_has VERSION: says in pip's words what it would install, and installs nothing.
 index_has() {
     local pip=(.venv/bin/python -m pip install --dry-run --quiet --report "$scratch/report.json")
     "${pip[@]}" --ignore-installed --target "$scratch/none" --only-binary :all: \
         --implementation cp --python-version "$1" "${platforms[@]/#/--platform=}" \
-        "$wheel[report,bench]" 2>"$scratch/log" || { cat "$scratch/log" >&2 && return 1; }
+        "$wheel[$extras]" 2>"$scratch/log" || { cat "$scratch/log" >&2 && return 1; }
 }
 
 every_module='
@@ -41,7 +42,7 @@ try_python() {
     local venv=$scratch/venv ramferry=$scratch/venv/bin/ramferry code=0
     rm -rf "$venv"
     "$1" -m venv "$venv" && "$venv/bin/python" --version &&
-        "$venv/bin/python" -m pip install --quiet --only-binary :all: "$wheel[report,bench]" \
+        "$venv/bin/python" -m pip install --quiet --only-binary :all: "$wheel[$extras]" \
             2>"$scratch/log" || { cat "$scratch/log" >&2 && return 1; }
     cp README.md "$scratch/file" && rm -f "$scratch/file.gz" &&
         "$venv/bin/python" -W error -c "$every_module" &&
