@@ -132,12 +132,11 @@ class Tunnel:
     def _break(self, error: Exception) -> None:
         with self._lock:
             first = self._broken is None
-            self._broken = self._broken or error
-        if first:
-            for one in self.connections:
-                with contextlib.suppress(OSError):
-                    one.reset()
-        self._end_threads(error)
+            self._broken = cause = self._broken or error
+        self._end_threads(cause)
+        for one in self.connections if first else ():
+            with contextlib.suppress(OSError):
+                one.reset()
 
     def _end_threads(self, error: Exception) -> None:
         if hasattr(self, "_in"):
