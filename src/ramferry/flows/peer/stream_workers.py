@@ -42,39 +42,46 @@ class StreamWorkers:
     Everything here is guarded by one lock, which is held for a few additions only.
     """
 
+    stall_timeout = 60.0
+    """Seconds after which a peer that takes nothing is given up."""
+    _open: Gathered | None = None
+    """What is gathered, and given to nobody."""
+    _leader: Worker | None = None
+    """The worker that is going to take what is gathered."""
+    _error: Exception | None = None
+    """Why the tunnel broke; None if it has not."""
+    _number = 0
+    """Pieces that were given to workers."""
+    _busy = 0
+    """Those that are at work."""
+    _encoding = 0
+    """Those of them that are not encoded yet."""
+    _held = 0.0
+    """Bytes that were given to workers and not sent, by their size on the wire."""
+    _unsent = 0
+    """Those of them that are encoded."""
+    _most = float("inf")
+    """Bytes that may be held, beyond a piece for each core; and most that may be unsent."""
+    _full = MOST
+    """Bytes of a full piece."""
+    _growth = 1.0
+    """Bytes on the wire for each of the stream, of the last piece."""
+    _waits = False
+    """Whether the sending thread waits for ``_room``."""
+    _finishing = False
+    """True once nothing more comes."""
+    _ended = 0
+    """Workers that have sent their end."""
+
     def __init__(self, senders: Sequence[PieceSender]) -> None:
-        self._senders = senders
         self._lock = threading.Lock()
         self._free: list[Gathered] = []
-        self._open: Gathered | None = None
-        """What is gathered, and given to nobody."""
         self._queue: deque[Gathered] = deque()
         """Full pieces that wait for a worker, one at most."""
-        self._idle: list[Worker] = []
-        self._leader: Worker | None = None
-        """The worker that is going to take what is gathered."""
         self._workers = [Worker(one) for one in senders]
-        self._number = 0
-        self._busy = 0
-        self._encoding = 0
-        self._held = 0.0
-        """Bytes that were given to workers and not sent, by their size on the wire."""
-        self._unsent = 0
-        """Those of them that are encoded."""
-        self._most = float("inf")
-        self._full = MOST
-        """Bytes of a full piece."""
-        self._growth = 1.0
-        """Bytes on the wire for each of the stream, of the last piece."""
+        self._idle: list[Worker] = []
         self._room = threading.Semaphore(0)
-        """Released when the sending thread, which waits, may look again."""
-        self._waits = False
-        self._finishing = False
-        self._ended = 0
-        """Workers that have sent their end."""
-        self._error: Exception | None = None
-        self.stall_timeout = 60.0
-        """Seconds after which a peer that takes nothing is given up."""
+        """Released when the sending thread may look again."""
 
     def limit(self, size: float) -> None:
         """Set how many bytes may be held between the stream and the wire, beyond one piece for each
