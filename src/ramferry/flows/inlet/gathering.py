@@ -31,8 +31,7 @@ def admit(
     own = arrival.call.number > main.number and roster.may_lack(arrival.initial)
     if late and not own:
         # a second source's: the migration that is under way has all of its own
-        session.note(f"refused a second {arrival.name} in a migration under way")
-        arrival.connection.close()
+        turn_away(session, arrival)
         return False
     session.sources.append(arrival.connection)
     try:
@@ -47,6 +46,12 @@ def admit(
         session.fail(error)
         return False
     return True
+
+
+def turn_away(session: Session, arrival: MultifdArrival) -> None:
+    """Close a channel that is not one of a migration under way, though it may seem so."""
+    session.note(f"refused a second {arrival.name} in a migration under way")
+    arrival.connection.close()
 
 
 def miss(session: Session, departures: Iterable[Departure]) -> None:
