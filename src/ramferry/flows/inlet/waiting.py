@@ -189,7 +189,8 @@ class WaitingChannels:
         self._ended_at = accepted
         self._claims.remove(claim)
         if failed:
-            self._failed.append(Failed(claim, accepted, self._running.spent))
+            origin = claim.call.origin
+            self._failed.append(Failed(origin, claim.uuid, accepted, self._running.spent))
         if not self._claims:
             self._gone.clear()
         self.expire()
