@@ -65,7 +65,6 @@ class Arrivals:
         :param more: what helps if there would be more; for a note.
         """
         self._limit = limit
-        self._several = limit > 1
         self._more = more
         self._reception = reception
         self._house = house
@@ -83,6 +82,10 @@ class Arrivals:
         self._lobby = Lobby(
             loop, listener, self._arrived, note, self._departed, reception=reception
         )
+
+    @property
+    def _several(self) -> bool:
+        return self._limit > 1
 
     @property
     def session(self) -> Session | None:

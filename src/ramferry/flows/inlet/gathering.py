@@ -90,16 +90,10 @@ def gather(
     if not lobby.settled(concerns):
         return
     take_early()
-    if not roster.full():
-        if session.missed:
-            session.fail(
-                MigrationFailed(
-                    f"{len(roster.ids)} of {roster.wanted} multifd channels came, and a connection "
-                    "was closed before it said which it is"
-                )
-            )
-        return
     try:
+        if not roster.full():
+            _lack(session, roster)
+            return
         roster.close()
     except MigrationFailed as error:
         session.fail(error)
@@ -107,3 +101,12 @@ def gather(
     session.uuid = roster.uuid or session.uuid
     session.gate.expect(roster.ids)
     session.gathered.set()
+
+
+def _lack(session: Session, roster: Roster) -> None:
+    """:raise MigrationFailed: channels are missing that will not come."""
+    if session.missed:
+        raise MigrationFailed(
+            f"{len(roster.ids)} of {roster.wanted} multifd channels came, and a connection was"
+            " closed before it said which it is"
+        )
