@@ -45,7 +45,8 @@ class Move:
         assert self.source is not None
         until(lambda: self.destination.complete, SETTLE, f"guest {self.number} arrives")
         until(self.destination.all_ended, NOTICE, "the destination's connections end")
-        assert self.source.status == "completed"
+        source = self.source
+        until(lambda: source.status == "completed", NOTICE, "the source hears of it")
         assert self.destination.faults == []
         assert self.destination.memory == self.script.memory
         assert self.destination.uuids == {self.script.guest.uuid}

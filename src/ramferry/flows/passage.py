@@ -113,4 +113,6 @@ class Passage:
             assert self.session.error is not None
             self.session.error = self.session.error.reworded(f"{self.session.error}; {held}")
         self.session.engines.tell_troubles()
-        return relay_result(self.session, self._settings, channels, self._footprint)
+        result = relay_result(self.session, self._settings, channels, self._footprint)
+        self.session.engines.release()
+        return result

@@ -63,10 +63,9 @@ class Relay:
         """True once it ends, whatever it owes."""
         self._switched = False
         """Whether ram's END had come of the migration that ended last."""
-        self._wire: SharedWire | None = None
+        shared = self._several and bool(settings.max_bandwidth)
+        self._wire = SharedWire(settings.max_bandwidth) if shared else None
         """The cap that several migrations share; None if there is none, or one migration."""
-        if self._several and settings.max_bandwidth:
-            self._wire = SharedWire(settings.max_bandwidth)
         self._carriages: dict[Session, Carriage] = {}
         """The migrations under way."""
         self._endings: dict[Session, threading.Thread] = {}

@@ -6,9 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from certificates import authority, complete
-from ramferry.cli.relay_sentences import result_sentence
+from ramferry.cli.relay import command
+from ramferry.cli.relay_sentences import result_note, result_sentence
+from ramferry.errors import UsageError
 from ramferry.flows.settings import RelaySettings
 from ramferry.metrics import RelayCounters, RelayResult
 from ramferry.metrics.agreement import Agreement
@@ -56,3 +59,19 @@ def test_without_credentials_it_went_in_clear() -> None:
     )
     result = replace(RESULT, agreed_out=VERIFIED)
     assert result_sentence(result, settings).endswith(", isa-l, in clear, verified)")
+
+
+def test_once_is_for_one_migration(tmp_path: Path) -> None:
+    arguments = [f"unix:{tmp_path}/in", f"unix:{tmp_path}/out", "--method", "none"]
+    result = CliRunner().invoke(command, [*arguments, "--once", "--max-migrations", "2"])
+    assert isinstance(result.exception, UsageError)
+    assert "--once carries one migration" in str(result.exception)
+    assert not (tmp_path / "in").exists()
+
+
+def test_the_sentence_names_the_migration_where_there_are_several(tmp_path: Path) -> None:
+    settings = RelaySettings(
+        parse_address(f"unix:{tmp_path}/in"), parse_address("unix:/out"), "none", max_migrations=2
+    )
+    told = result_note(replace(RESULT, migration="0badcafe"), settings)
+    assert told.startswith("migration 0badcafe: carried ")

@@ -17,7 +17,7 @@ from ramferry.flows.inlet import gathering
 from ramferry.flows.inlet.callers import Departure, MainArrival, MultifdArrival
 from ramferry.flows.inlet.calls import Call, Claim, mother
 from ramferry.flows.inlet.lobby import Lobby
-from ramferry.flows.inlet.migrations import Migration, Migrations, settle_doubt
+from ramferry.flows.inlet.migrations import Migration, Migrations, refuse_doubtful
 from ramferry.flows.inlet.roster import Roster
 from ramferry.flows.inlet.waiting import WaitingChannels
 from ramferry.flows.peer.reception import Reception
@@ -66,7 +66,6 @@ class Arrivals:
         :param more: what helps if there would be more; for a note.
         """
         self._limit = limit
-        self._several = limit > 1
         self._more = more
         self._reception = reception
         self._house = house
@@ -84,6 +83,10 @@ class Arrivals:
         self._lobby = Lobby(
             loop, listener, self._arrived, note, self._departed, reception=reception
         )
+
+    @property
+    def _several(self) -> bool:
+        return self._limit > 1
 
     @property
     def session(self) -> Session | None:
@@ -140,7 +143,7 @@ class Arrivals:
         if self._several:
             # others that were their mains as well may have got all of theirs
             self._take_waiting(one)
-            settle_doubt(one, self._migrations, self._waiting, all_here=False)
+            refuse_doubtful(one, self._migrations, self._waiting, all_here=False)
         gathering.gather(
             one.session,
             self._lobby,
@@ -180,7 +183,10 @@ class Arrivals:
             return
         late = self._late_for(arrival)
         if late is not None:
-            self._add_channel(late, arrival)
+            if self._several and self._migrations.later(late, self._lobby.silent):
+                gathering.turn_away(late.session, arrival)
+            else:
+                self._add_channel(late, arrival)
             return
         self._waiting.add(arrival)
         for one in self._migrations.ungathered():
@@ -189,7 +195,7 @@ class Arrivals:
     def _late_for(self, arrival: MultifdArrival) -> Migration | None:
         """The migration that a channel comes too late for; None if there is none."""
         if self._several:
-            return self._migrations.late_for(arrival, self._lobby.silent)
+            return self._migrations.late_for(arrival)
         under_way = self._migrations.all
         return under_way[0] if under_way and not self._migrations.ungathered() else None
 
@@ -270,8 +276,7 @@ class Arrivals:
     def _take_early(self, one: Migration) -> None:
         if self._several:
             self._take_waiting(one)
-            for channel in settle_doubt(one, self._migrations, self._waiting, all_here=True):
-                self._add_channel(one, channel)
+            refuse_doubtful(one, self._migrations, self._waiting, all_here=True)
         for channel in self._waiting.take_early(one.claim, one.roster.ids):
             self._add_channel(one, channel)
 

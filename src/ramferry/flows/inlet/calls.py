@@ -63,7 +63,10 @@ class Claim:
 class Failed:
     """A migration that has failed just now."""
 
-    claim: Claim
+    origin: str
+    """Where its main came from."""
+    uuid: bytes
+    """As ``Claim.uuid``."""
     accepted: int
     """How many connections had been accepted by then."""
     at: float
@@ -75,9 +78,9 @@ class Failed:
         :param uuid: in its initial packet.
         :param mains: connections that are a main, or may become one.
         """
-        if call.origin != self.claim.call.origin:
+        if call.origin != self.origin:
             return False
-        if any(uuid) and uuid == self.claim.uuid:
+        if any(uuid) and uuid == self.uuid:
             # its guest may be on its way again, by a main that came since
             mains = [one for one in mains if one.number >= self.accepted]
         return not list(mains)

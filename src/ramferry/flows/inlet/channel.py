@@ -115,6 +115,10 @@ class ChannelInlet:
             raise error.at(self.name, max(self._parser.packets - 1, 0)) from None
         except PeerTimeout as error:
             raise PeerTimeout(f"{self.name}: {error}") from error
+        finally:
+            # it refers to this object, whose buffers would stay until all of Python's memory is
+            # looked through for such circles
+            self._parser.check_header = None
 
     def _carry(self) -> None:
         """Receive headers, each in one call if it has come whole, and hand packets on."""

@@ -32,8 +32,7 @@ def admit(
     own = arrival.call.number > main.number and roster.may_lack(arrival.initial)
     if late and not own:
         # a second source's: the migration that is under way has all of its own
-        session.note(refusal(f"refused a second {arrival.name} in a migration under way"))
-        arrival.connection.close()
+        turn_away(session, arrival)
         return False
     session.sources.append(arrival.connection)
     try:
@@ -48,6 +47,12 @@ def admit(
         session.fail(error)
         return False
     return True
+
+
+def turn_away(session: Session, arrival: MultifdArrival) -> None:
+    """Close a channel that is not one of a migration under way, though it may seem so."""
+    session.note(refusal(f"refused a second {arrival.name} in a migration under way"))
+    arrival.connection.close()
 
 
 def miss(session: Session, departures: Iterable[Departure]) -> None:
@@ -86,16 +91,10 @@ def gather(
     if not lobby.settled(concerns):
         return
     take_early()
-    if not roster.full():
-        if session.missed:
-            session.fail(
-                MigrationFailed(
-                    f"{len(roster.ids)} of {roster.wanted} multifd channels came, and a connection "
-                    "was closed before it said which it is"
-                )
-            )
-        return
     try:
+        if not roster.full():
+            _lack(session, roster)
+            return
         roster.close()
     except MigrationFailed as error:
         session.fail(error)
@@ -103,3 +102,12 @@ def gather(
     session.uuid = roster.uuid or session.uuid
     session.gate.expect(roster.ids)
     session.gathered.set()
+
+
+def _lack(session: Session, roster: Roster) -> None:
+    """:raise MigrationFailed: channels are missing that will not come."""
+    if session.missed:
+        raise MigrationFailed(
+            f"{len(roster.ids)} of {roster.wanted} multifd channels came, and a connection was"
+            " closed before it said which it is"
+        )

@@ -53,24 +53,25 @@ class Migrations:
             one.claim.gathered = one.session.gathered.is_set()
         return [one for one in self.all if not one.claim.gathered]
 
-    def late_for(self, arrival: MultifdArrival, silent: list[Call]) -> Migration | None:
+    def late_for(self, arrival: MultifdArrival) -> Migration | None:
         """The migration to which a channel belongs that comes when all of its own are here; None if
-        there is none.
-
-        :param silent: connections that may still become a main.
-        """
+        there is none."""
         call, uuid = arrival.call, arrival.initial.uuid
         ungathered = self.ungathered()
         gathered = [one for one in self.all if one not in ungathered]
         if call.visit is not None:
             return next((one for one in gathered if one.call.visit is call.visit), None)
-        mains = [*silent, *(one.call for one in ungathered)]
-        for one in gathered:
-            # a second migration of the same guest is refused by its main
-            later = any(main.number > one.call.number for main in mains if one.follows(main))
-            if any(uuid) and one.claim.uuid == uuid and one.follows(call) and not later:
-                return one
-        return None
+        own = [one for one in gathered if any(uuid) and one.claim.uuid == uuid]
+        return next((one for one in own if one.follows(call)), None)
+
+    def later(self, one: Migration, silent: list[Call]) -> bool:
+        """Whether a channel that comes late for a migration may be of another one of the same
+        guest, from the same origin.
+
+        :param silent: connections that may still become a main.
+        """
+        mains = [*silent, *(other.call for other in self.ungathered())]
+        return one.call.visit is None and any(map(one.follows, mains))
 
     def concern(self, one: Migration, call: Call, silent: list[Call]) -> bool:
         """Whether a connection of which nothing else is known may belong to a migration."""
@@ -104,35 +105,24 @@ class Migrations:
                 )
 
 
-def settle_doubt(
+def refuse_doubtful(
     one: Migration, migrations: Migrations, waiting: WaitingChannels, *, all_here: bool
-) -> list[MultifdArrival]:
-    """Find out which of the channels that may be of several mains are a migration's own; where that
-    cannot be known, every migration that they may belong to fails.
+) -> None:
+    """If there are channels that may be one migration's or another's, all of those fail: one of
+    them may have no channels at all, so that nothing can be concluded from the others'.
 
-    :param all_here: whether all of its channels are here, because its main waits for them.
-    :return: its channels.
+    :param all_here: whether all of its channels are here, because its main waits for them. If not,
+        channels of a single guest are no reason yet.
     """
     doubtful = waiting.undecided(one.claim)
-    if not doubtful:
-        return []
-    pools = [waiting.pool(channel, ()) for channel in doubtful]
-    uuids = {channel.initial.uuid for channel in doubtful}
-    if not all_here and len(uuids) == 1:
-        return []
-    ids = {channel.initial.channel_id for channel in doubtful}
-    alone = all(pool == [one.claim] for pool in pools)
-    once = len(uuids) == 1 and len(ids) == len(doubtful) and not ids & one.roster.ids
-    if all_here and once and (alone or any(*uuids)):
-        waiting.hand_over(one.claim, doubtful)
-        return doubtful
-    claims = [claim for pool in pools for claim in pool]
+    if len({channel.initial.uuid for channel in doubtful}) < (1 if all_here else 2):
+        return
+    claims = [claim for channel in doubtful for claim in waiting.pool(channel)]
     for other in migrations.all:
         if other.claim in claims:
             other.session.fail(MigrationFailed(_undecided(one.call.origin)))
     for channel in doubtful:
         waiting.refuse(channel, "may be of more than one migration")
-    return []
 
 
 def _undecided(origin: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container
 from functools import partial
 from typing import Final
 
@@ -148,30 +148,19 @@ class WaitingChannels:
         return list(taken.values())
 
     def undecided(self, claim: Claim) -> list[MultifdArrival]:
-        """The channels that may belong to ``claim``'s main or to another one's.
+        """The channels that may belong to ``claim``'s main or to another one's."""
+        if not self._several:
+            return []
+        pools = [(one, self.pool(one)) for one in self._arrivals]
+        return [one for one, pool in pools if claim in pool and len(pool) > 1]
 
-        Called when main waits before its first mark, so that all of its own are here. Connections
-        that are silent still are port probes then.
-        """
-        return (
-            [one for one in self._arrivals if claim in self.pool(one, ())] if self._several else []
-        )
-
-    def pool(
-        self, arrival: MultifdArrival, silent: Sequence[Call] | None = None
-    ) -> list[Claim | Call]:
+    def pool(self, arrival: MultifdArrival) -> list[Claim | Call]:
         """The mains to which a channel that waits may belong; see ``calls.claimants``."""
-        silent = self._silent() if silent is None else silent
-        return claimants(arrival.call, arrival.initial.uuid, self._claims, silent)
+        return claimants(arrival.call, arrival.initial.uuid, self._claims, self._silent())
 
     def pool_of(self, call: Call) -> list[Claim | Call]:
         """The same for a connection of which nothing else is known."""
         return claimants(call, None, self._claims, self._silent())
-
-    def hand_over(self, claim: Claim, arrivals: Iterable[MultifdArrival]) -> None:
-        """These channels belong to ``claim``'s main, as the caller has found out."""
-        for arrival in arrivals:
-            self._hand_over(arrival, claim)
 
     def refuse(self, arrival: MultifdArrival, why: str) -> None:
         """Close a channel.
@@ -201,7 +190,8 @@ class WaitingChannels:
         self._ended_at = accepted
         self._claims.remove(claim)
         if failed:
-            self._failed.append(Failed(claim, accepted, self._running.spent))
+            origin = claim.call.origin
+            self._failed.append(Failed(origin, claim.uuid, accepted, self._running.spent))
         if not self._claims:
             self._gone.clear()
         self.expire()
@@ -226,7 +216,7 @@ class WaitingChannels:
 
     def _follows(self, arrival: MultifdArrival, claim: Claim, silent: list[Call]) -> bool:
         if self._several:
-            return self.pool(arrival, silent) == [claim]
+            return self.pool(arrival) == [claim]
         return may_follow(arrival.call, claim.call, silent)
 
     def _hand_over(self, arrival: MultifdArrival, claim: Claim) -> None:

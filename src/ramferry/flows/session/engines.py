@@ -45,6 +45,12 @@ class Engines:
         with self._lock:
             return member_size_of(self._encoders)
 
+    def release(self) -> None:
+        """Called at the very end: the codecs, with their memory, are not kept any longer."""
+        with self._lock:
+            self._decoders.clear()
+            self._encoders.clear()
+
     def tell_troubles(self) -> None:
         """Called at the end: note each reason, once, why the CPU did work that was meant for a
         device."""

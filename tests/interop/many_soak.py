@@ -1,0 +1,267 @@
+"""Guests that migrate again and again, all at a time, through one pair of relays, under faults.
+
+Each guest has a QEMU, memory that no other guest has, and a UUID; its destination waits at a socket
+that is named by it. After each migration exactly one copy of the guest lives, with its own memory.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+from guests import state
+from migrating import ENDED, MIB, listen, prepare, status, until
+
+import raw_sockets
+from fault_proxy import Proxy
+from ramferry.bench import boot_sector
+from ramferry.bench.qemu import Qemu, QemuBinary
+from ramferry.errors import RamferryError
+from ramferry.transport.address import UnixAddress
+
+MEMORY = 32 * MIB
+BUSY = 2 * MIB
+"""The upper part, which the guest keeps writing."""
+OWN = 4 * MIB
+"""Bytes from ``boot_sector.FIRST`` on that no other guest has."""
+CHANNELS = 2
+METHOD = "zstd"
+SECONDS = 60.0
+"""For anything that one migration may take."""
+FAULTS = ("", "", "", "", "reset", "cancel", "kill")
+"""What happens to a migration: nothing, as a rule; one of its connections between the relays is
+reset; it is cancelled at the source; its destination is killed."""
+
+
+@dataclass
+class Course:
+    """What was done, and what was wrong."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+    rss: list[tuple[float, int, int]] = field(default_factory=list)
+    """When, and the resident bytes of both relays."""
+    descriptors: list[tuple[int, int]] = field(default_factory=list)
+    """Of both relays: before the first migration, and after the last."""
+    most_at_once: int = 0
+    """Most migrations that were seen under way at a time."""
+
+
+class Soak:
+    """One pair of relays, and guests that use it."""
+
+    def __init__(self, binary: QemuBinary, migrations: int, seed: int) -> None:
+        self.course = Course()
+        self._binary = binary
+        self._count = migrations
+        self._seed = seed
+        self._over = threading.Event()
+        self._lock = threading.Lock()
+        self._under_way: set[int] = set()
+        self._relays: list[subprocess.Popen[bytes]] = []
+        self._folder = Path()
+        self._proxy: Proxy
+
+    def run(self, seconds: float) -> Course:
+        """Migrate for so long, then each guest once more without a fault."""
+        with ExitStack() as stack:
+            self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="many-")))
+            self._start_relays(stack)
+            self.course.descriptors.append(self._open_descriptors())
+            threads = [
+                threading.Thread(target=self._live, args=(number,)) for number in range(self._count)
+            ]
+            for thread in threads:
+                thread.start()
+            try:
+                self._watch(seconds)
+            finally:
+                self._over.set()
+            for thread in threads:
+                thread.join()
+            with suppress(AssertionError):
+                until("idle relays", self._idle, 20)
+            self.course.descriptors.append(self._open_descriptors())
+            self._check_relays()
+        return self.course
+
+    # --- the relays
+
+    def _start_relays(self, stack: ExitStack) -> None:
+        at = [self._folder / name for name in ("near", "between", "far")]
+        named = f"unix:{self._folder}/{{uuid}}"
+        self._relay(stack, f"relay:unix:{at[2]}", named, "none")
+        until("the far relay", at[2].exists, SECONDS)
+        self._proxy = Proxy(UnixAddress(str(at[1])), UnixAddress(str(at[2])))
+        stack.callback(self._proxy.close)
+        self._relay(stack, f"unix:{at[0]}", f"relay:unix:{at[1]}", METHOD)
+        until("the near relay", at[0].exists, SECONDS)
+
+    def _relay(self, stack: ExitStack, listen: str, connect: str, method: str) -> None:
+        log = stack.enter_context((self._folder / f"log{len(self._relays)}").open("wb"))
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "ramferry",
+                "relay",
+                listen,
+                connect,
+                "--method",
+                method,
+                "--max-migrations",
+                str(self._count),
+                "--stall-timeout",
+                "30",
+            ],
+            stderr=log,
+        )
+        self._relays.append(process)
+
+        def end() -> None:
+            process.terminate()
+            process.wait(SECONDS)
+
+        stack.callback(end)
+
+    def _watch(self, seconds: float) -> None:
+        begun = time.monotonic()
+        while time.monotonic() - begun < seconds and not self.course.wrong:
+            near, far = (_resident(one.pid) for one in self._relays[::-1])
+            self.course.rss.append((time.monotonic() - begun, near, far))
+            self._over.wait(1.0)
+
+    def _open_descriptors(self) -> tuple[int, int]:
+        far, near = (len(os.listdir(f"/proc/{one.pid}/fd")) for one in self._relays)
+        return near, far
+
+    def _idle(self) -> bool:
+        before = self.course.descriptors[0]
+        return all(now <= then for now, then in zip(self._open_descriptors(), before, strict=True))
+
+    def _check_relays(self) -> None:
+        before, after = self.course.descriptors
+        if after > before:
+            self._blame(f"descriptors of the relays: {before} before, {after} after")
+        for one in self._relays:
+            if one.poll() is not None:
+                self._blame(f"a relay ended with {one.returncode}")
+
+    def log(self) -> str:
+        """What both relays said."""
+        return "\n".join(path.read_text() for path in sorted(self._folder.glob("log*")))
+
+    # --- the guests
+
+    def _live(self, number: int) -> None:
+        dice = random.Random(f"{self._seed} {number}")
+        try:
+            with ExitStack() as home:
+                here = home.enter_context(self._qemu(number, incoming=False))
+                here.ram[boot_sector.FIRST : boot_sector.FIRST + OWN] = _memory(number)
+                here.qmp.execute("cont")
+                while not self._over.is_set():
+                    here = self._move(home, number, here, dice.choice(FAULTS), dice.random())
+                self._move(home, number, here, "", 0.0, must=True)
+        except Exception as error:
+            self._blame(f"guest {number}: {error!r}")
+
+    def _qemu(self, number: int, *, incoming: bool) -> Qemu:
+        boot = boot_sector.boot_sector(MEMORY, first=MEMORY - BUSY, rate=1)
+        options = ("-uuid", str(_uuid(number)))
+        return Qemu(
+            self._binary, MEMORY, boot=boot, incoming=incoming, paused=not incoming, options=options
+        )
+
+    def _move(
+        self,
+        home: ExitStack,
+        number: int,
+        here: Qemu,
+        fault: str,
+        when: float,
+        *,
+        must: bool = False,
+    ) -> Qemu:
+        """Migrate; the QEMU that has the guest afterwards, the other one is ended.
+
+        :param home: ends the QEMU that has the guest.
+        """
+        there = self._qemu(number, incoming=True)
+        with ExitStack() as fresh:
+            fresh.enter_context(there)
+            at = self._folder / str(_uuid(number))
+            at.unlink(missing_ok=True)
+            listen(there, "none", CHANNELS, f"unix:{at}")
+            prepare(here, "none", CHANNELS, {"max-bandwidth": 8 * MIB})
+            self._mark(number, under_way=True)
+            here.qmp.execute("migrate", {"uri": f"unix:{self._folder}/near"})
+            self._strike(fault, when, here, there)
+            until("the end of the migration", lambda: status(here) in ENDED, SECONDS)
+            self._mark(number, under_way=False)
+            arrived = status(here) == "completed"
+            self.course.outcomes[f"{fault or 'no fault'}: {status(here)}"] += 1
+            if must and not arrived:
+                self._blame(f"guest {number} did not arrive: {self.log()}")
+            self._judge(number, there if arrived else here, here if arrived else there)
+            if arrived:
+                home.close()
+                home.push(fresh.pop_all())
+        return there if arrived else here
+
+    def _strike(self, fault: str, when: float, here: Qemu, there: Qemu) -> None:
+        if not fault:
+            return
+        self._over.wait(0.1 + when)
+        with suppress(RamferryError, OSError):
+            if fault == "cancel":
+                here.qmp.execute("migrate_cancel")
+            elif fault == "kill":
+                there.process.kill()
+            elif lines := [one for one in list(self._proxy.lines) if one.near.fileno() >= 0]:
+                random.Random(when).choice(lines[-4 * self._count :]).end(raw_sockets.reset)
+
+    def _judge(self, number: int, has: Qemu, lost: Qemu) -> None:
+        """Exactly one of both lives, with the guest's own memory."""
+        until(f"life of guest {number}", lambda: state(has) in ("running", "gone"), SECONDS)
+        if state(has) != "running":
+            self._blame(f"guest {number} is {state(has)} where it has to run: {self.log()}")
+        if state(lost) == "running":
+            self._blame(f"guest {number} runs twice: {self.log()}")
+        own = has.ram[boot_sector.FIRST : boot_sector.FIRST + OWN]
+        if not np.array_equal(own, _memory(number)):
+            self._blame(f"guest {number} has memory that is not its own")
+
+    def _mark(self, number: int, *, under_way: bool) -> None:
+        with self._lock:
+            (self._under_way.add if under_way else self._under_way.discard)(number)
+            self.course.most_at_once = max(self.course.most_at_once, len(self._under_way))
+
+    def _blame(self, what: str) -> None:
+        with self._lock:
+            self.course.wrong.append(what)
+        self._over.set()
+
+
+def _uuid(number: int) -> UUID:
+    return UUID(int=0xFE44_0000 + number)
+
+
+def _memory(number: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+    return np.random.default_rng(number).integers(0, 256, OWN, np.uint8)
+
+
+def _resident(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/statm").read_text().split()
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
