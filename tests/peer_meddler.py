@@ -13,7 +13,7 @@ from ramferry.transport.address import UnixAddress
 from ramferry.transport.listening import Listener
 
 Way = Literal["forward", "back"]
-KINDS = {1: "control", 2: "main", 3: "multifd", 4: "resumed"}
+KINDS = {1: "control", 2: "main", 3: "multifd", 4: "resumed", 5: "stream"}
 
 
 @dataclass(frozen=True, slots=True)

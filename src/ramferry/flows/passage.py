@@ -18,7 +18,7 @@ from ramferry.flows.outlet.main import RelayedMain
 from ramferry.flows.outlet.outlet import Outlet
 from ramferry.flows.session.footprint import Footprint
 from ramferry.flows.session.loop import Loop
-from ramferry.flows.session.session import Session
+from ramferry.flows.session.session import Phase, Session
 from ramferry.flows.settings import RelaySettings
 from ramferry.metrics import RelayResult
 from ramferry.transport.connection import Connection
@@ -48,8 +48,21 @@ class Passage:
         source = arrival.connection
         # an end of main that is held back is looked at while nothing comes
         source.settle(self._settings.stall_timeout, piece=LOOK if self.session.asked else None)
+        plain, settings = self.session.plain, self._settings
+        if arrival.raw:
+            plain.choose(raw=True, at_once=not arrival.first)
+            self.session.gathered.set()
+            self.session.advance(Phase.CARRYING)
         inlet = MainInlet(
-            self.session, source, arrival.first, self._main, RELAYED, whole_preamble=True
+            self.session,
+            source,
+            arrival.first,
+            self._main,
+            RELAYED,
+            whole_preamble=not arrival.raw,
+            give_pages=settings.to_ramferry and settings.method != "none",
+            plain=settings.to_ramferry,
+            unanswered=settings.allow_no_return_path or arrival.call.visit is not None,
         )
         self.session.start("main", inlet.run, self._main.farewell)
 
@@ -88,5 +101,16 @@ class Passage:
         if held := self._main.part():
             assert self.session.error is not None
             self.session.error = self.session.error.reworded(f"{self.session.error}; {held}")
+        self._reword()
         self.session.engines.tell_troubles()
         return relay_result(self.session, self._settings, channels, self._footprint)
+
+    def _reword(self) -> None:
+        """Say of a plain stream that failed what a person has to know beside the cause."""
+        error, plain = self.session.error, self.session.plain
+        if error is None:
+            return
+        if plain.raw:
+            self.session.error = error.reworded(str(error).replace("main: ", "the stream: ", 1))
+        elif plain.advice:
+            self.session.error = error.reworded(f"{error}; {plain.advice}")

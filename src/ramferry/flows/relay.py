@@ -14,6 +14,7 @@ from ramferry.errors import RamferryError
 from ramferry.flows.inlet import watching
 from ramferry.flows.inlet.arrivals import Arrivals
 from ramferry.flows.inlet.callers import MainArrival, MultifdArrival
+from ramferry.flows.inlet.streams import Streams
 from ramferry.flows.outcome import cancelled
 from ramferry.flows.passage import Passage
 from ramferry.flows.peer.reception import reception_of
@@ -60,7 +61,10 @@ class Relay:
             observer.note,
             settings.channels,
             advice=": pass --channels",
-            reception=reception_of(settings, observer.note, self._busy),
+            reception=reception_of(settings, observer.note, self._busy, streams=True),
+            streams=Streams(
+                carried=settings.to_ramferry or settings.from_ramferry, at_once=settings.any_stream
+            ),
         )
 
     def run(self, *, once: bool = False) -> RelayResult | None:

@@ -114,6 +114,11 @@ class RelayResult:
     """The guest's UUID, as its multifd channels told it; empty if there was none."""
     source: str = ""
     """Who connected: a host's address, or a process of this host."""
+    kind: str = "multifd"
+    """What was carried: "multifd", a migration with multifd channels; "plain", one without, over
+    main alone; "stream", bytes that are no migration's."""
+    streams: int = 0
+    """Connections that carried it between two Ramferrys, of a plain migration or a stream."""
 
 
 @dataclass(frozen=True, slots=True)

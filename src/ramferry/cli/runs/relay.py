@@ -77,6 +77,7 @@ def _settings(
     """:param same: options that the settings have by the same names."""
     addresses = parse_address(listen), parse_address(connect)
     _refuse_idle(addresses, same)
+    _refuse_alone(addresses, same)
     return RelaySettings(
         *addresses,
         security=_security(addresses, tls_creds, tls_creds_fd, tls_authz, insecure),
@@ -96,6 +97,18 @@ def _refuse_idle(addresses: tuple[Address, Address], options: Mapping[str, Any])
             raise UsageError(
                 f"--{option} is for two Ramferrys that know each other (relay:), and neither"
                 " address is relay:"
+            )
+
+
+def _refuse_alone(addresses: tuple[Address, Address], options: Mapping[str, Any]) -> None:
+    """:raise UsageError: an option was given for a stream that only two Ramferrys can carry."""
+    if any(isinstance(one, RelayAddress) for one in addresses):
+        return
+    for option in ("allow_no_return_path", "any_stream"):
+        if options[option]:
+            raise UsageError(
+                f"--{option.replace('_', '-')} is for what travels between two Ramferrys (relay:),"
+                " and neither address is relay:"
             )
 
 
@@ -219,12 +232,27 @@ def _more_descriptors() -> None:
 def _sentence(result: RelayResult, settings: RelaySettings) -> str:
     if not result.completed:
         return f"failed: {result.error}"
+    if result.kind != "multifd":
+        return _plain_sentence(result, settings)
     counters = result.counters
     methods = f"{result.method_in or 'no data'} → {result.method_out}"
     return (
         f"carried {counters.normal_bytes / 1e6:.0f} MB of pages as "
         f"{counters.bytes_out / 1e6:.0f} MB in {counters.seconds:.1f} s "
         f"({methods}, {shown_backend(result.backend, result.member_size) or 'no codec'}"
+        f"{_protection(result, settings)})"
+    )
+
+
+def _plain_sentence(result: RelayResult, settings: RelaySettings) -> str:
+    """What was carried of something that has no multifd channels."""
+    counters = result.counters
+    what = "a plain stream" if result.kind == "plain" else "a stream"
+    over = f" over {result.streams} connections" if result.streams else ""
+    return (
+        f"carried {counters.bytes_in / 1e6:.0f} MB of {what} as {counters.bytes_out / 1e6:.0f} MB"
+        f"{over} in {counters.seconds:.1f} s "
+        f"({shown_backend(result.backend, result.member_size) or 'no codec'}"
         f"{_protection(result, settings)})"
     )
 

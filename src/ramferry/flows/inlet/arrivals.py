@@ -16,6 +16,7 @@ from ramferry.flows.inlet.callers import Departure, MainArrival, MultifdArrival
 from ramferry.flows.inlet.calls import Call, mother
 from ramferry.flows.inlet.lobby import Lobby
 from ramferry.flows.inlet.roster import Roster
+from ramferry.flows.inlet.streams import NO_STREAMS, Streams
 from ramferry.flows.inlet.waiting import WaitingChannels
 from ramferry.flows.peer.reception import Reception
 from ramferry.flows.session.loop import Loop
@@ -49,12 +50,14 @@ class Arrivals:
         channels: int | None,
         advice: str = "",
         reception: Reception | None = None,
+        streams: Streams = NO_STREAMS,
     ) -> None:
         """
         :param channels: multifd-channels; None: as many as are connected when the first sync mark
             comes.
         :param advice: what helps if a channel comes too late; for the error.
         :param reception: where Ramferrys are greeted, if nobody else may call; else None.
+        :param streams: what is carried that is no migration.
         """
         self._reception = reception
         self._house = house
@@ -66,7 +69,13 @@ class Arrivals:
         self._roster = Roster(channels)
         self._waiting = WaitingChannels(loop, note, self._departed, lambda: self._lobby.silent)
         self._lobby = Lobby(
-            loop, listener, self._arrived, note, self._departed, reception=reception
+            loop,
+            listener,
+            self._arrived,
+            note,
+            self._departed,
+            reception=reception,
+            streams=streams,
         )
 
     @property

@@ -58,6 +58,8 @@ class MainArrival:
     connection: Connection
     first: bytes
     call: Call
+    raw: bool = False
+    """Whether it is no migration, but any stream."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from ramferry.flows.inlet.callers import (
 )
 from ramferry.flows.inlet.calls import Call, one_too_many
 from ramferry.flows.inlet.refusals import Refusals
+from ramferry.flows.inlet.streams import NO_STREAMS, Streams, is_foreign
 from ramferry.flows.peer.reception import Reception
 from ramferry.flows.session.loop import HUNG_UP, READABLE, Loop
 from ramferry.patience import Patience
@@ -63,12 +64,15 @@ class Lobby:
         departed: Callable[[Departure], None] = lambda _: None,
         *,
         reception: Reception | None = None,
+        streams: Streams = NO_STREAMS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """
         :param departed: called for a connection that its peer closed before its kind was known.
         :param reception: where Ramferrys are greeted, if nobody else may call; else None.
+        :param streams: what is carried that is no migration.
         """
+        self._streams = streams
         self._reception = reception
         self._loop = loop
         self._listener = listener
@@ -169,6 +173,9 @@ class Lobby:
             # listener, whose buffer would settle the window's scale: it never passed 128 KiB a
             # round trip then, however large the buffer became (rcv_wscale 1 in place of 10)
             connection.set_buffers(receive=budget.INITIAL)
+        if self._streams.at_once and self._reception is None:
+            self._arrived(MainArrival(connection, b"", call, raw=True))
+            return
         caller = Caller(connection, call, self._running.spent, self._reception is not None)
         self._callers.add(caller)
         self._loop.add(connection.fileno(), READABLE | HUNG_UP, partial(self._read, caller))
@@ -228,8 +235,19 @@ class Lobby:
             self._refuse(
                 caller, "is a Ramferry that connects with relay:; listen at relay:HOST:PORT for it"
             )
-        elif len(first) >= 4 and first[:4] != MULTIFD_MAGIC:
-            self._refuse(caller, f"began with {first.hex()}, which is no migration channel")
+        elif is_foreign(first):
+            self._foreign(caller, first)
+
+    def _foreign(self, caller: Caller, first: bytes) -> None:
+        """Judge what has come of a connection that is no migration's."""
+        vouched = caller.call.visit is not None
+        if not self._streams.knows(first, vouched=vouched):
+            return
+        if why := self._streams.refuses(first, vouched=vouched):
+            self._refuse(caller, why)
+            return
+        self._leave(caller)
+        self._arrived(MainArrival(caller.connection, first, caller.call, raw=True))
 
     def _open_door(self, caller: Caller, first: bytes) -> None:
         """Judge what has come of a connection's opening."""
