@@ -19,9 +19,19 @@ from peer_meddler import Meddler
 from ramferry.flows.settings import RelaySettings
 from ramferry.transport.address import RelayAddress, TcpAddress, UnixAddress
 from ramferry.wire.return_path import shut
-from wire_streams import CONTINUE, PAGE, PAGE_FLAG, ZERO, Stream, begun, command, counted, record
+from wire_streams import (
+    CONTINUE,
+    PAGE,
+    PAGE_FLAG,
+    ZERO,
+    Stream,
+    begun,
+    command,
+    counted,
+    record,
+    vmdesc,
+)
 from wire_streams import start as section_start
-from wire_streams import vmdesc
 
 OPEN_RETURN_PATH, PING, ADVISE, LISTEN, RUN, PACKAGED = 1, 2, 3, 4, 5, 7
 BLOCK = b"pc.ram"
@@ -58,8 +68,10 @@ def opening(*, return_path: bool = True, postcopy: bool = False) -> bytes:
 
 def device(size: int = 3000) -> bytes:
     """A device's state, which nobody can parse."""
-    return section_start(9, b"apic", 3, kind=FULL) + bytes(range(1, 251)) * (size // 250) + (
-        struct.pack(">BI", 0x7E, 9)
+    return (
+        section_start(9, b"apic", 3, kind=FULL)
+        + bytes(range(1, 251)) * (size // 250)
+        + (struct.pack(">BI", 0x7E, 9))
     )
 
 

@@ -185,9 +185,7 @@ def test_a_reset_of_any_stream_is_one_at_the_other_end(tmp_path: Path, who: str)
         source.send(b"hello, this is a stream")
         with pair.destination() as destination:
             destination.has(5)
-            hit, other = (
-                (source, destination) if who == "source" else (destination, source)
-            )
+            hit, other = (source, destination) if who == "source" else (destination, source)
             hit.reset()
             assert other.ended.wait(SETTLE)
         for relay in (pair.near, pair.far):
