@@ -15,6 +15,10 @@ from unittest import mock
 
 import in_memory
 from ramferry.flows.peer.framed import Framed
+from ramferry.flows.peer.stream import Tunnel
+from ramferry.flows.session.roles import Behind
+from ramferry.flows.session.session import Session
+from ramferry.flows.settings import RelaySettings
 from ramferry.transport import tls_engine
 from ramferry.transport.address import RelayAddress, TcpAddress, UnixAddress
 from ramferry.transport.connection import Connection
@@ -24,6 +28,7 @@ from ramferry.transport.one_time import NAME, make
 from ramferry.transport.plain import Plain, connect
 from ramferry.transport.security import Security
 from ramferry.transport.tls import Tls
+from ramferry.wire.relay_stream import Direction
 
 SETTLE: Final = 5.0
 """Seconds within which anything is done that nothing hinders."""
@@ -130,10 +135,31 @@ def framed(pair: Pair) -> Pair:
     return Framed(near), Framed(far)
 
 
+def tunnel(make: Callable[[], Pair], count: int, method: str = "zstd") -> Pair:
+    """What a stream is between two Ramferrys: ``count`` connections in one, started."""
+    pairs = [make() for _ in range(count)]
+    ends = []
+    for way, connections in zip(Direction, zip(*pairs, strict=True), strict=True):
+        end = Tunnel(connections, bytes(range(16)), way, method=method, verify=True)
+        end.start(session(method))
+        ends.append(end)
+    return ends[0], ends[1]
+
+
+def session(method: str = "zstd") -> Session:
+    """A session for what needs no more than threads and counters."""
+    settings = RelaySettings(UnixAddress("in"), UnixAddress("out"), method, accelerator="off")
+    made = Session(settings, lambda _: None)
+    made.behind = mock.create_autospec(Behind, instance=True)
+    return made
+
+
 def _no_native(_: object) -> tls_engine.Engine:
     raise LookupError
 
 
+TUNNEL: Final = "tunnel"
+"""Works once it was started, holds pieces of its own, and its descriptor does not tell of bytes."""
 FORMS: Final[dict[str, Callable[[], Pair]]] = {
     "unix": unix,
     "tcp": tcp,
@@ -143,11 +169,12 @@ FORMS: Final[dict[str, Callable[[], Pair]]] = {
     "in-memory-windowed": partial(in_memory.joined, windowed=True),
     "framed": lambda: framed(in_memory.joined()),
     "framed-tcp": lambda: framed(tcp()),
+    TUNNEL: lambda: tunnel(tcp, 2, "none"),
 }
 """How to make the two ends of a connection: one that connected, one that was accepted."""
 WRAPPED: Final = ("tls", "tls-portable", "framed", "framed-tcp")
 """Those whose bytes travel in records or frames: see ``Connection.unread``."""
-WINDOWED: Final = ("tcp", "tls", "tls-portable", "in-memory-windowed", "framed-tcp")
+WINDOWED: Final = ("tcp", "tls", "tls-portable", "in-memory-windowed", "framed-tcp", TUNNEL)
 
 
 @contextlib.contextmanager

@@ -28,12 +28,22 @@ def prepare(qemu: Qemu, *capabilities: str, **parameters: object) -> None:
     qemu.qmp.execute("migrate-set-parameters", {"max-bandwidth": 0, **named})
 
 
+class Running(RelayThread):
+    """A relay in a thread of a process in which others open descriptors too."""
+
+    def __exit__(self, *_: object) -> None:
+        self.relay.stop("the test is over")
+        self.relay.stop("the test is over")
+        self.thread.join(SECONDS)
+        assert not self.thread.is_alive(), "the relay hangs"
+
+
 @dataclass
 class PlainRelays:
     """The source's relay, the destination's, and the proxy between them."""
 
-    near: RelayThread
-    far: RelayThread
+    near: Running
+    far: Running
     proxy: Proxy
 
     @property
@@ -61,12 +71,12 @@ def plain_relays(
     """
     near_settings = {"allow_no_return_path": unanswered, "channels": STREAMS}
     path = incoming.removeprefix("unix:")
-    with RelayThread(
+    with Running(
         RelaySettings(RelayAddress(TcpAddress("127.0.0.1", 0)), UnixAddress(path), "none")
     ) as far:
         assert isinstance(far.address, RelayAddress)
         between = UnixAddress(f"{source.folder}/between")
-        proxy = Proxy(between, far.address.inner)
+        proxy = Proxy(between, far.address.place)
         try:
             near = RelaySettings(
                 UnixAddress(f"{source.folder}/relay"),
@@ -74,7 +84,7 @@ def plain_relays(
                 method,
                 **near_settings,  # type: ignore[arg-type]
             )
-            with RelayThread(near) as first:
+            with Running(near) as first:
                 yield PlainRelays(first, far, proxy)
         finally:
             proxy.close()

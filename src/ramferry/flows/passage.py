@@ -22,6 +22,7 @@ from ramferry.flows.session.session import Phase, Session
 from ramferry.flows.settings import RelaySettings
 from ramferry.metrics import RelayResult
 from ramferry.transport.connection import Connection
+from ramferry.wire.relay_messages import STREAM_SILENT
 
 
 class Passage:
@@ -48,23 +49,37 @@ class Passage:
         source = arrival.connection
         # an end of main that is held back is looked at while nothing comes
         source.settle(self._settings.stall_timeout, piece=LOOK if self.session.asked else None)
-        plain, settings = self.session.plain, self._settings
-        if arrival.raw:
-            plain.choose(raw=True, at_once=not arrival.first)
-            self.session.gathered.set()
-            self.session.advance(Phase.CARRYING)
+        settings, visit = self._settings, arrival.call.visit
+        self._prepare(arrival)
         inlet = MainInlet(
             self.session,
             source,
             arrival.first,
             self._main,
             RELAYED,
-            whole_preamble=not arrival.raw,
+            whole_preamble=not self.session.plain.raw,
             give_pages=settings.to_ramferry and settings.method != "none",
             plain=settings.to_ramferry,
-            unanswered=settings.allow_no_return_path or arrival.call.visit is not None,
+            unanswered=settings.allow_no_return_path or visit is not None,
+            counts=arrival.tunnel is None,
         )
         self.session.start("main", inlet.run, self._main.farewell)
+
+    def _prepare(self, arrival: MainArrival) -> None:
+        """Note what is known already of what comes: by a tunnel a plain stream, whatever it is."""
+        plain, visit, told = self.session.plain, arrival.call.visit, ""
+        plain.incoming = (arrival.connection,)
+        if arrival.tunnel is not None:
+            assert visit is not None
+            told = visit.stream_told
+            plain.incoming = arrival.tunnel.connections
+            plain.streams = len(plain.incoming)
+            plain.choose(raw=bool(told), at_once=told == STREAM_SILENT)
+        elif arrival.raw:
+            plain.choose(raw=True, at_once=not arrival.first)
+        if plain.raw:
+            self.session.gathered.set()
+            self.session.advance(Phase.CARRYING)
 
     def channel(self, arrival: MultifdArrival) -> None:
         """Start to carry a multifd channel."""

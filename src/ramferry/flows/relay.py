@@ -61,7 +61,13 @@ class Relay:
             observer.note,
             settings.channels,
             advice=": pass --channels",
-            reception=reception_of(settings, observer.note, self._busy, streams=True),
+            reception=reception_of(
+                settings,
+                observer.note,
+                self._busy,
+                streams=True,
+                at_once=settings.any_stream,
+            ),
             streams=Streams(
                 carried=settings.to_ramferry or settings.from_ramferry, at_once=settings.any_stream
             ),

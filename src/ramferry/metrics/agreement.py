@@ -21,5 +21,7 @@ class Agreement:
     """Whether the method may change from packet to packet."""
     answers: bool
     """Whether the destination's answer survives a broken link."""
+    streams: bool = False
+    """Whether a stream without multifd channels may travel by a tunnel of several connections."""
     migration: str = field(default="", compare=False)
     """The id that the connecting side gave the migration; empty if it gave none."""

@@ -30,6 +30,8 @@ class Kind(IntEnum):
     MULTIFD = 3
     RESUMED = 4
     """A control connection in place of one that broke."""
+    STREAM = 5
+    """One of a tunnel's connections: its ``Place`` follows, then pieces (``wire.relay_stream``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,38 @@ def parse_opening(raw: bytes | bytearray | memoryview) -> Opening:
         return Opening(Kind(kind), token)
     except ValueError:
         raise RemoteProtocolError("a known kind of connection", f"kind {kind}") from None
+
+
+_PLACE: Final = struct.Struct(">BB")
+PLACE_SIZE: Final = _PLACE.size
+"""2 bytes."""
+MOST_STREAMS: Final = 255
+"""Most connections of a tunnel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What follows the opening of a tunnel's connection: which of how many it is."""
+
+    index: int
+    """Counted from 0."""
+    count: int
+    """1 to ``MOST_STREAMS``."""
+
+    def encode(self) -> bytes:
+        """The 2 bytes."""
+        return _PLACE.pack(self.index, self.count)
+
+
+def parse_place(raw: bytes | bytearray | memoryview) -> Place:
+    """Read the 2 bytes.
+
+    :raise RemoteProtocolError: there is no such place.
+    """
+    index, count = _PLACE.unpack(raw)
+    if index >= count:
+        raise RemoteProtocolError("a connection of 1 to 255 by its number", f"{index} of {count}")
+    return Place(index, count)
 
 
 TLS_HANDSHAKE: Final = b"\x16\x03"

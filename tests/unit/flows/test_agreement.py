@@ -18,7 +18,11 @@ from ramferry.transport.address import UnixAddress
 from ramferry.wire.relay_messages import Features, Hello
 
 ALL = Features(
-    digests=("xxh3-128",), member_sizes=("64K", "packet"), method_per_packet=True, answers=True
+    digests=("xxh3-128",),
+    member_sizes=("64K", "packet"),
+    method_per_packet=True,
+    answers=True,
+    streams=True,
 )
 NEAR = Hello(
     ramferry="1", protocol=(1, 1), features=ALL, inflates={"qatzip": "software"}, method="qatzip"
@@ -26,7 +30,7 @@ NEAR = Hello(
 FAR = Hello(
     ramferry="2", protocol=(1, 1), features=ALL, inflates={"qatzip": "software", "zstd": "software"}
 )
-BOTH = Agreement("2", 1, "xxh3-128", "packet", method_per_packet=True, answers=True)
+BOTH = Agreement("2", 1, "xxh3-128", "packet", method_per_packet=True, answers=True, streams=True)
 
 
 def but(hello: Hello, **other: object) -> Hello:
@@ -44,6 +48,8 @@ def but(hello: Hello, **other: object) -> Hello:
         (but(NEAR, digests=()), FAR, replace(BOTH, digest="")),
         (NEAR, but(FAR, digests=("sha-9", "xxh3-128")), BOTH),
         (NEAR, but(FAR, digests=("sha-9",)), replace(BOTH, digest="")),
+        (NEAR, but(FAR, streams=False), replace(BOTH, streams=False)),
+        (but(NEAR, streams=False), FAR, replace(BOTH, streams=False)),
         (NEAR, but(FAR, answers=False), replace(BOTH, answers=False)),
         (but(NEAR, answers=False), FAR, replace(BOTH, answers=False)),
         (NEAR, but(FAR, method_per_packet=False), replace(BOTH, method_per_packet=False)),
@@ -125,6 +131,7 @@ def test_this_sides_hello() -> None:
     assert hello.features == ALL
     assert set(hello.inflates) == set(METHODS)
     assert own_hello(SETTINGS, refused="busy").refused == "busy"
+    assert not own_hello(SETTINGS, streams=False).features.streams
 
 
 def test_the_connecting_side_names_the_migration() -> None:

@@ -201,7 +201,7 @@ def test_a_silent_connection_goes_nowhere_unless_any_stream_is_carried(tmp_path:
 
 def test_with_any_stream_the_server_may_speak_first(tmp_path: Path) -> None:
     with plain_pair(tmp_path, near={"any_stream": True}, any_stream=True) as pair:
-        for _ in range(2):
+        for nth in (1, 2):
             with pair.source() as source, pair.destination() as destination:
                 destination.send(b"NBDMAGIC")
                 source.has(8)
@@ -211,6 +211,8 @@ def test_with_any_stream_the_server_may_speak_first(tmp_path: Path) -> None:
                 assert destination.ended.wait(SETTLE)
                 destination.finish()
                 assert source.ended.wait(SETTLE)
+            assert pair.near.finished(nth).completed
+            assert pair.far.finished(nth).completed
 
 
 def test_both_relays_have_to_agree_to_any_stream(tmp_path: Path) -> None:

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from ramferry.errors import RemoteProtocolError
-from ramferry.wire.relay_opening import Kind, Opening, parse_opening, what_begins_so
+from ramferry.wire.relay_opening import (
+    Kind,
+    Opening,
+    Place,
+    parse_opening,
+    parse_place,
+    what_begins_so,
+)
 
 TOKEN = bytes(range(16))
 WRITTEN = [
@@ -13,6 +20,7 @@ WRITTEN = [
     (Opening(Kind.MAIN, TOKEN), "52465259 0001 02 00" + TOKEN.hex()),
     (Opening(Kind.MULTIFD, TOKEN), "52465259 0001 03 00" + TOKEN.hex()),
     (Opening(Kind.RESUMED, TOKEN), "52465259 0001 04 00" + TOKEN.hex()),
+    (Opening(Kind.STREAM, TOKEN), "52465259 0001 05 00" + TOKEN.hex()),
 ]
 
 
@@ -29,7 +37,7 @@ def test_an_opening_as_bytes_both_ways(opening: Opening, text: str) -> None:
         (0, 0x51, "expected a Ramferry, received bytes 51465259"),
         (5, 2, "expected opening version 1, received version 2"),
         (6, 0, "expected a known kind of connection, received kind 0"),
-        (6, 5, "expected a known kind of connection, received kind 5"),
+        (6, 6, "expected a known kind of connection, received kind 6"),
         (7, 1, "expected a zero byte in the opening, received 0x01"),
     ],
 )
@@ -63,3 +71,15 @@ def test_another_byte_is_refused(at: int, value: int, sentence: str) -> None:
 )
 def test_what_begins_otherwise_has_a_name(first: bytes, who: str) -> None:
     assert what_begins_so(first).startswith(who)
+
+
+def test_a_place_as_bytes_both_ways() -> None:
+    assert Place(2, 255).encode() == b"\x02\xff"
+    assert parse_place(b"\x02\xff") == Place(2, 255)
+    assert parse_place(b"\x00\x01") == Place(0, 1)
+
+
+@pytest.mark.parametrize("raw", [b"\0\0", b"\1\1", b"\xff\xff", b"\5\4"])
+def test_a_place_beyond_the_number_of_connections_is_none(raw: bytes) -> None:
+    with pytest.raises(RemoteProtocolError, match="a connection of 1 to 255 by its number"):
+        parse_place(raw)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ramferry.flows.inlet.calls import Call
+from ramferry.flows.peer.stream import Tunnel
+from ramferry.flows.peer.visit import Visit
 from ramferry.transport.connection import Connection
 from ramferry.wire import grammar, packets
 from ramferry.wire.digests import SealReader
 from ramferry.wire.packets import INITIAL_SIZE, Initial
-from ramferry.wire.relay_opening import OPENING_SIZE, Kind
+from ramferry.wire.relay_opening import OPENING_SIZE, PLACE_SIZE, Kind, parse_place
 
 MAIN_MAGIC: Final = grammar.MAGIC
 MULTIFD_MAGIC: Final = packets.MAGIC.to_bytes(4, "big")
@@ -30,34 +32,60 @@ class Caller:
     """What has come of its opening or, after that, of the stream."""
     kind: Kind | None = None
     """What its opening says that it is; None if there was none."""
+    rests: bool = False
+    """True once it is one of a tunnel's connections, which is read by the tunnel alone."""
 
     @property
     def silent(self) -> bool:
         """True if it has sent nothing, so that it may still become a main."""
         if self.opens:
             return not self.first
-        return self.kind is not Kind.MULTIFD and MAIN_MAGIC.startswith(self.first)
+        return self.kind not in (Kind.MULTIFD, Kind.STREAM) and MAIN_MAGIC.startswith(self.first)
+
+    def belong(self, visit: Visit, kind: Kind) -> None:
+        """Its opening has come, and says which migration's it is.
+
+        :raise RemoteProtocolError: that has its main already.
+        """
+        self.opens, self.kind = False, kind
+        self.call = replace(self.call, visit=visit)
+        self.first.clear()
+        if kind is Kind.MAIN:
+            self.connection = visit.main(self.connection)
+
+    def take_place(self, raw: bytes) -> Tunnel | None:
+        """Its place in a tunnel has come; returns the tunnel if it was the last one.
+
+        :raise RemoteProtocolError: there is no such place.
+        """
+        assert self.call.visit is not None
+        self.rests = True
+        return self.call.visit.stream(self.connection, parse_place(raw))
 
     @property
     def belies_its_opening(self) -> bool:
         """True if what came is not what its opening had said."""
-        return self.kind is not None and not _MAGIC_OF[self.kind].startswith(bytes(self.first[:4]))
+        return self.kind in _MAGIC_OF and not _MAGIC_OF[self.kind].startswith(bytes(self.first[:4]))
 
     @property
     def wanted(self) -> int:
         """How many bytes tell what it is."""
         if self.opens:
             return OPENING_SIZE
+        if self.kind is Kind.STREAM:
+            return PLACE_SIZE
         return INITIAL_SIZE if self.first[:4] == MULTIFD_MAGIC else 4
 
 
 @dataclass(frozen=True, slots=True)
 class MainArrival:
-    """A main channel; its magic has been read."""
+    """A main channel; its magic has been read, unless it is a tunnel."""
 
     connection: Connection
     first: bytes
     call: Call
+    tunnel: Tunnel | None = None
+    """``connection``, if it is a tunnel: of that nothing has been read."""
     raw: bool = False
     """Whether it is no migration, but any stream."""
 

@@ -10,7 +10,6 @@ import contextlib
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -35,7 +34,7 @@ from ramferry.transport.listening import Accepted, Listener
 from ramferry.wire import relay_opening
 from ramferry.wire.multifd import parse_initial
 from ramferry.wire.packets import CHANNEL_ID_AT, INITIAL_SIZE
-from ramferry.wire.relay_opening import OPENING_SIZE, Kind
+from ramferry.wire.relay_opening import OPENING_SIZE, PLACE_SIZE, Kind
 
 SILENCE: Final = 30.0
 """Seconds within which a connection must have said what it is. A 10.x source's main is silent only
@@ -105,7 +104,8 @@ class Lobby:
         """True if the kind of every connection is known, except of those that may be port
         probes."""
         now = self._running.spent
-        return all(not one.first and now - one.since > PROBE_GRACE for one in self._callers)
+        unknown = [one for one in self._callers if not one.rests]
+        return all(not one.first and now - one.since > PROBE_GRACE for one in unknown)
 
     def expire(self) -> None:
         """Close connections that stayed silent for too long; called at least once a second."""
@@ -188,7 +188,7 @@ class Lobby:
     def _read(self, caller: Caller) -> None:
         """Read until nothing is there: a connection may hold bytes that its descriptor does not
         tell of."""
-        while caller in self._callers and self._read_piece(caller):
+        while caller in self._callers and not caller.rests and self._read_piece(caller):
             continue
 
     def _read_piece(self, caller: Caller) -> bool:
@@ -222,6 +222,9 @@ class Lobby:
         first = bytes(caller.first)
         if caller.opens:
             self._open_door(caller, first)
+        elif caller.kind is Kind.STREAM:
+            if len(first) == PLACE_SIZE:
+                self._stream(caller, first)
         elif caller.belies_its_opening:
             self._refuse(caller, f"opened as another kind of channel and began with {first.hex()}")
         elif first == MAIN_MAGIC:
@@ -274,14 +277,24 @@ class Lobby:
         if visit is None:
             self._refuse(caller, "belongs to no migration that was agreed on here")
             return
-        caller.opens, caller.kind = False, opening.kind
-        caller.call = replace(caller.call, visit=visit)
-        caller.first.clear()
-        if opening.kind is Kind.MAIN:
-            try:
-                caller.connection = visit.main(caller.connection)
-            except RemoteProtocolError as error:
-                self._refuse(caller, f"opened a migration's main again: {error}", error)
+        try:
+            caller.belong(visit, opening.kind)
+        except RemoteProtocolError as error:
+            self._refuse(caller, f"opened a migration's main again: {error}", error)
+
+    def _stream(self, caller: Caller, first: bytes) -> None:
+        """One of a tunnel's connections has come: it waits, unread, for the others."""
+        self._loop.remove(caller.connection.fileno())
+        try:
+            tunnel = caller.take_place(first)
+        except RemoteProtocolError as error:
+            self._refuse(caller, f"belongs to no tunnel: {error}", error.at("main"))
+            return
+        if tunnel is not None:
+            visit = caller.call.visit
+            for one in [one for one in self._callers if one.call.visit is visit]:
+                self._leave(one)
+            self._arrived(MainArrival(tunnel, b"", caller.call, tunnel))
 
     def _multifd(self, caller: Caller, first: bytes) -> None:
         visit, id = caller.call.visit, first[CHANNEL_ID_AT]

@@ -82,6 +82,7 @@ class MainInlet:
         give_pages: bool = False,
         plain: bool = False,
         unanswered: bool = False,
+        counts: bool = True,
     ) -> None:
         """
         :param first: bytes of main that were read already.
@@ -91,6 +92,7 @@ class MainInlet:
         :param give_pages: whether the events include pages that come on main.
         :param plain: whether this may be a plain stream, which is carried whatever it says.
         :param unanswered: whether a plain stream may be without a return path.
+        :param counts: whether the bytes that come are counted here; a tunnel counts its own.
         """
         self._session = session
         self._source = source
@@ -99,6 +101,7 @@ class MainInlet:
         self._plain = session.plain
         self._plain.possible = plain and not self._plain.chosen
         self._unanswered = unanswered
+        self._counts = counts
         self._judge = Judge(session.settings.page_size, words, session.plain)
         self._parser = MainParser(
             page_size=session.settings.page_size, give_pages=give_pages, mixed=plain
@@ -114,7 +117,7 @@ class MainInlet:
         :raise RamferryError: it cannot be carried, or broke.
         """
         taker, parser = self._taker, self._parser
-        self._tally.bytes_in += len(self._first)
+        self._count(len(self._first))
         data, events = self._preamble() if self._whole_preamble else self._beginning()
         taker.begin(self._tally, parser)
         if not (self._plain.open or self._plain.raw):
@@ -205,6 +208,9 @@ class MainInlet:
             f"main: from byte {event.start} on, carried as bytes, not parsed ({event.why})"
         )
 
+    def _count(self, count: int) -> None:
+        self._tally.bytes_in += count if self._counts else 0
+
     def _receive(self, buffer: memoryview) -> int:
         """Receive the next bytes of the stream; 0 at its end. Waits without limit, because the
         flow's loop judges stalls."""
@@ -219,6 +225,6 @@ class MainInlet:
                 self._taker.source_broke()
                 raise MigrationFailed(f"main: the source broke the connection: {error}") from error
             if count is not None:
-                self._tally.bytes_in += count
+                self._count(count)
                 return count
             self._taker.silent()

@@ -22,13 +22,21 @@ _HARDWARE, _SOFTWARE = "hardware", "software"
 
 
 def own_hello(
-    settings: FlowSettings, method: str = "", refused: str = "", migration: str = ""
+    settings: FlowSettings,
+    method: str = "",
+    refused: str = "",
+    migration: str = "",
+    *,
+    streams: bool = True,
+    stream: str = "",
 ) -> Hello:
     """This side's hello.
 
     :param method: what this side is going to send; empty if it accepts.
     :param refused: why this side does not take the migration; empty if it does.
     :param migration: its id, of the side that connects.
+    :param streams: whether this side takes a stream by a tunnel.
+    :param stream: as in ``Hello``, of the side that connects.
     """
     return Hello(
         ramferry=__version__,
@@ -38,12 +46,14 @@ def own_hello(
             member_sizes=tuple(one for one in MEMBER_SIZES if one != AUTO),
             method_per_packet=True,
             answers=settings.decide > 0,
+            streams=streams,
         ),
         inflates={name: how for name in METHOD_FLAGS if (how := _inflates(name, settings))},
         page_size=settings.page_size,
         method=method,
         refused=refused,
         migration=migration,
+        stream=stream,
     )
 
 
@@ -83,6 +93,7 @@ def agree(near: Hello, far: Hello, *, receives: Hello) -> Agreement:
         member_size=_members(receives),
         method_per_packet=ours.method_per_packet and theirs.method_per_packet,
         answers=ours.answers and theirs.answers,
+        streams=ours.streams and theirs.streams,
         migration=near.migration or far.migration,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from ramferry.errors import (
@@ -20,6 +20,7 @@ from ramferry.flows.peer.control import Control
 from ramferry.flows.peer.framed import Framed
 from ramferry.flows.peer.guardian import Will
 from ramferry.flows.peer.rounds import Rounds
+from ramferry.flows.peer.stream import Tunnel
 from ramferry.flows.session.session import Session
 from ramferry.metrics.agreement import Agreement
 from ramferry.transport.address import RelayAddress
@@ -29,7 +30,8 @@ from ramferry.wire.digests import Sealer
 from ramferry.wire.packets import Initial
 from ramferry.wire.relay_frames import NO_DIGEST
 from ramferry.wire.relay_messages import Failed, Hello, Message, failed
-from ramferry.wire.relay_opening import Kind, Opening
+from ramferry.wire.relay_opening import Kind, Opening, Place
+from ramferry.wire.relay_stream import Direction
 
 LAST_WORD: Final = 1.0
 """Seconds that the far end's word is waited for after a connection to it broke; it says it before
@@ -47,10 +49,12 @@ class Far:
         token: bytes,
         agreed: Agreement,
         resume: Callable[[], Connection],
+        method: str,
     ) -> None:
         """
         :param control: belongs to this object from now on.
         :param resume: makes a connection in place of control, if that breaks.
+        :param method: that will be sent.
         """
         self._session = session
         self._address = address
@@ -60,7 +64,10 @@ class Far:
         self.asking = Asking(resume, token, session.settings.decide, control)
         """Asks the far end how the switchover has ended; of use only if that is agreed."""
         self._rounds = Rounds(token, Sealer) if agreed.digest else None
+        self._method = method
         self._main: Framed | None = None
+        self._begun = False
+        """True once main, or a tunnel in its place, was opened."""
         self._word: RamferryError | None = None
         self._silent = threading.Event()
         """Set once no more messages come."""
@@ -91,13 +98,18 @@ class Far:
         """
         control = Control(connection)
         try:
-            near = own_hello(session.settings, method, migration=session.tally.migration)
+            near = own_hello(
+                session.settings,
+                method,
+                migration=session.tally.migration,
+                stream=session.plain.told,
+            )
             token, agreed = _hello(control, near, shown)
         except RamferryError as error:
             control.close()
             kind = MethodUnavailable if isinstance(error, MethodUnavailable) else PeerUnreachable
             raise kind(f"{address}: {error}") from error
-        return cls(session, address, control, token, agreed, resume)
+        return cls(session, address, control, token, agreed, resume, method)
 
     def will(self, security: Security | None, *, clear: bool) -> Will:
         """What another process has to know to ask the far end in place of this one.
@@ -112,15 +124,38 @@ class Far:
 
         :raise MigrationFailed: the connection broke.
         """
+        self._open(connection, Opening(Kind.MAIN, self.token).encode())
+        self._main = Framed(connection)
+        return self._main
+
+    def stream(self, connections: Sequence[Connection]) -> Tunnel:
+        """Open a tunnel in place of main, if ``agreed.streams``; returns it, to be started.
+
+        :param connections: 1 to 255, settled; they belong to the result. If this fails, they are
+            closed.
+        :raise MigrationFailed: one of them broke.
+        """
+        opening = Opening(Kind.STREAM, self.token).encode()
+        for index, connection in enumerate(connections):
+            place = Place(index, len(connections))
+            try:
+                self._open(connection, opening + place.encode())
+            except MigrationFailed:
+                for one in connections:
+                    one.close()
+                raise
+        verify = bool(self.agreed.digest)
+        return Tunnel(connections, self.token, Direction.ONWARD, method=self._method, verify=verify)
+
+    def _open(self, connection: Connection, opening: bytes) -> None:
         try:
-            connection.send([Opening(Kind.MAIN, self.token).encode()])
+            connection.send([opening])
         except OSError as error:
             connection.close()
             raise MigrationFailed(
                 f"main: the destination broke the connection: {error.strerror}"
             ) from error
-        self._main = Framed(connection)
-        return self._main
+        self._begun = True
 
     def channel(self, initial: Initial) -> tuple[bytes, Sealer | None]:
         """What a multifd channel begins with, and what seals its packets; None if no digests are
@@ -156,7 +191,7 @@ class Far:
 
     def close(self) -> None:
         """The migration has ended: say so, unless the source was told nothing, and end control."""
-        if self.agreed.answers and self._main is not None and not self._session.held:
+        if self.agreed.answers and self._begun and not self._session.held:
             self.asking.told(seek=self._session.switched)
         self.asking.close()
         self._control.close()

@@ -16,7 +16,7 @@ from ramferry.flows.session.roles import FlowSettings
 from ramferry.patience import Patience
 from ramferry.transport.address import Address, RelayAddress
 from ramferry.transport.connection import Connection
-from ramferry.wire.relay_messages import Outcome
+from ramferry.wire.relay_messages import STREAM_SILENT, Hello, Outcome
 from ramferry.wire.relay_opening import TOKEN_SIZE, Kind, Opening
 
 MOST_GREETED: Final = 8
@@ -44,10 +44,22 @@ class Reception:
     """Says hello to those that connect, and knows their migrations by token."""
 
     def __init__(
-        self, settings: FlowSettings, note: Callable[[str], None], refuses: Callable[[], str]
+        self,
+        settings: FlowSettings,
+        note: Callable[[str], None],
+        refuses: Callable[[], str],
+        *,
+        streams: bool = False,
+        at_once: bool = False,
     ) -> None:
-        """:param refuses: says why no migration can be taken now; empty if one can."""
+        """
+        :param refuses: says why no migration can be taken now; empty if one can.
+        :param streams: whether a stream may come by a tunnel.
+        :param at_once: whether one may that says nothing at first.
+        """
+        self._at_once = at_once
         self._settings = settings
+        self._streams = streams
         self._note = note
         self._refuses = refuses
         self._visits: dict[bytes, Visit] = {}
@@ -181,23 +193,31 @@ class Reception:
             far = control.hear_hello()
         except RemoteProtocolError as error:
             refused = f"this end's hello makes no sense there: {error}"
-            control.say(own_hello(self._settings, refused=refused), Opening(Kind.CONTROL))
+            near = own_hello(self._settings, refused=refused, streams=self._streams)
+            control.say(near, Opening(Kind.CONTROL))
             raise error
-        token, refused = os.urandom(TOKEN_SIZE), self._refused()
-        near = own_hello(self._settings, refused=refused)
+        token, refused = os.urandom(TOKEN_SIZE), self._refused() or self._unlike(far)
+        near = own_hello(self._settings, refused=refused, streams=self._streams)
         try:
             agreed = agree(near, far, receives=near)
         except RamferryError as error:
             # the versions and the rest in its own words, which it judges by itself
             control.say(near, Opening(Kind.CONTROL))
             raise error
-        visit = Visit(control, token, agreed, self._settings.decide)
+        visit = Visit(control, token, agreed, self._settings.decide, far.method)
+        visit.stream_told = far.stream
         if not refused:
             self._admit(visit)
         if not control.say(near, Opening(Kind.CONTROL, token)) or refused:
             self.over(visit)
             return
         visit.listen()
+
+    def _unlike(self, far: Hello) -> str:
+        """Why the kind of stream that a far end announces is not taken; empty if it is."""
+        if far.stream == STREAM_SILENT and not self._at_once:
+            return "it takes streams that say nothing with --any-stream only"
+        return ""
 
     def _refused(self) -> str:
         """Why no migration can be taken now; one that is about to end is waited for, since the far
@@ -233,9 +253,18 @@ class Listens(FlowSettings, Protocol):
 
 
 def reception_of(
-    settings: Listens, note: Callable[[str], None], refuses: Callable[[], str]
+    settings: Listens,
+    note: Callable[[str], None],
+    refuses: Callable[[], str],
+    *,
+    streams: bool = False,
+    at_once: bool = False,
 ) -> Reception | None:
-    """A reception where only Ramferrys may call, at a ``relay:`` address; else None."""
+    """A reception where only Ramferrys may call, at a ``relay:`` address; else None.
+
+    :param streams: whether a stream may come by a tunnel.
+    :param at_once: whether one may that says nothing at first.
+    """
     if not isinstance(settings.listen, RelayAddress):
         return None
-    return Reception(settings, note, refuses)
+    return Reception(settings, note, refuses, streams=streams, at_once=at_once)

@@ -11,6 +11,7 @@ from ramferry.flows.peer.agreement import UNVERIFIED
 from ramferry.flows.peer.control import Control
 from ramferry.flows.peer.framed import Framed
 from ramferry.flows.peer.rounds import Rounds
+from ramferry.flows.peer.stream import Tunnel
 from ramferry.flows.session.session import Session
 from ramferry.metrics.agreement import Agreement
 from ramferry.patience import Patience
@@ -18,6 +19,8 @@ from ramferry.transport.connection import Connection
 from ramferry.wire.digests import LINK, SealReader
 from ramferry.wire.relay_frames import NO_DIGEST
 from ramferry.wire.relay_messages import MOST_TEXT, Ask, Failed, Message, Outcome, Told, failed
+from ramferry.wire.relay_opening import Place
+from ramferry.wire.relay_stream import Direction
 
 MAIN_WITHIN: Final = 30.0
 """Seconds after the hellos within which main has to come, besides those for the outcome."""
@@ -29,18 +32,32 @@ class Visit:
     """The near end of a migration whose far end is a Ramferry that connected here."""
 
     def __init__(
-        self, control: Control, token: bytes, agreed: Agreement, decide: float = 0.0
+        self,
+        control: Control,
+        token: bytes,
+        agreed: Agreement,
+        decide: float = 0.0,
+        method: str = "",
     ) -> None:
         """
         :param control: belongs to this object from now on; both hellos were exchanged.
         :param decide: seconds in which the far end may ask for the outcome of a switchover.
+        :param method: what the far end sends, and a tunnel's way back.
         """
         self.token = token
         self.agreed = agreed
         self._rounds = Rounds(token, SealReader) if agreed.digest else None
         self._control = control
         self._session: Session | None = None
+        self._method = method or "none"
+        self.stream_told = ""
+        """What the far end has said of a stream that is no migration, as ``Hello.stream``."""
         self._main: Framed | None = None
+        self._streams: dict[int, Connection] = {}
+        """A tunnel's connections that have come, by their places."""
+        self._count = 0
+        """How many it has; 0 before one has come."""
+        self._tunnel: Tunnel | None = None
         self._told: RamferryError | None = None
         """The far end's own failure."""
         self._sign = threading.Event()
@@ -114,10 +131,35 @@ class Visit:
 
         :raise RemoteProtocolError: it has come already.
         """
-        if self._main is not None:
+        if self._main is not None or self._count:
             raise RemoteProtocolError("one main", "another one", channel="main")
         self._main = Framed(connection)
         return self._main
+
+    def stream(self, connection: Connection, place: Place) -> Tunnel | None:
+        """Take one of a tunnel's connections: returns the tunnel, which owns them, once all have
+        come.
+
+        :raise RemoteProtocolError: it is none that was agreed on, or has come already.
+        """
+        if not self.agreed.streams or self._main is not None:
+            raise RemoteProtocolError("main as it was agreed on", "a tunnel", channel="main")
+        name = f"stream {place.index}"
+        if self._count not in (0, place.count) or place.index in self._streams:
+            expected = f"each of {self._count} connections once"
+            raise RemoteProtocolError(expected, f"{place.index} of {place.count}", channel=name)
+        self._count = place.count
+        self._streams[place.index] = connection
+        if len(self._streams) < place.count:
+            return None
+        self._tunnel = Tunnel(
+            [self._streams[index] for index in range(place.count)],
+            self.token,
+            Direction.BACK,
+            method=self._method,
+            verify=bool(self.agreed.digest),
+        )
+        return self._tunnel
 
     @property
     def channels(self) -> int | None:
@@ -148,6 +190,8 @@ class Visit:
         if session.settings.verify and not self.agreed.digest:
             session.note(UNVERIFIED)
         session.when_failed(self._tell)
+        if self._tunnel is not None:
+            self._tunnel.start(session)
         if self.agreed.answers:
             session.source_gave_up = self._gave_up
         if self._told is not None:
@@ -164,9 +208,9 @@ class Visit:
         :raise RemoteProtocolError: they differ.
         """
         assert self._session is not None
+        if self._tunnel is not None or self._rounds is None or not self._session.gate.gated:
+            return  # a tunnel has no channels beside it, and checks every piece
         assert self._main is not None
-        if self._rounds is None or not self._session.gate.gated:
-            return
         announced = self._main.mark(index)
         if announced is None:
             raise RemoteProtocolError(
@@ -213,8 +257,8 @@ class Visit:
         with self._lock:
             self._too_late = self._session is None
         self._sign.set()
-        if self._main is not None:
-            self._main.cut()
+        if (main := self._main or self._tunnel) is not None:
+            main.cut()
 
     def _fail(self, error: RamferryError) -> None:
         """It fails, or will as soon as it begins."""

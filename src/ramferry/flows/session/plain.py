@@ -9,6 +9,7 @@ from typing import Final
 
 from ramferry.patience import Patience
 from ramferry.transport.connection import Connection
+from ramferry.wire.relay_messages import STREAM_BYTES, STREAM_SILENT
 
 RECOVER: Final = (
     "it had switched to postcopy: see with `info status` on both QEMUs, and what is postcopy-paused"
@@ -61,6 +62,13 @@ class Plain:
         if not self.chosen:
             return "multifd"
         return "stream" if self.raw else "plain"
+
+    @property
+    def told(self) -> str:
+        """What the far end is told of it, as ``Hello.stream``."""
+        if not self.raw:
+            return ""
+        return STREAM_SILENT if self.at_once else STREAM_BYTES
 
     @property
     def open(self) -> bool:

@@ -1,0 +1,116 @@
+"""One connection of a tunnel on its way out: encodes pieces, seals and sends them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from ramferry.codec import Encoder
+from ramferry.flows.session.tally import ChannelTally
+from ramferry.transport.connection import Connection
+from ramferry.vocabulary import Buffer
+from ramferry.wire.relay_packing import Gathered
+from ramferry.wire.relay_stream import PieceHead, PieceKind, Seal
+
+_TOO_SMALL: Final = 256
+"""Bytes that are not worth a codec's call: they are sent as they are."""
+
+
+class PieceSender:
+    """Sends pieces on one connection; used by one thread at a time."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        seal: Seal,
+        method: str,
+        make_encoder: Callable[[], Encoder],
+        tally: ChannelTally | None,
+    ) -> None:
+        """
+        :param make_encoder: called once there is something to encode.
+        :param tally: counts what goes out; None if that is not this connection's main direction.
+        """
+        self._connection = connection
+        self._seal = seal
+        self._method = method
+        self._make_encoder = make_encoder
+        self._encoder: Encoder | None = None
+        self._tally = tally or ChannelTally("")
+
+    def fileno(self) -> int:
+        """The connection's descriptor."""
+        return self._connection.fileno()
+
+    def encode(self, piece: Gathered, number: int) -> tuple[list[Buffer], int]:
+        """A piece as it is sent, and its size; valid until the next call, or ``piece`` is cleared.
+
+        What went through a codec is sent as the codec made it, also if it did not shrink: the
+        streams of zlib and zstd go on from one piece to the next.
+        """
+        tally = self._tally
+        size, pages = piece.size, piece.pages
+        if self._method == "none" or (size < _TOO_SMALL and not pages):
+            content = piece.plain()
+            parts: list[Buffer] = [content]
+            head = PieceHead(number, size, size, content_digest=self._digest(number, content))
+        else:
+            content = piece.content()
+            parts = self._encoded(content)
+            payload = sum(map(len, parts))
+            digests = self._digest(number, content), self._payload_digest(number, parts)
+            head = PieceHead(
+                number,
+                size,
+                payload,
+                self._method,
+                pages,
+                piece.runs,
+                PieceKind.DATA,
+                *digests,
+            )
+        tally.packets += 1
+        tally.pages += pages
+        raw = self._seal.encode(head)
+        return [raw, *parts], len(raw) + head.payload
+
+    def send(self, parts: list[Buffer], size: int) -> None:
+        """Send what ``encode`` returned.
+
+        :raise OSError: the connection broke.
+        :raise PeerTimeout: the peer takes nothing for the stall limit.
+        """
+        self._connection.send(parts)
+        self._tally.bytes_out += size
+
+    def end(self, number: int) -> None:
+        """Say that the stream has ended after ``number`` pieces."""
+        self._connection.send([self._seal.encode(PieceHead(number, 0, 0, kind=PieceKind.END))])
+        self._connection.finish()
+
+    def _encoded(self, content: memoryview) -> list[Buffer]:
+        encoder = self._encoder = self._encoder or self._make_encoder()
+        clock = self._tally.encoding
+        clock.size += len(content)
+        if clock.size <= clock.due:
+            return encoder.encode(content)
+        begun = time.thread_time()
+        parts = encoder.encode(content)
+        clock.add(len(content), time.thread_time() - begun)
+        return parts
+
+    def _digest(self, number: int, content: memoryview) -> int:
+        clock = self._tally.digesting
+        clock.size += len(content)
+        if clock.size <= clock.due:
+            return self._seal.digest(number, content)
+        begun = time.thread_time()
+        digest = self._seal.digest(number, content)
+        clock.add(len(content), time.thread_time() - begun)
+        return digest
+
+    def _payload_digest(self, number: int, parts: list[Buffer]) -> int:
+        if not self._seal.payloads:
+            return 0
+        return self._seal.digest_of(number, parts)
