@@ -11,7 +11,6 @@ import math
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Final
 
 from ramferry.errors import MigrationFailed, RamferryError, RemoteProtocolError
 from ramferry.flows.inlet.callers import (
@@ -23,8 +22,10 @@ from ramferry.flows.inlet.callers import (
     MultifdArrival,
 )
 from ramferry.flows.inlet.calls import Call, one_too_many
+from ramferry.flows.inlet.limits import BACK_OFF, MOST_CALLERS, MOST_OF_ONE, PROBE_GRACE
+from ramferry.flows.inlet.limits import SILENCE as SILENCE
 from ramferry.flows.inlet.refusals import Refusals
-from ramferry.flows.inlet.streams import NO_STREAMS, Streams, is_foreign
+from ramferry.flows.inlet.streams import NO_STREAMS, Streams
 from ramferry.flows.peer.reception import Reception
 from ramferry.flows.session.loop import HUNG_UP, READABLE, Loop
 from ramferry.patience import Patience
@@ -35,19 +36,6 @@ from ramferry.wire import relay_opening
 from ramferry.wire.multifd import parse_initial
 from ramferry.wire.packets import CHANNEL_ID_AT, INITIAL_SIZE
 from ramferry.wire.relay_opening import OPENING_SIZE, PLACE_SIZE, Kind
-
-SILENCE: Final = 30.0
-"""Seconds within which a connection must have said what it is. A 10.x source's main is silent only
-until its last multifd channel is connected."""
-MOST_OF_ONE: Final = 256
-"""Most connections of one host, or process, that may wait here at once: a main and 255 channels. If
-one more comes, the one that waited longest is closed."""
-MOST_CALLERS: Final = 512
-"""Most connections that may wait here in all."""
-PROBE_GRACE: Final = 1.0
-"""Seconds after which a connection without a single byte does not delay the first sync mark."""
-_BACK_OFF: Final = 0.5
-"""Seconds until accepting is tried again after it failed for want of descriptors or memory."""
 
 
 class Lobby:
@@ -112,7 +100,7 @@ class Lobby:
         now = self._running.spent
         for caller in [one for one in self._callers if now - one.since > SILENCE]:
             self._refuse(caller, f"sent {len(caller.first)} bytes in {SILENCE:.0f} s")
-        if self._shut_since is not None and now - self._shut_since > _BACK_OFF:
+        if self._shut_since is not None and now - self._shut_since > BACK_OFF:
             self._shut_since = None
             self._open()
 
@@ -150,7 +138,7 @@ class Lobby:
         return True
 
     def _back_off(self, error: OSError) -> None:
-        """Stop polling the listener for ``_BACK_OFF`` seconds: it stays readable while nothing can
+        """Stop polling the listener for ``BACK_OFF`` seconds: it stays readable while nothing can
         be accepted."""
         self._shut()
         self._shut_since = self._running.spent
@@ -227,30 +215,14 @@ class Lobby:
                 self._stream(caller, first)
         elif caller.belies_its_opening:
             self._refuse(caller, f"opened as another kind of channel and began with {first.hex()}")
-        elif first == MAIN_MAGIC:
-            self._leave(caller)
-            self._arrived(MainArrival(caller.connection, first, caller.call))
-        elif first[:2] == relay_opening.TLS_HANDSHAKE:
-            self._refuse(caller, relay_opening.BEGAN_TLS)
         elif len(first) == INITIAL_SIZE:
             self._multifd(caller, first)
-        elif first[:4] == relay_opening.MAGIC:
-            self._refuse(
-                caller, "is a Ramferry that connects with relay:; listen at relay:HOST:PORT for it"
-            )
-        elif is_foreign(first):
-            self._foreign(caller, first)
-
-    def _foreign(self, caller: Caller, first: bytes) -> None:
-        """Judge what has come of a connection that is no migration's."""
-        vouched = caller.call.visit is not None
-        if not self._streams.knows(first, vouched=vouched):
-            return
-        if why := self._streams.refuses(first, vouched=vouched):
+        elif why := self._streams.refuses(first):
             self._refuse(caller, why)
-            return
-        self._leave(caller)
-        self._arrived(MainArrival(caller.connection, first, caller.call, raw=True))
+        elif why is not None:
+            self._leave(caller)
+            raw = first != MAIN_MAGIC
+            self._arrived(MainArrival(caller.connection, first, caller.call, raw=raw))
 
     def _open_door(self, caller: Caller, first: bytes) -> None:
         """Judge what has come of a connection's opening."""

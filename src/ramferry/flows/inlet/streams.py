@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ramferry.flows.inlet.callers import MAIN_MAGIC, MULTIFD_MAGIC
-from ramferry.wire.relay_opening import MAGIC, TLS_HANDSHAKE
+from ramferry.wire.relay_opening import BEGAN_TLS, MAGIC, TLS_HANDSHAKE
 
 _KNOWN: Final = (MAIN_MAGIC, MULTIFD_MAGIC, TLS_HANDSHAKE, MAGIC)
 """What a connection begins with that is for a relay itself to read."""
@@ -25,20 +25,28 @@ class Streams:
     at_once: bool = False
     """Whether every connection is carried so, from its first moment on, whatever it says."""
 
-    def knows(self, first: bytes, *, vouched: bool) -> bool:
-        """Whether enough has come of such a connection to judge it.
+    def refuses(self, first: bytes) -> str | None:
+        """Why a connection that begins so is refused, as what follows "it" in a sentence; empty if
+        it is carried, as main or as any stream, None if more has to come of it to tell.
 
-        :param vouched: whether it comes from another Ramferry, which has judged it already.
+        :param first: some bytes, at most four.
         """
-        if len(first) >= _TELLS or vouched:
-            return True
-        return self.carried and not any(one.startswith(first) for one in _VISITORS)
+        if first == MAIN_MAGIC:
+            return ""
+        if first.startswith(TLS_HANDSHAKE):
+            return BEGAN_TLS
+        if first == MAGIC:
+            return "is a Ramferry that connects with relay:; listen at relay:HOST:PORT for it"
+        return None if _may_be_known(first) else self._refuses_foreign(first)
 
-    def refuses(self, first: bytes, *, vouched: bool) -> str:
-        """Why it is not carried, as what follows "it" in a sentence; empty if it is."""
+    def _refuses_foreign(self, first: bytes) -> str | None:
+        """As ``refuses``, of what is nothing that a relay can read."""
+        visits = any(one.startswith(first) for one in _VISITORS)
+        if len(first) < _TELLS and (visits or not self.carried):
+            return None
         if not self.carried:
             return f"began with {first.hex()}, which is no migration channel"
-        if first[:_TELLS] in _VISITORS and not vouched:
+        if visits:
             return (
                 f"began with {first.hex()} as a web or SSH client does, which is carried with"
                 " --any-stream only"
@@ -50,7 +58,6 @@ NO_STREAMS: Final = Streams()
 """They are refused."""
 
 
-def is_foreign(first: bytes) -> bool:
-    """Whether a connection that begins so, with some bytes at least, is nothing that a relay can
-    read."""
-    return not any(magic.startswith(first) or first.startswith(magic) for magic in _KNOWN)
+def _may_be_known(first: bytes) -> bool:
+    """Whether a connection that begins so may turn out to be for a relay itself to read."""
+    return any(magic.startswith(first) or first.startswith(magic) for magic in _KNOWN)

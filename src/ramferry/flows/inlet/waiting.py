@@ -16,7 +16,7 @@ from typing import Final
 
 from ramferry.flows.inlet.callers import Departure, MultifdArrival
 from ramferry.flows.inlet.calls import QUIET, Call, may_follow, mother, one_too_many
-from ramferry.flows.inlet.lobby import SILENCE
+from ramferry.flows.inlet.limits import SILENCE
 from ramferry.flows.session.loop import HUNG_UP, Loop
 from ramferry.patience import Patience
 from ramferry.transport.connection import Connection
