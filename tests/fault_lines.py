@@ -21,7 +21,8 @@ TLS: Final = b"\x16\x03"
 
 
 def name(sock: socket.socket, order: int) -> str:
-    """ "main", "multifd 3", "stream 1", "control", "control again", "ssh", or "tls 2": what is sealed.
+    """ "main", "multifd 3", "stream 1", "control", "control again", "ssh", or "tls 2", which is
+    sealed.
 
     Waits for the bytes that tell it; "" if the connection ends before.
 

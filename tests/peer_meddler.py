@@ -107,6 +107,13 @@ class Meddler:
         self.struck.clear()
         self._end_lines()
 
+    def cut(self, kind: str, index: int = 0) -> None:
+        """End one connection of a kind, the one of that number in the order in which they came."""
+        line = [one for one in self._lines if one.kind == kind][index]
+        for one in (line.near, line.far):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
     def _end_lines(self) -> None:
         for line in self._lines:
             for one in (line.near, line.far):

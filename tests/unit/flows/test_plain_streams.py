@@ -1,4 +1,4 @@
-"""Plain streams through a pair of relays: migrations without multifd channels, and anything else."""
+"""Plain streams through a pair of relays: migrations without channels, and anything else."""
 
 from __future__ import annotations
 
