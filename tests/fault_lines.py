@@ -13,7 +13,7 @@ CHANNEL_ID_AT: Final = 24
 RELAY: Final = b"RFRY"
 """The first of the 24 bytes that open a connection between two Ramferrys."""
 OPENING_SIZE: Final = 24
-KINDS: Final = {1: "control", 2: "main", 3: "multifd", 4: "control again"}
+KINDS: Final = {1: "control", 2: "main", 3: "multifd", 4: "control again", 5: "stream"}
 KIND_AT: Final = 6
 SSH: Final = b"SSH-"
 TLS: Final = b"\x16\x03"
@@ -21,7 +21,8 @@ TLS: Final = b"\x16\x03"
 
 
 def name(sock: socket.socket, order: int) -> str:
-    """ "main", "multifd 3", "control", "control again", "ssh", or "tls 2": what is sealed.
+    """ "main", "multifd 3", "stream 1", "control", "control again", "ssh", or "tls 2", which is
+    sealed.
 
     Waits for the bytes that tell it; "" if the connection ends before.
 
@@ -40,7 +41,14 @@ def name(sock: socket.socket, order: int) -> str:
     if len(opening) < OPENING_SIZE:
         return ""
     kind = KINDS.get(opening[KIND_AT], "")
+    if kind == "stream":
+        return _stream(sock)
     return _multifd(sock, OPENING_SIZE) if kind == "multifd" else kind
+
+
+def _stream(sock: socket.socket) -> str:
+    place = _peek(sock, OPENING_SIZE + 2)[OPENING_SIZE:]
+    return f"stream {place[0]}" if place else ""
 
 
 def _multifd(sock: socket.socket, begin: int) -> str:

@@ -13,7 +13,7 @@ from ramferry.transport.address import UnixAddress
 from ramferry.transport.listening import Listener
 
 Way = Literal["forward", "back"]
-KINDS = {1: "control", 2: "main", 3: "multifd", 4: "resumed"}
+KINDS = {1: "control", 2: "main", 3: "multifd", 4: "resumed", 5: "stream"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,13 @@ class Meddler:
         self.flip = None
         self.struck.clear()
         self._end_lines()
+
+    def cut(self, kind: str, index: int = 0) -> None:
+        """End one connection of a kind, the one of that number in the order in which they came."""
+        line = [one for one in self._lines if one.kind == kind][index]
+        for one in (line.near, line.far):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
 
     def _end_lines(self) -> None:
         for line in self._lines:

@@ -43,7 +43,8 @@ Without --once 0, unless it could not begin."""
 @click.option(
     "--channels",
     type=click.IntRange(1, MAX_CHANNELS),
-    help="multifd-channels of the source; checked. Default: as many as it opens.",
+    help="multifd-channels of the source; checked. Default: as many as it opens. Where it opens"
+    " none: connections of the plain stream to the relay at the far end. Default: 4.",
 )
 @click.option(
     "--max-bandwidth",
@@ -83,6 +84,20 @@ Without --once 0, unless it could not begin."""
     type=click.UUID,
     help="The destination's -uuid, sent in place of the source's: a destination with another one "
     "refuses every channel.",
+)
+@click.option(
+    "--allow-no-return-path",
+    is_flag=True,
+    help="Carry a plain stream whose source has no return path, for the relay that meets the"
+    " source. It risks the guest, as an ssh tunnel does: the source lets go of it once it has"
+    " written all; if the link or the destination fails then, it runs nowhere, until `cont` at the"
+    " source. The last bytes go on only after the far side has taken all others.",
+)
+@click.option(
+    "--any-stream",
+    is_flag=True,
+    help="Carry every connection as bytes, and connect onward at once, also for one that says"
+    " nothing (an NBD server speaks first). For both relays; a port probe gets through as well.",
 )
 @tls_creds_option("For tls: and relay:.")
 @click.option(
@@ -130,6 +145,7 @@ def command(**options: Any) -> None:
 
     LISTEN and CONNECT are migration URIs: tcp:HOST:PORT or unix:PATH, as QEMU's; tls:HOST:PORT
     where it has tls-creds; or relay:HOST:PORT or relay:unix:PATH where the far end is a Ramferry.
+    Between two Ramferrys a migration without multifd, or any other stream, is carried too.
     Point the source's migration at LISTEN; a QEMU destination, or another relay, waits at CONNECT.
     Where the method stays the same, checked bytes go on as they came.
 

@@ -41,6 +41,8 @@ def relay_result(
         agreed_out=session.agreed_out,
         uuid=uuid_of(session),
         source=session.source,
+        kind=session.plain.kind,
+        streams=session.plain.streams,
         migration=session.tally.migration,
         outcome=outcome_of(session),
         downtime_seconds=session.tally.switchover.seconds,
@@ -76,6 +78,8 @@ def cancelled(session: Session, reason: str) -> RamferryError:
     In the switchover nothing is cancelled by that, but left undecided, and the exit code is that of
     an answer that did not come.
     """
+    if session.plain.blind:
+        return Cancelled(f"cancelled: {reason}")
     if session.phase != Phase.SWITCHOVER:
         return Cancelled(f"cancelled: {reason}{STAYS}")
     undecided = f"ended in the switchover, before the destination had answered: {reason}"

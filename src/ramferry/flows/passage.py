@@ -19,12 +19,13 @@ from ramferry.flows.outlet.outlet import Outlet
 from ramferry.flows.outlet.whereabouts import without_uuid
 from ramferry.flows.session.footprint import Footprint
 from ramferry.flows.session.loop import Loop
-from ramferry.flows.session.session import Session
+from ramferry.flows.session.session import Phase, Session
 from ramferry.flows.settings import RelaySettings
 from ramferry.metrics import RelayResult
 from ramferry.metrics.notes import of_migration
 from ramferry.transport.connection import Connection
 from ramferry.transport.sharing import Lane
+from ramferry.wire.relay_messages import STREAM_SILENT
 
 
 class Passage:
@@ -62,10 +63,37 @@ class Passage:
         source = arrival.connection
         # an end of main that is held back is looked at while nothing comes
         source.settle(self._settings.stall_timeout, piece=LOOK if self.session.asked else None)
+        settings, visit = self._settings, arrival.call.visit
+        self._prepare(arrival)
         inlet = MainInlet(
-            self.session, source, arrival.first, self._main, RELAYED, whole_preamble=True
+            self.session,
+            source,
+            arrival.first,
+            self._main,
+            RELAYED,
+            whole_preamble=not self.session.plain.raw,
+            give_pages=settings.to_ramferry and settings.method != "none",
+            plain=settings.to_ramferry,
+            unanswered=settings.allow_no_return_path or visit is not None,
+            counts=arrival.tunnel is None,
         )
         self.session.start("main", inlet.run, self._main.farewell)
+
+    def _prepare(self, arrival: MainArrival) -> None:
+        """Note what is known already of what comes: by a tunnel a plain stream, whatever it is."""
+        plain, visit, told = self.session.plain, arrival.call.visit, ""
+        plain.incoming = (arrival.connection,)
+        if arrival.tunnel is not None:
+            assert visit is not None
+            told = visit.stream_told
+            plain.incoming = arrival.tunnel.connections
+            plain.streams = len(plain.incoming)
+            plain.choose(raw=bool(told), at_once=told == STREAM_SILENT)
+        elif arrival.raw:
+            plain.choose(raw=True, at_once=not arrival.first)
+        if plain.raw:
+            self.session.gathered.set()
+            self.session.advance(Phase.CARRYING)
 
     def channel(self, arrival: MultifdArrival) -> None:
         """Start to carry a multifd channel."""
@@ -112,7 +140,18 @@ class Passage:
         if held := self._main.part():
             assert self.session.error is not None
             self.session.error = self.session.error.reworded(f"{self.session.error}; {held}")
+        self._reword()
         self.session.engines.tell_troubles()
         result = relay_result(self.session, self._settings, channels, self._footprint)
         self.session.engines.release()
         return result
+
+    def _reword(self) -> None:
+        """Say of a plain stream that failed what a person has to know beside the cause."""
+        error, plain = self.session.error, self.session.plain
+        if error is None:
+            return
+        if plain.raw:
+            self.session.error = error.reworded(str(error).replace("main: ", "the stream: ", 1))
+        elif plain.advice:
+            self.session.error = error.reworded(f"{error}; {plain.advice}")

@@ -18,6 +18,7 @@ from ramferry.flows.carriage import Carriage
 from ramferry.flows.inlet import watching
 from ramferry.flows.inlet.arrivals import Arrivals
 from ramferry.flows.inlet.callers import MainArrival, MultifdArrival
+from ramferry.flows.inlet.streams import Streams
 from ramferry.flows.outcome import cancelled
 from ramferry.flows.passage import Passage
 from ramferry.flows.peer.reception import reception_of
@@ -78,10 +79,18 @@ class Relay:
             settings.channels,
             advice=": pass --channels",
             reception=reception_of(
-                settings, observer.note, self._busy, limit=settings.max_migrations
+                settings,
+                observer.note,
+                self._busy,
+                limit=settings.max_migrations,
+                streams=True,
+                at_once=settings.any_stream,
             ),
             limit=settings.max_migrations,
             more=": --max-migrations allows more",
+            streams=Streams(
+                carried=settings.to_ramferry or settings.from_ramferry, at_once=settings.any_stream
+            ),
         )
 
     def run(self, *, once: bool = False) -> RelayResult | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ramferry.transport.address import Address, TlsAddress
+from ramferry.transport.address import Address, RelayAddress, TlsAddress
 from ramferry.transport.security import Security
 from ramferry.vocabulary import AUTO, DECIDE_SECONDS, PAGE_SIZE
 
@@ -41,11 +41,25 @@ class RelaySettings:
     source's."""
     security: Security | None = None
     """Credentials, and what is allowed without them; None: nothing beyond this host."""
+    allow_no_return_path: bool = False
+    """Whether a plain stream is carried whose source is not told how it ended."""
+    any_stream: bool = False
+    """Whether every connection is carried as bytes, from its first moment on."""
 
     @property
     def clear_in(self) -> bool:
         """Whether what comes in is not encrypted."""
         return not isinstance(self.listen, TlsAddress)
+
+    @property
+    def to_ramferry(self) -> bool:
+        """Whether the far end is a Ramferry, which may take plain streams."""
+        return isinstance(self.connect, RelayAddress)
+
+    @property
+    def from_ramferry(self) -> bool:
+        """Whether only Ramferrys may call, which may bring plain streams."""
+        return isinstance(self.listen, RelayAddress)
 
 
 @dataclass(frozen=True, slots=True)

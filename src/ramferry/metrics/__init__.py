@@ -127,6 +127,11 @@ class RelayResult:
     downtime_seconds: float | None = None
     """Seconds from ram's END to the destination's SHUT, as the relay saw them: the guest stands
     still a little longer, from before END; None if either did not come."""
+    kind: str = "multifd"
+    """What was carried: "multifd", a migration with multifd channels; "plain", one without, over
+    main alone; "stream", bytes that are no migration's."""
+    streams: int = 0
+    """Connections that carried it between two Ramferrys, of a plain migration or a stream."""
 
 
 @dataclass(frozen=True, slots=True)

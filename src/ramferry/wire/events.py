@@ -161,6 +161,14 @@ class Resynchronised(MainEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class Unread(MainEvent):
+    """From here on the stream cannot be parsed, and what follows is bytes; no parser gives it, but
+    whoever feeds one that failed."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class EndOfStream(MainEvent):
     """The EOF byte, or the EOF byte and the VM description.
 

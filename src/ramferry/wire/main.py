@@ -48,17 +48,26 @@ class MainParser(StreamParser[MainEvent]):
     """
 
     def __init__(
-        self, *, page_size: int = PAGE_SIZE, give_pages: bool = False, mapped_at: int | None = None
+        self,
+        *,
+        page_size: int = PAGE_SIZE,
+        give_pages: bool = False,
+        mixed: bool = False,
+        mapped_at: int | None = None,
     ) -> None:
         """See the class.
 
         :param give_pages: give pages of the main channel as events too, in order with the marks.
+        :param mixed: besides whole pages there may be others (XBZRLE's, compressed ones), of which
+            there are no events.
         :param mapped_at: the stream is that of a mapped-ram file and begins at this offset; None
             for any other stream.
         """
         super().__init__(CHANNEL)
         self._mapped_at = mapped_at
-        self._ram = RamReader(self._source, self._emit, page_size, give_pages=give_pages)
+        self._ram = RamReader(
+            self._source, self._emit, page_size, give_pages=give_pages, mixed=mixed
+        )
         self._sections = SectionReader(self._source, self._emit, self._ram)
         self._state = State.HEADER
         self._end_of_stream = -1

@@ -72,11 +72,13 @@ class RamReader:
         page_size: int,
         *,
         give_pages: bool = False,
+        mixed: bool = False,
     ) -> None:
         """See the class.
 
-        :param give_pages: give pages as events, and refuse records that QEMU never mixes with
-            multifd.
+        :param give_pages: give pages as events.
+        :param mixed: pass over records that QEMU never mixes with multifd, in place of refusing
+            them where pages are given.
         """
         self.page_size = page_size
         """Target page size in bytes; the configuration may correct it before the first section."""
@@ -94,6 +96,7 @@ class RamReader:
         self._current: BlockEntry | None = None
         self._marks = 0
         self._give_pages = give_pages
+        self._whole_only = give_pages and not mixed
         self._contents: dict[int, Callable[[BlockEntry, int, int], Parse[None]]] = {
             RamFlag.ZERO: self._zero,
             RamFlag.PAGE: self._page,
@@ -195,7 +198,7 @@ class RamReader:
         self.pages += 1 + run
 
     def _xbzrle(self, _block: BlockEntry, _start: int, _offset: int) -> Parse[None]:
-        if self._give_pages:
+        if self._whole_only:
             self._source.fail("whole pages", "an XBZRLE record: unset xbzrle on the source")
         encoding = yield from self._source.uint(1)
         if encoding != _XBZRLE_ENCODING:
@@ -207,7 +210,7 @@ class RamReader:
         self.pages += 1
 
     def _compressed(self, _block: BlockEntry, _start: int, _offset: int) -> Parse[None]:
-        if self._give_pages:
+        if self._whole_only:
             self._source.fail("whole pages", "a compressed record: unset compress on the source")
         size = yield from self._source.uint(4)
         # zlib's compressBound, which QEMU holds this record against too

@@ -23,6 +23,9 @@ HEAD_SIZE: Final = _HEAD.size
 MOST: Final = 64 * 1024
 """Most bytes of a message's JSON."""
 
+STREAM_BYTES: Final = "bytes"
+STREAM_SILENT: Final = "silent"
+
 MOST_TEXT: Final = 4096
 """Most characters of a sentence."""
 
@@ -66,6 +69,9 @@ class Hello(msgspec.Struct, frozen=True, omit_defaults=True):
     """Of the side that connects: the method that it is going to send."""
     refused: _Text = ""
     """Of the acceptor: why it does not take the migration; empty if it does."""
+    stream: _Name = ""
+    """Of the side that connects: ``STREAM_BYTES`` for a stream that is no migration,
+    ``STREAM_SILENT`` for one of which nothing has come yet; empty for a migration."""
     migration: Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{8})?$")] = ""
     """Of the side that connects: the migration's id in what people read, at both ends."""
 

@@ -101,7 +101,7 @@ def parse_place(raw: bytes | bytearray | memoryview) -> Place:
 TLS_HANDSHAKE: Final = b"\x16\x03"
 BEGAN_TLS: Final = (
     "began TLS, and this address is in clear: listen at tls: (a QEMU) or relay: (a Ramferry) with"
-    " --tls-creds"
+    " --tls-creds, since what is encrypted cannot be compressed"
 )
 _FOR_A_QEMU: Final = "listen for that at tcp:, or at tls: with --tls-creds"
 _FOREIGN: Final = (

@@ -34,7 +34,7 @@ class StreamParser(ABC, Generic[Event]):
 
         :return: the events that these bytes complete, in the order of the stream.
         :raise RemoteProtocolError: the stream is not what a QEMU sends. Events before that place
-            in ``data`` are lost.
+            in ``data`` are what ``salvage`` returns.
         """
         if self._error is not None:
             raise self._error
@@ -46,6 +46,11 @@ class StreamParser(ABC, Generic[Event]):
             raise
         finally:
             self._source.release()
+        events, self._events = self._events, []
+        return events
+
+    def salvage(self) -> list[Event]:
+        """The events before the place at which ``feed`` failed; called once after that."""
         events, self._events = self._events, []
         return events
 

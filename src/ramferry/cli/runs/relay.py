@@ -166,6 +166,7 @@ def _settings(
     """:param same: options that the settings have by the same names."""
     addresses = parse_address(listen), parse_address(connect)
     _refuse_idle(addresses, same)
+    _refuse_alone(addresses, same)
     return RelaySettings(
         *addresses,
         security=_security(addresses, tls_creds, tls_creds_fd, tls_authz, insecure),
@@ -185,6 +186,18 @@ def _refuse_idle(addresses: tuple[Address, Address], options: Mapping[str, Any])
             raise UsageError(
                 f"--{option} is for two Ramferrys that know each other (relay:), and neither"
                 " address is relay:"
+            )
+
+
+def _refuse_alone(addresses: tuple[Address, Address], options: Mapping[str, Any]) -> None:
+    """:raise UsageError: an option was given for a stream that only two Ramferrys can carry."""
+    if any(isinstance(one, RelayAddress) for one in addresses):
+        return
+    for option in ("allow_no_return_path", "any_stream"):
+        if options[option]:
+            raise UsageError(
+                f"--{option.replace('_', '-')} is for what travels between two Ramferrys (relay:),"
+                " and neither address is relay:"
             )
 
 

@@ -19,6 +19,7 @@ from ramferry.flows.inlet.calls import Call, Claim, mother
 from ramferry.flows.inlet.lobby import Lobby
 from ramferry.flows.inlet.migrations import Migration, Migrations, refuse_doubtful
 from ramferry.flows.inlet.roster import Roster
+from ramferry.flows.inlet.streams import NO_STREAMS, Streams
 from ramferry.flows.inlet.waiting import WaitingChannels
 from ramferry.flows.peer.reception import Reception
 from ramferry.flows.peer.visit import Visit
@@ -56,6 +57,7 @@ class Arrivals:
         reception: Reception | None = None,
         limit: int = 1,
         more: str = "",
+        streams: Streams = NO_STREAMS,
     ) -> None:
         """
         :param channels: multifd-channels; None: as many as are connected when the first sync mark
@@ -64,6 +66,7 @@ class Arrivals:
         :param reception: where Ramferrys are greeted, if nobody else may call; else None.
         :param limit: most migrations under way at a time.
         :param more: what helps if there would be more; for a note.
+        :param streams: what is carried that is no migration.
         """
         self._limit = limit
         self._more = more
@@ -81,7 +84,13 @@ class Arrivals:
             loop, note, self._departed, lambda: self._lobby.silent, several=self._several
         )
         self._lobby = Lobby(
-            loop, listener, self._arrived, note, self._departed, reception=reception
+            loop,
+            listener,
+            self._arrived,
+            note,
+            self._departed,
+            reception=reception,
+            streams=streams,
         )
 
     @property

@@ -110,6 +110,8 @@ class MainArrival:
     call: Call
     tunnel: Tunnel | None = None
     """``connection``, if it is a tunnel: of that nothing has been read."""
+    raw: bool = False
+    """Whether it is no migration, but any stream."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,12 +85,19 @@ def gather(
     """
     if session.gathered.is_set() or not session.want_gathered.is_set():
         return
+    if session.plain.chosen:
+        session.gathered.set()
+        return
     lobby.accept()
     # also where their number was told: one too many is better noticed before the first mark, for
     # which a destination may wait on its SYNC for good
     if not lobby.settled(concerns):
         return
     take_early()
+    if session.plain.possible and not roster.ids:
+        if not roster.wanted or session.plain.waited():
+            _choose_plain(session)
+        return
     try:
         if not roster.full():
             _lack(session, roster)
@@ -101,6 +108,12 @@ def gather(
         return
     session.uuid = roster.uuid or session.uuid
     session.gate.expect(roster.ids)
+    session.gathered.set()
+
+
+def _choose_plain(session: Session) -> None:
+    """No channel has come, and none will: all of the migration is on main."""
+    session.plain.chosen = True
     session.gathered.set()
 
 

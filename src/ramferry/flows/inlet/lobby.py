@@ -11,19 +11,20 @@ import math
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Final
 
 from ramferry.errors import MigrationFailed, RamferryError, RemoteProtocolError
 from ramferry.flows.inlet.callers import (
     MAIN_MAGIC,
-    MULTIFD_MAGIC,
     Caller,
     Departure,
     MainArrival,
     MultifdArrival,
 )
 from ramferry.flows.inlet.calls import Call, one_too_many
+from ramferry.flows.inlet.limits import BACK_OFF, MOST_CALLERS, MOST_OF_ONE, PROBE_GRACE
+from ramferry.flows.inlet.limits import SILENCE as SILENCE
 from ramferry.flows.inlet.refusals import Refusals
+from ramferry.flows.inlet.streams import NO_STREAMS, Streams
 from ramferry.flows.peer.reception import Reception
 from ramferry.flows.session.loop import HUNG_UP, READABLE, Loop
 from ramferry.metrics.notes import warning
@@ -34,19 +35,6 @@ from ramferry.transport.listening import Accepted, Listener
 from ramferry.wire import relay_opening
 from ramferry.wire.packets import INITIAL_SIZE
 from ramferry.wire.relay_opening import OPENING_SIZE, PLACE_SIZE, Kind
-
-SILENCE: Final = 30.0
-"""Seconds within which a connection must have said what it is. A 10.x source's main is silent only
-until its last multifd channel is connected."""
-MOST_OF_ONE: Final = 256
-"""Most connections of one host, or process, that may wait here at once: a main and 255 channels. If
-one more comes, the one that waited longest is closed."""
-MOST_CALLERS: Final = 512
-"""Most connections that may wait here in all."""
-PROBE_GRACE: Final = 1.0
-"""Seconds after which a connection without a single byte does not delay the first sync mark."""
-_BACK_OFF: Final = 0.5
-"""Seconds until accepting is tried again after it failed for want of descriptors or memory."""
 
 
 class Lobby:
@@ -62,12 +50,15 @@ class Lobby:
         departed: Callable[[Departure], None] = lambda _: None,
         *,
         reception: Reception | None = None,
+        streams: Streams = NO_STREAMS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """
         :param departed: called for a connection that its peer closed before its kind was known.
         :param reception: where Ramferrys are greeted, if nobody else may call; else None.
+        :param streams: what is carried that is no migration.
         """
+        self._streams = streams
         self._reception = reception
         self._loop = loop
         self._listener = listener
@@ -113,7 +104,7 @@ class Lobby:
         now = self._running.spent
         for caller in [one for one in self._callers if now - one.since > SILENCE]:
             self._refuse(caller, f"sent {len(caller.first)} bytes in {SILENCE:.0f} s")
-        if self._shut_since is not None and now - self._shut_since > _BACK_OFF:
+        if self._shut_since is not None and now - self._shut_since > BACK_OFF:
             self._shut_since = None
             self._open()
 
@@ -151,7 +142,7 @@ class Lobby:
         return True
 
     def _back_off(self, error: OSError) -> None:
-        """Stop polling the listener for ``_BACK_OFF`` seconds: it stays readable while nothing can
+        """Stop polling the listener for ``BACK_OFF`` seconds: it stays readable while nothing can
         be accepted."""
         self._shut()
         self._shut_since = self._running.spent
@@ -177,6 +168,9 @@ class Lobby:
             # listener, whose buffer would settle the window's scale: it never passed 128 KiB a
             # round trip then, however large the buffer became (rcv_wscale 1 in place of 10)
             connection.set_buffers(receive=budget.INITIAL)
+        if self._streams.at_once and self._reception is None:
+            self._arrived(MainArrival(connection, b"", call, raw=True))
+            return
         caller = Caller(connection, call, self._running.spent, self._reception is not None)
         self._callers.add(caller)
         self._loop.add(connection.fileno(), READABLE | HUNG_UP, partial(self._read, caller))
@@ -225,19 +219,14 @@ class Lobby:
                 self._stream(caller, first)
         elif caller.belies_its_opening:
             self._refuse(caller, f"opened as another kind of channel and began with {first.hex()}")
-        elif first == MAIN_MAGIC:
-            self._leave(caller)
-            self._arrived(MainArrival(caller.connection, first, caller.call))
-        elif first[:2] == relay_opening.TLS_HANDSHAKE:
-            self._refuse(caller, relay_opening.BEGAN_TLS)
         elif len(first) == INITIAL_SIZE:
             self._multifd(caller, first)
-        elif first[:4] == relay_opening.MAGIC:
-            self._refuse(
-                caller, "is a Ramferry that connects with relay:; listen at relay:HOST:PORT for it"
-            )
-        elif len(first) >= 4 and first[:4] != MULTIFD_MAGIC:
-            self._refuse(caller, f"began with {first.hex()}, which is no migration channel")
+        elif why := self._streams.refuses(first):
+            self._refuse(caller, why)
+        elif why is not None:
+            self._leave(caller)
+            raw = first != MAIN_MAGIC
+            self._arrived(MainArrival(caller.connection, first, caller.call, raw=raw))
 
     def _open_door(self, caller: Caller, first: bytes) -> None:
         """Judge what has come of a connection's opening."""

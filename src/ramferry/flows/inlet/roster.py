@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ramferry.errors import MigrationFailed, RemoteProtocolError
 from ramferry.vocabulary import MAX_CHANNELS
 from ramferry.wire.packets import Initial
+
+NO_CHANNEL: Final = (
+    "the source opened no multifd channel: set the multifd capability on both QEMUs (`virsh migrate"
+    " --parallel --parallel-connections N`) and migrate again, or put a second Ramferry before the "
+    "destination: nothing but that, at relay:, can take such a stream compressed"
+)
+"""What is said of a plain stream where nobody is at the far end who could take it."""
 
 
 class Roster:
@@ -52,10 +61,7 @@ class Roster:
         :raise MigrationFailed: there are none, or one is missing.
         """
         if not self.ids and self.wanted != 0:
-            raise MigrationFailed(
-                "the source opened no multifd channel: set the multifd capability on both QEMUs "
-                "(virsh migrate --parallel) and migrate again"
-            )
+            raise MigrationFailed(NO_CHANNEL)
         missing = sorted(set(range(max(self.ids, default=0))) - self.ids)
         if missing:
             raise MigrationFailed(f"multifd channels {missing} never came, though later ones did")

@@ -25,7 +25,7 @@ from ramferry.flows.inlet.calls import (
     mother,
     one_too_many,
 )
-from ramferry.flows.inlet.lobby import SILENCE
+from ramferry.flows.inlet.limits import SILENCE
 from ramferry.flows.session.loop import HUNG_UP, Loop
 from ramferry.metrics.notes import refusal
 from ramferry.patience import Patience

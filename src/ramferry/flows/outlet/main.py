@@ -7,9 +7,12 @@ from typing import Final
 from ramferry.errors import MigrationFailed, RamferryError
 from ramferry.flows.outlet.answer import CarriedAnswer
 from ramferry.flows.outlet.asked import LOOK, AskedAnswer
-from ramferry.flows.outlet.outlet import Outlet, sending_on_main
-from ramferry.flows.outlet.tail import Tail
-from ramferry.flows.outlet.taken import taken_on_main, until_consumed
+from ramferry.flows.outlet.forwarding import sending_on_main
+from ramferry.flows.outlet.outlet import Outlet
+from ramferry.flows.outlet.plain_way import PIECE, PlainWay
+from ramferry.flows.outlet.tail import ENDLESS, UNCLOSED, WITHDRAWN, Tail
+from ramferry.flows.outlet.taken import taken_on_main, until_consumed, until_main_is_taken
+from ramferry.flows.outlet.way_back import WayBack
 from ramferry.flows.peer.guardian import Guardian, how_to_decide
 from ramferry.flows.session.gate import Unwind
 from ramferry.flows.session.session import Phase
@@ -18,7 +21,7 @@ from ramferry.metrics.notes import warning
 from ramferry.transport.address import is_local
 from ramferry.transport.connection import Connection
 from ramferry.vocabulary import Buffer
-from ramferry.wire.events import EndOfStream, MainEvent, RamEnd, SyncMark
+from ramferry.wire.events import EndOfStream, MainEvent, PageRun, RamEnd, SyncMark
 from ramferry.wire.main import MainParser
 
 _NOTHING: Final = memoryview(b"")
@@ -30,7 +33,8 @@ the migration up; it says so before it ends main, on another connection."""
 class RelayedMain:
     """Passes main on as it came; a :class:`~ramferry.flows.inlet.main.MainTaker`."""
 
-    most = next_piece = 64 * 1024
+    most = PIECE
+    next_piece = 64 * 1024
     fill = False
     complete = False
 
@@ -40,13 +44,19 @@ class RelayedMain:
         self._session = outlet.session
         self._source = source
         self._tally: ChannelTally
+        self._parser: MainParser
         self._destination: Connection
         self._data = _NOTHING
         """The piece that is being sent."""
         self._seen = 0
-        """Offset in the stream up to which bytes were received and parsed."""
+        """Offset in the stream up to which bytes were received."""
         self._sent = 0
         """Offset in the stream up to which bytes were sent on."""
+        self._way: PlainWay | None = None
+        """How a plain stream is sent; None if this is none."""
+        self._kept: bytearray | None = None
+        """What came before it was known whether this is a plain stream; None once that is known,
+        and main is connected."""
         self._broken = False
         """True once main towards the destination broke, or takes nothing more."""
         self._tail: Tail | None = None
@@ -55,16 +65,41 @@ class RelayedMain:
         """Holds the source if this process is killed in the switchover; None where it need not."""
 
     def begin(self, tally: ChannelTally, parser: MainParser) -> None:
-        """See ``MainTaker``; connects to the destination, and lets the channels follow."""
-        del parser
+        """See ``MainTaker``; connects to the destination, and lets the channels follow. Where this
+        may be a plain stream, that is found out first, and the far end has only said hello."""
+        self._parser = parser
         self._tally = tally
-        self._destination = self._outlet.connect(main=True)
-        self._session.start("return path", self._answer().run)
-        self._outlet.open_onward()
+        plain = self._session.plain
+        if plain.possible and not plain.chosen:
+            plain.possible = self._outlet.takes_streams()
+        if plain.open:
+            self._kept = bytearray()
+        else:
+            self._connect()
 
-    def _answer(self) -> CarriedAnswer:
+    def _connect(self) -> None:
+        outlet, plain = self._outlet, self._session.plain
+        self._destination = outlet.connect(main=True, stream=plain.chosen)
+        if plain.chosen:
+            self.next_piece = PIECE
+            self._way = PlainWay(outlet, self._destination, self._tally)
+        self._session.start("return path", self._answer().run)
+        outlet.open_onward()
+
+    def _decided(self) -> None:
+        """Connect, if it has just become known what this is, and send what was kept for that."""
+        if self._kept is None or self._session.plain.open:
+            return
+        kept, self._kept = self._kept, None
+        self._connect()
+        self._send(kept)
+
+    def _answer(self) -> CarriedAnswer | WayBack:
         """What carries the answer: where the far end can be asked for it, it is."""
         session, far, outlet = self._session, self._outlet.far, self._outlet
+        if session.plain.raw or session.plain.unanswered:
+            session.holds = False
+            return WayBack(session, self._source, self._destination)
         if far is None or not session.holds:
             local = is_local(outlet.settings.connect)
             return CarriedAnswer(session, self._source, self._destination, local=local)
@@ -82,18 +117,24 @@ class RelayedMain:
         del events
         self._data = data
         self._seen += len(data)
+        if self._session.plain.chosen:
+            self._tally.pages = self._parser.pages
+            self._tally.zero_pages = self._parser.zero_pages
 
     def hear(self, event: MainEvent) -> None:
         """See ``MainTaker``; waits before each mark until the channels are ready."""
+        self._decided()
         match event:
-            case SyncMark():
+            case SyncMark() if not self._session.plain.chosen:
                 self._send_up_to(event.start)
                 self._pass_mark(event)
+            case PageRun() if self._way is not None:
+                self._way.note(event)
             case RamEnd():
                 self._session.ending = True
-                if self._session.asked:
+                if self._session.asked or self._session.plain.unanswered:
                     self._send_up_to(event.start)
-                    self._tail = Tail()
+                    self._hold_back()
                 else:
                     self._switch()
             case EndOfStream() if self._tail is not None:
@@ -101,6 +142,7 @@ class RelayedMain:
 
     def close_piece(self) -> None:
         """See ``MainTaker``."""
+        self._decided()
         if self._tail is None:
             self._send_up_to(self._seen)
             return
@@ -117,13 +159,15 @@ class RelayedMain:
         if self._tail is not None and self._tail.waited:
             self._let_go_part(self._tail)
 
+    def _hold_back(self) -> None:
+        """Keep ram's END and what follows until all of it is here. Whoever is not told lets go of
+        its guest once it has written that: it is not read before the rest has arrived."""
+        if self._session.plain.unanswered:
+            until_main_is_taken(self._outlet)
+        self._tail = Tail()
+
     def _let_go_part(self, tail: Tail) -> None:
-        self._session.note(
-            warning(
-                "main: the device state has no end that can be found (is suppress-vmdesc on?), so"
-                " it is not held back until it is whole"
-            )
-        )
+        self._session.note(warning(ENDLESS))
         self._let_go(tail)
 
     def _let_go(self, tail: Tail) -> None:
@@ -139,10 +183,14 @@ class RelayedMain:
             raise Unwind
 
     def source_ended(self) -> None:
-        """See ``MainTaker``; this is the end of a good migration, a cancel, or the source's
-        death."""
-        if self._session.phase < Phase.SWITCHOVER:
+        """See ``MainTaker``: the end of a good migration, a cancel, or the source's death."""
+        plain = self._session.plain
+        if self._session.phase < Phase.SWITCHOVER and not plain.blind and self._tail is None:
             raise MigrationFailed("main: the source ended the migration before its last round")
+        if plain.blind or plain.unanswered:
+            if self._tail is not None:
+                self._let_go_part(self._tail)
+            return  # it was not going to hear more
         self._leave_to_the_destination()
 
     def source_broke(self) -> None:
@@ -152,24 +200,24 @@ class RelayedMain:
             self._leave_to_the_destination()
 
     def farewell(self) -> None:
-        """Called when nothing more will come and the migration has not failed: tell the
-        destination. Its answer is still carried back."""
+        """Called when no more will come and nothing has failed: tell the destination. Its answer
+        is still carried back."""
         if self._outlet.main is not None and not self._broken:
             self._outlet.main.finish()
+        if self._session.plain.raw and self._session.plain.half():
+            self._session.advance(Phase.CONFIRMED)
 
     def look_back(self) -> None:
         """Notice a source that ends main in the switchover, before the answer. Called in the loop's
         thread, because main's may be held up in sending."""
-        ends = self._session.phase is Phase.SWITCHOVER and self._source.hung_up()
+        asks = self._session.phase is Phase.SWITCHOVER and not self._session.plain.unanswered
+        ends = asks and self._source.hung_up()
         if ends and self._session.source_gave_up(0.0):
             self._refuse_the_rest()
 
     def part(self) -> str:
-        """Called when the migration has ended: whoever would hold the source is dismissed, unless
-        it has to.
-
-        :return: then, what a person has to know, as clauses; else empty.
-        """
+        """Called when the migration has ended: whoever would hold the source is dismissed, or has
+        to: what a person has to know then, as clauses; else empty."""
         guardian, self._guardian = self._guardian, None
         if guardian is None:
             return ""
@@ -181,14 +229,8 @@ class RelayedMain:
 
     def tell_if_unheard(self) -> None:
         """Note it if the source has not closed main, which it does as soon as it has the answer."""
-        if not self._source.hung_up():
-            self._session.note(
-                warning(
-                    "the guest runs at the destination, and the source does not close the "
-                    "migration as one that has heard of it: see with `info status` that its guest "
-                    "does not run"
-                )
-            )
+        if not (self._session.plain.unanswered or self._source.hung_up()):
+            self._session.note(warning(UNCLOSED))
 
     def _pass_mark(self, mark: SyncMark) -> None:
         session = self._session
@@ -210,18 +252,25 @@ class RelayedMain:
             return
         part = self._data[self._unsent() : offset - (self._seen - len(self._data))]
         self.look_back()
-        self._send(part)
+        if self._kept is None:
+            self._send(part, self._sent)
+        else:
+            self._kept += part
         self._sent = offset
 
     def _unsent(self) -> int:
         """Where in the piece the bytes begin that were not sent yet."""
         return max(self._sent - (self._seen - len(self._data)), 0)
 
-    def _send(self, part: Buffer) -> None:
+    def _send(self, part: Buffer, at: int = 0) -> None:
+        """:param at: the offset in the stream at which it begins, if there are pages in it."""
         # main's few bytes do not queue behind packets: a late mark would hold every channel
-        self._outlet.pacer.charge(len(part))
         try:
             with sending_on_main():
+                if self._way is not None:
+                    self._way.send(part, at)
+                    return
+                self._outlet.pacer.charge(len(part))
                 self._tally.bytes_out += self._destination.send([part])
         except RamferryError:
             self._broken = True
@@ -248,12 +297,5 @@ class RelayedMain:
     def _withdraw(self) -> None:
         if self._session.phase is not Phase.SWITCHOVER:
             return
-        self._session.fail(
-            MigrationFailed(
-                "main: the source ended the migration in the switchover, before the answer: the "
-                "rest of the stream was withdrawn, so that the destination does not start the "
-                "guest; see with `info status` there that it does not run"
-            ),
-            final=True,
-        )
+        self._session.fail(MigrationFailed(WITHDRAWN), final=True)
         self._destination.reset()

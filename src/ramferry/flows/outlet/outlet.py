@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, Protocol
 
-from ramferry.errors import MigrationFailed, PeerTimeout
+from ramferry.errors import MigrationFailed
+from ramferry.flows.outlet.forwarding import sending_on_main
 from ramferry.flows.outlet.outbox import Outbox
+from ramferry.flows.outlet.tunnelling import open_tunnel
 from ramferry.flows.outlet.whereabouts import Whereabouts
 from ramferry.flows.peer.asking import CONNECT
 from ramferry.flows.peer.far import Far
+from ramferry.flows.peer.stream import Tunnel
 from ramferry.flows.session.gate import Unwind
 from ramferry.flows.session.roles import FlowSettings
 from ramferry.flows.session.session import Session
@@ -62,21 +65,6 @@ class OutletSettings(FlowSettings, Protocol):
         """Bytes per second; 0: no cap."""
 
 
-@contextmanager
-def sending_on_main() -> Iterator[None]:
-    """Name main in what a send to the destination raises.
-
-    :raise MigrationFailed: the connection broke.
-    :raise PeerTimeout: the destination takes nothing for the stall limit.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise MigrationFailed(f"main: the destination broke the connection: {error}") from error
-    except PeerTimeout:
-        raise PeerTimeout("main: the destination takes no more bytes") from None
-
-
 class Outlet:
     """Connects to a destination, keeps its connections, and ends them."""
 
@@ -100,6 +88,8 @@ class Outlet:
         """To a far Ramferry that has not said hello yet."""
         self.channels: list[Connection] = []
         """The multifd channels, in the order in which they were connected."""
+        self.carriers: Sequence[Connection] = ()
+        """The connections that carry a plain stream."""
         self._dialled = 0
         """Connections that are being made."""
         self._onward = threading.Event()
@@ -119,9 +109,23 @@ class Outlet:
             )
         return MigrationFailed(said)
 
-    def connect(self, *, main: bool = False) -> Connection:
+    def takes_streams(self) -> bool:
+        """Whether the far end is a Ramferry that takes plain streams; says hello to find out.
+
+        :raise PeerUnreachable: nobody accepts there, or TLS failed.
+        :raise Unwind: the migration failed meanwhile.
+        """
+        address = self.settings.connect
+        if not isinstance(address, RelayAddress):
+            return False
+        with self._dialling():
+            self.far = self._greet(address)
+        return self.far.agreed.streams
+
+    def connect(self, *, main: bool = False, stream: bool = False) -> Connection:
         """Open one more connection, which this object will close.
 
+        :param stream: whether a plain stream goes over main.
         :raise PeerUnreachable: nobody accepts, or TLS failed.
         :raise Unwind: the migration failed meanwhile.
         """
@@ -129,16 +133,32 @@ class Outlet:
             self.whereabouts.find()
         address = self.whereabouts.address
         with self._dialling():
-            if main and isinstance(address, RelayAddress):
+            if main and self.far is None and isinstance(address, RelayAddress):
                 self.far = self._greet(address)
+            if stream and self.far is not None:
+                return self._tunnel(self.far)
             connection = self._connected()
         connection.settle(self.settings.stall_timeout)
         if main and self.far is not None:
             connection = self.far.main(connection)
         self.adopt(connection, main=main)
+        if stream:
+            self.carriers = (connection,)
         connection.set_buffers(send=budget.INITIAL)
         self.session.check()
         return connection
+
+    def _tunnel(self, far: Far) -> Tunnel:
+        """A tunnel in place of main, as ``connect`` has it."""
+        settings = self.settings
+        tunnel = open_tunnel(far, self._connected, settings.channels, settings.stall_timeout)
+        self.adopt(tunnel, main=True)
+        self.carriers = tunnel.connections
+        self.session.plain.streams = len(tunnel.connections)
+        tunnel.encode_with(settings.level, self.member_size)
+        tunnel.start(self.session)
+        self.session.check()
+        return tunnel
 
     @property
     def member_size(self) -> str:
@@ -228,11 +248,17 @@ class Outlet:
             self.outbox.limit(budget.outbox(cap))
         return BufferGovernor(
             lambda: session.tally.bytes_out,
-            sending=lambda: self.channels,
-            receiving=lambda: session.sources[1:],
-            told=lambda rate: self.outbox.limit(budget.outbox(rate)),
+            sending=lambda: self.carriers or self.channels,
+            receiving=lambda: session.plain.incoming or session.sources[1:],
+            told=self._drains,
             carries=lambda: session.tally.carries,
         )
+
+    def _drains(self, rate: float) -> None:
+        """The destination drains so many bytes per second: about 100 ms of that may wait."""
+        self.outbox.limit(budget.outbox(rate))
+        if isinstance(self.main, Tunnel):
+            self.main.limit(budget.outbox(rate))
 
     def set_bandwidth(self, rate: float) -> None:
         """Change the cap, in wire bytes per second; 0: no cap."""
@@ -288,7 +314,7 @@ class Outlet:
         if main is not None:
             session = self.session
             # behind ram's END, what it has not taken yet would start the guest if it were delivered
-            withdraw = session.switched and not session.taken
+            withdraw = session.plain.chosen or (session.switched and not session.taken)
             end: Callable[[], None] = main.reset if withdraw else main.cut
             end()
         for connection in channels:

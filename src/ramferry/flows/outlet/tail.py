@@ -17,6 +17,22 @@ _MOST: Final = 64 << 20
 """Most bytes that are held back."""
 _WAIT: Final = 2.0
 """Seconds without a byte after which an end that cannot be found is not waited for any more."""
+ENDLESS: Final = (
+    "main: the device state has no end that can be found (is suppress-vmdesc on?), so it is not "
+    "held back until it is whole"
+)
+"""A note, where all is let go as it comes."""
+WITHDRAWN: Final = (
+    "main: the source ended the migration in the switchover, before the answer: the rest of the "
+    "stream was withdrawn, so that the destination does not start the guest; see with `info status`"
+    " there that it does not run"
+)
+"""An error, where the destination has not got all of it."""
+UNCLOSED: Final = (
+    "the guest runs at the destination, and the source does not close the migration as one that has"
+    " heard of it: see with `info status` that its guest does not run"
+)
+"""A note, where main's end should have come from the source."""
 
 
 class Tail:

@@ -27,13 +27,28 @@ def until_consumed(outlet: Outlet) -> None:
     """
     for connection in outlet.channels:
         try:
-            _until_consumed(outlet, connection)
+            _until_consumed(outlet, connection, "a channel")
         except OSError:
             outlet.session.check()
             raise MigrationFailed("a multifd channel broke at the destination") from None
 
 
-def _until_consumed(outlet: Outlet, connection: Connection) -> None:
+def until_main_is_taken(outlet: Outlet) -> None:
+    """The same for main, which nobody else sends on.
+
+    :raise MigrationFailed: main broke.
+    :raise PeerTimeout: the far side takes nothing for the stall limit.
+    """
+    assert outlet.main is not None
+    try:
+        _until_consumed(outlet, outlet.main, "main")
+    except OSError:
+        outlet.session.check()
+        raise MigrationFailed("main: the destination broke the connection") from None
+
+
+def _until_consumed(outlet: Outlet, connection: Connection, what: str) -> None:
+    """:param what: the connection, for the error."""
     pause, left = _DRAIN_POLL[0], -1
     silence = Patience(outlet.settings.stall_timeout, clock=time.monotonic)
     while (left_now := connection.unsent()) > 0:
@@ -42,7 +57,7 @@ def _until_consumed(outlet: Outlet, connection: Connection) -> None:
             left = left_now
             silence.restart()
         elif silence.over:
-            raise PeerTimeout(f"the destination leaves {left} bytes of a channel untaken")
+            raise PeerTimeout(f"the destination leaves {left} bytes of {what} untaken")
         time.sleep(pause)
         pause = min(pause * 2, _DRAIN_POLL[1])
     if connection.hung_up():

@@ -28,6 +28,7 @@ def own_hello(
     migration: str = "",
     *,
     streams: bool = True,
+    stream: str = "",
 ) -> Hello:
     """This side's hello.
 
@@ -35,6 +36,7 @@ def own_hello(
     :param refused: why this side does not take the migration; empty if it does.
     :param migration: its id, of the side that connects.
     :param streams: whether this side takes a stream by a tunnel.
+    :param stream: as in ``Hello``, of the side that connects.
     """
     return Hello(
         ramferry=__version__,
@@ -51,6 +53,7 @@ def own_hello(
         method=method,
         refused=refused,
         migration=migration,
+        stream=stream,
     )
 
 

@@ -99,7 +99,12 @@ class Far:
         """
         control = Control(connection)
         try:
-            near = own_hello(session.settings, method, migration=session.tally.migration)
+            near = own_hello(
+                session.settings,
+                method,
+                migration=session.tally.migration,
+                stream=session.plain.told,
+            )
             token, agreed = _hello(control, near, shown)
         except RamferryError as error:
             control.close()

@@ -17,7 +17,7 @@ from ramferry.metrics.notes import refusal, warning
 from ramferry.patience import Patience
 from ramferry.transport.address import Address, RelayAddress
 from ramferry.transport.connection import Connection
-from ramferry.wire.relay_messages import Outcome
+from ramferry.wire.relay_messages import STREAM_SILENT, Hello, Outcome
 from ramferry.wire.relay_opening import TOKEN_SIZE, Kind, Opening
 
 MOST_GREETED: Final = 8
@@ -54,13 +54,16 @@ class Reception:
         *,
         limit: int = 1,
         streams: bool = False,
+        at_once: bool = False,
     ) -> None:
         """
         :param refuses: says why no migration can be taken now; empty if one can.
         :param limit: most migrations that are taken at a time.
         :param streams: whether a stream may come by a tunnel.
+        :param at_once: whether one may that says nothing at first.
         """
         self._limit = limit
+        self._at_once = at_once
         self._settings = settings
         self._streams = streams
         self._note = note
@@ -201,7 +204,7 @@ class Reception:
             near = own_hello(self._settings, refused=refused, streams=self._streams)
             control.say(near, Opening(Kind.CONTROL))
             raise error
-        token, refused = os.urandom(TOKEN_SIZE), self._refused()
+        token, refused = os.urandom(TOKEN_SIZE), self._refused() or self._unlike(far)
         near = own_hello(self._settings, refused=refused, streams=self._streams)
         try:
             agreed = agree(near, far, receives=near)
@@ -210,12 +213,19 @@ class Reception:
             control.say(near, Opening(Kind.CONTROL))
             raise error
         visit = Visit(control, token, agreed, self._settings.decide, far.method)
+        visit.stream_told = far.stream
         if not refused:
             self._admit(visit)
         if not control.say(near, Opening(Kind.CONTROL, token)) or refused:
             self.over(visit)
             return
         visit.listen()
+
+    def _unlike(self, far: Hello) -> str:
+        """Why the kind of stream that a far end announces is not taken; empty if it is."""
+        if far.stream == STREAM_SILENT and not self._at_once:
+            return "it takes streams that say nothing with --any-stream only"
+        return ""
 
     def _refused(self) -> str:
         """Why no migration can be taken now; one that is about to end is waited for, since the far
@@ -257,11 +267,13 @@ def reception_of(
     *,
     limit: int = 1,
     streams: bool = False,
+    at_once: bool = False,
 ) -> Reception | None:
     """A reception where only Ramferrys may call, at a ``relay:`` address; else None.
 
     :param streams: whether a stream may come by a tunnel.
+    :param at_once: whether one may that says nothing at first.
     """
     if not isinstance(settings.listen, RelayAddress):
         return None
-    return Reception(settings, note, refuses, limit=limit, streams=streams)
+    return Reception(settings, note, refuses, limit=limit, streams=streams, at_once=at_once)

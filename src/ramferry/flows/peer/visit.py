@@ -59,6 +59,8 @@ class Visit:
         self._control = control
         self._session: Session | None = None
         self._method = method or "none"
+        self.stream_told = ""
+        """What the far end has said of a stream that is no migration, as ``Hello.stream``."""
         self._main: Framed | None = None
         self._streams: dict[int, Connection] = {}
         """A tunnel's connections that have come, by their places."""

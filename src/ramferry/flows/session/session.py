@@ -19,6 +19,7 @@ from ramferry.errors import HostError, MigrationFailed, RamferryError, RemotePro
 from ramferry.flows.session.engines import Engines
 from ramferry.flows.session.gate import SyncGate, Unwind
 from ramferry.flows.session.phase import Phase
+from ramferry.flows.session.plain import Plain
 from ramferry.flows.session.roles import Behind, FlowSettings
 from ramferry.flows.session.tally import Tally
 from ramferry.metrics.agreement import Agreement
@@ -60,8 +61,7 @@ class Session:
     switched = False
     """True once ram's END was sent on, even if the migration has failed since."""
     taken: bool | None = None
-    """True once the destination said that it has the guest, False once it is certain that it has
-    not, and cannot get it any more; None while nobody knows."""
+    """Whether the destination has the guest, or cannot get it any more; None: nobody knows."""
     ending = False
     """True once ram's END has come."""
     whole = False
@@ -72,7 +72,7 @@ class Session:
     """Whether a sink takes the guest over: if that fails, nobody has it."""
     _phase = Phase.GATHERING
     _damage: RemoteProtocolError | None = None
-    """What was wrong in the switchover with what another Ramferry sent."""
+    """What was wrong, in the switchover, with what another Ramferry sent."""
 
     def __init__(
         self,
@@ -82,6 +82,7 @@ class Session:
     ) -> None:
         """:param wake: called, from any thread, when the migration has failed."""
         self.settings = settings
+        self.plain = Plain()
         self.note = note
         self._wake = wake
         self.gate = SyncGate()
@@ -138,13 +139,12 @@ class Session:
 
     @property
     def held(self) -> bool:
-        """True if it has failed, and the source's guest has to stand still all the same, because
-        nobody knows whether it runs at the destination."""
+        """True if it has failed, and nobody knows whether the guest runs at the destination, so
+        that it has to stand still at the source."""
         return self.holds and self.switched and self.failed and self.taken is None
 
     def when_failed(self, tell: Callable[[RamferryError], None]) -> None:
-        """Have ``tell`` called, in any thread, if the migration fails, before its connections
-        end."""
+        """Have ``tell`` called, in any thread, if it fails, before its connections end."""
         self._listeners.append(tell)
 
     def fail(self, error: RamferryError, *, final: bool = False) -> None:
@@ -198,8 +198,8 @@ class Session:
 
     @property
     def sighted(self) -> bool:
-        """True while main can be parsed, so that its marks and ram's END are seen."""
-        return self.blind_since is None and self.gate.gated
+        """True while main is parsed, so that its marks and ram's END are seen."""
+        return self.blind_since is None and self.gate.gated and not self.plain.blind
 
     def lost_sight(self, idstr: str, why: str) -> None:
         """Called when main comes to bytes that cannot be parsed: marks may pass unseen."""

@@ -1,0 +1,215 @@
+"""Migrations of real QEMUs without multifd through a pair of relays."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from migrating import (
+    MIB,
+    Pair,
+    assert_guest_goes_on,
+    assert_same_ram,
+    run_state,
+    start_guest,
+    status,
+    two_qemus,
+    until,
+    wait_arrived,
+)
+from plain_relaying import STREAMS, listen, plain_relays, prepare, wait_completed
+from relaying import Route, carry
+
+from ramferry.bench import boot_sector
+from ramferry.bench.fill import Bytes, fill
+
+pytestmark = pytest.mark.interop
+
+METHODS = ("none", "zlib", "zstd", "qatzip")
+
+
+@pytest.fixture(scope="module")
+def mixed_data() -> Bytes:
+    """48 MiB of text, records and zero pages."""
+    data = np.zeros(48 * MIB, np.uint8)
+    fill(data)
+    return data
+
+
+@pytest.mark.parametrize("pair", ["stock", "10.0"], indirect=True)
+@pytest.mark.parametrize("method", METHODS)
+def test_paused_guest_without_multifd(pair: Pair, method: str, mixed_data: Bytes) -> None:
+    with two_qemus(pair, len(mixed_data)) as (source, destination):
+        source.ram[:] = mixed_data
+        incoming = listen(destination, ("return-path",))
+        with plain_relays(source, incoming, method) as relays:
+            prepare(source, "return-path")
+            source.qmp.execute("migrate", {"uri": relays.uri})
+            wait_completed(source)
+            wait_arrived(destination)
+            assert_same_ram(source, destination)
+            near, far = relays.near.finished(), relays.far.finished()
+    for result in (near, far):
+        assert result.completed, result.error
+        assert (result.kind, result.channels) == ("plain", 0)
+    assert near.streams == STREAMS
+    assert near.counters.normal_pages == far.counters.normal_pages > 1000
+    if method != "none":
+        assert near.counters.ratio > 2
+
+
+@pytest.mark.parametrize("pair", ["stock", "10.0"], indirect=True)
+def test_without_any_capability(pair: Pair, mixed_data: Bytes) -> None:
+    with two_qemus(pair, len(mixed_data)) as (source, destination):
+        source.ram[:] = mixed_data
+        incoming = listen(destination)
+        prepare(source)
+        with plain_relays(source, incoming, "zstd") as relays:
+            source.qmp.execute("migrate", {"uri": relays.uri})
+            until("a refusal", lambda: bool(relays.near.seen.results), 30)
+            assert "--allow-no-return-path" in relays.near.finished().error
+            until("the end", lambda: status(source) == "failed", 30)
+        with plain_relays(source, incoming, "zstd", unanswered=True) as relays:
+            source.qmp.execute("migrate", {"uri": relays.uri})
+            wait_completed(source)
+            wait_arrived(destination)
+            assert_same_ram(source, destination)
+            assert relays.near.finished().completed, relays.near.finished().error
+            assert relays.far.finished().completed, relays.far.finished().error
+
+
+CAPABILITIES = (("return-path", "xbzrle"), ("return-path", "auto-converge"))
+
+
+@pytest.mark.parametrize("pair", ["stock", "10.0"], indirect=True)
+@pytest.mark.parametrize("capabilities", CAPABILITIES)
+def test_guest_under_load(pair: Pair, capabilities: tuple[str, ...]) -> None:
+    memory = 48 * MIB
+    boot = boot_sector.boot_sector(memory, rate=20)
+    with two_qemus(pair, memory, boot=boot) as (source, destination):
+        start_guest(source)
+        incoming = listen(destination, capabilities)
+        with plain_relays(source, incoming, "zstd") as relays:
+            prepare(source, *capabilities, max_bandwidth=60_000_000)
+            source.qmp.execute("migrate", {"uri": relays.uri})
+            wait_completed(source)
+            wait_arrived(destination)
+            verdict = boot_sector.verify(destination.ram)
+            assert verdict.ok, verdict
+            assert relays.near.finished().completed
+            assert_guest_goes_on(destination)
+
+
+POSTCOPY = ("return-path", "postcopy-ram")
+
+
+@pytest.mark.parametrize("pair", ["stock", "10.0"], indirect=True)
+def test_postcopy_switched_in_mid_migration(pair: Pair) -> None:
+    memory = 64 * MIB
+    boot = boot_sector.boot_sector(memory, rate=20)
+    with two_qemus(pair, memory, boot=boot) as (source, destination):
+        start_guest(source)
+        incoming = listen(destination, POSTCOPY)
+        destination.qmp.execute("cont")  # it runs once it may
+        with plain_relays(source, incoming, "zstd") as relays:
+            prepare(source, *POSTCOPY, max_bandwidth=4_000_000)
+            source.qmp.execute("migrate", {"uri": relays.uri})
+            until("precopy", lambda: status(source) == "active", 30)
+            until("pages", lambda: _transferred(source) > 2 * MIB, 30)
+            source.qmp.execute("migrate-start-postcopy")
+            until("the switch", lambda: status(source) == "postcopy-active", 30)
+            source.qmp.execute("migrate-set-parameters", {"max-bandwidth": 0})
+            source.qmp.execute("migrate-set-parameters", {"max-postcopy-bandwidth": 0})
+            wait_completed(source)
+            until("life there", lambda: run_state(destination) == "running", 30)
+            until("all pages", lambda: status(destination) == "completed", 30)
+            for relay in (relays.near, relays.far):
+                assert relay.finished().completed, relay.finished().error
+            destination.qmp.execute("stop")
+            verdict = boot_sector.verify(destination.ram)
+            assert verdict.ok, verdict
+            assert_guest_goes_on(destination)
+
+
+def _transferred(qemu) -> int:  # type: ignore[no-untyped-def]
+    return int(qemu.qmp.execute("query-migrate").get("ram", {}).get("transferred", 0))
+
+
+@pytest.mark.parametrize("pair", ["stock", "10.0"], indirect=True)
+@pytest.mark.parametrize("index", range(STREAMS))
+def test_a_cut_of_any_connection_leaves_the_guest_at_the_source(pair: Pair, index: int) -> None:
+    memory = 48 * MIB
+    boot = boot_sector.boot_sector(memory, rate=10)
+    with two_qemus(pair, memory, boot=boot) as (source, destination):
+        start_guest(source)
+        incoming = listen(destination, ("return-path",))
+        with plain_relays(source, incoming, "zstd") as relays:
+            prepare(source, "return-path", max_bandwidth=4_000_000)
+            source.qmp.execute("migrate", {"uri": relays.uri})
+            until("pages", lambda: _transferred(source) > 2 * MIB, 30)
+            relays.cut(index)
+            until("the failure", lambda: status(source) == "failed", 10)
+            until("its life", lambda: run_state(source) == "running", 10)
+            assert not relays.near.finished().completed
+            assert not relays.far.finished().completed
+        with two_qemus(pair, memory, boot=boot) as (_, other):
+            incoming = listen(other, ("return-path",))
+            with plain_relays(source, incoming, "zstd") as relays:
+                source.qmp.execute("migrate-set-parameters", {"max-bandwidth": 0})
+                source.qmp.execute("migrate", {"uri": relays.uri})
+                wait_completed(source)
+                wait_arrived(other)
+                verdict = boot_sector.verify(other.ram)
+                assert verdict.ok, verdict
+
+
+@pytest.mark.parametrize("pair", ["stock", "10.0"], indirect=True)
+@pytest.mark.parametrize("method", ["zstd", "qatzip"])
+def test_the_ratio_is_that_of_multifd(pair: Pair, method: str, mixed_data: Bytes) -> None:
+    """The wire's bytes of both, for the same guest that stands still, differ by 2 % at most."""
+    sent = {}
+    with two_qemus(pair, len(mixed_data)) as (source, destination):
+        source.ram[:] = mixed_data
+        incoming = listen(destination, ("return-path",))
+        with plain_relays(source, incoming, method) as relays:
+            prepare(source, "return-path")
+            source.qmp.execute("migrate", {"uri": relays.uri})
+            wait_completed(source)
+            sent["plain"] = relays.near.finished().counters.bytes_out
+    with two_qemus(pair, len(mixed_data)) as (source, destination):
+        source.ram[:] = mixed_data
+        results = carry(source, destination, Route(("none", method, "none"), "relay"), STREAMS)
+        sent["multifd"] = results[0].counters.bytes_out
+    assert sent["plain"] < 1.02 * sent["multifd"], sent
+
+
+@pytest.mark.parametrize("pair", ["stock", "10.0"], indirect=True)
+def test_a_cut_behind_the_switch_to_postcopy_can_be_recovered(pair: Pair) -> None:
+    memory = 64 * MIB
+    boot = boot_sector.boot_sector(memory, rate=10)
+    with two_qemus(pair, memory, boot=boot) as (source, destination):
+        start_guest(source)
+        incoming = listen(destination, POSTCOPY)
+        destination.qmp.execute("cont")
+        with plain_relays(source, incoming, "zstd") as relays:
+            prepare(source, *POSTCOPY, max_bandwidth=4_000_000, max_postcopy_bandwidth=1_000_000)
+            source.qmp.execute("migrate", {"uri": relays.uri})
+            until("pages", lambda: _transferred(source) > 2 * MIB, 30)
+            source.qmp.execute("migrate-start-postcopy")
+            until("the switch", lambda: status(source) == "postcopy-active", 30)
+            until("life there", lambda: run_state(destination) == "running", 30)
+            relays.cut(1)
+            until("a pause", lambda: status(source) == "postcopy-paused", 30)
+            until("a pause there", lambda: status(destination) == "postcopy-paused", 30)
+            for relay in (relays.near, relays.far):
+                assert "had switched to postcopy" in relay.finished().error
+            again = f"unix:{destination.folder}/again"
+            destination.qmp.execute("migrate-recover", {"uri": again})
+        with plain_relays(source, again, "zstd") as relays:
+            source.qmp.execute("migrate-set-parameters", {"max-postcopy-bandwidth": 0})
+            source.qmp.execute("migrate", {"uri": relays.uri, "resume": True})
+            wait_completed(source)
+            until("all pages", lambda: status(destination) == "completed", 30)
+            assert relays.near.finished().kind == "stream"
+        destination.qmp.execute("stop")
+        verdict = boot_sector.verify(destination.ram)
+        assert verdict.ok, verdict
