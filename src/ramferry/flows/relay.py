@@ -12,8 +12,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
-from ramferry.codec import create_decoder, create_encoder
-from ramferry.errors import UsageError
 from ramferry.flows.carriage import Carriage
 from ramferry.flows.inlet import watching
 from ramferry.flows.inlet.arrivals import Arrivals
@@ -22,6 +20,7 @@ from ramferry.flows.inlet.streams import Streams
 from ramferry.flows.outcome import cancelled
 from ramferry.flows.passage import Passage
 from ramferry.flows.peer.reception import reception_of
+from ramferry.flows.relay_check import check_settings
 from ramferry.flows.session.loop import Loop
 from ramferry.flows.session.session import Session
 from ramferry.flows.settings import RelaySettings
@@ -29,10 +28,8 @@ from ramferry.metrics import RelayResult
 from ramferry.metrics.notes import as_note
 from ramferry.transport.connection import Connection
 from ramferry.transport.listening import Listener
-from ramferry.transport.naming import check_names
-from ramferry.transport.security import IN_THIS_HOST, Security
+from ramferry.transport.security import Security
 from ramferry.transport.sharing import SharedWire
-from ramferry.vocabulary import REQUIRE
 
 
 class RelayObserver(watching.Observer, Protocol):
@@ -51,7 +48,7 @@ class Relay:
     """How the last migration ended."""
 
     def __init__(self, settings: RelaySettings, observer: RelayObserver) -> None:
-        _check(settings)
+        check_settings(settings)
         self._settings = settings
         self._observer = observer
         self._listener = Listener(settings.listen, security=settings.security, note=observer.note)
@@ -281,27 +278,3 @@ class Relay:
             thread.join()
         self._loop.close()
         self._listener.close()
-
-
-def _check(settings: RelaySettings) -> None:
-    """Find the caller's errors, and a device that is required and not there, before anything
-    listens.
-
-    :raise UsageError: a wrong method or level, or a destination that the policy does not allow.
-    :raise HostError: there is no such device.
-    """
-    create_encoder(
-        settings.method,
-        settings.level,
-        page_size=settings.page_size,
-        accelerator=settings.accelerator,
-        member_size=settings.member_size,
-    )
-    if settings.accelerator == REQUIRE:
-        create_decoder("qatzip", accelerator=REQUIRE)
-    if settings.max_migrations > 1 and settings.uuid is not None:
-        raise UsageError(
-            "--uuid is of one destination: it does not go with --max-migrations above 1"
-        )
-    check_names(settings.listen, settings.connect)
-    (settings.security or IN_THIS_HOST).check_connect(settings.connect)

@@ -211,8 +211,7 @@ class RelayedMain:
         """Notice a source that ends main in the switchover, before the answer. Called in the loop's
         thread, because main's may be held up in sending."""
         asks = self._session.phase is Phase.SWITCHOVER and not self._session.plain.unanswered
-        ends = asks and self._source.hung_up()
-        if ends and self._session.source_gave_up(0.0):
+        if asks and self._source.hung_up() and self._session.source_gave_up(0.0):
             self._refuse_the_rest()
 
     def part(self) -> str:

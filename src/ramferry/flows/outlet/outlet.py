@@ -5,64 +5,32 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final, Protocol
+from typing import Final
 
 from ramferry.errors import MigrationFailed
 from ramferry.flows.outlet.forwarding import sending_on_main
 from ramferry.flows.outlet.outbox import Outbox
+from ramferry.flows.outlet.outlet_settings import OutletSettings
 from ramferry.flows.outlet.tunnelling import open_tunnel
 from ramferry.flows.outlet.whereabouts import Whereabouts
 from ramferry.flows.peer.asking import CONNECT
 from ramferry.flows.peer.far import Far
 from ramferry.flows.peer.stream import Tunnel
 from ramferry.flows.session.gate import Unwind
-from ramferry.flows.session.roles import FlowSettings
 from ramferry.flows.session.session import Session
 from ramferry.flows.session.throttle import BufferGovernor
 from ramferry.metrics.notes import warning
 from ramferry.transport import budget
-from ramferry.transport.address import Address, RelayAddress
+from ramferry.transport.address import RelayAddress
 from ramferry.transport.connection import Connection
 from ramferry.transport.dialing import connect
 from ramferry.transport.pacing import Pacer
-from ramferry.transport.security import IN_THIS_HOST, Security
+from ramferry.transport.security import IN_THIS_HOST
 from ramferry.transport.sharing import Lane
 from ramferry.vocabulary import AUTO
 
 _FIRST_PACKETS: Final = 16
 """Most packets that a channel may have sent until a QEMU that cannot read them has ended it."""
-
-
-class OutletSettings(FlowSettings, Protocol):
-    """The settings of an outlet, besides those of every flow."""
-
-    @property
-    def connect(self) -> Address:
-        """The address at which the destination listens."""
-
-    @property
-    def security(self) -> Security | None:
-        """Credentials, and what is allowed without them."""
-
-    @property
-    def clear_in(self) -> bool:
-        """Whether what comes in is not encrypted."""
-
-    @property
-    def method(self) -> str:
-        """The multifd-compression of what goes out."""
-
-    @property
-    def level(self) -> int | None:
-        """The method's level; None: its default."""
-
-    @property
-    def member_size(self) -> str:
-        """One of ``vocabulary.MEMBER_SIZES``."""
-
-    @property
-    def max_bandwidth(self) -> float:
-        """Bytes per second; 0: no cap."""
 
 
 class Outlet:
