@@ -60,7 +60,7 @@ def carry(stage: Stage, script: Script) -> None:
     with stage.destination(script.guest) as destination:
         source = FakeSource(stage.settings.listen, script)
         try:
-            until(lambda: source.done.is_set() and destination.complete, SETTLE)
+            until(lambda: source.ended.is_set() and destination.complete, SETTLE)
             assert source.status == "completed"
         finally:
             source.close()
