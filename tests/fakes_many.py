@@ -9,12 +9,15 @@ from pathlib import Path
 from uuid import UUID
 
 from fakes_destination import FakeDestination, Habits
-from fakes_relay import NOTICE, RelayThread, Stage, until
-from fakes_source import SETTLE, FakeSource
+from fakes_relay import RelayThread, Stage, until
+from fakes_source import FakeSource
 from fakes_wire import Guest, Script
 from ramferry.flows.settings import RelaySettings
 from ramferry.metrics import RelayResult
 from ramferry.transport.address import Address, RelayAddress, TcpAddress, UnixAddress
+
+LONG = 60.0
+"""Seconds after which a test of many gives up: their threads share the cores with other tests."""
 
 
 def uuid_of(number: int) -> bytes:
@@ -43,10 +46,10 @@ class Move:
     def arrived(self) -> None:
         """Its guest is at its own destination, whole, and knows that."""
         assert self.source is not None
-        until(lambda: self.destination.complete, SETTLE, f"guest {self.number} arrives")
-        until(self.destination.all_ended, NOTICE, "the destination's connections end")
+        until(lambda: self.destination.complete, LONG, f"guest {self.number} arrives")
+        until(self.destination.all_ended, LONG, "the destination's connections end")
         source = self.source
-        until(lambda: source.status == "completed", NOTICE, "the source hears of it")
+        until(lambda: source.status == "completed", LONG, "the source hears of it")
         assert self.destination.faults == []
         assert self.destination.memory == self.script.memory
         assert self.destination.uuids == {self.script.guest.uuid}
@@ -54,9 +57,9 @@ class Move:
     def stayed(self) -> None:
         """Its guest is at the source."""
         assert self.source is not None
-        assert self.source.done.wait(SETTLE)
+        assert self.source.done.wait(LONG)
         self.destination.released.set()
-        until(self.destination.all_ended, NOTICE, "the destination's connections end")
+        until(self.destination.all_ended, LONG, "the destination's connections end")
         assert self.source.status == "failed"
         assert not self.destination.complete
 
@@ -67,7 +70,9 @@ class Many:
     def __init__(self, folder: Path, method: str = "zlib", **settings: object) -> None:
         self.folder = folder
         named = UnixAddress(str(folder / "{uuid}"))
-        self.stage = Stage(folder, method=method, max_migrations=8, **settings)
+        self.stage = Stage(
+            folder, **{"method": method, "max_migrations": 8, "stall_timeout": LONG, **settings}
+        )
         # each source comes from an address of its own, as from a host of its own
         self.stage.change(listen=TcpAddress("127.0.0.1", 0), connect=named)
         self.moves: list[Move] = []
@@ -104,7 +109,7 @@ class Many:
 
 def results_of(relay: RelayThread, moves: list[Move]) -> list[RelayResult]:
     """How the migrations ended, in the order of ``moves``."""
-    until(lambda: len(relay.seen.results) >= len(moves), SETTLE, "all migrations end")
+    until(lambda: len(relay.seen.results) >= len(moves), LONG, "all migrations end")
     by_uuid = {one.uuid: one for one in relay.seen.results}
     return [by_uuid[move.uuid] for move in moves]
 

@@ -102,11 +102,9 @@ class Soak:
         at = [self._folder / name for name in ("near", "between", "far")]
         named = f"unix:{self._folder}/{{uuid}}"
         self._relay(stack, f"relay:unix:{at[2]}", named, "none")
-        until("the far relay", at[2].exists, SECONDS)
         self._proxy = Proxy(UnixAddress(str(at[1])), UnixAddress(str(at[2])))
         stack.callback(self._proxy.close)
         self._relay(stack, f"unix:{at[0]}", f"relay:unix:{at[1]}", METHOD)
-        until("the near relay", at[0].exists, SECONDS)
 
     def _relay(self, stack: ExitStack, listen: str, connect: str, method: str) -> None:
         log = stack.enter_context((self._folder / f"log{len(self._relays)}").open("wb"))
@@ -134,6 +132,9 @@ class Soak:
             process.wait(SECONDS)
 
         stack.callback(end)
+        said = Path(log.name)
+        # by then it has all the descriptors that it needs for itself
+        until("a relay that listens", lambda: "listening on" in said.read_text(), SECONDS)
 
     def _watch(self, seconds: float) -> None:
         begun = time.monotonic()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,13 +12,20 @@ from pathlib import Path
 import pytest
 
 from fakes_destination import Habits
-from fakes_many import Many, guest_of, many_by_a_pair, results_of, uuid_of
-from fakes_relay import NOTICE, RelayThread, until
-from fakes_source import SETTLE, STALL, FakeSource, at_end, dial
+from fakes_many import LONG, Many, guest_of, many_by_a_pair, results_of, uuid_of
+from fakes_relay import RelayThread, until
+from fakes_source import STALL, FakeSource, at_end, dial
 from fakes_wire import MAIN, Close, Do, Guest, Script, Step, header
 from ramferry.errors import UsageError
 from ramferry.transport.address import TcpAddress, UnixAddress
 from ramferry.wire.packets import Initial
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder with a short name: a socket's path has 107 bytes at most, and a UUID takes 36."""
+    with tempfile.TemporaryDirectory(prefix="many-") as folder:
+        yield Path(folder)
 
 
 def scripts_of(count: int, **fields: object) -> list[Script]:
@@ -27,7 +36,7 @@ def together(scripts: list[Script], what: str = "part") -> None:
     """None goes on from a step before all others have come to it."""
     meeting = threading.Barrier(len(scripts))
     for script in scripts:
-        script.insert(script.find(what, MAIN), Do(lambda: meeting.wait(SETTLE)))
+        script.insert(script.find(what, MAIN), Do(lambda: meeting.wait(LONG)))
 
 
 @pytest.mark.parametrize("count", [2, 8])
@@ -74,12 +83,12 @@ def test_guests_of_one_host_that_come_one_after_another(tmp_path: Path) -> None:
     many, scripts = Many(tmp_path), scripts_of(8)
     go_on = threading.Event()
     for script in scripts:
-        script.insert(script.find("part", MAIN), Do(lambda: go_on.wait(SETTLE)))
+        script.insert(script.find("part", MAIN), Do(lambda: go_on.wait(LONG)))
     with RelayThread(many.stage.settings) as relay, many.guests(scripts) as moves:
         try:
             for count, move in enumerate(moves, 1):
                 move.source = FakeSource(relay.address, move.script)
-                until(partial(_gathered, relay, count))
+                until(partial(_gathered, relay, count), LONG)
             go_on.set()
             assert [one.error for one in results_of(relay, moves)] == [""] * 8
             for move in moves:
@@ -103,14 +112,14 @@ def test_one_that_fails_does_not_touch_the_others(tmp_path: Path, what: str) -> 
     many, scripts = Many(tmp_path), scripts_of(3)
     failed = threading.Event()
     for script in scripts[1:]:
-        script.insert(script.find("part", MAIN), Do(lambda: failed.wait(SETTLE)))
+        script.insert(script.find("part", MAIN), Do(lambda: failed.wait(LONG)))
     scripts[0].insert(scripts[0].find("part", MAIN), FAILS[what])
     with (
         RelayThread(many.stage.settings) as relay,
         many.guests(scripts) as moves,
         many.sources(relay.address, moves),
     ):
-        until(lambda: len(relay.seen.results) == 1)
+        until(lambda: len(relay.seen.results) == 1, LONG)
         moves[0].stayed()
         failed.set()
         results = results_of(relay, moves)
@@ -146,17 +155,17 @@ def test_a_destination_that_is_slow_to_end_keeps_nobody_waiting(
         many.guests(scripts) as moves,
         many.sources(relay.address, moves[:1]),
     ):
-        until(lambda: bool(relay.relay._carriages))
+        until(lambda: bool(relay.relay._carriages), LONG)
         passage = next(iter(relay.relay._carriages.values())).passage
         end = passage.end
         monkeypatch.setattr(
-            passage, "end", lambda channels: (released.wait(SETTLE), end(channels))[1]
+            passage, "end", lambda channels: (released.wait(LONG), end(channels))[1]
         )
         try:
-            until(lambda: moves[0].destination.complete)
+            until(lambda: moves[0].destination.complete, LONG)
             with many.sources(relay.address, moves[1:]):
                 moves[1].arrived()
-                until(lambda: len(relay.seen.results) == 1)
+                until(lambda: len(relay.seen.results) == 1, LONG)
                 assert relay.seen.results[0].uuid == moves[1].uuid
         finally:
             released.set()
@@ -169,16 +178,16 @@ def test_one_more_than_it_may_is_refused(tmp_path: Path) -> None:
     together(scripts[:2])
     held = threading.Event()
     for script in scripts[:2]:
-        script.insert(script.find("end", MAIN), Do(lambda: held.wait(SETTLE)))
+        script.insert(script.find("end", MAIN), Do(lambda: held.wait(LONG)))
     with (
         RelayThread(many.stage.settings) as relay,
         many.guests(scripts) as moves,
         many.sources(relay.address, moves[:2]),
     ):
-        until(lambda: len(relay.relay.arrivals.sessions) == 2)
+        until(lambda: len(relay.relay.arrivals.sessions) == 2, LONG)
         with dial(relay.address) as third:
             third.sendall(header())
-            until(lambda: at_end(third))
+            until(lambda: at_end(third), LONG)
         assert relay.seen.notes == [
             "refused one more migration while 2 are under way: --max-migrations allows more"
         ]
@@ -191,13 +200,13 @@ def test_one_more_than_it_may_is_refused(tmp_path: Path) -> None:
 def test_a_far_relay_that_is_full_says_so(tmp_path: Path) -> None:
     scripts = scripts_of(2)
     held = threading.Event()
-    scripts[0].insert(scripts[0].find("part", MAIN), Do(lambda: held.wait(SETTLE)))
+    scripts[0].insert(scripts[0].find("part", MAIN), Do(lambda: held.wait(LONG)))
     with many_by_a_pair(tmp_path) as (many, near, far):
         far.relay._settings = replace(far.relay._settings, max_migrations=1)
         with many.guests(scripts) as moves, many.sources(near.address, moves[:1]):
-            until(lambda: bool(far.relay.arrivals.sessions))
+            until(lambda: bool(far.relay.arrivals.sessions), LONG)
             with many.sources(near.address, moves[1:]):
-                until(lambda: bool(near.seen.results))
+                until(lambda: bool(near.seen.results), LONG)
                 assert "it refuses: " in near.seen.results[0].error
                 assert "--max-migrations" in near.seen.results[0].error
                 held.set()
@@ -207,7 +216,7 @@ def test_a_far_relay_that_is_full_says_so(tmp_path: Path) -> None:
 def test_a_guest_does_not_migrate_twice_at_a_time(tmp_path: Path) -> None:
     many, scripts = Many(tmp_path), scripts_of(1)
     held = threading.Event()
-    scripts[0].insert(scripts[0].find("part", MAIN), Do(lambda: held.wait(SETTLE)))
+    scripts[0].insert(scripts[0].find("part", MAIN), Do(lambda: held.wait(LONG)))
     again = Script(replace(scripts[0].guest, seed=99))
     with (
         RelayThread(many.stage.settings) as relay,
@@ -218,12 +227,12 @@ def test_a_guest_does_not_migrate_twice_at_a_time(tmp_path: Path) -> None:
         first = relay.relay.arrivals.sessions[0].tally.migration
         second = FakeSource(relay.address, again, "127.0.2.1")
         try:
-            until(lambda: bool(relay.seen.results))
+            until(lambda: bool(relay.seen.results), LONG)
             assert relay.seen.results[0].error == (
                 f"guest {moves[0].uuid} is on its way already, by migration {first}: a guest cannot"
                 " migrate twice at a time"
             )
-            assert second.done.wait(SETTLE)
+            assert second.done.wait(LONG)
             assert second.status == "failed"
         finally:
             second.close()
@@ -234,7 +243,7 @@ def test_a_guest_does_not_migrate_twice_at_a_time(tmp_path: Path) -> None:
 def test_a_guest_migrates_again_as_soon_as_it_has_failed(tmp_path: Path) -> None:
     many, scripts = Many(tmp_path), scripts_of(2)
     held = threading.Event()
-    scripts[1].insert(scripts[1].find("part", MAIN), Do(lambda: held.wait(SETTLE)))
+    scripts[1].insert(scripts[1].find("part", MAIN), Do(lambda: held.wait(LONG)))
     good = Script(scripts[0].guest)
     scripts[0].insert(scripts[0].find("part", MAIN), Close(MAIN, "reset"))
     with (
@@ -242,7 +251,7 @@ def test_a_guest_migrates_again_as_soon_as_it_has_failed(tmp_path: Path) -> None
         many.guests(scripts) as moves,
         many.sources(relay.address, moves),
     ):
-        until(lambda: len(relay.seen.results) == 1)
+        until(lambda: len(relay.seen.results) == 1, LONG)
         moves[0].stayed()
         with (
             many.guests([good]) as again,
@@ -260,21 +269,21 @@ def test_stop_ends_each_by_the_rule_of_its_phase(tmp_path: Path) -> None:
     many, scripts = Many(tmp_path), scripts_of(3)
     held, reached, answer = threading.Event(), threading.Event(), threading.Event()
     for script in scripts[1:]:
-        script.insert(script.find("part", MAIN), Do(lambda: held.wait(SETTLE)))
+        script.insert(script.find("part", MAIN), Do(lambda: held.wait(LONG)))
 
     def hesitate() -> None:
         reached.set()
-        answer.wait(SETTLE)
+        answer.wait(LONG)
 
     with (
         RelayThread(many.stage.settings) as relay,
         many.guests(scripts, {0: Habits(before_answer=hesitate)}) as moves,
         many.sources(relay.address, moves),
     ):
-        assert reached.wait(SETTLE)
-        until(lambda: len(relay.relay.arrivals.sessions) == 3)
+        assert reached.wait(LONG)
+        until(lambda: len(relay.relay.arrivals.sessions) == 3, LONG)
         relay.relay.stop("SIGTERM")
-        until(lambda: len(relay.seen.results) == 2)
+        until(lambda: len(relay.seen.results) == 2, LONG)
         held.set()
         assert {one.error for one in relay.seen.results} == {
             "cancelled: SIGTERM; the guest stays at the source"
@@ -286,7 +295,7 @@ def test_stop_ends_each_by_the_rule_of_its_phase(tmp_path: Path) -> None:
         answer.set()
         assert results_of(relay, moves)[0].completed
         moves[0].arrived()
-        relay.thread.join(NOTICE)
+        relay.thread.join(LONG)
         assert not relay.thread.is_alive()
 
 
@@ -295,8 +304,8 @@ def test_a_second_signal_ends_a_switchover_too(tmp_path: Path) -> None:
     reached, answer = threading.Barrier(3), threading.Event()
 
     def hesitate() -> None:
-        reached.wait(SETTLE)
-        answer.wait(SETTLE)
+        reached.wait(LONG)
+        answer.wait(LONG)
 
     habits = {number: Habits(before_answer=hesitate) for number in range(2)}
     with (
@@ -304,13 +313,13 @@ def test_a_second_signal_ends_a_switchover_too(tmp_path: Path) -> None:
         many.guests(scripts, habits) as moves,
         many.sources(relay.address, moves),
     ):
-        reached.wait(SETTLE)
+        reached.wait(LONG)
         relay.relay.stop("SIGTERM")
         relay.relay.stop("SIGTERM")
         results = results_of(relay, moves)
         answer.set()
         assert all("ended in the switchover" in one.error for one in results)
-        relay.thread.join(NOTICE)
+        relay.thread.join(LONG)
         assert not relay.thread.is_alive()
 
 
@@ -327,9 +336,9 @@ def test_a_guest_without_multifd_has_no_name(
         source = FakeSource(relay.address, script)
         try:
             assert "names the guest by {uuid}, which multifd channels tell" in (
-                relay.finished().error
+                relay.finished(1, LONG).error
             )
-            assert source.done.wait(SETTLE)
+            assert source.done.wait(LONG)
         finally:
             source.close()
 
@@ -339,7 +348,10 @@ def test_a_guest_without_a_uuid_is_not_led_anywhere(tmp_path: Path) -> None:
     with RelayThread(many.stage.settings) as relay:
         source = FakeSource(relay.address, script)
         try:
-            assert "and this guest has none: start both QEMUs with -uuid" in relay.finished().error
+            assert (
+                "and this guest has none: start both QEMUs with -uuid"
+                in relay.finished(1, LONG).error
+            )
         finally:
             source.close()
 
@@ -349,7 +361,7 @@ def test_nobody_at_a_guests_address_is_its_own_fault(tmp_path: Path) -> None:
     with RelayThread(many.stage.settings) as relay, many.guests(scripts[1:]) as moves:
         alone = FakeSource(relay.address, scripts[0], "127.0.2.1")
         try:
-            until(lambda: bool(relay.seen.results))
+            until(lambda: bool(relay.seen.results), LONG)
             assert relay.seen.results[0].exit_code == 3
             assert str(tmp_path) in relay.seen.results[0].error
             assert "{uuid}" not in relay.seen.results[0].error
@@ -383,7 +395,7 @@ def test_more_channels_than_one_relay_carries(
     monkeypatch.setattr("ramferry.flows.inlet.migrations.MOST_CHANNELS", 3)
     many, scripts = Many(tmp_path), scripts_of(2)
     held = threading.Event()
-    scripts[0].insert(scripts[0].find("part", MAIN), Do(lambda: held.wait(SETTLE)))
+    scripts[0].insert(scripts[0].find("part", MAIN), Do(lambda: held.wait(LONG)))
     with (
         RelayThread(many.stage.settings) as relay,
         many.guests(scripts) as moves,
@@ -391,7 +403,7 @@ def test_more_channels_than_one_relay_carries(
     ):
         relay.gathered()
         with many.sources(relay.address, moves[1:]):
-            until(lambda: bool(relay.seen.results))
+            until(lambda: bool(relay.seen.results), LONG)
             assert "have 3 multifd channels already" in relay.seen.results[0].error
             moves[1].stayed()
         held.set()
@@ -402,7 +414,7 @@ def test_a_late_channel_of_one_guest_is_not_taken_for_anothers(tmp_path: Path) -
     """All of one host: the late one has its guest's UUID."""
     many, scripts = Many(tmp_path), scripts_of(2)
     held = threading.Event()
-    scripts[0].insert(scripts[0].find("part", MAIN), Do(lambda: held.wait(SETTLE)))
+    scripts[0].insert(scripts[0].find("part", MAIN), Do(lambda: held.wait(LONG)))
     late = Step(7, Initial(uuid_of(1), 7).encode())
     with (
         RelayThread(many.stage.settings) as relay,
@@ -414,7 +426,7 @@ def test_a_late_channel_of_one_guest_is_not_taken_for_anothers(tmp_path: Path) -
         def call() -> None:
             with dial(relay.address) as sock:
                 sock.sendall(late.data)
-                until(lambda: at_end(sock))
+                until(lambda: at_end(sock), LONG)
 
         scripts[1].insert(scripts[1].find("initial", 0), Do(call))
         with many.sources(relay.address, moves[1:], one_host=True):
