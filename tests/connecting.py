@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import select
 import tempfile
 import threading
@@ -19,7 +20,7 @@ from ramferry.flows.peer.stream import Tunnel
 from ramferry.flows.session.roles import Behind
 from ramferry.flows.session.session import Session
 from ramferry.flows.settings import RelaySettings
-from ramferry.transport import tls_engine
+from ramferry.transport import budget, tls_engine
 from ramferry.transport.address import RelayAddress, TcpAddress, UnixAddress
 from ramferry.transport.connection import Connection
 from ramferry.transport.dialing import connect as dial
@@ -138,7 +139,9 @@ def framed(pair: Pair) -> Pair:
 def tunnel(make: Callable[[], Pair], count: int, method: str = "zstd") -> Pair:
     """What a stream is between two Ramferrys: ``count`` connections in one, started."""
     pairs = [make() for _ in range(count)]
-    ends = []
+    for end in itertools.chain(*pairs):
+        end.set_buffers(send=budget.INITIAL, receive=budget.INITIAL)
+    ends: list[Tunnel] = []
     for way, connections in zip(Direction, zip(*pairs, strict=True), strict=True):
         end = Tunnel(connections, bytes(range(16)), way, method=method, verify=True)
         end.start(session(method))
@@ -195,7 +198,7 @@ def come(connection: Connection, count: int) -> bool:
 
 def fill(connection: Connection) -> int:
     """Send until neither side takes more; returns the bytes."""
-    by_kernel = connection.windowed and isinstance(connection, Plain)
+    by_kernel = connection.windowed and isinstance(connection, Plain | Tunnel)
     connection.settle(_FULL_TCP if by_kernel else _FULL)
     total = 0
     while sent := connection.send_some(bytes(65536)):

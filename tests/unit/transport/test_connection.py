@@ -578,13 +578,13 @@ def test_a_reset_wakes_threads_of_the_peer(pair: Pair) -> None:
     assert sender.result() == -1
 
 
-def test_of_a_cut_a_far_peer_does_not_hear_under_a_full_window(pair: Pair) -> None:
+def test_of_a_cut_a_far_peer_does_not_hear_under_a_full_window(form: str, pair: Pair) -> None:
     near, far = pair
     fill(far)
     near.cut()
     until(far.hung_up)
     far.settle(STALL)
-    if near.windowed:
+    if near.windowed and form != TUNNEL:  # whose threads see the end of what they receive
         assert far.send_some(bytes(65536)) == 0
         near.reset()
     with pytest.raises((BrokenPipeError, ConnectionResetError)):

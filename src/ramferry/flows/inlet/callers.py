@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from ramferry.errors import RemoteProtocolError
 from ramferry.flows.inlet.calls import Call
 from ramferry.flows.peer.stream import Tunnel
 from ramferry.flows.peer.visit import Visit
 from ramferry.transport.connection import Connection
 from ramferry.wire import grammar, packets
 from ramferry.wire.digests import SealReader
-from ramferry.wire.packets import INITIAL_SIZE, Initial
+from ramferry.wire.multifd import parse_initial
+from ramferry.wire.packets import CHANNEL_ID_AT, INITIAL_SIZE, Initial
 from ramferry.wire.relay_opening import OPENING_SIZE, PLACE_SIZE, Kind, parse_place
 
 MAIN_MAGIC: Final = grammar.MAGIC
@@ -61,6 +63,28 @@ class Caller:
         assert self.call.visit is not None
         self.rests = True
         return self.call.visit.stream(self.connection, parse_place(raw))
+
+    def multifd(self, first: bytes) -> MultifdArrival:
+        """The channel whose initial packet has come.
+
+        :raise RemoteProtocolError: it is none, or has come already.
+        """
+        visit, id = self.call.visit, first[CHANNEL_ID_AT]
+        try:
+            seal = None if visit is None else visit.seal(id)
+            initial = parse_initial(first if seal is None else seal.initial(first))
+        except RemoteProtocolError as error:
+            raise error.at(f"multifd {id}", 0) from None
+        return MultifdArrival(self.connection, initial, self.call, seal)
+
+    @property
+    def channel(self) -> str:
+        """What it has said that it is, if it is a channel; else empty."""
+        first = bytes(self.first[:4])
+        begun = self.kind is Kind.MULTIFD or (first and MULTIFD_MAGIC.startswith(first))
+        if self.kind is Kind.STREAM:
+            return "a tunnel's connection"
+        return "a multifd channel" if begun else ""
 
     @property
     def belies_its_opening(self) -> bool:

@@ -33,8 +33,7 @@ from ramferry.transport import budget
 from ramferry.transport.connection import Connection
 from ramferry.transport.listening import Accepted, Listener
 from ramferry.wire import relay_opening
-from ramferry.wire.multifd import parse_initial
-from ramferry.wire.packets import CHANNEL_ID_AT, INITIAL_SIZE
+from ramferry.wire.packets import INITIAL_SIZE
 from ramferry.wire.relay_opening import OPENING_SIZE, PLACE_SIZE, Kind
 
 
@@ -201,10 +200,7 @@ class Lobby:
         # a port probe, or a source that gave up: nothing was connected onwards for it
         self._leave(caller)
         caller.connection.close()
-        first = bytes(caller.first[:4])
-        begun = caller.kind is Kind.MULTIFD or (first and MULTIFD_MAGIC.startswith(first))
-        channel = "a multifd channel" if begun else ""
-        self._departed(Departure(caller.call, channel))
+        self._departed(Departure(caller.call, caller.channel))
 
     def _classify(self, caller: Caller) -> None:
         first = bytes(caller.first)
@@ -263,23 +259,18 @@ class Lobby:
             self._refuse(caller, f"belongs to no tunnel: {error}", error.at("main"))
             return
         if tunnel is not None:
-            visit = caller.call.visit
-            for one in [one for one in self._callers if one.call.visit is visit]:
+            for one in [one for one in self._callers if one.call.visit is caller.call.visit]:
                 self._leave(one)
             self._arrived(MainArrival(tunnel, b"", caller.call, tunnel))
 
     def _multifd(self, caller: Caller, first: bytes) -> None:
-        visit, id = caller.call.visit, first[CHANNEL_ID_AT]
         try:
-            seal = None if visit is None else visit.seal(id)
-            initial = parse_initial(first if seal is None else seal.initial(first))
+            arrival = caller.multifd(first)
         except RemoteProtocolError as error:
-            self._refuse(
-                caller, f"is no multifd channel of ours: {error}", error.at(f"multifd {id}", 0)
-            )
+            self._refuse(caller, f"is no multifd channel of ours: {error}", error)
             return
         self._leave(caller)
-        self._arrived(MultifdArrival(caller.connection, initial, caller.call, seal))
+        self._arrived(arrival)
 
     def _refuse(self, caller: Caller, why: str, error: RamferryError | None = None) -> None:
         """Close a connection, with a note; the migration to which it says that it belongs fails.

@@ -41,6 +41,9 @@ it ends its connections, on another one than those."""
 class Far:
     """The far end of one migration, after both have said hello."""
 
+    _begun = False
+    """True once main, or a tunnel in its place, was opened."""
+
     def __init__(
         self,
         session: Session,
@@ -66,8 +69,6 @@ class Far:
         self._rounds = Rounds(token, Sealer) if agreed.digest else None
         self._method = method
         self._main: Framed | None = None
-        self._begun = False
-        """True once main, or a tunnel in its place, was opened."""
         self._word: RamferryError | None = None
         self._silent = threading.Event()
         """Set once no more messages come."""

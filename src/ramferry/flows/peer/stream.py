@@ -15,9 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Final
 
-from ramferry.codec import create_decoder, create_encoder
-from ramferry.codec.base import Decoder, Encoder
 from ramferry.errors import PeerTimeout, RamferryError, RemoteProtocolError
+from ramferry.flows.peer.stream_codecs import StreamCodecs
 from ramferry.flows.peer.stream_decoding import PieceReceiver
 from ramferry.flows.peer.stream_encoding import PieceSender
 from ramferry.flows.peer.stream_in import StreamIn
@@ -25,7 +24,7 @@ from ramferry.flows.peer.stream_out import StreamOut
 from ramferry.flows.session.session import Session
 from ramferry.transport import budget
 from ramferry.transport.connection import Connection, receive_by_some
-from ramferry.vocabulary import OFF, Buffer
+from ramferry.vocabulary import AUTO, Buffer
 from ramferry.wire.relay_packing import PagesAt
 from ramferry.wire.relay_stream import Direction, Seal
 
@@ -74,7 +73,7 @@ class Tunnel:
         """Threads that have not ended."""
         self._over = threading.Condition(self._lock)
         self._level: int | None = None
-        self._member_size = "auto"
+        self._member_size = AUTO
 
     def encode_with(self, level: int | None, member_size: str) -> None:
         """Set how what is sent is compressed; called before ``start``. Without it the method's
@@ -87,35 +86,28 @@ class Tunnel:
         Its connections count in the tally as "stream 0", "stream 1" …, in the direction from the
         side that connected to the other one.
         """
-        settings = session.settings
+        settings, onward = session.settings, self._way is Direction.ONWARD
         back = Direction.BACK if self._way is Direction.ONWARD else Direction.ONWARD
+        codecs = StreamCodecs(session, onward=onward)
+        encoders = codecs.encoders(self.method, self._level, self._member_size)
         seal = partial(Seal, self._token, payloads=self._verify)
-        tallies = [session.tally.channel(f"stream {i}") for i in range(len(self.connections))]
-        onward = self._way is Direction.ONWARD
-        self._out = StreamOut(
-            [
-                PieceSender(one, seal(self._way), self.method, self._encoders(session), tally=tally)
-                for one, tally in zip(
-                    self.connections, tallies if onward else _none(), strict=False
-                )
-            ],
-            settings.page_size,
-            packs=self.method != "none",
-        )
-        self._in = StreamIn(
-            [
-                PieceReceiver(
-                    one, seal(back), settings.page_size, self._decoders(session), tally=tally
-                )
-                for one, tally in zip(
-                    self.connections, _none() if onward else tallies, strict=False
-                )
-            ]
-        )
+        senders, receivers = [], []
+        for index, one in enumerate(self.connections):
+            tally = session.tally.channel(f"stream {index}")
+            goes, comes = (tally, None) if onward else (None, tally)
+            senders.append(PieceSender(one, seal(self._way), self.method, encoders, goes))
+            size = settings.page_size
+            receivers.append(PieceReceiver(one, seal(back), size, codecs.decoder, comes))
+        self._out = StreamOut(senders, settings.page_size, packs=self.method != "none")
+        self._in = StreamIn(receivers)
+        self._settle_and_run(session)
+
+    def _settle_and_run(self, session: Session) -> None:
+        stall_timeout = session.settings.stall_timeout
         for one in self.connections:
             # whoever sends or receives is told of a silent peer; what waits here is not
-            one.settle(_FOR_EVER, piece=settings.stall_timeout)
-        self.settle(settings.stall_timeout)
+            one.settle(_FOR_EVER, piece=stall_timeout)
+        self.settle(stall_timeout)
         self._running = 2 * len(self.connections)
         for index in range(len(self.connections)):
             session.start(f"stream {index} in", partial(self._run, self._in.run, index))
@@ -140,12 +132,11 @@ class Tunnel:
     def _break(self, error: Exception) -> None:
         with self._lock:
             first = self._broken is None
-            self._broken = self._broken or error
-        if first:
-            for one in self.connections:
-                with contextlib.suppress(OSError):
-                    one.reset()
-        self._end_threads(error)
+            self._broken = cause = self._broken or error
+        self._end_threads(cause)
+        for one in self.connections if first else ():
+            with contextlib.suppress(OSError):
+                one.reset()
 
     def _end_threads(self, error: Exception) -> None:
         if hasattr(self, "_in"):
@@ -296,47 +287,6 @@ class Tunnel:
                 self._over.wait_for(lambda: not self._running, _END)
         for one in self.connections:
             one.close()
-
-    # --- codecs
-
-    def _encoders(self, session: Session) -> Callable[[], Encoder]:
-        settings = session.settings
-        onward = self._way is Direction.ONWARD
-
-        def make() -> Encoder:
-            # the way back carries little: it is not worth a device
-            encoder = create_encoder(
-                self.method,
-                self._level,
-                page_size=settings.page_size,
-                accelerator=settings.accelerator if onward else OFF,
-                member_size=self._member_size,
-            )
-            if onward:
-                session.engines.add(create_decoder("none"), encoder)
-            return encoder
-
-        return make
-
-    def _decoders(self, session: Session) -> Callable[[str], Decoder]:
-        settings = session.settings
-        onward = self._way is Direction.ONWARD
-
-        def make(method: str) -> Decoder:
-            decoder = create_decoder(
-                method,
-                page_size=settings.page_size,
-                accelerator=OFF if onward else settings.accelerator,
-            )
-            if not onward:
-                session.note_codecs(method, decoder, None)
-            return decoder
-
-        return make
-
-
-def _none() -> list[None]:
-    return [None] * 256
 
 
 def _share(size: int | None, count: int) -> int | None:

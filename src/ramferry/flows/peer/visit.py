@@ -31,6 +31,15 @@ LEFT_WITHIN: Final = 5.0
 class Visit:
     """The near end of a migration whose far end is a Ramferry that connected here."""
 
+    _tunnel: Tunnel | None = None
+    """What comes in place of main, once all of its connections have."""
+    _count = 0
+    """How many connections that has; 0 before one has come."""
+    _too_late = False
+    """True once the far end was told that main has not come and will not be taken."""
+    _said = False
+    """True once the far end was told of a failure, or told one."""
+
     def __init__(
         self,
         control: Control,
@@ -55,22 +64,15 @@ class Visit:
         self._main: Framed | None = None
         self._streams: dict[int, Connection] = {}
         """A tunnel's connections that have come, by their places."""
-        self._count = 0
-        """How many it has; 0 before one has come."""
-        self._tunnel: Tunnel | None = None
         self._told: RamferryError | None = None
         """The far end's own failure."""
         self._sign = threading.Event()
         """Set once the far end has said that it gave up, or that its main broke, or control has
         ended."""
-        self._too_late = False
-        """True once the far end was told that main has not come and will not be taken."""
         self._settled = False
         """True once the far end needs to ask no more."""
         self._spoilt: RamferryError | None = None
         """Why it cannot begin: one of its connections was refused."""
-        self._said = False
-        """True once the far end was told of a failure, or told one."""
         self._left: Patience | None = None
         """Since the far end has ended control; None while it has not, or has come back to it."""
         self._waits = Patience(MAIN_WITHIN + decide)
