@@ -15,7 +15,6 @@ from functools import partial
 from ramferry.errors import MigrationFailed, RamferryError, RemoteProtocolError
 from ramferry.flows.inlet.callers import (
     MAIN_MAGIC,
-    MULTIFD_MAGIC,
     Caller,
     Departure,
     MainArrival,
