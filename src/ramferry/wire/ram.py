@@ -84,19 +84,17 @@ class RamReader:
         """Target page size in bytes; the configuration may correct it before the first section."""
         self.blocks: dict[str, BlockEntry] = {}
         self.mode: Mode | None = None
-        self.pages = 0
-        self.zero_pages = 0
+        self.pages = self.zero_pages = 0
         self.ignore_shared = False
-        """The x-ignore-shared capability: entries of the block list carry an address."""
+        """Whether entries of the block list carry an address, by the x-ignore-shared capability."""
         self.mapped_at: int | None = None
-        """Offset in a mapped-ram file at which the stream begins; None for any other stream."""
+        """Where the stream begins in a mapped-ram file; None for any other stream."""
         self._source = source
         self._emit = emit
         self._listed = self._huge_pages = False
         self._current: BlockEntry | None = None
         self._marks = 0
-        self._give_pages = give_pages
-        self._whole_only = give_pages and not mixed
+        self._give_pages, self._whole_only = give_pages, give_pages and not mixed
         self._contents: dict[int, Callable[[BlockEntry, int, int], Parse[None]]] = {
             RamFlag.ZERO: self._zero,
             RamFlag.PAGE: self._page,

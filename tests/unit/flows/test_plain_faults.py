@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
 
-from fakes_plain import END, PlainPair, opening, plain_pair, precopy, switched
+from fakes_plain import END, PlainPair, opening, pages, plain_pair, precopy, switched
 from fakes_relay import until
 from fakes_source import SETTLE
 from peer_meddler import Flip
 from ramferry.errors import CorruptDataError, RemoteProtocolError
 from ramferry.flows.outlet.tunnelling import CONNECTIONS
 from ramferry.wire.return_path import shut
-from wire_streams import RAM_ID, part
+from wire_streams import RAM_ID, Stream, part
 
 DATA = precopy()
 RAM_END = DATA.rindex(part(RAM_ID, kind=END))
 """Where ram's END begins, with which the switchover does."""
+
+
+ROUND = Stream(rounds=False)
+ROUND.data.clear()
+ROUND.ram(pages(40, seed=5))
+MORE = bytes(ROUND.data)
+"""Another round of pages."""
 
 
 def both_failed(pair: PlainPair, nth: int = 1) -> tuple[str, str]:
@@ -113,7 +121,10 @@ def test_a_flipped_bit_fails_it_before_the_destination_sees_it(tmp_path: Path) -
         pair.meddler.flip = Flip("stream", 200)
         with pair.source() as source:
             source.send(DATA[:RAM_END])
-            assert source.ended.wait(SETTLE)
+            with pair.destination(), contextlib.suppress(OSError):
+                while not pair.meddler.struck.is_set():  # whichever connection is next
+                    source.send(MORE)
+                assert source.ended.wait(SETTLE)
         assert pair.meddler.struck.is_set()
         codes = {RemoteProtocolError.exit_code, CorruptDataError.exit_code}
         assert pair.far.finished().exit_code in codes

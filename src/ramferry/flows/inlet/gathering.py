@@ -83,10 +83,7 @@ def gather(
     :param take_early: takes in channels that were accepted before main but belong to it.
     :param concerns: whether a connection whose kind is not known may be one of its channels.
     """
-    if session.gathered.is_set() or not session.want_gathered.is_set():
-        return
-    if session.plain.chosen:
-        session.gathered.set()
+    if session.gathered.is_set() or not session.want_gathered.is_set() or _is_plain(session):
         return
     lobby.accept()
     # also where their number was told: one too many is better noticed before the first mark, for
@@ -94,9 +91,7 @@ def gather(
     if not lobby.settled(concerns):
         return
     take_early()
-    if session.plain.possible and not roster.ids:
-        if not roster.wanted or session.plain.waited():
-            _choose_plain(session)
+    if _becomes_plain(session, roster):
         return
     try:
         if not roster.full():
@@ -111,10 +106,22 @@ def gather(
     session.gathered.set()
 
 
-def _choose_plain(session: Session) -> None:
-    """No channel has come, and none will: all of the migration is on main."""
-    session.plain.chosen = True
-    session.gathered.set()
+def _is_plain(session: Session) -> bool:
+    """Whether it is known already that no channels belong to it: by a tunnel none come."""
+    if session.plain.chosen:
+        session.gathered.set()
+    return session.plain.chosen
+
+
+def _becomes_plain(session: Session, roster: Roster) -> bool:
+    """Whether no channel has come and none is needed: then all of the migration is on main. If
+    their number was told, they are waited for a moment."""
+    if not session.plain.possible or roster.ids:
+        return False
+    if not roster.wanted or session.plain.waited():
+        session.plain.choose()
+        session.gathered.set()
+    return True
 
 
 def _lack(session: Session, roster: Roster) -> None:

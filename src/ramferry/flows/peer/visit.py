@@ -31,6 +31,9 @@ LEFT_WITHIN: Final = 5.0
 class Visit:
     """The near end of a migration whose far end is a Ramferry that connected here."""
 
+    stream_told = ""
+    """What the far end has said of a stream that is no migration, as ``Hello.stream``."""
+
     _tunnel: Tunnel | None = None
     """What comes in place of main, once all of its connections have."""
     _count = 0
@@ -59,8 +62,6 @@ class Visit:
         self._control = control
         self._session: Session | None = None
         self._method = method or "none"
-        self.stream_told = ""
-        """What the far end has said of a stream that is no migration, as ``Hello.stream``."""
         self._main: Framed | None = None
         self._streams: dict[int, Connection] = {}
         """A tunnel's connections that have come, by their places."""

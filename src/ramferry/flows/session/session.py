@@ -97,8 +97,7 @@ class Session:
         """Set when the migration has failed or every thread has ended."""
         self.engines = Engines(note)
         self.check_mark: Callable[[int], None] = lambda _: None
-        """Called before a mark is let go, once every channel's SYNC of it has come; raises
-        ``RemoteProtocolError`` if what came differs from what was sent."""
+        """Called before a mark is let go; raises if what came differs from what was sent."""
         self.source_gave_up: Callable[[float], bool] = lambda _: True
         """Whether a source whose main broke behind ram's END gave up; waits so long for a sign."""
         self._listeners: list[Callable[[RamferryError], None]] = []
