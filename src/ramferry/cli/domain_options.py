@@ -8,7 +8,6 @@ import click
 
 from ramferry.cli.params import Command
 
-
 _OPTIONS: Final[tuple[Any, ...]] = (
     click.option("--p2p", is_flag=True, help="With libvirt: the source's libvirt connects."),
     click.option(
