@@ -84,7 +84,8 @@ def begin(guest: Domain, *options: object, host: str = ALPHA, by: str = "library
     :param by: what asks libvirt, "library" or "virsh".
     """
     hosts = guest.hosts
-    line = (_program(hosts, by), "migrate", f"libvirt:{guest.name}")
+    # what is started in the background of a shell ignores SIGINT
+    line = ("env", "--default-signal=INT", _program(hosts, by), "migrate", f"libvirt:{guest.name}")
     line += (SYSTEM.format(ALPHA if host == BETA else BETA),)
     more = ("--remote-command", hosts.two.installed, "--json", "-", *options)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
