@@ -7,9 +7,9 @@ from typing import Any
 from ramferry.flows.settings import RelaySettings
 from ramferry.metrics import RelayResult, shown_backend
 from ramferry.metrics.notes import Level, Note
+from ramferry.metrics.states import ENDING
 from ramferry.transport.address import Address
 from ramferry.transport.security import IN_THIS_HOST
-from ramferry.vocabulary import ENDING
 
 
 def result_note(result: RelayResult, settings: RelaySettings) -> Note:

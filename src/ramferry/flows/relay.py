@@ -14,6 +14,7 @@ from typing import Protocol
 
 from ramferry.flows.carriage import Carriage
 from ramferry.flows.inlet import watching
+from ramferry.flows.inlet.admission import Admission
 from ramferry.flows.inlet.arrivals import Arrivals
 from ramferry.flows.inlet.callers import MainArrival, MultifdArrival
 from ramferry.flows.inlet.streams import Streams
@@ -68,25 +69,25 @@ class Relay:
         """The migrations under way."""
         self._endings: dict[Session, threading.Thread] = {}
         """Threads that end migrations which are over."""
-        self.arrivals = Arrivals(
+        self.arrivals = self._open()
+
+    def _open(self) -> Arrivals:
+        """Begin to accept."""
+        settings, note = self._settings, self._observer.note
+        at_once, limit = settings.any_stream, settings.max_migrations
+        carried = settings.to_ramferry or settings.from_ramferry
+        return Arrivals(
             self._loop,
             self._listener,
             self,
-            observer.note,
+            note,
             settings.channels,
             advice=": pass --channels",
             reception=reception_of(
-                settings,
-                observer.note,
-                self._busy,
-                limit=settings.max_migrations,
-                streams=True,
-                at_once=settings.any_stream,
+                settings, note, self._busy, limit=limit, streams=True, at_once=at_once
             ),
-            limit=settings.max_migrations,
-            more=": --max-migrations allows more",
-            streams=Streams(
-                carried=settings.to_ramferry or settings.from_ramferry, at_once=settings.any_stream
+            admission=Admission(
+                limit, ": --max-migrations allows more", Streams(carried=carried, at_once=at_once)
             ),
         )
 

@@ -55,7 +55,7 @@ class RelayCounters:
     migration: str = ""
     """The migration's id, 8 hexadecimal digits; the same at both ends of a ``relay:`` address."""
     state: str = ""
-    """How far it is: one of ``vocabulary.STATES``; empty where nobody follows that."""
+    """How far it is: one of ``metrics.states.STATES``; empty where nobody follows that."""
     method_in: str = ""
     """As in ``RelayResult``."""
     mark_seconds: float = 0.0
@@ -113,7 +113,7 @@ class RelayResult:
     source: str = ""
     """Who connected: a host's address, or a process of this host."""
     outcome: str = ""
-    """One of ``vocabulary.OUTCOMES``."""
+    """One of ``metrics.states.OUTCOMES``."""
     downtime_seconds: float | None = None
     """Seconds from ram's END to the destination's SHUT, as the relay saw them: the guest stands
     still a little longer, from before END; None if either did not come."""

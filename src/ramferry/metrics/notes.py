@@ -30,7 +30,7 @@ class Note(str):
     uuid: str
     """The guest's UUID; empty if it is not known."""
     state: str
-    """How far the migration was, one of ``vocabulary.STATES``; empty if it is of none."""
+    """How far the migration was, one of ``metrics.states.STATES``; empty if it is of none."""
 
     def __new__(
         cls,

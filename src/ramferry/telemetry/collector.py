@@ -15,11 +15,11 @@ from ramferry import __version__
 from ramferry.errors import class_names
 from ramferry.metrics import RelayCounters, RelayResult
 from ramferry.metrics.notes import as_note
+from ramferry.metrics.states import COMPLETED, FAILED, OUTCOMES, STATES
 from ramferry.telemetry import table
 from ramferry.telemetry.histogram import Histogram
 from ramferry.telemetry.sums import CODEC, DIGEST, Key, Sums
 from ramferry.telemetry.table import Metric
-from ramferry.vocabulary import COMPLETED, FAILED, OUTCOMES, STATES
 
 _TYPES = {table.COUNTER: "counter", table.GAUGE: "gauge", table.INFO: "gauge"}
 _CLASSES = class_names()
@@ -73,7 +73,7 @@ class RelayMetrics(Collector):
         """See ``Collector``: the metrics at this moment."""
         totals = self._sums.totals()
         totals |= self._cpu(totals)
-        totals |= {(table.ENDED, (name,)): self._ended[name] for name in OUTCOMES}
+        totals |= {(table.HAVE_ENDED, (name,)): self._ended[name] for name in OUTCOMES}
         totals |= {(table.ERRORS, (name,)): self._errors[code] for code, name in _CLASSES.items()}
         totals[table.REFUSED, ()] = self._refused
         states = self._sums.states()

@@ -8,9 +8,10 @@ from collections import Counter, defaultdict
 from typing import Final
 
 from ramferry.metrics import RelayCounters, RelayResult
+from ramferry.metrics.states import STATES
 from ramferry.telemetry import table
 from ramferry.telemetry.table import Metric
-from ramferry.vocabulary import MAX_CHANNELS, STATES
+from ramferry.vocabulary import MAX_CHANNELS
 
 Key = tuple[Metric, tuple[str, ...]]
 """A metric, and the values of its labels."""

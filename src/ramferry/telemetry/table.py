@@ -28,7 +28,7 @@ BUILD: Final = Metric("ramferry_build_info", INFO, "The relay's version.", ("ver
 UNDER_WAY: Final = Metric(
     "ramferry_migrations_under_way", GAUGE, "Migrations, by how far they are.", ("state",)
 )
-ENDED: Final = Metric(
+HAVE_ENDED: Final = Metric(
     "ramferry_migrations_total",
     COUNTER,
     "Migrations that have ended; undecided: see with info status which QEMU runs the guest.",
@@ -109,8 +109,8 @@ REFUSED: Final = Metric(
 )
 
 TABLE: Final = (
-    *(BUILD, UNDER_WAY, ENDED, ERRORS, WIRE, CHANNEL, PAGE_BYTES, PAGES, PACKETS, RATIO, MARKS),
-    *(WAITS, CPU, DOWNTIME, DURATION, BACKEND, REFUSED),
+    *(BUILD, UNDER_WAY, HAVE_ENDED, ERRORS, WIRE, CHANNEL, PAGE_BYTES, PAGES, PACKETS, RATIO),
+    *(MARKS, WAITS, CPU, DOWNTIME, DURATION, BACKEND, REFUSED),
 )
 """All of Ramferry's own; prometheus-client adds those of the process (``process_…``)."""
 

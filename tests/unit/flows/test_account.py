@@ -16,7 +16,7 @@ from ramferry.flows.session import account
 from ramferry.flows.session.account import SwitchoverClock, outcome_of
 from ramferry.flows.session.phase import Phase
 from ramferry.flows.session.session import Session
-from ramferry.vocabulary import STATES
+from ramferry.metrics.states import STATES
 
 
 def test_the_clock_runs_from_end_to_shut(monkeypatch: pytest.MonkeyPatch) -> None:

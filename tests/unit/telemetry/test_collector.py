@@ -15,9 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from ramferry import __version__
 from ramferry.metrics import ChannelCounters, RelayCounters, RelayResult
 from ramferry.metrics.notes import of_migration, refusal, warning
+from ramferry.metrics.states import CANCELLED, CARRYING, COMPLETED, FAILED, UNDECIDED
 from ramferry.telemetry import table
 from ramferry.telemetry.collector import RelayMetrics
-from ramferry.vocabulary import CANCELLED, CARRYING, COMPLETED, FAILED, UNDECIDED
 
 COUNTERS = RelayCounters(
     seconds=12.0,

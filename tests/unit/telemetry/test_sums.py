@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ramferry.metrics import ChannelCounters, RelayCounters, RelayResult
+from ramferry.metrics.states import CARRYING, SWITCHOVER
 from ramferry.telemetry import table
 from ramferry.telemetry.sums import CODEC, MOST_CHANNELS, Sums, backends_of
-from ramferry.vocabulary import CARRYING, SWITCHOVER
 
 NONE = RelayCounters(0.0, 0, 0, 0, 0, 0, 0, 0, 0.0, migration="a", method_in="none")
 OUT = table.WIRE, ("out", "zstd")

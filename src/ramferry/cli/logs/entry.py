@@ -12,7 +12,7 @@ from ramferry.metrics.notes import Note
 from ramferry.standard import shown
 
 TEXT, JSON = "text", "json"
-FORMATS: Final = (TEXT, JSON)
+LOG_FORMATS: Final = (TEXT, JSON)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ class Log:
     def __init__(self, command: str, format: str) -> None:
         """
         :param command: what begins a line of text.
-        :param format: one of ``entry.FORMATS``.
+        :param format: one of ``entry.LOG_FORMATS``.
         """
         self._line = json_line if format == JSON else partial(text_line, command=command)
         self._format = format

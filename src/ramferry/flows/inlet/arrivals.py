@@ -14,12 +14,12 @@ from typing import Protocol
 
 from ramferry.errors import MigrationFailed
 from ramferry.flows.inlet import gathering
+from ramferry.flows.inlet.admission import ONE_BY_ONE, Admission
 from ramferry.flows.inlet.callers import Departure, MainArrival, MultifdArrival
 from ramferry.flows.inlet.calls import Call, Claim, mother
 from ramferry.flows.inlet.lobby import Lobby
 from ramferry.flows.inlet.migrations import Migration, Migrations, refuse_doubtful
 from ramferry.flows.inlet.roster import Roster
-from ramferry.flows.inlet.streams import NO_STREAMS, Streams
 from ramferry.flows.inlet.waiting import WaitingChannels
 from ramferry.flows.peer.reception import Reception
 from ramferry.flows.peer.visit import Visit
@@ -55,21 +55,16 @@ class Arrivals:
         channels: int | None,
         advice: str = "",
         reception: Reception | None = None,
-        limit: int = 1,
-        more: str = "",
-        streams: Streams = NO_STREAMS,
+        admission: Admission = ONE_BY_ONE,
     ) -> None:
         """
         :param channels: multifd-channels; None: as many as are connected when the first sync mark
             comes.
         :param advice: what helps if a channel comes too late; for the error.
         :param reception: where Ramferrys are greeted, if nobody else may call; else None.
-        :param limit: most migrations under way at a time.
-        :param more: what helps if there would be more; for a note.
-        :param streams: what is carried that is no migration.
         """
-        self._limit = limit
-        self._more = more
+        self._admission = admission
+        self._several = admission.several
         self._reception = reception
         self._house = house
         self._note = note
@@ -83,19 +78,19 @@ class Arrivals:
         self._waiting = WaitingChannels(
             loop, note, self._departed, lambda: self._lobby.silent, several=self._several
         )
-        self._lobby = Lobby(
+        self._lobby = self._open(loop, listener)
+
+    def _open(self, loop: Loop, listener: Listener) -> Lobby:
+        """Begin to accept."""
+        return Lobby(
             loop,
             listener,
             self._arrived,
-            note,
+            self._note,
             self._departed,
-            reception=reception,
-            streams=streams,
+            reception=self._reception,
+            streams=self._admission.streams,
         )
-
-    @property
-    def _several(self) -> bool:
-        return self._limit > 1
 
     @property
     def session(self) -> Session | None:
@@ -209,15 +204,15 @@ class Arrivals:
         return under_way[0] if under_way and not self._migrations.ungathered() else None
 
     def _main_arrived(self, arrival: MainArrival) -> None:
-        if len(self._migrations.all) < self._limit:
+        if len(self._migrations.all) < self._admission.limit:
             self._begin(arrival)
             return
         busy = (
-            f"refused one more migration while {self._limit} are under way"
+            f"refused one more migration while {self._admission.limit} are under way"
             if self._several
             else "refused a second migration while one is under way"
         )
-        self._note(refusal(f"{busy}{self._more}"))
+        self._note(refusal(f"{busy}{self._admission.more}"))
         if arrival.call.visit is not None:
             arrival.call.visit.refuse(MigrationFailed(busy))
         arrival.connection.close()
@@ -249,7 +244,7 @@ class Arrivals:
         if self._several and self._missed(departure, ungathered):
             self._waiting.remember(departure)
             return
-        if len(self._migrations.all) >= self._limit:
+        if len(self._migrations.all) >= self._admission.limit:
             self._waiting.remember(departure)
             for one in ungathered:
                 gathering.miss(one.session, self._waiting.gone(one.claim))

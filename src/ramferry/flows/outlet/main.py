@@ -9,7 +9,7 @@ from ramferry.flows.outlet.answer import CarriedAnswer
 from ramferry.flows.outlet.asked import LOOK, AskedAnswer
 from ramferry.flows.outlet.forwarding import sending_on_main
 from ramferry.flows.outlet.outlet import Outlet
-from ramferry.flows.outlet.plain_way import PIECE, PlainWay
+from ramferry.flows.outlet.plain_way import PlainWay
 from ramferry.flows.outlet.tail import ENDLESS, UNCLOSED, WITHDRAWN, Tail
 from ramferry.flows.outlet.taken import taken_on_main, until_consumed, until_main_is_taken
 from ramferry.flows.outlet.way_back import WayBack
@@ -20,7 +20,7 @@ from ramferry.flows.session.tally import ChannelTally
 from ramferry.metrics.notes import warning
 from ramferry.transport.address import is_local
 from ramferry.transport.connection import Connection
-from ramferry.vocabulary import Buffer
+from ramferry.vocabulary import PACKET_BYTES, Buffer
 from ramferry.wire.events import EndOfStream, MainEvent, PageRun, RamEnd, SyncMark
 from ramferry.wire.main import MainParser
 
@@ -33,7 +33,7 @@ the migration up; it says so before it ends main, on another connection."""
 class RelayedMain:
     """Passes main on as it came; a :class:`~ramferry.flows.inlet.main.MainTaker`."""
 
-    most = PIECE
+    most = PACKET_BYTES
     next_piece = 64 * 1024
     fill = False
     complete = False
@@ -81,7 +81,7 @@ class RelayedMain:
         outlet, plain = self._outlet, self._session.plain
         self._destination = outlet.connect(main=True, stream=plain.chosen)
         if plain.chosen:
-            self.next_piece = PIECE
+            self.next_piece = PACKET_BYTES
             self._way = PlainWay(outlet, self._destination, self._tally)
         self._session.start("return path", self._answer().run)
         outlet.open_onward()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from ramferry.flows.outlet.forwarding import send_patiently
 from ramferry.flows.outlet.outlet import Outlet
 from ramferry.flows.peer.stream import Tunnel
@@ -13,10 +11,6 @@ from ramferry.vocabulary import Buffer
 from ramferry.wire.events import PageRun
 from ramferry.wire.grammar import RECORD_SIZE
 from ramferry.wire.relay_packing import PagesAt
-
-PIECE: Final = 512 * 1024
-"""Most bytes that are received and sent at once: fewer pages are cut in two, and Python's part is
-smaller, than with 64 KiB."""
 
 
 class PlainWay:

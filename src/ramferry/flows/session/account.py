@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ramferry.errors import Cancelled
 from ramferry.flows.session.phase import Phase
 from ramferry.metrics import RelayCounters
-from ramferry.vocabulary import CANCELLED, COMPLETED, FAILED, UNDECIDED
+from ramferry.metrics.states import CANCELLED, COMPLETED, FAILED, UNDECIDED
 
 if TYPE_CHECKING:
     from ramferry.flows.session.session import Session

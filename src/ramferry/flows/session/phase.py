@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from ramferry.vocabulary import CARRYING, ENDING, GATHERING, SWITCHOVER
+from ramferry.metrics.states import CARRYING, ENDING, GATHERING, SWITCHOVER
 
 
 class Phase(IntEnum):
