@@ -51,7 +51,7 @@ def snapshot(session: Session) -> RelayCounters:
 
 
 def outcome_of(session: Session) -> str:
-    """How a migration has ended: one of ``vocabulary.OUTCOMES``."""
+    """How a migration has ended: one of ``metrics.states.OUTCOMES``."""
     if session.phase is Phase.CONFIRMED:
         return COMPLETED
     if session.switched and session.taken is not False:

@@ -24,7 +24,7 @@ class Phase(IntEnum):
 
     @property
     def word(self) -> str:
-        """One of ``vocabulary.STATES``, for those who watch."""
+        """One of ``metrics.states.STATES``, for those who watch."""
         return _WORDS[self]
 
 
