@@ -39,6 +39,10 @@ CHANNELS = 2
 METHOD = "zstd"
 SECONDS = 60.0
 """For anything that one migration may take."""
+DECIDE = 5
+KEPT = 60.0
+"""Seconds within which relays have forgotten a migration that was agreed on and did not come (30 s
+and those of ``--decide``)."""
 FAULTS = ("", "", "", "", "reset", "cancel", "kill")
 """What happens to a migration: nothing, as a rule; one of its connections between the relays is
 reset; it is cancelled at the source; its destination is killed."""
@@ -91,7 +95,7 @@ class Soak:
             for thread in threads:
                 thread.join()
             with suppress(AssertionError):
-                until("idle relays", self._idle, 20)
+                until("idle relays", self._idle, KEPT)
             self.course.descriptors.append(self._open_descriptors())
             self._check_relays()
         return self.course
@@ -122,6 +126,8 @@ class Soak:
                 str(self._count),
                 "--stall-timeout",
                 "30",
+                "--decide",
+                str(DECIDE),
             ],
             stderr=log,
         )
