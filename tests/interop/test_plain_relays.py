@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from pathlib import Path
+
 import numpy as np
 import pytest
+from answering import Relay
+from guests import state
 from migrating import (
     MIB,
     Pair,
@@ -24,7 +29,12 @@ from ramferry.bench.fill import Bytes, fill
 
 pytestmark = pytest.mark.interop
 
-METHODS = ("none", "zlib", "zstd", "qatzip")
+METHODS = (
+    pytest.param("none", marks=pytest.mark.slow),
+    pytest.param("zlib", marks=pytest.mark.slow),
+    "zstd",
+    "qatzip",
+)
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +106,12 @@ def test_guest_under_load(pair: Pair, capabilities: tuple[str, ...]) -> None:
             verdict = boot_sector.verify(destination.ram)
             assert verdict.ok, verdict
             assert relays.near.finished().completed
+            assert not any(
+                "not parsed (" in one and "byte" in one for one in relays.near.seen.notes
+            )
+            if "xbzrle" in capabilities:
+                cache = source.qmp.execute("query-migrate")["xbzrle-cache"]
+                assert cache["pages"] > 0, "no page travelled as XBZRLE"
             assert_guest_goes_on(destination)
 
 
@@ -135,7 +151,9 @@ def _transferred(qemu) -> int:  # type: ignore[no-untyped-def]
 
 
 @pytest.mark.parametrize("pair", ["stock", "10.0"], indirect=True)
-@pytest.mark.parametrize("index", range(STREAMS))
+@pytest.mark.parametrize(
+    "index", [0, *(pytest.param(index, marks=pytest.mark.slow) for index in range(1, STREAMS))]
+)
 def test_a_cut_of_any_connection_leaves_the_guest_at_the_source(pair: Pair, index: int) -> None:
     memory = 48 * MIB
     boot = boot_sector.boot_sector(memory, rate=10)
@@ -163,7 +181,7 @@ def test_a_cut_of_any_connection_leaves_the_guest_at_the_source(pair: Pair, inde
 
 
 @pytest.mark.parametrize("pair", ["stock", "10.0"], indirect=True)
-@pytest.mark.parametrize("method", ["zstd", "qatzip"])
+@pytest.mark.parametrize("method", [pytest.param("zstd", marks=pytest.mark.slow), "qatzip"])
 def test_the_ratio_is_that_of_multifd(pair: Pair, method: str, mixed_data: Bytes) -> None:
     """The wire's bytes of both, for the same guest that stands still, differ by 2 % at most."""
     sent = {}
@@ -213,3 +231,31 @@ def test_a_cut_behind_the_switch_to_postcopy_can_be_recovered(pair: Pair) -> Non
         destination.qmp.execute("stop")
         verdict = boot_sector.verify(destination.ram)
         assert verdict.ok, verdict
+
+
+@pytest.mark.parametrize("pair", ["stock", "10.0"], indirect=True)
+@pytest.mark.parametrize("who", ["near", "far"])
+def test_a_killed_relay_leaves_the_guest_at_the_source(
+    pair: Pair, who: str, tmp_path: Path
+) -> None:
+    memory = 48 * MIB
+    boot = boot_sector.boot_sector(memory, rate=8)
+    with two_qemus(pair, memory, boot=boot) as (source, destination), ExitStack() as stack:
+        start_guest(source)
+        incoming = listen(destination, ("return-path",))
+        between = f"relay:unix:{tmp_path}/far"
+        relays = {
+            "far": Relay("far", tmp_path, between, incoming, "none", 20),
+            "near": Relay("near", tmp_path, f"unix:{tmp_path}/near", between, "zstd", 20),
+        }
+        for relay in relays.values():
+            stack.callback(relay.end)
+        prepare(source, "return-path", max_bandwidth=4_000_000)
+        source.qmp.execute("migrate", {"uri": f"unix:{tmp_path}/near"})
+        until("pages", lambda: _transferred(source) > 2 * MIB, 30)
+        relays.pop(who).kill()
+        until("the failure", lambda: status(source) == "failed", 10)
+        until("its life", lambda: run_state(source) == "running", 10)
+        (other,) = relays.values()
+        assert other.wait() == 5
+        assert state(destination) in ("gone", "inmigrate")

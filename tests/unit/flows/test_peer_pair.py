@@ -19,7 +19,9 @@ from ramferry.flows.peer.agreement import UNVERIFIED
 from ramferry.metrics.agreement import Agreement
 from ramferry.transport.address import RelayAddress, TcpAddress
 
-AGREED = Agreement(__version__, 1, "xxh3-128", "packet", method_per_packet=True, answers=True)
+AGREED = Agreement(
+    __version__, 1, "xxh3-128", "packet", method_per_packet=True, answers=True, streams=True
+)
 HEADER = 1344
 
 

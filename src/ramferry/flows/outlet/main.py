@@ -10,10 +10,11 @@ from ramferry.flows.outlet.asked import LOOK, AskedAnswer
 from ramferry.flows.outlet.forwarding import sending_on_main
 from ramferry.flows.outlet.outlet import Outlet
 from ramferry.flows.outlet.plain_way import PlainWay
-from ramferry.flows.outlet.tail import ENDLESS, UNCLOSED, WITHDRAWN, Tail
+from ramferry.flows.outlet.tail import ENDLESS, SIGN, UNCLOSED, WITHDRAWN, Tail
 from ramferry.flows.outlet.taken import taken_on_main, until_consumed, until_main_is_taken
 from ramferry.flows.outlet.way_back import WayBack
 from ramferry.flows.peer.guardian import Guardian, how_to_decide
+from ramferry.flows.peer.stream import Tunnel
 from ramferry.flows.session.gate import Unwind
 from ramferry.flows.session.session import Phase
 from ramferry.flows.session.tally import ChannelTally
@@ -25,9 +26,6 @@ from ramferry.wire.events import EndOfStream, MainEvent, PageRun, RamEnd, SyncMa
 from ramferry.wire.main import MainParser
 
 _NOTHING: Final = memoryview(b"")
-_SIGN: Final = 1.0
-"""Seconds that a Ramferry, whose main broke in the switchover, may take to say that its source gave
-the migration up; it says so before it ends main, on another connection."""
 
 
 class RelayedMain:
@@ -83,8 +81,13 @@ class RelayedMain:
         if plain.chosen:
             self.next_piece = PACKET_BYTES
             self._way = PlainWay(outlet, self._destination, self._tally)
-        self._session.start("return path", self._answer().run)
+        self._session.start("return path", self._answer().run, self._answered)
         outlet.open_onward()
+
+    def _answered(self) -> None:
+        """Called when no more comes on the return path: a tunnel waits for the end of it."""
+        if isinstance(self._source, Tunnel):
+            self._source.finish()
 
     def _decided(self) -> None:
         """Connect, if it has just become known what this is, and send what was kept for that."""
@@ -160,8 +163,8 @@ class RelayedMain:
             self._let_go_part(self._tail)
 
     def _hold_back(self) -> None:
-        """Keep ram's END and what follows until all of it is here. Whoever is not told lets go of
-        its guest once it has written that: it is not read before the rest has arrived."""
+        """Keep ram's END and what follows until it is whole. Who is not told lets go of its guest
+        once it has written that: it is not read before the rest has arrived."""
         if self._session.plain.unanswered:
             until_main_is_taken(self._outlet)
         self._tail = Tail()
@@ -196,7 +199,7 @@ class RelayedMain:
     def source_broke(self) -> None:
         """See ``MainTaker``. A Ramferry that was lost holds its source, and asks on another
         connection: the destination is left to decide."""
-        if self._session.phase is Phase.SWITCHOVER and self._session.source_gave_up(_SIGN):
+        if self._session.phase is Phase.SWITCHOVER and self._session.source_gave_up(SIGN):
             self._leave_to_the_destination()
 
     def farewell(self) -> None:
@@ -227,7 +230,7 @@ class RelayedMain:
         return how_to_decide(guardian.pid)
 
     def tell_if_unheard(self) -> None:
-        """Note it if the source has not closed main, which it does as soon as it has the answer."""
+        """Note it if the source has not closed main, as it does once it has the answer."""
         if not (self._session.plain.unanswered or self._source.hung_up()):
             self._session.note(warning(UNCLOSED))
 
@@ -278,11 +281,8 @@ class RelayedMain:
     # --- a source that ends main in the switchover, before the answer, goes on with its guest
 
     def _leave_to_the_destination(self) -> None:
-        """Keep the destination from starting the guest, if that is still possible.
-
-        If it has taken everything, or main goes out by a UNIX socket, it decides itself, and its
-        answer is waited for.
-        """
+        """Keep the destination from starting the guest, if that is still possible: one that has
+        taken everything, or is behind a UNIX socket, decides, and its answer is waited for."""
         self._refuse_the_rest()
         self._session.check()
         if not taken_on_main(self._outlet):

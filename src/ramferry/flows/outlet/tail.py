@@ -17,6 +17,9 @@ _MOST: Final = 64 << 20
 """Most bytes that are held back."""
 _WAIT: Final = 2.0
 """Seconds without a byte after which an end that cannot be found is not waited for any more."""
+SIGN: Final = 1.0
+"""Seconds that a Ramferry, whose main broke in the switchover, may take to say that its source gave
+the migration up; it says so before it ends main, on another connection."""
 ENDLESS: Final = (
     "main: the device state has no end that can be found (is suppress-vmdesc on?), so it is not "
     "held back until it is whole"

@@ -110,15 +110,19 @@ class Tunnel:
         self.settle(stall_timeout)
         self._running = 2 * len(self.connections)
         for index in range(len(self.connections)):
-            session.start(f"stream {index} in", partial(self._run, self._in.run, index))
-            session.start(f"stream {index} out", partial(self._run, self._out.run, index))
+            run = partial(self._run, session, index)
+            session.start(f"stream {index} in", partial(run, self._in.run))
+            session.start(f"stream {index} out", partial(run, self._out.run))
 
-    def _run(self, body: Callable[[int], None], index: int) -> None:
+    def _run(self, session: Session, index: int, body: Callable[[int], None]) -> None:
         """One thread: its error is the tunnel's, and raised to who sends or receives."""
         try:
             body(index)
         except RemoteProtocolError as error:
-            self._break(error.at(f"stream {index}"))
+            found = error.at(f"stream {index}")
+            # before a connection ends, of which the far end would say that it broke
+            session.fail(found)
+            self._break(found)
         except (OSError, RamferryError) as error:
             self._break(error)
         except BaseException:
