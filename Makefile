@@ -53,7 +53,7 @@ fuzz: venv ## fuzz parsers and decoders, 10 minutes each: make fuzz ARGS='--seco
 venv: ## .venv with pinned versions
 	@tools/venv.sh
 
-peers: ## QEMU on the PATH; QEMU 10.0 and qzip under build/peers
+peers: ## QEMU and libvirt on the PATH; QEMU 10.0, libvirt 11.3 and qzip under build/peers
 	@tools/peers.sh
 
 clean: ## remove all that was made here: .venv, build and caches

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from libvirting import ADDRESSES, NAMES, LibvirtHosts
@@ -25,13 +26,14 @@ class HostRelay:
     process: subprocess.Popen[str]
     said: Path
     told: Path
+    events: Path
 
     @property
     def uri(self) -> str:
         """Where it listens."""
-        until("a relay listens", lambda: "listening on" in self.words() or not self.alive)
+        until("a relay listens", lambda: self._events("listening") or not self.alive)
         assert self.alive, self.words()
-        return self.words().split("listening on ", 1)[1].split()[0]
+        return str(self._events("listening")[0]["uri"])
 
     @property
     def alive(self) -> bool:
@@ -51,6 +53,20 @@ class HostRelay:
         whole = self.told.read_bytes() if self.told.exists() else b""
         return whole.splitlines() if whole.endswith(b"\n") else []
 
+    def wait_completed(self) -> None:
+        """Wait until the last migration that it told of has completed."""
+        until("a relay has carried one", lambda: self.results(1)[-1].completed)
+
+    def pages(self) -> int:
+        """Pages that it has carried of the migration under way, or of the last one."""
+        counted = self._events("progress")
+        return int(counted[-1]["normal_pages"]) if counted else 0
+
+    def _events(self, kind: str) -> list[dict[str, Any]]:
+        lines = self.events.read_bytes().split(b"\n")[:-1]
+        events: list[dict[str, Any]] = [msgspec.json.decode(line) for line in lines]
+        return [event for event in events if event["event"] == kind]
+
     def kill(self) -> None:
         """Kill it with SIGKILL."""
         self.process.send_signal(signal.SIGKILL)
@@ -60,11 +76,12 @@ class HostRelay:
 def relay(hosts: LibvirtHosts, host: str, listen: str, connect: str, *options: object) -> HostRelay:
     """Start a relay on a host; it listens."""
     number = sum(1 for _ in (hosts.folder / host).glob("relay-*.log"))
-    said, told = (hosts.folder / host / f"relay-{number}.{kind}" for kind in ("log", "json"))
-    with said.open("w") as output:
-        line = (hosts.two.installed, "relay", listen, connect, "--json", told, *options)
-        process = hosts.start(host, *line, stdout=output, stderr=output)
-    made = HostRelay(process, said, told)
+    folder = hosts.folder / host
+    said, told, events = (folder / f"relay-{number}.{kind}" for kind in ("log", "json", "events"))
+    with said.open("w") as output, events.open("w") as counters:
+        line = (hosts.two.installed, "relay", listen, connect, "--json", told, "--events", *options)
+        process = hosts.start(host, *line, stdout=counters, stderr=output)
+    made = HostRelay(process, said, told, events)
     assert made.uri
     return made
 

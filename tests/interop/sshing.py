@@ -32,7 +32,7 @@ from ramferry.errors import PeerUnreachable
 TAKES_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces take root")
 NEAR, FAR = "192.0.2.1", "192.0.2.2"
 DEVICE = "cable0"
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
