@@ -128,10 +128,8 @@ def nothing_left(guest: Domain, at: str) -> None:
 
 def revive(hosts: LibvirtHosts, host: str) -> None:
     """Start a host's libvirtd again after it was killed."""
-    environ = [f"{key}={value}" for key, value in hosts.libvirt.environ.items()]
     with (hosts.folder / host / "libvirtd.log").open("a") as output:
-        command = ("env", *environ, hosts.libvirt.libvirtd)
-        hosts.start(host, *command, stdout=output, stderr=output)
+        hosts.start(host, hosts.libvirt.libvirtd, stdout=output, stderr=output)
     until("libvirtd answers again", lambda: hosts.virsh(host, "uri").returncode == 0, 30)
 
 
