@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 from dataclasses import dataclass
@@ -68,8 +69,8 @@ class Command:
     def moved(self) -> int:
         """Bytes of memory that libvirt has seen go."""
         said = self.hosts.virsh(self.host, "domjobinfo", self.guest.name, "--rawstats").stdout
-        numbers = dict(line.split(":", 1) for line in said.splitlines() if line.count(":") == 1)
-        return int(numbers.get("  memory_processed", "0"))
+        found = re.search(r"^\s*memory_processed: (\d+)$", said, re.MULTILINE)
+        return int(found[1]) if found else 0
 
 
 def processes(hosts: LibvirtHosts, host: str, *words: str) -> list[int]:
@@ -127,10 +128,8 @@ def nothing_left(guest: Domain, at: str) -> None:
 
 def revive(hosts: LibvirtHosts, host: str) -> None:
     """Start a host's libvirtd again after it was killed."""
-    environ = [f"{key}={value}" for key, value in hosts.libvirt.environ.items()]
     with (hosts.folder / host / "libvirtd.log").open("a") as output:
-        command = ("env", *environ, hosts.libvirt.libvirtd)
-        hosts.start(host, *command, stdout=output, stderr=output)
+        hosts.start(host, hosts.libvirt.libvirtd, stdout=output, stderr=output)
     until("libvirtd answers again", lambda: hosts.virsh(host, "uri").returncode == 0, 30)
 
 

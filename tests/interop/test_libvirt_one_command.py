@@ -177,9 +177,7 @@ def test_ctrl_c_at_the_end(libvirts: LibvirtHosts) -> None:
     with domain(libvirts) as guest:
         command = begin(guest)
         command.until_moving()
-        until(
-            "almost all has moved", lambda: command._moved() > 23 << 20 or not command.running, 60
-        )
+        until("almost all has moved", lambda: command.moved() > 23 << 20 or not command.running, 60)
         command.interrupt()
         ended = command.wait()
         assert ended.returncode in (0, 6), ended.stderr

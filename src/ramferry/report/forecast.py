@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Final
@@ -113,7 +114,8 @@ def _break_even(one: MethodTime) -> str:
 
 
 def _command(plan: TimePlan) -> str:
-    source = plan.sample.source if plan.sample.source.startswith("qmp:") else "SOURCE"
+    named = plan.sample.source.startswith(("qmp:", "libvirt:"))
+    source = shlex.quote(plan.sample.source) if named else "SOURCE"
     return (
         f"ramferry migrate {source} DESTINATION --method {plan.choice} --relay both"
         f" --channels {plan.channels}"

@@ -37,6 +37,7 @@ NEAR_SECONDS: Final = 10.0
 was restarted says so within a second or two."""
 FAR_SECONDS: Final = 5.0
 """How long the destination's libvirt may take to end its QEMU after that."""
+_LOST: Final = "the destination's libvirt was lost"
 _BY_CLIENT: Final = "canceled by client"
 """Words of libvirt's where somebody aborted its job."""
 
@@ -136,7 +137,7 @@ class DomainWatch:
         if complaints := self._relays.complaints():
             return Why(MigrationFailed, complaints[0].clause, soon)
         if not self._destination.connection.alive:
-            return Why(MigrationFailed, "the destination's libvirt was lost", soon)
+            return Why(MigrationFailed, _LOST, soon)
         return None
 
     def _abort(self) -> bool:
@@ -178,28 +179,33 @@ class DomainWatch:
 
     def _ended(self, error: RamferryError) -> RamferryError:
         """The error of a job that failed."""
+        lost = not self._destination.connection.alive
         self._relays.wait_finished(LAST_WORDS_SECONDS)
+        complaints = self._complaints(error, lost=lost)
         near, far = self._seen()
         place = whereabouts(self._before, near, far)
         if near is None or near in WITHOUT or far == RUNNING:
-            return failure(self._complaints(error), place, moved=True)
+            return failure(complaints, place, moved=True)
         if near not in (RUNNING, self._before) and far not in WITHOUT:
-            return failure(self._complaints(error), place, moved=True)
+            return failure(complaints, place, moved=True)
         if self._why is not None and self._why.kind is Cancelled:
             return Cancelled(f"{self._why.sentence}; {place}")
         if not self._told and _BY_CLIENT in str(error):
             return Cancelled(f"someone aborted libvirt's job; {place}")
-        return failure(self._complaints(error), place)
+        return failure(complaints, place)
 
-    def _complaints(self, error: RamferryError) -> list[Complaint]:
-        """What each relay says, and libvirt, or why its job was aborted from here."""
+    def _complaints(self, error: RamferryError, *, lost: bool) -> list[Complaint]:
+        """What each relay says, and libvirt, or why its job was aborted from here.
+
+        :param lost: whether the destination's daemon was.
+        """
         complaints = self._relays.complaints()
+        if lost:
+            complaints.append(Complaint(Rank.LIBVIRT_LOST, _LOST))
         if self._why is None or not self._told or _BY_CLIENT not in str(error):
             gone = isinstance(error, PeerUnreachable)
             return [*complaints, of_libvirt(str(error), gone=gone)]
-        if any(one.clause == self._why.sentence for one in complaints):
-            return complaints
-        return [*complaints, Complaint(Rank.LIBVIRT_LOST, self._why.sentence)]
+        return complaints
 
     def _seen(self) -> tuple[str | None, str | None]:
         """Both daemons' words for the domain, once they have had time to put it in order."""
