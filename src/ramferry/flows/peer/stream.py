@@ -35,11 +35,8 @@ _END: Final = 1.0
 
 
 class Tunnel:
-    """A ``Connection`` over several, which it owns; it works once it was started.
-
-    What it is given is copied, so that it may be sent after a call has returned: ``unsent`` counts
-    that as well.
-    """
+    """A ``Connection`` over several, which it owns; it works once it was started. It copies what
+    it is given, to send it after a call has returned: ``unsent`` counts that as well."""
 
     def __init__(
         self,
