@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from ramferry.errors import RemoteProtocolError
 from ramferry.flows.inlet.calls import Call
 from ramferry.flows.peer.stream import Tunnel
 from ramferry.flows.peer.visit import Visit
@@ -69,12 +68,9 @@ class Caller:
 
         :raise RemoteProtocolError: it is none, or has come already.
         """
-        visit, id = self.call.visit, first[CHANNEL_ID_AT]
-        try:
-            seal = None if visit is None else visit.seal(id)
-            initial = parse_initial(first if seal is None else seal.initial(first))
-        except RemoteProtocolError as error:
-            raise error.at(f"multifd {id}", 0) from None
+        visit = self.call.visit
+        seal = None if visit is None else visit.seal(first[CHANNEL_ID_AT])
+        initial = parse_initial(first if seal is None else seal.initial(first))
         return MultifdArrival(self.connection, initial, self.call, seal)
 
     @property

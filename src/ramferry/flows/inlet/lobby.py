@@ -33,7 +33,7 @@ from ramferry.transport import budget
 from ramferry.transport.connection import Connection
 from ramferry.transport.listening import Accepted, Listener
 from ramferry.wire import relay_opening
-from ramferry.wire.packets import INITIAL_SIZE
+from ramferry.wire.packets import CHANNEL_ID_AT, INITIAL_SIZE
 from ramferry.wire.relay_opening import OPENING_SIZE, PLACE_SIZE, Kind
 
 
@@ -275,7 +275,8 @@ class Lobby:
         try:
             arrival = caller.multifd(first)
         except RemoteProtocolError as error:
-            self._refuse(caller, f"is no multifd channel of ours: {error}", error)
+            why = f"is no multifd channel of ours: {error}"
+            self._refuse(caller, why, error.at(f"multifd {first[CHANNEL_ID_AT]}", 0))
             return
         self._leave(caller)
         self._arrived(arrival)
