@@ -79,16 +79,20 @@ def processes(hosts: LibvirtHosts, host: str, *words: str) -> list[int]:
     return [pid for pid, line in found.items() if all(word in line for word in words)]
 
 
-def begin(guest: Domain, *options: object, host: str = ALPHA, by: str = "library") -> Command:
+def begin(
+    guest: Domain, *options: object, host: str = ALPHA, by: str = "library", ssh: bool = True
+) -> Command:
     """Start to migrate a guest away from a host.
 
     :param by: what asks libvirt, "library" or "virsh".
+    :param ssh: whether Ramferry too goes there by ssh.
     """
     hosts = guest.hosts
     # what is started in the background of a shell ignores SIGINT
     line = ("env", "--default-signal=INT", _program(hosts, by), "migrate", f"libvirt:{guest.name}")
     line += (SYSTEM.format(ALPHA if host == BETA else BETA),)
-    more = ("--remote-command", hosts.two.installed, "--json", "-", *options)
+    far = ("--remote-command", hosts.two.installed) if ssh else ()
+    more = (*far, "--json", "-", *options)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return Command(hosts, hosts.start(host, *line, *more, **pipes), guest, host)
 
@@ -103,9 +107,9 @@ def _program(hosts: LibvirtHosts, by: str) -> str:
     return str(script)
 
 
-def migrate(guest: Domain, *options: object, host: str = ALPHA, by: str = "library") -> Any:
-    """Migrate a guest; its result."""
-    ended = begin(guest, *options, host=host, by=by).wait()
+def migrate(guest: Domain, *options: object, **how: Any) -> Any:
+    """Migrate a guest; its result. Parameters as for ``begin``."""
+    ended = begin(guest, *options, **how).wait()
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout)["results"][0]
 

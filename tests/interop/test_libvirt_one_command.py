@@ -21,7 +21,8 @@ from libvirt_command import (
     nothing_left,
     revive,
 )
-from libvirting import MIB, SYSTEM, LibvirtHosts, domain
+from libvirt_relays import relay
+from libvirting import ADDRESSES, MIB, SYSTEM, LibvirtHosts, domain
 from sshing import TAKES_ROOT, until
 
 from ramferry.control.libvirt.contract import Connection
@@ -144,6 +145,27 @@ def test_other_ways(libvirts: LibvirtHosts, options: tuple[str, ...]) -> None:
     with domain(libvirts) as guest:
         migrate(guest, *options)
         nothing_left(guest, BETA)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("libvirts", ["newer"], indirect=True)
+def test_a_newer_libvirt(libvirts: LibvirtHosts) -> None:
+    with domain(libvirts) as guest:
+        migrate(guest)
+        nothing_left(guest, BETA)
+
+
+@pytest.mark.slow
+def test_a_relay_that_runs_there_already(libvirts: LibvirtHosts) -> None:
+    path = "unix:/var/lib/libvirt/qemu/by-hand.sock"
+    listen = f"relay:{ADDRESSES[BETA]}:0"
+    there = relay(libvirts, BETA, listen, path, "--method", "none", "--insecure")
+    try:
+        with domain(libvirts) as guest:
+            migrate(guest, "--via", there.uri, "--incoming", path, "--insecure", ssh=False)
+            assert guest.runs(BETA)
+    finally:
+        there.kill()
 
 
 def failed(command: Command, code: int, *words: str) -> None:
