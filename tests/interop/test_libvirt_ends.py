@@ -98,9 +98,7 @@ def test_the_guest_stays_and_goes_the_next_time(
         again(libvirts, guest, relays, listens, way)
 
 
-def again(
-    hosts: LibvirtHosts, guest: Domain, relays: Pair, listens: str, way: str
-) -> None:
+def again(hosts: LibvirtHosts, guest: Domain, relays: Pair, listens: str, way: str) -> None:
     """Migrate through the same relays, or one in the place of the one that was killed."""
     near, far = relays
     uri, where = listens, f"unix:{PATH}"
