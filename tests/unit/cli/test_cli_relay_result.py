@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from certificates import authority, complete
 from ramferry.cli.relay import command
@@ -63,9 +62,8 @@ def test_without_credentials_it_went_in_clear() -> None:
 
 def test_once_is_for_one_migration(tmp_path: Path) -> None:
     arguments = [f"unix:{tmp_path}/in", f"unix:{tmp_path}/out", "--method", "none"]
-    result = CliRunner().invoke(command, [*arguments, "--once", "--max-migrations", "2"])
-    assert isinstance(result.exception, UsageError)
-    assert "--once carries one migration" in str(result.exception)
+    with pytest.raises(UsageError, match="--once carries one migration"):
+        command.main([*arguments, "--once", "--max-migrations", "2"], standalone_mode=False)
     assert not (tmp_path / "in").exists()
 
 
