@@ -52,13 +52,23 @@ def result_sentence(result: RelayResult, settings: RelaySettings) -> str:
     if not result.completed:
         return f"failed: {result.error}"
     counters = result.counters
-    methods = f"{result.method_in or 'no data'} → {result.method_out}"
+    came = result.method_in or ("no data" if result.kind == "multifd" else "none")
+    methods = f"{came} → {result.method_out}"
     return (
-        f"carried {counters.normal_bytes / 1e6:.0f} MB of pages as "
+        f"carried {_carried(result)} as "
         f"{counters.bytes_out / 1e6:.0f} MB in {counters.seconds:.1f} s "
         f"({methods}, {shown_backend(result.backend, result.member_size) or 'no codec'}"
         f"{_protection(result, settings)})"
     )
+
+
+def _carried(result: RelayResult) -> str:
+    """What was carried, and how much of it."""
+    counters = result.counters
+    if result.kind == "stream":
+        return f"a stream of {counters.bytes_in / 1e6:.0f} MB"
+    whose = " of a plain stream" if result.kind == "plain" else ""
+    return f"{counters.normal_bytes / 1e6:.0f} MB of pages{whose}"
 
 
 def _protection(result: RelayResult, settings: RelaySettings) -> str:

@@ -73,3 +73,27 @@ def test_the_sentence_names_the_migration_where_there_are_several(tmp_path: Path
     )
     told = result_note(replace(RESULT, migration="0badcafe"), settings)
     assert told.startswith("migration 0badcafe: carried ")
+
+
+@pytest.mark.parametrize(
+    ("kind", "method_in", "words"),
+    [
+        ("multifd", "none", "carried 200 MB of pages as 100 MB in 2.0 s (none → qatzip, isa-l)"),
+        ("multifd", "", "carried 200 MB of pages as 100 MB in 2.0 s (no data → qatzip, isa-l)"),
+        (
+            "plain",
+            "",
+            "carried 200 MB of pages of a plain stream as 100 MB in 2.0 s (none → qatzip, isa-l)",
+        ),
+        (
+            "stream",
+            "",
+            "carried a stream of 150 MB as 100 MB in 2.0 s (none → qatzip, isa-l)",
+        ),
+    ],
+)
+def test_it_says_what_was_carried(kind: str, method_in: str, words: str) -> None:
+    settings = RelaySettings(parse_address("unix:/in"), parse_address("unix:/out"), "qatzip")
+    counters = replace(COUNTERS, normal_bytes=200_000_000)
+    result = replace(RESULT, kind=kind, method_in=method_in, counters=counters)
+    assert result_sentence(result, settings) == words
