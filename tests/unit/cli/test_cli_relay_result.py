@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from certificates import authority, complete
 from ramferry.cli.relay import command
-from ramferry.cli.relay_sentences import result_note, result_sentence
+from ramferry.cli.relay_sentences import result_fields, result_note, result_sentence
 from ramferry.errors import UsageError
 from ramferry.flows.settings import RelaySettings
 from ramferry.metrics import RelayCounters, RelayResult
@@ -75,3 +75,20 @@ def test_the_sentence_names_the_migration_where_there_are_several(tmp_path: Path
     )
     told = result_note(replace(RESULT, migration="0badcafe"), settings)
     assert told.startswith("migration 0badcafe: carried ")
+
+
+@pytest.mark.parametrize(
+    ("kind", "carried"),
+    [
+        ("multifd", "carried 200 MB of pages as 100 MB in 2.0 s (none → qatzip, isa-l"),
+        ("plain", "carried a plain stream with 200 MB of pages as 100 MB in 2.0 s ("),
+        ("stream", "carried a stream of 150 MB as 100 MB in 2.0 s (none → qatzip, isa-l"),
+    ],
+)
+def test_it_says_what_was_carried(kind: str, carried: str) -> None:
+    settings = RelaySettings(
+        parse_address("unix:/in"), parse_address("relay:127.0.0.1:1"), "qatzip"
+    )
+    result = replace(RESULT, kind=kind, counters=replace(COUNTERS, normal_bytes=200_000_000))
+    assert result_sentence(result, settings).startswith(carried)
+    assert result_fields(result)["kind"] == kind

@@ -17,10 +17,11 @@ class PlainWay:
     """Sends a plain stream; used by main's thread."""
 
     def __init__(self, outlet: Outlet, destination: Connection, tally: ChannelTally) -> None:
-        """:param destination: a tunnel, or a connection to a destination that is no Ramferry."""
+        """:param destination: a tunnel, or a connection to a destination that is no Ramferry.
+        :param tally: main's, which has every page that main's parser sees."""
         self._outlet = outlet
         self._destination = destination
-        self._tally = tally
+        self._tally = outlet.session.tally.whole = tally
         self._pages: list[PageRun] = []
         self._wire = 0
         """Bytes on the tunnel's connections for which the pacer was asked."""
