@@ -124,7 +124,6 @@ def test_the_method_that_libvirt_sets_is_the_far_relays_too(libvirts: LibvirtHos
             assert "if its multifd-compression is not none" in each.words()
 
 
-@pytest.mark.xfail(reason="a relay carries plain streams once they are built", strict=True)
 @pytest.mark.parametrize("libvirts", ["stock", pytest.param("newer", marks=SLOW)], indirect=True)
 def test_a_guest_without_channels_is_at_the_far_end(libvirts: LibvirtHosts) -> None:
     with relay_pair(libvirts, *ENDS["unix"]) as relays, domain(libvirts) as guest:
