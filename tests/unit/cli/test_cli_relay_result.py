@@ -9,7 +9,7 @@ import pytest
 
 from certificates import authority, complete
 from ramferry.cli.relay import command
-from ramferry.cli.relay_sentences import result_note, result_sentence
+from ramferry.cli.relay_sentences import result_fields, result_note, result_sentence
 from ramferry.errors import UsageError
 from ramferry.flows.settings import RelaySettings
 from ramferry.metrics import RelayCounters, RelayResult
@@ -82,12 +82,12 @@ def test_the_sentence_names_the_migration_where_there_are_several(tmp_path: Path
         ("multifd", "", "carried 200 MB of pages as 100 MB in 2.0 s (no data → qatzip, isa-l)"),
         (
             "plain",
-            "",
+            "none",
             "carried 200 MB of pages of a plain stream as 100 MB in 2.0 s (none → qatzip, isa-l)",
         ),
         (
             "stream",
-            "",
+            "none",
             "carried a stream of 150 MB as 100 MB in 2.0 s (none → qatzip, isa-l)",
         ),
     ],
@@ -97,3 +97,4 @@ def test_it_says_what_was_carried(kind: str, method_in: str, words: str) -> None
     counters = replace(COUNTERS, normal_bytes=200_000_000)
     result = replace(RESULT, kind=kind, method_in=method_in, counters=counters)
     assert result_sentence(result, settings) == words
+    assert result_fields(result)["kind"] == kind
