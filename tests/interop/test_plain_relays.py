@@ -64,6 +64,8 @@ def test_paused_guest_without_multifd(pair: Pair, method: str, mixed_data: Bytes
         assert (result.kind, result.channels) == ("plain", 0)
     assert near.streams == STREAMS
     assert near.counters.normal_pages == far.counters.normal_pages == normal > 1000
+    assert near.counters.normal_bytes < near.counters.bytes_in
+    assert near.method_in == "none"
     if method != "none":
         assert near.counters.ratio > 2
 

@@ -13,9 +13,9 @@ from ramferry.cli.words import file_names
 from ramferry.vocabulary import FORMATS
 
 EPILOG: Final = """\b
-As gzip has them: compress -d is decompress; -n, -N and -q change nothing, since
-names are not stored and nothing is told but errors, nor do -1 to -9 where
-something is decompressed. So both serve as tar -I 'ramferry compress'."""
+As gzip has them: compress -d is decompress; -n, -N and -q change nothing,
+since names are not stored and nothing is told but errors, nor do -1 to -9
+where something is decompressed. So both serve as tar -I 'ramferry compress'."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,11 +26,11 @@ from ramferry.vocabulary import MAX_CHANNELS, METHOD_FLAGS
 
 EPILOG = """\b
 Exit codes: 0 migrated; 2 usage; 3 a QEMU, libvirt, a relay or the host of
-ssh:// cannot be reached; 4 method not available; 5 migration failed, also because a
-peer sent damaged data or what the protocol forbids, 6 cancelled: the guest is
-at the source; 8 this host refuses; 9 a QEMU stopped answering, or the
-switchover is not decided: the sentence says what was seen at both; 130
-interrupted before it was at work."""
+ssh:// cannot be reached; 4 method not available; 5 migration failed, also
+because a peer sent damaged data or what the protocol forbids, 6 cancelled:
+the guest is at the source; 8 this host refuses; 9 a QEMU stopped answering,
+or the switchover is not decided: the sentence says what was seen at both;
+130 interrupted before it was at work."""
 
 
 @click.command(epilog=EPILOG)

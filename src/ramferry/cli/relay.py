@@ -24,9 +24,10 @@ EPILOG = """\b
 Exit codes, with --once: 0 carried; 2 usage; 3 a peer cannot be reached, or
 is neither a QEMU nor a relay; 4 the device that --accelerator requires is
 not there; 5 the migration failed, 6 cancelled, also before one came: the
-guest is at the source, or where the sentence says to look; 7 a peer sent what
-the protocol forbids; 8 this host refuses (address in use); 9 a peer stopped
-in the middle; 130 interrupted before it was at work: it did not listen yet.
+guest is at the source, or where the sentence says to look; 7 a peer sent
+what the protocol forbids; 8 this host refuses (address in use); 9 a peer
+stopped in the middle; 130 interrupted before it was at work: it did not
+listen yet.
 Without --once 0, unless it could not begin."""
 
 

@@ -54,6 +54,7 @@ class RelayPrinter:
         self._metrics = metrics
         # where a pipe broke, the loop watches it and ends the relay in the right order
         self._events = _writer(sys.stdout) if events else None
+        self._file = "--json" if results is None else results.name
         self._results = _writer(results, self._unwritten) if results is not None else None
 
     def listening(self, address: Address) -> None:
@@ -94,7 +95,7 @@ class RelayPrinter:
                 writer.close(patience)
 
     def _unwritten(self, error: OSError) -> None:
-        self.note(warning(f"the result could not be written: {error.strerror}"))
+        self.note(warning(f"the result could not be written to {self._file}: {error.strerror}"))
 
     def _emit(self, event: str, fields: dict[str, Any], *, passing: bool = False) -> None:
         if self._events is not None:

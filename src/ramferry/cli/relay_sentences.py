@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 from ramferry.flows.settings import RelaySettings
-from ramferry.metrics import RelayResult, shown_backend
+from ramferry.metrics import RelayCounters, RelayResult, shown_backend
 from ramferry.metrics.notes import Level, Note
 from ramferry.metrics.states import ENDING
 from ramferry.transport.address import Address
 from ramferry.transport.security import IN_THIS_HOST
+
+_CARRIED: Final[dict[str, Callable[[RelayCounters], str]]] = {
+    "multifd": lambda counters: f"{counters.normal_bytes / 1e6:.0f} MB of pages",
+    "plain": lambda counters: f"{counters.normal_bytes / 1e6:.0f} MB of pages of a plain stream",
+    "stream": lambda counters: f"a stream of {counters.bytes_in / 1e6:.0f} MB",
+}
 
 
 def result_note(result: RelayResult, settings: RelaySettings) -> Note:
@@ -31,10 +38,12 @@ def result_fields(result: RelayResult) -> dict[str, Any]:
         "outcome": result.outcome,
         "exit_code": result.exit_code,
         "source": result.source,
+        "kind": result.kind,
         "method_in": result.method_in,
         "method_out": result.method_out,
         "backend": result.backend,
         "channels": result.channels,
+        "streams": result.streams,
         "seconds": round(counters.seconds, 3),
         "downtime_seconds": _rounded(result.downtime_seconds),
         "bytes_in": counters.bytes_in,
@@ -52,23 +61,13 @@ def result_sentence(result: RelayResult, settings: RelaySettings) -> str:
     if not result.completed:
         return f"failed: {result.error}"
     counters = result.counters
-    came = result.method_in or ("no data" if result.kind == "multifd" else "none")
-    methods = f"{came} → {result.method_out}"
+    methods = f"{result.method_in or 'no data'} → {result.method_out}"
     return (
-        f"carried {_carried(result)} as "
+        f"carried {_CARRIED[result.kind](counters)} as "
         f"{counters.bytes_out / 1e6:.0f} MB in {counters.seconds:.1f} s "
         f"({methods}, {shown_backend(result.backend, result.member_size) or 'no codec'}"
         f"{_protection(result, settings)})"
     )
-
-
-def _carried(result: RelayResult) -> str:
-    """What was carried, and how much of it."""
-    counters = result.counters
-    if result.kind == "stream":
-        return f"a stream of {counters.bytes_in / 1e6:.0f} MB"
-    whose = " of a plain stream" if result.kind == "plain" else ""
-    return f"{counters.normal_bytes / 1e6:.0f} MB of pages{whose}"
 
 
 def _protection(result: RelayResult, settings: RelaySettings) -> str:

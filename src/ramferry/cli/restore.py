@@ -14,11 +14,12 @@ from ramferry.cli.words import addresses
 
 EPILOG = """\b
 Exit codes: 0 restored; 2 usage: another machine, no save file; 3 the QEMU
-does not answer, or has ended; 4 it cannot do what is needed; 5 the QEMU refused
-the guest; 6 cancelled; 7 the file is damaged: the guest was not started; 8 this
-host refuses; 9 the QEMU stopped in the middle; 130 interrupted before it was at
-work. Where the QEMU may have the guest by then, it is asked before anything is
-cancelled, and the sentence says what was seen there."""
+does not answer, or has ended; 4 it cannot do what is needed; 5 the QEMU
+refused the guest; 6 cancelled; 7 the file is damaged: the guest was not
+started; 8 this host refuses; 9 the QEMU stopped in the middle; 130
+interrupted before it was at work. Where the QEMU may have the guest by then,
+it is asked before anything is cancelled, and the sentence says what was seen
+there."""
 
 
 @click.command(epilog=EPILOG)

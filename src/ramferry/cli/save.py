@@ -16,10 +16,10 @@ from ramferry.vocabulary import METHOD_FLAGS
 EPILOG = """\b
 Exit codes: 0 saved; 2 usage; 3 the QEMU does not answer, or has ended; 4 it
 cannot do what is needed; 5 not saved; 6 cancelled, by a signal, --timeout or
-somebody at the QEMU; 7 the QEMU sent what cannot be; 8 this host refuses (disk
-full); 9 the QEMU stopped in the middle; 130 interrupted before it was at work.
-Where there is no file the sentence says so, and how the guest is. Once FILE has
-its name it is too late to cancel: 0."""
+somebody at the QEMU; 7 the QEMU sent what cannot be; 8 this host refuses
+(disk full); 9 the QEMU stopped in the middle; 130 interrupted before it was
+at work. Where there is no file the sentence says so, and how the guest is.
+Once FILE has its name it is too late to cancel: 0."""
 
 
 @click.command(epilog=EPILOG)

@@ -11,6 +11,7 @@ from typing import Final
 from ramferry.cli.supervision import Supervision
 from ramferry.errors import RamferryError
 from ramferry.flows.relay import Relay
+from ramferry.metrics.notes import warning
 from ramferry.patience import Patience
 from ramferry.transport import credentials
 from ramferry.transport.security import Security
@@ -87,10 +88,10 @@ class Service:
             security = self._read()
             self._relay.renew(security)
         except RamferryError as error:
-            return [f"the former certificates stay in use: {error}"]
+            return [warning(f"the former certificates stay in use: {error}")]
         return [
             f"{RELOAD.name}: new connections use the certificates as they are now",
-            *told(security),
+            *map(warning, told(security)),
         ]
 
 

@@ -6,7 +6,7 @@ from typing import Final
 from uuid import UUID
 
 from ramferry.errors import Cancelled, PeerTimeout, RamferryError
-from ramferry.flows.session.account import outcome_of, snapshot
+from ramferry.flows.session.account import method_in, outcome_of, snapshot
 from ramferry.flows.session.footprint import Footprint, peak_resident
 from ramferry.flows.session.session import Phase, Session
 from ramferry.flows.settings import RelaySettings
@@ -28,7 +28,7 @@ def relay_result(
         completed=session.phase is Phase.CONFIRMED,
         error=str(error) if error else "",
         exit_code=error.exit_code if error else 0,
-        method_in=session.method_in,
+        method_in=method_in(session),
         method_out=settings.method,
         level=settings.level,
         backend=session.engines.backend,

@@ -1,4 +1,4 @@
-"""``--help``: lines break between words, not inside a name."""
+"""``--help``: lines break between words, not inside a name, and fit a terminal."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ def test_no_line_ends_within_a_word(command: tuple[str, ...]) -> None:
     assert done.exit_code == 0
     assert "\N{NON-BREAKING HYPHEN}" not in done.output
     assert [line for line in done.output.splitlines() if line.endswith("-")] == []
+    assert [line for line in done.output.splitlines() if len(line) > 80] == []
 
 
 def test_a_name_that_does_not_fit_goes_on_the_next_line() -> None:

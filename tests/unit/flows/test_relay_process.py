@@ -322,7 +322,7 @@ def test_a_result_that_cannot_be_written_is_told_of(tmp_path: Path) -> None:
     ):
         code, _, err = process.end()
     assert code == 0
-    assert "ramferry relay: the result could not be written: No space left on device" in err
+    assert "ramferry relay: the result could not be written to /dev/full: No space left" in err
 
 
 def test_out_of_descriptors_it_says_so_once_and_comes_back(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from ramferry.flows.ends.verbatim import Verbatim
 from ramferry.flows.session.reminder import UNHEARD
 from ramferry.flows.session.tally import ChannelTally
 from ramferry.transport.connection import Connection
+from ramferry.transport.sockets import reason
 from ramferry.vocabulary import PACKET_BYTES
 from ramferry.wire.events import (
     BlockList,
@@ -194,6 +195,7 @@ class SinkMain:
         try:
             self._source.send([message])
         except OSError as error:
-            raise MigrationFailed(f"main: the source broke the connection: {error}") from error
+            why = f"main: the source broke the connection: {reason(error)}"
+            raise MigrationFailed(why) from error
         except PeerTimeout:
             raise PeerTimeout("main: the source takes no answer") from None

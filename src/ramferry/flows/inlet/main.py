@@ -9,6 +9,7 @@ from ramferry.flows.inlet.judge import Judge, Words, read_preamble
 from ramferry.flows.session.session import Session
 from ramferry.flows.session.tally import ChannelTally
 from ramferry.transport.connection import Connection
+from ramferry.transport.sockets import reason
 from ramferry.wire.events import (
     BlockList,
     MainEvent,
@@ -223,7 +224,8 @@ class MainInlet:
             except OSError as error:
                 self._session.check()
                 self._taker.source_broke()
-                raise MigrationFailed(f"main: the source broke the connection: {error}") from error
+                why = f"main: the source broke the connection: {reason(error)}"
+                raise MigrationFailed(why) from error
             if count is not None:
                 self._count(count)
                 return count

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from ramferry.errors import MigrationFailed, PeerTimeout
 from ramferry.transport.connection import Connection
+from ramferry.transport.sockets import reason
 
 
 @contextmanager
@@ -19,7 +20,8 @@ def sending_on_main() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise MigrationFailed(f"main: the destination broke the connection: {error}") from error
+        why = f"main: the destination broke the connection: {reason(error)}"
+        raise MigrationFailed(why) from error
     except PeerTimeout:
         raise PeerTimeout("main: the destination takes no more bytes") from None
 

@@ -23,6 +23,7 @@ from ramferry.flows.session.gate import Unwind
 from ramferry.flows.session.session import Phase
 from ramferry.flows.session.tally import ChannelTally
 from ramferry.transport.connection import Connection
+from ramferry.transport.sockets import reason
 from ramferry.wire.relay_messages import Outcome
 from ramferry.wire.return_path import Shut
 
@@ -128,7 +129,9 @@ class LastBytes:
             try:
                 sent = self._main.send_some(left)
             except OSError as error:
-                self._broke(MigrationFailed(f"main: the destination takes no more: {error}"))
+                self._broke(
+                    MigrationFailed(f"main: the destination takes no more: {reason(error)}")
+                )
                 return False
             self._tally.bytes_out += sent
             left = left[sent:]

@@ -17,7 +17,8 @@ class PlainWay:
     """Sends a plain stream; used by main's thread."""
 
     def __init__(self, outlet: Outlet, destination: Connection, tally: ChannelTally) -> None:
-        """:param destination: a tunnel, or a connection to a destination that is no Ramferry."""
+        """:param destination: a tunnel, or a connection to a destination that is no Ramferry.
+        :param tally: main's, which has every page that main's parser sees."""
         self._outlet = outlet
         self._destination = destination
         self._tally = tally

@@ -10,6 +10,7 @@ from ramferry.flows.session.gate import Unwind
 from ramferry.flows.session.plain import LET_GO
 from ramferry.flows.session.session import Phase, Session
 from ramferry.transport.connection import Connection
+from ramferry.transport.sockets import reason
 
 _PIECE: Final = 64 * 1024
 
@@ -44,7 +45,8 @@ class WayBack:
             except RemoteProtocolError as error:
                 raise error.at("return path") from None
             except OSError as error:
-                self._fail(MigrationFailed(f"the destination broke the connection: {error}"))
+                why = f"the destination broke the connection: {reason(error)}"
+                self._fail(MigrationFailed(why))
                 raise Unwind from error
             if count is not None:
                 return count

@@ -44,10 +44,15 @@ def snapshot(session: Session) -> RelayCounters:
     return replace(
         session.tally.snapshot(gate.passed),
         state=session.phase.word,
-        method_in=session.method_in,
+        method_in=method_in(session),
         mark_seconds=gate.held_seconds,
         channel_wait_seconds=gate.followed_seconds,
     )
+
+
+def method_in(session: Session) -> str:
+    """As ``RelayResult.method_in``: a plain stream that its source sends is not compressed."""
+    return session.method_in or ("none" if session.plain.chosen else "")
 
 
 def outcome_of(session: Session) -> str:
