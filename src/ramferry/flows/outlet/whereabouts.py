@@ -60,7 +60,8 @@ class Whereabouts:
     def _unknown(self, why: str) -> MigrationFailed:
         return MigrationFailed(
             f"{self._named} names the guest by {UUID_FIELD}, which multifd channels tell, and "
-            f"{why}: set the multifd capability on both QEMUs, or give this guest a relay of its own"
+            f"{why}: set the multifd capability on both QEMUs, or give this guest a relay of "
+            "its own"
         )
 
 
