@@ -78,7 +78,7 @@ class Cutter(Proxy):
         self._buffers = {"forward": bytearray(), "back": bytearray()}
         self._past_opening = False
         self._past_end = False
-        self._main = MainParser()
+        self._main = MainParser(mixed=True)
         self._answer = ReturnPathParser()
         super().__init__(listen, target, self._frames)
 
@@ -108,7 +108,13 @@ class Cutter(Proxy):
             yield from self._frame(way, frame, kind)
 
     def _frame(self, way: Way, frame: bytes, kind: int) -> Iterator[bytes]:
-        what = self._what(way, frame[HEAD.size :]) if kind == 0 else ""
+        yield from self.strike_in(frame, self.what(way, frame[HEAD.size :]) if kind == 0 else "")
+
+    def strike_in(self, frame: bytes, what: str) -> Iterator[bytes]:
+        """A frame that goes on, or what is left of it where this is the place to strike.
+
+        :param what: as ``what`` says.
+        """
         if not what or self.reached.is_set():
             yield frame
             return
@@ -125,8 +131,9 @@ class Cutter(Proxy):
             self.cut()
             raise ConnectionAbortedError
 
-    def _what(self, way: Way, data: bytes) -> str:
-        """ "end", "tail" or "answer" if the frame has that and it is where to strike."""
+    def what(self, way: Way, data: bytes) -> str:
+        """ "end", "tail" or "answer" if these next bytes of main have that and it is where to
+        strike; else empty."""
         if way == "back":
             found = any(isinstance(one, Shut) for one in self._answer.feed(data))
             return "answer" if found and self._place.endswith("answer") else ""
@@ -223,6 +230,10 @@ class Guard:
             self.looks += 1
 
 
+def _with_channels(qemu: Qemu) -> None:
+    prepare(qemu, "none", CHANNELS)
+
+
 class Stage:
     """Two guests' homes, a relay at each or at one of them, and a proxy between; a context manager
     that ends the latter."""
@@ -241,16 +252,21 @@ class Stage:
         lasting: bool = False,
         once: bool = True,
         relays: Collection[str] = ("near", "far"),
+        cutter: type[Cutter] = Cutter,
+        ready: Callable[[Qemu], None] = _with_channels,
     ) -> None:
         """
         :param once: whether the source's relay ends with this migration.
         :param relays: those that there are; where one is not, a built-in guest speaks ``relay:``.
+        :param cutter: the proxy, which knows what is spoken there.
+        :param ready: sets what one end of the migration needs.
         """
+        self._ready = ready
         self.source, self.destination = source, destination
         self.guard = Guard(source, destination)
         folder = Path(str(source.folder))
         self.relays: list[Relay] = []
-        prepare(destination, "none", CHANNELS)  # type: ignore[arg-type]
+        ready(destination)  # type: ignore[arg-type]
         if "far" in relays:
             incoming = f"unix:{destination.folder}/in"
             destination.qmp.execute("migrate-incoming", {"uri": incoming})
@@ -261,7 +277,7 @@ class Stage:
             destination.qmp.execute("migrate-incoming", {"uri": "relay:127.0.0.1:0"})
             (bound,) = destination.qmp.execute("query-migrate")["socket-address"]
             port = int(bound["port"])
-        self.proxy = Cutter(
+        self.proxy = cutter(
             TcpAddress("127.0.0.1", 0),
             TcpAddress("127.0.0.1", port),
             place,
@@ -277,7 +293,7 @@ class Stage:
 
     def begin(self) -> None:
         """Start the migration, and return at the place where the proxy strikes."""
-        prepare(self.source, "none", CHANNELS)  # type: ignore[arg-type]
+        self._ready(self.source)  # type: ignore[arg-type]
         self.guard.start()
         self.guard.tell(self.source, "migrate", {"uri": self._uri})
         if self.proxy._place != "never":

@@ -98,7 +98,7 @@ DOMAIN = """\
   <vcpu>1</vcpu>
   <os><type arch='x86_64' machine='{machine}'>hvm</type><boot dev='fd'/></os>
   <on_poweroff>destroy</on_poweroff>
-  <on_crash>destroy</on_crash>
+  <on_crash>{crashes}</on_crash>
   <devices>
     <emulator>{emulator}</emulator>
     <disk type='file' device='floppy'>

@@ -170,6 +170,7 @@ def domain(
     rate: float = 0.0,
     devices: str = "",
     filled: bool = True,
+    crashes: str = "destroy",
 ) -> Iterator[Domain]:
     """A domain that runs at a host, until then transient; wherever it is in the end, it is ended.
 
@@ -177,6 +178,7 @@ def domain(
         some of that whoever migrates it: there only a guest that writes nothing can be compared.
     :param devices: further devices, XML of libvirt's.
     :param filled: whether its memory holds what a guest's may, rather than zeros.
+    :param crashes: what libvirt is to do with it where it panics.
     """
     boot = hosts.folder / f"{name}.img"
     size = megabytes * MIB
@@ -185,6 +187,7 @@ def domain(
     emulator = hosts.libvirt.emulator
     words = {"name": name, "uuid": uuid.uuid4(), "megabytes": megabytes, "boot": boot}
     words |= {"emulator": emulator.path, "machine": emulator.machine, "devices": devices}
+    words["crashes"] = crashes
     path.write_text(files.DOMAIN.format(**words))
     made = Domain(hosts, name)
     try:

@@ -126,6 +126,11 @@ def test_the_method_that_libvirt_sets_is_the_far_relays_too(libvirts: LibvirtHos
 
 @pytest.mark.parametrize("libvirts", ["stock", pytest.param("newer", marks=SLOW)], indirect=True)
 def test_a_guest_without_channels_is_at_the_far_end(libvirts: LibvirtHosts) -> None:
+    """One plain stream, which the relays send over connections of their own."""
     with relay_pair(libvirts, *ENDS["unix"]) as relays, domain(libvirts) as guest:
         migrate(libvirts, guest, *UNIX)
         carried(relays, 1, 0)
+        for each in relays:
+            (result,) = each.results(1)
+            assert (result.kind, result.streams) == ("plain", 4)
+            assert "of pages of a plain stream as" in each.words()

@@ -39,13 +39,16 @@ BLOWS: dict[str, Callable[[LibvirtHosts, Domain, Pair], None]] = {
 }
 
 
+WAYS = {"channels": ("--parallel",), "plain": ()}
+
+
 @contextmanager
-def under_way(hosts: LibvirtHosts, guest: Domain) -> Iterator[subprocess.Popen[str]]:
+def under_way(hosts: LibvirtHosts, guest: Domain, way: str) -> Iterator[subprocess.Popen[str]]:
     """``virsh migrate``, while it is at work."""
-    line = (hosts.libvirt.virsh, "-c", "qemu:///system", "migrate", "--live", "--parallel")
-    way = ("--migrateuri", f"unix://{PATH}", guest.name, SYSTEM.format(BETA))
+    line = (hosts.libvirt.virsh, "-c", "qemu:///system", "migrate", "--live", *WAYS[way])
+    where = ("--migrateuri", f"unix://{PATH}", guest.name, SYSTEM.format(BETA))
     with (hosts.folder / "virsh.log").open("w+") as log:
-        process = hosts.start(ALPHA, *line, *way, stdout=log, stderr=log)
+        process = hosts.start(ALPHA, *line, *where, stdout=log, stderr=log)
         yield process
         process.wait(SOON)
         log.seek(0)
@@ -59,9 +62,17 @@ def at_work(hosts: LibvirtHosts, guest: Domain) -> bool:
 
 @BOTH
 @pytest.mark.parametrize("blow", BLOWS)
-@pytest.mark.parametrize("phase", [pytest.param("first", marks=pytest.mark.slow), "pages"])
+@pytest.mark.parametrize(
+    ("way", "phase"),
+    [
+        pytest.param("channels", "first", marks=pytest.mark.slow),
+        ("channels", "pages"),
+        pytest.param("plain", "first", marks=pytest.mark.slow),
+        pytest.param("plain", "pages", marks=pytest.mark.slow),
+    ],
+)
 def test_the_guest_stays_and_goes_the_next_time(
-    libvirts: LibvirtHosts, blow: str, phase: str
+    libvirts: LibvirtHosts, blow: str, way: str, phase: str
 ) -> None:
     """Nothing of it is left at the destination; what is left of the pair carries it then."""
     where = f"unix:{PATH}"
@@ -74,7 +85,7 @@ def test_the_guest_stays_and_goes_the_next_time(
         if phase == "first":
             # nothing gets beyond the near relay: it waits for the far one's hello
             far.process.send_signal(signal.SIGSTOP)
-        with under_way(libvirts, guest):
+        with under_way(libvirts, guest, way):
             if phase == "first":
                 until("both QEMUs are at work", lambda: at_work(libvirts, guest))
             else:
@@ -84,10 +95,10 @@ def test_the_guest_stays_and_goes_the_next_time(
                 far.process.send_signal(signal.SIGCONT)
         assert libvirts.domains(BETA) == {}
         assert guest.runs(ALPHA)
-        again(libvirts, guest, relays, listens)
+        again(libvirts, guest, relays, listens, way)
 
 
-def again(hosts: LibvirtHosts, guest: Domain, relays: Pair, listens: str) -> None:
+def again(hosts: LibvirtHosts, guest: Domain, relays: Pair, listens: str, way: str) -> None:
     """Migrate through the same relays, or one in the place of the one that was killed."""
     near, far = relays
     uri, where = listens, f"unix:{PATH}"
@@ -95,7 +106,7 @@ def again(hosts: LibvirtHosts, guest: Domain, relays: Pair, listens: str) -> Non
         far = relay(hosts, BETA, uri, where, "--method", "none", "--insecure")
     if not near.alive:
         near = relay(hosts, ALPHA, where, uri, "--method", "qatzip", "--insecure")
-    line = ("--live", "--parallel", "--migrateuri", f"unix://{PATH}")
+    line = ("--live", *WAYS[way], "--migrateuri", f"unix://{PATH}")
     ended = hosts.virsh(ALPHA, "migrate", *line, guest.name, SYSTEM.format(BETA), seconds=120)
     assert ended.returncode == 0, ended.stderr
     assert hosts.domains(ALPHA) == {}

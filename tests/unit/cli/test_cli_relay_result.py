@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from certificates import authority, complete
 from ramferry.cli.relay import command
@@ -63,9 +62,8 @@ def test_without_credentials_it_went_in_clear() -> None:
 
 def test_once_is_for_one_migration(tmp_path: Path) -> None:
     arguments = [f"unix:{tmp_path}/in", f"unix:{tmp_path}/out", "--method", "none"]
-    result = CliRunner().invoke(command, [*arguments, "--once", "--max-migrations", "2"])
-    assert isinstance(result.exception, UsageError)
-    assert "--once carries one migration" in str(result.exception)
+    with pytest.raises(UsageError, match="--once carries one migration"):
+        command.main([*arguments, "--once", "--max-migrations", "2"], standalone_mode=False)
     assert not (tmp_path / "in").exists()
 
 
@@ -78,17 +76,25 @@ def test_the_sentence_names_the_migration_where_there_are_several(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("kind", "carried"),
+    ("kind", "method_in", "words"),
     [
-        ("multifd", "carried 200 MB of pages as 100 MB in 2.0 s (none → qatzip, isa-l"),
-        ("plain", "carried a plain stream with 200 MB of pages as 100 MB in 2.0 s ("),
-        ("stream", "carried a stream of 150 MB as 100 MB in 2.0 s (none → qatzip, isa-l"),
+        ("multifd", "none", "carried 200 MB of pages as 100 MB in 2.0 s (none → qatzip, isa-l)"),
+        ("multifd", "", "carried 200 MB of pages as 100 MB in 2.0 s (no data → qatzip, isa-l)"),
+        (
+            "plain",
+            "none",
+            "carried 200 MB of pages of a plain stream as 100 MB in 2.0 s (none → qatzip, isa-l)",
+        ),
+        (
+            "stream",
+            "none",
+            "carried a stream of 150 MB as 100 MB in 2.0 s (none → qatzip, isa-l)",
+        ),
     ],
 )
-def test_it_says_what_was_carried(kind: str, carried: str) -> None:
-    settings = RelaySettings(
-        parse_address("unix:/in"), parse_address("relay:127.0.0.1:1"), "qatzip"
-    )
-    result = replace(RESULT, kind=kind, counters=replace(COUNTERS, normal_bytes=200_000_000))
-    assert result_sentence(result, settings).startswith(carried)
+def test_it_says_what_was_carried(kind: str, method_in: str, words: str) -> None:
+    settings = RelaySettings(parse_address("unix:/in"), parse_address("unix:/out"), "qatzip")
+    counters = replace(COUNTERS, normal_bytes=200_000_000)
+    result = replace(RESULT, kind=kind, method_in=method_in, counters=counters)
+    assert result_sentence(result, settings) == words
     assert result_fields(result)["kind"] == kind

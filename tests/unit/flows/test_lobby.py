@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes_clock import Clock
+from ramferry.flows.inlet import callers
 from ramferry.flows.inlet import lobby as lobby_module
 from ramferry.flows.inlet.callers import MAIN_MAGIC, Departure, MainArrival, MultifdArrival
 from ramferry.flows.inlet.calls import Call
@@ -143,7 +144,7 @@ def test_any_other_bytes_are_refused_with_a_sentence_or_waited_for(
             room.settle()
         if first.startswith(lobby_module.MAIN_MAGIC):
             assert len(room.arrivals) == 1
-        elif not first.startswith(lobby_module.MULTIFD_MAGIC):
+        elif not first.startswith(callers.MULTIFD_MAGIC):
             assert len(room.notes) == 1
             assert room.arrivals == []
     finally:

@@ -54,11 +54,12 @@ class House:
         del source
         return self.session
 
-    def main(self, arrival: MainArrival) -> None:
+    def main(self, session: Session, arrival: MainArrival) -> None:
+        assert session is self.session
         self.mains.append(arrival)
 
-    def channel(self, arrival: MultifdArrival) -> None:
-        raise AssertionError(arrival)
+    def channel(self, session: Session, arrival: MultifdArrival) -> None:
+        raise AssertionError(session, arrival)
 
     def close(self) -> None:
         self._over = True

@@ -41,14 +41,3 @@ def test_a_snapshot_does_not_change() -> None:
 
 def test_this_process_holds_memory() -> None:
     assert 1 << 20 < memory.proportional() <= memory.peak_resident()
-
-
-def test_pages_of_a_plain_stream_count_once() -> None:
-    tally = Tally(page_size=4096)
-    main, stream = tally.channel("main"), tally.channel("stream 0")
-    main.bytes_in, main.pages, main.zero_pages = 5000, 10, 7
-    stream.bytes_out, stream.packets, stream.pages = 2048, 2, 9
-    tally.whole = main
-    counters = tally.snapshot(0)
-    assert (counters.normal_pages, counters.zero_pages, counters.packets) == (10, 7, 2)
-    assert counters.ratio == 10 * 4096 / 2048

@@ -15,9 +15,9 @@ from prometheus_client.metrics_core import Metric
 
 from fakes_relay import descriptors, until
 from ramferry.errors import HostError, UsageError
-from ramferry.telemetry import server as module
 from ramferry.telemetry.collector import RelayMetrics
 from ramferry.telemetry.server import MetricsServer, parse_metrics_address
+from ramferry.transport import http as module
 from ramferry.transport.address import TcpAddress, UnixAddress
 
 LOOPBACK = TcpAddress("127.0.0.1", 0)

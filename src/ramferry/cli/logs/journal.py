@@ -12,13 +12,13 @@ and any other value with its length before it, 64 bits, little-endian::
 from __future__ import annotations
 
 import os
-import socket
 import struct
 from collections.abc import Mapping
 from typing import Final, Self
 
 from ramferry.cli.line_writer import LineWriter
 from ramferry.cli.logs.entry import Entry
+from ramferry.transport.datagrams import send_datagram
 
 SOCKET: Final = "/run/systemd/journal/socket"
 IDENTIFIER: Final = "ramferry"
@@ -89,10 +89,5 @@ class JournalWriter(LineWriter):
             super()._write(line)
 
     def _send(self, data: bytes) -> bool:
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-                sock.settimeout(_SECONDS)
-                sock.sendto(data, self.path)
-        except OSError:  # no journal there, it does not read, or the entry is too long for it
-            return False
-        return True
+        # there is no journal, it does not read, or the entry is too long for it
+        return send_datagram(self.path, data, _SECONDS)

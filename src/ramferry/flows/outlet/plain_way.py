@@ -21,7 +21,7 @@ class PlainWay:
         :param tally: main's, which has every page that main's parser sees."""
         self._outlet = outlet
         self._destination = destination
-        self._tally = outlet.session.tally.whole = tally
+        self._tally = tally
         self._pages: list[PageRun] = []
         self._wire = 0
         """Bytes on the tunnel's connections for which the pacer was asked."""

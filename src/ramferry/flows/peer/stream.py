@@ -280,8 +280,6 @@ class Tunnel:
 
     def close(self) -> None:
         """See ``Connection``; its threads end before."""
-        if self.fileno() < 0:
-            return
         if hasattr(self, "_in"):
             self.cut()
             with self._lock:

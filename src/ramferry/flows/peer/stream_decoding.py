@@ -101,7 +101,6 @@ class PieceReceiver:
             self._decode(decoder, payload, content)
         self._tally.digesting.run(len(content), self._seal.check_content, head, content)
         self._tally.packets += 1
-        self._tally.pages += head.pages
         return Arrived(head.number, head.size, order(head, content, self._page_size))
 
     def _fill(self, view: memoryview) -> None:

@@ -71,7 +71,6 @@ class PieceSender:
                 *digests,
             )
         tally.packets += 1
-        tally.pages += pages
         raw = self._seal.encode(head)
         return [raw, *parts], len(raw) + head.payload
 

@@ -109,9 +109,6 @@ class Tally:
     migration: str = ""
     """The migration's id, 8 hexadecimal digits."""
     channels: list[ChannelTally] = field(default_factory=list)
-    whole: ChannelTally | None = None
-    """The connection whose counters have every page, where a stream is seen whole before it is cut
-    into pieces; None where each page counts at one connection."""
     started: float = field(default_factory=time.monotonic)
     switchover: SwitchoverClock = field(default_factory=SwitchoverClock)
     _cpu: tuple[float, float] = field(default_factory=lambda: _cpu_times())  # noqa: PLW0108 - defined below
@@ -145,8 +142,7 @@ class Tally:
     def snapshot(self, rounds: int) -> RelayCounters:
         """The sums and the channels' counters at this moment."""
         channels = tuple(one.frozen() for one in self.channels)
-        paged = (self.whole.frozen(),) if self.whole else channels
-        pages = sum(one.normal_pages for one in paged)
+        pages = sum(one.normal_pages for one in channels)
         user, system = (now - then for now, then in zip(_cpu_times(), self._cpu, strict=True))
         return RelayCounters(
             seconds=time.monotonic() - self.started,
@@ -154,7 +150,7 @@ class Tally:
             bytes_out=sum(one.bytes_out for one in channels),
             packets=sum(one.packets for one in channels),
             normal_pages=pages,
-            zero_pages=sum(one.zero_pages for one in paged),
+            zero_pages=sum(one.zero_pages for one in channels),
             normal_bytes=pages * self.page_size,
             rounds=rounds,
             cpu_seconds=user + system,
