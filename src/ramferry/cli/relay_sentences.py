@@ -15,7 +15,10 @@ from ramferry.transport.security import IN_THIS_HOST
 _CARRIED: Final[dict[str, Callable[[RelayCounters], str]]] = {
     "multifd": lambda counters: f"{counters.normal_bytes / 1e6:.0f} MB of pages",
     "plain": lambda counters: f"{counters.normal_bytes / 1e6:.0f} MB of pages of a plain stream",
-    "stream": lambda counters: f"a stream of {counters.bytes_in / 1e6:.0f} MB",
+    # it comes compressed, or goes so
+    "stream": lambda counters: (
+        f"a stream of {max(counters.bytes_in, counters.bytes_out) / 1e6:.0f} MB"
+    ),
 }
 
 

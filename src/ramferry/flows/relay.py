@@ -159,7 +159,7 @@ class Relay:
 
         :return: whether one is under way. ``stop`` ends it sooner.
         """
-        self._draining = True
+        self._draining = self.arrivals.ending = True
         return bool(self._carriages or self._endings)
 
     def renew(self, security: Security) -> None:
@@ -179,7 +179,7 @@ class Relay:
 
     def _leave(self, reason: str) -> None:
         if not self._leaving:
-            self._leaving = True
+            self._leaving = self.arrivals.ending = True
             ending = [one for one in self._carriages.values() if one.session.ending]
             asked = self.arrivals.owes and self._switched
             self._stopping = not ending and not asked
@@ -189,6 +189,7 @@ class Relay:
 
     def _stop(self, reason: str) -> None:
         again, self._leaving = self._leaving, True
+        self.arrivals.ending = True
         ended = [one.stop(reason, again=again) for one in self._carriages.values()]
         self._stopping = all(ended)
 

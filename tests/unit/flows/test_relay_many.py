@@ -299,6 +299,37 @@ def test_stop_ends_each_by_the_rule_of_its_phase(tmp_path: Path) -> None:
         assert not relay.thread.is_alive()
 
 
+@pytest.mark.parametrize("drains", [True, False], ids=["drain", "stop"])
+def test_a_relay_that_ends_takes_no_more_beside_what_is_under_way(
+    tmp_path: Path, drains: bool
+) -> None:
+    many, scripts = Many(tmp_path), scripts_of(1)
+    reached, answer = threading.Event(), threading.Event()
+
+    def hesitate() -> None:
+        reached.set()
+        answer.wait(LONG)
+
+    with (
+        RelayThread(many.stage.settings) as relay,
+        many.guests(scripts, {0: Habits(before_answer=hesitate)}) as moves,
+        many.sources(relay.address, moves),
+    ):
+        assert reached.wait(LONG)
+        relay.relay.call(relay.relay.drain) if drains else relay.relay.stop("SIGTERM")
+        until(lambda: relay.relay.arrivals.ending, LONG)
+        late = FakeSource(relay.address, Script(guest_of(7)))
+        try:
+            assert late.done.wait(LONG)
+            until(lambda: any("about to end" in one for one in relay.seen.notes), LONG)
+        finally:
+            late.close()
+        answer.set()
+        assert [one.completed for one in results_of(relay, moves)] == [True]
+        relay.thread.join(LONG)
+        assert not relay.thread.is_alive()
+
+
 def test_a_second_signal_ends_a_switchover_too(tmp_path: Path) -> None:
     many, scripts = Many(tmp_path), scripts_of(2)
     reached, answer = threading.Barrier(3), threading.Event()

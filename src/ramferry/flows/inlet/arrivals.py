@@ -63,6 +63,8 @@ class Arrivals:
         :param advice: what helps if a channel comes too late; for the error.
         :param reception: where Ramferrys are greeted, if nobody else may call; else None.
         """
+        self.ending = False
+        """Whether no migration is taken any more: those under way are the last."""
         self._admission = admission
         self._several = admission.several
         self._reception = reception
@@ -204,15 +206,17 @@ class Arrivals:
         return under_way[0] if under_way and not self._migrations.ungathered() else None
 
     def _main_arrived(self, arrival: MainArrival) -> None:
-        if len(self._migrations.all) < self._admission.limit:
+        more = self._admission.more
+        if self.ending:
+            busy, more = "refused one more migration, since this relay is about to end", ""
+        elif len(self._migrations.all) < self._admission.limit:
             self._begin(arrival)
             return
-        busy = (
-            f"refused one more migration while {self._admission.limit} are under way"
-            if self._several
-            else "refused a second migration while one is under way"
-        )
-        self._note(refusal(f"{busy}{self._admission.more}"))
+        elif self._several:
+            busy = f"refused one more migration while {self._admission.limit} are under way"
+        else:
+            busy = "refused a second migration while one is under way"
+        self._note(refusal(f"{busy}{more}"))
         if arrival.call.visit is not None:
             arrival.call.visit.refuse(MigrationFailed(busy))
         arrival.connection.close()

@@ -48,15 +48,21 @@ class Whereabouts:
         :raise Unwind: the migration has failed.
         """
         patience = Patience(_FIRST_CHANNEL)
-        while not self._known.wait(_LOOK):
-            self._session.check()
+        while not self._known.is_set():
+            if self._session.plain.chosen:
+                raise self._unknown("a plain stream has none")
             if patience.over:
-                raise MigrationFailed(
-                    f"{self._named} names the guest by {UUID_FIELD}, which multifd channels tell, "
-                    f"and none came within {_FIRST_CHANNEL:.0f} s: set the multifd capability on "
-                    "both QEMUs, or give this guest a relay of its own"
-                )
+                raise self._unknown(f"none came within {_FIRST_CHANNEL:.0f} s")
+            self._known.wait(_LOOK)
+            self._session.check()
         self._session.check()
+
+    def _unknown(self, why: str) -> MigrationFailed:
+        return MigrationFailed(
+            f"{self._named} names the guest by {UUID_FIELD}, which multifd channels tell, and "
+            f"{why}: set the multifd capability on both QEMUs, or give this guest a relay of "
+            "its own"
+        )
 
 
 def without_uuid(address: Address, uuid: bytes) -> bool:
