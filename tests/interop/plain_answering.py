@@ -1,5 +1,5 @@
-"""A proxy that strikes at an exact place of the switchover of a plain stream, which two relays carry
-in pieces over several connections."""
+"""A proxy that strikes at an exact place of the switchover of a plain stream, which two relays
+carry in pieces over several connections."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def _ssh(hosts: TwoHosts, destination: Qemu, incoming: Incoming) -> Iterator[str
     options = ("-o", "ExitOnForwardFailure=yes", "-L", f"{folder}/out:{folder}/in")
     client = hosts.folder / "bin/ssh"
     with _running(hosts, False, folder / "ssh.log", client, "-C", "-N", *options, "far"):
-        until("ssh listens", lambda: (folder / "out").exists(), SECONDS)
+        until("ssh listens", (folder / "out").exists, SECONDS)
         yield f"unix:{folder}/out"
 
 

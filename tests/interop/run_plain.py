@@ -65,7 +65,7 @@ def main() -> int:
             rig = _rig(hosts, choose_qemu(options.qemu), options.memory * MIB)
             stack.enter_context(rig)
             for number in range(options.repeat):
-                # interleaved, and each time another one first: what is slow for a while is so for all
+                # in turn, each time another one first: what is slow for a while is so for all
                 names = list(wanted)
                 for name in names[number % len(names) :] + names[: number % len(names)]:
                     found.append(_carry(hosts, rig, name, *wanted[name]))
