@@ -178,6 +178,24 @@ def test_a_second_connection_for_urgent_pages_is_a_second_stream(
         assert_guest_goes_on(destination)
 
 
+@pytest.mark.parametrize("pair", ["stock"], indirect=True)
+def test_a_second_connection_at_the_start_is_refused_while_the_guest_is_safe(pair: Pair) -> None:
+    """postcopy-preempt, as a machine 7.2 opens it."""
+    memory = 48 * MIB
+    capabilities = (*POSTCOPY, "postcopy-preempt")
+    boot = boot_sector.boot_sector(memory, rate=10)
+    with two_qemus(pair, memory, boot=boot) as (source, destination):
+        start_guest(source)
+        incoming = listen(destination, capabilities)
+        with plain_relays(source, incoming, "zstd") as relays:
+            prepare(source, *capabilities, max_bandwidth=4_000_000)
+            source.qmp.execute("migrate", {"uri": relays.uri})
+            until("the failure", lambda: status(source) == "failed", 10)
+            assert run_state(source) == "running"
+            assert "as with postcopy-preempt" in relays.near.finished().error
+            assert state(destination) in ("gone", "inmigrate")
+
+
 def _transferred(qemu) -> int:  # type: ignore[no-untyped-def]
     return int(qemu.qmp.execute("query-migrate").get("ram", {}).get("transferred", 0))
 
