@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-long test-faults check bench fuzz man dist deb venv peers clean
+.PHONY: help demo test test-long test-faults compare-plain check bench fuzz man dist deb venv peers clean
 
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
@@ -33,6 +33,9 @@ test-long: venv peers check ## the slow tests as well
 
 test-faults: venv peers ## 400 migrations with a fault each; ARGS='--seed 7 --trial 123' repeats one
 	@PYTHONPATH=tests $(BIN)/python tests/interop/run_campaign.py $(ARGS)
+
+compare-plain: venv ## one plain stream by ssh, pipes and relays (root); ARGS='--qemu 10.0 --rate 1G'
+	@PYTHONPATH=tests:tests/interop $(BIN)/python tests/interop/run_plain.py $(ARGS)
 
 check: venv ## format, lint, types, layers, unit and property tests; about 2 minutes
 	$(BIN)/ruff format --check .

@@ -10,7 +10,7 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -155,11 +155,13 @@ class Relay:
         method: str,
         decide: float,
         once: bool = True,
+        options: Sequence[str] = (),
     ):
         self._errors = folder / f"{name}.err"
         self._json = folder / f"{name}.json"
         line = [sys.executable, "-m", "ramferry", "relay", listen, connect, "--method", method]
         line += ["--decide", str(decide), "--json", str(self._json)] + ["--once"] * once
+        line += options
         with self._errors.open("wb") as errors:
             self.process = subprocess.Popen(line, stderr=errors, process_group=0)
         until(f"{name} listens", lambda: "listening on" in self.said, SECONDS)

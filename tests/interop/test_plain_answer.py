@@ -18,10 +18,15 @@ from plain_answering import PieceCutter, ready
 
 pytestmark = pytest.mark.interop
 
+SLOW = pytest.mark.slow
 KINDS = ("stock", "10.0")
+MORE = ("stock", pytest.param("10.0", marks=SLOW))
 DECIDE = 3.0
-TAKEN = ("before answer", "half answer", "damaged answer")
-NOT_TAKEN = ("before end", "half end", "damaged end")
+TAKEN = (
+    "before answer",
+    *(pytest.param(f"{how} answer", marks=SLOW) for how in ("half", "damaged")),
+)
+NOT_TAKEN = ("half end", *(pytest.param(f"{how} end", marks=SLOW) for how in ("before", "damaged")))
 STANDS = "finish-migrate"
 """How a source's guest stands still."""
 
@@ -72,7 +77,7 @@ def test_a_destination_that_did_not_get_all_has_not_taken_it(
         on.never_both()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", MORE)
 def test_a_cut_right_behind_ram_s_end_leaves_one_guest(staged: Staged, kind: str) -> None:
     with staged(kind, "after end") as on:
         on.begin()
@@ -95,7 +100,7 @@ def undecided(on: Stage) -> int:
     return held
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", MORE)
 def test_a_link_that_stays_down_leaves_the_source_standing_and_quit_ends_it(
     staged: Staged, kind: str
 ) -> None:
@@ -110,7 +115,7 @@ def test_a_link_that_stays_down_leaves_the_source_standing_and_quit_ends_it(
         assert "the guest was taken over here" in on.far.said
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", MORE)
 def test_a_link_that_stays_down_leaves_the_source_standing_and_a_cancel_lets_it_go_on(
     staged: Staged, kind: str
 ) -> None:
@@ -125,7 +130,7 @@ def test_a_link_that_stays_down_leaves_the_source_standing_and_a_cancel_lets_it_
         assert "the guest was not taken over here" in on.far.said
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", MORE)
 def test_a_link_that_comes_back_brings_the_answer(staged: Staged, kind: str) -> None:
     with staged(kind, "before answer", lasting=True) as on:
         on.begin()
@@ -155,7 +160,7 @@ def test_a_source_s_relay_that_is_killed_has_an_heir_who_tells_the_source(
         assert on.far.wait() == 0, on.far.said
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", MORE)
 def test_a_source_s_relay_that_is_killed_has_an_heir_who_lets_the_source_go_on(
     staged: Staged, kind: str
 ) -> None:
@@ -180,7 +185,7 @@ def test_a_destination_s_relay_that_is_killed_leaves_the_source_standing(
         on.sees("gone", "running" if place == "before answer" else "gone")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", MORE)
 def test_both_relays_killed_leave_the_source_standing_and_a_sentence(
     staged: Staged, kind: str
 ) -> None:
@@ -199,7 +204,7 @@ def test_both_relays_killed_leave_the_source_standing_and_a_sentence(
         on.sees("gone", "running")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", MORE)
 @pytest.mark.parametrize("place", ["at end", "at answer"])
 def test_a_destination_s_relay_that_stands_still_for_a_while_is_waited_for(
     staged: Staged, kind: str, place: Place
@@ -214,7 +219,7 @@ def test_a_destination_s_relay_that_stands_still_for_a_while_is_waited_for(
         assert on.far.wait() == 0, on.far.said
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", MORE)
 def test_a_second_signal_leaves_the_source_standing(staged: Staged, kind: str) -> None:
     with staged(kind, "before answer", lasting=True) as on:
         on.begin()

@@ -149,6 +149,56 @@ def test_postcopy_switched_in_mid_migration(pair: Pair) -> None:
             assert_guest_goes_on(destination)
 
 
+@pytest.mark.parametrize("pair", ["stock", "10.0"], indirect=True)
+def test_a_second_connection_for_urgent_pages_is_a_second_stream(
+    pair: Pair, tmp_path: Path
+) -> None:
+    """postcopy-preempt."""
+    memory = 64 * MIB
+    capabilities = (*POSTCOPY, "postcopy-preempt")
+    boot = boot_sector.boot_sector(memory, rate=20)
+    with two_qemus(pair, memory, boot=boot) as (source, destination), ExitStack() as stack:
+        start_guest(source)
+        incoming = listen(destination, capabilities)
+        destination.qmp.execute("cont")
+        between, both = f"relay:unix:{tmp_path}/far", ("--any-stream", "--max-migrations", "2")
+        for relay in (
+            Relay("far", tmp_path, between, incoming, "none", 20, False, both),
+            Relay("near", tmp_path, f"unix:{tmp_path}/near", between, "zstd", 20, False, both),
+        ):
+            stack.callback(relay.end)
+        prepare(source, *capabilities, max_bandwidth=4_000_000)
+        source.qmp.execute("migrate", {"uri": f"unix:{tmp_path}/near"})
+        until("pages", lambda: _transferred(source) > 2 * MIB, 30)
+        source.qmp.execute("migrate-start-postcopy")
+        source.qmp.execute("migrate-set-parameters", {"max-bandwidth": 0})
+        wait_completed(source)
+        until("life there", lambda: run_state(destination) == "running", 30)
+        until("all pages", lambda: status(destination) == "completed", 30)
+        destination.qmp.execute("stop")
+        verdict = boot_sector.verify(destination.ram)
+        assert verdict.ok, verdict
+        assert_guest_goes_on(destination)
+
+
+@pytest.mark.parametrize("pair", ["stock"], indirect=True)
+def test_a_second_connection_at_the_start_is_refused_while_the_guest_is_safe(pair: Pair) -> None:
+    """postcopy-preempt, as a machine 7.2 opens it."""
+    memory = 48 * MIB
+    capabilities = (*POSTCOPY, "postcopy-preempt")
+    boot = boot_sector.boot_sector(memory, rate=10)
+    with two_qemus(pair, memory, boot=boot) as (source, destination):
+        start_guest(source)
+        incoming = listen(destination, capabilities)
+        with plain_relays(source, incoming, "zstd") as relays:
+            prepare(source, *capabilities, max_bandwidth=4_000_000)
+            source.qmp.execute("migrate", {"uri": relays.uri})
+            until("the failure", lambda: status(source) == "failed", 10)
+            assert run_state(source) == "running"
+            assert "as with postcopy-preempt" in relays.near.finished().error
+            assert state(destination) in ("gone", "inmigrate")
+
+
 def _transferred(qemu) -> int:  # type: ignore[no-untyped-def]
     return int(qemu.qmp.execute("query-migrate").get("ram", {}).get("transferred", 0))
 

@@ -97,6 +97,23 @@ def test_behind_the_switch_to_postcopy_a_loss_is_a_reset_at_both_ends(
         pair.carries(2)
 
 
+@pytest.mark.parametrize("postcopy", [True, False])
+def test_a_silent_connection_beside_main_is_refused_only_where_postcopy_may_come(
+    tmp_path: Path, postcopy: bool
+) -> None:
+    """postcopy-preempt's: the destination would wait for it."""
+    before = switched()[0] if postcopy else precopy()
+    with plain_pair(tmp_path) as pair, pair.source() as source, pair.source():
+        source.send(before)
+        if postcopy:
+            assert source.ended.wait(SETTLE)
+            assert "as with postcopy-preempt" in pair.near.finished().error
+            assert pair.never_connected()
+        else:
+            with pair.destination() as destination:
+                destination.has(1)
+
+
 def test_without_a_return_path_it_is_refused_and_the_option_named(tmp_path: Path) -> None:
     with plain_pair(tmp_path) as pair, pair.source() as source:
         source.send(precopy(return_path=False))

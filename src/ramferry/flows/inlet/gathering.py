@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from ramferry.errors import MigrationFailed, RamferryError, RemoteProtocolError
 from ramferry.flows.inlet.callers import Departure, MultifdArrival
@@ -11,6 +12,11 @@ from ramferry.flows.inlet.lobby import Lobby
 from ramferry.flows.inlet.roster import Roster
 from ramferry.flows.session.session import Session
 from ramferry.metrics.notes import refusal
+
+PREEMPT: Final = (
+    "the source opened a second connection that says nothing, as with postcopy-preempt: unset "
+    "that on both QEMUs, or give both relays --any-stream --max-migrations 2"
+)
 
 
 def admit(
@@ -91,6 +97,9 @@ def gather(
     if not lobby.settled(concerns):
         return
     take_early()
+    if _preempts(session, lobby, roster):
+        session.fail(MigrationFailed(PREEMPT))
+        return
     if _becomes_plain(session, roster):
         return
     try:
@@ -104,6 +113,16 @@ def gather(
     session.uuid = roster.uuid or session.uuid
     session.gate.expect(roster.ids)
     session.gathered.set()
+
+
+def _preempts(session: Session, lobby: Lobby, roster: Roster) -> bool:
+    """Whether the source of what would be a plain stream has opened a connection that says nothing,
+    beside main: QEMU does so at once for postcopy-preempt with machines up to 7.2. The destination
+    would wait for it, and from the switch on the guest would stand still at both ends."""
+    plain = session.plain
+    if roster.ids or not (plain.possible and plain.advised):
+        return False
+    return any(one.origin == session.source for one in lobby.silent)
 
 
 def _is_plain(session: Session) -> bool:

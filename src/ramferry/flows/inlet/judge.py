@@ -117,6 +117,7 @@ class Judge:
                 self._return_path = True
             elif event.name in _REFUSED and not _for_bitmaps_alone(event):
                 self._object(MigrationFailed(_REFUSED[event.name].format(lack=self._words.lack)))
+                self._plain.advised |= event.name == "POSTCOPY_ADVISE"
                 self._plain.postcopy |= event.name == _POSTCOPY
         elif isinstance(event, BlockList):
             self.need_return_path()

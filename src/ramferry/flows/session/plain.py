@@ -40,6 +40,8 @@ class Plain:
     """Whether it is known which of both it is, and that it can be carried."""
     raw: bool = False
     """Whether it is not a migration that this Ramferry can read: bytes, both ways."""
+    advised: bool = False
+    """Whether its source has said that it may switch to postcopy."""
     postcopy: bool = False
     """Whether it has switched to postcopy."""
     unread: str = ""
