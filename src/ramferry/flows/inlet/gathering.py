@@ -97,10 +97,7 @@ def gather(
     if not lobby.settled(concerns):
         return
     take_early()
-    if _preempts(session, lobby, roster):
-        session.fail(MigrationFailed(PREEMPT))
-        return
-    if _becomes_plain(session, roster):
+    if _preempts(session, lobby, roster) or _becomes_plain(session, roster):
         return
     try:
         if not roster.full():
@@ -116,13 +113,17 @@ def gather(
 
 
 def _preempts(session: Session, lobby: Lobby, roster: Roster) -> bool:
-    """Whether the source of what would be a plain stream has opened a connection that says nothing,
-    beside main: QEMU does so at once for postcopy-preempt with machines up to 7.2. The destination
-    would wait for it, and from the switch on the guest would stand still at both ends."""
+    """Fail, and return True, if the source of what would be a plain stream has opened a connection
+    that says nothing, beside main: QEMU does so at once for postcopy-preempt with machines up to
+    7.2. The destination would wait for it, and from the switch on the guest would stand still at
+    both ends."""
     plain = session.plain
     if roster.ids or not (plain.possible and plain.advised):
         return False
-    return any(one.origin == session.source for one in lobby.silent)
+    if all(one.origin != session.source for one in lobby.silent):
+        return False
+    session.fail(MigrationFailed(PREEMPT))
+    return True
 
 
 def _is_plain(session: Session) -> bool:
