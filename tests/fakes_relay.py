@@ -126,8 +126,8 @@ class RelayThread:
         if self.error is not None:
             raise self.error
         if kind is None:
-            until(lambda: set(threading.enumerate()) <= self._threads, NOTICE, "threads end")
-            until(lambda: descriptors() <= self._descriptors, NOTICE, "descriptors close")
+            until(lambda: set(threading.enumerate()) <= self._threads, what="threads end")
+            until(lambda: descriptors() <= self._descriptors, what="descriptors close")
 
 
 class Stage:
