@@ -15,7 +15,8 @@ pytestmark = pytest.mark.interop
 
 
 def test_guests_keep_their_own_memory_and_place(require_peer: Callable[[str], Path]) -> None:
-    course = Soak(qemu_at(require_peer(COMMANDS["stock"])), 3, 16).run(20)
+    # a 7.2 dies if it is asked again before the relay has closed main of a failed migration
+    course = Soak(qemu_at(require_peer(COMMANDS["10.0"])), 3, 16).run(20)
     assert not course.wrong
     assert course.outcomes["no fault: completed"] >= 3
 
