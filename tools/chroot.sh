@@ -17,13 +17,6 @@ tar=$folder/$suite.tar
 [ -f "$tar" ] && exit 0
 may_install || fail "this takes root's rights, and a Debian."
 
-# Prints the address of this host's archive (tools/peers.sh asks apt the same).
-archive() {
-    # shellcheck disable=SC2016 # apt fills these in, not the shell
-    apt-get indextargets --no-release-info --format '$(COMPONENT) $(REPO_URI)' \
-        'Created-By: Packages' | awk '$1 == "main" && !/ cdrom:/ { print $2; exit }'
-}
-
 mkdir -p "$folder"
 if ! command -v mmdebstrap >/dev/null; then
     (cd "$folder" && apt-get -qq download mmdebstrap && dpkg-deb -x mmdebstrap_*.deb mmdebstrap) ||
@@ -31,6 +24,6 @@ if ! command -v mmdebstrap >/dev/null; then
     PATH=$folder/mmdebstrap/usr/bin:$PATH
 fi
 say "making $tar"
-mmdebstrap --quiet --variant=minbase "$suite" "$tar.new" "deb $(archive) $suite main" ||
+mmdebstrap --quiet --variant=minbase "$suite" "$tar.new" "deb $(debian_archive) $suite main" ||
     fail "mmdebstrap could not make a $suite (its words are above)."
 mv "$tar.new" "$tar"

@@ -45,3 +45,19 @@ with open("pyproject.toml", "rb") as file:
     groups = tomllib.load(file)["project"]["optional-dependencies"]
 print(",".join(group for group in groups if group != "dev"))'
 }
+
+# Prints the address of this host's own Debian archive, as apt knows it from whatever file and
+# format the sources are written in, also before a first `apt-get update`; nothing where it has none.
+debian_archive() {
+    local id='' codename=''
+    [ -r /etc/os-release ] && {
+        id=$(. /etc/os-release && printf '%s' "${ID:-}")
+        codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-none}")
+    }
+    [ "$id" = debian ] || return 0
+    # shellcheck disable=SC2016 # apt fills these in, not the shell
+    apt-get indextargets --no-release-info --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' \
+        'Created-By: Packages' |
+        awk -v suite="$codename" '$2 == "main" && !/ cdrom:/ &&
+            ($1 == suite || $1 ~ /^(oldstable|stable|testing|unstable|sid)$/) { print $3; exit }'
+}

@@ -75,22 +75,6 @@ libvirts() {
 # which the tests allow a relay the same, comes with it.
 unit_reader() { on_path systemd-analyze 'a reader of systemd units' systemd; }
 
-# Prints the address of this host's own Debian archive, as apt knows it from whatever file and
-# format the sources are written in, also before a first `apt-get update`; nothing where it has none.
-debian_archive() {
-    local id='' codename=''
-    [ -r /etc/os-release ] && {
-        id=$(. /etc/os-release && printf '%s' "${ID:-}")
-        codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-none}")
-    }
-    [ "$id" = debian ] || return 0
-    # shellcheck disable=SC2016 # apt fills these in, not the shell
-    apt-get indextargets --no-release-info --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' \
-        'Created-By: Packages' |
-        awk -v suite="$codename" '$2 == "main" && !/ cdrom:/ &&
-            ($1 == suite || $1 ~ /^(oldstable|stable|testing|unstable|sid)$/) { print $3; exit }'
-}
-
 # private_apt FOLDER ARCHIVE: writes a configuration under which apt knows nothing but that suite,
 # has nothing installed, and leaves the system's own state alone. The host's own proxies and
 # certificates still apply; its hooks do not.

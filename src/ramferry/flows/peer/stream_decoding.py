@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -98,7 +97,7 @@ class PieceReceiver:
             decoder = self._decoder(head)
             self._fill(payload)
             self._tally.checking.run(len(payload), self._seal.check_payload, head, payload)
-            self._decode(decoder, payload, content)
+            self._tally.decoding.run(len(content), decoder.decode, payload, content)
         self._tally.digesting.run(len(content), self._seal.check_content, head, content)
         self._tally.packets += 1
         return Arrived(head.number, head.size, order(head, content, self._page_size))
@@ -132,13 +131,3 @@ class PieceReceiver:
         if head.payload > most:
             raise RemoteProtocolError(f"a payload of at most {most} bytes", f"{head.payload}")
         return decoder
-
-    def _decode(self, decoder: Decoder, payload: memoryview, content: memoryview) -> None:
-        clock = self._tally.decoding
-        clock.size += len(content)
-        if clock.size <= clock.due:
-            decoder.decode(payload, content)
-            return
-        begun = time.thread_time()
-        decoder.decode(payload, content)
-        clock.add(len(content), time.thread_time() - begun)

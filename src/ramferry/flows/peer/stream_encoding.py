@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -90,24 +89,10 @@ class PieceSender:
 
     def _encoded(self, content: memoryview) -> list[Buffer]:
         encoder = self._encoder = self._encoder or self._make_encoder()
-        clock = self._tally.encoding
-        clock.size += len(content)
-        if clock.size <= clock.due:
-            return encoder.encode(content)
-        begun = time.thread_time()
-        parts = encoder.encode(content)
-        clock.add(len(content), time.thread_time() - begun)
-        return parts
+        return self._tally.encoding.run(len(content), encoder.encode, content)
 
     def _digest(self, number: int, content: memoryview) -> int:
-        clock = self._tally.digesting
-        clock.size += len(content)
-        if clock.size <= clock.due:
-            return self._seal.digest(number, content)
-        begun = time.thread_time()
-        digest = self._seal.digest(number, content)
-        clock.add(len(content), time.thread_time() - begun)
-        return digest
+        return self._tally.digesting.run(len(content), self._seal.digest, number, content)
 
     def _payload_digest(self, number: int, parts: list[Buffer]) -> int:
         if not self._seal.payloads:

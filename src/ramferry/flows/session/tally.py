@@ -6,12 +6,13 @@ import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, ParamSpec
+from typing import Final, ParamSpec, TypeVar
 
 from ramferry.flows.session.account import SwitchoverClock
 from ramferry.metrics import ChannelCounters, RelayCounters
 
 _P = ParamSpec("_P")
+_T = TypeVar("_T")
 _TIMED_AT_FIRST: Final = 4
 """Packets that are timed one after another."""
 _BETWEEN: Final = 8 * 1024 * 1024
@@ -44,15 +45,16 @@ class CodecClock:
         self._packets += 1
         self.due = self.size if self._packets < _TIMED_AT_FIRST else self.size + _BETWEEN
 
-    def run(self, size: int, work: Callable[_P, None], *given: _P.args, **named: _P.kwargs) -> None:
-        """Do ``work`` for a packet of ``size`` bytes, and time it if its turn has come."""
+    def run(self, size: int, work: Callable[_P, _T], *given: _P.args, **named: _P.kwargs) -> _T:
+        """Do ``work`` for a packet of ``size`` bytes, and return what it returns; time it if its
+        turn has come."""
         self.size += size
         if self.size <= self.due:
-            work(*given, **named)
-            return
+            return work(*given, **named)
         begun = time.thread_time()
-        work(*given, **named)
+        done = work(*given, **named)
         self.add(size, time.thread_time() - begun)
+        return done
 
     @property
     def seconds(self) -> float:
