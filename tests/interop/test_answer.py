@@ -6,13 +6,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import answer_cases as cases
 import pytest
+from answer_cases import DECIDE, STANDS, Staged, kill_near, undecided
 from answering import SECONDS, Place, Stage, gone
 from guests import KINDS, MEMORY, beats, ends
 from migrating import MIB, Pair, run_state, two_qemus, until
@@ -23,12 +24,7 @@ from ramferry.bench.builtin import BuiltIn
 pytestmark = pytest.mark.interop
 
 TAKEN: tuple[Place, ...] = ("before answer", "half answer", "damaged answer")
-STANDS = {"stock": "finish-migrate", "10.0": "finish-migrate", "built-in": "finish-migrate"}
-"""How a source's guest stands still."""
 NOT_TAKEN: tuple[Place, ...] = ("before end", "half end", "damaged end")
-
-
-Staged = Callable[..., AbstractContextManager[Stage]]
 
 
 @pytest.fixture
@@ -50,12 +46,7 @@ def staged(require_peer: Callable[[str], Path]) -> Staged:
 @pytest.mark.parametrize("place", TAKEN)
 def test_an_answer_that_is_lost_is_asked_for(staged: Staged, kind: str, place: Place) -> None:
     with staged(kind, place) as on:
-        on.begin()
-        on.sees("postmigrate", "running")
-        assert on.near.wait() == 0, on.near.said
-        assert on.far.wait() == 0, on.far.said
-        assert on.near.result["completed"]
-        on.never_both()
+        cases.an_answer_is_asked_for(on)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -64,39 +55,13 @@ def test_a_destination_that_did_not_get_all_has_not_taken_it(
     staged: Staged, kind: str, place: Place
 ) -> None:
     with staged(kind, place) as on:
-        on.begin()
-        on.sees("running", "gone")
-        # the exit code is that of the cause
-        assert on.near.wait() == (7 if place == "damaged end" else 5), on.near.said
-        assert "the destination has not taken the guest over" in on.near.said
-        assert on.far.wait() in (5, 7), on.far.said
-        on.never_both()
+        cases.it_is_not_taken(on, place)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_cut_in_the_midst_of_the_device_state_leaves_one_guest(staged: Staged, kind: str) -> None:
     with staged(kind, "after end") as on:
-        on.begin()
-        code = on.near.wait()
-        if code == 0:  # all of it had come in time
-            on.sees("postmigrate", "running")
-        else:
-            assert code == 5, on.near.said
-            on.sees("running", "gone")
-        on.far.wait()
-        on.never_both()
-
-
-DECIDE = 3.0
-
-
-def undecided(on: Stage) -> int:
-    """See the source's relay give up with the sentence; the process that holds the source."""
-    assert on.near.wait() == 9, on.near.said
-    assert "see with `info status` whether the destination runs it" in on.near.said
-    held = on.near.holder()
-    assert not gone(held)
-    return held
+        cases.one_guest_is_left(on)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -104,15 +69,7 @@ def test_a_link_that_stays_down_leaves_the_source_standing_and_quit_ends_it(
     staged: Staged, kind: str
 ) -> None:
     with staged(kind, "before answer", decide=DECIDE, lasting=True) as on:
-        on.begin()
-        held = undecided(on)
-        on.sees(STANDS[kind], "running")
-        on.tell("quit")
-        until("the holder's end", lambda: gone(held), SECONDS)
-        on.sees("gone", "running")
-        assert on.far.wait() == 0
-        assert "has not asked how its switchover ended" in on.far.said
-        assert "the guest was taken over here" in on.far.said
+        cases.a_link_stays_down(on)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -122,7 +79,7 @@ def test_a_link_that_stays_down_leaves_the_source_standing_and_a_cancel_lets_it_
     with staged(kind, "before end", decide=DECIDE, lasting=True) as on:
         on.begin()
         held = undecided(on)
-        on.sees(STANDS[kind], "gone")
+        on.sees(STANDS, "gone")
         if kind == "built-in":  # it takes no cancel once its device state is out
             os.kill(held, signal.SIGTERM)
         else:
@@ -138,20 +95,7 @@ def test_a_link_that_stays_down_leaves_the_source_standing_and_a_cancel_lets_it_
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_link_that_comes_back_brings_the_answer(staged: Staged, kind: str) -> None:
     with staged(kind, "before answer", lasting=True) as on:
-        on.begin()
-        on.sees(STANDS[kind], "running")
-        looks = on.guard.looks
-        until("a while", lambda: on.guard.looks > looks + 100, SECONDS)
-        assert on.guard.states == (STANDS[kind], "running")
-        on.proxy.heal()
-        on.sees("postmigrate", "running")
-        assert on.near.wait() == 0, on.near.said
-        assert on.far.wait() == 0, on.far.said
-
-
-def kill_near(on: Stage) -> None:
-    on.near.kill()
-    on.near.wait()
+        cases.a_link_comes_back(on)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -160,10 +104,7 @@ def test_a_source_s_relay_that_is_killed_has_an_heir_who_tells_the_source(
 ) -> None:
     """Killed while SHUT is on its way."""
     with staged(kind, "at answer", strike=kill_near) as on:
-        on.begin()
-        on.sees("postmigrate", "running")
-        until("a word of it", lambda: "and the source was told" in on.near.said, SECONDS)
-        assert on.far.wait() == 0, on.far.said
+        cases.an_heir_tells_the_source(on)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -173,10 +114,7 @@ def test_a_source_s_relay_that_is_killed_has_an_heir_who_lets_the_source_go_on(
     """Killed while ram's END is on its way, which the far relay gets; not the rest behind it."""
 
     with staged(kind, "before end", strike=kill_near) as on:
-        on.begin()
-        on.sees("running", "gone")
-        until("a word of it", lambda: "it goes on at the source" in on.near.said, SECONDS)
-        on.far.wait()
+        cases.an_heir_lets_the_source_go_on(on)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -197,31 +135,14 @@ def test_a_source_s_relay_that_is_killed_while_memory_moves_lets_the_source_go_o
 def test_a_destination_s_relay_that_is_killed_leaves_the_source_standing(
     staged: Staged, kind: str, place: Place
 ) -> None:
-    with staged(kind, place, decide=DECIDE, strike=lambda on: on.far.kill()) as on:
-        on.begin()
-        undecided(on)
-        on.sees(STANDS[kind], "running" if place == "before answer" else "gone")
-        on.tell("quit")
-        on.sees("gone", "running" if place == "before answer" else "gone")
+    cases.the_far_relay_is_killed(staged, kind, place)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_both_relays_killed_leave_the_source_standing_and_a_sentence(
     staged: Staged, kind: str
 ) -> None:
-    def strike(on: Stage) -> None:
-        on.far.kill()
-        kill_near(on)
-
-    with staged(kind, "before answer", decide=DECIDE, strike=strike) as on:
-        on.begin()
-        until("a word of it", lambda: "the relay was ended in the switchover" in on.near.said, 30)
-        assert "see with `info status` whether the destination runs it" in on.near.said
-        on.sees(STANDS[kind], "running")
-        held = on.near.holder()
-        on.tell("quit")
-        until("the holder's end", lambda: gone(held), SECONDS)
-        on.sees("gone", "running")
+    cases.both_relays_are_killed(staged, kind)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -229,34 +150,13 @@ def test_both_relays_killed_leave_the_source_standing_and_a_sentence(
 def test_a_destination_s_relay_that_stands_still_for_a_while_is_waited_for(
     staged: Staged, kind: str, place: Place
 ) -> None:
-    with staged(kind, place, strike=lambda on: on.far.kill(signal.SIGSTOP)) as on:
-        on.begin()
-        begun = time.monotonic()
-        until("a while", lambda: time.monotonic() > begun + 6, SECONDS)
-        on.far.kill(signal.SIGCONT)
-        on.sees("postmigrate", "running")
-        assert on.near.wait() == 0, on.near.said
-        assert on.far.wait() == 0, on.far.said
+    cases.the_far_relay_stands_still(staged, kind, place)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_second_signal_leaves_the_source_standing(staged: Staged, kind: str) -> None:
     with staged(kind, "before answer", lasting=True) as on:
-        on.begin()
-        on.sees(STANDS[kind], "running")
-        on.near.kill(signal.SIGTERM)
-        until("a word of it", lambda: "leave it undecided" in on.near.said, SECONDS)
-        on.near.kill(signal.SIGTERM)
-        assert on.near.wait() == 9, on.near.said
-        assert "see with `info status` whether the destination runs it" in on.near.said
-        held = on.near.holder()
-        on.far.kill(signal.SIGTERM)
-        assert on.far.wait() == 0
-        assert "the guest was taken over here" in on.far.said
-        assert on.guard.states == (STANDS[kind], "running")
-        on.tell("quit")
-        until("the holder's end", lambda: gone(held), SECONDS)
-        on.sees("gone", "running")
+        cases.a_second_signal(on)
 
 
 @pytest.mark.parametrize("kind", KINDS)

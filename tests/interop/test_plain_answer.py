@@ -3,14 +3,14 @@ switchover, at most one guest runs, and it is the right one."""
 
 from __future__ import annotations
 
-import signal
-import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import answer_cases as cases
 import pytest
+from answer_cases import DECIDE, STANDS, Staged, kill_near, undecided
 from answering import SECONDS, Place, Stage, gone
 from guests import beats, ends
 from migrating import until
@@ -21,16 +21,11 @@ pytestmark = pytest.mark.interop
 SLOW = pytest.mark.slow
 KINDS = ("stock", "10.0")
 MORE = ("stock", pytest.param("10.0", marks=SLOW))
-DECIDE = 3.0
 TAKEN = (
     "before answer",
     *(pytest.param(f"{how} answer", marks=SLOW) for how in ("half", "damaged")),
 )
 NOT_TAKEN = ("half end", *(pytest.param(f"{how} end", marks=SLOW) for how in ("before", "damaged")))
-STANDS = "finish-migrate"
-"""How a source's guest stands still."""
-
-Staged = Callable[..., AbstractContextManager[Stage]]
 
 
 @pytest.fixture
@@ -52,13 +47,8 @@ def staged(require_peer: Callable[[str], Path]) -> Staged:
 @pytest.mark.parametrize("place", TAKEN)
 def test_an_answer_that_is_lost_is_asked_for(staged: Staged, kind: str, place: Place) -> None:
     with staged(kind, place) as on:
-        on.begin()
-        on.sees("postmigrate", "running")
-        assert on.near.wait() == 0, on.near.said
-        assert on.far.wait() == 0, on.far.said
-        assert on.near.result["completed"]
+        cases.an_answer_is_asked_for(on)
         assert on.near.result["kind"] == "plain"
-        on.never_both()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -67,11 +57,7 @@ def test_a_destination_that_did_not_get_all_has_not_taken_it(
     staged: Staged, kind: str, place: Place
 ) -> None:
     with staged(kind, place) as on:
-        on.begin()
-        on.sees("running", "gone")
-        assert on.near.wait() == (7 if place == "damaged end" else 5), on.near.said
-        assert "the destination has not taken the guest over" in on.near.said
-        assert on.far.wait() in (5, 7), on.far.said
+        cases.it_is_not_taken(on, place)
         before = beats(on.source)
         until("life at the source", lambda: beats(on.source) > before, SECONDS)
         on.never_both()
@@ -80,24 +66,7 @@ def test_a_destination_that_did_not_get_all_has_not_taken_it(
 @pytest.mark.parametrize("kind", MORE)
 def test_a_cut_right_behind_ram_s_end_leaves_one_guest(staged: Staged, kind: str) -> None:
     with staged(kind, "after end") as on:
-        on.begin()
-        code = on.near.wait()
-        if code == 0:  # all of it had come in time
-            on.sees("postmigrate", "running")
-        else:
-            assert code == 5, on.near.said
-            on.sees("running", "gone")
-        on.far.wait()
-        on.never_both()
-
-
-def undecided(on: Stage) -> int:
-    """See the source's relay give up with the sentence; the process that holds the source."""
-    assert on.near.wait() == 9, on.near.said
-    assert "see with `info status` whether the destination runs it" in on.near.said
-    held = on.near.holder()
-    assert not gone(held)
-    return held
+        cases.one_guest_is_left(on)
 
 
 @pytest.mark.parametrize("kind", MORE)
@@ -105,14 +74,7 @@ def test_a_link_that_stays_down_leaves_the_source_standing_and_quit_ends_it(
     staged: Staged, kind: str
 ) -> None:
     with staged(kind, "before answer", decide=DECIDE, lasting=True) as on:
-        on.begin()
-        held = undecided(on)
-        on.sees(STANDS, "running")
-        on.tell("quit")
-        until("the holder's end", lambda: gone(held), SECONDS)
-        on.sees("gone", "running")
-        assert on.far.wait() == 0
-        assert "the guest was taken over here" in on.far.said
+        cases.a_link_stays_down(on)
 
 
 @pytest.mark.parametrize("kind", MORE)
@@ -133,20 +95,7 @@ def test_a_link_that_stays_down_leaves_the_source_standing_and_a_cancel_lets_it_
 @pytest.mark.parametrize("kind", MORE)
 def test_a_link_that_comes_back_brings_the_answer(staged: Staged, kind: str) -> None:
     with staged(kind, "before answer", lasting=True) as on:
-        on.begin()
-        on.sees(STANDS, "running")
-        looks = on.guard.looks
-        until("a while", lambda: on.guard.looks > looks + 100, SECONDS)
-        assert on.guard.states == (STANDS, "running")
-        on.proxy.heal()
-        on.sees("postmigrate", "running")
-        assert on.near.wait() == 0, on.near.said
-        assert on.far.wait() == 0, on.far.said
-
-
-def kill_near(on: Stage) -> None:
-    on.near.kill()
-    on.near.wait()
+        cases.a_link_comes_back(on)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -154,10 +103,7 @@ def test_a_source_s_relay_that_is_killed_has_an_heir_who_tells_the_source(
     staged: Staged, kind: str
 ) -> None:
     with staged(kind, "at answer", strike=kill_near) as on:
-        on.begin()
-        on.sees("postmigrate", "running")
-        until("a word of it", lambda: "and the source was told" in on.near.said, SECONDS)
-        assert on.far.wait() == 0, on.far.said
+        cases.an_heir_tells_the_source(on)
 
 
 @pytest.mark.parametrize("kind", MORE)
@@ -166,10 +112,7 @@ def test_a_source_s_relay_that_is_killed_has_an_heir_who_lets_the_source_go_on(
 ) -> None:
     """Killed while the piece with ram's END is on its way, of which the far relay gets half."""
     with staged(kind, "half end", strike=kill_near) as on:
-        on.begin()
-        on.sees("running", "gone")
-        until("a word of it", lambda: "it goes on at the source" in on.near.said, SECONDS)
-        on.far.wait()
+        cases.an_heir_lets_the_source_go_on(on)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -177,31 +120,14 @@ def test_a_source_s_relay_that_is_killed_has_an_heir_who_lets_the_source_go_on(
 def test_a_destination_s_relay_that_is_killed_leaves_the_source_standing(
     staged: Staged, kind: str, place: Place
 ) -> None:
-    with staged(kind, place, decide=DECIDE, strike=lambda on: on.far.kill()) as on:
-        on.begin()
-        undecided(on)
-        on.sees(STANDS, "running" if place == "before answer" else "gone")
-        on.tell("quit")
-        on.sees("gone", "running" if place == "before answer" else "gone")
+    cases.the_far_relay_is_killed(staged, kind, place)
 
 
 @pytest.mark.parametrize("kind", MORE)
 def test_both_relays_killed_leave_the_source_standing_and_a_sentence(
     staged: Staged, kind: str
 ) -> None:
-    def strike(on: Stage) -> None:
-        on.far.kill()
-        kill_near(on)
-
-    with staged(kind, "before answer", decide=DECIDE, strike=strike) as on:
-        on.begin()
-        until("a word of it", lambda: "the relay was ended in the switchover" in on.near.said, 30)
-        assert "see with `info status` whether the destination runs it" in on.near.said
-        on.sees(STANDS, "running")
-        held = on.near.holder()
-        on.tell("quit")
-        until("the holder's end", lambda: gone(held), SECONDS)
-        on.sees("gone", "running")
+    cases.both_relays_are_killed(staged, kind)
 
 
 @pytest.mark.parametrize("kind", MORE)
@@ -209,29 +135,10 @@ def test_both_relays_killed_leave_the_source_standing_and_a_sentence(
 def test_a_destination_s_relay_that_stands_still_for_a_while_is_waited_for(
     staged: Staged, kind: str, place: Place
 ) -> None:
-    with staged(kind, place, strike=lambda on: on.far.kill(signal.SIGSTOP)) as on:
-        on.begin()
-        begun = time.monotonic()
-        until("a while", lambda: time.monotonic() > begun + 6, SECONDS)
-        on.far.kill(signal.SIGCONT)
-        on.sees("postmigrate", "running")
-        assert on.near.wait() == 0, on.near.said
-        assert on.far.wait() == 0, on.far.said
+    cases.the_far_relay_stands_still(staged, kind, place)
 
 
 @pytest.mark.parametrize("kind", MORE)
 def test_a_second_signal_leaves_the_source_standing(staged: Staged, kind: str) -> None:
     with staged(kind, "before answer", lasting=True) as on:
-        on.begin()
-        on.sees(STANDS, "running")
-        on.near.kill(signal.SIGTERM)
-        until("a word of it", lambda: "leave it undecided" in on.near.said, SECONDS)
-        on.near.kill(signal.SIGTERM)
-        assert on.near.wait() == 9, on.near.said
-        held = on.near.holder()
-        on.far.kill(signal.SIGTERM)
-        assert on.far.wait() == 0
-        assert on.guard.states == (STANDS, "running")
-        on.tell("quit")
-        until("the holder's end", lambda: gone(held), SECONDS)
-        on.sees("gone", "running")
+        cases.a_second_signal(on)
