@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-long test-faults compare-plain check bench fuzz man dist deb venv peers clean
+.PHONY: help demo test test-long test-faults compare-plain compare-downtime check bench fuzz man dist deb venv peers clean
 
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
@@ -17,7 +17,7 @@ ALONE := $(PYTEST) -m "$(BY_ITSELF)"
 PERHAPS_NONE := $(if $(ARGS),|| [ $$? -eq 5 ])
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: venv ## migrate a real guest with none, zstd and qatzip, and print the table
 	@tools/peers.sh qemu
@@ -36,6 +36,9 @@ test-faults: venv peers ## 400 migrations with a fault each; ARGS='--seed 7 --tr
 
 compare-plain: venv ## one plain stream by ssh, pipes and relays (root); ARGS='--qemu 10.0 --rate 1G'
 	@PYTHONPATH=tests:tests/interop $(BIN)/python tests/interop/run_plain.py $(ARGS)
+
+compare-downtime: venv peers ## a limit that begins low beside the whole one; ARGS='--rate 250Mbit --write 8M'
+	@PYTHONPATH=tests:tests/interop $(BIN)/python tests/interop/run_downtime.py $(ARGS)
 
 check: venv ## format, lint, types, layers, unit and property tests; about 2 minutes
 	$(BIN)/ruff format --check .

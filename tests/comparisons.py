@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from ramferry.metrics import MigrationResult
+from ramferry.metrics import MigrationResult, RelayCounters, RelayResult
+from ramferry.metrics.choosing import ChoiceEntry, Choosing
 from ramferry.report.benchmark.comparison import (
     CaseRuns,
     Comparison,
@@ -15,6 +16,7 @@ from ramferry.report.benchmark.comparison import (
     Scenario,
     TimelinePoint,
 )
+from ramferry.report.benchmark.series import LinkSeries
 
 GIB = 1 << 30
 MEMORY = 4 * GIB
@@ -64,6 +66,67 @@ def comparison(*, seed: int = 1, slower: float = 1.0, repeats: int = 3) -> Compa
         "load_before": 0.21,
     }
     return Comparison(scenario, machine, tuple(cases), "2026-11-24T10:00:00+00:00", True, "0.4.0")
+
+
+RATES = (31.25e6, 125e6, 1250e6)
+
+AUTO_TIMES = (0.9, 1.0, 1.04)
+"""Of auto, at each of the rates, over the best fixed choice."""
+
+
+def series(*, repeats: int = 3) -> LinkSeries:
+    """Links of three rates: times shrink as they grow, up to a floor that the cores set."""
+    found = []
+    for number, rate in enumerate(RATES):
+        one = comparison(seed=number, slower=max(1.0, 312.5e6 / rate), repeats=repeats)
+        cases = [replace(case, forecast=None) for case in one.cases if case.route != "native"]
+        best = next(case for case in cases if case.label == "qatzip 1 (relay pair)")
+        cases.insert(1, _auto(best, AUTO_TIMES[number]))
+        scenario = replace(one.scenario, link=Link(rate, "tc"), scaling="")
+        found.append(replace(one, scenario=scenario, cases=tuple(cases)))
+    return LinkSeries("auto over links", "An idle guest.", tuple(found), True, "0.4.0")
+
+
+def _auto(like: CaseRuns, over: float) -> CaseRuns:
+    label = "auto (relay pair)"
+    runs = tuple(_chosen(run, label, over) for run in like.runs)
+    return CaseRuns(label, "auto", None, 8, "relay pair", runs)
+
+
+def _chosen(run: Run, label: str, over: float) -> Run:
+    assert run.result is not None
+    took = round(run.result.total_time_ms * over)
+    entry = ChoiceEntry(
+        seconds=0.5,
+        methods={"text-like": "zstd 3", "binary": "zstd 3", "incompressible": "none"},
+        rate=3.1e8,
+        limited_by="link",
+        runner_up={"text-like": "zstd 1", "binary": "zstd 1", "incompressible": "none"},
+        runner_up_rate=3e8,
+        link=1.17e8,
+        link_known=True,
+        near_cores=1.2,
+        far_cores=1.9,
+    )
+    first = replace(entry, seconds=0.1, methods=dict.fromkeys(entry.methods, "none"))
+    first = replace(first, link_known=False)
+    told = Choosing(
+        page_bytes={"zstd 3": 900, "none": 100},
+        wire_bytes={"zstd": 300, "none": 100},
+        changes=1,
+        trials=7,
+        trial_seconds=0.05,
+        policy_seconds=0.03,
+        timeline=(first, entry),
+    )
+    counters = RelayCounters(took / 1000, 1, 1, 1, 1, 0, 1, 1, 2.0)
+    relay = RelayResult(
+        True, "", 0, "none", "auto", None, "zstd", 8, True, 1 << 26, counters, choosing=told
+    )
+    result = replace(
+        run.result, name=label, method="auto", level=None, total_time_ms=took, relays=(relay,)
+    )
+    return replace(run, result=result)
 
 
 def failed(found: Comparison, sentence: str) -> Comparison:

@@ -74,6 +74,8 @@ elif verb == "domjobabort":
     fail("Requested operation is not valid: no job is active")
 elif verb == "migrate-setmaxdowntime":
     log("downtime", name, line[line.index("--downtime") + 1])
+elif verb == "suspend":
+    log("suspend", name)
 elif verb == "domdirtyrate-calc":
     log("dirty", name, line[line.index("--seconds") + 1])
 elif verb == "domstats":
@@ -86,7 +88,7 @@ elif verb == "qemu-monitor-command":
 elif verb == "migrate":
     flags = dict(
         live=1, p2p=2, persistent=8, undefinesource=16, unsafe=512, parallel=131072,
-        **{{"copy-storage-all": 64, "copy-storage-inc": 128}},
+        **{{"auto-converge": 8192, "copy-storage-all": 64, "copy-storage-inc": 128}},
     )
     given = sum(number for option, number in flags.items() if "--" + option in line)
     names = {{

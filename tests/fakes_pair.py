@@ -27,15 +27,26 @@ class Pair(Generic[_Meddler]):
 
 
 @contextlib.contextmanager
-def pair(folder: Path, method: str, **far_settings: object) -> Iterator[Pair[Meddler]]:
-    """Two relays, and what passes their bytes on as they are until it is told otherwise."""
-    with pair_with(Meddler, folder, method, **far_settings) as made:
-        yield made
+def pair(
+    folder: Path, method: str, *, auto_level: bool = False, **far_settings: object
+) -> Iterator[Pair[Meddler]]:
+    """Two relays, and what passes their bytes on as they are until it is told otherwise.
+
+    :param auto_level: whether the source's relay moves the method's level.
+    """
+    made = pair_with(Meddler, folder, method, auto_level=auto_level, **far_settings)
+    with made as both:
+        yield both
 
 
 @contextlib.contextmanager
 def pair_with(
-    kind: type[_Meddler], folder: Path, method: str, **far_settings: object
+    kind: type[_Meddler],
+    folder: Path,
+    method: str,
+    *,
+    auto_level: bool = False,
+    **far_settings: object,
 ) -> Iterator[Pair[_Meddler]]:
     """The same with another proxy."""
     stage = Stage(folder, method="none", **far_settings)
@@ -46,6 +57,7 @@ def pair_with(
         RelayAddress(between),
         method,
         stall_timeout=stage.settings.stall_timeout,
+        auto_level=auto_level,
     )
     with (
         # each proves that no descriptor is left but those that were open before it

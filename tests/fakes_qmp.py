@@ -125,6 +125,8 @@ class FakeQemu:
         """What a destination's ``query-migrate`` finds after ``migrate-incoming``."""
         self.peer: FakeQemu | None = None
         """Whose guest starts when this one's migration completes."""
+        self.holds = 0
+        """How often ``query-yank`` still names a migration."""
         self._version, self._methods, self._refuses = version, methods, refuses or {}
         self._silent_on = silent_on
         self._steps: Iterator[Step] = iter(())
@@ -239,6 +241,10 @@ class FakeQemu:
 
     def _do_query_status(self) -> dict[str, Any]:
         return {"status": self.run_state, "running": self.run_state == "running"}
+
+    def _do_query_yank(self) -> list[dict[str, Any]]:
+        self.holds, held = max(self.holds - 1, 0), self.holds > 0
+        return [{"type": "chardev", "id": "compat_monitor0"}, *[{"type": "migration"}] * held]
 
     def _do_query_kvm(self) -> dict[str, Any]:
         return {"enabled": True, "present": True}

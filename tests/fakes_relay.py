@@ -51,12 +51,16 @@ class Recorder:
         self.results: list[RelayResult] = []
         self.notes: list[str] = []
         self.snapshots: list[RelayCounters] = []
+        self.failures: list[tuple[str, str]] = []
 
     def listening(self, address: Address) -> None:
         self.address = address
 
     def progress(self, counters: RelayCounters) -> None:
         self.snapshots.append(counters)
+
+    def failing(self, migration: str, error: str) -> None:
+        self.failures.append((migration, error))
 
     def finished(self, result: RelayResult) -> None:
         self.results.append(result)

@@ -45,6 +45,8 @@ class Line:
     """Whatever a watch wants to keep for this connection."""
     deaf: set[Way] = field(default_factory=set)
     """Directions that have ended while their sender goes on."""
+    ended: set[Way] = field(default_factory=set)
+    """Directions of which nothing more is read."""
 
     def end(self, how: Callable[[socket.socket], None]) -> None:
         """Cut or reset both sides."""
@@ -210,7 +212,21 @@ class Proxy:
             line.name = fault_lines.name(line.near, line.order)
         self._pump(line.near, line.far, line, "forward")
 
+    def forget_ended(self) -> None:
+        """Free the descriptors of lines that have ended on both ways; for who opens thousands."""
+        for line in [one for one in list(self.lines) if len(one.ended) > 1]:
+            line.near.close()
+            line.far.close()
+            self.lines.remove(line)
+        self._threads = [one for one in self._threads if one.is_alive()]
+
     def _pump(self, came: socket.socket, goes: socket.socket, line: Line, way: Way) -> None:
+        try:
+            self._pumped(came, goes, line, way)
+        finally:
+            line.ended.add(way)
+
+    def _pumped(self, came: socket.socket, goes: socket.socket, line: Line, way: Way) -> None:
         try:
             while data := came.recv(CHUNK):
                 for piece in self._look(line, way, data):

@@ -48,6 +48,7 @@ class Meddler:
         self._listener = Listener(address)
         self._lines: list[Line] = []
         self._threads: list[threading.Thread] = []
+        self._knowing = threading.Lock()
         self.flip: Flip | None = None
         self.struck = threading.Event()
         self._start(self._accept)
@@ -89,9 +90,13 @@ class Meddler:
         with contextlib.suppress(OSError):
             sink.shutdown(socket.SHUT_WR)
 
-    def _know(self, line: Line, first: bytearray) -> None:
-        line.kind = KINDS[first[6]]
-        line.chosen = not any(one.kind == line.kind for one in self._lines if one is not line)
+    def _know(self, line: Line, first: bytes | bytearray) -> None:
+        # two that come at once would else each see the other, and neither be the first
+        with self._knowing:
+            kind = KINDS[first[6]]
+            line.chosen = not any(one.kind == kind for one in self._lines)
+            line.kind = kind
+        line.known.set()
 
     def _strike(self, line: Line, way: Way, passed: int, piece: bytearray) -> None:
         flip = self.flip

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from peer_meddler import KINDS, Line, Meddler, Way
+from peer_meddler import Line, Meddler, Way
 from ramferry.vocabulary import PAGE_SIZE
 from ramferry.wire.digests import TRAILER_SIZE
 from ramferry.wire.packets import (
@@ -126,9 +126,7 @@ class UnitMeddler(Meddler):
                 first = source.recv(7, socket.MSG_WAITALL)
                 if len(first) < 7:
                     raise OSError
-                line.kind = KINDS[first[6]]
-                line.chosen = not any(one.kind == line.kind for one in self._lines if one != line)
-                line.known.set()
+                self._know(line, first)
             elif not line.known.wait(5):
                 return
             with contextlib.suppress(_Cut):

@@ -45,6 +45,12 @@ def rate(bytes_per_second: float) -> str:
     return f"{megabytes:.0f} MB/s" if megabytes >= 10 else f"{megabytes:.1f} MB/s"
 
 
+def bit_rate(bytes_per_second: float) -> str:
+    """A link's rate as it is named: "250 Mbit/s", "2.5 Gbit/s"."""
+    megabits = round(bytes_per_second * 8 / 1e6, 3)
+    return f"{megabits / 1000:g} Gbit/s" if megabits >= 1000 else f"{megabits:g} Mbit/s"
+
+
 def memory(size: int) -> str:
     """A size of memory in binary units: "412 MiB", "1.5 GiB"."""
     if size >= 1 << 30:

@@ -57,6 +57,10 @@ ACCELERATORS: Final = (AUTO, REQUIRE, OFF)
 """``auto``: hardware if a job proved it, else software. ``require``: hardware or an error.
 ``off``: software, and no library is loaded."""
 
+RELAY_METHODS: Final = (*METHOD_FLAGS, AUTO)
+"""What a relay's outgoing side may be told: a method, or ``auto``, which chooses one for each
+packet and needs a Ramferry at the far end."""
+
 # --- migration statuses and run states
 
 Status = Literal[

@@ -87,6 +87,13 @@ class Trial:
         return self.fault in ends or altered or self.fault.startswith("sig")
 
     @property
+    def answer_kept(self) -> bool:
+        """Whether a destination's line was ended, as the QEMU itself would, towards its relay alone
+        in the switchover: nothing tells that from a QEMU that has failed."""
+        ended = self.fault == "half-cut" and self.way == "back"
+        return ended and self.place == "far" and self.phase in LATE
+
+    @property
     def own_cut(self) -> bool:
         """Whether the source's own connection was cut in the switchover, or somebody told it to
         give up: it goes on by itself then, whatever its relay knows."""

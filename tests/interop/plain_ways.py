@@ -105,7 +105,8 @@ def _relayed(method: str) -> Way:
         between, ramferry = f"relay:{FAR}:{PORT}", hosts.installed
         far = (ramferry, "relay", between, f"unix:{folder}/in", "--method", "none")
         near = (ramferry, "relay", f"unix:{folder}/out", between, "--method", method)
-        near += ("--level", "1", "--channels", str(CHANNELS))
+        near += ("--channels", str(CHANNELS))
+        near += () if method == "none" else ("--level", "1")
         both = ("--insecure", "--once")
         with (
             _running(hosts, True, folder / "far.log", *far, *both, awaited="listening on"),

@@ -26,6 +26,10 @@ class Route:
     methods: tuple[str, ...]
     hop: str = "tcp"
     """What relays speak to each other: "tcp", as to a QEMU, or "relay"."""
+    max_bandwidth: int = 0
+    """Wire bytes a second that the source's relay sends at most; 0: no cap."""
+    auto_level: bool = False
+    """Whether the source's relay moves the level of its method."""
 
     def __str__(self) -> str:
         return ">".join(self.methods) + (f"-{self.hop}" if self.hop != "tcp" else "")
@@ -52,7 +56,14 @@ def relays(route: Route, incoming: str, folder: str, channels: int) -> Iterator[
         connect = incoming
         for place in range(len(route.methods) - 1, 0, -1):
             address = f"unix:{folder}/relay" if place == 1 else f"{route.hop}:127.0.0.1:0"
-            step = RelayStep(side=f"hop {place}", listen=address, method=route.methods[place])
+            cap = route.max_bandwidth if place == 1 else 0
+            step = RelayStep(
+                f"hop {place}",
+                address,
+                route.methods[place],
+                max_bandwidth=cap,
+                auto_level=route.auto_level and place == 1,
+            )
             child = RelayChild(step, connect, channels)
             stack.callback(child.end)
             connect = child.wait_listening()

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 from libvirt_relays import ALPHA, BETA, HostRelay, relay, relay_pair
-from libvirting import SYSTEM, Domain, LibvirtHosts, domain
+from libvirting import SYSTEM, Domain, LibvirtHosts, domain, once_more_if_qemu_aborts
 from sshing import TAKES_ROOT, until
 
 pytestmark = [pytest.mark.interop, TAKES_ROOT]
@@ -71,6 +71,7 @@ def at_work(hosts: LibvirtHosts, guest: Domain) -> bool:
         pytest.param("plain", "pages", marks=pytest.mark.slow),
     ],
 )
+@once_more_if_qemu_aborts
 def test_the_guest_stays_and_goes_the_next_time(
     libvirts: LibvirtHosts, blow: str, way: str, phase: str
 ) -> None:

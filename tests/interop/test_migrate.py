@@ -113,6 +113,44 @@ def test_methods_arrive(
     assert row["recv_cpu_percent"] >= 0
 
 
+@BOTH
+def test_a_level_moves_where_no_relay_stands_at_the_destination(pair: Pair, tmp_path: Path) -> None:
+    with filled(pair) as (source, destination):
+        result = tmp_path / "result.json"
+        options = ("--method", "zstd", "--level", "auto", "--max-bandwidth", "250Mbit")
+        ended = migrate(source.uri, destination.uri, *options, "--json", result)
+        assert ended.returncode == 0, ended.stderr
+        assert_same_ram(source, destination)
+    assert "--method auto could choose the method as well" in ended.stderr
+    (row,) = json.loads(result.read_text())["results"]
+    assert (row["route"], row["method"], row["level"]) == ("source relay", "zstd", None)
+    (relay,) = row["relays"]
+    assert relay["choosing"]["timeline"]
+    assert set(relay["choosing"]["page_bytes"]) - {"none"}
+
+
+@BOTH
+def test_two_qemus_alone_carry_it_by_what_a_forecast_chose(pair: Pair, tmp_path: Path) -> None:
+    """The guest's data shrink to less than half, so that a slow link leaves no doubt."""
+    with filled(pair) as (source, destination):
+        before = settings(source), settings(destination)
+        result = tmp_path / "result.json"
+        options = ("--method", "auto", "--relay", "none", "--link", "20M", "--json", result)
+        ended = migrate(source.uri, destination.uri, *options)
+        assert ended.returncode == 0, ended.stderr
+        assert_same_ram(source, destination)
+        assert (settings(source), settings(destination)) == before
+    said = re.search(
+        r"ramferry: zstd (\d+) chosen by forecast: about [\d.]+ s over 20 MB/s for an idle guest"
+        r" \(none [\d.]+ s\); relays at both ends",
+        ended.stderr,
+    )
+    assert said, ended.stderr
+    (row,) = json.loads(result.read_text())["results"]
+    assert (row["route"], row["method"], row["level"]) == ("QEMU built-in", "zstd", int(said[1]))
+    assert row["level"] == 1 or pair.source.version >= (9, 0, 0)
+
+
 def test_qatzip_arrives_on_every_version_and_settings_are_as_before(pair: Pair) -> None:
     with filled(pair) as (source, destination):
         before = settings(source), settings(destination)

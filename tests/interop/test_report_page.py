@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from browsing import Browser
-from comparisons import comparison, failed
+from comparisons import comparison, failed, series
 from ramferry.report.benchmark.chapters import report
 from ramferry.report.benchmark.differences import Named
+from ramferry.report.benchmark.series_chapter import NamedSeries
 from ramferry.report.formats import page
 
 pytestmark = pytest.mark.interop
@@ -110,3 +111,19 @@ def test_what_a_file_says_is_text(browser: Browser, two: Path) -> None:
     assert browser.evaluate("document.title") == comparison().scenario.title
     assert browser.evaluate("document.querySelectorAll('main img').length") == 0
     assert HOSTILE in browser.evaluate("document.querySelector('main').textContent")
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_links_of_several_rates_are_drawn(browser: Browser, tmp_path: Path, width: int) -> None:
+    file = tmp_path / "links.html"
+    found = report([], [NamedSeries("links.json", series())])
+    file.write_text(page.draw(found), encoding="utf-8")
+    browser.open(file, width=width, scheme="light")
+    lines = "[...document.querySelectorAll('#s0-rates .scatterlayer path.js-line')]"
+    assert browser.evaluate(f"{lines}.length") == 7
+    # what is drawn last lies above: auto, by a thick line
+    widths = browser.evaluate(f"{lines}.map(one => parseFloat(getComputedStyle(one).strokeWidth))")
+    assert widths[-1] > max(widths[:-1])
+    root = "document.documentElement"
+    assert browser.evaluate(f"{root}.scrollWidth") == browser.evaluate(f"{root}.clientWidth")
+    assert browser.faults() == []

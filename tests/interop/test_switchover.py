@@ -278,7 +278,7 @@ def test_a_second_signal_leaves_what_cannot_be_ended(
 def test_nothing_is_cancelled_while_the_destination_does_not_answer(
     course: Callable[[str, Held], Course], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ramferry.control.qemu.end.ASIDE_SECONDS", 0.5)
+    monkeypatch.setattr("ramferry.control.qemu.asides.ASIDE_SECONDS", 0.5)
     on = course(kind, "answer")
     on.begin()
     until("the guest at the destination", lambda: lives(on.destination), SOON)

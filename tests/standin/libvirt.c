@@ -111,6 +111,12 @@ int virDomainMigrateSetMaxDowntime(void *domain, unsigned long long milliseconds
     fclose(file);
     return 0;
 }
+int virDomainSuspend(void *domain) {
+    FILE *file = calls();
+    fprintf(file, "suspend %s\n", (char *)domain);
+    fclose(file);
+    return 0;
+}
 
 static parameter *add(parameter **all, int *count, int *room, const char *name, int type) {
     if (*count >= *room) {

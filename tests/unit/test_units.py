@@ -2,7 +2,7 @@
 
 import pytest
 
-from ramferry.units import duration, memory, rate
+from ramferry.units import bit_rate, duration, memory, rate
 
 
 @pytest.mark.parametrize(
@@ -10,6 +10,14 @@ from ramferry.units import duration, memory, rate
 )
 def test_rate(value: float, text: str) -> None:
     assert rate(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(12.5e6, "100 Mbit/s"), (312.5e6, "2.5 Gbit/s"), (125, "0.001 Mbit/s")],
+)
+def test_bit_rate(value: float, text: str) -> None:
+    assert bit_rate(value) == text
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ def fill(
     seed: int = 1,
     files: Sequence[Path] = (),
     low: int = LOW_MEMORY,
+    random_share: float = 0.0,
     heed: Callable[[], None] = _never,
 ) -> None:
     """Write ``ram`` from ``low`` (bytes, a multiple of 1 MiB) to its end; nothing below changes.
@@ -68,16 +69,23 @@ def fill(
     ``ram`` is a guest's whole RAM as a flat array, the caller's. Without ``files`` the generator
     fills it, the same for the same seed; the length does not change what stands at an address.
 
+    :param random_share: that of ``ram`` which random bytes fill, at its end, in whole MiB.
     :param heed: called after every few MiB; an exception that it raises ends the work.
     :raise UsageError: the files hold less than ``LEAST_DATA`` together.
     :raise HostError: a file cannot be read.
     """
-    if files:
-        _fill_from_files(ram[low:], files, heed)
-        return
-    for begin in range(low, len(ram), CHUNK):
+    border = max(low, len(ram) - round(len(ram) * random_share / CHUNK) * CHUNK)
+    for begin in range(border, len(ram), CHUNK):
         heed()
-        _fill_chunk(ram[begin : begin + CHUNK], seed, begin)
+        chunk = ram[begin : begin + CHUNK]
+        drawn = np.random.Generator(np.random.SFC64([seed, begin, 1]))
+        chunk[:] = np.frombuffer(drawn.bytes(len(chunk)), np.uint8)
+    if files:
+        _fill_from_files(ram[low:border], files, heed)
+        return
+    for begin in range(low, border, CHUNK):
+        heed()
+        _fill_chunk(ram[begin : min(begin + CHUNK, border)], seed, begin)
 
 
 def data_files(value: str, whose: str = "RAMFERRY_DATA") -> tuple[Path, ...]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import isfinite
 
+from ramferry.allowance import allowed_cores
 from ramferry.bench.scenario import Case, Scenario
 from ramferry.control.plan.course import Findings, TimeQuestion, look, stands_on
 from ramferry.errors import Cancelled, RamferryError
@@ -53,8 +53,8 @@ def with_forecasts(
 
 
 def _foretold(case: Case) -> bool:
-    """Whether its costs are known; those of TLS are not among them."""
-    return case.route == RELAY_PAIR and not case.tls
+    """Whether its costs are known; those of TLS, and of choices under way, are not among them."""
+    return case.route == RELAY_PAIR and not case.tls and case.method != AUTO
 
 
 def _forecast(case: Case, found: Findings) -> MethodTime | None:
@@ -71,7 +71,7 @@ def _question(scenario: Scenario, cases: Sequence[Case], link: Link, guest: str)
         guest,
         Conditions(
             link_rate=held.get(link.how, 0.0),
-            cores=len(os.sched_getaffinity(0)),
+            cores=allowed_cores(),
             one_host=True,
             dirty_rate=scenario.guest.dirty_rate,
             dirty_bytes=scenario.guest.hot,

@@ -52,7 +52,8 @@ class ShapedLink:
         """
         :param rate: bytes a second in each direction, headers included.
         """
-        self._rate = rate
+        self.rate = rate
+        """What it has unless it is reshaped, in bytes a second."""
         ours = f"{PREFIX}-{os.getpid()}"
         names = (f"{ours}-source", f"{ours}-destination")
         self._namespaces = [
@@ -91,14 +92,24 @@ class ShapedLink:
             _run("ip", "-n", name, "address", "add", f"{address}/30", "dev", DEVICE)
             for device in ("lo", DEVICE):
                 _run("ip", "-n", name, "link", "set", device, "up")
-            self._shape(name)
+            _shape("add", name, self.rate)
 
-    def _shape(self, namespace: str) -> None:
-        burst = max(LEAST_BURST, int(self._rate * BURST_SECONDS))
-        _run(
-            *("tc", "-n", namespace, "qdisc", "add", "dev", DEVICE, "root", "tbf"),
-            *("rate", f"{round(self._rate * 8)}bit", "burst", f"{burst}b", "latency", QUEUE),
-        )
+    def reshape(self, rate: float) -> None:
+        """Let the link have another rate from now on, in both directions.
+
+        :param rate: bytes a second.
+        :raise HostError: tc refuses.
+        """
+        for namespace in self._namespaces:
+            _shape("change", namespace.name, rate)
+
+
+def _shape(verb: str, namespace: str, rate: float) -> None:
+    burst = max(LEAST_BURST, int(rate * BURST_SECONDS))
+    _run(
+        *("tc", "-n", namespace, "qdisc", verb, "dev", DEVICE, "root", "tbf"),
+        *("rate", f"{round(rate * 8)}bit", "burst", f"{burst}b", "latency", QUEUE),
+    )
 
 
 def sweep() -> list[str]:

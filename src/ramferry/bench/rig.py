@@ -50,6 +50,7 @@ class Rig(MovingRig[Qemu]):
         memory: int,
         files: tuple[Path, ...] = (),
         *,
+        random_share: float = 0.0,
         load: Load = Load(),
         hosts: Hosts = BOTH_HERE,
         stop: threading.Event | None = None,
@@ -58,15 +59,15 @@ class Rig(MovingRig[Qemu]):
         """
         :param memory: the guest's RAM in bytes.
         :param files: what fills it; if there are none, generated data.
+        :param random_share: that of its end which random bytes fill instead.
         :param hosts: where the two QEMUs run.
         :param stop: ends the filling when it is set.
         :param tls_creds: folder with certificates, as ``bench.certificates`` makes it, for
             QEMU's own TLS.
         """
         self._stop, self._destination = stop, destination
-        self._machine = source.machine
-        self._memory = memory
-        self._files = files
+        self._machine, self._memory = source.machine, memory
+        self._files, self._random_share = files, random_share
         self._load = load
         self._far = hosts.destination
         self._tls_creds = tls_creds
@@ -85,7 +86,8 @@ class Rig(MovingRig[Qemu]):
     def __enter__(self) -> Self:
         super().__enter__()
         try:
-            fill(self.source.ram, files=self._files, heed=self._heed)
+            share = self._random_share
+            fill(self.source.ram, files=self._files, random_share=share, heed=self._heed)
             self.source.qmp.execute("cont")
             self._wait(lambda: boot_sector.state(self.source.ram).beats > 0)
         except BaseException:

@@ -44,6 +44,7 @@ class Rigs:
                 binary,
                 guest.memory,
                 files,
+                random_share=guest.random_share,
                 load=load,
                 hosts=hosts,
                 stop=stop,

@@ -12,28 +12,27 @@ from typing import Final
 
 from ramferry.bench.builtin import BuiltInRig
 from ramferry.bench.certificates import certificates
+from ramferry.bench.changing import Changing
 from ramferry.bench.course import Reports, course
 from ramferry.bench.forecasts import with_forecasts
-from ramferry.bench.link import ShapedLink, why_not
+from ramferry.bench.link import why_not
+from ramferry.bench.linking import linked
 from ramferry.bench.machine import difference, host_facts, machine_facts
-from ramferry.bench.namespace_probe import probe
 from ramferry.bench.qemu import QemuBinary
 from ramferry.bench.rig import Rig
 from ramferry.bench.rigs import Rigs
 from ramferry.bench.scenario import BUILT_IN_GUEST, DATA, GENERATOR, Case, Scenario, labels
 from ramferry.bench.shapes import AUTO, BY_RELAYS, BY_TC
-from ramferry.control.hosts.host import BOTH_HERE, Hosts
 from ramferry.control.migrate.callbacks import Hooks
 from ramferry.control.migrate.route import Wish
 from ramferry.control.qemu.probe import COUNTS_WIRE_BYTES
-from ramferry.errors import HostError, RamferryError, UsageError
+from ramferry.errors import RamferryError, UsageError
 from ramferry.metrics import MigrationResult
 from ramferry.report.benchmark import comparison as records
 from ramferry.report.benchmark.comparison import (
     BUILT_IN,
     RELAY_PACING,
     TC,
-    UNSHAPED,
     CaseRuns,
     Comparison,
 )
@@ -41,11 +40,6 @@ from ramferry.units import memory, rate
 
 SHAPED_BY: Final = {AUTO: AUTO, BY_TC: TC, BY_RELAYS: RELAY_PACING}
 """The values of ``--shape``, each with what holds the rate of the link."""
-
-TOO_FAST: Final = 1.1
-"""If a probe finds more than this times the rate, nothing shapes the link."""
-TOO_SLOW: Final = 0.85
-"""A shaped link carries at least this times the rate: TCP's and IP's headers take 0.044."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +63,8 @@ class Bench:
     """Ends the runs when it is set; what is finished is kept."""
     before: Comparison | None = field(default=None)
     """An interrupted comparison to go on with."""
+    forecasts: bool = True
+    """Whether the cases' times are foretold first."""
 
     def run(self, reports: Reports) -> Comparison:
         """Do all runs, or those that ``before`` lacks.
@@ -78,7 +74,8 @@ class Bench:
         """
         scenario = self.scenario
         with ExitStack() as stack:
-            link, hosts = self._link(stack)
+            made = linked(stack, scenario.rate, self.shape, self.note)
+            link, hosts = made.link, made.hosts
             comparison = self._comparison(link)
             for left_out in (case for case in comparison.cases if case.skipped):
                 self.note(f"not run: {left_out.label}: {left_out.skipped}")
@@ -88,13 +85,17 @@ class Bench:
                 tls = stack.enter_context(certificates(hosts.destination.address))
             rigs = Rigs(scenario, self.binary, self.files, hosts, self.stop, tls)
             stack.enter_context(rigs)
-            if rigs.qemu is not None:  # the forecast's costs are those of QEMUs
+            if self.forecasts and rigs.qemu is not None:  # the forecast's costs are those of QEMUs
                 guest = rigs.qemu.source.uri
                 comparison = with_forecasts(comparison, scenario, guest, self.note, self.stop)
 
             def carry(case: Case, hooks: Hooks) -> MigrationResult:
                 wish = replace(case.wish(str(tls or "")), hosts=hosts)
-                return self._carry(rigs.of(case), case, wish, hooks, link)
+                with Changing(scenario.change, made.shaped) as changing:
+                    watched = changing.watching(hooks)
+                    result = self._carry(rigs.of(case), case, wish, watched, link)
+                changing.check()
+                return result
 
             cases, repeats = scenario.cases, scenario.repeats
             return course(comparison, cases, repeats, carry, reports, rigs.pid)
@@ -117,35 +118,6 @@ class Bench:
         except RamferryError:
             rig.revive()
             raise
-
-    def _link(self, stack: ExitStack) -> tuple[records.Link, Hosts]:
-        """The link, made and probed; it ends with ``stack``."""
-        wanted = self.scenario.rate
-        if not wanted:
-            return records.Link(0.0, UNSHAPED, probe(BOTH_HERE)), BOTH_HERE
-        if self.shape != RELAY_PACING:
-            try:
-                return self._shaped(stack, wanted)
-            except HostError as error:
-                if self.shape == TC:
-                    raise
-                self.note(f"{error}; the relays hold the link to {rate(wanted)} instead")
-        return records.Link(wanted, RELAY_PACING), BOTH_HERE
-
-    def _shaped(self, stack: ExitStack, wanted: float) -> tuple[records.Link, Hosts]:
-        with ExitStack() as made:
-            hosts = made.enter_context(ShapedLink(wanted)).hosts
-            found = probe(hosts)
-            if found > TOO_FAST * wanted:
-                raise HostError(
-                    f"the link cannot be shaped: it carries {rate(found)} where tc was told"
-                    f" {rate(wanted)}"
-                )
-            if found < TOO_SLOW * wanted:
-                self.note(f"this machine carries {rate(found)} over a link of {rate(wanted)}")
-            stack.push(made.pop_all())
-        self.note(f"a link of {rate(wanted)}, held by tc; a probe carries {rate(found)}")
-        return records.Link(wanted, TC, found), hosts
 
     def _comparison(self, link: records.Link) -> Comparison:
         facts = machine_facts(self.binary, self.binary) if self.binary else host_facts()
@@ -179,11 +151,12 @@ class Bench:
             description=scenario.description,
             guest=f"QEMU {self.binary.name}" if self.binary else BUILT_IN_GUEST,
             memory_bytes=scenario.guest.memory,
-            fill=fill_in_words(self.files),
+            fill=fill_in_words(self.files, scenario.guest.random_share),
             workload=scenario.guest.workload,
             link=link,
             documented_memory_bytes=self.documented_memory,
             scaling=self.scaling,
+            change=scenario.change.words(scenario.rate) if scenario.change else "",
         )
 
 
@@ -230,8 +203,15 @@ def _another(what: str, how: str) -> UsageError:
     return UsageError(f"--resume: the result is of another {what} ({how}): start anew")
 
 
-def fill_in_words(files: Sequence[Path]) -> str:
-    """What the guest's memory holds."""
+def fill_in_words(files: Sequence[Path], random_share: float = 0.0) -> str:
+    """What the guest's memory holds.
+
+    :param random_share: that of its end which holds random bytes.
+    """
+    if random_share == 1:
+        return "random bytes"
+    if random_share:
+        return f"{fill_in_words(files)}; in its last {random_share:.0%} random bytes"
     if not files:
         return "generated text, records and zero pages"
     size = memory(sum(path.stat().st_size for path in files))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
+from ramferry.bench.change import Change
 from ramferry.control.migrate.route import RelayMode, Wish
 from ramferry.errors import HostError, UsageError
 from ramferry.report.benchmark.comparison import NATIVE, ROUTES
@@ -57,6 +58,8 @@ class Guest:
     """Bytes of pages a second that the guest writes; 0: it is idle."""
     hot: int
     """Bytes of RAM that a QEMU's guest writes over and over; 0 for any other."""
+    random_share: float = 0.0
+    """Share of the RAM, at its end, that random bytes fill; 0 for a built-in guest."""
 
     @property
     def workload(self) -> str:
@@ -112,6 +115,8 @@ class Scenario:
     downtime_limit_ms: int
     timeout: float
     """Seconds after which a run is given up and counted as failed."""
+    change: Change | None = None
+    """What changes during each run; None if nothing does."""
 
     @property
     def held(self) -> int:

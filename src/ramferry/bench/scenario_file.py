@@ -58,7 +58,7 @@ from ramferry.codec import find_method
 from ramferry.errors import UsageError, unreadable
 from ramferry.report.benchmark.comparison import NATIVE, one_of
 from ramferry.units import parse_rate, parse_size
-from ramferry.vocabulary import MAX_CHANNELS, MAX_DOWNTIME_LIMIT_MS
+from ramferry.vocabulary import AUTO, MAX_CHANNELS, MAX_DOWNTIME_LIMIT_MS, RELAY_PAIR
 
 SUFFIX: Final = ".toml"
 MOST_BYTES: Final = 1 << 20
@@ -246,6 +246,8 @@ def _product(table: _Cases, where: str, kind: str) -> list[Case]:
         raise UsageError(f"{where}.routes must be of {', '.join(possible)} with a {kind} guest")
     if NATIVE in table.routes and any(table.tls):
         raise UsageError(f"{where}.tls: the built-in guest has no TLS by itself")
+    if AUTO in table.methods and set(table.routes) != {RELAY_PAIR}:
+        raise UsageError(f"{where}.methods: {AUTO} is for the route {RELAY_PAIR} alone")
     combinations = product(
         table.routes, table.methods, table.levels or (None,), table.channels, table.tls
     )
@@ -254,6 +256,8 @@ def _product(table: _Cases, where: str, kind: str) -> list[Case]:
 
 def _level(where: str, method: str, level: int | None) -> int | None:
     """The level as the table shows it: the default by its number."""
+    if method == AUTO and level is None:
+        return None
     try:
         found = find_method(method)
         checked = found.level(level)

@@ -11,6 +11,7 @@ from ramferry.cli.lazy import LazyGroup
 
 PARTS: Final = {
     "run": "run scenarios: their cases in turn, medians and spread in a table",
+    "links": "`--method auto` beside fixed choices and QEMU's own, over links of many rates",
     "list": "the scenarios that come with Ramferry",
     "codec": "each method and level alone, on one core and on all of them",
     "ceiling": "one relay process between plain writers and readers: what a packet costs",

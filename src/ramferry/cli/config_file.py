@@ -90,7 +90,7 @@ class Configured(click.Command):
             return super().invoke(ctx)
         except UsageError as error:
             file: _File | None = ctx.meta.get(_META)
-            if file is None:
+            if file is None or _on_the_line(ctx, str(error)):
                 raise
             raise error.reworded(f"{_meant_by(ctx, file, str(error))}: {error}") from error
 
@@ -112,6 +112,15 @@ def key_of(parameter: click.Parameter) -> str:
 
 def _from_file(ctx: click.Context, parameter: click.Parameter) -> bool:
     return ctx.get_parameter_source(str(parameter.name)) is ParameterSource.DEFAULT_MAP
+
+
+def _on_the_line(ctx: click.Context, sentence: str) -> bool:
+    """Whether a sentence quotes a value that stands on the command line."""
+    return any(
+        f"{key} {ctx.params.get(str(one.name))}" in sentence
+        for key, one in keys(ctx.command).items()
+        if ctx.get_parameter_source(str(one.name)) is ParameterSource.COMMANDLINE
+    )
 
 
 def _meant_by(ctx: click.Context, file: _File, sentence: str) -> str:

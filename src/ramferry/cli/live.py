@@ -12,6 +12,7 @@ def live_hooks(progress: Progress, at: Terminal, method: str, channels: int) -> 
     """Hooks that draw on ``progress`` and print notes at a terminal, both the caller's."""
 
     def on_route(route: Route) -> None:
-        progress.begin(f"{method}, {route.name}, {channels} channels")
+        moved = ", level auto" if any(one.auto_level for one in route.relays) else ""
+        progress.begin(f"{method}{moved}, {route.name}, {channels} channels")
 
     return Hooks(on_route, progress.show, at.note, at.stop, at.insist)

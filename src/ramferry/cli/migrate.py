@@ -12,17 +12,19 @@ from ramferry.cli.params import (
     RATE,
     Seconds,
     accelerator_option,
+    auto_level_option,
+    cpu_limit_option,
     decide_option,
     downtime_limit_option,
-    level_option,
     member_size_option,
     page_size_option,
 )
 from ramferry.cli.ssh_options import ssh_options
 from ramferry.cli.tls_options import insecure_option, tls_creds_option
 from ramferry.cli.words import addresses
+from ramferry.control.migrate.on_stall import OnStall
 from ramferry.control.migrate.relay_mode import RelayMode
-from ramferry.vocabulary import MAX_CHANNELS, METHOD_FLAGS
+from ramferry.vocabulary import MAX_CHANNELS, RELAY_METHODS
 
 EPILOG = """\b
 Exit codes: 0 migrated; 2 usage; 3 a QEMU, libvirt, a relay or the host of
@@ -38,12 +40,17 @@ or the switchover is not decided: the sentence says what was seen at both;
 @click.argument("destination", shell_complete=addresses("qmp:", "ssh://"))
 @click.option(
     "--method",
-    type=click.Choice(list(METHOD_FLAGS)),
+    type=click.Choice(RELAY_METHODS),
     default="qatzip",
     show_default=True,
-    help="multifd-compression on the wire between the hosts.",
+    help="multifd-compression on the wire between the hosts; auto, by relays on both, chooses for"
+    " each packet; with --relay none it chooses a method of both QEMUs by a forecast, before the"
+    " start.",
 )
-@level_option
+@auto_level_option(
+    "a relay beside the source chooses each packet's, by the link, free cores and the pages, also"
+    " where no relay stands at the destination."
+)
 @click.option(
     "--channels",
     type=click.IntRange(1, MAX_CHANNELS),
@@ -58,7 +65,21 @@ or the switchover is not decided: the sentence says what was seen at both;
     metavar="RATE",
     help="Cap in wire bytes per second, after compression: 125M, 1Gbit.  [default: no cap]",
 )
+@click.option(
+    "--link",
+    type=RATE,
+    metavar="RATE",
+    help="For --method auto with --relay none: what the link carries in bytes a second, 117M or"
+    " 1Gbit; 0 where it limits nothing.  [default: --max-bandwidth]",
+)
 @downtime_limit_option
+@click.option(
+    "--on-stall",
+    type=click.Choice([one.value for one in OnStall]),
+    default=OnStall.WAIT.value,
+    show_default=True,
+    help="If for 40 s no less is left: wait, throttle the guest, pause it for the rest, or cancel.",
+)
 @click.option(
     "--timeout",
     type=Seconds(min=0, min_open=True),
@@ -72,6 +93,7 @@ or the switchover is not decided: the sentence says what was seen at both;
     show_default=True,
     help="Where relays stand; auto uses what a QEMU has built in, and relays for the rest.",
 )
+@cpu_limit_option
 @page_size_option
 @accelerator_option
 @member_size_option(

@@ -14,6 +14,7 @@ from ramferry.transport.address import WILDCARDS, TcpAddress, parse_place
 from ramferry.units import parse_rate, parse_size
 from ramferry.vocabulary import (
     ACCELERATORS,
+    AUTO,
     DECIDE_SECONDS,
     MAX_CHANNELS,
     MAX_DOWNTIME_LIMIT_MS,
@@ -119,9 +120,59 @@ class Size(click.ParamType):  # type: ignore[type-arg] # generic in newer click 
 SIZE: Final = Size()
 
 
+class Level(click.ParamType):  # type: ignore[type-arg] # generic in newer click only
+    """A number, or ``auto`` where a relay may choose each packet's."""
+
+    name = "level"
+
+    def __init__(self, *, auto: bool) -> None:
+        """:param auto: whether the command takes ``auto``."""
+        self._auto = auto
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | str:
+        """Read a number or ``auto``."""
+        if isinstance(value, int):
+            return value
+        if value == AUTO and self._auto:
+            return AUTO
+        if value == AUTO:
+            self.fail(
+                "auto is for `ramferry relay` and `ramferry migrate`, whose relay sees how fast a"
+                " link is: name a number",
+                param,
+                ctx,
+            )
+        try:
+            return int(str(value))
+        except ValueError:
+            meant = "neither a number nor auto" if self._auto else "no number"
+            self.fail(f"{value!r} is {meant}", param, ctx)
+
+
+def level_of(level: int | str | None) -> tuple[int | None, bool]:
+    """The level that a ``Level`` names, and whether each packet's is to be chosen."""
+    return (None, True) if isinstance(level, str) else (level, False)
+
+
 level_option = click.option(
-    "--level", type=int, metavar="N", help="Level of the method.  [default: 1]"
+    "--level", type=Level(auto=False), metavar="N", help="Level of the method.  [default: 1]"
 )
+
+
+def auto_level_option(help: str) -> Callable[[Command], Command]:
+    """``--level`` of a command whose relay may choose each packet's.
+
+    :param help: what ``auto`` does there; the first sentence is added.
+    """
+    return click.option(
+        "--level",
+        type=Level(auto=True),
+        metavar="N|auto",
+        help=f"Level of the method. auto: {help}  [default: 1]",
+    )
+
 
 channels_option = click.option(
     "--channels",
@@ -159,6 +210,15 @@ downtime_limit_option = click.option(
     show_default=True,
     metavar="MS",
     help="Milliseconds the guest may stand still at the switchover.",
+)
+
+cpu_limit_option = click.option(
+    "--cpu-limit",
+    type=click.FloatRange(0.0),
+    default=0.0,
+    metavar="CORES",
+    help="Cores that --method auto and --level auto reckon with at most on this host, where guests"
+    " come first: 0.5, say. Default: those that no other process uses.",
 )
 
 accelerator_option = click.option(

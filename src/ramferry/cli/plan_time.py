@@ -47,7 +47,8 @@ or this user, may not; 130 interrupted before it was at work."""
     "--cores",
     type=click.IntRange(1, 4096),
     metavar="N",
-    help="Cores that each side may spend.  [default: those this command may run on]",
+    help="Cores that each side may spend; the other host is not asked.  [default: those that this"
+    " command may use here, also by its control group]",
 )
 @click.option(
     "--one-host",

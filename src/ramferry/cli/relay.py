@@ -12,13 +12,15 @@ from ramferry.cli.params import (
     RATE,
     Seconds,
     accelerator_option,
+    auto_level_option,
+    cpu_limit_option,
     decide_option,
     member_size_option,
     page_size_option,
 )
 from ramferry.cli.tls_options import insecure_option, tls_authz_option, tls_creds_option
 from ramferry.cli.words import RELAY_AT, addresses
-from ramferry.vocabulary import MAX_CHANNELS, MAX_MIGRATIONS, METHOD_FLAGS
+from ramferry.vocabulary import MAX_CHANNELS, MAX_MIGRATIONS, RELAY_METHODS
 
 EPILOG = """\b
 Exit codes, with --once: 0 carried; 2 usage; 3 a peer cannot be reached, or
@@ -37,10 +39,15 @@ Without --once 0, unless it could not begin."""
 @click.option(
     "--method",
     required=True,
-    type=click.Choice(list(METHOD_FLAGS)),
-    help="multifd-compression of the outgoing side; the incoming side's is seen on the wire.",
+    type=click.Choice(RELAY_METHODS),
+    help="multifd-compression of the outgoing side; the incoming side's is seen on the wire. auto,"
+    " where CONNECT is relay:, chooses one for each packet, by the link, the cores that are free on"
+    " both hosts, and the pages.",
 )
-@click.option("--level", type=int, help="Level of the method; its QEMU default where left out.")
+@auto_level_option(
+    "chosen for each packet, by the link, the cores that are free, and the pages; zstd, zlib and"
+    " qatzip have that, also where a QEMU waits at CONNECT."
+)
 @click.option(
     "--channels",
     type=click.IntRange(1, MAX_CHANNELS),
@@ -62,6 +69,7 @@ Without --once 0, unless it could not begin."""
     show_default=True,
     help="Most migrations that are carried at a time; one more is refused.",
 )
+@cpu_limit_option
 @page_size_option
 @accelerator_option
 @member_size_option("auto: at relay: as both agree, else 64K, since the far end may have a device.")
@@ -115,6 +123,16 @@ Without --once 0, unless it could not begin."""
 @click.option("--once", is_flag=True, help="Carry one migration, then exit with its code.")
 @json_option(
     "Append each migration's result as one line of JSON; - for standard output.", click.File("a")
+)
+@click.option(
+    "--hold-source",
+    type=Seconds(min=0.0),
+    default=0.0,
+    show_default=True,
+    metavar="S",
+    help="If a migration fails before its switchover: most seconds to leave the source its"
+    " connections, or until it ends them itself, so that whoever reads --events can cancel it at"
+    " the source before they break.",
 )
 @click.option("--events", is_flag=True, help="Print progress and results as JSON lines on stdout.")
 @click.option(

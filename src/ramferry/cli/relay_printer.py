@@ -71,6 +71,10 @@ class RelayPrinter:
         if self._metrics is not None:
             self._metrics.progress(counters)
 
+    def failing(self, migration: str, error: str) -> None:
+        """See ``RelayObserver``."""
+        self._emit("failing", {"migration": migration, "error": error})
+
     def finished(self, result: RelayResult) -> None:
         """See ``RelayObserver``."""
         fields = asdict(result)

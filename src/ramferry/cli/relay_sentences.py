@@ -11,6 +11,7 @@ from ramferry.metrics.notes import Level, Note
 from ramferry.metrics.states import ENDING
 from ramferry.transport.address import Address
 from ramferry.transport.security import IN_THIS_HOST
+from ramferry.vocabulary import AUTO
 
 _CARRIED: Final[dict[str, Callable[[RelayCounters], str]]] = {
     "multifd": lambda counters: f"{counters.normal_bytes / 1e6:.0f} MB of pages",
@@ -20,6 +21,9 @@ _CARRIED: Final[dict[str, Callable[[RelayCounters], str]]] = {
         f"a stream of {max(counters.bytes_in, counters.bytes_out) / 1e6:.0f} MB"
     ),
 }
+
+LEAST_SHARE: Final = 0.005
+"""The share of the pages from which on a candidate is named."""
 
 
 def result_note(result: RelayResult, settings: RelaySettings) -> Note:
@@ -64,13 +68,24 @@ def result_sentence(result: RelayResult, settings: RelaySettings) -> str:
     if not result.completed:
         return f"failed: {result.error}"
     counters = result.counters
-    methods = f"{result.method_in or 'no data'} → {result.method_out}"
+    methods = f"{result.method_in or 'no data'} → {_sent_as(result)}"
     return (
         f"carried {_CARRIED[result.kind](counters)} as "
         f"{counters.bytes_out / 1e6:.0f} MB in {counters.seconds:.1f} s "
         f"({methods}, {shown_backend(result.backend, result.member_size) or 'no codec'}"
         f"{_protection(result, settings)})"
     )
+
+
+def _sent_as(result: RelayResult) -> str:
+    """The outgoing method; of a choice, what it was for which share of the pages."""
+    if result.choosing is None:
+        return result.method_out
+    shares = result.choosing.shares.items()
+    told = [f"{name} {share:.0%}" for name, share in shares if share >= LEAST_SHARE]
+    changes = result.choosing.changes
+    chosen = "auto" if result.method_out == AUTO else f"{result.method_out}, level auto"
+    return f"{chosen}: {', '.join(told) or 'nothing'}; {changes} change{'s' * (changes != 1)}"
 
 
 def _protection(result: RelayResult, settings: RelaySettings) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ramferry.cli.json_file import JsonFile
 from ramferry.errors import HostError, UsageError
-from ramferry.report.benchmark.comparison import Comparison, document
+from ramferry.report.benchmark.comparison import Comparison
+from ramferry.report.benchmark.series import LinkSeries, document_of
 
 
 class ResultFile:
@@ -39,22 +40,22 @@ class ResultFile:
         except UsageError as error:
             raise UsageError(f"--json: {error}") from error
 
-    def keep(self, comparison: Comparison) -> str:
+    def keep(self, measured: Comparison | LinkSeries) -> str:
         """Rewrite the file. On failure return the reason; the old content stays.
 
         The next run may succeed in writing, so a failure here ends nothing.
         """
         try:
             if self._file is not None and self._file.replaced:
-                self._file.write(document(comparison))
+                self._file.write(document_of(measured))
         except HostError as error:
             return str(error)
         return ""
 
-    def end(self, comparison: Comparison) -> None:
+    def end(self, measured: Comparison | LinkSeries) -> None:
         """Write the final document.
 
         :raise HostError: the disk is full, or the like.
         """
         if self._file is not None:
-            self._file.write(document(comparison))
+            self._file.write(document_of(measured))

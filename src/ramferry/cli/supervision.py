@@ -49,6 +49,10 @@ class Supervision:
         if self._clock() >= self._next_report:
             self._report()
 
+    def failing(self, migration: str, error: str) -> None:
+        """See ``RelayObserver``."""
+        self._observer.failing(migration, error)
+
     def finished(self, result: RelayResult) -> None:
         """See ``RelayObserver``."""
         self._observer.finished(result)

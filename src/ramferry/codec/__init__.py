@@ -9,11 +9,13 @@ from ramferry.codec.base import MAX_PAYLOAD, Accelerated, Decoder, Encoder
 from ramferry.codec.table import (
     METHODS,
     Method,
+    check_choice,
     check_members,
     create_decoder,
     create_encoder,
     find_method,
     member_size_of,
+    more_with_relay,
     name_backends,
 )
 from ramferry.vocabulary import PACKET_BYTES, Buffer
@@ -27,10 +29,12 @@ __all__ = [
     "Decoder",
     "Encoder",
     "Method",
+    "check_choice",
     "check_members",
     "create_decoder",
     "create_encoder",
     "find_method",
     "member_size_of",
+    "more_with_relay",
     "name_backends",
 ]

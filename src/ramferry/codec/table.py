@@ -148,6 +148,45 @@ def check_members(method: str, member_size: str, accelerator: str) -> None:
         )
 
 
+def check_choice(
+    method: str, level: int | None, *, auto_level: bool, member_size: str, accelerator: str
+) -> None:
+    """Check what was asked for beside a method or a level that is to be chosen; anything goes where
+    neither is.
+
+    :param level: as it was asked for; None if it was not, or if it is to be chosen.
+    :raise UsageError: the method has no levels to choose from, the choice makes what was asked for
+        as well, or a device is required.
+    """
+    if method == AUTO:
+        if auto_level or level is not None:
+            raise UsageError("--method auto chooses the level as well: leave out --level")
+        if member_size != AUTO:
+            raise UsageError("--method auto agrees on the members' size: leave out --member-size")
+    elif not auto_level:
+        return
+    elif find_method(method).levels is None:
+        names = ", ".join(name for name, one in METHODS.items() if one.levels is not None)
+        raise UsageError(
+            f"--level auto is for a method with levels ({names}), and {method} has none: leave out"
+            " --level"
+        )
+    if accelerator == REQUIRE:
+        raise UsageError(
+            f"{'--method' if method == AUTO else '--level'} auto takes a device where one pays, so"
+            " that it cannot be required: take either --method qatzip with a number as its level,"
+            " or --accelerator auto"
+        )
+
+
+def more_with_relay(method: str) -> str:
+    """The sentence for whoever has the level chosen where no relay stands at the destination."""
+    return (
+        f"--level auto moves the level of {method}: with a relay at the destination (relay:),"
+        " --method auto could choose the method as well"
+    )
+
+
 def create_decoder(method: str, *, page_size: int = PAGE_SIZE, accelerator: str = AUTO) -> Decoder:
     """Make the decoder of one channel.
 

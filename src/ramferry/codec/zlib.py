@@ -46,6 +46,9 @@ _ISA_L: Final = {1: 2, 2: 3}
 # FLEVEL, the second header byte, is a remark without effect; zlib's own value for each level.
 _HEADER_FLAGS: Final = bytes.fromhex("01 01 5e 5e 5e 5e 9c da da da")
 
+HEADER: Final = bytes((0x78, _HEADER_FLAGS[1]))
+"""Begins the stream of a channel whose level changes from packet to packet."""
+
 
 class ZlibEncoder:
     """The channel's deflate stream; ISA-L for the fast levels, zlib-ng for the others."""
@@ -54,13 +57,7 @@ class ZlibEncoder:
         """:param level: 0-9, zlib's meaning."""
         self._header = bytes((0x78, _HEADER_FLAGS[level]))
         # A raw stream under a header of our own: the Adler-32 would never be sent.
-        self._stream: _IsalStream | _ZlibNgStream
-        if level in _ISA_L:
-            self.backend = "isa-l"
-            self._stream = _IsalStream(_ISA_L[level])
-        else:
-            self.backend = "zlib-ng"
-            self._stream = _ZlibNgStream(level)
+        self._stream, self.backend = _deflating(level, alone=False)
 
     def encode(self, pages: memoryview) -> list[Buffer]:
         """Deflate ``pages`` and flush; incompressible pages grow by less than 0.1 %."""
@@ -69,23 +66,54 @@ class ZlibEncoder:
         return [part for part in parts if part]
 
 
+class ZlibPacketEncoder:
+    """Deflates each call's pages into blocks that refer to nothing before them, and flushes.
+
+    Behind ``HEADER``, packets of several such encoders make one stream, whatever their levels and
+    their order. ISA-L's level is set when its stream begins, and what Python has of zlib-ng sets
+    none later: so each level has an encoder of its own, and gives up the 32 KiB that an encoder of
+    all packets could refer to.
+    """
+
+    def __init__(self, level: int) -> None:
+        """:param level: 0-9, zlib's meaning."""
+        self._stream, self.backend = _deflating(level, alone=True)
+
+    def encode(self, pages: memoryview) -> list[Buffer]:
+        """As ``ZlibEncoder``, without the header."""
+        return [part for part in self._stream.packet(pages) if part]
+
+
+def _deflating(level: int, *, alone: bool) -> tuple[_IsalStream | _ZlibNgStream, str]:
+    """What deflates at a level, and its name.
+
+    :param alone: whether a packet refers to nothing before it.
+    """
+    if level in _ISA_L:
+        return _IsalStream(_ISA_L[level], alone=alone), "isa-l"
+    return _ZlibNgStream(level, alone=alone), "zlib-ng"
+
+
 class _IsalStream:
     """One call a packet, into memory of its own."""
 
-    def __init__(self, level: int) -> None:
-        self._deflate = isal.Deflate(level)
+    def __init__(self, level: int, *, alone: bool) -> None:
+        deflate = isal.Deflate(level)
+        self._packet = deflate.packet_alone if alone else deflate.packet
         self._out = memoryview(bytearray(bound(PACKET_BYTES)))
 
     def packet(self, pages: memoryview) -> list[Buffer]:
-        return [self._out[: self._deflate.packet(pages, self._out)]]
+        return [self._out[: self._packet(pages, self._out)]]
 
 
 class _ZlibNgStream:
-    def __init__(self, level: int) -> None:
+    def __init__(self, level: int, *, alone: bool) -> None:
         self._stream = zlib_ng.compressobj(level, zlib_ng.DEFLATED, _RAW_DEFLATE)
+        # a full flush ends as a sync flush does, and forgets what came before
+        self._flush = zlib_ng.Z_FULL_FLUSH if alone else zlib_ng.Z_SYNC_FLUSH
 
     def packet(self, pages: memoryview) -> list[Buffer]:
-        return [self._stream.compress(pages), self._stream.flush(zlib_ng.Z_SYNC_FLUSH)]
+        return [self._stream.compress(pages), self._stream.flush(self._flush)]
 
 
 class ZlibDecoder:

@@ -50,7 +50,8 @@ class ZstdFrameEncoder(zstd.Compressor):
     backend = "zstd"
 
     def __init__(self, level: int) -> None:
-        """:param level: as for ``ZstdEncoder``."""
+        """:param level: as for ``ZstdEncoder``, or one below 0, which libzstd has as well and
+        QEMU has not: faster and weaker, the lower the more so."""
         super().__init__(level, PACKET_BYTES, frames=True)
 
 

@@ -9,6 +9,7 @@ from ramferry.errors import RamferryError
 from ramferry.flows.inlet.watching import Observer, Watch
 from ramferry.flows.outcome import cancelled
 from ramferry.flows.passage import Passage
+from ramferry.flows.respite import Respite
 from ramferry.flows.session.session import Phase, Session
 from ramferry.metrics import RelayResult
 
@@ -16,8 +17,9 @@ from ramferry.metrics import RelayResult
 class Carriage:
     """A migration under way; all in the loop's thread, but for the thread that ends it."""
 
-    def __init__(self, passage: Passage, observer: Observer) -> None:
+    def __init__(self, passage: Passage, observer: Observer, respite: Respite) -> None:
         self.passage = passage
+        self.respite = respite
         self.watch = Watch(passage.session, passage.outlet.governor(), observer, passage.look)
         self._note = observer.note
         self.channels = 0

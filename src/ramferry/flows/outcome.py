@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from typing import Final
-from uuid import UUID
 
 from ramferry.errors import Cancelled, PeerTimeout, RamferryError
-from ramferry.flows.session.account import method_in, outcome_of, snapshot
+from ramferry.flows.session.account import method_in, outcome_of, snapshot, uuid_of
 from ramferry.flows.session.footprint import Footprint, peak_resident
 from ramferry.flows.session.session import Phase, Session
 from ramferry.flows.settings import RelaySettings
 from ramferry.metrics import ReceiveResult, RelayResult
-
-
-def uuid_of(session: Session) -> str:
-    """The guest's UUID, as its multifd channels told it; empty if there was none."""
-    return str(UUID(bytes=session.uuid)) if any(session.uuid) else ""
 
 
 def relay_result(
@@ -47,6 +41,7 @@ def relay_result(
         outcome=outcome_of(session),
         downtime_seconds=session.tally.switchover.seconds,
         counters=snapshot(session),
+        choosing=session.tally.chosen.result() if session.tally.chosen else None,
     )
 
 

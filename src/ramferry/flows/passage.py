@@ -10,13 +10,14 @@ from ramferry.flows.inlet.callers import MainArrival, MultifdArrival
 from ramferry.flows.inlet.channel import ChannelInlet
 from ramferry.flows.inlet.judge import RELAYED
 from ramferry.flows.inlet.main import MainInlet
-from ramferry.flows.outcome import relay_result, uuid_of
+from ramferry.flows.outcome import relay_result
 from ramferry.flows.outlet.asked import LOOK
 from ramferry.flows.outlet.channel import RelayedChannel
 from ramferry.flows.outlet.far_ends import FarEnds
 from ramferry.flows.outlet.main import RelayedMain
 from ramferry.flows.outlet.outlet import Outlet
 from ramferry.flows.outlet.whereabouts import without_uuid
+from ramferry.flows.session.account import uuid_of
 from ramferry.flows.session.footprint import Footprint
 from ramferry.flows.session.loop import Loop
 from ramferry.flows.session.session import Phase, Session
@@ -118,6 +119,8 @@ class Passage:
         """Check what no event reports; called repeatedly while the migration is under way."""
         self._main.look_back()
         self._footprint.look()
+        if self.outlet.chooser is not None:
+            self.outlet.chooser.look()
 
     def unheard(self) -> None:
         """Called if the source has not closed its side in time: note if it may not have heard of

@@ -22,6 +22,7 @@ from ramferry.flows.outcome import cancelled
 from ramferry.flows.passage import Passage
 from ramferry.flows.peer.reception import reception_of
 from ramferry.flows.relay_check import check_settings
+from ramferry.flows.respite import Respite
 from ramferry.flows.session.loop import Loop
 from ramferry.flows.session.session import Session
 from ramferry.flows.settings import RelaySettings
@@ -35,6 +36,14 @@ from ramferry.transport.sharing import SharedWire
 
 class RelayObserver(watching.Observer, Protocol):
     """Receives progress, notes and each migration's result."""
+
+    def failing(self, migration: str, error: str) -> None:
+        """Called when a migration has failed whose source keeps its connections for now; see
+        ``RelaySettings.hold_source``.
+
+        :param migration: its id.
+        :param error: the sentence of its error.
+        """
 
     def finished(self, result: RelayResult) -> None:
         """Called when a migration has completed or failed."""
@@ -219,8 +228,10 @@ class Relay:
         passage = Passage(
             self._settings, source, self._loop, marked if self._several else note, lane
         )
-        self._carriages[passage.session] = Carriage(passage, self._observer)
-        return passage.session
+        session, tell = passage.session, self._observer.failing
+        respite = Respite(session, self._settings.hold_source, tell)
+        self._carriages[session] = Carriage(passage, self._observer, respite)
+        return session
 
     def main(self, session: Session, arrival: MainArrival) -> None:
         """See ``House``."""
@@ -233,10 +244,10 @@ class Relay:
     # --- a migration's end
 
     def _watch(self, carriage: Carriage) -> None:
-        """Look at a migration, and end it once it is over."""
+        """Look at a migration, and end it once it is over and its source has had its respite."""
         if carriage.watch.on:
             carriage.watch.step()
-        if not carriage.watch.on:
+        if not carriage.watch.on and (self._leaving or not carriage.respite.lasts()):
             self._end(carriage)
 
     def _end(self, carriage: Carriage) -> None:

@@ -51,6 +51,7 @@ class Sender:
         """
         (settings.security or IN_THIS_HOST).check_connect(settings.connect)
         self._precopy = precopy
+        self._downtime_limit_ms = precopy.downtime_limit_ms
         self._guest = guest
         self._note = note
         self.error = ""
@@ -106,6 +107,10 @@ class Sender:
         """Change the cap, in wire bytes per second; 0: no cap."""
         self._outgoing.set_bandwidth(rate)
 
+    def set_downtime_limit(self, milliseconds: int) -> None:
+        """Change how long the guest may stand still; the end of the present round heeds it."""
+        self._downtime_limit_ms = milliseconds
+
     def progress(self) -> SendProgress:
         """How far it is."""
         return self._record.progress(self._rounds, self._outgoing, self._guest.ram.total)
@@ -118,7 +123,7 @@ class Sender:
             self._stream.begin()
             self._record.set_up()
             self._record.to("active")
-            dirty = self._stream.precopy(tracker, self._precopy.downtime_limit_ms)
+            dirty = self._stream.precopy(tracker, lambda: self._downtime_limit_ms)
             self._stop_guest()
             self._stream.end(tracker, dirty)
             self._hand_over()

@@ -16,7 +16,7 @@ class RelaySettings:
     listen: Address
     connect: Address
     method: str
-    """The multifd-compression on the outgoing side."""
+    """One of ``vocabulary.RELAY_METHODS``: the multifd-compression on the outgoing side."""
     level: int | None = None
     channels: int | None = None
     """multifd-channels; None: as many as are connected when the first sync mark comes."""
@@ -45,6 +45,14 @@ class RelaySettings:
     """Whether a plain stream is carried whose source is not told how it ended."""
     any_stream: bool = False
     """Whether every connection is carried as bytes, from its first moment on."""
+    cpu_limit: float = 0.0
+    """Cores that a choice of methods or levels reckons with at most, here; 0: those that are
+    free."""
+    auto_level: bool = False
+    """Whether each packet's level is chosen; ``level`` is None then."""
+    hold_source: float = 0.0
+    """Most seconds that the source keeps its connections after its migration has failed before the
+    switchover; 0: none."""
 
     @property
     def clear_in(self) -> bool:
@@ -93,6 +101,8 @@ class ReceiveSettings:
     without the capability it fails on one (machine types from 11.1 on)."""
     security: Security | None = None
     """Credentials, and what is allowed without them; None: nothing beyond this host."""
+    cpu_limit: float = 0.0
+    """As in ``RelaySettings``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,3 +131,10 @@ class SendSettings:
     """Credentials, and what is allowed without them; None: nothing beyond this host."""
     clear_in: bool = True
     """See ``OutletSettings``; nothing comes in."""
+    cpu_limit: float = 0.0
+    """As in ``RelaySettings``."""
+
+    @property
+    def auto_level(self) -> bool:
+        """See ``OutletSettings``; a sender has one level."""
+        return False

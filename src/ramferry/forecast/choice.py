@@ -31,12 +31,25 @@ def choose(
             f" {best.method}, the fastest, carries {best.carried_rate / 1e6:.0f} MB/s, limited by"
             f" the {best.limited_by}"
         )
-    fastest = min(able, key=_expected)
-    near = [one for one in able if _expected(one) <= NEAR * _expected(fastest)]
-    chosen = min(near, key=lambda one: one.send_cpu_seconds + one.recv_cpu_seconds)
+    near = _nearly_fastest(able)
+    chosen = pick(able)
     if chosen.method == "none" and any(one.ratio > NEAR for one in near):
         return "none", _no_matter(chosen, zero_share)
-    return chosen.method, _why(chosen, fastest, methods)
+    return chosen.method, _why(chosen, min(able, key=_expected), methods)
+
+
+def pick(able: Sequence[MethodTime]) -> MethodTime:
+    """What to take: of those that take about as long as the fastest, the one with the least CPU.
+
+    :param able: those that converge, one at least.
+    """
+    cheapest = _nearly_fastest(able)
+    return min(cheapest, key=lambda one: one.send_cpu_seconds + one.recv_cpu_seconds)
+
+
+def _nearly_fastest(able: Sequence[MethodTime]) -> list[MethodTime]:
+    fastest = min(map(_expected, able))
+    return [one for one in able if _expected(one) <= NEAR * fastest]
 
 
 def _no_matter(none: MethodTime, zero_share: float) -> str:

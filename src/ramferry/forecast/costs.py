@@ -7,7 +7,7 @@ its sockets take compared with the reference host's (``forecast.calibration``).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 from ramferry.vocabulary import GIB
@@ -46,8 +46,19 @@ class Costs:
         """The costs of a host that takes ``factor`` times as long."""
         return Costs(*(getattr(self, one.name) * factor for one in fields(self)))
 
+    def without_relays(self) -> Costs:
+        """The costs where the QEMUs compress and inflate by themselves."""
+        return replace(self, relay_send=0.0, relay_receive=0.0, interpreter=0.0, pagewise=0.0)
+
+    @property
+    def of_channel(self) -> tuple[float, float]:
+        """What a channel's one thread spends besides the codec, at the source and at the
+        destination: a relay's, or a QEMU's where no relay stands."""
+        return self.relay_send or self.qemu_send, self.relay_receive or self.qemu_receive
+
     def of_interpreter(self, method: str) -> float:
-        """Seconds for each byte of one method that no two threads of a relay spend at once."""
+        """Seconds for each byte of one method that no two threads of a relay spend at once; 0
+        without relays."""
         return self.interpreter + (self.pagewise if method in PAGEWISE else 0.0)
 
 

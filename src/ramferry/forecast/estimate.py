@@ -1,13 +1,13 @@
-"""How long a migration by a pair of relays will take. Pure: a sample's figures in, a forecast out.
+"""How long a migration will take. Pure: a sample's figures in, a forecast out.
 
-Four processes work on every page with content, one after the other and all at once: the source's
-QEMU, its relay, the destination's relay, its QEMU. The slowest of these bounds sets the rate C, in
-bytes of such pages a second:
+With a pair of relays four processes work on every page with content, one after the other and all
+at once: the source's QEMU, its relay, the destination's relay, its QEMU; without relays the two
+QEMUs. The slowest of these bounds sets the rate C, in bytes of such pages a second:
 
 - the link: its rate over w, the wire bytes for each byte of pages (payload and packet header);
 - the cores: what they can spend over the CPU seconds that a byte costs, for each side by itself,
   or for both together if they share a host;
-- the channels: each is one thread of a relay, which carries its packets one by one;
+- the channels: each is one thread of a relay, or of a QEMU, which carries its packets one by one;
 - the interpreter: what a relay does between codec and kernel, one thread at a time.
 
 The first pass sends the pages with content at C, and finds and announces the zero pages. A guest
@@ -68,7 +68,7 @@ class Conditions:
 
     link_rate: float
     """Bytes/s; 0 is unlimited."""
-    cores: int
+    cores: float
     """Cores that each side may use; with ``one_host`` both sides share them."""
     channels: int = 8
     one_host: bool = False
@@ -80,7 +80,7 @@ class Conditions:
     dirty_bytes: int = 0
     """Bytes of guest memory that are dirtied over and over; 0 if it can be any."""
     costs: Costs = REFERENCE
-    """The costs of this host."""
+    """The costs of this host; ``without_relays`` for two QEMUs alone."""
 
 
 Pair = tuple[float, float]
@@ -235,11 +235,12 @@ def work_bounds(
     send, receive = _cpu_per_byte(trial, costs, scale, back)
     spinning = WAITING_BUSY if conditions.waits_busy and trial.method != "none" else 0.0
     spend = conditions.cores * BUSY
-    slowest = max(costs.relay_send + CROWDED * compress, costs.relay_receive + CROWDED * decompress)
+    near, far = costs.of_channel
     bounds = {
-        "channels": conditions.channels / slowest,
-        "interpreter": 1 / costs.of_interpreter(trial.method),
+        "channels": conditions.channels / max(near + CROWDED * compress, far + CROWDED * decompress)
     }
+    if alone := costs.of_interpreter(trial.method):
+        bounds["interpreter"] = 1 / alone
     if conditions.one_host:
         return bounds | {"cores": (spend - spinning) / (send + receive)}
     own = {"source's cores": (spend - spinning) / send, "destination's cores": spend / receive}

@@ -38,6 +38,14 @@ class MigrationSample:
     """None until a sync has told how fast memory is dirtied: before that nothing is known of it."""
     wire_bytes: int | None
     """None if nobody counts them."""
+    disk_bytes: int = 0
+    """Bytes of disks that QEMU copies within the migration and that are left."""
+    throttle_percent: int = 0
+    """Share of their time that auto-converge takes from the guest's vCPUs."""
+    downtime_limit_ms: int | None = None
+    """How long the guest may stand still by now; None if that is not known."""
+    choice: str = ""
+    """The method that is chosen now, and why, in a few words; empty if it is not chosen."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,6 @@ def try_method(
     found, page = find_method(method), sample.summary.page_size
     if method == "none":
         return UNTOUCHED
-    flat = sample.content.reshape(-1).data
     make_encoder = partial(create_encoder, member_size=member_size)
 
     def codecs() -> tuple[Encoder, Decoder]:
@@ -79,13 +78,29 @@ def try_method(
             create_decoder(method, page_size=page, accelerator=accelerator),
         )
 
+    ran = found.level(level) if found.levels is not None else None
+    return try_codecs(sample, method, ran, codecs, cores)
+
+
+def try_codecs(
+    sample: MemorySample,
+    method: str,
+    level: int | None,
+    codecs: Callable[[], tuple[Encoder, Decoder]],
+    cores: int,
+) -> Trial:
+    """As ``try_method``, by the codecs of another than a relay.
+
+    :param level: what the trial is to tell.
+    :param codecs: makes those of one channel.
+    """
+    flat = sample.content.reshape(-1).data
     pairs = [codecs() for _ in range(RUNS)]
     encoder = pairs[0][0]
     by_device = isinstance(encoder, Accelerated) and encoder.accelerated
     with company(partial(_round_and_round, flat, codecs), 0 if by_device else cores - 1):
         logs = [_try_all(_Log(by_device=by_device), pair, flat, method) for pair in pairs]
-    ran = found.level(level) if found.levels is not None else None
-    return _summary(logs, method, ran, encoder.backend, sample.unseen_share)
+    return _summary(logs, method, level, encoder.backend, sample.unseen_share)
 
 
 def _try_all(log: _Log, codecs: tuple[Encoder, Decoder], flat: memoryview, method: str) -> _Log:

@@ -221,13 +221,14 @@ class Vm:
             raise MonitorError("There's a migration process in progress")
 
     def set_parameters(self, wanted: Mapping[str, object]) -> None:
-        """Set migration parameters; ``max-bandwidth`` takes effect at once.
+        """Set migration parameters; one under way heeds ``max-bandwidth``, ``downtime-limit``.
 
         :raise MonitorError: as ``Settings.set_parameters``.
         """
         self.migration.set_parameters(wanted)
-        if self._sender is not None and "max-bandwidth" in wanted:
+        if self._sender is not None:
             self._sender.set_bandwidth(float(self.migration.number("max-bandwidth")))
+            self._sender.set_downtime_limit(self.migration.number("downtime-limit"))
 
     def migrate_incoming(self, address: Address) -> None:
         """Listen for an incoming migration.

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ramferry.metrics.agreement import Agreement
+from ramferry.metrics.choosing import Choosing
 from ramferry.metrics.shown import shown_backend as shown_backend
 from ramferry.metrics.shown import shown_members as shown_members
+from ramferry.metrics.stalled import Stalled as Stalled
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,10 @@ class RelayCounters:
     """Seconds that main stood still at sync marks, until they could be sent on."""
     channel_wait_seconds: float = 0.0
     """Seconds that channels waited for sync marks, added up over them."""
+    choice: str = ""
+    """What is chosen now and why, in a few words, where each packet's method is chosen."""
+    wire_by_method: dict[str, int] = field(default_factory=dict)
+    """The same's bytes of payload sent, by method."""
 
     @property
     def python_share(self) -> float:
@@ -122,6 +128,8 @@ class RelayResult:
     main alone; "stream", bytes that are no migration's."""
     streams: int = 0
     """Connections that carried it between two Ramferrys, of a plain migration or a stream."""
+    choosing: Choosing | None = None
+    """What was chosen, if ``method_out`` is "auto", or each packet's level was chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +166,11 @@ class MigrationResult:
     """The results of the relays on this host, the source's first."""
     member_size: int | None = None
     """That of the source relay; None if there was none."""
+    downtime_limit_ms: int | None = None
+    """How long the guest was allowed to stand still in the end: less than was asked for if it moved
+    as well with less; None if that is not known."""
+    stalled: Stalled | None = None
+    """What was done about a stall; None if there was none."""
 
 
 @dataclass(frozen=True, slots=True)

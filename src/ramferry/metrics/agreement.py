@@ -23,5 +23,9 @@ class Agreement:
     """Whether the destination's answer survives a broken link."""
     streams: bool = False
     """Whether a stream without multifd channels may travel by a tunnel of several connections."""
+    loads: bool = False
+    """Whether the end that inflates tells how busy it is."""
+    inflates: tuple[str, ...] = field(default=(), compare=False)
+    """The methods that that end inflates."""
     migration: str = field(default="", compare=False)
     """The id that the connecting side gave the migration; empty if it gave none."""

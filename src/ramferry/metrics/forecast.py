@@ -101,7 +101,7 @@ class TimePlan:
     link_rate: float
     """Bytes/s; 0 is unlimited."""
     link_from: str
-    cores: int
+    cores: float
     """Cores that each side may use, or both together if they share a host."""
     one_host: bool
     channels: int

@@ -133,6 +133,12 @@ class Deflate:
         """
         return self._run(data, out, _SYNC_FLUSH, last=False)
 
+    def packet_alone(self, data: memoryview, out: memoryview) -> int:
+        """As ``packet``, without a reference to what came before: the stream may go on with what
+        somebody else compressed."""
+        self._begin()
+        return self._run(data, out, _SYNC_FLUSH, last=False)
+
     def _run(self, data: memoryview, out: memoryview, flush: int, *, last: bool) -> int:
         stream = self._stream
         room = min(len(out), 2 * _MOST)

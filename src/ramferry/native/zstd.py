@@ -100,6 +100,10 @@ class Compressor:
         self._source = _Buffer()
         self._made = _Buffer(address(self._out), len(self._out), 0)
 
+    def set_level(self, level: int) -> None:
+        """Compress at another level from the next call on; each call has to make a frame."""
+        self._library.checked(self._library.set_compressor(self._context, _LEVEL, level))
+
     def encode(self, data: memoryview) -> list[Buffer]:
         """Compress ``data``, and end the block, or the frame.
 

@@ -8,7 +8,6 @@ which needs its whole input at once, gives way to zlib at levels 4 to 9.
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from typing import Protocol, TypeVar
 
 from isal import isal_zlib
 
+from ramferry.allowance import busy_threads
 from ramferry.errors import CorruptDataError, UsageError
 from ramferry.qatzip import framing, members
 from ramferry.qatzip.base import (
@@ -79,7 +79,8 @@ def compress(
     :param level: 1, fastest, to 9, smallest.
     :param format: one of FORMATS.
     :param member_size: input bytes of a member; see :class:`ramferry.qatzip.Session`.
-    :param threads: how many compress; 0 is one per CPU that this process may use.
+    :param threads: how many compress; 0 is as many as all the cores need that this process
+        may use.
     :param accelerator: see :class:`ramferry.qatzip.Session`.
     :raise UsageError: a parameter is outside its range, or a file does not block.
     :raise MethodUnavailable: a device is required and cannot be had.
@@ -89,7 +90,7 @@ def compress(
         raise UsageError(f"threads must be 0 or more, not {threads}")
     output = _Output(writer, progress)
     if check_format(format) in MEMBER_FORMATS:
-        count = 2 * (threads or len(os.sched_getaffinity(0)))
+        count = 2 * (threads or busy_threads())
         sessions = [
             Session(level, format=format, member_size=member_size, accelerator=accelerator)
             for _ in range(count)

@@ -18,6 +18,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ramferry.allowance import busy_threads
 from ramferry.errors import HostError
 
 SYSCALLS: Final = {"x86_64": 323, "aarch64": 282, "riscv64": 282, "loongarch64": 282, "s390x": 355}
@@ -43,7 +44,7 @@ _WP_MATCHING: Final = 1
 _CHECK_WPASYNC: Final = 2
 _IS_WRITTEN: Final = 2
 
-_CORES: Final = len(os.sched_getaffinity(0))
+_CORES: Final = busy_threads()
 _PIECE: Final = 128 << 20
 """Bytes that a thread protects at once."""
 REGIONS: Final = 1 << 15

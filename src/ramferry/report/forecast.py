@@ -55,7 +55,7 @@ def print_times(plan: TimePlan, lines: Lines) -> None:
 
 def _headline(plan: TimePlan) -> str:
     link = f"a link of {rate(plan.link_rate)} ({plan.link_from})" if plan.link_rate else "any link"
-    cores = f"{plan.cores} core{'' if plan.cores == 1 else 's'}"
+    cores = f"{plan.cores:g} core{'' if plan.cores == 1 else 's'}"
     spent = f"{cores} for both sides" if plan.one_host else f"{cores} at each side"
     size = memory(plan.sample.total_bytes)
     dirty = f"a guest that dirties {rate(plan.dirty_rate)} ({plan.dirty_from}) of {size}"

@@ -65,8 +65,9 @@ class Progress:
 
 
 def picture(title: str, sample: MigrationSample, outlook: Outlook) -> Group:
-    """Four lines for a terminal: the title, the bar, the rates and the time left. What does not fit
-    is cut off, since a line that folds makes the picture jump."""
+    """Four lines for a terminal: the title, the bar, the rates and the time left; a fifth one where
+    methods are chosen. What does not fit is cut off, since a line that folds makes the picture
+    jump."""
     head = _unfolded(title, "bold").append(f"  {stage(sample)}", "not bold")
     if not sample.total_bytes:
         return Group(head)
@@ -80,7 +81,8 @@ def picture(title: str, sample: MigrationSample, outlook: Outlook) -> Group:
     )
     style = "" if outlook.converges else "yellow"
     rates = _unfolded(" · ".join(figures(sample, outlook)))
-    return Group(head, bar, rates, _unfolded(eta(sample, outlook), style))
+    choice = [_unfolded(sample.choice)] if sample.choice else []
+    return Group(head, bar, rates, *choice, _unfolded(eta(sample, outlook), style))
 
 
 def _unfolded(text: str, style: str = "") -> Text:
@@ -92,7 +94,8 @@ def line(sample: MigrationSample, outlook: Outlook) -> str:
     if not sample.total_bytes:
         return stage(sample)
     parts = [stage(sample), f"{memory(sample.remaining_bytes)} left"]
-    return ", ".join([*parts, *figures(sample, outlook), eta(sample, outlook)])
+    choice = [sample.choice] if sample.choice else []
+    return ", ".join([*parts, *figures(sample, outlook), *choice, eta(sample, outlook)])
 
 
 def stage(sample: MigrationSample) -> str:
@@ -112,6 +115,10 @@ def figures(sample: MigrationSample, outlook: Outlook) -> list[str]:
         known.append(f"ratio {outlook.ratio:.2f}")
     if sample.expected_downtime_ms is not None:
         known.append(f"downtime {sample.expected_downtime_ms} ms")
+    if sample.downtime_limit_ms is not None:
+        known.append(f"limit {sample.downtime_limit_ms} ms")
+    if sample.throttle_percent > 1:
+        known.append(f"guest slowed by {sample.throttle_percent} %")
     return known
 
 

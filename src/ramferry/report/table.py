@@ -7,9 +7,10 @@ from typing import Final
 
 from rich.console import Console
 
-from ramferry.metrics import MigrationResult, shown_members
+from ramferry.metrics import MigrationResult, Stalled, shown_members
 from ramferry.report.drawing import terminal
 from ramferry.report.grid import NOT_KNOWN, Column, Grid, row
+from ramferry.units import duration, memory
 
 
 def _number(value: float | None, digits: int = 0) -> str:
@@ -42,6 +43,18 @@ _COLUMNS: Final[tuple[tuple[Column, Callable[[MigrationResult], str]], ...]] = (
 the ratio is that of the pages with content."""
 
 
+def stalled_line(stalled: Stalled) -> str:
+    """What was done about a stall, and what the guest lost by it."""
+    begins = f"stalled after {duration(stalled.seconds)}, {memory(stalled.left_bytes)} left"
+    if stalled.action == "throttle":
+        return (
+            f"{begins}: auto-converge took {stalled.lost_seconds:.1f} s of each vCPU's time,"
+            f" {stalled.most_percent} % at most"
+        )
+    did = {"pause": "the guest was stopped for the rest", "cancel": "cancelled"}
+    return f"{begins}: {did.get(stalled.action, 'waited on')}"
+
+
 def print_table(results: Sequence[MigrationResult], console: Console) -> None:
     """Draw the table on a console, and below it what a mark in it means."""
     grid = _grid(results)
@@ -52,5 +65,6 @@ def print_table(results: Sequence[MigrationResult], console: Console) -> None:
 def _grid(results: Sequence[MigrationResult]) -> Grid:
     rows = tuple(row(*(cell(result) for _, cell in _COLUMNS)) for result in results)
     said = dict.fromkeys(shown_members(one.member_size) for one in results)
-    notes = tuple(f"* {members}" for members in said if members)
+    members = tuple(f"* {members}" for members in said if members)
+    notes = (*members, *(stalled_line(one.stalled) for one in results if one.stalled))
     return Grid(tuple(column for column, _ in _COLUMNS), rows, notes=notes)

@@ -11,7 +11,7 @@ from ramferry.metrics import RelayCounters, RelayResult
 from ramferry.metrics.states import STATES
 from ramferry.telemetry import table
 from ramferry.telemetry.table import Metric
-from ramferry.vocabulary import MAX_CHANNELS
+from ramferry.vocabulary import AUTO, MAX_CHANNELS, METHOD_FLAGS
 
 Key = tuple[Metric, tuple[str, ...]]
 """A metric, and the values of its labels."""
@@ -109,7 +109,7 @@ class Sums:
 
     def _amounts(self, counters: RelayCounters) -> dict[Key, float]:
         amounts: dict[Key, float] = {
-            (table.WIRE, ("out", self._method)): counters.bytes_out,
+            **self._sent(counters),
             (table.PAGE_BYTES, ()): counters.normal_bytes,
             (table.PAGES, ("normal",)): counters.normal_pages,
             (table.PAGES, ("zero",)): counters.zero_pages,
@@ -126,6 +126,15 @@ class Sums:
                 key = table.CHANNEL, (direction, name)
                 amounts[key] = amounts.get(key, 0) + carried
         return amounts
+
+    def _sent(self, counters: RelayCounters) -> dict[Key, float]:
+        """Bytes sent by method; where each packet's was chosen, those that belong to none go as
+        they are: headers, and main."""
+        if self._method != AUTO:
+            return {(table.WIRE, ("out", self._method)): counters.bytes_out}
+        by_method = {name: counters.wire_by_method.get(name, 0) for name in METHOD_FLAGS}
+        by_method["none"] += counters.bytes_out - sum(by_method.values())
+        return {(table.WIRE, ("out", name)): size for name, size in by_method.items()}
 
     def _named(self, channel: str) -> str:
         if channel not in self._channels and len(self._channels) >= MOST_CHANNELS:

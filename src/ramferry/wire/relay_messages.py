@@ -49,6 +49,9 @@ class Features(msgspec.Struct, frozen=True, omit_defaults=True):
     """Whether it keeps a migration's outcome for a peer whose connections broke."""
     streams: bool = False
     """Whether it takes a migration without multifd channels, or any stream, by a tunnel."""
+    loads: bool = False
+    """Of the side that connects: whether it wants to be told how busy the far end is; of the
+    acceptor: whether it tells that."""
 
 
 class Hello(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -108,7 +111,27 @@ class Told(msgspec.Struct, frozen=True, tag_field="kind", tag="told"):
     """The source's side has told its source; the acceptor need not remember the outcome."""
 
 
-Message = Failed | Ask | Outcome | Told
+_Amount = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
+
+
+class Load(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="load"):
+    """The destination's side says how busy its host is."""
+
+    cores: _Amount
+    """Cores that other processes leave to it, those that it uses included."""
+    used: _Amount = 0.0
+    """Cores that it uses."""
+    byte_cost: _Amount = 0.0
+    """Its core seconds lately, besides decoders, for each byte of pages and each wire byte."""
+    decode: _Amount = 0.0
+    """Core seconds in decoders for each byte of pages that they made lately; 0: none did."""
+    behind: _Amount = 0.0
+    """Seconds of work that wait there."""
+    host: Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{16})?$")] = ""
+    """Its host's mark for this migration: the same at both ends if they share a kernel."""
+
+
+Message = Failed | Ask | Outcome | Told | Load
 _to_json: Final = msgspec.json.Encoder().encode
 _message: Final = msgspec.json.Decoder(Message)
 _hello: Final = msgspec.json.Decoder(Hello)

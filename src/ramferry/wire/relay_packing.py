@@ -31,7 +31,7 @@ class Gathered:
 
     def __init__(self, page_size: int, *, packs: bool = True) -> None:
         """:param packs: False: its bytes are left in their order, and pages only counted."""
-        self._page_size = page_size
+        self.page_size = page_size
         self._packs = packs
         # untouched memory costs nothing; pages go in front of one, the rest into the other
         self._packed = memoryview(bytearray(MOST))
@@ -73,7 +73,7 @@ class Gathered:
 
     def add_pages(self, data: memoryview, at: PagesAt) -> int:
         """Append pages, as many as fit, with what lies between them; returns how many."""
-        page, between = self._page_size, at.stride - self._page_size
+        page, between = self.page_size, at.stride - self.page_size
         most = (self.room - RUN.size + between) // at.stride
         count = min(at.pages, most, 1 if between > _MOST_BETWEEN else _MOST_BETWEEN)
         if count <= 0:
@@ -125,11 +125,11 @@ class Gathered:
     def content(self) -> memoryview:
         """The piece, packed, in whole pages; valid until ``clear``."""
         size = self.size + len(self._runs) * RUN.size
-        whole = padded(size, self._page_size)
+        whole = padded(size, self.page_size)
         if not self.pages:
             _clear(self._rest[size:whole])
             return self._rest[:whole]
-        packed, at = self._packed, self.pages * self._page_size
+        packed, at = self._packed, self.pages * self.page_size
         _copy(packed[at : at + self._filled], self._rest[: self._filled])
         at += self._filled
         for run in self._runs:

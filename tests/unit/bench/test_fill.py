@@ -131,3 +131,14 @@ def test_a_file_that_went_away(files: tuple[Path, ...]) -> None:
     files[0].unlink()
     with pytest.raises(HostError, match=r"cannot read .*/a: No such file"):
         fill(np.zeros(4 * MIB, np.uint8), files=files)
+
+
+def test_random_bytes_fill_a_share_of_the_end(ram: Bytes) -> None:
+    half = np.zeros(16 * MIB, np.uint8)
+    fill(half, random_share=0.5)
+    assert (half[LOW_MEMORY : 8 * MIB] == ram[LOW_MEMORY : 8 * MIB]).all()
+    rest = half[8 * MIB :]
+    assert len(zlib.compress(rest.tobytes(), 1)) > len(rest)
+    assert len({page.tobytes() for page in rest.reshape(-1, PAGE)}) == len(rest) // PAGE
+    fill(half, random_share=1.0)
+    assert len(zlib.compress(half[LOW_MEMORY:].tobytes(), 1)) > len(half) - LOW_MEMORY

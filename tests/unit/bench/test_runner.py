@@ -104,4 +104,6 @@ def test_what_fills_the_guest(tmp_path: Path) -> None:
     assert files_of((str(file),), ()) == (file,)
     with pytest.raises(UsageError, match="no such file"):
         files_of((str(tmp_path / "x"),), ())
+    assert fill_in_words((), 0.5).endswith("zero pages; in its last 50% random bytes")
+    assert fill_in_words((file,), 1) == "random bytes"
     assert fill_in_words((file,) * 4) == "files: data, data, data and 1 more (8 MiB together)"

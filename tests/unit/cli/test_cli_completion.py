@@ -152,7 +152,7 @@ def offered(line: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]
     ("line", "words"),
     [
         ("ramferry far", []),
-        ("ramferry bench ", ["plain,run", "plain,list", "plain,codec"]),
+        ("ramferry bench ", ["plain,run", "plain,links", "plain,list", "plain,codec"]),
         ("ramferry plan ", ["plain,memory", "plain,method", "plain,time", "plain,link"]),
         ("ramferry bench codec --met", ["plain,--methods"]),
         ("ramferry relay r", ["part,relay:"]),

@@ -94,7 +94,7 @@ def test_the_command_line_wins(file: Path) -> None:
         ("drain = 'x' # drain = 1", "FILE, line 1: drain: 'x' is not a valid seconds"),
         ("drain = -1", "FILE, line 1: drain: -1.0 is not in the range x>=0.0"),
         ("decide = inf", "FILE, line 1: decide: 'inf' is no number of seconds"),
-        ("level = 1.5", "FILE, line 1: level: '1.5' is not a valid integer"),
+        ("level = 1.5", "FILE, line 1: level: '1.5' is neither a number nor auto"),
         ("channels = 1000", "FILE, line 1: channels: 1000 is not in the range 1<=x<=255"),
         ("uuid = 'x'", "FILE, line 1: uuid: 'x' is not a valid UUID"),
         (
@@ -138,7 +138,7 @@ def test_a_key_that_stands_twice_has_no_line(file: Path) -> None:
     file.write_text("json = '''\nlevel = 3\n'''\nlevel = 'x'\n" + toml(ENOUGH))
     with pytest.raises(UsageError) as caught:
         parsed(file)
-    assert str(caught.value) == f"{file}: level: 'x' is not a valid integer"
+    assert str(caught.value) == f"{file}: level: 'x' is neither a number nor auto"
 
 
 def test_files_that_are_none(tmp_path: Path, file: Path) -> None:
@@ -175,16 +175,26 @@ def test_a_file_that_may_not_be_read(file: Path) -> None:
 def test_values_that_mean_nothing_are_found_too(file: Path, text: str, place: str) -> None:
     """They are judged when the relay begins; the sentence names the line that it is about."""
     file.write_text(text)
+    assert refused(file).startswith(f"ramferry: {file}{place}")
+
+
+def test_a_value_of_the_command_line_is_not_the_files_fault(file: Path) -> None:
+    file.write_text(toml({**ENOUGH, "method": "zlib"}))
+    assert refused(file, "--level", "99").startswith("ramferry: method zlib has levels 0 to 9, ")
+
+
+def refused(path: Path, *line: str) -> str:
+    """The one line that a relay says which does not begin."""
     ended = subprocess.run(
-        [sys.executable, "-m", "ramferry", "relay", "--config", str(file)],
+        [sys.executable, "-m", "ramferry", "relay", "--config", str(path), *line],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    (line,) = ended.stderr.splitlines()
-    assert line.startswith(f"ramferry: {file}{place}")
+    (said,) = ended.stderr.splitlines()
     assert ended.returncode == 2
+    return said
 
 
 # --- the example

@@ -38,7 +38,7 @@ def ramferry(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 
 def of_json(text: str) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(text)
-    assert document["version"] == 4
+    assert document["version"] == 5
     assert list(document)[:3] == ["format", "version", "ramferry"]
     return document
 

@@ -50,6 +50,7 @@ def test_what_needs_no_extra_loads_without_them(command: str) -> None:
         ("bench", "codec"),
         ("bench", "archives"),
         ("plan", "time", "qmp:/none/a", "--link", "1Gbit"),
+        ("migrate", "qmp:/a", "qmp:/b", "--method", "auto", "--relay", "none", "--link", "1Gbit"),
     ],
     ids=" ".join,
 )

@@ -28,7 +28,7 @@ def test_a_stream_is_shown() -> None:
 def test_a_pipe_and_json() -> None:
     done = run("-", "--json", "-", data=(GOLDEN / "7.2-microvm.main").read_bytes())
     found = json.loads(done.stdout)
-    assert (found["format"], found["version"]) == ("inspection", 4)
+    assert (found["format"], found["version"]) == ("inspection", 5)
     assert (found["machine"], found["rounds"], found["fault"]) == ("microvm", 3, "")
     assert done.stderr.startswith(b"main stream, microvm, ")
 

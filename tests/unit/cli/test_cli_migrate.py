@@ -6,17 +6,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from fakes_cli import Run, in_process, refused_untouched
 from fakes_qmp import FakeQemu, Step
-from ramferry.cli import main
 
 LONG = tuple(Step("active") for _ in range(2000))
-
-Run = Callable[..., int]
 
 
 @pytest.fixture(autouse=True)
@@ -28,14 +25,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     """``ramferry migrate`` with these arguments, in this process; its exit code."""
-
-    def call(*arguments: object) -> int:
-        monkeypatch.setattr(sys, "argv", ["ramferry", "migrate", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        return int(stop.value.code or 0)
-
-    return call
+    return in_process(monkeypatch, "migrate")
 
 
 def test_migrates_and_prints_the_table(
@@ -79,6 +69,11 @@ def test_a_document_on_standard_output_has_it_to_itself(tmp_path: Path) -> None:
         (("--method", "lz4"), 2, "'lz4' is not one of"),
         (("--method", "qpl", "--level", 1), 2, "method qpl has no levels"),
         (("--level", 10), 2, "levels 1 to 9, level 10 was asked for"),
+        (("--level", "most"), 2, "'most' is neither a number nor auto"),
+        (("--method", "none", "--level", "auto"), 2, "and none has none: leave out --level"),
+        (("--method", "auto", "--level", "auto"), 2, "leave out --level"),
+        (("--level", "auto", "--accelerator", "require"), 2, "--level auto takes a device where"),
+        (("--method", "auto", "--accelerator", "require"), 2, "--method auto takes a device where"),
         (("--member-size", "1M"), 2, "'1M' is not one of"),
         (("--method", "zlib", "--member-size", "packet"), 2, "method zlib has no members"),
         (
@@ -104,8 +99,7 @@ def test_exit_codes_before_a_qemu_is_touched(
     sentence: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert run("qmp:/nonexistent/s", "qmp:/nonexistent/d", *arguments) == code
-    assert sentence in capsys.readouterr().err
+    refused_untouched(run, arguments, code, sentence, capsys)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import click
 import pytest
 
-from ramferry.cli.params import RATE, SIZE, Seconds
+from ramferry.cli.params import RATE, SIZE, Level, Seconds, level_of
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,25 @@ def test_seconds() -> None:
 def test_no_seconds(text: str) -> None:
     with pytest.raises(click.BadParameter):
         Seconds(min=0.1).convert(text, None, None)
+
+
+def test_a_level_is_a_number_or_auto_where_a_relay_may_choose() -> None:
+    assert [level_of(Level(auto=True).convert(text, None, None)) for text in ("3", "auto")] == [
+        (3, False),
+        (None, True),
+    ]
+    assert level_of(None) == (None, False)
+    assert Level(auto=False).convert("-7", None, None) == -7
+
+
+@pytest.mark.parametrize(
+    ("auto", "text", "sentence"),
+    [
+        (True, "fast", "'fast' is neither a number nor auto"),
+        (False, "1.5", "'1.5' is no number"),
+        (False, "auto", "auto is for `ramferry relay` and `ramferry migrate`"),
+    ],
+)
+def test_no_level(text: str, sentence: str, *, auto: bool) -> None:
+    with pytest.raises(click.BadParameter, match=sentence):
+        Level(auto=auto).convert(text, None, None)

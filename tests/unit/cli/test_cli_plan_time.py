@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
+from ramferry import allowance
 from ramferry.cli import main
 
 
@@ -33,6 +35,27 @@ def test_a_ram_file_is_forecast(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "zstd is fastest" in table
     assert "limited by" in table
     assert table.splitlines()[-1].startswith("$ ramferry migrate SOURCE DESTINATION --method zstd")
+
+
+@pytest.mark.parametrize(
+    ("quota", "given", "cores"), [(0.0, (), 3), (1.5, (), 1.5), (1.5, ("--cores", 64), 64)]
+)
+def test_cores_are_those_that_this_command_may_use_or_as_given(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    quota: float,
+    given: tuple[object, ...],
+    cores: float,
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2})
+    monkeypatch.setattr(allowance, "quota", lambda _: quota)
+    (tmp_path / "ram").write_bytes(bytes(1 << 20))
+    arguments = (tmp_path / "ram", "--link", "10M", *given)
+    code, table, err = run(capsys, *arguments, "--json", tmp_path / "plan.json")
+    assert code == 0, err
+    assert json.loads((tmp_path / "plan.json").read_text())["cores"] == cores
+    assert f" {cores} cores at each side" in " ".join(table.split())
 
 
 @pytest.mark.parametrize(

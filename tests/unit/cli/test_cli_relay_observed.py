@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,25 @@ def test_a_relay_tells_what_it_carried(tmp_path: Path) -> None:
     assert all(one["level"] == "info" and one["state"] == "ending" for one in results)
     assert all(one["message"].startswith("carried ") for one in results)
     assert not [line for line in lines if set(line) < {"time", "level", "message"}]
+
+
+def test_an_event_before_the_source_s_connections_end(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)  # where nobody is the destination
+    options = ("--events", "--once", "--hold-source", "60")
+    with relay(stage, *options, stdout=subprocess.PIPE) as process:
+        source = FakeSource(stage.settings.listen, Script(Guest()))
+        assert process.stdout is not None
+        with closing(source), process.stdout as lines:
+            failing = next(line for line in lines if "failing" in line)
+            told = json.loads(failing)
+            error = f"nobody accepts at unix:{tmp_path}/destination: No such file or directory"
+            words = {"event": "failing", "migration": told["migration"], "error": error}
+            assert failing == json.dumps(words) + "\n"
+            assert source.left() == set(source.socks)
+            source.end()
+            (finished,) = [one for one in map(json.loads, lines) if one["event"] == "finished"]
+    assert (finished["migration"], finished["error"]) == (told["migration"], error)
+    assert finished["exit_code"] == 3
 
 
 def test_a_failed_migration_is_an_error_of_its_id(tmp_path: Path) -> None:

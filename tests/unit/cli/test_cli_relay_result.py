@@ -14,6 +14,7 @@ from ramferry.errors import UsageError
 from ramferry.flows.settings import RelaySettings
 from ramferry.metrics import RelayCounters, RelayResult
 from ramferry.metrics.agreement import Agreement
+from ramferry.metrics.choosing import Choosing
 from ramferry.transport import credentials
 from ramferry.transport.address import parse_address
 from ramferry.transport.security import Security
@@ -49,6 +50,18 @@ def test_it_says_how_the_bytes_were_protected(
     )
     assert result_sentence(replace(RESULT, **agreed), settings).endswith(
         f" (none → qatzip, isa-l{tail})"
+    )
+
+
+def test_it_says_what_was_chosen_for_how_many_pages() -> None:
+    settings = RelaySettings(parse_address("unix:/in"), parse_address("relay:unix:/out"), "auto")
+    pages = {"none": 1000, "zstd 3": 74_000, "zstd 1": 25_000, "zstd 19": 1}
+    told = Choosing(
+        pages, {"zstd": 30_000}, changes=1, trials=4, trial_seconds=0.1, policy_seconds=0
+    )
+    result = replace(RESULT, method_out="auto", choosing=told)
+    assert "(none → auto: zstd 3 74%, zstd 1 25%, none 1%; 1 change, isa-l" in result_sentence(
+        result, settings
     )
 
 
@@ -98,3 +111,12 @@ def test_it_says_what_was_carried(kind: str, method_in: str, words: str) -> None
     result = replace(RESULT, kind=kind, method_in=method_in, counters=counters)
     assert result_sentence(result, settings) == words
     assert result_fields(result)["kind"] == kind
+
+
+def test_it_says_which_levels_were_chosen() -> None:
+    settings = RelaySettings(parse_address("unix:/in"), parse_address("tcp:h:1"), "zstd")
+    told = Choosing({"zstd 3": 3, "none": 1}, {"zstd": 2}, 0, 0, 0, 0)
+    result = replace(RESULT, method_out="zstd", choosing=told)
+    assert "(none → zstd, level auto: zstd 3 75%, none 25%; 0 changes, isa-l" in result_sentence(
+        result, settings
+    )

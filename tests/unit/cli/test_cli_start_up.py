@@ -57,14 +57,15 @@ OPTIONS_NEED = {
 }
 """Parts of Ramferry that tell which values an option takes."""
 ONE_NEEDS = {
-    "migrate": {"control.migrate.relay_mode"},
+    "migrate": {"control.migrate.on_stall", "control.migrate.relay_mode"},
     "bench run": {"bench.shapes"},
+    "bench links": {"bench.shapes"},
     "plan memory": {"hardware.families"},
 }
 
 RELAY_NEEDS = {
     *("__main__", "cli", "codec", "flows", "metrics", "native", "qatzip", "transport", "wire"),
-    *("errors", "interruption", "patience", "standard", "units", "vocabulary"),
+    *("allowance", "errors", "interruption", "patience", "standard", "units", "vocabulary"),
     *("hardware.firmware", "hardware.inside", "hardware.root"),
 }
 RELAY_LIBRARIES = {

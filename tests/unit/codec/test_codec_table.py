@@ -1,9 +1,19 @@
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import pytest
 
 from codec_samples import EVERY_LEVEL, PAGE, encoded, sample_pages
-from ramferry.codec import MAX_PAYLOAD, METHODS, create_decoder, create_encoder, member_size_of
+from ramferry.codec import (
+    MAX_PAYLOAD,
+    METHODS,
+    check_choice,
+    create_decoder,
+    create_encoder,
+    member_size_of,
+)
 from ramferry.errors import UsageError
 from ramferry.vocabulary import MEMBER_SIZES, METHOD_FLAGS
 
@@ -88,6 +98,50 @@ def test_members_that_cannot_be_had_are_refused(
     with pytest.raises(UsageError) as caught:
         create_encoder(method, None, **options)  # type: ignore[arg-type]
     assert str(caught.value) == message
+
+
+REFUSED = (
+    "auto takes a device where one pays, so that it cannot be required: take either --method qatzip"
+    " with a number as its level, or --accelerator auto"
+)
+
+
+@pytest.mark.parametrize(
+    ("method", "level", "options", "message"),
+    [
+        ("auto", 3, {}, "--method auto chooses the level as well: leave out --level"),
+        ("auto", None, {"auto_level": True}, "--method auto chooses the level as well: leave out"),
+        ("auto", None, {"member_size": "64K"}, "--method auto agrees on the members' size: leave"),
+        ("auto", None, {"accelerator": "require"}, f"--method {REFUSED}"),
+        ("qatzip", None, {"auto_level": True, "accelerator": "require"}, f"--level {REFUSED}"),
+        ("qpl", None, {"auto_level": True}, "--level auto is for a method with levels (zlib, zs"),
+    ],
+)
+def test_what_does_not_go_beside_a_choice(
+    method: str, level: int | None, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=f"^{re.escape(message)}"):
+        chosen(method, level, **options)
+
+
+@pytest.mark.parametrize(
+    ("method", "level", "options"),
+    [
+        ("auto", None, {"accelerator": "off"}),
+        ("qatzip", None, {"auto_level": True, "member_size": "64K"}),
+        ("qatzip", 3, {"accelerator": "require", "member_size": "64K"}),
+        ("qpl", None, {"accelerator": "require"}),
+    ],
+)
+def test_what_goes_beside_a_choice_or_without_one(
+    method: str, level: int | None, options: dict[str, Any]
+) -> None:
+    chosen(method, level, **options)
+
+
+def chosen(method: str, level: int | None, **options: Any) -> None:
+    usual = {"auto_level": False, "member_size": "auto", "accelerator": "auto"}
+    check_choice(method, level, **(usual | options))
 
 
 def test_the_member_size_of_encoders_is_told() -> None:

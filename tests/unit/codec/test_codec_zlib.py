@@ -7,7 +7,7 @@ import pytest
 
 from codec_samples import PAGE, decoded, encoded, packets, sample_pages
 from ramferry.codec.base import MAX_PAYLOAD
-from ramferry.codec.zlib import SYNC_MARK, ZlibDecoder, ZlibEncoder
+from ramferry.codec.zlib import HEADER, SYNC_MARK, ZlibDecoder, ZlibEncoder, ZlibPacketEncoder
 from ramferry.errors import CorruptDataError
 from ramferry.vocabulary import PACKET_BYTES
 
@@ -140,3 +140,22 @@ def test_the_callers_buffers_are_free_afterwards() -> None:
     payload.clear()  # BufferError while anything still points into it
     out.clear()
     assert decoded(decoder, SECOND, 1024) == B_KIB
+
+
+def test_packets_of_any_levels_in_any_order_are_one_stream() -> None:
+    encoders, reader = [ZlibPacketEncoder(level) for level in range(10)], zlib.decompressobj()
+    assert reader.decompress(HEADER) == b""
+    for index, pages in enumerate(packets(60)):
+        payload = encoded(encoders[index * 7 % 10], pages)
+        assert payload.endswith(SYNC_MARK)
+        assert reader.decompress(payload) == pages
+    assert not reader.eof
+
+
+@pytest.mark.parametrize("level", range(10))
+def test_a_packet_of_its_own_refers_to_nothing(level: int) -> None:
+    encoder, pages = ZlibPacketEncoder(level), sample_pages(8, seed=3)
+    first, again = encoded(encoder, pages), encoded(encoder, pages)
+    assert zlib.decompressobj(-15).decompress(again) == pages
+    assert len(again) == len(first)
+    assert encoder.backend == ZlibEncoder(level).backend

@@ -23,6 +23,7 @@ ALL = Features(
     method_per_packet=True,
     answers=True,
     streams=True,
+    loads=True,
 )
 NEAR = Hello(
     ramferry="1", protocol=(1, 1), features=ALL, inflates={"qatzip": "software"}, method="qatzip"
@@ -30,7 +31,9 @@ NEAR = Hello(
 FAR = Hello(
     ramferry="2", protocol=(1, 1), features=ALL, inflates={"qatzip": "software", "zstd": "software"}
 )
-BOTH = Agreement("2", 1, "xxh3-128", "packet", method_per_packet=True, answers=True, streams=True)
+BOTH = Agreement(
+    *("2", 1, "xxh3-128", "packet"), method_per_packet=True, answers=True, streams=True, loads=True
+)
 
 
 def but(hello: Hello, **other: object) -> Hello:

@@ -280,6 +280,23 @@ def test_nobody_accepts_at_all(place: Place) -> None:
         place.steps()
 
 
-def test_a_source_that_ends_meanwhile_is_not_held(place: Place) -> None:
-    with pytest.raises(MigrationFailed, match="the source ended the migration"):
-        place.asking.until_known(lambda: True)
+def test_a_source_that_ends_meanwhile_is_not_held_for_long(place: Place) -> None:
+    def gone() -> bool:
+        place.clock.now += 1
+        return True
+
+    before = place.clock.now
+    with pytest.raises(MigrationFailed, match="the source ended the migration in the switchover"):
+        place.asking.until_known(gone)
+    assert 5 <= place.clock.now - before < DECIDE
+
+
+def test_of_a_source_that_ends_meanwhile_the_far_end_is_asked_on(place: Place) -> None:
+    gone = iter([True, True])
+
+    def ends() -> bool:
+        if next(gone, None) is None:
+            place.first.says(Outcome("taken"))
+        return True
+
+    assert place.asking.until_known(ends) == Outcome("taken")

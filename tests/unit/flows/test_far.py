@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Queue
 
 import msgspec
 import pytest
@@ -17,8 +18,13 @@ import pytest
 from certificates import authority, complete
 from fakes_relay import SETTLE, RelayThread, Stage, until
 from fakes_wire import Guest, Script
+from ramferry.errors import MigrationFailed
+from ramferry.flows.outlet import outlet as outlet_module
+from ramferry.flows.outlet import refused as refused_module
+from ramferry.flows.outlet.refused import lost
 from ramferry.flows.peer import control as control_module
 from ramferry.flows.peer.agreement import own_hello
+from ramferry.flows.session.session import Session
 from ramferry.flows.settings import RelaySettings
 from ramferry.metrics import RelayResult
 from ramferry.transport import credentials
@@ -26,10 +32,12 @@ from ramferry.transport.address import RelayAddress, TcpAddress, TlsAddress, Uni
 from ramferry.transport.security import Security
 from ramferry.wire.relay_messages import Failed, Hello, Message, encode, headed
 from ramferry.wire.relay_opening import OPENING_SIZE, Kind, Opening, parse_opening
+from ramferry.wire.return_path import TLS_ALERT
 
 TOKEN = b"sixteen bytes ok"
 HELLO = own_hello(RelaySettings(UnixAddress("in"), UnixAddress("out"), "none"))
 GUEST = Guest(method="none")
+BY_TLS = "the destination speaks TLS: connect with relay: or tls: and --tls-creds"
 UNREACHABLE, UNAVAILABLE, FAILED, PROTOCOL, TIMEOUT = 3, 4, 5, 7, 9
 
 Talk = Callable[["Acceptor", socket.socket], None]
@@ -236,7 +244,12 @@ def test_a_relay_that_does_not_allow_our_certificate(tmp_path: Path) -> None:
     assert "--tls-authz does not allow CN=client,O=Example" in far.seen.notes[0]
 
 
-def test_a_port_of_tls_is_known_to_who_connects_in_clear(tmp_path: Path) -> None:
+def test_a_port_of_tls_is_known_to_who_connects_in_clear(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the alert on main, whichever of its connections breaks first."""
+    # a busy machine, on which both relays share a process, takes longer than a round trip
+    monkeypatch.setattr(refused_module, "WORD", SETTLE)
     known = credentials.read(complete(tmp_path / "pki", authority()))
     encrypts = RelaySettings(
         TlsAddress(TcpAddress("127.0.0.1", 0)),
@@ -249,7 +262,41 @@ def test_a_port_of_tls_is_known_to_who_connects_in_clear(tmp_path: Path) -> None
         stage.change(connect=place_of(far.address))
         with RelayThread(stage.settings) as near:
             result = Scene(stage, near).fail()
-    assert result.error == "the destination speaks TLS: connect with relay: or tls: and --tls-creds"
+    assert result.error == BY_TLS
+    assert result.exit_code == PROTOCOL
+
+
+class EndsChannels(Acceptor):
+    """Ends every connection but the first, main, at the first bytes of it."""
+
+    def _open(self, sock: socket.socket) -> None:
+        sock.recv(1)
+        sock.shutdown(socket.SHUT_RDWR)
+
+
+def test_an_alert_on_main_counts_more_than_the_channel_that_broke_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: Queue[Session] = Queue()
+
+    def noted(session: Session, *args: str, **far: bool) -> MigrationFailed:
+        error = lost(session, *args, **far)
+        seen.put(session)
+        return error
+
+    def alert(acceptor: Acceptor, main: socket.socket) -> None:
+        main.recv(4)
+        # the relay has seen a channel break, and has time to fail for that
+        seen.get(timeout=SETTLE).over.wait(0.05)
+        main.sendall(TLS_ALERT + bytes.fromhex("0100020246"))
+        acceptor.drain(main)
+
+    monkeypatch.setattr(outlet_module, "lost", noted)
+    monkeypatch.setattr(refused_module, "WORD", SETTLE)
+    stage = Stage(tmp_path, method="none")
+    with RelayThread(stage.settings) as relay, EndsChannels(str(tmp_path / "destination"), alert):
+        result = Scene(stage, relay).fail()
+    assert result.error == BY_TLS
     assert result.exit_code == PROTOCOL
 
 

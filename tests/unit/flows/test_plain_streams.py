@@ -11,11 +11,12 @@ from fakes_plain import opening, plain_pair, precopy, switched
 from fakes_relay import RelayThread, Stage, until
 from fakes_source import SETTLE, dial
 from ramferry.codec import METHODS
+from ramferry.vocabulary import AUTO
 from ramferry.wire.return_path import shut
 from wire_streams import HEADER
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [*METHODS, AUTO])
 def test_a_migration_without_channels_arrives_byte_for_byte(tmp_path: Path, method: str) -> None:
     with plain_pair(tmp_path, method) as pair:
         pair.carries(1)

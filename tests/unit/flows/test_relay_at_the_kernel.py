@@ -55,13 +55,23 @@ def test_mains_bytes_take_their_part_of_the_cap(tmp_path: Path) -> None:
     assert time.monotonic() - begun > early / rate - Pacer.BURST
 
 
+def duplicate(number: int) -> socket.socket:
+    """Another descriptor of a socket, which may have been closed since it was seen."""
+    other = os.dup(number)
+    try:
+        return socket.socket(fileno=other)
+    except OSError:  # the number is of something else now
+        os.close(other)
+        raise
+
+
 def windows(near: socket.socket) -> list[tuple[int, int]]:
     """Of this process's other end of a connection: its receive buffer, and the largest window."""
     found = []
     for link in Path("/proc/self/fd").iterdir():
         if not link.is_socket():
             continue
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(link.name))) as end:
+        with contextlib.suppress(OSError), contextlib.closing(duplicate(int(link.name))) as end:
             if end.getpeername() == near.getsockname():
                 info = end.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)
                 most = 0xFFFF << (info[6] >> 4)  # tcpi_rcv_wscale

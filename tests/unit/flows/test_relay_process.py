@@ -147,7 +147,7 @@ def test_a_signal_in_the_switchover_is_obeyed_after_it(tmp_path: Path) -> None:
     assert code == 0
     assert "carried" in err
     document = json.loads(results.read_text())
-    assert (document["format"], document["version"]) == ("relay", 4)
+    assert (document["format"], document["version"]) == ("relay", 5)
     assert document["completed"] is True
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from ramferry.forecast import estimate as estimate_module
-from ramferry.forecast.choice import choose
+from ramferry.forecast.choice import choose, pick
 from ramferry.forecast.costs import GIB, REFERENCE
 from ramferry.forecast.estimate import Conditions, break_even, estimate
 from ramferry.metrics.forecast import UNTOUCHED, MethodTime, Range, SampleSummary, Trial
@@ -87,6 +87,29 @@ def test_the_interpreter_limits_methods_that_call_for_each_page() -> None:
     assert paged.limited_by == whole.limited_by == "interpreter"
     assert whole.carried_rate == pytest.approx(1 / REFERENCE.interpreter)
     assert paged.carried_rate == pytest.approx(1 / (REFERENCE.interpreter + REFERENCE.pagewise))
+
+
+@pytest.mark.parametrize(
+    ("conditions", "limit", "per_byte"),
+    [
+        (Conditions(link_rate=0, cores=64), "channels", (REFERENCE.qemu_receive + 1.1e-8) / 8),
+        (
+            Conditions(link_rate=0, cores=1),
+            "destination's cores",
+            (REFERENCE.qemu_receive + 1.1e-8) / 0.94,
+        ),
+        (ROOMY, "link", (0.25 + 1344 / 524288) / (50 * MB)),
+    ],
+)
+def test_two_qemus_alone_spend_nothing_on_relays(
+    conditions: Conditions, limit: str, per_byte: float
+) -> None:
+    alone = replace(conditions, costs=REFERENCE.times(2).without_relays().times(0.5))
+    one = estimate(SLOW, sample(), alone)
+    assert one.limited_by == limit
+    assert one.send_cpu_seconds == pytest.approx(GIB * (REFERENCE.qemu_send + 1.1e-8))
+    assert one.recv_cpu_seconds == pytest.approx(GIB * (REFERENCE.qemu_receive + 1.1e-8))
+    assert one.carried_rate == pytest.approx(1 / per_byte)
 
 
 def test_zero_pages_take_records_and_a_look() -> None:
@@ -210,6 +233,16 @@ def test_the_fastest_is_chosen() -> None:
     assert (
         why == "zstd is fastest, limited by the link: 5.5 s expected, none takes 4.0 times as long"
     )
+
+
+def test_among_the_levels_of_a_method_less_cpu_decides_too() -> None:
+    levels = [replace(trial(rate * MB, ratio), level=level) for level, rate, ratio in LEVELS]
+    found = pick([estimate(one, sample(), ROOMY) for one in (UNTOUCHED, *levels)])
+    assert (found.method, found.level) == ("zstd", 3)
+
+
+LEVELS = [(1, 500, 3.0), (3, 300, 3.5), (6, 100, 3.55)]
+"""Level, MB/s and ratio."""
 
 
 def test_among_equals_less_cpu_decides() -> None:

@@ -21,7 +21,7 @@ def test_document() -> None:
     assert out.getvalue().endswith("}\n")
     content = json.loads(out.getvalue())
     assert list(content)[:3] == ["format", "version", "ramferry"]
-    assert (content["format"], content["version"]) == ("migrations", 4)
+    assert (content["format"], content["version"]) == ("migrations", 5)
     assert content["link"] == "1 Gbit/s"
     known, unknown = content["results"]
     assert known["total_time_ms"] == 4712

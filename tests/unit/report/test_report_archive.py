@@ -46,7 +46,7 @@ def test_sentences() -> None:
 
 def test_the_document_has_every_field() -> None:
     told = json.loads(json.dumps(document(SAVED)))
-    assert (told["format"], told["version"]) == ("archive", 4)
+    assert (told["format"], told["version"]) == ("archive", 5)
     assert {name: told[name] for name in ("file", "ratio", "downtime_ms")} == {
         "file": "vm.state",
         "ratio": 4.0,

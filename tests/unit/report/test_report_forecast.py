@@ -82,7 +82,7 @@ def test_the_document_is_json_also_where_a_range_has_no_end() -> None:
     what = plan(dirty_rate=200e6, trials=(UNTOUCHED, unsure))
     text = json.dumps(document(what), allow_nan=False)
     found = json.loads(text)
-    assert (found["format"], found["version"]) == ("forecast", 4)
+    assert (found["format"], found["version"]) == ("forecast", 5)
     assert found["route"] == "relay pair"
     assert found["methods"][0]["total_seconds"] is None
     assert found["methods"][1]["total_seconds"]["high"] is None

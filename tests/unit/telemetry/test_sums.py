@@ -52,6 +52,17 @@ def test_all_of_the_outgoing_side_is_there_from_the_beginning() -> None:
     assert totals[table.PACKETS, ()] == 0
 
 
+def test_packets_of_several_methods_count_by_their_own() -> None:
+    sums = Sums("auto")
+    assert sums.totals()[table.WIRE, ("out", "qatzip")] == 0
+    sums.progress(replace(NONE, bytes_out=100, wire_by_method={"zstd": 60, "none": 10}))
+    sums.progress(replace(NONE, bytes_out=150, wire_by_method={"zstd": 90, "none": 10}))
+    totals = sums.totals()
+    assert totals[table.WIRE, ("out", "zstd")] == 90
+    assert totals[table.WIRE, ("out", "none")] == 60  # headers and main as well
+    assert ("out", "auto") not in {values for metric, values in totals if metric is table.WIRE}
+
+
 def test_an_estimate_that_sinks_leaves_its_sum() -> None:
     sums, seen = Sums("zstd"), []
     for seconds in (2.0, 1.5, 2.25):

@@ -527,7 +527,8 @@ def test_its_descriptor_polls_for_its_end(pair: Pair, ending: str) -> None:
         ender = threading.Timer(0.05, getattr(far, ending))
         ender.start()
         (event,) = epoll.poll(SETTLE)
-        assert event[1] & select.EPOLLRDHUP
+        # one whose connections were reset before its end was seen tells that alone
+        assert event[1] & (select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR)
         ender.join()
 
 
@@ -641,7 +642,8 @@ def test_a_peer_that_closes_and_leaves_bytes_unread_breaks_the_connection(pair: 
     near, far = pair
     near.send([b"unread"])
     far.send([b"before"])
-    until(lambda: come(far, 6))
+    # a tunnel's workers may not have sent what it has taken, and a reset drops it
+    until(lambda: come(far, 6) and come(near, 6))
     far.close()
     until(near.hung_up)
     assert taken(near, 6) == b"before"

@@ -14,6 +14,7 @@ from ramferry.wire.relay_messages import (
     Failed,
     Features,
     Hello,
+    Load,
     Message,
     Outcome,
     Told,
@@ -65,6 +66,15 @@ MESSAGES: list[tuple[Message, bytes]] = [
         Outcome("not taken", "damaged", 7),
         bytes.fromhex("00000046 f27e085a60584605")
         + b'{"kind":"outcome","outcome":"not taken","why":"damaged","exit_code":7}',
+    ),
+    (Load(1.5), raw("0000001befe23f2a032a67ec", b'{"kind":"load","cores":1.5}')),
+    (
+        Load(1.5, 0.25, 1e-9, 2e-9, 0.125, "0123456789abcdef"),
+        raw(
+            "0000006febd507c259fd1627",
+            b'{"kind":"load","cores":1.5,"used":0.25,"byte_cost":1e-9,"decode":2e-9,"behind":0.125,'
+            b'"host":"0123456789abcdef"}',
+        ),
     ),
     (Told(), raw("0000000f2824b62e030da61e", b'{"kind":"told"}')),
 ]

@@ -66,6 +66,9 @@ class _Observer:
     def progress(self, counters: RelayCounters) -> None:
         """Nothing: the one who measures asks."""
 
+    def failing(self, migration: str, error: str) -> None:
+        """Never called: no source is held."""
+
     def finished(self, result: RelayResult) -> None:
         if result.error:
             # a line would be taken for the answer to the latest question

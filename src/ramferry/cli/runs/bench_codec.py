@@ -11,6 +11,7 @@ from typing import IO
 
 from rich.console import Console
 
+from ramferry.allowance import whole_cores
 from ramferry.bench import codecs
 from ramferry.bench.codecs import CodecFigures
 from ramferry.bench.fill import data_files
@@ -45,7 +46,7 @@ def run(
     if not pieces:
         raise UsageError("there are only zero pages in these files, and they are not compressed")
     stop = threading.Event()
-    cores = sorted({1, len(os.sched_getaffinity(0))})
+    cores = sorted({1, whole_cores()})
     rows: list[CodecFigures] = []
     load = OtherLoad()
     interrupted: Cancelled | None = None

@@ -10,24 +10,21 @@ from pathlib import Path
 import psutil
 
 from ramferry.bench import scenario as scenarios
-from ramferry.bench.course import Reports
 from ramferry.bench.fill import data_files
 from ramferry.bench.qemu import QemuBinary, choose_qemu
 from ramferry.bench.runner import SHAPED_BY, Bench, files_of
 from ramferry.bench.scenario import LEAST_RATE, Scenario
 from ramferry.bench.scenario_file import find_scenario, shipped
 from ramferry.bench.verdicts import verdicts
-from ramferry.cli.live import live_hooks
+from ramferry.cli.bench_screen import interrupted, measured, reason
 from ramferry.cli.results import done_all_the_same
 from ramferry.cli.results_file import ResultFile
 from ramferry.cli.terminal import Terminal, terminal
-from ramferry.control.migrate.callbacks import Hooks
-from ramferry.errors import Cancelled, HostError, UsageError
+from ramferry.errors import HostError, UsageError
 from ramferry.report.benchmark.chapters import report
-from ramferry.report.benchmark.comparison import CaseRuns, Comparison, read
+from ramferry.report.benchmark.comparison import Comparison, read
 from ramferry.report.benchmark.differences import Named
 from ramferry.report.formats.text import draw
-from ramferry.report.progress import Progress
 
 
 def run(
@@ -105,43 +102,16 @@ def _shape(wanted: str, before: Comparison | None) -> str:
 
 
 def _run(bench: Bench, result: ResultFile, at: Terminal) -> None:
-    comparison = _measured(bench, result, at)
+    comparison = measured(bench, result.keep, at)
     try:
         result.end(comparison)
     finally:
         _show(comparison, result)
     if not comparison.finished:
-        kept = f"; `--resume {result.path}` goes on" if result.path else ""
-        raise Cancelled(f"interrupted; the finished runs are kept{kept}")
+        raise interrupted(result)
     if not any(case.results for case in comparison.cases):
-        name, reason = bench.scenario.name, _reason(comparison)
-        raise HostError(f"scenario {name}: no run came through: {reason}")
-
-
-def _measured(bench: Bench, result: ResultFile, at: Terminal) -> Comparison:
-    """The runs, with their progress on the screen, and the file kept after each."""
-    scenario = bench.scenario
-    with Progress(at.screen, scenario.downtime_limit_ms) as progress:
-
-        def begun(number: int, case: CaseRuns) -> Hooks:
-            which = f"run {number} of {scenario.repeats}" if number else "warm-up"
-            at.say(f"{which}: {case.label}")
-            return live_hooks(progress, at, case.label, case.channels)
-
-        def failed(case: CaseRuns, sentence: str) -> None:
-            at.say(f"failed: {case.label}: {sentence}")
-
-        def kept(comparison: Comparison) -> None:
-            if trouble := result.keep(comparison):
-                at.say(f"{trouble}; the runs go on")
-
-        return bench.run(Reports(begun, failed, kept))
-
-
-def _reason(comparison: Comparison) -> str:
-    """The error of the first run that failed, or else why the first case was left out."""
-    failed = [run.error for case in comparison.cases for run in case.runs if run.error]
-    return next(iter(failed or [case.skipped for case in comparison.cases if case.skipped]))
+        why = reason(comparison)
+        raise HostError(f"scenario {bench.scenario.name}: no run came through: {why}")
 
 
 def _show(comparison: Comparison, result: ResultFile) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from ramferry.allowance import allowed_cores
 from ramferry.cli.json_file import JsonFile
 from ramferry.cli.results import tell
 from ramferry.cli.ssh_settings import ssh_settings
@@ -100,7 +100,7 @@ def _conditions(
 ) -> Conditions:
     return Conditions(
         link_rate=link if isinstance(link, float) else 0.0,
-        cores=cores or len(os.sched_getaffinity(0)),
+        cores=cores or allowed_cores(),
         channels=channels,
         one_host=one_host,
         dirty_rate=dirty_rate or 0.0,

@@ -17,7 +17,7 @@ from ramferry import interruption
 from ramferry.cli.extras import telling_extras
 from ramferry.cli.logs.entry import JSON
 from ramferry.cli.logs.log import Log
-from ramferry.cli.params import is_given
+from ramferry.cli.params import is_given, level_of
 from ramferry.cli.relay_printer import RelayPrinter, RelayTold
 from ramferry.cli.service import RELOAD, Service, told
 from ramferry.cli.supervision import Supervision
@@ -161,14 +161,18 @@ def _settings(
     tls_creds_fd: int | None,
     tls_authz: tuple[str, ...],
     insecure: bool,
+    level: int | str | None,
     **same: Any,
 ) -> RelaySettings:
     """:param same: options that the settings have by the same names."""
+    number, auto = level_of(level)
     addresses = parse_address(listen), parse_address(connect)
     _refuse_idle(addresses, same)
     _refuse_alone(addresses, same)
     return RelaySettings(
         *addresses,
+        level=number,
+        auto_level=auto,
         security=_security(addresses, tls_creds, tls_creds_fd, tls_authz, insecure),
         max_bandwidth=max_bandwidth,
         page_size=int(page_size),

@@ -12,28 +12,35 @@ import click
 
 from ramferry.cli.report import FORMATS
 from ramferry.errors import HostError, UsageError
-from ramferry.report.benchmark import comparison
-from ramferry.report.benchmark.chapters import report
+from ramferry.report.benchmark import series
+from ramferry.report.benchmark.chapters import rates_of, report
+from ramferry.report.benchmark.comparison import Comparison
 from ramferry.report.benchmark.differences import Named
+from ramferry.report.benchmark.series import LinkSeries
+from ramferry.report.benchmark.series_chapter import NamedSeries
 from ramferry.report.formats import markdown, spreadsheet, text
 from ramferry.transport.safefile import SafeFile
 
+Draw = Callable[[Sequence[Named], Sequence[NamedSeries]], str]
 
-def _page(measured: Sequence[Named]) -> str:
+
+def _page(measured: Sequence[Named], series: Sequence[NamedSeries]) -> str:
     # plotly and jinja2 are an extra, and imported only for a page
     from ramferry.report.formats import page
 
-    return page.draw(report(measured))
+    return page.draw(report(measured, series))
 
 
-_DRAW: Final[dict[str, Callable[[Sequence[Named]], str]]] = dict(
+_DRAW: Final[dict[str, Draw]] = dict(
     zip(
         FORMATS,
         (
             _page,
-            lambda measured: text.draw(report(measured)),
-            lambda measured: markdown.draw(report(measured)),
-            spreadsheet.draw,
+            lambda measured, series: text.draw(report(measured, series)),
+            lambda measured, series: markdown.draw(report(measured, series)),
+            lambda measured, series: spreadsheet.draw(
+                [*measured, *(rate for one in series for rate in rates_of(one))]
+            ),
         ),
         strict=True,
     )
@@ -43,8 +50,11 @@ _ENDINGS: Final = {".html": "html", ".htm": "html", ".md": "markdown", ".csv": "
 
 def run(results: tuple[Path, ...], output: Path, wanted: str | None, force: bool) -> None:
     """Run it, with the values of its options."""
-    measured = [Named(name, comparison.read(path)) for name, path in _named(results)]
-    drawn = _DRAW[wanted or _ENDINGS.get(output.suffix.lower(), "text")](measured)
+    read = [(name, series.read(path)) for name, path in _named(results)]
+    drawn = _DRAW[wanted or _ENDINGS.get(output.suffix.lower(), "text")](
+        [Named(name, found) for name, found in read if isinstance(found, Comparison)],
+        [NamedSeries(name, found) for name, found in read if isinstance(found, LinkSeries)],
+    )
     if str(output) == "-" and sys.stdout is None:
         raise HostError("cannot write the report: standard output is closed")
     if str(output) != "-":

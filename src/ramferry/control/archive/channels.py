@@ -7,8 +7,9 @@ process may use. Fewer than ``LEAST`` leave a core idle while their threads writ
 
 from __future__ import annotations
 
-import os
 from typing import Final
+
+from ramferry.allowance import busy_threads
 
 LEAST: Final = 4
 MOST: Final = 16
@@ -16,4 +17,4 @@ MOST: Final = 16
 
 def channels_here() -> int:
     """One channel for each core that this process may use, from ``LEAST`` to ``MOST``."""
-    return max(LEAST, min(len(os.sched_getaffinity(0)), MOST))
+    return max(LEAST, min(busy_threads(), MOST))

@@ -7,7 +7,8 @@ import time
 from contextlib import suppress
 
 from ramferry.control.archive.guardian import Guardian
-from ramferry.control.qemu.end import ASIDE_SECONDS, GOING_SECONDS, QemuEnd
+from ramferry.control.qemu.asides import ASIDE_SECONDS
+from ramferry.control.qemu.end import GOING_SECONDS, QemuEnd
 from ramferry.control.qemu.status import FINISHING, GONE, IDLE, Phase, phase_of, whereabouts
 from ramferry.errors import PeerUnreachable, RamferryError
 from ramferry.patience import Patience

@@ -51,6 +51,8 @@ class Move:
     """Whether libvirt's own doubts about the disks' caches are put aside."""
     copy_storage: str = ""
     """"" for none, else "all" or "inc": libvirt copies disks."""
+    auto_converge: bool = False
+    """Whether QEMU slows the guest down while it writes faster than it moves."""
     disks_uri: str = ""
     """Where copied disks go; empty for libvirt's choice."""
 
@@ -98,6 +100,10 @@ class Connection(Protocol):
 
     def set_max_downtime(self, name: str, milliseconds: int) -> None:
         """Set how long the guest may stand still, for the migration that is under way."""
+
+    def suspend(self, name: str) -> None:
+        """Stop a domain's guest. If that is done while it migrates, libvirt lets it go on where it
+        arrives, or at the source if it does not."""
 
     def measure_dirty_rate(self, name: str, seconds: int) -> None:
         """Begin to measure how much memory a guest writes."""

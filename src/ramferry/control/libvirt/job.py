@@ -32,6 +32,8 @@ def as_query_migrate(stats: Stats, status: str) -> dict[str, Any]:
         info["setup-time"] = stats["setup_time"]
     if "downtime" in stats:
         info["downtime" if status == "completed" else "expected-downtime"] = stats["downtime"]
+    if "auto_converge_throttle" in stats:
+        info["cpu-throttle-percentage"] = stats["auto_converge_throttle"]
     if "time_elapsed" in stats:
         info["total-time"] = stats["time_elapsed"]
     return info

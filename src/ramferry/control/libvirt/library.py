@@ -156,6 +156,11 @@ class Library:
             done = self._library.virDomainMigrateSetMaxDowntime(domain, milliseconds, 0)
             self._check(done == 0)
 
+    def suspend(self, name: str) -> None:
+        """See ``Connection``."""
+        with self._domain(name) as domain:
+            self._check(self._library.virDomainSuspend(domain) == 0)
+
     def measure_dirty_rate(self, name: str, seconds: int) -> None:
         """See ``Connection``."""
         begin = getattr(self._library, "virDomainStartDirtyRateCalc", None)
@@ -237,6 +242,7 @@ def _flags(move: Move) -> int:
         prototypes.PERSIST_DEST: move.persistent,
         prototypes.UNDEFINE_SOURCE: move.undefine_source,
         prototypes.UNSAFE: move.unsafe,
+        prototypes.AUTO_CONVERGE: move.auto_converge,
         prototypes.NON_SHARED_DISK: move.copy_storage == "all",
         prototypes.NON_SHARED_INC: move.copy_storage == "inc",
     }

@@ -23,6 +23,7 @@ UNDEFINE_SOURCE: Final = 1 << 4
 NON_SHARED_DISK: Final = 1 << 6
 NON_SHARED_INC: Final = 1 << 7
 UNSAFE: Final = 1 << 9
+AUTO_CONVERGE: Final = 1 << 13
 PARALLEL: Final = 1 << 17
 
 COMPLETED: Final = 1 << 0
@@ -89,6 +90,7 @@ _PROTOTYPES: Final[dict[str, tuple[Any, ...]]] = {
     "virDomainMigrate3": (c_void_p, c_void_p, c_void_p, Parameters, c_uint, c_uint),
     "virDomainMigrateToURI3": (c_int, c_void_p, c_char_p, Parameters, c_uint, c_uint),
     "virDomainMigrateSetMaxDowntime": (c_int, c_void_p, c_ulonglong, c_uint),
+    "virDomainSuspend": (c_int, c_void_p),
     "virDomainGetJobStats": (
         c_int,
         c_void_p,

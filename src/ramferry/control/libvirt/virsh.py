@@ -84,6 +84,10 @@ class Virsh:
         """See ``Connection``."""
         self._of("migrate-setmaxdowntime", name, "--downtime", str(milliseconds))
 
+    def suspend(self, name: str) -> None:
+        """See ``Connection``."""
+        self._of("suspend", name)
+
     def measure_dirty_rate(self, name: str, seconds: int) -> None:
         """See ``Connection``."""
         self._of("domdirtyrate-calc", name, "--seconds", str(seconds))
@@ -175,6 +179,7 @@ def _options(move: Move) -> list[str]:
         "--persistent": move.persistent,
         "--undefinesource": move.undefine_source,
         "--unsafe": move.unsafe,
+        "--auto-converge": move.auto_converge,
         f"--copy-storage-{move.copy_storage}": bool(move.copy_storage),
     }
     line += [option for option, on in asked.items() if on]

@@ -16,6 +16,7 @@ from typing import Any
 from ramferry.control.hosts.addresses import port_is_open, with_port_of
 from ramferry.control.hosts.cpu import percent
 from ramferry.control.migrate.callbacks import Hooks
+from ramferry.control.migrate.relay_options import advice
 from ramferry.control.migrate.relays import Relays
 from ramferry.control.migrate.result import Beside, Cpu, compressor_of, result_of, wire_bytes_of
 from ramferry.control.migrate.route import Route, Wish, plan
@@ -76,6 +77,8 @@ def migrate(
         route = plan(source.party, destination.party, wish, folders.sockets)
         folders.require(route)
         hooks.on_route(route)
+        if note := advice(wish, len(route.relays)):
+            hooks.on_note(note)
         for end in (source, destination):
             stack.callback(end.restore_or_tell, hooks.on_note)
         relays = stack.enter_context(Relays())
@@ -102,21 +105,14 @@ class _Course:
         self.destination.apply(destination_settings(there, self.route, self.wish, here))
         address = self._connect_stations()
         self._heed_stop()
-        watch = Watch(
-            self.source,
-            self.destination,
-            self.relays,
-            self.wish.method,
-            self.hooks,
-            far_relay=self.wish.via,
-        )
+        watch = Watch(self.source, self.destination, self.relays, self.wish, self.hooks)
         before = (self.source.meter.seconds(), self.destination.meter.seconds())
         self._begin(address)
         info = watch.until_completed(self.timeout)
-        self._hand_over()
+        watch.pause.arrived(self._hand_over())
         after = (self.source.meter.seconds(), self.destination.meter.seconds())
         self.relays.wait_finished(FAREWELL_SECONDS)
-        return self._result(info, self._cpu(before, after, int(info["total-time"])))
+        return self._result(info, self._cpu(before, after, int(info["total-time"])), watch)
 
     def _begin(self, address: str) -> None:
         try:
@@ -166,8 +162,8 @@ class _Course:
             )
         return chosen
 
-    def _hand_over(self) -> None:
-        """Wait until the destination has taken the guest over.
+    def _hand_over(self) -> str:
+        """Wait until the destination has taken the guest over; return its run state.
 
         :raise PeerUnreachable: the destination vanished with the guest it had accepted.
         :raise PeerTimeout: it does not say within ``HANDOVER_SECONDS`` that the guest is there.
@@ -192,6 +188,7 @@ class _Course:
                 f"the source has completed, but the destination is {state} after"
                 f" {HANDOVER_SECONDS:g} s; {advice}"
             )
+        return state
 
     def _cpu(
         self,
@@ -205,7 +202,7 @@ class _Course:
         )
         return Cpu(send, recv)
 
-    def _result(self, info: Mapping[str, Any], cpu: Cpu) -> MigrationResult:
+    def _result(self, info: Mapping[str, Any], cpu: Cpu, watch: Watch) -> MigrationResult:
         facts = self.source.facts
         wire = wire_bytes_of(
             info,
@@ -218,5 +215,13 @@ class _Course:
         compressor = compressor_of(
             self.relays.result("source"), facts, {**facts.parameters, **level}, self.wish.method
         )
-        beside = Beside(wire, compressor, cpu, self.relays.results())
+        beside = Beside(
+            wire,
+            compressor,
+            cpu,
+            self.relays.results(),
+            watch.steering.limit_ms,
+            watch.steering.stalled,
+            watch.pause.still_ms,
+        )
         return result_of(info, self.route, self.wish, beside)

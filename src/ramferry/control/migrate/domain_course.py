@@ -7,11 +7,10 @@ definition, hooks, locks) is libvirt's alone.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any
 
 from ramferry.control.hosts.contract import Host, Meter
 from ramferry.control.hosts.cpu import percent
@@ -23,6 +22,7 @@ from ramferry.control.libvirt.places import whereabouts
 from ramferry.control.libvirt.uri import DomainUri
 from ramferry.control.migrate.callbacks import Hooks
 from ramferry.control.migrate.course import FAREWELL_SECONDS
+from ramferry.control.migrate.domain_hands import DomainHands
 from ramferry.control.migrate.domain_route import DomainWish, move_of, plan_domain, socket_path
 from ramferry.control.migrate.domain_watch import DomainWatch, arrived, last_info
 from ramferry.control.migrate.relays import Relays
@@ -34,12 +34,10 @@ from ramferry.control.migrate.result import (
     result_of,
 )
 from ramferry.control.migrate.route import Route
+from ramferry.control.migrate.steering import Steering
 from ramferry.control.qemu.status import HANDOVER_SECONDS
 from ramferry.errors import Cancelled, PeerTimeout, RamferryError
 from ramferry.metrics import MigrationResult
-
-USUAL_DOWNTIME_MS: Final = 300
-"""QEMU's own downtime limit: libvirt is told only another one."""
 
 
 def migrate_domain(
@@ -117,8 +115,6 @@ class _Course:
     far: Host | None
     relays: Relays
     hooks: Hooks
-    limited: threading.Event = field(default_factory=threading.Event)
-    """Set once libvirt was told how long the guest may stand still."""
 
     def run(self, move: Move, timeout: float | None) -> MigrationResult:
         """Move, and measure."""
@@ -128,33 +124,28 @@ class _Course:
             raise Cancelled(f"cancelled before the migration began; {place}")
         near, far = _Processor(HERE, self.domain), _Processor(self.far, self.domain)
         near.look()
-        watch = DomainWatch(
-            self.source, self.destination, self.domain.state, self.relays, self.hooks
-        )
+        wish, hands = self.wish.relays, DomainHands(self.source, self.hooks.on_note)
+        steering = Steering(wish, hands, self.hooks.on_note, told=False)
+        before, ends = self.domain.state, (self.source, self.destination)
+        watch = DomainWatch(*ends, before, self.relays, self.hooks, steering)
 
-        def every(stats: Stats) -> None:
+        def every(_: Stats) -> None:
             near.look()
             far.look()
-            self._limit_downtime(stats)
 
         watch.run(move, timeout, every)
         far.look()
         info = self._info(watch)
         cpu = self._cpu(near, far, int(info["total-time"]))
-        self._see_arrival()
+        still_ms = self._see_arrival(hands)
         self.relays.wait_finished(FAREWELL_SECONDS)
-        return self._result(info, cpu)
-
-    def _limit_downtime(self, stats: Stats) -> None:
-        """Tell libvirt, once its job moves memory."""
-        wanted = self.wish.relays.downtime_limit_ms
-        if wanted == USUAL_DOWNTIME_MS or self.limited.is_set() or not stats.get("memory_total"):
-            return
-        self.limited.set()
-        try:
-            self.source.ask(lambda near: near.set_max_downtime(self.domain.name, wanted))
-        except RamferryError as error:
-            self.hooks.on_note(f"libvirt does not take --downtime-limit: {error}")
+        beside = replace(
+            self._beside(cpu),
+            downtime_limit_ms=steering.limit_ms,
+            stalled=steering.stalled,
+            still_ms=still_ms,
+        )
+        return result_of(info, self.route, wish, beside)
 
     def _info(self, watch: DomainWatch) -> dict[str, Any]:
         """The last statistics: the destination's, which alone has seen how long the guest stood
@@ -167,13 +158,17 @@ class _Course:
                     return last_info(stats, milliseconds)
         return last_info(watch.last, milliseconds)
 
-    def _see_arrival(self) -> None:
-        """:raise PeerTimeout: libvirt says that it has migrated, and the guest is not seen."""
+    def _see_arrival(self, hands: DomainHands) -> int | None:
+        """Return ``DomainHands.still_ms`` of the moment in which the guest is seen.
+
+        :raise PeerTimeout: libvirt says that it has migrated, and the guest is not seen.
+        """
         insist = self.hooks.insist
         state = self.destination.settle({self.domain.state, RUNNING}, HANDOVER_SECONDS, insist)
         if not arrived(self.domain.state, state):
             place = whereabouts(self.domain.state, self.source.look(), state)
             raise PeerTimeout(f"libvirt's migration has completed, but {place}")
+        return hands.still_ms
 
     def _cpu(self, near: _Processor, far: _Processor, total_ms: int) -> Cpu:
         send, recv = (
@@ -182,12 +177,11 @@ class _Course:
         )
         return Cpu(send, recv)
 
-    def _result(self, info: dict[str, Any], cpu: Cpu) -> MigrationResult:
+    def _beside(self, cpu: Cpu) -> Beside:
         sender, counters = self.relays.result("source"), self.relays.counters("source")
         method = self.wish.relays.method
         compressor = Compressor("", None)
         if sender is not None:
             compressor = compressor_of_relay(sender, method)
         wire = None if counters is None else counters.bytes_out
-        beside = Beside(wire, compressor, cpu, self.relays.results())
-        return result_of(info, self.route, self.wish.relays, beside)
+        return Beside(wire, compressor, cpu, self.relays.results())

@@ -16,6 +16,7 @@ from typing import Final
 from ramferry.control.hosts.contract import Host
 from ramferry.control.hosts.host import HERE
 from ramferry.control.libvirt.contract import SYSTEM, Move
+from ramferry.control.migrate.on_stall import OnStall
 from ramferry.control.migrate.relay_options import (
     between_relays,
     need_relay_for_device,
@@ -30,6 +31,12 @@ from ramferry.vocabulary import RELAY_PAIR
 SOCKETS: Final = Path("/var/lib/libvirt/qemu")
 """The system daemon's folder for its QEMUs: they, and root, may make sockets there, and libvirt's
 rules for AppArmor and SELinux name it."""
+
+
+_HOLD_SECONDS: Final = 10.0
+"""How long the source's relay holds on to a source whose migration has failed, so that libvirt's
+job is aborted before its channels break (docs/platforms/libvirt.md). That takes some tenths of a
+second as a rule; a busy host may need seconds, and its guest runs meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +96,7 @@ def plan_domain(destination: str, path: str, wish: Wish, far: Host | None) -> Ro
     """
     if far is not None:
         wish = between_relays(destination, far, wish)
-    need_relay_for_device(wish.method, wish.accelerator, relayed=True)
+    need_relay_for_device(wish, relayed=True)
     need_relays_that_meet(wish, meeting=True)
     steps = [_near(path, wish, far)]
     if far is not None:
@@ -126,6 +133,8 @@ def _near(path: str, wish: Wish, inflates: Host | None) -> RelayStep:
         wish.accelerator,
         HERE,
         member_size=member_size(wish, inflates),
+        auto_level=wish.auto_level,
+        hold_source=_HOLD_SECONDS,
     )
 
 
@@ -151,5 +160,6 @@ def move_of(wish: DomainWish, path: str, far: Host | None) -> Move:
         wish.undefine_source,
         wish.unsafe,
         wish.copy_storage,
+        wish.relays.on_stall is OnStall.THROTTLE,
         disks,
     )

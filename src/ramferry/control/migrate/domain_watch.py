@@ -20,15 +20,16 @@ from ramferry.control.libvirt.places import WITHOUT, whereabouts
 from ramferry.control.migrate.callbacks import Hooks
 from ramferry.control.migrate.cause import Complaint, Rank, failure, of_libvirt
 from ramferry.control.migrate.left import Why
-from ramferry.control.migrate.relays import Relays
-from ramferry.control.migrate.result import sample_of
-from ramferry.control.migrate.watch import (
+from ramferry.control.migrate.limits import (
     GRACE_SECONDS,
     LAST_WORDS_SECONDS,
     MOMENT_SECONDS,
     POLL_SECONDS,
     UNDO_SECONDS,
 )
+from ramferry.control.migrate.relays import Relays
+from ramferry.control.migrate.result import sample_of
+from ramferry.control.migrate.steering import Steering
 from ramferry.errors import Cancelled, MigrationFailed, PeerTimeout, PeerUnreachable, RamferryError
 from ramferry.patience import Patience
 
@@ -46,12 +47,19 @@ class DomainWatch:
     """Follows one migration, which it begins."""
 
     def __init__(
-        self, source: DomainEnd, destination: DomainEnd, before: str, relays: Relays, hooks: Hooks
+        self,
+        source: DomainEnd,
+        destination: DomainEnd,
+        before: str,
+        relays: Relays,
+        hooks: Hooks,
+        steering: Steering,
     ) -> None:
         """All of them are the caller's and outlive this object.
 
         :param before: the domain's state at the source.
         """
+        self._steering = steering
         self._source, self._destination = source, destination
         self._before = before
         self._relays, self._hooks = relays, hooks
@@ -109,9 +117,18 @@ class DomainWatch:
             if stats.get("memory_total"):
                 self.last = stats
                 info = as_query_migrate(stats, "active")
-                self._hooks.on_sample(sample_of(info, self.elapsed, self._wire_bytes()))
+                self._steer(info)
             every(stats)
             self._end_if_needed(limit)
+
+    def _steer(self, info: Mapping[str, Any]) -> None:
+        """Show where it is, and decide what comes next."""
+        sample = sample_of(info, self.elapsed, self._wire_bytes(), self._relays.choice)
+        delivered = self._relays.delivered(self._began)
+        sentence = self._steering.look(sample, delivered) if self._why is None else ""
+        if sentence:
+            self._why = Why(Cancelled, sentence, Patience(0.0))
+        self._hooks.on_sample(self._steering.shown(sample))
 
     def _wire_bytes(self) -> int | None:
         counters = self._relays.counters("source")
@@ -119,7 +136,8 @@ class DomainWatch:
 
     def _end_if_needed(self, limit: Patience | None) -> None:
         self._why = self._why or self._reason(limit)
-        if self._why is None or not self._why.grace.over:
+        # a source that is held is told before its connections break
+        if self._why is None or not (self._why.grace.over or self._relays.failing()):
             return
         self._undo = self._undo or Patience(UNDO_SECONDS, longest_step=LONGEST_LOOK)
         if not self._told:
@@ -136,6 +154,8 @@ class DomainWatch:
             return Why(Cancelled, f"cancelled, not finished within {limit.seconds:g} s", at_once)
         if complaints := self._relays.complaints():
             return Why(MigrationFailed, complaints[0].clause, soon)
+        if failing := self._relays.failing():
+            return Why(MigrationFailed, failing.clause, at_once)
         if not self._destination.connection.alive:
             return Why(MigrationFailed, _LOST, soon)
         return None
@@ -200,6 +220,8 @@ class DomainWatch:
         :param lost: whether the destination's daemon was.
         """
         complaints = self._relays.complaints()
+        if not complaints and (failing := self._relays.failing()):
+            complaints = [failing]
         if lost:
             complaints.append(Complaint(Rank.LIBVIRT_LOST, _LOST))
         if self._why is None or not self._told or _BY_CLIENT not in str(error):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ramferry.control.migrate.pausing import Pause
 from ramferry.control.qemu.end import QemuEnd
 from ramferry.control.qemu.status import ARRIVING, GONE, PAUSED, STANDING, whereabouts
 from ramferry.errors import MethodUnavailable, RamferryError
@@ -26,11 +27,19 @@ RESUME_SECONDS = 10.0
 class Ending:
     """Ends one migration so that exactly one guest is left."""
 
-    def __init__(self, source: QemuEnd, destination: QemuEnd, note: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        source: QemuEnd,
+        destination: QemuEnd,
+        note: Callable[[str], None],
+        pause: Pause | None = None,
+    ) -> None:
         """Both ends stay the caller's.
 
         :param note: called with what a person should know, once for each sentence.
+        :param pause: what stopped the source's guest for the rest, if anything did.
         """
+        self._pause = pause or Pause(source, destination, note)
         self._source = source
         self._destination = destination
         self._note = note
@@ -132,6 +141,8 @@ class Ending:
 
         :param switched: whether the source's guest stood still for the switchover.
         """
+        if self._pause.asked:
+            self._pause.undo(self._follow())
         had_it = bool(self.holder)
         before = self._source.facts.run_state
         state = self._source.settle(lambda state: state in (before, GONE), RESUME_SECONDS)

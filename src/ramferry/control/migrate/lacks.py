@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+from ramferry.control.migrate.wish import Wish
 from ramferry.control.qemu.probe import QemuFacts
 from ramferry.errors import MethodUnavailable
+from ramferry.vocabulary import AUTO
 
 
 def lacks_method(side: str, facts: QemuFacts, method: str) -> str:
     """Whether a QEMU was built without a method, as a clause; empty if it has it."""
     if method in facts.methods:
         return ""
+    if method == AUTO:
+        return f"the {side}, {facts.name}, has one method for all packets"
     has = ", ".join(sorted(facts.methods))
     return f"the {side}, {facts.name}, was built without {method} (it has {has})"
 
 
-def why_source_relay(
-    facts: QemuFacts, method: str, level: int | None, max_bandwidth: int, uuid: str
-) -> str:
+def why_source_relay(facts: QemuFacts, wish: Wish, uuid: str) -> str:
     """Why the source needs a relay to do what was asked; empty if it needs none.
 
     :param uuid: the UUID that the destination expects in place of the source's; empty if it is the
         same.
     """
+    method, level = wish.method, wish.level
     if lacks := lacks_method("source", facts, method):
         return lacks
+    if wish.auto_level:
+        return f"the source, {facts.name}, has one level for all packets"
     if method in ("zlib", "zstd") and level not in (None, 1) and not facts.heeds_levels:
         return f"the source, {facts.name}, takes a {method} level and ignores it"
-    if max_bandwidth and method != "none" and not facts.counts_wire_bytes:
+    if wish.max_bandwidth and method != "none" and not facts.counts_wire_bytes:
         return f"the source, {facts.name}, caps memory before compression, not wire bytes"
     if uuid:
         return (

@@ -2,14 +2,15 @@
 else.
 
 ``ramferry relay … --once --events`` writes one JSON object a line to standard output: ``listening``
-(with the port it got), ``progress`` about four times a second, and ``finished``. Sentences for
-people go to standard error.
+(with the port it got), ``progress`` about four times a second, ``failing`` where it holds on to a
+source whose migration has failed, and ``finished``. Sentences for people go to standard error.
 """
 
 from __future__ import annotations
 
 import subprocess
 import threading
+import time
 from collections import deque
 from contextlib import closing
 
@@ -66,26 +67,25 @@ def relay_arguments(
     """
     line = ["relay", step.listen, connect]
     line += ["--method", step.method, "--channels", str(channels), "--once", "--events"]
-    if step.level is not None:
-        line += ["--level", str(step.level)]
-    if step.max_bandwidth:
-        line += ["--max-bandwidth", str(step.max_bandwidth)]
-    if step.accelerator != AUTO:
-        line += ["--accelerator", step.accelerator]
-    if step.member_size != AUTO:
-        line += ["--member-size", step.member_size]
-    if step.page_size != PAGE_SIZE:
-        line += ["--page-size", str(step.page_size)]
-    if step.uuid:
-        line += ["--uuid", step.uuid]
-    if secret:
-        line += ["--tls-creds-fd", "0"]
-    if step.tls_creds:
-        line += ["--tls-creds", step.tls_creds]
+    # each with the value for which it is left out
+    values: dict[str, tuple[object, object]] = {
+        "--level": (AUTO if step.auto_level else step.level, None),
+        "--max-bandwidth": (step.max_bandwidth, 0),
+        "--accelerator": (step.accelerator, AUTO),
+        "--member-size": (step.member_size, AUTO),
+        "--page-size": (step.page_size, PAGE_SIZE),
+        "--uuid": (step.uuid, ""),
+        "--tls-creds-fd": (0 if secret else None, None),
+        "--cpu-limit": (step.cpu_limit, 0.0),
+        "--decide": (step.decide, None),
+        "--hold-source": (step.hold_source, 0.0),
+        "--tls-creds": (step.tls_creds, ""),
+    }
+    for option, (value, left_out) in values.items():
+        if value != left_out:
+            line += [option, str(value)]
     if step.insecure:
         line += ["--insecure"]
-    if step.decide is not None:
-        line += ["--decide", f"{step.decide!r}"]
     return line
 
 
@@ -99,8 +99,15 @@ class _Listening(msgspec.Struct, frozen=True):
     uri: str
 
 
+class _Failing(msgspec.Struct, frozen=True):
+    error: str
+
+
 class RelayChild:
     """One running relay. Two threads read its output, so that it never waits for this process."""
+
+    failing = ""
+    """Why the migration has failed, if the source keeps its connections for now; else empty."""
 
     def __init__(self, step: RelayStep, connect: str, channels: int, secret: bytes = b"") -> None:
         """Start it.
@@ -115,6 +122,9 @@ class RelayChild:
         """Where it listens, once ``wait_listening`` returned."""
         self.counters: RelayCounters | None = None
         """The latest snapshot."""
+        self.told: tuple[float, RelayCounters] | None = None
+        """The latest snapshot of a migration under way, and when it came, by this host's monotonic
+        clock."""
         self.result: RelayResult | None = None
         self._told = threading.Event()
         self._sentences: deque[str] = deque(maxlen=KEPT_LINES)
@@ -242,6 +252,9 @@ class RelayChild:
             self._told.set()
         elif event == "progress":
             self.counters = msgspec.json.decode(line, type=RelayCounters)
+            self.told = (time.monotonic(), self.counters)
+        elif event == "failing":
+            self.failing = msgspec.json.decode(line, type=_Failing).error
         elif event == "finished":
             self.result = msgspec.json.decode(line, type=RelayResult)
             self.counters = self.result.counters

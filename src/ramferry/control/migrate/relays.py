@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ramferry.control.migrate.cause import Complaint
+from ramferry.control.migrate.cause import Complaint, Rank
+from ramferry.control.migrate.in_flight import Delivered
 from ramferry.control.migrate.relay_child import RelayChild
 from ramferry.control.migrate.route import Route
 from ramferry.errors import PeerTimeout
@@ -51,6 +52,14 @@ class Relays:
         """The complaints of the relays that ended too early; empty if all run or have completed."""
         return [found for child in self._children.values() if (found := child.complaint())]
 
+    def failing(self) -> Complaint | None:
+        """What the source's relay says while it holds on to a source whose migration has failed;
+        None if it does not, or did not."""
+        child = self._children.get("source")
+        if child is None or not child.failing:
+            return None
+        return Complaint(Rank.RELAY_SAW, f"the source relay says: {child.failing}")
+
     def undecided(self) -> str:
         """What the source's relay said when it gave up to find out how the switchover ended, as a
         clause; empty if it did not."""
@@ -68,11 +77,29 @@ class Relays:
             return 0.0
         return child.decide
 
+    @property
+    def choice(self) -> str:
+        """What the source's relay chooses now, as in ``MigrationSample``."""
+        counters = self.counters("source")
+        return counters.choice if counters is not None else ""
+
     def counters(self, side: str) -> RelayCounters | None:
         """The latest counters of a side's relay; None if the side has none, or no bytes came
         yet."""
         child = self._children.get(side)
         return child.counters if child else None
+
+    def delivered(self, began: float) -> Delivered | None:
+        """What the farthest of them that tells has passed on; None if nobody has told yet.
+
+        :param began: when the migration began, by this host's monotonic clock.
+        """
+        for side in ("destination", "source"):
+            child = self._children.get(side)
+            if child is not None and child.told is not None:
+                at, counters = child.told
+                return Delivered(at - began, counters.normal_bytes)
+        return None
 
     def wait_finished(self, seconds: float) -> None:
         """Wait up to ``seconds`` for each of them to end by itself."""

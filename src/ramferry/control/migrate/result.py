@@ -11,7 +11,8 @@ from ramferry.control.migrate.route import Route, Wish
 from ramferry.control.qemu.probe import QemuFacts
 from ramferry.forecast.eta import MigrationSample
 from ramferry.metrics import MigrationResult, RelayCounters, RelayResult
-from ramferry.vocabulary import LEVEL_PARAMETERS, PAGE_SIZE
+from ramferry.metrics.stalled import Stalled
+from ramferry.vocabulary import AUTO, LEVEL_PARAMETERS, PAGE_SIZE
 
 NO_RATE = 1 << 62
 """11.1 reports 2^63 - 1 ms as expected downtime while it has no rate."""
@@ -53,12 +54,15 @@ def compressor_of(
 
 def compressor_of_relay(sender: RelayResult, method: str) -> Compressor:
     """What a source's relay put on the wire."""
-    return Compressor(sender.backend, _level(method, sender.level), sender.member_size)
+    level = None if sender.choosing is not None else _level(method, sender.level)
+    return Compressor(sender.backend, level, sender.member_size)
 
 
 def _level(method: str, asked: int | None) -> int | None:
     """The level that was used: the default if none was asked for; None if the method has no
-    levels."""
+    levels, or each packet's was chosen."""
+    if method == AUTO:
+        return None
     found = find_method(method)
     return None if found.levels is None else found.level(asked)
 
@@ -86,9 +90,11 @@ def wire_bytes_of(
     return int(info.get("ram", {}).get("transferred", 0))
 
 
-def sample_of(info: Mapping[str, Any], seconds: float, wire_bytes: int | None) -> MigrationSample:
+def sample_of(
+    info: Mapping[str, Any], seconds: float, wire_bytes: int | None, choice: str = ""
+) -> MigrationSample:
     """A sample from one ``query-migrate`` of the source; ``wire_bytes`` is None if nobody counted
-    them."""
+    them, ``choice`` is as in ``MigrationSample``."""
     ram = info.get("ram", {})
     page = int(ram.get("page-size", PAGE_SIZE))
     normal = int(ram.get("normal", 0))
@@ -106,6 +112,9 @@ def sample_of(info: Mapping[str, Any], seconds: float, wire_bytes: int | None) -
         # without a rate QEMU tells its downtime-limit, and the built-in guest 0
         expected_downtime_ms=int(downtime) if dirtied and downtime < NO_RATE else None,
         wire_bytes=wire_bytes,
+        disk_bytes=int(info.get("disk", {}).get("remaining", 0)),
+        throttle_percent=int(info.get("cpu-throttle-percentage", 0)),
+        choice=choice,
     )
 
 
@@ -118,6 +127,11 @@ class Beside:
     cpu: Cpu
     relays: tuple[RelayResult, ...] = ()
     """The results of the relays on this host, the source's first."""
+    downtime_limit_ms: int | None = None
+    """As in ``MigrationResult``."""
+    stalled: Stalled | None = None
+    still_ms: int | None = None
+    """How long the guest stood still if it was stopped for the rest, which QEMU does not count."""
 
 
 def result_of(info: Mapping[str, Any], route: Route, wish: Wish, beside: Beside) -> MigrationResult:
@@ -136,7 +150,7 @@ def result_of(info: Mapping[str, Any], route: Route, wish: Wish, beside: Beside)
         channels=wish.channels,
         route=route.name,
         total_time_ms=total_time_ms,
-        downtime_ms=int(info.get("downtime", 0)),
+        downtime_ms=max(int(info.get("downtime", 0)), beside.still_ms or 0),
         mbps=None if sent is None else sent * 8 / 1000 / total_time_ms,
         pages_per_second=(int(ram["normal"]) + int(ram["duplicate"])) * 1000 / total_time_ms,
         send_cpu_percent=beside.cpu.send_percent,
@@ -149,4 +163,6 @@ def result_of(info: Mapping[str, Any], route: Route, wish: Wish, beside: Beside)
         setup_time_ms=int(info.get("setup-time", 0)),
         relays=beside.relays,
         member_size=beside.compressor.member_size,
+        downtime_limit_ms=beside.downtime_limit_ms,
+        stalled=beside.stalled,
     )

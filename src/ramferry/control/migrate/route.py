@@ -2,10 +2,10 @@
 
 ``--relay auto`` takes what a QEMU has built in and adds a relay only if one is needed:
 
-- a source relay if the source lacks the method; if it would ignore the level (before 9.0); if wire
-  bytes are to be capped and its ``max-bandwidth`` caps bytes before compression (before 10.0; for
-  ``none`` the two are the same); or if the destination has another UUID, which only a relay can
-  send it;
+- a source relay if the source lacks the method; if it would ignore the level (before 9.0), or each
+  packet's is to be chosen; if wire bytes are to be capped and its ``max-bandwidth`` caps bytes
+  before compression (before 10.0; for ``none`` the two are the same); or if the destination has
+  another UUID, which only a relay can send it;
 - a destination relay if the destination lacks the method. It is started on this host, or it runs on
   the far host already and ``--via`` names it.
 
@@ -65,6 +65,12 @@ class RelayStep:
     """The same."""
     decide: float | None = None
     """The same."""
+    cpu_limit: float = 0.0
+    """The same."""
+    auto_level: bool = False
+    """The same."""
+    hold_source: float = 0.0
+    """Most seconds that the source keeps its connections after the migration has failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +115,7 @@ def plan(source: Party, destination: Party, wish: Wish, sockets: Sockets) -> Rou
     far = _wants_destination_relay(destination, wish)
     uuid = uuid_to_send(source.facts, destination.facts)
     near = _wants_source_relay(source, wish, "" if far else uuid)
-    need_relay_for_device(wish.method, wish.accelerator, relayed=near or far)
+    need_relay_for_device(wish, relayed=near or far)
     need_relay_for_members(wish.member_size, relayed=near)
     meeting = near and (far or of_relays(wish.via))
     need_relays_that_meet(wish, meeting=meeting)
@@ -145,7 +151,13 @@ _NAMES = {
 
 def that_meets(wish: Wish, step: RelayStep) -> RelayStep:
     """A relay that meets another one."""
-    return replace(step, tls_creds=wish.tls_creds, insecure=wish.insecure, decide=wish.decide)
+    return replace(
+        step,
+        tls_creds=wish.tls_creds,
+        insecure=wish.insecure,
+        decide=wish.decide,
+        cpu_limit=wish.cpu_limit,
+    )
 
 
 def _destination_relay(
@@ -180,6 +192,8 @@ def _source_relay(
         source.host,
         uuid,
         member_size(wish, inflates),
+        cpu_limit=wish.cpu_limit,
+        auto_level=wish.auto_level,
     )
 
 
@@ -221,7 +235,7 @@ def _wants_destination_relay(destination: Party, wish: Wish) -> bool:
 
 def _wants_source_relay(source: Party, wish: Wish, uuid: str) -> bool:
     """:param uuid: the UUID to send in place of the source's; empty for the same."""
-    why = why_source_relay(source.facts, wish.method, wish.level, wish.max_bandwidth, uuid)
+    why = why_source_relay(source.facts, wish, uuid)
     if not why and of_relays(wish.via):
         why = f"only a relay connects to {wish.via}"
     if wish.relay is RelayMode.NONE:

@@ -10,9 +10,25 @@ from ramferry.control.migrate.callbacks import Hooks
 from ramferry.control.migrate.cause import Complaint, Rank, failure, of_far_relay, of_words
 from ramferry.control.migrate.ending import Ending
 from ramferry.control.migrate.left import Seen, Why, left_sentence, undecided_sentence
+from ramferry.control.migrate.limits import (
+    GRACE_SECONDS,
+    LAST_WORDS_SECONDS,
+    LONGEST_LOOK,
+    LOST_SECONDS,
+    MOMENT_SECONDS,
+    POLL_SECONDS,
+    SWITCH_SECONDS,
+    TIMES_SECONDS,
+    UNDO_SECONDS,
+)
+from ramferry.control.migrate.pausing import Pause
+from ramferry.control.migrate.qemu_hands import QemuHands
 from ramferry.control.migrate.relays import Relays
 from ramferry.control.migrate.result import sample_of, wire_bytes_of
-from ramferry.control.qemu.end import ASIDE_SECONDS, GOING_SECONDS, QemuEnd
+from ramferry.control.migrate.steering import Steering
+from ramferry.control.migrate.wish import Wish
+from ramferry.control.qemu.asides import ASIDE_SECONDS
+from ramferry.control.qemu.end import GOING_SECONDS, QemuEnd
 from ramferry.control.qemu.status import ENDED, GONE, STANDING, Phase, phase_of, whereabouts
 from ramferry.errors import (
     Cancelled,
@@ -23,34 +39,6 @@ from ramferry.errors import (
 )
 from ramferry.patience import Patience
 
-POLL_SECONDS = 0.2
-
-GRACE_SECONDS = 3.0
-"""How long the source may take to notice by itself that a relay or the destination is gone (0.25 s
-if a relay resets its connection) before it is told to cancel."""
-
-UNDO_SECONDS = 30.0
-"""How long a migration may take to end after there was a reason to end it."""
-
-MOMENT_SECONDS = 1.0
-"""How long it may still take after a second signal. A source in ``device`` goes on with its guest
-0.1 s after ``migrate_cancel``; waiting for that makes the last sentence true."""
-
-LOST_SECONDS = 30.0
-"""How long the source's monitor may stay unreachable before the migration is left to itself."""
-
-LAST_WORDS_SECONDS = 1.0
-"""How long the relays may take to say why a migration failed."""
-
-TIMES_SECONDS = 2.0
-"""How long a source that has completed may take to report its total time and downtime."""
-
-SWITCH_SECONDS = 2.0
-"""If a switchover, of 0.1 s as a rule, takes longer, both ends are asked repeatedly."""
-
-LONGEST_LOOK = 5.0
-"""Seconds that one turn of the loop may take if a QEMU does not answer."""
-
 
 class Watch:
     """Follows one migration from the moment that the source was told to begin."""
@@ -60,22 +48,19 @@ class Watch:
         source: QemuEnd,
         destination: QemuEnd,
         relays: Relays,
-        method: str,
+        wish: Wish,
         hooks: Hooks,
-        far_relay: str | None = None,
     ) -> None:
-        """All of them are the caller's and outlive this object.
-
-        :param far_relay: migration URI of a relay that this process did not start; None if there is
-            none.
-        """
+        """All of them are the caller's and outlive this object."""
         self._source = source
         self._destination = destination
         self._relays = relays
-        self._method = method
+        self._wish = wish
         self._hooks = hooks
-        self._far_relay = far_relay
-        self._ending = Ending(source, destination, hooks.on_note)
+        self.pause = Pause(source, destination, hooks.on_note)
+        self._ending = Ending(source, destination, hooks.on_note, self.pause)
+        hands = QemuHands(self._tell, self.pause)
+        self.steering = Steering(wish, hands, hooks.on_note)
         self._began = time.monotonic()
         self._why: Why | None = None
         self._told = False
@@ -124,13 +109,26 @@ class Watch:
                 raise self._ended(info)
             if phase is Phase.PAUSED and self._why is None:
                 self._tell("migrate-continue", {"state": "pre-switchover"})
-            self._hooks.on_sample(sample_of(info, self._elapsed(), self._wire_bytes(info)))
+            self._steer(info, phase)
             self._end_if_needed(limit, status)
             self._look_closer(self._source.events(POLL_SECONDS), phase)
 
+    def _steer(self, info: Mapping[str, Any], phase: Phase) -> None:
+        """Show where it is, and decide what comes next as long as memory moves."""
+        sample = sample_of(info, self._elapsed(), self._wire_bytes(info), self._relays.choice)
+        moves = phase is Phase.MOVING and sample.total_bytes and not self._switched
+        if moves and self._why is None:
+            delivered = self._relays.delivered(self._began)
+            if sentence := self.steering.look(sample, delivered):
+                self._why = Why(Cancelled, sentence, Patience(0.0))
+        self._hooks.on_sample(self.steering.shown(sample))
+
     def _look_closer(self, events: list[str], phase: Phase) -> None:
         """Notice the switchover; if it lasts, see whether the destination has the guest."""
-        stands = "STOP" in events or phase is Phase.SWITCHING
+        if self.pause.asked:  # it stood still before, and no event tells
+            stands = phase is Phase.SWITCHING or self._source.look() in STANDING
+        else:
+            stands = "STOP" in events or phase is Phase.SWITCHING
         self._switched = self._switched or stands
         if "RESUME" in events:
             self._standing = None
@@ -211,7 +209,7 @@ class Watch:
     def _wire_bytes(self, info: Mapping[str, Any]) -> int | None:
         relays = self._relays
         near, far = relays.counters("source"), relays.counters("destination")
-        return wire_bytes_of(info, self._source.facts, self._method, near, far)
+        return wire_bytes_of(info, self._source.facts, self._wish.method, near, far)
 
     def _end_if_needed(self, limit: Patience | None, status: str) -> None:
         """Find a reason to end the migration; act on it once its grace has passed."""
@@ -289,8 +287,8 @@ class Watch:
         self._relays.wait_finished(LAST_WORDS_SECONDS)
         complaints = self._relays.complaints()
         complaints += of_words(str(info.get("error-desc", "")), self._destination.error())
-        if self._far_relay:
-            complaints = of_far_relay(self._far_relay, complaints)
+        if self._wish.via:
+            complaints = of_far_relay(self._wish.via, complaints)
         if not self._destination.connected and self._destination.look() == GONE:
             complaints.append(Complaint(Rank.DESTINATION_ENDED, "the destination QEMU ended"))
         return complaints

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from ramferry.allowance import whole_cores
 from ramferry.control.hosts.host import HERE, members_for
 from ramferry.control.link.near import probe_link
 from ramferry.control.plan.guests import guest_at
@@ -141,7 +141,7 @@ def look(question: TimeQuestion, begun: Callable[[str], None], stop: threading.E
     trials, meter = {}, OtherLoad()
     for method, level in _worthwhile(question.methods, sample):
         heed(f"trying {method}" if level is None else f"trying {method} {level}")
-        used, cores = _used(question, method), _cores(conditions)
+        used, cores = _used(question, method), whole_cores(conditions.cores)
         trials[method, level] = try_method(sample, method, level, **used, cores=cores)
     conditions = replace(conditions, costs=host_costs())
     notes = (*_of_sample(sample), *_busy(meter.cores()))
@@ -154,11 +154,6 @@ def _used(question: TimeQuestion, method: str) -> dict[str, str]:
     if method == "qatzip":
         members = members_for(inflates, question.accelerator)
     return {"accelerator": question.accelerator, "member_size": members}
-
-
-def _cores(conditions: Conditions) -> int:
-    """How many cores of this host a migration keeps busy."""
-    return max(1, min(conditions.cores, len(os.sched_getaffinity(0))))
 
 
 def _drawn(

@@ -122,6 +122,10 @@ class _Node(_Answer, frozen=True):
     drv: str
 
 
+class _Yank(_Answer, frozen=True):
+    type: str
+
+
 _SHAPES: Final[Mapping[str, Any]] = {
     "query-version": _Version,
     "query-qmp-schema": list[_Entry],
@@ -138,6 +142,7 @@ _SHAPES: Final[Mapping[str, Any]] = {
     "query-dirty-rate": _DirtyRate,
     "query-block": list[_Block],
     "query-named-block-nodes": list[_Node],
+    "query-yank": list[_Yank],
     "qom-list": list[_Member],
 }
 

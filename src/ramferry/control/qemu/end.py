@@ -9,6 +9,8 @@ from contextlib import suppress
 from typing import Any, Final
 
 from ramferry.control.hosts.host import HERE, Host
+from ramferry.control.qemu import asides
+from ramferry.control.qemu.asides import Asides
 from ramferry.control.qemu.party import party_of
 from ramferry.control.qemu.probe import EXIT_ON_ERROR, probe
 from ramferry.control.qemu.qmp import Qmp
@@ -27,17 +29,16 @@ from ramferry.patience import Patience
 from ramferry.transport.address import parse_address
 from ramferry.transport.listening import check_free
 
-ASIDE_SECONDS = 3.0
-"""How long a question may take if its answer only makes a sentence better. A destination that waits
-for a lost channel never answers again."""
-AGAIN_SECONDS = 0.5
-"""The same, if the last such question was not answered."""
 THROUGH_SECONDS = 1.5
 """How long a destination may take to exit after a failed migration: 0.1 s as a rule."""
 SETTLE_POLL = 0.05
 
 GOING_SECONDS = 1.0
 """How long after the loss of a monitor's connection a QEMU that ended may still seem to listen."""
+HOLDS: Final = (
+    "it still holds channels of the migration, and would end itself if multifd were switched off"
+    " now: do that once `query-yank` names no migration; as long as it does, no other one can begin"
+)
 _BARE: Final = "load of migration failed"
 """What a destination says if the details of what it could not load are only in its log."""
 
@@ -64,14 +65,15 @@ class QemuEnd:
         self.meter = host.meter(pid, threads)
         self._undo = MigrationSettings({}, {})
         self._listens = False
-        self._silent = False
-        """True if it did not answer the last question of ``_aside``."""
+        self._asides = Asides(self.execute)
         self._gone, self._took, self._words = False, False, ""
         """Whether a failed destination was told to end, had a guest, and the error it gave."""
 
-    def execute(self, command: str, arguments: Mapping[str, object] | None = None) -> Any:
+    def execute(
+        self, command: str, arguments: Mapping[str, object] | None = None, **timeout: float
+    ) -> Any:
         """Run one QMP command; see ``Qmp.execute``."""
-        return self._qmp.execute(command, arguments)
+        return self._qmp.execute(command, arguments, **timeout)
 
     def events(self, seconds: float) -> list[str]:
         """Names of the events since the last call; waits up to ``seconds`` for the first one."""
@@ -112,7 +114,7 @@ class QemuEnd:
         try:
             self._qmp.execute("migrate-incoming", {"uri": uri, **stays})
         except MethodUnavailable as error:
-            only_once = self._status() == WAITING
+            only_once = self._asides.status() == WAITING
             more = "; it takes no second address now: start it anew" if only_once else ""
             raise HostError(f"{error}{more}") from error
         self._listens = True
@@ -121,22 +123,28 @@ class QemuEnd:
         """Set back what ``apply`` changed; return a clause that says why that is not as it was, or
         an empty one.
 
-        A QEMU that may still receive is left alone: 7.2 dies of an assertion when multifd is
-        switched off under it. A QEMU that stayed to say why its migration failed is ended.
+        A QEMU that may still receive, or holds channels, is left alone: it dies of an assertion
+        when multifd is switched off under it. One that stayed to say why its migration failed is
+        ended.
         """
         undo, self._undo = self._undo, MigrationSettings({}, {})
         waits = not self._took and bool(self._listens or self.facts.listening)
         through = not waits or self._is_through()
         if waits and (self.look() == GONE or (self._listens and not through)):
             return not_again(self.side, self.look())
-        if undo.empty:
+        problem = "" if undo.empty or self.look() == GONE else self._set_back(undo)
+        if not problem or self.look() == GONE:
             return ""
+        return f"the {self.side}'s migration settings were not set back: {problem}"
+
+    def _set_back(self, undo: MigrationSettings) -> str:
+        """:return: why it is not done; empty if it is."""
         try:
-            if self.look() != GONE:
-                self._set(undo, timeout=ASIDE_SECONDS)
+            if not self._asides.let_go():
+                return HOLDS
+            self._set(undo, timeout=asides.ASIDE_SECONDS)
         except RamferryError as error:
-            if self.look() != GONE:
-                return f"the {self.side}'s migration settings were not set back: {error}"
+            return str(error)
         return ""
 
     def _gave_up(self) -> bool:
@@ -148,12 +156,12 @@ class QemuEnd:
         if self._gone:
             return True
         stays = self._listens and self.facts.stays_to_tell and self.connected
-        if not stays or self._status() != "failed" or self.run_state() != ARRIVING:
+        if not stays or self._asides.status() != "failed" or self.run_state() != ARRIVING:
             return False
         self._words = self.error()
         self._gone = True
         with suppress(RamferryError):  # it ends before it answers, or hangs as it would have
-            self._qmp.execute("quit", timeout=ASIDE_SECONDS)
+            self._qmp.execute("quit", timeout=asides.ASIDE_SECONDS)
         return True
 
     def restore_or_tell(self, note: Callable[[str], None]) -> None:
@@ -163,32 +171,12 @@ class QemuEnd:
 
     def _is_through(self) -> bool:
         """Wait until a destination has ended, has its guest, or has failed; True if so."""
-        patience = Patience(THROUGH_SECONDS, longest_step=ASIDE_SECONDS)
+        patience = Patience(THROUGH_SECONDS, longest_step=asides.ASIDE_SECONDS)
         while not patience.over:
-            if self.look() not in (None, ARRIVING) or self._status() in ENDED:
+            if self.look() not in (None, ARRIVING) or self._asides.status() in ENDED:
                 return True
             time.sleep(SETTLE_POLL)
         return False
-
-    def _status(self) -> str:
-        with suppress(RamferryError):
-            return str(self._aside("query-migrate").get("status", "none"))
-        return ""
-
-    def _aside(self, command: str) -> Any:
-        """Ask what is not vital; wait for a shorter time if the last question got no answer.
-
-        A QEMU that answers again does so within milliseconds; six questions to one that hung made
-        the end of a migration take 18 s.
-        """
-        limit = AGAIN_SECONDS if self._silent else ASIDE_SECONDS
-        try:
-            answer = self._qmp.execute(command, timeout=limit)
-        except PeerTimeout:
-            self._silent = True
-            raise
-        self._silent = False
-        return answer
 
     def _set(self, settings: MigrationSettings, **timeout: float) -> None:
         if settings.capabilities:
@@ -204,9 +192,7 @@ class QemuEnd:
 
     def run_state(self) -> str | None:
         """The run state by ``query-status``; None if the QEMU does not answer."""
-        with suppress(RamferryError):
-            return str(self._aside("query-status")["status"])
-        return None
+        return self._asides.run_state()
 
     def look(self) -> str | None:
         """The run state by ``query-status``, over a new connection if the old one was lost.
@@ -218,7 +204,7 @@ class QemuEnd:
             return GONE
         if not self.connected:
             try:
-                again = Qmp.connect(self.party.uri, ASIDE_SECONDS, self._host)
+                again = Qmp.connect(self.party.uri, asides.ASIDE_SECONDS, self._host)
                 lost, self._qmp = self._qmp, again
             except PeerUnreachable as error:
                 ended = isinstance(error.__cause__, ConnectionRefusedError | FileNotFoundError)
@@ -251,20 +237,20 @@ class QemuEnd:
     def receives(self) -> bool:
         """True if bytes of a guest have come to this destination, so that it may start the
         guest."""
-        return self._status() not in ("", "none", WAITING)
+        return self._asides.status() not in ("", "none", WAITING)
 
     def error(self) -> str:
         """What this QEMU says went wrong; empty if it says nothing or does not answer."""
         if self._words:
             return self._words
         with suppress(RamferryError):
-            said = str(self._aside("query-migrate").get("error-desc", "")).rstrip(".")
+            said = str(self._asides.ask("query-migrate").get("error-desc", "")).rstrip(".")
             return f"{said}, see its log" if said.startswith(_BARE) else said
         return ""
 
     def settle(self, done: Callable[[str | None], bool], seconds: float) -> str | None:
         """Repeat ``look`` up to ``seconds`` until ``done`` is true of its result; return that."""
-        patience = Patience(seconds, longest_step=ASIDE_SECONDS)
+        patience = Patience(seconds, longest_step=asides.ASIDE_SECONDS)
         while True:
             state = self.look()
             if done(state) or patience.over:

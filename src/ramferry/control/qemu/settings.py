@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ramferry.control.qemu.probe import QemuFacts
@@ -25,6 +25,18 @@ IN_THE_WAY = (
 relay carries."""
 
 ZERO_COPY = "zero-copy-send"
+
+AUTO_CONVERGE = "auto-converge"
+"""Capability: a guest that writes faster than it moves is slowed down. It lasts as long as the
+migration, and so do the parameters that say how far it goes."""
+
+MOVING = frozenset(
+    {"downtime-limit", "cpu-throttle-initial", "cpu-throttle-increment", "max-cpu-throttle"}
+)
+"""Parameters that are set anew while memory moves, and so are set back in any case."""
+
+Tell = Callable[[str, Mapping[str, object]], None]
+"""Sends a QEMU a command with its arguments."""
 
 PAUSE = "pause-before-switchover"
 """Capability: the source waits for ``migrate-continue`` once its guest stands still."""
@@ -68,7 +80,8 @@ def announcing(facts: QemuFacts) -> dict[str, bool]:
 def difference(
     wanted: MigrationSettings, facts: QemuFacts
 ) -> tuple[MigrationSettings, MigrationSettings]:
-    """The settings that differ from the QEMU's present ones, and those that set them back.
+    """The settings that differ from the QEMU's present ones, and those that set them back, with
+    those of ``MOVING``.
 
     A capability or parameter that the QEMU does not have is set all the same, so that the QEMU
     refuses it by name. There is nothing to set back then.
@@ -85,7 +98,11 @@ def difference(
     }
     return MigrationSettings(capabilities, parameters), MigrationSettings(
         {name: facts.capabilities[name] for name in capabilities if name in facts.capabilities},
-        {name: _plain(facts.parameters[name]) for name in parameters if name in facts.parameters},
+        {
+            name: _plain(facts.parameters[name])
+            for name in wanted.parameters
+            if name in facts.parameters and (name in parameters or name in MOVING)
+        },
     )
 
 

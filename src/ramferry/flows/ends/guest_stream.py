@@ -92,16 +92,19 @@ class GuestStream:
         self._end_section()
         self._on_pass(1)  # QEMU collects, and says so, before it is active
 
-    def precopy(self, tracker: DirtyTracker, downtime_limit_ms: float) -> Mapping[str, Offsets]:
+    def precopy(
+        self, tracker: DirtyTracker, downtime_limit_ms: Callable[[], float]
+    ) -> Mapping[str, Offsets]:
         """Send the dirty pages round after round, while the guest runs.
 
+        :param downtime_limit_ms: asked at the end of each round.
         :return: the pages that are left, which fit the downtime limit.
         """
         dirty: Mapping[str, Offsets] = all_pages(self._guest.ram)
         while True:
             self._round(SectionType.PART, tracker, dirty, copied=self._reads_twice)
             dirty = tracker.collect()
-            if self._rounds.downtime_ms(count(dirty)) <= downtime_limit_ms:
+            if self._rounds.downtime_ms(count(dirty)) <= downtime_limit_ms():
                 return dirty
 
     def end(self, tracker: DirtyTracker, dirty: Mapping[str, Offsets]) -> None:

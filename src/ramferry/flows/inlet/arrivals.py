@@ -208,7 +208,7 @@ class Arrivals:
     def _main_arrived(self, arrival: MainArrival) -> None:
         more = self._admission.more
         if self.ending:
-            busy, more = "refused one more migration, since this relay is about to end", ""
+            busy, more = "refused one more migration while this relay is about to end", ""
         elif len(self._migrations.all) < self._admission.limit:
             self._begin(arrival)
             return
@@ -216,6 +216,8 @@ class Arrivals:
             busy = f"refused one more migration while {self._admission.limit} are under way"
         else:
             busy = "refused a second migration while one is under way"
+        # nothing of it was read but main's first bytes
+        busy = f"{busy}, so its guest stays at the source"
         self._note(refusal(f"{busy}{more}"))
         if arrival.call.visit is not None:
             arrival.call.visit.refuse(MigrationFailed(busy))

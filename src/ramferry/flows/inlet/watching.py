@@ -74,7 +74,10 @@ class Watch:
     @property
     def pace(self) -> float:
         """Seconds within which the next step has to be taken."""
-        return _BRIEF if self._session.phase is not Phase.CARRYING else STEP
+        session = self._session
+        chosen = session.tally.chosen
+        brief = session.phase is not Phase.CARRYING or (chosen is not None and chosen.early)
+        return _BRIEF if brief else STEP
 
     def step(self) -> None:
         """Look once."""

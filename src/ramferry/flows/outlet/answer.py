@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ramferry.errors import MigrationFailed, PeerTimeout, RemoteProtocolError
+from ramferry.flows.session.causes import Causes
 from ramferry.flows.session.reminder import UNHEARD
 from ramferry.flows.session.session import Phase, Session
 from ramferry.metrics.notes import warning
@@ -39,9 +40,13 @@ def refused(error: int) -> MigrationFailed:
 class ReturnPath:
     """Reads a return path; used by one thread."""
 
-    def __init__(self, destination: Connection, check: Callable[[], None]) -> None:
-        """:param check: called repeatedly while nothing comes; if it raises, the wait ends."""
+    def __init__(self, destination: Connection, causes: Causes, check: Callable[[], None]) -> None:
+        """
+        :param causes: is told what comes that says why the destination fails.
+        :param check: called repeatedly while nothing comes; if it raises, the wait ends.
+        """
         self._destination = destination
+        self._causes = causes
         self._check = check
         self._parser = ReturnPathParser()
         self.nonsense: RemoteProtocolError | None = None
@@ -72,9 +77,10 @@ class ReturnPath:
         try:
             events = self._parser.feed(data)
         except RemoteProtocolError as error:
-            self.nonsense = error
+            self.nonsense = self._causes.word = error
             return Said(data, None, self._end, error)
         if events:
+            self._causes.answered = True
             self._end = events[-1].end
         shut = next((one for one in events if isinstance(one, Shut)), None)
         return Said(data, shut, self._end, None)
@@ -97,7 +103,7 @@ class CarriedAnswer:
         self._refusal = ""
         """Why the destination's side of TLS ended it, as a phrase; empty if that is not known."""
         self._came = False
-        self._path = ReturnPath(destination, self._look)
+        self._path = ReturnPath(destination, session.causes, self._look)
 
     def _look(self) -> None:
         """Called repeatedly while nothing comes; if it raises, the wait ends."""
@@ -151,12 +157,12 @@ class CarriedAnswer:
             )
         if self._path.nonsense is None and (self._local or not self._broke):
             self._session.taken = False
-        self._session.fail(
-            MigrationFailed(
-                f"the destination closed the main channel without taking over: {where}"
-            ),
-            final=True,
+        error = MigrationFailed(
+            f"the destination closed the main channel without taking over: {where}"
         )
+        if self._refusal:
+            self._session.causes.word = error
+        self._session.fail(error, final=True)
 
     def _confirm(self) -> None:
         """The destination has taken over: a fault from here on does not undo it."""
@@ -177,20 +183,32 @@ class CarriedAnswer:
 
     def _send_back(self, data: memoryview, *, took: bool) -> None:
         """:param took: whether these bytes say that the destination took over."""
+        why = self._unsent(data, ends=took)
+        if not took or why is None:
+            return
+        if self._session.asked:
+            self._session.note(warning(UNHEARD))
+        else:
+            self._session.note(
+                warning(
+                    f"the source could not be told that the destination took over ({why}): the "
+                    "guest runs at the destination, stop the source's QEMU"
+                )
+            )
+
+    def _unsent(self, data: memoryview, *, ends: bool) -> str | None:
+        """Send the source some of the answer; return why that cannot be, None if it was sent.
+
+        :param ends: whether main ends with these bytes, so that a source which has ended it before
+            does not have them.
+        """
+        if ends and self._source.hung_up():
+            return "it had ended the migration"  # TCP would take the bytes, and nobody read them
         try:
             self._source.send([data])
         except (OSError, PeerTimeout) as error:
-            if not took:
-                return
-            if self._session.asked:
-                self._session.note(warning(UNHEARD))
-            else:
-                self._session.note(
-                    warning(
-                        "the source could not be told that the destination took over "
-                        f"({error}): the guest runs at the destination, stop the source's QEMU"
-                    )
-                )
+            return str(error)
+        return None
 
     def _unclear(self, shut: Shut) -> None:
         """A QEMU whose stream was cut behind the EOF byte has started its guest, and says that it

@@ -77,6 +77,8 @@ class AskedAnswer(CarriedAnswer):
         except Unwind:
             raise
         except RamferryError as error:
+            # a source that has ended the migration by itself does not stand still
+            self._session.holds = self._session.holds and not self._source.hung_up()
             self._session.fail(error, final=True)
         except Exception as error:
             # whatever went wrong here, the source is not let go on

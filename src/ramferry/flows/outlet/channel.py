@@ -5,18 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ramferry.codec import create_encoder
 from ramferry.codec.base import Encoder
 from ramferry.errors import HostError, MigrationFailed, PeerUnreachable
+from ramferry.flows.outlet.outbox import WORKERS
 from ramferry.flows.outlet.outlet import Outlet
+from ramferry.flows.outlet.refused import unless_main_tells
 from ramferry.flows.session.tally import ChannelTally
 from ramferry.transport.connection import Connection
 from ramferry.vocabulary import Buffer
 from ramferry.wire.digests import TRAILER_SIZE, Sealer
 from ramferry.wire.multifd import DeviceState, RamPacket
 from ramferry.wire.packets import INITIAL_SIZE, Initial
+
+if TYPE_CHECKING:
+    from ramferry.flows.choosing.adaptive import AdaptiveEncoder
 
 _LOOK: Final = 0.25
 """Seconds between two checks whether the source of a channel that waits for main is still there."""
@@ -35,6 +40,8 @@ class OutletChannel:
         self.connection: Connection
         """To the destination; set by ``open``."""
         self._encoder: Encoder | None = None
+        self.adaptive: AdaptiveEncoder | None = None
+        """The encoder, where it chooses each packet's method; set with it."""
         self.sealer: Sealer | None = None
         """Writes digests into packets' headers; None if none are agreed."""
 
@@ -55,7 +62,10 @@ class OutletChannel:
 
         :raise UsageError: there is no such method, or it has no such level.
         """
-        settings = self._settings
+        settings, chooser = self._settings, self._outlet.chooser
+        if chooser is not None:
+            self._encoder = self.adaptive = chooser.encoder(self.tally)
+            return self.adaptive
         self._encoder = create_encoder(
             settings.method,
             settings.level,
@@ -97,10 +107,15 @@ class OutletChannel:
             outlet.pacer.wait(size)
             outlet.session.check()
         try:
-            self.connection.send(parts)
+            if outlet.chooser is None:
+                self.connection.send(parts)
+            else:
+                begun = time.monotonic()
+                self.connection.send(parts)
+                self.tally.sending += time.monotonic() - begun
         except OSError as error:
-            outlet.session.check()
-            raise outlet.lost(self.name, f"broke the connection ({error.strerror})") from error
+            lost = outlet.lost(self.name, f"broke the connection ({error.strerror})")
+            raise unless_main_tells(outlet.session, lost) from error
         self.tally.bytes_out += size
 
     def finish(self) -> None:
@@ -136,8 +151,9 @@ class RelayedChannel:
         self._connected = connected
         self._gate = outlet.session.gate
         self._syncs = 0
+        self._settings = outlet.settings
         self._method = outlet.settings.method
-        self._encodes = False
+        self._encodes = self._inflates = False
         self._encoder: Encoder | None = None
         self._slot = outlet.outbox.slot()
         self.admit = self._slot.admit
@@ -170,14 +186,22 @@ class RelayedChannel:
     def choose(self, method: str) -> Encoder | None:
         """See ``ChannelTaker``; None if the method stays the same: payloads are then passed on as
         they came."""
-        # a stream of one method cannot go on as it came, if packets of others may come between
-        passes = method == self._method and (method == "none" or not self._outlet.session.mixed)
+        # a stream of one method cannot go on as it came, if packets of others may come between, or
+        # of other levels
+        passes = method == self._settings.method and (
+            method == "none" or not (self._outlet.session.mixed or self._settings.auto_level)
+        )
         self._encodes = not passes
+        self._inflates = method != "none"
         if passes:
             if method == "none":
                 self._slot.workers = 1
             return None
-        self._encoder = self._encoder or self._out.create_encoder()
+        if self._encoder is None:
+            self._encoder = self._out.create_encoder()
+            if self._out.adaptive is not None:
+                # of packets with zero pages only, until others come
+                self._method = self._out.adaptive.method
         return self._encoder
 
     def take(self, packet: RamPacket, payload: memoryview, pages: memoryview) -> None:
@@ -187,6 +211,8 @@ class RelayedChannel:
         if packet.normal:
             parts += self._out.encode(pages) if self._encodes else (payload,)
             size = sum(map(len, parts))
+            if self._out.adaptive is not None:
+                self._chosen(self._out.adaptive)
             if self._encodes:
                 packet.rewrite(self._method, size - len(packet.header))
             self._slot.ready(size)
@@ -204,6 +230,13 @@ class RelayedChannel:
         self._out.send(parts, size)
         if packet.normal and not held:
             self._slot.sent()
+
+    def _chosen(self, adaptive: AdaptiveEncoder) -> None:
+        """Take note of how it chose for a packet."""
+        self._method = adaptive.method
+        # not for one such packet among others: it would keep those behind it waiting
+        passes = adaptive.plain and not self._inflates
+        self._slot.workers = 1 if passes else WORKERS
 
     def synced(self, count: int) -> None:
         """See ``ChannelTaker``; what comes next is sent on only after main's mark."""

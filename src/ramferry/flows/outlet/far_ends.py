@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from ramferry.errors import MigrationFailed
+from ramferry.flows.outlet.refused import in_doubt, unless_main_tells
 from ramferry.flows.session.loop import HUNG_UP, Loop
 from ramferry.flows.session.session import Phase, Session
 from ramferry.transport.connection import Connection
@@ -47,5 +48,14 @@ class FarEnds:
         self._loop.remove(fd)
         session = self._session
         # after ram's END it is the normal end
-        if session.gate.gated and session.phase < Phase.SWITCHOVER:
-            session.fail(self._lost(name, "closed the connection"))
+        if not session.gate.gated or session.phase >= Phase.SWITCHOVER:
+            return
+        lost = self._lost(name, "closed the connection")
+        if in_doubt(session, lost):
+            # the loop's thread, in which others are served, does not wait
+            session.start(f"the end of {name}", partial(self._tell, lost))
+        else:
+            session.fail(lost)
+
+    def _tell(self, lost: MigrationFailed) -> None:
+        raise unless_main_tells(self._session, lost)

@@ -151,7 +151,7 @@ class LastBytes:
         self._session.start("return path", self._listen)
 
     def _listen(self) -> None:
-        path = ReturnPath(self._main, self._session.check)
+        path = ReturnPath(self._main, self._session.causes, self._session.check)
         try:
             while (said := path.hear()) is not None:
                 if said.shut is not None:

@@ -10,6 +10,7 @@ from ramferry.flows.outlet.asked import LOOK, AskedAnswer
 from ramferry.flows.outlet.forwarding import sending_on_main
 from ramferry.flows.outlet.outlet import Outlet
 from ramferry.flows.outlet.plain_way import PlainWay
+from ramferry.flows.outlet.refused import unless_main_tells
 from ramferry.flows.outlet.tail import ENDLESS, SIGN, UNCLOSED, WITHDRAWN, Tail
 from ramferry.flows.outlet.taken import taken_on_main, until_consumed, until_main_is_taken
 from ramferry.flows.outlet.way_back import WayBack
@@ -190,11 +191,10 @@ class RelayedMain:
         plain = self._session.plain
         if self._session.phase < Phase.SWITCHOVER and not plain.blind and self._tail is None:
             raise MigrationFailed("main: the source ended the migration before its last round")
-        if plain.blind or plain.unanswered:
-            if self._tail is not None:
-                self._let_go_part(self._tail)
-            return  # it was not going to hear more
-        self._leave_to_the_destination()
+        if not (plain.blind or plain.unanswered):
+            self._leave_to_the_destination()
+        elif self._tail is not None:
+            self._let_go_part(self._tail)  # it was not going to hear more
 
     def source_broke(self) -> None:
         """See ``MainTaker``. A Ramferry that was lost holds its source, and asks on another
@@ -243,7 +243,7 @@ class RelayedMain:
             until_consumed(self._outlet)
         session.check()
         session.check_mark(mark.index)
-        self._outlet.pass_mark(mark.index)
+        self._outlet.pass_mark(mark.index, whole=self._parser.mode == "round")
         self._send_up_to(mark.end)
         session.gate.release(mark.index)
         self._tally.syncs += 1
@@ -274,9 +274,9 @@ class RelayedMain:
                     return
                 self._outlet.pacer.charge(len(part))
                 self._tally.bytes_out += self._destination.send([part])
-        except RamferryError:
+        except RamferryError as error:
             self._broken = True
-            raise
+            raise unless_main_tells(self._session, error) from error.__cause__
 
     # --- a source that ends main in the switchover, before the answer, goes on with its guest
 

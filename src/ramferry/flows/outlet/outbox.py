@@ -7,14 +7,14 @@ where QEMU sees it as back-pressure and counts it as unsent.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from typing import Final
 
+from ramferry.allowance import busy_threads
 from ramferry.flows.session.gate import Unwind
 
-WORKERS: Final = len(os.sched_getaffinity(0))
+WORKERS: Final = busy_threads()
 """Packets that may be inflated and compressed at once though enough is held, as long as less than
 the limit is ready to be sent: if codecs are slower than the link, no core is left idle."""
 

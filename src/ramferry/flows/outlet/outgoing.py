@@ -8,6 +8,7 @@ sent before its SYNCs, and those before its mark on main (``docs/wire-format.md`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Final, Self
 
 from ramferry.errors import MigrationFailed, PeerTimeout, RamferryError
@@ -16,6 +17,7 @@ from ramferry.flows.outlet.fed_channel import FedChannel
 from ramferry.flows.outlet.handout import Handout
 from ramferry.flows.outlet.last_bytes import LastBytes
 from ramferry.flows.outlet.outlet import Outlet
+from ramferry.flows.outlet.refused import unless_main_tells
 from ramferry.flows.session.gate import Unwind
 from ramferry.flows.session.session import Session
 from ramferry.flows.settings import SendSettings
@@ -105,7 +107,9 @@ class Outgoing:
         try:
             self._main_tally.bytes_out += self._main.send([data])
         except (OSError, PeerTimeout) as error:
-            self.abort(MigrationFailed(f"main: the destination takes no more: {error}"))
+            broken = MigrationFailed(f"main: the destination takes no more: {error}")
+            with suppress(Unwind):
+                self.abort(unless_main_tells(self.session, broken))
             self.check()
 
     def carry(self, batches: Iterable[Batch], waiting: Callable[[], None] = lambda: None) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING
 
 from ramferry.errors import MigrationFailed
+from ramferry.flows.outlet.chosen import chooses, make_chooser
 from ramferry.flows.outlet.forwarding import sending_on_main
 from ramferry.flows.outlet.outbox import Outbox
 from ramferry.flows.outlet.outlet_settings import OutletSettings
+from ramferry.flows.outlet.refused import lost
 from ramferry.flows.outlet.tunnelling import open_tunnel
 from ramferry.flows.outlet.whereabouts import Whereabouts
 from ramferry.flows.peer.asking import CONNECT
@@ -29,8 +31,8 @@ from ramferry.transport.security import IN_THIS_HOST
 from ramferry.transport.sharing import Lane
 from ramferry.vocabulary import AUTO
 
-_FIRST_PACKETS: Final = 16
-"""Most packets that a channel may have sent until a QEMU that cannot read them has ended it."""
+if TYPE_CHECKING:
+    from ramferry.flows.choosing.chooser import Chooser
 
 
 class Outlet:
@@ -52,6 +54,9 @@ class Outlet:
         self.main: Connection | None = None
         self.far: Far | None = None
         """The far end, where it is a Ramferry; set before main is connected."""
+        self.chooser: Chooser | None = None
+        """Chooses each packet's method, or level; None if one was asked for, or it is not known
+        yet what the far end is."""
         self._greeted: Connection | None = None
         """To a far Ramferry that has not said hello yet."""
         self.channels: list[Connection] = []
@@ -64,18 +69,8 @@ class Outlet:
         self._lock = threading.Lock()
 
     def lost(self, name: str, how: str) -> MigrationFailed:
-        """The error of a multifd channel that the destination ended: how it did, and what may be
-        the reason. A QEMU ends one at the first packet of a method that it was not told of."""
-        said = f"{name}: the destination {how}"
-        session = self.session
-        begun = max((one.packets for one in session.tally.channels), default=0)
-        if self.far is None and session.gate.passed <= 1 and 0 < begun <= _FIRST_PACKETS:
-            method = self.settings.method
-            said += (
-                f" at the first packets: if its multifd-compression is not {method}, set it to"
-                " that, or give this relay --method as it has it (libvirt's --comp-methods)"
-            )
-        return MigrationFailed(said)
+        """See ``refused.lost``."""
+        return lost(self.session, self.settings.method, name, how, far=self.far is not None)
 
     def takes_streams(self) -> bool:
         """Whether the far end is a Ramferry that takes plain streams; says hello to find out.
@@ -103,6 +98,8 @@ class Outlet:
         with self._dialling():
             if main and self.far is None and isinstance(address, RelayAddress):
                 self.far = self._greet(address)
+            if main and self.far is None and self.settings.auto_level:
+                self.chooser = make_chooser(self, None)
             if stream and self.far is not None:
                 return self._tunnel(self.far)
             connection = self._connected()
@@ -123,7 +120,7 @@ class Outlet:
         self.adopt(tunnel, main=True)
         self.carriers = tunnel.connections
         self.session.plain.streams = len(tunnel.connections)
-        tunnel.encode_with(settings.level, self.member_size)
+        tunnel.encode_with(settings.level, self.member_size, self.chooser)
         tunnel.start(self.session)
         self.session.check()
         return tunnel
@@ -136,12 +133,15 @@ class Outlet:
             return asked
         return self.far.agreed.member_size
 
-    def pass_mark(self, index: int) -> None:
+    def pass_mark(self, index: int, *, whole: bool = False) -> None:
         """Called before a mark is sent, when every channel's SYNC of it was: tell a far Ramferry
         what it must have received.
 
+        :param whole: whether it ends a round of all memory, as a mark does in QEMU 8.1 and later.
         :raise RamferryError: it cannot be told.
         """
+        if whole and self.chooser is not None:
+            self.chooser.nearness.round_ended()
         if self.far is not None:
             with sending_on_main():
                 self.far.send_mark(index, len(self.channels))
@@ -149,6 +149,8 @@ class Outlet:
     def part(self) -> None:
         """Called when the migration has ended: take leave of a far Ramferry, whose word about the
         cause of a failure counts more than a broken connection."""
+        if self.chooser is not None:
+            self.chooser.close()
         if self.far is not None:
             self.session.error = self.far.cause(self.session.error)
             self.far.close()
@@ -160,7 +162,11 @@ class Outlet:
         try:
             session.check()  # it may have failed before ``unblock`` could see the connection
             shown = (self.settings.security or IN_THIS_HOST).shown(address)
-            return Far.greet(session, address, control, self.settings.method, self._again, shown)
+            method, loads = self.settings.method, chooses(self.settings)
+            far = Far.greet(session, address, control, method, self._again, shown, loads=loads)
+            if loads:
+                self.chooser = make_chooser(self, far)
+            return far
         except Unwind:
             control.close()
             raise

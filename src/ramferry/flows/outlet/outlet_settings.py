@@ -30,7 +30,11 @@ class OutletSettings(FlowSettings, Protocol):
 
     @property
     def level(self) -> int | None:
-        """The method's level; None: its default."""
+        """The method's level; None: its default, unless ``auto_level``."""
+
+    @property
+    def auto_level(self) -> bool:
+        """Whether each packet's level is chosen."""
 
     @property
     def member_size(self) -> str:

@@ -7,6 +7,7 @@ from typing import Final
 
 from ramferry.errors import MigrationFailed, PeerTimeout
 from ramferry.flows.outlet.outlet import Outlet
+from ramferry.flows.outlet.refused import unless_main_tells
 from ramferry.patience import Patience
 from ramferry.transport.connection import Connection
 
@@ -29,8 +30,8 @@ def until_consumed(outlet: Outlet) -> None:
         try:
             _until_consumed(outlet, connection, "a channel")
         except OSError:
-            outlet.session.check()
-            raise MigrationFailed("a multifd channel broke at the destination") from None
+            broken = MigrationFailed("a multifd channel broke at the destination")
+            raise unless_main_tells(outlet.session, broken) from None
 
 
 def until_main_is_taken(outlet: Outlet) -> None:

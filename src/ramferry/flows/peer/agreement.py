@@ -29,14 +29,17 @@ def own_hello(
     *,
     streams: bool = True,
     stream: str = "",
+    loads: bool = True,
 ) -> Hello:
     """This side's hello.
 
-    :param method: what this side is going to send; empty if it accepts.
+    :param method: what this side is going to send; empty if it accepts, or chooses a method for
+        each packet.
     :param refused: why this side does not take the migration; empty if it does.
     :param migration: its id, of the side that connects.
     :param streams: whether this side takes a stream by a tunnel.
     :param stream: as in ``Hello``, of the side that connects.
+    :param loads: as in ``Features``.
     """
     return Hello(
         ramferry=__version__,
@@ -47,6 +50,7 @@ def own_hello(
             method_per_packet=True,
             answers=settings.decide > 0,
             streams=streams,
+            loads=loads,
         ),
         inflates={name: how for name in METHOD_FLAGS if (how := _inflates(name, settings))},
         page_size=settings.page_size,
@@ -94,6 +98,8 @@ def agree(near: Hello, far: Hello, *, receives: Hello) -> Agreement:
         method_per_packet=ours.method_per_packet and theirs.method_per_packet,
         answers=ours.answers and theirs.answers,
         streams=ours.streams and theirs.streams,
+        loads=ours.loads and theirs.loads,
+        inflates=tuple(receives.inflates),
         migration=near.migration or far.migration,
     )
 

@@ -26,6 +26,9 @@ _ANSWER: Final = 5.0
 _TELL: Final = 5.0
 """Seconds for which the far end is looked for to be told; less than who waits for this relay's end
 does."""
+_GONE: Final = 5.0
+"""Seconds for which it is asked on where the source has ended the migration: the far end then knows
+within one round trip whether the guest runs there as well; but nobody is waited for here."""
 _LONGEST_STEP: Final = 5.0
 """Seconds that one step may take: an attempt to connect, with TLS."""
 
@@ -114,14 +117,19 @@ class Asking:
         :param gone: whether the source, if there is a connection to it, has ended the migration.
         :param check: called repeatedly; if it raises, the wait ends.
         :raise PeerTimeout: the far end does not say.
-        :raise MigrationFailed: the source ended the migration meanwhile.
+        :raise MigrationFailed: the source ended the migration meanwhile, and the far end does not
+            say within a few seconds.
         """
+        left: Patience | None = None
         while (outcome := self.step(cut=True)) is None:
             check()
             if gone():
+                left = left or Patience(_GONE, longest_step=_LONGEST_STEP, clock=self._clock)
+            if left is not None and left.over:
                 raise MigrationFailed(
-                    "main: the source ended the migration in the switchover, before the far relay "
-                    "had said how it ended; see with `info status` which QEMU runs the guest"
+                    "main: the source ended the migration in the switchover, and the far relay does"
+                    f" not say how it ended there ({self.trouble}); see with `info status` which"
+                    " QEMU runs the guest, and end the one where it should not"
                 )
             self._news.wait(_LOOK)
             self._news.clear()

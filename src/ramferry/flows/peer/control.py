@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import Final
@@ -55,6 +56,13 @@ class Control:
         except (OSError, PeerTimeout):
             return False
         return True
+
+    def offer(self, message: Message) -> None:
+        """Send a message that is of no use later, unless earlier ones wait for a far end that does
+        not take them: it waits for nobody."""
+        with contextlib.suppress(OSError):
+            if not self._connection.unsent():
+                self.say(message)
 
     def hear(self) -> Message | None:
         """Wait for the next message, without limit; None once the connection has ended or broken.

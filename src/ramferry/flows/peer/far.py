@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -26,10 +27,11 @@ from ramferry.metrics.agreement import Agreement
 from ramferry.transport.address import RelayAddress
 from ramferry.transport.connection import Connection
 from ramferry.transport.security import Security
+from ramferry.vocabulary import AUTO
 from ramferry.wire.digests import Sealer
 from ramferry.wire.packets import Initial
 from ramferry.wire.relay_frames import NO_DIGEST
-from ramferry.wire.relay_messages import Failed, Hello, Message, failed
+from ramferry.wire.relay_messages import Failed, Hello, Load, Message, failed
 from ramferry.wire.relay_opening import Kind, Opening, Place
 from ramferry.wire.relay_stream import Direction
 
@@ -43,6 +45,8 @@ class Far:
 
     _begun = False
     """True once main, or a tunnel in its place, was opened."""
+    load: tuple[Load, float] | None = None
+    """What it told last of how busy it is, and when that came, by ``time.monotonic``."""
 
     def __init__(
         self,
@@ -88,12 +92,15 @@ class Far:
         method: str,
         resume: Callable[[], Connection],
         shown: str | None = None,
+        *,
+        loads: bool = False,
     ) -> Far:
         """Exchange hellos on a connection, which belongs to the result.
 
         :param method: that will be sent.
         :param resume: makes another connection to the address, within a few seconds.
         :param shown: the subject of the certificate that this side showed; None: there is no TLS.
+        :param loads: whether the far end is to tell how busy it is.
         :raise PeerUnreachable: what answers there is no Ramferry.
         :raise MethodUnavailable: the two cannot carry a migration together.
         """
@@ -101,9 +108,10 @@ class Far:
         try:
             near = own_hello(
                 session.settings,
-                method,
+                "" if method == AUTO else method,
                 migration=session.tally.migration,
                 stream=session.plain.told,
+                loads=loads,
             )
             token, agreed = _hello(control, near, shown)
         except RamferryError as error:
@@ -204,7 +212,9 @@ class Far:
             if (nonsense := self._control.nonsense) is not None:
                 self._session.fail(nonsense.at("control"))
             return
-        if isinstance(message, Failed):
+        if isinstance(message, Load):
+            self.load = message, time.monotonic()
+        elif isinstance(message, Failed):
             self._word = of_exit_code(message.exit_code, f"{self._address}: {message.error}")
             self._silent.set()
             self._session.fail(self._word)

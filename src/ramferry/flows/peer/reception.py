@@ -13,7 +13,7 @@ from ramferry.flows.peer.agreement import agree, own_hello
 from ramferry.flows.peer.control import Control
 from ramferry.flows.peer.visit import Visit
 from ramferry.flows.session.roles import FlowSettings
-from ramferry.metrics.notes import refusal, warning
+from ramferry.metrics.notes import of_migration, refusal, warning
 from ramferry.patience import Patience
 from ramferry.transport.address import Address, RelayAddress
 from ramferry.transport.connection import Connection
@@ -113,17 +113,25 @@ class Reception:
 
     def expire(self) -> None:
         """Forget what was kept for long enough, or is known at the far end, and migrations whose
-        main did not come; called at least once a second."""
+        main did not come, and tell the others' far ends how busy this one is; called at least once
+        a second."""
         with self._lock:
             gone = [one for one, (visit, left) in self._kept.items() if left.over or not visit.owes]
             visits = [self._kept.pop(token)[0] for token in gone]
             stale = [visit for visit in self._visits.values() if visit.stale]
             for visit in stale:
                 del self._visits[visit.token]
+            under_way = list(self._visits.values())
+        for visit in under_way:
+            visit.tell_load()
         for visit in visits:
             self._forget(visit)
         for visit in stale:
-            self._note(warning("a migration that was agreed on with another relay has not come"))
+            self._tell(
+                visit,
+                f"a migration that was agreed on with the Ramferry of {visit.origin} has not come:"
+                " no guest has left its source by it",
+            )
             visit.close()
 
     def visit(self, token: bytes) -> Visit | None:
@@ -157,11 +165,18 @@ class Reception:
             stands = "has not asked how its switchover ended, and its guest may stand still there"
             if not visit.switches:
                 stands = "did not come back, and its guest stands still if the switchover had begun"
-            self._note(
+            self._tell(
+                visit,
                 f"the Ramferry at the source {stands}: the guest was {OUTCOMES[outcome.outcome]}"
-                " here"
+                " here",
             )
         visit.close()
+
+    def _tell(self, visit: Visit, text: str) -> None:
+        """Say something of a migration, with its name where there may be several."""
+        named = f"migration {visit.agreed.migration}: " if self._limit > 1 else ""
+        note = warning(f"{named}{text}")
+        self._note(of_migration(note, visit.agreed.migration, visit.uuid, ""))
 
     def close(self) -> None:
         """Forget every migration, and end their control connections."""
@@ -182,7 +197,7 @@ class Reception:
         try:
             control = Control(connection)
             try:
-                self._agree(control)
+                self._agree(control, origin)
             except RamferryError as error:
                 if not self._closed:
                     self._note(refusal(f"refused a migration from {origin}: {error}"))
@@ -193,8 +208,9 @@ class Reception:
             with self._lock:
                 self._greeting.discard(connection)
 
-    def _agree(self, control: Control) -> None:
+    def _agree(self, control: Control, origin: str) -> None:
         """
+        :param origin: who has connected.
         :raise RamferryError: no migration comes of it; the far end was told if it said anything.
         """
         try:
@@ -213,7 +229,7 @@ class Reception:
             control.say(near, Opening(Kind.CONTROL))
             raise error
         visit = Visit(control, token, agreed, self._settings.decide, far.method)
-        visit.stream_told = far.stream
+        visit.stream_told, visit.origin = far.stream, origin
         if not refused:
             self._admit(visit)
         if not control.say(near, Opening(Kind.CONTROL, token)) or refused:

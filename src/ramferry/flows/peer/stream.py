@@ -13,7 +13,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ramferry.errors import PeerTimeout, RamferryError, RemoteProtocolError
 from ramferry.flows.peer.stream_codecs import StreamCodecs
@@ -27,6 +27,9 @@ from ramferry.transport.connection import Connection, receive_by_some
 from ramferry.vocabulary import AUTO, Buffer
 from ramferry.wire.relay_packing import PagesAt
 from ramferry.wire.relay_stream import Direction, Seal
+
+if TYPE_CHECKING:
+    from ramferry.flows.choosing.chooser import Chooser
 
 _FOR_EVER: Final = 1e6
 """Seconds."""
@@ -71,11 +74,12 @@ class Tunnel:
         self._over = threading.Condition(self._lock)
         self._level: int | None = None
         self._member_size = AUTO
+        self._chooser: Chooser | None = None
 
-    def encode_with(self, level: int | None, member_size: str) -> None:
+    def encode_with(self, level: int | None, member_size: str, chooser: Chooser | None) -> None:
         """Set how what is sent is compressed; called before ``start``. Without it the method's
-        default level is used."""
-        self._level, self._member_size = level, member_size
+        default level is used. If that is "auto", ``chooser`` chooses each piece's."""
+        self._level, self._member_size, self._chooser = level, member_size, chooser
 
     def start(self, session: Session) -> None:
         """Begin to carry, in threads of the migration.
@@ -86,7 +90,7 @@ class Tunnel:
         settings, onward = session.settings, self._way is Direction.ONWARD
         back = Direction.BACK if self._way is Direction.ONWARD else Direction.ONWARD
         codecs = StreamCodecs(session, onward=onward)
-        encoders = codecs.encoders(self.method, self._level, self._member_size)
+        encoders = codecs.encoders(self.method, self._level, self._member_size, self._chooser)
         seal = partial(Seal, self._token, payloads=self._verify)
         senders, receivers = [], []
         for index, one in enumerate(self.connections):

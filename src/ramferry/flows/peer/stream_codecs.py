@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from ramferry.codec import Decoder, Encoder, create_decoder, create_encoder
 from ramferry.flows.session.session import Session
+from ramferry.flows.session.tally import ChannelTally
 from ramferry.vocabulary import OFF
+
+if TYPE_CHECKING:
+    from ramferry.flows.choosing.chooser import Chooser
 
 
 class StreamCodecs:
@@ -19,11 +24,25 @@ class StreamCodecs:
         self._session = session
         self._onward = onward
 
-    def encoders(self, method: str, level: int | None, member_size: str) -> Callable[[], Encoder]:
-        """What makes a connection's encoder."""
+    def encoders(
+        self, method: str, level: int | None, member_size: str, chooser: Chooser | None = None
+    ) -> Callable[[ChannelTally], Encoder]:
+        """What makes a connection's encoder.
+
+        :param chooser: chooses each piece's method in place of ``method``; None: nothing does.
+        """
+        if chooser is not None:
+            return partial(self._chosen, chooser)
         return partial(self._encoder, method, level, member_size)
 
-    def _encoder(self, method: str, level: int | None, member_size: str) -> Encoder:
+    def _chosen(self, chooser: Chooser, tally: ChannelTally) -> Encoder:
+        encoder = chooser.encoder(tally)
+        self._session.engines.add(create_decoder("none"), encoder)
+        return encoder
+
+    def _encoder(
+        self, method: str, level: int | None, member_size: str, _: ChannelTally
+    ) -> Encoder:
         settings = self._session.settings
         encoder = create_encoder(
             method,

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
+from ramferry.allowance import busy_threads
 from ramferry.errors import RamferryError
 from ramferry.flows.peer.stream_encoding import PieceSender
 from ramferry.wire.relay_packing import Gathered
@@ -17,7 +18,7 @@ from ramferry.wire.relay_stream import MOST
 
 GATHER: Final = 0.002
 """Seconds that bytes may wait for more, while a worker is free to send them."""
-_WORKERS: Final = len(os.sched_getaffinity(0))
+_WORKERS: Final = busy_threads()
 """Pieces that may be encoded at once though enough is held: as in ``flows.outlet.outbox``."""
 _SLOW_PIECE: Final = 64 * 1024
 """Least bytes of a full piece, on however slow a link."""

@@ -6,19 +6,22 @@ import threading
 from functools import partial
 from typing import Final
 
-from ramferry.errors import MigrationFailed, PeerTimeout, RamferryError, RemoteProtocolError
+from ramferry.errors import MigrationFailed, RamferryError, RemoteProtocolError
+from ramferry.flows.choosing.load import LoadGauge
 from ramferry.flows.peer.agreement import UNVERIFIED
 from ramferry.flows.peer.control import Control
 from ramferry.flows.peer.framed import Framed
+from ramferry.flows.peer.known import known_of
 from ramferry.flows.peer.rounds import Rounds
 from ramferry.flows.peer.stream import Tunnel
-from ramferry.flows.session.session import Session
+from ramferry.flows.session.account import uuid_of
+from ramferry.flows.session.session import Phase, Session
 from ramferry.metrics.agreement import Agreement
 from ramferry.patience import Patience
 from ramferry.transport.connection import Connection
 from ramferry.wire.digests import LINK, SealReader
 from ramferry.wire.relay_frames import NO_DIGEST
-from ramferry.wire.relay_messages import MOST_TEXT, Ask, Failed, Message, Outcome, Told, failed
+from ramferry.wire.relay_messages import Ask, Failed, Message, Outcome, Told, failed
 from ramferry.wire.relay_opening import Place
 from ramferry.wire.relay_stream import Direction
 
@@ -33,7 +36,8 @@ class Visit:
 
     stream_told = ""
     """What the far end has said of a stream that is no migration, as ``Hello.stream``."""
-
+    origin = ""
+    """Who has connected: a host's address, or a process of this host."""
     _tunnel: Tunnel | None = None
     """What comes in place of main, once all of its connections have."""
     _count = 0
@@ -42,6 +46,7 @@ class Visit:
     """True once the far end was told that main has not come and will not be taken."""
     _said = False
     """True once the far end was told of a failure, or told one."""
+    _load: LoadGauge | None = None
 
     def __init__(
         self,
@@ -87,6 +92,11 @@ class Visit:
         return not self.begun and (self._told is not None or left or self._waits.over)
 
     @property
+    def uuid(self) -> str:
+        """The guest's UUID; empty while it is not known."""
+        return uuid_of(self._session) if self._session is not None else ""
+
+    @property
     def begun(self) -> bool:
         """True once its main has come."""
         return self._session is not None
@@ -119,15 +129,7 @@ class Visit:
         session = self._session
         if session is None:
             return Outcome("not taken" if self._too_late else "pending", "main has not come")
-        if session.taken:
-            return Outcome("taken")
-        why = str(session.error or "")[:MOST_TEXT]
-        never = not session.switched and session.sighted
-        if session.failed and (session.taken is False or never):
-            return Outcome("not taken", why, _code_of(session.error))
-        if session.failed or session.over.is_set():
-            return Outcome("unknown", why)
-        return Outcome("pending")
+        return known_of(session)
 
     def main(self, connection: Connection) -> Framed:
         """Take main's connection: returns it without its frames.
@@ -226,6 +228,15 @@ class Visit:
                 channel="main",
             )
 
+    def tell_load(self) -> None:
+        """Tell the far end how busy this one is, if it wants to know, and it is time to."""
+        session = self._session
+        if session is None or not self.agreed.loads or session.phase is not Phase.CARRYING:
+            return
+        self._load = self._load or LoadGauge(session, self.token)
+        if (load := self._load.due()) is not None:
+            self._control.offer(load)
+
     def close(self) -> None:
         """End the control connection."""
         with self._lock:
@@ -280,11 +291,3 @@ class Visit:
             self._said = True
         if first:
             self._control.say(failed(error))
-
-
-def _code_of(error: RamferryError | None) -> int:
-    """The exit code of why the destination has not taken its guest; that of an undecided
-    switchover is not meant."""
-    if error is None or isinstance(error, PeerTimeout):
-        return MigrationFailed.exit_code
-    return error.exit_code

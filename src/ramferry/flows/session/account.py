@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from ramferry.errors import Cancelled
 from ramferry.flows.session.phase import Phase
@@ -48,6 +49,11 @@ def snapshot(session: Session) -> RelayCounters:
         mark_seconds=gate.held_seconds,
         channel_wait_seconds=gate.followed_seconds,
     )
+
+
+def uuid_of(session: Session) -> str:
+    """The guest's UUID, as its multifd channels told it; empty if there was none."""
+    return str(UUID(bytes=session.uuid)) if any(session.uuid) else ""
 
 
 def method_in(session: Session) -> str:

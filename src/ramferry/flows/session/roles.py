@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ramferry.metrics.choosing import Choosing
 from ramferry.transport.connection import Connection
 
 
@@ -34,6 +35,29 @@ class FlowSettings(Protocol):
     def decide(self) -> float:
         """Seconds that a far end that is a Ramferry is waited for with the outcome of a switchover,
         and that it is kept for one; 0: neither is done."""
+
+    @property
+    def cpu_limit(self) -> float:
+        """Cores that a choice of methods reckons with at most; 0: those that are free."""
+
+
+class Chosen(Protocol):
+    """What chooses a method for each packet, as those who tell of a migration know it."""
+
+    @property
+    def line(self) -> str:
+        """What is chosen now, and why, in a few words."""
+
+    @property
+    def early(self) -> bool:
+        """Whether little is known yet, so that it is to be looked at often."""
+
+    @property
+    def wire_bytes(self) -> dict[str, int]:
+        """Bytes of payload sent so far, by method."""
+
+    def result(self) -> Choosing:
+        """All that was chosen so far."""
 
 
 class Behind(Protocol):

@@ -16,6 +16,7 @@ from typing import Final
 
 from ramferry.codec.base import Decoder, Encoder
 from ramferry.errors import HostError, MigrationFailed, RamferryError, RemoteProtocolError
+from ramferry.flows.session.causes import Causes
 from ramferry.flows.session.engines import Engines
 from ramferry.flows.session.gate import SyncGate, Unwind
 from ramferry.flows.session.phase import Phase
@@ -71,8 +72,6 @@ class Session:
     ends_here = False
     """Whether a sink takes the guest over: if that fails, nobody has it."""
     _phase = Phase.GATHERING
-    _damage: RemoteProtocolError | None = None
-    """What was wrong, in the switchover, with what another Ramferry sent."""
 
     def __init__(
         self,
@@ -82,7 +81,7 @@ class Session:
     ) -> None:
         """:param wake: called, from any thread, when the migration has failed."""
         self.settings = settings
-        self.plain = Plain()
+        self.plain, self.causes = Plain(), Causes()
         self.note = note
         self._wake = wake
         self.gate = SyncGate()
@@ -129,6 +128,8 @@ class Session:
     def advance(self, phase: Phase) -> bool:
         """Enter a later phase; an earlier one is ignored. Returns False if the migration has
         failed."""
+        if phase is Phase.SWITCHOVER and self.causes.broken is not None:
+            self.fail(self.causes.broken)
         with self._lock:
             if self._phase is not Phase.FAILED:
                 self.switched = self.switched or phase is Phase.SWITCHOVER
@@ -160,10 +161,9 @@ class Session:
                 return  # whoever cancels sees from the result that it was too late
             agreed = self.agreed_in or self.agreed_out
             if late and agreed is not None and isinstance(error, RemoteProtocolError):
-                self._damage = self._damage or error
+                self.causes.damage = self.causes.damage or error
             if not late:
-                if self._damage is not None and isinstance(error, MigrationFailed):
-                    error = self._damage.reworded(f"{self._damage}; {error}")
+                error = self.causes.told(error)
                 # in this order: whoever sees the phase, without the lock, finds the error
                 self.error = error
                 self.taken = False if self.ends_here else self.taken

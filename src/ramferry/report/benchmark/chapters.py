@@ -9,6 +9,8 @@ from ramferry.report.benchmark import grids
 from ramferry.report.benchmark.differences import Named, differences, pairs
 from ramferry.report.benchmark.findings import headlines, warnings
 from ramferry.report.benchmark.forecast_check import forecasts
+from ramferry.report.benchmark.series_chapter import NamedSeries, SeriesChapter, series_chapter
+from ramferry.report.benchmark.series_grids import name_of
 from ramferry.report.grid import Grid
 
 
@@ -34,14 +36,26 @@ class Report:
     chapters: tuple[Chapter, ...]
     differences: tuple[Grid, ...]
     """The first comparison against each of the others."""
+    series: tuple[SeriesChapter, ...] = ()
+    """They come before the chapters, which have each of their rates."""
 
 
-def report(measured: Sequence[Named]) -> Report:
-    """Make a report of one or more comparisons."""
+def report(measured: Sequence[Named], series: Sequence[NamedSeries] = ()) -> Report:
+    """Make a report of comparisons, and of links of several rates.
+
+    The comparisons are compared with each other, the rates of a series are not.
+    """
+    rates = [rate for one in series for rate in rates_of(one)]
     return Report(
-        tuple(_chapter(one) for one in measured),
+        tuple(_chapter(one) for one in (*measured, *rates)),
         tuple(differences(before, after) for before, after in pairs(measured)),
+        tuple(series_chapter(one) for one in series),
     )
+
+
+def rates_of(measured: NamedSeries) -> list[Named]:
+    """The comparisons of a series, with names of their own."""
+    return [Named(f"{measured.name}: {name_of(one)}", one) for one in measured.series.comparisons]
 
 
 def _chapter(measured: Named) -> Chapter:

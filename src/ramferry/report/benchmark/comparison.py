@@ -7,32 +7,22 @@ path. Sizes are bytes, rates bytes per second, times seconds unless a name says 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import msgspec
 from msgspec import Meta
 
 from ramferry import __version__
-from ramferry.errors import UsageError, unreadable
 from ramferry.metrics import MigrationResult
 from ramferry.report import document as documents
 from ramferry.report.benchmark import former
-from ramferry.report.benchmark.strict import unknown_field
+from ramferry.report.benchmark.reading import Damaged as Damaged
+from ramferry.report.benchmark.reading import decoded, raw_of
 from ramferry.vocabulary import RELAY_PAIR
 
-FORMAT: Final = "benchmark"
-READ: Final = range(2, documents.VERSION + 1)
-"""Versions whose documents are records as of today: version 2 lacks fields that have a default."""
-MOST_BYTES: Final = 256 << 20
-"""Of a file: a thousand runs of an hour each, sampled ten times a second, take less."""
-MOST_DEPTH: Final = 24
-"""Of lists and objects in each other; without the free-form facts of a machine there are 9."""
-LARGEST: Final = 1 << 63
-"""No count of bytes, pages or milliseconds is larger, and every one below makes a float."""
+FORMAT: Final = former.NOW
 
 TC: Final = "tc"
 RELAY_PACING: Final = "relay pacing"
@@ -49,10 +39,6 @@ ROUTES: Final = (BUILT_IN, RELAY_PAIR, NATIVE)
 def one_of(words: tuple[str, ...]) -> Meta:
     """What a text is checked by that must be one of ``words``; the error lists them."""
     return Meta(pattern=f"^({'|'.join(words)})$")
-
-
-class Damaged(UsageError):
-    """A document is not what it should be; the text names the file and the field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +73,8 @@ class Scenario:
     """The guest's memory in the scenario's source; None if this one has it, too."""
     scaling: str = ""
     """A sentence about what was scaled and why; empty if nothing was."""
+    change: str = ""
+    """What changed on the hosts or the link during each run, in words; empty if nothing did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,14 +196,7 @@ def read(path: Path) -> Comparison:
     :raise Damaged: it is none, is damaged, or has another format; names the file and the field.
     :raise HostError: it is there and cannot be read.
     """
-    try:
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size > MOST_BYTES:
-                raise Damaged(f"{path}: is larger than any result ({MOST_BYTES >> 20} MiB)")
-            raw = file.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise unreadable(path, error) from error
-    return decode(raw, str(path))
+    return decode(raw_of(path), str(path))
 
 
 def decode(raw: bytes, name: str) -> Comparison:
@@ -224,52 +205,4 @@ def decode(raw: bytes, name: str) -> Comparison:
     :param name: of the file, for the sentence.
     :raise Damaged: as ``read``.
     """
-    if len(raw) > MOST_BYTES:
-        raise Damaged(f"{name}: is larger than any result ({MOST_BYTES >> 20} MiB)")
-    try:
-        content = msgspec.json.decode(raw)
-    except (ValueError, RecursionError) as error:
-        raise Damaged(f"{name}: is no JSON document, or a part of one ({error})") from error
-    if (place := _out_of_range(content)) is not None:
-        raise Damaged(f"{name}: a number is too large, or the nesting too deep - at `${place}`")
-    record = _of_this_version(content, name)
-    try:
-        comparison = msgspec.convert(record, Comparison)
-    except msgspec.ValidationError as error:
-        raise Damaged(f"{name}: {error}") from error
-    if (path := unknown_field(record, Comparison)) is not None:
-        raise Damaged(f"{name}: a field that results do not have - at `{ascii(path)[1:-1]}`")
-    return comparison
-
-
-def _of_this_version(content: Any, name: str) -> Any:
-    if not isinstance(content, dict) or not {"format", "ramferry"} <= content.keys():
-        raise Damaged(f"{name}: is no document of ramferry: it has no format and ramferry")
-    kind, version = content["format"], content.get("version")
-    if kind == former.FORMAT and not isinstance(kind, bool) and "version" not in content:
-        kind, version, content = FORMAT, documents.VERSION, former.renamed(content)
-    if kind != FORMAT or not {"scenario", "cases"} <= content.keys():
-        raise Damaged(f"{name}: is no result of ramferry bench: {_shown(kind)} is its format")
-    if version not in READ or isinstance(version, bool):
-        raise Damaged(
-            f"{name}: its version is {_shown(version)}, and this ramferry {__version__} reads"
-            f" versions up to {documents.VERSION}: use the ramferry that wrote it"
-        )
-    return {key: value for key, value in content.items() if key not in ("format", "version")}
-
-
-def _shown(value: object) -> str:
-    return ascii(value)[:40]
-
-
-def _out_of_range(value: object, depth: int = 0) -> str | None:
-    """Where a number does not fit 64 bits, or what nests too deep begins; None if all is well."""
-    if depth > MOST_DEPTH:
-        return ""
-    if isinstance(value, dict | list):
-        named = isinstance(value, dict)
-        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
-            if (place := _out_of_range(inner, depth + 1)) is not None:
-                return f"[{ascii(key)[:40] if named else key}]{place}"
-        return None
-    return "" if isinstance(value, int | float) and not abs(value) < LARGEST else None
+    return decoded(raw, name, {FORMAT: Comparison})

@@ -7,6 +7,9 @@ from typing import Any, Final
 FORMAT: Final = 1
 """What such a document has as its ``format``; it has no ``version``."""
 
+NOW: Final = "benchmark"
+"""What such a document has today."""
+
 _RESULT: Final = ("cases", "runs", "result")
 _COUNTERS: Final = (*_RESULT, "relays", "counters")
 _RENAMED: Final[dict[tuple[str, ...], dict[str, str]]] = {

@@ -89,11 +89,12 @@ def _over_base(comparison: Comparison, case: CaseRuns) -> list[Cell]:
     for measure in DOCUMENTED_MEASURES:
         over = spread_of(case, measure, guest_memory)
         under = None if base is None else spread_of(base, measure, guest_memory)
-        cells.append(_ratio_cell(over, under))
+        cells.append(ratio_cell(over, under))
     return cells
 
 
-def _ratio_cell(over: Spread | None, under: Spread | None) -> Cell:
+def ratio_cell(over: Spread | None, under: Spread | None) -> Cell:
+    """One median over another; below it what the spreads allow, or what makes it doubtful."""
     found = quotient(over, under) if over and under else None
     if over is None or under is None or found is None:
         return Cell(NOT_KNOWN, faint=True)
@@ -144,6 +145,7 @@ def _scenario(comparison: Comparison) -> dict[str, str]:
         "fill": scenario.fill,
         "workload": scenario.workload,
         "link": link(comparison),
+        "change": scenario.change,
         "channels": ", ".join(
             str(count) for count in sorted({case.channels for case in comparison.cases})
         ),

@@ -6,12 +6,13 @@ page.js looks up in page.css, so that a plot follows the page between light and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from ramferry.codec import METHODS
-from ramferry.report.benchmark.comparison import Comparison
+from ramferry.report.benchmark.comparison import CaseRuns, Comparison
+from ramferry.vocabulary import AUTO
 
 Figure = dict[str, Any]
 
@@ -31,10 +32,15 @@ class Style:
 
 def styles(comparison: Comparison) -> Mapping[str, Style]:
     """By label: a colour for each method, whose levels and routes differ in dash and symbol."""
+    return styles_of(comparison.cases)
+
+
+def styles_of(cases: Iterable[CaseRuns]) -> Mapping[str, Style]:
+    """The same of the cases of several comparisons, each label once."""
     found: dict[str, Style] = {}
     seen: dict[str, int] = {}
-    for case in comparison.cases:
-        name = case.method if case.method in METHODS else _OTHER
+    for case in cases:
+        name = case.method if case.method in (*METHODS, AUTO) else _OTHER
         variant = seen.get(name, 0)
         seen[name] = variant + 1
         dash, symbol = _DASHES[variant % len(_DASHES)], _SYMBOLS[variant % len(_SYMBOLS)]

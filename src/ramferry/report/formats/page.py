@@ -34,7 +34,7 @@ def draw(report: Report) -> str:
         .render(
             report=report,
             plotted=plotted(report),
-            title=" · ".join(dict.fromkeys(chapter.title for chapter in report.chapters)),
+            title=" · ".join(dict.fromkeys(_titles(report))),
             # these are Ramferry's and plotly's own: the only texts that are not escaped
             policy=Markup(_policy(scripts)),
             style=Markup(_resource("page.css")),
@@ -64,6 +64,13 @@ def grouped(text: str) -> Markup:
     """A text whose whole numbers of five and more digits are in groups of three."""
     shown = _LONG_NUMBER.sub(lambda one: f"{int(one[0]):,}".replace(",", _THIN), printable(text))
     return escape(shown)
+
+
+def _titles(report: Report) -> list[str]:
+    """Of the chapters; the rates of a series of links are told by its own title."""
+    if report.series:
+        return [one.title for one in report.series]
+    return [chapter.title for chapter in report.chapters]
 
 
 def _shown(value: Any) -> Any:

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from ramferry.report.benchmark.chapters import Report
 from ramferry.report.benchmark.comparison import CaseRuns, Comparison
 from ramferry.report.benchmark.differences import pairs
-from ramferry.report.formats import plots, timeline
+from ramferry.report.benchmark.runs import median_run
+from ramferry.report.benchmark.series_chapter import SeriesChapter
+from ramferry.report.formats import over_rate, plots, timeline
 from ramferry.report.formats.figures import Figure, styles
 
 
@@ -59,11 +61,14 @@ class Plotted:
     changes: tuple[Plot, ...]
     """In the order of the report's differences."""
     chapters: tuple[ChapterPlots, ...]
+    series: tuple[tuple[Plot, ...], ...] = ()
+    """Of each series of links: none if it has too few rates."""
 
     @property
     def figures(self) -> dict[str, Figure]:
         """All figures by name."""
         drawn: list[Plot | RunChoice] = [*self.changes]
+        drawn += [plot for one in self.series for plot in one]
         for chapter in self.chapters:
             drawn += [*chapter.plots, *chapter.every_choice]
         return {one.name: one.figure for one in drawn}
@@ -72,16 +77,27 @@ class Plotted:
 def plotted(report: Report) -> Plotted:
     """Make every plot of a report."""
     measured = [chapter.measured for chapter in report.chapters]
+    compared = measured[: len(report.differences) + 1]
     changes = [
         Plot(
             f"changes-{number}",
             plots.before_and_after(before, after),
             f"Total time of each method: pale {before.name}, full {after.name}.",
         )
-        for number, (before, after) in enumerate(pairs(measured))
+        for number, (before, after) in enumerate(pairs(compared))
     ]
     chapters = (_chapter(f"c{number}", one.comparison) for number, one in enumerate(measured))
-    return Plotted(tuple(changes), tuple(chapters))
+    series = (_series(f"s{number}", one) for number, one in enumerate(report.series))
+    return Plotted(tuple(changes), tuple(chapters), tuple(series))
+
+
+def _series(name: str, chapter: SeriesChapter) -> tuple[Plot, ...]:
+    figure = over_rate.time_over_rate(chapter.measured.series)
+    caption = (
+        "Down is better. Medians; the line spans all runs. Both axes are logarithmic, and the time"
+        " is for each GiB of a guest, since the guests of a fast link are larger."
+    )
+    return () if figure is None else (Plot(f"{name}-rates", figure, caption, "Time over rate"),)
 
 
 def _chapter(name: str, found: Comparison) -> ChapterPlots:
@@ -120,7 +136,7 @@ def _left(name: str, found: Comparison) -> Iterator[Plot]:
 
 def _choices(name: str, case: CaseRuns, colour: str) -> Iterator[RunChoice]:
     """The runs of a case that have a timeline."""
-    middle = timeline.median_run(case)
+    middle = median_run(case)
     for number, run in enumerate(case.runs):
         if run.timeline:
             remark = ", failed" if run.error else ", the median" if number == middle else ""

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
-from ramferry.report.benchmark.comparison import CaseRuns, Comparison, Run, TimelinePoint
+from ramferry.report.benchmark.comparison import Comparison, Run, TimelinePoint
+from ramferry.report.benchmark.runs import median_run
 from ramferry.report.drawing.escaping import in_plot
 from ramferry.report.formats.figures import Figure, axis, layout, legend, styles, with_legend
 from ramferry.vocabulary import GIB
@@ -30,16 +31,6 @@ RUN_HEIGHT: Final = 480
 _MEGA: Final = 1e6
 
 Points = Sequence[TimelinePoint]
-
-
-def median_run(case: CaseRuns) -> int | None:
-    """Index of the run whose total time is the middle one of those with a timeline."""
-    timed = [
-        (run.result.total_time_ms, index)
-        for index, run in enumerate(case.runs)
-        if run.result is not None and run.timeline
-    ]
-    return sorted(timed)[(len(timed) - 1) // 2][1] if timed else None
 
 
 def left_over_time(comparison: Comparison) -> Figure | None:

@@ -14,7 +14,7 @@ from fakes_qmp import FakeQemu
 from ramferry.control.archive import handover
 from ramferry.control.archive.callbacks import ArchiveHooks
 from ramferry.control.archive.handover import NOT_STARTED, HandOver
-from ramferry.control.qemu import end as end_module
+from ramferry.control.qemu import asides as asides_module
 from ramferry.control.qemu.end import QemuEnd, open_end
 from ramferry.errors import (
     Cancelled,
@@ -68,7 +68,7 @@ class Stage:
 @pytest.fixture
 def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     monkeypatch.setattr(handover, "AFTERWARDS_SECONDS", 0.2)
-    monkeypatch.setattr(end_module, "ASIDE_SECONDS", 0.2)
+    monkeypatch.setattr(asides_module, "ASIDE_SECONDS", 0.2)
     made = Stage(tmp_path)
     yield made
     made.close()

@@ -60,6 +60,7 @@ def test_a_daemon_that_is_lost(daemon: FakeLibvirt) -> None:
         (MOVE, 0, ""),
         (Move("unix:///run/x", 8, persistent=True, undefine_source=True), 8 | 16, ""),
         (Move("unix:///run/x", 8, peer_to_peer=True, unsafe=True), 2 | 512, ""),
+        (Move("unix:///run/x", 8, auto_converge=True), 8192, ""),
         (Move("unix:///run/x", 8, copy_storage="all", disks_uri="tcp://b"), 64, "tcp://b"),
         (Move("unix:///run/x", 8, copy_storage="inc", disks_uri="tcp://b:1"), 128, "tcp://b:1"),
     ],
@@ -140,6 +141,14 @@ def test_downtime_and_dirty_rate(daemon: FakeLibvirt) -> None:
         daemon.set("measured")
         assert near.dirty_rate("guest") == 12
     assert daemon.calls() == ["downtime guest 50", "dirty guest 3"]
+
+
+def test_a_guest_is_stopped(daemon: FakeLibvirt) -> None:
+    with daemon.connect() as near:
+        near.suspend("guest")
+        with pytest.raises(UsageError):
+            near.suspend("nobody")
+    assert daemon.calls() == ["suspend guest"]
 
 
 def test_the_monitor_is_passed_through(daemon: FakeLibvirt) -> None:

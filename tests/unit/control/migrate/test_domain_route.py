@@ -14,6 +14,7 @@ from ramferry.control.migrate.domain_route import (
     plan_domain,
     socket_path,
 )
+from ramferry.control.migrate.limits import GRACE_SECONDS, POLL_SECONDS
 from ramferry.control.migrate.relay_mode import RelayMode
 from ramferry.control.migrate.wish import Wish
 from ramferry.errors import UsageError
@@ -53,6 +54,9 @@ def test_relays_on_both_hosts() -> None:
     )
     assert (near.side, near.listen, near.method, near.level) == ("source", "unix:/x/y", "qatzip", 3)
     assert (near.max_bandwidth, near.member_size) == (7, "packet")
+    # longer than it takes to see the far relay's end and to abort the job
+    assert near.hold_source > GRACE_SECONDS + POLL_SECONDS
+    assert far.hold_source == 0
     assert (route.address, route.name) == ("unix:/x/y", "relay pair")
 
 
@@ -71,6 +75,10 @@ def test_a_relay_that_runs_there_already() -> None:
         ({"tls_creds": "/pki"}, "leave out --tls-creds"),
         ({"insecure": True}, "leave out --insecure"),
         ({"method": "zstd", "accelerator": "require"}, "--accelerator require is for method qat"),
+        (
+            {"method": "auto", "level": None, "accelerator": "require"},
+            "--method auto takes a device where one pays",
+        ),
     ],
 )
 def test_what_contradicts_relays_on_both_hosts(change: dict[str, object], said: str) -> None:

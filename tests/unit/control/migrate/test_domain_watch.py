@@ -14,8 +14,12 @@ from ramferry.control.libvirt.end import DomainEnd
 from ramferry.control.migrate import domain_watch
 from ramferry.control.migrate.callbacks import Hooks
 from ramferry.control.migrate.cause import Complaint, Rank
+from ramferry.control.migrate.domain_hands import DomainHands
 from ramferry.control.migrate.domain_watch import DomainWatch, arrived, last_info
+from ramferry.control.migrate.on_stall import OnStall
 from ramferry.control.migrate.relays import Relays
+from ramferry.control.migrate.steering import Steering
+from ramferry.control.migrate.wish import Wish
 from ramferry.errors import (
     Cancelled,
     MethodUnavailable,
@@ -46,6 +50,8 @@ class Daemon:
         self.stats: Stats = {"memory_total": 100, "memory_remaining": 60}
         self.then: Callable[[], object] = lambda: None
         self.aborted = 0
+        self.limits: list[int] = []
+        self.refuses = False
 
     def state(self, _: str) -> str:
         if self.silent:
@@ -70,6 +76,16 @@ class Daemon:
         self.error = MethodUnavailable(BY_CLIENT)
         self.over.set()
 
+    def set_max_downtime(self, _: str, milliseconds: int) -> None:
+        self.limits.append(milliseconds)
+        if self.refuses:
+            raise MethodUnavailable("no job is active")
+
+    def suspend(self, _: str) -> None:
+        if self.refuses:
+            raise MethodUnavailable("it is busy")
+        self.found = "paused"
+
     def close(self) -> None:
         """Nothing is open."""
 
@@ -77,15 +93,24 @@ class Daemon:
 class FakeRelays:
     """Two relays that complain as they are told."""
 
+    choice = ""
+
     def __init__(self) -> None:
         self.said: list[Complaint] = []
+        self.holds: Complaint | None = None
         self.left = False
 
     def complaints(self) -> list[Complaint]:
         return self.said
 
+    def failing(self) -> Complaint | None:
+        return self.holds
+
     def counters(self, _: str) -> RelayCounters | None:
         return None
+
+    def delivered(self, _began: float) -> None:
+        """Nobody has told."""
 
     def asked_for(self) -> float:
         return 0.0
@@ -108,6 +133,7 @@ class Case:
         self.hooks = Hooks(on_note=self.notes.append)
         self.samples = 0
         self.turn: Callable[[Stats], None] = lambda _: None
+        self.wish = Wish("none", stall_seconds=0.05)
 
     def fails(self, error: RamferryError, near: str = "running", far: str = "") -> Self:
         """The job fails, and leaves these states."""
@@ -125,7 +151,9 @@ class Case:
             for uri, one in (("near", self.near), ("far", self.far))
         ]
         relays = cast("Relays", self.relays)
-        watch = DomainWatch(ends[0], ends[1], self.before, relays, self.hooks)
+        hands = DomainHands(ends[0], self.hooks.on_note)
+        steering = Steering(self.wish, hands, self.hooks.on_note, told=False)
+        watch = DomainWatch(ends[0], ends[1], self.before, relays, self.hooks, steering)
 
         def every(stats: Stats) -> None:
             self.samples += 1
@@ -191,6 +219,44 @@ def test_a_relay_that_died_has_the_job_aborted(case: Case) -> None:
     with pytest.raises(MigrationFailed, match="failed: the source relay ended: killed; the guest"):
         case.run()
     assert case.near.aborted == 1
+
+
+HOLDS = Complaint(Rank.RELAY_SAW, "the source relay says: main broke")
+
+
+@pytest.mark.parametrize("died", [False, True])
+def test_a_relay_that_holds_the_source_has_the_job_aborted_at_once(
+    case: Case, monkeypatch: pytest.MonkeyPatch, died: bool
+) -> None:
+    """Also where the far relay's end was seen before the near one says that it holds the source."""
+    monkeypatch.setattr(domain_watch, "GRACE_SECONDS", 1e9)
+    case.far.found = ""
+    last = Complaint(Rank.RELAY_SAW, "the source relay ended: main broke")
+    far = Complaint(Rank.RELAY_DIED, "the destination relay ended: killed")
+    case.relays.said = [far] if died else []
+
+    def turn(_: Stats) -> None:
+        assert case.near.aborted == 0
+        case.relays.holds = HOLDS if case.samples > 1 else None
+
+    case.turn = turn
+    # once the source has ended its connections, the relay that held them ends
+    case.near.then = lambda: case.relays.said.append(last)
+    with pytest.raises(MigrationFailed) as caught:
+        case.run()
+    assert (case.near.aborted, case.samples) == (1, 2)
+    told = f"{far.clause}; the guest runs at the source ({last.clause})" if died else None
+    told = told or f"{last.clause}; the guest runs at the source"
+    assert str(caught.value) == f"the migration failed: {told}"
+
+
+def test_what_a_relay_said_that_held_the_source_is_told_if_it_says_no_more(case: Case) -> None:
+    case.far.found, case.relays.holds = "", HOLDS
+    with pytest.raises(MigrationFailed) as caught:
+        case.run()
+    assert str(caught.value) == (
+        f"the migration failed: {HOLDS.clause}; the guest runs at the source"
+    )
 
 
 @pytest.mark.parametrize("by", ["signal", "timeout"])
@@ -311,3 +377,77 @@ def test_a_result_without_statistics() -> None:
         "ram": {"page-size": 4096, "normal": 0, "duplicate": 0},
     }
     assert last_info({"time_elapsed": 70, "memory_normal": 3}, 900)["total-time"] == 70
+
+
+def test_a_domain_is_told_how_long_it_may_stand_still(case: Case) -> None:
+    case.turn = lambda _: case.near.over.set() if case.near.limits else None
+    case.run()
+    assert case.near.limits == [30]
+
+
+def test_that_libvirt_does_not_take_it_is_said_once(case: Case) -> None:
+    case.near.refuses = True
+    case.turn = lambda _: case.near.over.set() if case.near.limits else None
+    case.run()
+    assert case.notes == [
+        "libvirt does not take how long the guest may stand still: no job is active"
+    ]
+
+
+def stalls(case: Case, on_stall: OnStall) -> None:
+    """Its rounds do not become smaller; it is over once a note tells what was done."""
+    case.wish = replace(case.wish, on_stall=on_stall, downtime_limit_ms=1)
+    rounds = 0
+
+    def turn(_: Stats) -> None:
+        nonlocal rounds
+        rounds += 1
+        case.near.stats = {
+            "memory_total": 1 << 30,
+            "memory_remaining": 1 << 29,
+            "memory_iteration": rounds,
+            "memory_normal": rounds * 1000,
+        }
+        if case.notes:
+            case.near.over.set()
+
+    case.turn = turn
+    case.run()
+
+
+@pytest.mark.parametrize(
+    ("on_stall", "said"),
+    [
+        (OnStall.PAUSE, "libvirt has stopped the guest for the rest, and lets it go on where it"),
+        (OnStall.THROTTLE, "has had auto-converge on from the beginning"),
+        (OnStall.WAIT, "waiting on, since it may yet end"),
+    ],
+)
+def test_a_domain_stalls(case: Case, on_stall: OnStall, said: str) -> None:
+    stalls(case, on_stall)
+    (note,) = case.notes
+    assert said in note
+    assert case.near.found == ("paused" if on_stall is OnStall.PAUSE else "running")
+
+
+def test_a_domain_that_stalls_is_cancelled(case: Case) -> None:
+    case.far.found = ""
+    with pytest.raises(Cancelled, match=r"^cancelled, as the migration stalls: .* source$"):
+        stalls(case, OnStall.CANCEL)
+    assert case.near.aborted == 1
+
+
+def test_that_a_domain_was_not_stopped_is_said(case: Case) -> None:
+    case.near.refuses = True
+    case.notes = Refusals(case.notes)
+    case.hooks = replace(case.hooks, on_note=case.notes.append)
+    stalls(case, OnStall.PAUSE)
+    assert case.notes[-1].endswith("; libvirt was to stop the guest for the rest: it is busy")
+
+
+class Refusals(list[str]):
+    """Notes without those of the limit, of which a refusing daemon gives one too."""
+
+    def append(self, note: str) -> None:
+        if not note.startswith("libvirt does not take"):
+            super().append(note)

@@ -22,6 +22,7 @@ from ramferry.control.migrate.cause import Complaint, Rank
 from ramferry.control.migrate.course import _Course, migrate
 from ramferry.control.migrate.relays import Relays
 from ramferry.control.migrate.route import RelayMode, Route, Wish
+from ramferry.control.qemu import asides as asides_module
 from ramferry.control.qemu import end as end_module
 from ramferry.errors import (
     Cancelled,
@@ -69,7 +70,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch_module, "UNDO_SECONDS", 0.3)
     monkeypatch.setattr(ending_module, "RESUME_SECONDS", 0.2)
     monkeypatch.setattr(ending_module, "FOLLOW_SECONDS", 0.2)
-    monkeypatch.setattr(end_module, "ASIDE_SECONDS", 0.3)
+    monkeypatch.setattr(asides_module, "ASIDE_SECONDS", 0.3)
     monkeypatch.setattr(end_module, "THROUGH_SECONDS", 0.1)
 
 
@@ -127,7 +128,7 @@ def test_max_bandwidth_is_lifted_while_it_migrates_and_set_back(stage: Make) -> 
     on.migrate(replace(WISH, downtime_limit_ms=50))
     source = on.source
     assert source.set_to("migrate-set-parameters", "max-bandwidth") == [0, 134217728]
-    assert source.set_to("migrate-set-parameters", "downtime-limit") == [50, 300]
+    assert source.set_to("migrate-set-parameters", "downtime-limit") == [20, 300]
     assert source.set_to("migrate-set-parameters", "multifd-channels") == [8, 2]
     assert source.set_to("migrate-set-capabilities", "multifd") == [True, False]
     assert source.set_to("migrate-set-capabilities", "return-path") == [True, False]

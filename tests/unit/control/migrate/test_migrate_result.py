@@ -17,6 +17,7 @@ from ramferry.control.migrate.result import (
 from ramferry.control.migrate.route import Route, Wish
 from ramferry.control.qemu.probe import QemuFacts
 from ramferry.metrics import RelayCounters, RelayResult
+from ramferry.metrics.choosing import Choosing
 
 OLD = QemuFacts((7, 2, 22), frozenset({"none"}), {}, {}, "running", "none", None, (1,))
 NEW = replace(OLD, version=(10, 0, 2))
@@ -130,3 +131,9 @@ def test_without_a_dirty_rate_no_downtime_is_to_be_expected() -> None:
     """QEMU then tells its downtime-limit, and the built-in guest 0."""
     first = {**INFO, "ram": {**INFO["ram"], "dirty-pages-rate": 0}}
     assert sample_of(first, 0.0, None).expected_downtime_ms is None
+
+
+def test_a_level_that_was_chosen_is_no_one_level() -> None:
+    told = Choosing({"zstd 3": 1}, {"zstd": 1}, 0, 0, 0, 0)
+    sender = replace(relay("zstd"), method_out="zstd", level=None, choosing=told)
+    assert compressor_of(sender, OLD, {}, "zstd") == Compressor("zstd", None, None)

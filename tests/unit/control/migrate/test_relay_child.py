@@ -37,6 +37,8 @@ def test_arguments() -> None:
     ]
     bare = relay_arguments(RelayStep("destination", "tcp:127.0.0.1:0", "none"), "unix:/t/d", 8)
     assert "--level" not in bare
+    moved = replace(step, level=None, auto_level=True)
+    assert relay_arguments(moved, "tcp:far:1", 4)[9:11] == ["--level", "auto"]
     assert "--max-bandwidth" not in bare
     assert "--page-size" not in bare
     sparc = relay_arguments(replace(step, page_size=8192), "tcp:far:1", 4)
@@ -55,6 +57,9 @@ def test_arguments() -> None:
     assert "--decide" not in line
     line = relay_arguments(replace(step, decide=0.25), "relay:far:1", 4)
     assert line[-2:] == ["--decide", "0.25"]
+    assert "--hold-source" not in line
+    line = relay_arguments(replace(step, hold_source=2.5), "relay:far:1", 4)
+    assert line[-2:] == ["--hold-source", "2.5"]
 
 
 @pytest.mark.parametrize(
@@ -103,6 +108,18 @@ def test_records_come_back_from_their_events(monkeypatch: pytest.MonkeyPatch) ->
     finished = {"event": "finished", **asdict(RESULT), "a field to come": 1}
     child = told(monkeypatch, json.dumps(progress | {"packets": 9}), json.dumps(finished))
     assert (child.counters, child.result) == (COUNTERS, RESULT)
+
+
+def test_a_relay_that_holds_its_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    relays = Relays()
+    assert relays.failing() is None
+    relays._children["destination"] = told(monkeypatch, '{"event": "failing", "error": "x"}')
+    relays._children["source"] = told(monkeypatch, '{"event": "failing"}')
+    assert relays.failing() is None
+    event = '{"event": "failing", "migration": "1234abcd", "error": "main: it broke"}'
+    relays._children["source"] = told(monkeypatch, event)
+    said = Complaint(Rank.RELAY_SAW, "the source relay says: main: it broke")
+    assert relays.failing() == said
 
 
 def test_an_event_with_a_field_of_another_type_is_not_taken(

@@ -8,6 +8,7 @@ import pytest
 
 from ramferry.control.hosts import host
 from ramferry.control.hosts.host import Elsewhere, Namespace, members_for
+from ramferry.control.migrate.relay_options import advice
 from ramferry.control.migrate.route import RelayMode, RelayStep, Route, Sockets, Wish, plan
 from ramferry.control.qemu.party import Party
 from ramferry.control.qemu.probe import QemuFacts
@@ -376,6 +377,40 @@ OLD = replace(HERE, facts=replace(FACTS, methods=frozenset(), version=(3, 1, 0))
             MethodUnavailable,
             "only a relay connects to relay:h:1: leave out --relay none",
         ),
+        (HERE, HERE, {"method": "auto", "relay": "none"}, UsageError, "leave out --relay none"),
+        (
+            HERE,
+            HERE,
+            {"method": "zstd", "auto_level": True, "relay": "none"},
+            MethodUnavailable,
+            "has one level for all packets: leave out --relay none",
+        ),
+        (HERE, HERE, {"method": "auto", "relay": "source"}, UsageError, "leave out --relay source"),
+        (
+            HERE,
+            HERE,
+            {"method": "auto", "accelerator": "require"},
+            UsageError,
+            "--method auto takes a device where one pays",
+        ),
+        (
+            HERE,
+            HERE,
+            {"method": "qatzip", "auto_level": True, "accelerator": "require"},
+            UsageError,
+            "--level auto takes a device where one pays",
+        ),
+        (
+            HERE,
+            FAR,
+            {"method": "auto", "via": "tcp:h:1", "incoming": "unix:/in"},
+            UsageError,
+            "name it as --via relay:HOST:PORT",
+        ),
+        (HERE, FAR, {"method": "auto"}, MethodUnavailable, "see `ramferry plan time`"),
+        (HERE, FAR, {"method": "auto"}, MethodUnavailable, "with --level auto"),
+        (HERE, FAR, {"method": "auto"}, MethodUnavailable, "Without one, --relay none --link RATE"),
+        (HERE, HERE, {"method": "auto", "relay": "source"}, UsageError, "--relay none --link RATE"),
     ],
 )
 def test_refusals_say_what_to_do(
@@ -478,6 +513,51 @@ def test_both_relays_encrypt_what_goes_between_them() -> None:
 def test_both_relays_learn_how_long_to_ask(destination: Party, decide: float | None) -> None:
     steps = plan(HERE, destination, Wish("qatzip", decide=decide), SOCKETS).relays
     assert [step.decide for step in steps] == [decide] * 2
+
+
+def test_methods_are_chosen_between_two_relays_at_relay() -> None:
+    route = plan(HERE, HERE, Wish("auto", cpu_limit=0.5), SOCKETS)
+    far, near = route.relays
+    assert (far.method, near.method) == ("none", "auto")
+    assert far.listen == "relay:127.0.0.1:0"
+    assert [step.cpu_limit for step in route.relays] == [0.5, 0.5]
+    assert (route.source_method, route.destination_method) == ("none", "none")
+
+
+def test_methods_are_chosen_towards_a_relay_that_runs_already() -> None:
+    wish = Wish("auto", via="relay:h:1", incoming="unix:/in")
+    (step,) = plan(HERE, FAR, wish, SOCKETS).relays
+    assert step.method == "auto"
+
+
+def test_a_level_that_is_chosen_needs_a_relay_at_the_source_only() -> None:
+    wish = Wish("zstd", auto_level=True, cpu_limit=0.5)
+    route = plan(HERE, HERE, wish, SOCKETS)
+    (step,) = route.relays
+    assert (route.name, step.side, step.method) == ("source relay", "source", "zstd")
+    assert (step.level, step.auto_level, step.cpu_limit) == (None, True, 0.5)
+    assert (route.source_method, route.destination_method) == ("none", "zstd")
+
+
+def test_a_level_is_chosen_between_relays_as_well() -> None:
+    far, near = plan(HERE, HERE, Wish("qatzip", auto_level=True), SOCKETS).relays
+    assert (far.auto_level, near.auto_level, near.method) == (False, True, "qatzip")
+
+
+@pytest.mark.parametrize(
+    ("wish", "relays", "advised"),
+    [
+        (Wish("zstd", auto_level=True), 1, True),
+        (Wish("zstd", auto_level=True, via="tcp:h:1"), 1, True),
+        (Wish("zstd", auto_level=True, via="relay:h:1"), 1, False),
+        (Wish("zstd", auto_level=True), 2, False),
+        (Wish("zstd"), 1, False),
+    ],
+)
+def test_what_a_relay_at_the_destination_could_do_is_said_where_there_is_none(
+    wish: Wish, relays: int, *, advised: bool
+) -> None:
+    assert ("--method auto could choose the method" in advice(wish, relays)) == advised
 
 
 def test_a_relay_that_meets_another_learns_how_long_to_ask() -> None:

@@ -18,7 +18,7 @@ def test_built_in_sets_the_method_and_its_level_on_the_source() -> None:
         "multifd-channels": 8,
         "multifd-compression": "zlib",
         "multifd-zlib-level": 6,
-        "downtime-limit": 100,
+        "downtime-limit": 20,
         "max-bandwidth": 0,
     }
     assert wanted.capabilities == {

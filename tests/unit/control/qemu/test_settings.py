@@ -16,12 +16,19 @@ def test_only_differences_are_set_and_set_back() -> None:
     )
     assert change == MigrationSettings(
         {"xbzrle": False, "multifd": True, "events": True},
-        {"multifd-compression": "zlib", "max-bandwidth": 0},
+        {"multifd-compression": "zlib", "downtime-limit": 30, "max-bandwidth": 0},
     )
     assert undo == MigrationSettings(
         {"xbzrle": True, "multifd": False, "events": False},
-        {"multifd-compression": "none", "max-bandwidth": 134217728},
+        {"multifd-compression": "none", "downtime-limit": 300, "max-bandwidth": 134217728},
     )
+
+
+def test_what_is_set_anew_in_mid_migration_is_set_back_though_it_began_as_it_was() -> None:
+    there = replace(FACTS, parameters={**FACTS.parameters, "downtime-limit": 30})
+    change, undo = difference(MigrationSettings({}, {"downtime-limit": 30}), there)
+    assert change.empty
+    assert undo.parameters == {"downtime-limit": 30}
 
 
 def test_what_a_qemu_lacks_is_set_for_it_to_refuse_and_never_set_back() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from comparisons import comparison, failed
 from ramferry.errors import HostError
-from ramferry.report.benchmark import comparison as comparisons
+from ramferry.report.benchmark import reading
 from ramferry.report.benchmark.comparison import Comparison, Damaged, decode, document, read
 from ramferry.report.document import migrations
 
@@ -38,7 +38,7 @@ def test_a_file_comes_back(tmp_path: Path) -> None:
 
 def test_the_document_has_the_names_of_every_other_one(content: dict[str, Any]) -> None:
     assert list(content)[:3] == ["format", "version", "ramferry"]
-    assert (content["format"], content["version"]) == ("benchmark", 4)
+    assert (content["format"], content["version"]) == ("benchmark", 5)
     (row,) = migrations(comparison().cases[0].results[:1])["results"]
     assert content["cases"][0]["runs"][0]["result"] == json.loads(json.dumps(row))
 
@@ -87,7 +87,7 @@ def test_a_result_of_version_1_is_read_by_todays_names() -> None:
     assert [case.results[0].wire_bytes is None for case in found.cases] == [False, True, False]
 
 
-@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("version", [2, 3, 4])
 def test_a_result_of_an_earlier_version_is_read(content: dict[str, Any], version: int) -> None:
     content["version"] = version
     for case in content["cases"]:
@@ -144,7 +144,7 @@ Change = Callable[[dict[str, Any]], object]
         (lambda c: c.pop("format"), "is no document of ramferry: it has no format and ramferry"),
         (lambda c: c.update(format=2), "is no result of ramferry bench: 2 is its format"),
         (lambda c: c.update(format="doctor"), "no result of ramferry bench: 'doctor' is its form"),
-        (lambda c: c.update(version=5), "its version is 5, and this ramferry "),
+        (lambda c: c.update(version=6), "its version is 6, and this ramferry "),
         (lambda c: c.update(version=True), "its version is True, and this ramferry "),
         (lambda c: c.pop("version"), "its version is None, and this ramferry "),
         (lambda c: c.pop("cases"), "is no result of ramferry bench: 'benchmark' is its format"),
@@ -189,7 +189,7 @@ def test_what_is_wrong_is_named(content: dict[str, Any], change: Change, sentenc
 
 def test_facts_have_a_limited_depth(content: dict[str, Any]) -> None:
     deep: object = 1
-    for _ in range(comparisons.MOST_DEPTH + 1):
+    for _ in range(reading.MOST_DEPTH + 1):
         deep = [deep]
     content["machine"]["deep"] = deep
     with pytest.raises(Damaged, match=r"nesting too deep - at `\$\['machine'\]\['deep'\]\[0\]"):
@@ -216,7 +216,7 @@ def test_a_file_that_is_no_document(tmp_path: Path, raw: bytes, sentence: str) -
 
 
 def test_a_file_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparisons, "MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(reading, "MOST_BYTES", 1 << 20)
     with (tmp_path / "r.json").open("wb") as file:
         file.truncate((1 << 20) + 1)
     with pytest.raises(Damaged, match=r"r\.json: is larger than any result \(1 MiB\)"):

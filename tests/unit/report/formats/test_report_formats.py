@@ -18,6 +18,7 @@ from ramferry.report.benchmark.chapters import report
 from ramferry.report.benchmark.comparison import Comparison, Link
 from ramferry.report.benchmark.differences import Named, differences
 from ramferry.report.benchmark.findings import headlines
+from ramferry.report.benchmark.runs import median_run
 from ramferry.report.drawing.escaping import in_csv, in_markdown, in_plot, printable
 from ramferry.report.formats import markdown, page, plots, spreadsheet, text, timeline
 from ramferry.report.formats.plotted import plotted
@@ -113,10 +114,10 @@ def test_a_run_whose_bytes_nobody_counted_and_whose_clock_stood_still() -> None:
 
 def test_the_median_run_has_a_timeline_and_did_not_fail() -> None:
     found = failed(comparison(), "oh")
-    assert timeline.median_run(found.cases[-1]) == 0
+    assert median_run(found.cases[-1]) == 0
     runs = found.cases[0].runs
     times = [run.result.total_time_ms for run in runs if run.result]
-    assert timeline.median_run(found.cases[0]) == times.index(sorted(times)[1])
+    assert median_run(found.cases[0]) == times.index(sorted(times)[1])
 
 
 def test_headlines_say_what_proves_nothing() -> None:
