@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from ramferry.errors import MigrationFailed
 from ramferry.flows.inlet.callers import MainArrival, MultifdArrival
@@ -21,6 +22,7 @@ from ramferry.flows.session.account import uuid_of
 from ramferry.flows.session.footprint import Footprint
 from ramferry.flows.session.loop import Loop
 from ramferry.flows.session.session import Phase, Session
+from ramferry.flows.session.turns import Turns
 from ramferry.flows.settings import RelaySettings
 from ramferry.metrics import RelayResult
 from ramferry.metrics.notes import of_migration
@@ -39,14 +41,17 @@ class Passage:
         source: Connection,
         loop: Loop,
         note: Callable[[str], None],
+        turns: Turns,
         lane: Lane | None = None,
     ) -> None:
         """
         :param source: main's connection.
+        :param turns: of the streams that say nothing.
         :param lane: see ``Outlet``.
         """
         self._settings = settings
         self._note = note
+        self._turns = turns
         self.session = Session(settings, self._tell, loop.wake)
         self.outlet = self.session.behind = Outlet(self.session, settings, lane)
         self._main = RelayedMain(self.outlet, source)
@@ -78,7 +83,7 @@ class Passage:
             unanswered=settings.allow_no_return_path or visit is not None,
             counts=arrival.tunnel is None,
         )
-        self.session.start("main", inlet.run, self._main.farewell)
+        self.session.start("main", partial(self._in_turn, inlet.run), self._main.farewell)
 
     def _prepare(self, arrival: MainArrival) -> None:
         """Note what is known already of what comes: by a tunnel a plain stream, whatever it is."""
@@ -90,11 +95,32 @@ class Passage:
             plain.incoming = arrival.tunnel.connections
             plain.streams = len(plain.incoming)
             plain.choose(raw=bool(told), at_once=told == STREAM_SILENT)
+            if plain.at_once:
+                plain.onward = visit.connected
         elif arrival.raw:
             plain.choose(raw=True, at_once=not arrival.first)
+            if plain.at_once:
+                self._queue()
         if plain.raw:
             self.session.gathered.set()
             self.session.advance(Phase.CARRYING)
+
+    def _queue(self) -> None:
+        """Nothing has come of this stream: it goes onward behind those that came before it."""
+        plain, session = self.session.plain, self.session
+        plain.turn = turn = self._turns.take()
+        session.when_failed(lambda _: turn.past())
+
+        def onward() -> None:
+            # else the far Ramferry says when its destination has the connection
+            if session.agreed_out is None or not session.agreed_out.order:
+                turn.past()
+
+        plain.onward = onward
+
+    def _in_turn(self, carry: Callable[[], None]) -> None:
+        self.session.plain.turn.wait(self.session.check)
+        carry()
 
     def channel(self, arrival: MultifdArrival) -> None:
         """Start to carry a multifd channel."""
@@ -139,6 +165,7 @@ class Passage:
         :param channels: number of its multifd channels.
         """
         self.session.end()
+        self.session.plain.turn.past()
         self.outlet.part()
         if held := self._main.part():
             assert self.session.error is not None

@@ -25,6 +25,7 @@ from ramferry.flows.relay_check import check_settings
 from ramferry.flows.respite import Respite
 from ramferry.flows.session.loop import Loop
 from ramferry.flows.session.session import Session
+from ramferry.flows.session.turns import Turns
 from ramferry.flows.settings import RelaySettings
 from ramferry.metrics import RelayResult
 from ramferry.metrics.notes import as_note
@@ -74,6 +75,7 @@ class Relay:
         shared = self._several and bool(settings.max_bandwidth)
         self._wire = SharedWire(settings.max_bandwidth) if shared else None
         """The cap that several migrations share; None if there is none, or one migration."""
+        self._turns = Turns()
         self._carriages: dict[Session, Carriage] = {}
         """The migrations under way."""
         self._endings: dict[Session, threading.Thread] = {}
@@ -226,7 +228,8 @@ class Relay:
             note(as_note(text).behind(f"migration {passage.session.tally.migration}: "))
 
         passage = Passage(
-            self._settings, source, self._loop, marked if self._several else note, lane
+            *(self._settings, source, self._loop, marked if self._several else note),
+            *(self._turns, lane),
         )
         session, tell = passage.session, self._observer.failing
         respite = Respite(session, self._settings.hold_source, tell)

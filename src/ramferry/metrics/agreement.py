@@ -25,6 +25,8 @@ class Agreement:
     """Whether a stream without multifd channels may travel by a tunnel of several connections."""
     loads: bool = False
     """Whether the end that inflates tells how busy it is."""
+    order: bool = False
+    """Whether streams that say nothing reach the destination in the order in which they came."""
     inflates: tuple[str, ...] = field(default=(), compare=False)
     """The methods that that end inflates."""
     migration: str = field(default="", compare=False)

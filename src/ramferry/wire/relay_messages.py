@@ -52,6 +52,9 @@ class Features(msgspec.Struct, frozen=True, omit_defaults=True):
     loads: bool = False
     """Of the side that connects: whether it wants to be told how busy the far end is; of the
     acceptor: whether it tells that."""
+    order: bool = False
+    """Of the side that connects: whether it wants to be told when a ``STREAM_SILENT`` is connected
+    to the destination; of the acceptor: whether it tells that."""
 
 
 class Hello(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -111,6 +114,11 @@ class Told(msgspec.Struct, frozen=True, tag_field="kind", tag="told"):
     """The source's side has told its source; the acceptor need not remember the outcome."""
 
 
+class Connected(msgspec.Struct, frozen=True, tag_field="kind", tag="connected"):
+    """The destination's side has connected a ``STREAM_SILENT`` to the destination: that meets the
+    next one after it."""
+
+
 _Amount = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
 
 
@@ -131,7 +139,7 @@ class Load(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", ta
     """Its host's mark for this migration: the same at both ends if they share a kernel."""
 
 
-Message = Failed | Ask | Outcome | Told | Load
+Message = Failed | Ask | Outcome | Told | Connected | Load
 _to_json: Final = msgspec.json.Encoder().encode
 _message: Final = msgspec.json.Decoder(Message)
 _hello: Final = msgspec.json.Decoder(Hello)

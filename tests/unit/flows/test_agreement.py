@@ -24,6 +24,7 @@ ALL = Features(
     answers=True,
     streams=True,
     loads=True,
+    order=True,
 )
 NEAR = Hello(
     ramferry="1", protocol=(1, 1), features=ALL, inflates={"qatzip": "software"}, method="qatzip"
@@ -32,7 +33,12 @@ FAR = Hello(
     ramferry="2", protocol=(1, 1), features=ALL, inflates={"qatzip": "software", "zstd": "software"}
 )
 BOTH = Agreement(
-    *("2", 1, "xxh3-128", "packet"), method_per_packet=True, answers=True, streams=True, loads=True
+    *("2", 1, "xxh3-128", "packet"),
+    method_per_packet=True,
+    answers=True,
+    streams=True,
+    loads=True,
+    order=True,
 )
 
 
@@ -53,6 +59,8 @@ def but(hello: Hello, **other: object) -> Hello:
         (NEAR, but(FAR, digests=("sha-9",)), replace(BOTH, digest="")),
         (NEAR, but(FAR, streams=False), replace(BOTH, streams=False)),
         (but(NEAR, streams=False), FAR, replace(BOTH, streams=False)),
+        (NEAR, but(FAR, order=False), replace(BOTH, order=False)),
+        (but(NEAR, order=False), FAR, replace(BOTH, order=False)),
         (NEAR, but(FAR, answers=False), replace(BOTH, answers=False)),
         (but(NEAR, answers=False), FAR, replace(BOTH, answers=False)),
         (NEAR, but(FAR, method_per_packet=False), replace(BOTH, method_per_packet=False)),

@@ -20,7 +20,11 @@ from ramferry.metrics.agreement import Agreement
 from ramferry.transport.address import RelayAddress, TcpAddress
 
 AGREED = Agreement(
-    __version__, 1, "xxh3-128", "packet", method_per_packet=True, answers=True, streams=True
+    *(__version__, 1, "xxh3-128", "packet"),
+    method_per_packet=True,
+    answers=True,
+    streams=True,
+    order=True,
 )
 HEADER = 1344
 

@@ -11,6 +11,7 @@ from ramferry.wire.relay_messages import (
     HEAD_SIZE,
     MOST,
     Ask,
+    Connected,
     Failed,
     Features,
     Hello,
@@ -77,6 +78,7 @@ MESSAGES: list[tuple[Message, bytes]] = [
         ),
     ),
     (Told(), raw("0000000f2824b62e030da61e", b'{"kind":"told"}')),
+    (Connected(), raw("00000014786e5f21546da1c8", b'{"kind":"connected"}')),
 ]
 
 

@@ -209,6 +209,7 @@ class Outlet:
     def open_onward(self) -> None:
         """Called once main is connected: the multifd channels may follow."""
         self._onward.set()
+        self.session.plain.onward()
 
     def may_follow(self, timeout: float) -> bool:
         """Wait up to ``timeout`` seconds until main is connected; True if it is."""

@@ -51,6 +51,7 @@ def own_hello(
             answers=settings.decide > 0,
             streams=streams,
             loads=loads,
+            order=True,
         ),
         inflates={name: how for name in METHOD_FLAGS if (how := _inflates(name, settings))},
         page_size=settings.page_size,
@@ -99,6 +100,7 @@ def agree(near: Hello, far: Hello, *, receives: Hello) -> Agreement:
         answers=ours.answers and theirs.answers,
         streams=ours.streams and theirs.streams,
         loads=ours.loads and theirs.loads,
+        order=ours.order and theirs.order,
         inflates=tuple(receives.inflates),
         migration=near.migration or far.migration,
     )

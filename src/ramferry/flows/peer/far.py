@@ -31,7 +31,7 @@ from ramferry.vocabulary import AUTO
 from ramferry.wire.digests import Sealer
 from ramferry.wire.packets import Initial
 from ramferry.wire.relay_frames import NO_DIGEST
-from ramferry.wire.relay_messages import Failed, Hello, Load, Message, failed
+from ramferry.wire.relay_messages import Connected, Failed, Hello, Load, Message, failed
 from ramferry.wire.relay_opening import Kind, Opening, Place
 from ramferry.wire.relay_stream import Direction
 
@@ -214,6 +214,8 @@ class Far:
             return
         if isinstance(message, Load):
             self.load = message, time.monotonic()
+        elif isinstance(message, Connected):
+            self._session.plain.turn.past()
         elif isinstance(message, Failed):
             self._word = of_exit_code(message.exit_code, f"{self._address}: {message.error}")
             self._silent.set()

@@ -21,7 +21,7 @@ from ramferry.patience import Patience
 from ramferry.transport.connection import Connection
 from ramferry.wire.digests import LINK, SealReader
 from ramferry.wire.relay_frames import NO_DIGEST
-from ramferry.wire.relay_messages import Ask, Failed, Message, Outcome, Told, failed
+from ramferry.wire.relay_messages import Ask, Connected, Failed, Message, Outcome, Told, failed
 from ramferry.wire.relay_opening import Place
 from ramferry.wire.relay_stream import Direction
 
@@ -236,6 +236,11 @@ class Visit:
         self._load = self._load or LoadGauge(session, self.token)
         if (load := self._load.due()) is not None:
             self._control.offer(load)
+
+    def connected(self) -> None:
+        """The destination has a stream that says nothing: its far end may send the next."""
+        if self.agreed.order:
+            self._control.say(Connected())
 
     def close(self) -> None:
         """End the control connection."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from ramferry.flows.session.turns import Turn
 from ramferry.patience import Patience
 from ramferry.transport.connection import Connection
 from ramferry.wire.relay_messages import STREAM_BYTES, STREAM_SILENT
@@ -55,6 +56,10 @@ class Plain:
     """How many connections carry it between two Ramferrys."""
     at_once: bool = False
     """Whether it is connected onward before anything has come of it."""
+    turn: Turn = field(default_factory=Turn, repr=False)
+    """When that is: after the one that came before it."""
+    onward: Callable[[], None] = field(default=lambda: None, repr=False)
+    """Called once it is connected onward."""
     _late: Patience | None = field(default=None, repr=False)
     _one_ended: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
