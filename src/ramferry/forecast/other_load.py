@@ -8,9 +8,13 @@ from contextlib import suppress
 
 import psutil
 
+from ramferry.allowance import cpus
+from ramferry.occupancy import taken_seconds
+
 
 class OtherLoad:
-    """Cores of this host that unrelated processes keep busy, from when the object was made.
+    """How many of the cores that this process may run on unrelated processes keep busy, from when
+    the object was made.
 
     Unrelated are all but this process, its children that have ended, and the process ``pid``.
     """
@@ -20,17 +24,18 @@ class OtherLoad:
         :param pid: a process that is not unrelated and still runs when ``cores`` is asked.
         """
         self._pid = pid
+        self._cpus = cpus()
         self._begun = self._now()
 
     def cores(self) -> float:
-        """The number of cores, on average."""
+        """The number of cores, on average; 0 if the kernel tells nothing."""
         clock, busy = (now - then for now, then in zip(self._now(), self._begun, strict=True))
         return max(0.0, busy / clock) if clock > 0 else 0.0
 
     def _now(self) -> tuple[float, float]:
-        times = psutil.cpu_times()
-        idle = times.idle + getattr(times, "iowait", 0.0)
-        return time.monotonic(), sum(times[:8]) - idle - self._own()
+        own = self._own()
+        taken = taken_seconds(self._cpus)
+        return time.monotonic(), (own if taken is None else taken) - own
 
     def _own(self) -> float:
         used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]

@@ -65,7 +65,8 @@ ONE_NEEDS = {
 
 RELAY_NEEDS = {
     *("__main__", "cli", "codec", "flows", "metrics", "native", "qatzip", "transport", "wire"),
-    *("allowance", "errors", "interruption", "patience", "standard", "units", "vocabulary"),
+    *("allowance", "errors", "interruption", "occupancy", "patience", "standard"),
+    *("units", "vocabulary"),
     *("hardware.firmware", "hardware.inside", "hardware.root"),
 }
 RELAY_LIBRARIES = {

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from ramferry.allowance import allowed_cores, cpus
 from ramferry.flows.session.tally import cpu_times
+from ramferry.occupancy import taken_seconds
 
-_STAT: Final = Path("/proc/stat")
-_UNUSED: Final = (3, 4)
-"""Columns of ``/proc/stat`` (proc(5)) in which a core had nothing to do: idle and iowait. The
-others up to steal count as taken: also what a hypervisor took for other guests."""
-_COLUMNS: Final = 8
-_TICKS: Final = os.sysconf("SC_CLK_TCK")
 LEAST: Final = 0.1
 """Seconds between two measurements: a tick is 10 ms."""
 _SMOOTH: Final = 0.25
@@ -70,23 +63,5 @@ class Cores:
     def _look(self) -> tuple[float, float, float]:
         """The time; seconds of these cores that were taken, and that this process had."""
         own = sum(cpu_times())
-        return time.monotonic(), self._taken(own), own
-
-    def _taken(self, own: float) -> float:
-        """Seconds that were taken since the host was started; ``own`` if the kernel tells
-        nothing."""
-        try:
-            lines = _STAT.read_text(encoding="ascii", errors="replace").splitlines()
-        except OSError:
-            return own
-        return sum(seconds for cpu, seconds in map(_of_line, lines) if cpu in self._cpus)
-
-
-def _of_line(line: str) -> tuple[int, float]:
-    """Which core a line is of, and the seconds for which that was taken; -1 if it is of none."""
-    name, *columns = line.split()
-    number = name.removeprefix("cpu")
-    if not name.startswith("cpu") or not number.isdigit():
-        return -1, 0.0
-    taken = sum(int(one) for at, one in enumerate(columns[:_COLUMNS]) if at not in _UNUSED)
-    return int(number), taken / _TICKS
+        taken = taken_seconds(self._cpus)
+        return time.monotonic(), own if taken is None else taken, own

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ramferry import allowance
+from ramferry import allowance, occupancy
 from ramferry.flows.choosing import cores
 from ramferry.flows.choosing.cores import Cores, Spare
 
@@ -53,7 +53,7 @@ class Host:
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     made = Host(tmp_path)
-    monkeypatch.setattr(cores, "_STAT", made.stat)
+    monkeypatch.setattr(occupancy, "_STAT", made.stat)
     monkeypatch.setattr(cores.time, "monotonic", lambda: made.now)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     monkeypatch.setattr(cores, "cpu_times", lambda: (made.own, 0.0))
@@ -109,5 +109,5 @@ def test_a_call_that_comes_too_soon_tells_the_former_figures(host: Host) -> None
 def test_where_the_kernel_tells_nothing_all_is_left(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cores, "_STAT", host.stat.parent / "none")
+    monkeypatch.setattr(occupancy, "_STAT", host.stat.parent / "none")
     assert settled(host, Cores(), (4.0, 4.0, 0.0), 1.0).cores == 2.0
