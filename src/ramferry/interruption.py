@@ -14,13 +14,19 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from types import FrameType
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import threading
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 EXIT_CODE: Final = 130
 """Exit code of a command that was interrupted before it was at work."""
+_LOOK: Final = 0.1
+"""Seconds after which a signal is heeded at the latest: it does not end a sleep (PEP 475)."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -32,6 +38,19 @@ def sentence(interrupt: BaseException) -> str:
     name = str(interrupt)
     by = "" if name in ("", signal.SIGINT.name) else f" by {name}"
     return f"ramferry: interrupted{by}"
+
+
+def pause(stop: threading.Event, seconds: float) -> bool:
+    """Wait in the main thread for so many seconds, or until a signal has set ``stop``; whether it
+    has.
+
+    In place of ``Event.wait``, whose lock is not reentrant: a handler that comes between two of its
+    steps waits in ``Event.set`` for the thread that it interrupts, which is its own, for ever.
+    """
+    end = time.monotonic() + seconds
+    while not stop.is_set() and (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, _LOOK))
+    return stop.is_set()
 
 
 def begin() -> None:

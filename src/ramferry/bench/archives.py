@@ -28,6 +28,7 @@ from ramferry.control.archive.save import save
 from ramferry.control.archive.wish import SaveWish
 from ramferry.control.qemu.status import ENDED
 from ramferry.errors import Cancelled, MigrationFailed, PeerTimeout
+from ramferry.interruption import pause
 from ramferry.patience import Patience
 from ramferry.report.drawing import text
 from ramferry.report.grid import Column, Grid, row
@@ -126,7 +127,7 @@ class ArchiveRig:
     def _wait(self, stop: threading.Event, met: Callable[[], bool]) -> None:
         patience = Patience(SECONDS)
         while not met():
-            if stop.wait(_POLL):
+            if pause(stop, _POLL):
                 raise Cancelled("stopped in the middle of a run")
             if patience.over:
                 raise PeerTimeout(f"not done within {SECONDS:g} s")

@@ -96,7 +96,7 @@ class Passage:
             plain.streams = len(plain.incoming)
             plain.choose(raw=bool(told), at_once=told == STREAM_SILENT)
             if plain.at_once:
-                plain.onward = visit.connected
+                plain.tell_reached = visit.connected
         elif arrival.raw:
             plain.choose(raw=True, at_once=not arrival.first)
             if plain.at_once:
@@ -110,13 +110,6 @@ class Passage:
         plain, session = self.session.plain, self.session
         plain.turn = turn = self._turns.take()
         session.when_failed(lambda _: turn.past())
-
-        def onward() -> None:
-            # else the far Ramferry says when its destination has the connection
-            if session.agreed_out is None or not session.agreed_out.order:
-                turn.past()
-
-        plain.onward = onward
 
     def _in_turn(self, carry: Callable[[], None]) -> None:
         self.session.plain.turn.wait(self.session.check)

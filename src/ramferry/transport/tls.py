@@ -24,7 +24,7 @@ from ramferry.patience import Patience
 from ramferry.transport import sockets
 from ramferry.transport.connection import receive_by_some
 from ramferry.transport.plain import Plain, after, keep_prompt
-from ramferry.transport.tls_engine import RECORD, engine
+from ramferry.transport.tls_engine import RECORD, ClosedEngine, engine
 from ramferry.transport.tls_reasons import CUT, why
 from ramferry.transport.tls_records import records
 from ramferry.transport.wire_socket import WireSocket
@@ -262,14 +262,20 @@ class Tls(Plain):
         self.close()
 
     def close(self) -> None:
-        """See ``Connection``."""
-        self._engine.close()
+        """See ``Connection``. A thread that waits here meanwhile, as one does for a source that is
+        held, finds that it is closed: OpenSSL's own would be gone under it."""
+        with self._lock:
+            engine, self._engine = self._engine, ClosedEngine(self._tls)
+            engine.close()
         super().close()
 
     def _until(self, event: int, patience: Patience) -> bool:
         """Wait for an event of the socket; False if patience is over."""
         poll = select.poll()
-        poll.register(self._sock, event)
+        try:
+            poll.register(self._sock, event)
+        except ValueError:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from None  # it was closed
         while not patience.over:
             if poll.poll(min(patience.left, LOOK) * 1e3):
                 return True

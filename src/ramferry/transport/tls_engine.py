@@ -7,6 +7,8 @@ where Python's receives one of 16 KiB.
 
 from __future__ import annotations
 
+import errno
+import os
 import select
 import ssl
 from typing import Final
@@ -144,6 +146,30 @@ class NativeEngine(Engine):
     def close(self) -> None:
         """See ``Engine``."""
         self._native.close()
+
+
+class ClosedEngine(Engine):
+    """In place of another one that was closed: a thread may still wait on the connection."""
+
+    def read(self, _: memoryview) -> int | None:
+        """See ``Engine``."""
+        raise _closed()
+
+    def write(self, _: Buffer) -> bool:
+        """See ``Engine``."""
+        raise _closed()
+
+    def pending(self) -> int:
+        """See ``Engine``."""
+        return 0
+
+    def end(self) -> bool:
+        """See ``Engine``."""
+        raise _closed()
+
+
+def _closed() -> OSError:
+    return OSError(errno.EBADF, os.strerror(errno.EBADF))
 
 
 def engine(sock: WireSocket) -> Engine:

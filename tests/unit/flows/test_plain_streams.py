@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pytest
 from fakes_plain import opening, plain_pair, precopy, switched
 from fakes_relay import RelayThread, Stage, until
 from fakes_source import SETTLE, dial
-from peer_meddler import Flip
 from ramferry.codec import METHODS
 from ramferry.vocabulary import AUTO
 from ramferry.wire.return_path import shut
@@ -233,31 +231,6 @@ def test_with_any_stream_the_server_may_speak_first(tmp_path: Path) -> None:
                 assert source.ended.wait(SETTLE)
             assert pair.near.finished(nth).completed
             assert pair.far.finished(nth).completed
-
-
-def test_streams_that_say_nothing_reach_the_destination_in_their_order(tmp_path: Path) -> None:
-    """As postcopy-preempt's do, which nothing else tells apart."""
-    many: dict[str, object] = {"any_stream": True, "max_migrations": 8}
-    with plain_pair(tmp_path, near=many, **many) as pair, contextlib.ExitStack() as stack:
-        sources = [stack.enter_context(pair.source()) for _ in range(8)]
-        arrived = [stack.enter_context(pair.destination()) for _ in sources]
-        for nth, source in enumerate(sources):
-            source.send(bytes([nth]))
-        for destination in arrived:
-            destination.has(1)
-        assert b"".join(bytes(one.got) for one in arrived) == bytes(range(8))
-
-
-def test_a_silent_stream_that_fails_lets_the_next_one_go(tmp_path: Path) -> None:
-    many: dict[str, object] = {"any_stream": True, "max_migrations": 2}
-    with plain_pair(tmp_path, near=many, **many) as pair:
-        pair.meddler.flip = Flip("control", 60)  # in the hello of the one that comes first
-        with pair.source() as first, pair.source() as second, pair.destination() as destination:
-            second.send(b"on")
-            destination.has(2)
-            assert first.ended.wait(SETTLE)
-        assert pair.meddler.struck.is_set()
-        assert pair.near.finished(1).error
 
 
 def test_both_relays_have_to_agree_to_any_stream(tmp_path: Path) -> None:

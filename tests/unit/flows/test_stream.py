@@ -10,6 +10,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
+from unittest import mock
 
 import pytest
 
@@ -17,6 +18,7 @@ from connecting import Aside, Pair, fill, read_to_end, session, taken, tcp, tunn
 from ramferry.codec import METHODS, create_encoder
 from ramferry.errors import CorruptDataError, RemoteProtocolError
 from ramferry.flows.peer.stream import Tunnel
+from ramferry.flows.peer.stream_out import StreamOut
 from ramferry.flows.session.session import Session
 from ramferry.transport.plain import Plain
 from ramferry.vocabulary import PACKET_BYTES
@@ -130,6 +132,25 @@ def test_zero_pages_and_headers_cost_next_to_nothing() -> None:
         assert taken(far, len(zeros)) == zeros
         sender.result()
         assert made.tally.bytes_out < len(zeros) / 50
+
+
+def test_who_leads_nothing_any_more_keeps_nobody_from_working() -> None:
+    """A worker that was to take what is gathered, of which the sending thread took it."""
+    near, far = socket.socketpair()
+    with near, far:
+        sender = mock.Mock(encode=lambda piece, _: ([bytes(piece.size)], piece.size))
+        sender.fileno = near.fileno
+        out = StreamOut([sender, sender], PAGE, packs=False)
+        leads, idle = out._workers
+        out._idle, out._busy = [idle], 1
+        out.send(memoryview(bytes(5000)))
+        assert out._offer(leads)[1] is not None  # it waits for more to come
+        out._busy = 0
+        out.flush()
+        assert out.pending == 0
+        out.send(memoryview(bytes(30_000)))  # more than the sending thread carries itself
+        out.flush()
+        assert not idle.turn.locked()
 
 
 # --- its ends

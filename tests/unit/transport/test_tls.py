@@ -171,6 +171,24 @@ def test_a_thread_that_receives_holds_up_none_that_sends(pair: tuple[Tls, Tls]) 
     assert waiting.result() == 1
 
 
+def test_a_thread_that_waits_on_a_connection_that_is_closed_finds_it_closed(
+    pair: tuple[Tls, Tls],
+) -> None:
+    """As a relay's does on a source that another process holds: OpenSSL's part is gone by then."""
+    near, far = pair
+    waiting = [
+        Aside(lambda: near.receive(memoryview(bytearray(1)))),
+        Aside(lambda: near.send([bytes(64 << 20)])),
+    ]
+    until(lambda: far.unread() > 0)
+    near.close()
+    for one in waiting:
+        with pytest.raises(OSError, match=r"Bad file descriptor|Broken pipe"):
+            one.result()
+    assert near._engine.pending() == 0
+    near.close()
+
+
 # --- records
 
 

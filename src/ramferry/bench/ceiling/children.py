@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from ramferry.errors import Cancelled, HostError, PeerTimeout
+from ramferry.interruption import pause
 from ramferry.patience import Patience
 
 STEP: Final = 0.05
@@ -158,7 +159,7 @@ class Children:
                 next_check += STEP
             if look is not None:
                 look()
-            self._stop.wait(min(every, patience.left))
+            pause(self._stop, min(every, patience.left))
 
     def wait(self, met: Callable[[], bool], what: str) -> None:
         """Wait until a condition is met.
@@ -171,7 +172,7 @@ class Children:
             self.check()
             if patience.over:
                 raise PeerTimeout(f"not within {SECONDS:g} s: {what}")
-            self._stop.wait(STEP / 10)
+            pause(self._stop, STEP / 10)
 
     def line(self, child: Child, what: str) -> str:
         """The next line of a child.

@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Meta
 
 from ramferry.errors import Cancelled, PeerUnreachable
+from ramferry.interruption import pause
 from ramferry.transport.address import TcpAddress
 from ramferry.transport.probe import Place, ProbeConnection, ask, fill, places_of
 
@@ -154,7 +155,7 @@ def _ask(address: TcpAddress, header: Header, stop: threading.Event) -> Place:
             with suppress(OSError):  # unreachable, refused or silent: asked again
                 if ask(place, header.packed(), HEADER_SIZE + 1, ANSWER_SECONDS) == wanted:
                     return place
-        stop.wait(0.05)
+        pause(stop, 0.05)
     raise PeerUnreachable(
         f"no probe answers at {address}, asked by UDP since a TCP connection would end a QEMU that"
         f" waits there: run `ramferry plan link tcp:0.0.0.0:{address.port}` on that host and let"

@@ -25,6 +25,7 @@ from ramferry.errors import (
     RamferryError,
     UsageError,
 )
+from ramferry.interruption import pause
 from ramferry.patience import Patience
 from ramferry.transport.address import parse_address
 from ramferry.transport.listening import check_free
@@ -217,7 +218,7 @@ class QemuEnd:
     def find(self, patience: Patience, insist: threading.Event) -> str | None:
         """Repeat ``look`` until the monitor answers, ``patience`` is over, or ``insist`` is set."""
         while (state := self.look()) is None and not self.connected and not patience.over:
-            if insist.wait(SETTLE_POLL):
+            if pause(insist, SETTLE_POLL):
                 break
         return state
 

@@ -40,12 +40,14 @@ class FarEnds:
         fd = destination.fileno()
         if fd >= 0 and not self._closed:
             self._watched.append(fd)
-            self._loop.add(fd, HUNG_UP, partial(self._gone, fd, name))
+            self._loop.add(fd, HUNG_UP, partial(self._gone, destination, name))
 
-    def _gone(self, fd: int, name: str) -> None:
+    def _gone(self, destination: Connection, name: str) -> None:
         """A channel's far end closed: that is normal after ram's END; before, its bytes are
         lost."""
-        self._loop.remove(fd)
+        if not destination.hung_up():
+            return  # the event was of a connection that had this descriptor before
+        self._loop.remove(destination.fileno())
         session = self._session
         # after ram's END it is the normal end
         if not session.gate.gated or session.phase >= Phase.SWITCHOVER:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -209,7 +209,8 @@ class Outlet:
     def open_onward(self) -> None:
         """Called once main is connected: the multifd channels may follow."""
         self._onward.set()
-        self.session.plain.onward()
+        if self.far is None or not self.far.agreed.order:  # which says when the destination has it
+            self.session.plain.reached()
 
     def may_follow(self, timeout: float) -> bool:
         """Wait up to ``timeout`` seconds until main is connected; True if it is."""
@@ -290,8 +291,7 @@ class Outlet:
             session = self.session
             # behind ram's END, what it has not taken yet would start the guest if it were delivered
             withdraw = session.plain.chosen or (session.switched and not session.taken)
-            end: Callable[[], None] = main.reset if withdraw else main.cut
-            end()
+            (main.reset if withdraw else main.cut)()
         for connection in channels:
             connection.cut()
 

@@ -211,15 +211,23 @@ class Far:
             self._silent.set()
             if (nonsense := self._control.nonsense) is not None:
                 self._session.fail(nonsense.at("control"))
+            self._lost_order()
             return
         if isinstance(message, Load):
             self.load = message, time.monotonic()
         elif isinstance(message, Connected):
-            self._session.plain.turn.past()
+            self._session.plain.reached()
         elif isinstance(message, Failed):
             self._word = of_exit_code(message.exit_code, f"{self._address}: {message.error}")
             self._silent.set()
             self._session.fail(self._word)
+
+    def _lost_order(self) -> None:
+        """No word of the destination comes any more: what came after a stream must not pass it."""
+        plain = self._session.plain
+        if self.agreed.order and plain.at_once and not plain.turn.gone:
+            why = f"{self._address} was lost before the destination had the stream's connection"
+            self._session.fail(MigrationFailed(why))
 
     def _tell(self, error: RamferryError) -> None:
         if error is not self._word and not self._session.held:

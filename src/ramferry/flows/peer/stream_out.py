@@ -109,7 +109,7 @@ class StreamOut(StreamWorkers):
             if piece is None:
                 return
             if piece.size <= AT_ONCE and not self._busy and not self._queue and self._ready:
-                worker, self._open = self._idle.pop(), None
+                worker, self._open, self._leader = self._idle.pop(), None, None
                 number = self._begin(piece)
             else:
                 self._stir()

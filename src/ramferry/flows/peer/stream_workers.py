@@ -148,22 +148,20 @@ class StreamWorkers:
 
     def _offer(self, worker: Worker) -> tuple[Gathered | None, float | None]:
         """What a worker is to send, or how long it waits to look again; None: until it is woken."""
+        if self._leader is worker:
+            self._leader = None  # until it is to wait again: who is idle leads nothing
         if not self._admits:
             return None, None
         if self._queue:
-            if self._leader is worker:
-                self._leader = None
             return self._queue.popleft(), None
         piece = self._open
         if piece is None:
-            if self._leader is worker:
-                self._leader = None
             return None, None
         left = piece.since + GATHER - time.monotonic()
         if left <= 0 or not self._busy or self._finishing:
             self._open = self._leader = None
             return piece, None
-        if self._leader not in (None, worker):
+        if self._leader is not None:
             return None, None
         self._leader = worker
         return None, left

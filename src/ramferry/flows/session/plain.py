@@ -58,8 +58,8 @@ class Plain:
     """Whether it is connected onward before anything has come of it."""
     turn: Turn = field(default_factory=Turn, repr=False)
     """When that is: after the one that came before it."""
-    onward: Callable[[], None] = field(default=lambda: None, repr=False)
-    """Called once it is connected onward."""
+    tell_reached: Callable[[], None] = field(default=lambda: None, repr=False)
+    """Tells the Ramferry that it comes from that it has reached the destination."""
     _late: Patience | None = field(default=None, repr=False)
     _one_ended: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -92,6 +92,11 @@ class Plain:
     def advice(self) -> str:
         """What a person has to know where it failed, as a clause; empty if nothing beyond that."""
         return RECOVER if self.postcopy else ""
+
+    def reached(self) -> None:
+        """The destination has its connection: the stream that came after it may follow."""
+        self.turn.past()
+        self.tell_reached()
 
     def half(self) -> bool:
         """One direction of it has ended; returns whether the other one had already."""

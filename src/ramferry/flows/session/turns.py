@@ -32,6 +32,11 @@ class Turn:
         while self._before is not None and not self._before.wait(_LOOK):
             check()
 
+    @property
+    def gone(self) -> bool:
+        """Whether the next may go."""
+        return self._past.is_set()
+
     def past(self) -> None:
         """The destination has this stream's connection, or will not get it: the next may go."""
         self._past.set()
