@@ -88,8 +88,9 @@ class Proxy:
         self._wound = Wound(Blow("flip", "nobody"))
         self._refuses = False
         self._ended = threading.Event()
-        self._opened = threading.Semaphore(0)
         self._came = 0
+        self._seen = -1
+        """The number of the last connection that was led on, or is held up."""
         self._swallowed: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         listener = Listener(listen)
@@ -170,18 +171,19 @@ class Proxy:
             blow = self._blow
             if blow is None or blow.fault not in CONNECTING or not blow.concerns("", order):
                 self._open(near, order)
+                self._seen = order
                 continue
             self._met()
+            self._seen = order
             if blow.fault == "swallow":
                 self._swallowed.append(near)
             else:
                 self._start(self._open_after, near, order, blow.seconds)
 
     def _open_after(self, near: socket.socket, order: int, seconds: float) -> None:
-        """Lead a connection on when the next one has been, or after some time."""
-        begin = self._came
+        """Lead a connection on once a later one has come, or after some time."""
         deadline = time.monotonic() + seconds
-        while self._came <= begin and time.monotonic() < deadline and not self._ended.is_set():
+        while self._seen <= order and time.monotonic() < deadline and not self._ended.is_set():
             self._ended.wait(0.01)
         if self._ended.is_set():
             near.close()

@@ -17,6 +17,7 @@ import pytest
 
 from certificates import authority, complete
 from fakes_relay import SETTLE, RelayThread, Stage, until
+from fakes_source import STALL
 from fakes_wire import Guest, Script
 from ramferry.errors import MigrationFailed
 from ramferry.flows.outlet import outlet as outlet_module
@@ -347,7 +348,7 @@ def test_a_hello_that_hangs_does_not_hold_up_the_end(tmp_path: Path, how: str) -
 
 def test_one_that_takes_nothing_after_its_hello(tmp_path: Path) -> None:
     """As one that is stopped: found by the stall limit."""
-    with scene(tmp_path, stall_timeout=0.5) as on:
+    with scene(tmp_path, stall_timeout=STALL) as on:
         far = Acceptor(str(tmp_path / "far"), greets(HELLO), others=lambda *_: until_released(stop))
         stop = threading.Event()
         with far:

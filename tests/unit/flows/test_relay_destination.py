@@ -150,7 +150,7 @@ def test_a_destination_that_keeps_main_open_after_shut_holds_nobody_up(
     ):
         result = relay.finished(seconds=NOTICE)
         assert result.completed
-        assert source.status == "completed"
+        until(lambda: source.status == "completed")
         destination.released.set()
 
 

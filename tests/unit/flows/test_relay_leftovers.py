@@ -58,10 +58,10 @@ def test_what_a_failed_migration_left_is_not_taken_into_the_next(
 
 
 def test_what_nobody_comes_for_is_turned_out(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "MOTHERLESS", 0.3)
     with RelayThread(stage.settings) as relay:
         left_over(relay, 5)
         until(lambda: relay.waiting() == {5})
+        monkeypatch.setattr(waiting, "MOTHERLESS", 0.3)
         until(lambda: not relay.waiting(), NOTICE)
         assert "refused multifd 5, which was without its main channel for" in relay.seen.notes[0]
 

@@ -62,11 +62,11 @@ def test_until_the_source_ends_them(tmp_path: Path) -> None:
 
 
 def test_until_the_time_is_over(tmp_path: Path) -> None:
-    with broken(tmp_path, 0.5) as (relay, source, _):
+    with broken(tmp_path, 2.0) as (relay, source, _):
         until(lambda: bool(relay.seen.failures))
         told = time.monotonic()
         until(lambda: not source.left(), what="the source's connections end")
-        assert time.monotonic() - told > 0.4
+        assert time.monotonic() - told > 1.0  # this thread may have been told late
         assert not relay.finished().completed
 
 

@@ -26,8 +26,8 @@ def flow(count: int) -> Flow:
 
 
 def test_what_comes_before_it_settles_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(throughput, "SETTLE_SECONDS", 0.05)
-    monkeypatch.setattr(throughput, "COUNTED_SECONDS", 0.1)
+    monkeypatch.setattr(throughput, "SETTLE_SECONDS", 0.5)
+    monkeypatch.setattr(throughput, "COUNTED_SECONDS", 0.5)
     found = flow(2)
     assert 0 < found.counted_bytes < found.all_bytes
     assert found.rate == found.counted_bytes / found.seconds
@@ -35,6 +35,7 @@ def test_what_comes_before_it_settles_does_not_count(monkeypatch: pytest.MonkeyP
 
 def test_no_more_is_sent_than_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(throughput, "MOST_BYTES", 3 << 20)
+    monkeypatch.setattr(throughput, "SETTLE_SECONDS", 10.0)
     found = flow(2)
     # all of it before the flow settled, so all of it counts
     assert found == Flow(3 << 20, found.seconds, 3 << 20)

@@ -15,7 +15,7 @@ import pytest
 
 from fakes_qmp import FakeQemu, Refused
 from fakes_saving import PAUSE, UUID, SavingQemu
-from fakes_source import SETTLE
+from fakes_source import SETTLE, STALL
 from fakes_wire import Script
 from ramferry.control.archive import save as save_module
 from ramferry.control.archive import saved_guest, saving
@@ -360,7 +360,9 @@ def test_each_kind_of_failure_keeps_its_exit_code(
 ) -> None:
     stage = make()
     stage.qemu.edit = edit
-    monkeypatch.setattr(save_module, "ReceiveSettings", partial(ReceiveSettings, stall_timeout=0.5))
+    monkeypatch.setattr(
+        save_module, "ReceiveSettings", partial(ReceiveSettings, stall_timeout=STALL)
+    )
     with pytest.raises(kind, match=sentence + "; there is no file, and the guest runs") as caught:
         stage.save()
     assert caught.value.exit_code == kind.exit_code

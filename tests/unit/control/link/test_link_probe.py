@@ -12,7 +12,7 @@ from unittest.mock import Mock
 import pytest
 
 from fakes_clock import stopping
-from ports import port_taken_by_udp
+from ports import port_of_two, port_taken_by_udp
 from ramferry.control.link import far, near
 from ramferry.control.link.far import LinkAnswer
 from ramferry.control.link.near import ANSWERS, ASKS, Header, parse_header, probe_link
@@ -76,13 +76,8 @@ def test_where_nobody_answers_by_udp_nothing_is_connected() -> None:
 
 
 def test_an_echo_is_no_answer() -> None:
-    with (
-        socket.create_server(("127.0.0.1", 0)) as other,
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as echo,
-        ThreadPoolExecutor() as pool,
-    ):
+    with port_of_two() as (other, echo), ThreadPoolExecutor() as pool:
         other.setblocking(False)
-        echo.bind(other.getsockname())
         echo.settimeout(10)
 
         def back() -> None:
@@ -149,12 +144,7 @@ def test_a_probe_that_breaks_off_is_said(
     ],
 )
 def test_a_far_end_that_makes_no_sense_is_one_sentence(said: bytes) -> None:
-    with (
-        socket.create_server(("127.0.0.1", 0)) as server,
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams,
-        ThreadPoolExecutor() as pool,
-    ):
-        datagrams.bind(server.getsockname())
+    with port_of_two() as (server, datagrams), ThreadPoolExecutor() as pool:
         datagrams.settimeout(10)
 
         def lie() -> None:
