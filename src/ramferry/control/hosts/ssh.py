@@ -23,7 +23,12 @@ from ramferry.control.hosts.far_child import FarChild
 from ramferry.control.hosts.far_link import FarLink
 from ramferry.control.hosts.process import Process
 from ramferry.control.hosts.ssh_data import DataWay
-from ramferry.control.hosts.ssh_process import END_SECONDS, SshProcess, SshSettings
+from ramferry.control.hosts.ssh_process import (
+    END_SECONDS,
+    LEAVE_SECONDS,
+    SshProcess,
+    SshSettings,
+)
 from ramferry.control.hosts.ssh_uri import SshUri
 from ramferry.control.hosts.started import Started
 from ramferry.errors import HostError, RamferryError
@@ -66,8 +71,9 @@ class Ssh:
         self._link = FarLink(self._uri.login, self._process.to_far, self._process.from_far)
 
     def _end(self) -> None:
+        hears = not self._link.lost.is_set()
         self._link.close()
-        self._process.end()
+        self._process.end(LEAVE_SECONDS if hears else END_SECONDS)
         self._link.join(END_SECONDS)
         with suppress(OSError):
             self._process.from_far.close()
