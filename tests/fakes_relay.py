@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import threading
 import time
@@ -17,6 +16,7 @@ from typing import Self
 from fakes_destination import FakeDestination, Habits
 from fakes_source import SETTLE, FakeSource
 from fakes_wire import Guest, Script
+from leftovers import descriptors, descriptors_close, threads, threads_end
 from ramferry.flows.relay import Relay
 from ramferry.flows.settings import RelaySettings
 from ramferry.metrics import RelayCounters, RelayResult
@@ -32,15 +32,6 @@ def until(met: Callable[[], bool], seconds: float = SETTLE, what: str = "") -> N
     while not met():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what or met}"
         time.sleep(0.002)
-
-
-def descriptors() -> set[str]:
-    """What the process's descriptors point to, epoll's and sockets' numbers included."""
-    found = set()
-    for number in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(OSError):
-            found.add(f"{number} {os.readlink(f'/proc/self/fd/{number}')}")
-    return found
 
 
 class Recorder:
@@ -74,7 +65,7 @@ class RelayThread:
 
     def __init__(self, settings: RelaySettings, *, once: bool = False) -> None:
         self._once = once
-        self._threads = set(threading.enumerate())
+        self._threads = threads()
         self._descriptors = descriptors()
         self.seen = Recorder()
         self.relay = Relay(settings, self.seen)
@@ -130,8 +121,8 @@ class RelayThread:
         if self.error is not None:
             raise self.error
         if kind is None:
-            until(lambda: set(threading.enumerate()) <= self._threads, what="threads end")
-            until(lambda: descriptors() <= self._descriptors, what="descriptors close")
+            threads_end(self._threads)
+            descriptors_close(self._descriptors)
 
 
 class Stage:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 import time
@@ -10,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from leftovers import no_descriptor_left
 from ramferry.flows.session.loop import HUNG_UP, READABLE, Loop
 
 SETTLE = 5.0
@@ -116,12 +116,11 @@ def test_a_call_ends_a_step_that_waits(loop: Loop) -> None:
 
 
 def test_a_call_after_the_end_is_ignored() -> None:
-    before = len(os.listdir("/proc/self/fd"))
-    loop = Loop()
-    loop.close()
-    loop.call(lambda: pytest.fail("called"))
-    loop.wake()
-    assert len(os.listdir("/proc/self/fd")) == before
+    with no_descriptor_left():
+        loop = Loop()
+        loop.close()
+        loop.call(lambda: pytest.fail("called"))
+        loop.wake()
 
 
 def test_each_step_is_told_of(loop: Loop) -> None:

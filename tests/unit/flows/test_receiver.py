@@ -29,6 +29,7 @@ from fakes_wire import (
     device,
     header,
 )
+from leftovers import no_thread_left
 from ramferry.codec import METHODS
 from ramferry.errors import HostError, PeerTimeout, RamferryError
 from ramferry.flows.contracts import MainStream, Offsets
@@ -336,10 +337,9 @@ def test_a_stream_that_ends_early_is_no_guest(
 
 
 def test_threads_for_mains_pages_end_with_a_stream_that_ends_early(tmp_path: Path) -> None:
-    before = set(threading.enumerate())
     script = Script(Guest(channels=0, mode="section", preamble=UNASKED))
-    carried(tmp_path, script.cut(script.find("end", MAIN), 20), channels=0, threads=3)
-    assert set(threading.enumerate()) <= before
+    with no_thread_left():
+        carried(tmp_path, script.cut(script.find("end", MAIN), 20), channels=0, threads=3)
 
 
 def test_the_sink_hears_of_every_mark_when_all_before_it_was_taken(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 import in_memory
 from connecting import SETTLE, taken, until
-from fakes_relay import descriptors
+from leftovers import descriptors, descriptors_close, threads, threads_end
 from ramferry.errors import RemoteProtocolError
 from ramferry.flows.outlet.outlet import Outlet
 from ramferry.flows.peer import control as control_module
@@ -83,7 +83,7 @@ class Hall:
 @pytest.fixture
 def hall() -> Iterator[Hall]:
     """What leaves neither thread nor descriptor behind."""
-    threads, before = set(threading.enumerate()), descriptors()
+    threads_before, descriptors_before = threads(), descriptors()
     notes: list[str] = []
     made: Hall
     reception = Reception(SETTINGS, notes.append, lambda: made.refusal)
@@ -92,10 +92,10 @@ def hall() -> Iterator[Hall]:
     reception.close()
     for caller in made.callers:
         caller.end.close()
-    until(lambda: set(threading.enumerate()) <= threads)
+    threads_end(threads_before)
     # an end that its reception did not close would still be open here
     assert [one for one in made.callers if one._near.fileno() >= 0] == []
-    assert descriptors() <= before
+    descriptors_close(descriptors_before)
 
 
 def test_each_migration_has_a_token_of_its_own(hall: Hall) -> None:

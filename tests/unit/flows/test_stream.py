@@ -15,6 +15,7 @@ from unittest import mock
 import pytest
 
 from connecting import Aside, Pair, fill, read_to_end, session, taken, tcp, tunnel, unix, until
+from leftovers import no_thread_left, threads, threads_end
 from ramferry.codec import METHODS, create_encoder
 from ramferry.errors import CorruptDataError, RemoteProtocolError
 from ramferry.flows.peer.stream import Tunnel
@@ -211,15 +212,14 @@ def test_a_limit_bounds_what_waits_to_be_sent() -> None:
 
 
 def test_its_threads_end_with_it() -> None:
-    before = threading.active_count()
+    before = threads()
     with joined(3) as (near, far):
-        assert threading.active_count() == before + 12
+        assert len(threads() - before) == 12
         near.finish()
         far.finish()
-        until(lambda: threading.active_count() == before)
-    with joined(3):
+        threads_end(before)
+    with no_thread_left(), joined(3):
         pass
-    assert threading.active_count() == before
 
 
 # --- what goes out when

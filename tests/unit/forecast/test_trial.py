@@ -7,6 +7,7 @@ import threading
 import numpy as np
 import pytest
 
+from leftovers import no_thread_left
 from ramferry.bench.fill import fill
 from ramferry.codec import METHODS
 from ramferry.forecast.sampling import MemorySample, draw
@@ -35,11 +36,10 @@ def test_ratio_and_speed_are_measured(sample: MemorySample, method: str) -> None
 
 @pytest.mark.parametrize("method", ["zstd", "qatzip"])
 def test_others_at_the_same_work_change_no_ratio(sample: MemorySample, method: str) -> None:
-    before = threading.active_count()
-    alone, among = try_method(sample, method), try_method(sample, method, cores=3)
+    with no_thread_left():
+        alone, among = try_method(sample, method), try_method(sample, method, cores=3)
     assert (among.packets, among.wire_share) == (alone.packets, alone.wire_share)
     assert among.compress_cpu > 0
-    assert threading.active_count() == before
 
 
 def test_members_are_cut_as_asked(sample: MemorySample) -> None:
@@ -63,10 +63,8 @@ def test_company_works_meanwhile_and_ends_whatever_happens() -> None:
             begun.wait()
             raise KeyboardInterrupt
 
-    before = threading.active_count()
-    with pytest.raises(KeyboardInterrupt):
+    with no_thread_left(), pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert threading.active_count() == before
 
 
 def test_none_is_free(sample: MemorySample) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import threading
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 
-from fakes_relay import descriptors, until
+from leftovers import no_descriptor_left, no_thread_left
 from ramferry.errors import HostError, UsageError
 from ramferry.telemetry.collector import RelayMetrics
 from ramferry.telemetry.server import MetricsServer, parse_metrics_address
@@ -25,12 +24,10 @@ LOOPBACK = TcpAddress("127.0.0.1", 0)
 
 @pytest.fixture
 def served() -> Iterator[MetricsServer]:
-    open_before = descriptors()
-    server = MetricsServer(LOOPBACK, RelayMetrics("zstd").registry, pytest.fail)
-    yield server
-    server.close()
-    until(lambda: descriptors() <= open_before)
-    assert not [one for one in threading.enumerate() if one.name == "metrics"]
+    with no_descriptor_left(), no_thread_left():
+        server = MetricsServer(LOOPBACK, RelayMetrics("zstd").registry, pytest.fail)
+        yield server
+        server.close()
 
 
 def place(server: MetricsServer) -> tuple[str, int]:
@@ -124,10 +121,8 @@ def test_a_fault_of_our_own_is_told_and_the_next_is_answered() -> None:
 
 
 def test_an_address_in_use_is_an_error(served: MetricsServer) -> None:
-    before = threading.active_count()
-    with pytest.raises(HostError, match="Address already in use"):
+    with no_thread_left(), pytest.raises(HostError, match="Address already in use"):
         MetricsServer(served.address, CollectorRegistry(), pytest.fail)
-    assert threading.active_count() == before
 
 
 def test_addresses() -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from certificates import HOUR, authority
 from connecting import SETTLE, Aside, one_accepted, taken, until
+from leftovers import no_thread_left
 from ports import port_of_nobody
 from ramferry.errors import PeerUnreachable, RamferryError
 from ramferry.transport import hall, handshake, plain
@@ -419,13 +420,11 @@ def test_one_of_too_many_is_turned_away(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_listener_that_closes_ends_every_handshake_and_leaves_no_thread() -> None:
-    before = set(threading.enumerate())
-    with door("tls") as open_door:
+    with no_thread_left(), door("tls") as open_door:
         place = place_of(open_door.address)
         waiting = [plain.connect(place) for _ in range(3)]
         done = connect(open_door.address, CONNECTS)
         select.select(open_door.listener.filenos(), [], [], SETTLE)
-    assert set(threading.enumerate()) == before
     for one in (*waiting, done):
         until(one.hung_up)
         one.close()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from leftovers import no_descriptor_left
 from ramferry.transport import kept_path
 from ramferry.transport.kept_path import KeptPath
 
@@ -199,11 +200,10 @@ def test_the_path_goes_with_it_unless_it_is_anothers(path: Path) -> None:
 
 
 def test_nothing_is_left_open(path: Path) -> None:
-    before = os.listdir("/proc/self/fd")
-    kept = KeptPath(str(path), 8)
-    path.unlink()
-    kept.keep(NAME)
-    kept.close()
-    with another(path), pytest.raises(OSError, match="another process listens there"):
-        KeptPath(str(path), 8)
-    assert os.listdir("/proc/self/fd") == before
+    with no_descriptor_left():
+        kept = KeptPath(str(path), 8)
+        path.unlink()
+        kept.keep(NAME)
+        kept.close()
+        with another(path), pytest.raises(OSError, match="another process listens there"):
+            KeptPath(str(path), 8)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from leftovers import no_descriptor_left
 from ramferry.errors import HostError, UsageError
 from ramferry.transport import safefile
 from ramferry.transport.safefile import SafeFile
@@ -123,12 +124,11 @@ def test_a_disk_that_fails_at_the_end_leaves_nothing(
 
 
 def test_no_descriptor_stays_open(tmp_path: Path, like: os.stat_result) -> None:
-    before = len(os.listdir("/proc/self/fd"))
-    with SafeFile(tmp_path / "out", replace=False, like=like) as safe:
-        safe.commit()
-    with pytest.raises(HostError), SafeFile(tmp_path / "no" / "out", replace=False, like=like):
-        pass
-    assert len(os.listdir("/proc/self/fd")) == before
+    with no_descriptor_left():
+        with SafeFile(tmp_path / "out", replace=False, like=like) as safe:
+            safe.commit()
+        with pytest.raises(HostError), SafeFile(tmp_path / "no" / "out", replace=False, like=like):
+            pass
 
 
 def test_the_data_and_then_the_name_are_brought_to_disk(

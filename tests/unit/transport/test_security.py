@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 from pathlib import Path
 
 import pytest
 
 from certificates import authority, complete, lay_out
+from leftovers import no_descriptor_left
 from ramferry.errors import UsageError
 from ramferry.transport import credentials
 from ramferry.transport.address import parse_address
@@ -199,6 +199,5 @@ def test_a_set_that_openssl_refuses_is_the_callers_error(tmp_path: Path) -> None
 
 
 def test_nothing_of_a_key_is_left_in_a_file(secure: Security) -> None:
-    before = set(os.listdir("/proc/self/fd"))
-    secure.server(parse_address("tls:other:1"))
-    assert set(os.listdir("/proc/self/fd")) == before
+    with no_descriptor_left():
+        secure.server(parse_address("tls:other:1"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import gc
 import os
 import resource
 import select
@@ -18,6 +17,7 @@ from typing import cast
 import pytest
 
 from connecting import SETTLE, one_accepted, taken
+from leftovers import no_descriptor_left
 from ramferry.errors import HostError, PeerUnreachable, UsageError
 from ramferry.transport import listening
 from ramferry.transport.address import Address, TcpAddress, UnixAddress, parse_address
@@ -102,12 +102,12 @@ def test_a_port_in_use_is_a_host_error() -> None:
 
 
 def test_a_refused_listener_leaves_no_descriptor() -> None:
-    with Listener(TcpAddress("127.0.0.1", 0)) as listener:
-        gc.collect()
-        before = len(os.listdir("/proc/self/fd"))
-        with pytest.raises(HostError):
-            Listener(listener.address)
-        assert len(os.listdir("/proc/self/fd")) == before
+    with (
+        Listener(TcpAddress("127.0.0.1", 0)) as listener,
+        no_descriptor_left(),
+        pytest.raises(HostError),
+    ):
+        Listener(listener.address)
 
 
 def test_a_host_that_has_no_address_is_named() -> None:
@@ -134,13 +134,11 @@ def test_a_listener_accepts_where_it_says_that_it_listens(host: str) -> None:
 @pytest.mark.parametrize("uri", ["tcp:0.0.0.0:0", "tcp::0", "relay:192.0.2.1:0", "tls:127.0.0.1:0"])
 def test_nothing_listens_where_the_policy_does_not_allow_it(uri: str) -> None:
     address = parse_address(uri)
-    before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(UsageError) as wanted:
         IN_THIS_HOST.check_listen(address)
-    with pytest.raises(UsageError) as caught:
+    with no_descriptor_left(), pytest.raises(UsageError) as caught:
         Listener(address)
     assert str(caught.value) == str(wanted.value)
-    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_monitor_asks_for_its_own_consent() -> None:
@@ -271,10 +269,8 @@ def test_one_address_that_is_taken_refuses_all(monkeypatch: pytest.MonkeyPatch) 
     with Listener(TcpAddress("127.0.0.2", 0)) as taken, monkeypatch.context() as patch:
         assert isinstance(taken.address, TcpAddress)
         patch.setattr(listening.socket, "getaddrinfo", answers)
-        before = len(os.listdir("/proc/self/fd"))
-        with pytest.raises(HostError, match="Address already in use"):
+        with no_descriptor_left(), pytest.raises(HostError, match="Address already in use"):
             Listener(TcpAddress("two", taken.address.port), security=WITHOUT_MEMORY)
-        assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_port_that_is_free_in_one_place_only_is_not_chosen(

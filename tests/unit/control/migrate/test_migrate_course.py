@@ -67,7 +67,8 @@ Make = Callable[..., Stage]
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch_module, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(watch_module, "GRACE_SECONDS", 0.1)
-    monkeypatch.setattr(watch_module, "UNDO_SECONDS", 0.3)
+    # a busy machine may stand still for a part of this: what ends after it is given up
+    monkeypatch.setattr(watch_module, "UNDO_SECONDS", 2.0)
     monkeypatch.setattr(ending_module, "RESUME_SECONDS", 0.2)
     monkeypatch.setattr(ending_module, "FOLLOW_SECONDS", 0.2)
     monkeypatch.setattr(asides_module, "ASIDE_SECONDS", 0.3)
@@ -293,12 +294,15 @@ def test_cancelled_by_someone_else(stage: Make) -> None:
         on.migrate()
 
 
-def test_a_cancel_that_does_not_end_is_given_up(stage: Make) -> None:
+def test_a_cancel_that_does_not_end_is_given_up(
+    stage: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`cancelling` can persist: then the truth is told, and nothing waits."""
+    monkeypatch.setattr(watch_module, "UNDO_SECONDS", 1.0)
     on = stage({"steps": LONG, "on_cancel": tuple(Step("cancelling") for _ in range(2000))})
     with pytest.raises(
         PeerTimeout,
-        match=r"is still cancelling 0\.[3-9] s later, after migrate_cancel; the guest runs",
+        match=r"is still cancelling [1-9]\d*\.\d s later, after migrate_cancel; the guest runs",
     ):
         on.migrate(timeout=0.02)
 
@@ -323,7 +327,8 @@ def test_a_second_signal_leaves_what_cannot_be_ended(
     hooks = Hooks(stop=on.stop)
     hooks.insist.set()
     threading.Thread(target=lambda: (on.source.migrating.wait(), on.stop.set())).start()
-    with pytest.raises(PeerTimeout, match=r"is still active 0\.\d s later, after migrate_cancel;"):
+    late = r"is still active \d+\.\d s later, after migrate_cancel;"
+    with pytest.raises(PeerTimeout, match=late):
         migrate(on.source.uri, on.destination.uri, WISH, hooks)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from leftovers import no_thread_left
 from ports import port_of_nobody
 from ramferry.control.qemu.qmp import Event, Qmp
 from ramferry.errors import MethodUnavailable, PeerTimeout, PeerUnreachable, UsageError
@@ -364,11 +365,11 @@ def test_a_process_that_was_stopped_is_not_a_peer_that_was_silent(
 
 
 def test_close_twice_then_use(serve: Callable[[Script], str]) -> None:
-    qmp = Qmp.connect(serve(qemu(lambda _: [{"return": {}}])))
-    before = threading.active_count()
-    qmp.close()
-    qmp.close()
-    assert threading.active_count() == before - 1
+    uri = serve(qemu(lambda _: [{"return": {}}]))
+    with no_thread_left():
+        qmp = Qmp.connect(uri)
+        qmp.close()
+        qmp.close()
     with pytest.raises(UsageError, match="is closed"):
         qmp.execute("query-status")
     with pytest.raises(UsageError, match="is closed"):
