@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from guests import MEMORY, state
+from guests import MEMORY, seen
 from migrating import prepare, until
 
 import raw_sockets
@@ -225,8 +225,8 @@ class Guard:
     def _run(self) -> None:
         while not self._over.wait(0.01):
             with self._lock:
-                before, there = state(self.source), state(self.destination)
-                after = state(self.source)
+                before, there = seen(self.source), seen(self.destination)
+                after = seen(self.source)
             self.both = self.both or {before, there, after} == {"running"}
             self.states = (after, there)
             self.looks += 1

@@ -11,7 +11,7 @@ from migrating import MIB, Pair, run_state, two_qemus, until
 from ramferry.bench import boot_sector
 from ramferry.bench.builtin import BuiltIn
 from ramferry.bench.qemu import COMMAND, Qemu, qemu_at
-from ramferry.errors import PeerUnreachable
+from ramferry.errors import PeerTimeout, PeerUnreachable
 
 MEMORY = 64 * MIB
 COMMANDS = {"stock": COMMAND, "10.0": f"{COMMAND}-10.0"}
@@ -25,6 +25,15 @@ def state(end: Qemu | BuiltIn) -> str:
         return run_state(end) if end.alive else "gone"  # type: ignore[arg-type]
     except PeerUnreachable:
         return "gone"
+
+
+def seen(end: Qemu | BuiltIn) -> str:
+    """``state``, or "silent" for one that does not answer in time: for whoever looks again, and
+    never takes that for a guest that does not run."""
+    try:
+        return state(end)
+    except PeerTimeout:
+        return "silent"
 
 
 def lives(end: Qemu | BuiltIn) -> bool:

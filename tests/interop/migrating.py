@@ -106,6 +106,9 @@ def wait_ended(qemu: Qemu, seconds: float) -> str:
 
 
 ENDED = frozenset({"completed", "failed", "cancelled"})
+CANCELLED = frozenset({"cancelled", "failed"})
+"""How a migration that is cancelled may end: QEMU ends the return path before it notes the cancel,
+and a thread of its own may see the one first."""
 
 
 def migrate(source: Qemu, uri: str, method: str, channels: int, seconds: float = 30) -> None:

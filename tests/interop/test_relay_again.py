@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from hanging import may_hang, once_more
 from migrating import (
     MIB,
     Pair,
@@ -27,7 +28,6 @@ from migrating import (
 from fakes_relay import RelayThread
 from ramferry.bench.fill import fill
 from ramferry.bench.qemu import Qemu
-from ramferry.errors import PeerTimeout
 from ramferry.flows.inlet.callers import MAIN_MAGIC, MULTIFD_MAGIC
 from ramferry.flows.settings import RelaySettings
 from ramferry.transport.address import Address, TcpAddress, UnixAddress
@@ -85,52 +85,18 @@ def source_of(pair: Pair) -> Iterator[Qemu]:
         yield source
 
 
-class Sources:
-    """The source of one migration after another, each through the same relay.
+def begin(source: Qemu, uri: str) -> None:
+    """Begin the next try, once QEMU has let go of the last one: it says "failed" before that.
 
-    QEMU 10.0 may hang if channels break while it sets a migration up: its migration thread then
-    waits for a channel and holds QEMU's main lock, which its monitor waits for. That was seen in 4
-    of 500 runs of these tests, eight at a time, each time without one connection left. Such a QEMU
-    is replaced, at most once a test, if the relay has let go of it.
+    Whether it has is seen in ``query-yank``. A ``migrate`` that comes before is refused, but has
+    then set QEMU 10.0's status to "setup" for good, or kills it: 5 of 200 runs.
     """
 
-    def __init__(self, stack: ExitStack, pair: Pair, relay: RelayThread) -> None:
-        self._stack = stack
-        self._pair = pair
-        self._relay = relay
-        self._hung = 0
-        self.now = stack.enter_context(source_of(pair))
+    def let_go() -> bool:
+        return {"type": "migration"} not in source.qmp.execute("query-yank")
 
-    def migrate(self) -> None:
-        """Begin the next try, once QEMU has let go of the last one: it says "failed" before that.
-
-        Whether it has is seen in ``query-yank``. A ``migrate`` that comes before is refused, but
-        has then set QEMU 10.0's status to "setup" for good, or kills it: 5 of 200 runs.
-        """
-        with self._replaced_if_hung():
-            until("the end of the last try", self._let_go, SECONDS)
-        self.now.qmp.execute("migrate", {"uri": str(self._relay.address)})
-
-    def failed(self) -> None:
-        """Wait until the try has failed."""
-        how = "failed"
-        with self._replaced_if_hung():
-            how = wait_ended(self.now, SECONDS)
-        assert how == "failed"
-
-    def _let_go(self) -> bool:
-        return {"type": "migration"} not in self.now.qmp.execute("query-yank", timeout=SECONDS)
-
-    @contextmanager
-    def _replaced_if_hung(self) -> Iterator[None]:
-        try:
-            yield
-        except (PeerTimeout, AssertionError) as error:
-            self._hung += 1
-            if self._hung > 1 or self._relay.relay.arrivals.session is not None:
-                raise
-            print(f"the source hangs by itself: {error}")
-            self.now = self._stack.enter_context(source_of(self._pair))
+    until("the end of the last try", let_go, SECONDS)
+    source.qmp.execute("migrate", {"uri": uri})
 
 
 def address(kind: str, folder: Path, name: str) -> Address:
@@ -161,13 +127,19 @@ def test_main_is_connected_first(pair: Pair, kind: str, relays: int, tmp_path: P
 
 @pytest.mark.parametrize("pair", ["10.0"], indirect=True)
 @pytest.mark.parametrize("kind", ["unix", "tcp"])
+@once_more
 def test_every_next_try_begins_afresh(pair: Pair, kind: str, tmp_path: Path) -> None:
     """A destination that is absent or hangs up, again and again, and then a good one."""
     onward = UnixAddress(str(tmp_path / "onward"))
     settings = RelaySettings(address(kind, tmp_path, "relay"), onward, "none", channels=CHANNELS)
     incoming = Qemu(pair.destination, MEMORY, machine=pair.machine, incoming=True)
-    with RelayThread(settings) as relay, incoming as destination, ExitStack() as ends:
-        sources = Sources(ends, pair, relay)
+    with (
+        RelayThread(settings) as relay,
+        incoming as destination,
+        source_of(pair) as source,
+        may_hang(source, lambda: relay.session is None),
+    ):
+        uri = str(relay.address)
         for nth in range(2 * TRIES):
             # nobody there: it fails while its channels are still on their way; or somebody who
             # hangs up, from after main alone to after every channel
@@ -175,15 +147,15 @@ def test_every_next_try_begins_afresh(pair: Pair, kind: str, tmp_path: Path) -> 
                 if nth % 2:
                     ear = Ear(onward)
                     stack.callback(ear.close)
-                sources.migrate()
+                begin(source, uri)
                 if nth % 2:
                     ear.first_bytes(1 + nth // 2 * CHANNELS // (TRIES - 1))
             # and again at once: nobody waits until the relay has said so
-            sources.failed()
+            assert wait_ended(source, SECONDS) == "failed"
         listen(destination, "none", CHANNELS, str(onward))
-        sources.migrate()
-        assert wait_ended(sources.now, SECONDS) == "completed", relay.seen.notes
+        begin(source, uri)
+        assert wait_ended(source, SECONDS) == "completed", relay.seen.notes
         wait_arrived(destination)
-        assert_same_ram(sources.now, destination)
+        assert_same_ram(source, destination)
         errors = [result.error for result in relay.seen.results]
         assert not [error for error in errors if "channel id" in error]

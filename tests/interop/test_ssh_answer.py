@@ -196,7 +196,7 @@ def test_the_far_relay_is_killed(
     with held(hosts, binary, what, "--decide", DECIDE, *options) as on:
         kill(on.far("relay"))
         on.holder.release()
-        on.ends(9, DECIDE + 10)
+        on.ends(9, DECIDE + SECONDS)
         on.sees("finish-migrate", "running")
         assert "ramferry: the guest runs at the destination, and the source" in on.said
         assert "has not heard of it: `quit` the source's QEMU" in on.said

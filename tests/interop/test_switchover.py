@@ -246,8 +246,8 @@ def test_an_answer_that_is_lost_leaves_the_copy_that_ran(
     monkeypatch.setattr(watch, "SWITCH_SECONDS", 0.3)
     on = course(kind, "answer")
     on.begin()
-    until("a look at both", lambda: on.said("the switchover takes long"), SOON)
-    assert on.said("the destination is running")
+    # a first look may come before the destination runs it: a later one says something else
+    until("a look at both", lambda: on.said("the destination is running"), SOON)
     on.holder.lose()
     error = on.wait()
     assert isinstance(error, PeerTimeout)
