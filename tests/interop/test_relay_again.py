@@ -23,6 +23,7 @@ from migrating import (
     wait_arrived,
     wait_ended,
 )
+from qemu_faults import wait_let_go
 
 from fakes_relay import RelayThread
 from ramferry.bench.fill import fill
@@ -108,7 +109,7 @@ class Sources:
         has then set QEMU 10.0's status to "setup" for good, or kills it: 5 of 200 runs.
         """
         with self._replaced_if_hung():
-            until("the end of the last try", self._let_go, SECONDS)
+            wait_let_go(self.now)
         self.now.qmp.execute("migrate", {"uri": str(self._relay.address)})
 
     def failed(self) -> None:
@@ -117,9 +118,6 @@ class Sources:
         with self._replaced_if_hung():
             how = wait_ended(self.now, SECONDS)
         assert how == "failed"
-
-    def _let_go(self) -> bool:
-        return {"type": "migration"} not in self.now.qmp.execute("query-yank", timeout=SECONDS)
 
     @contextmanager
     def _replaced_if_hung(self) -> Iterator[None]:
