@@ -16,7 +16,7 @@ def port_of_nobody() -> Iterator[int]:
     """A port of 127.0.0.1 at which nobody listens, and nobody will who asks the system for one.
 
     It is bound, so that a connect is refused. A listener of the test's own may take it if it reuses
-    addresses, as Ramferry's do.
+    addresses, as Ramferry's and sshd's do.
     """
     with socket.socket() as reserved:
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -79,8 +79,7 @@ def a_link_stays_down(on: Stage) -> None:
 def a_link_comes_back(on: Stage) -> None:
     on.begin()
     on.sees(STANDS, "running")
-    looks = on.guard.looks
-    until("a while", lambda: on.guard.looks > looks + 100, SECONDS)
+    on.a_while()
     assert on.guard.states == (STANDS, "running")
     on.proxy.heal()
     on.sees("postmigrate", "running")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from guests import MEMORY, seen
-from migrating import prepare, until
+from migrating import MIB, prepare, until
 
 import raw_sockets
 from fault_blows import Way
@@ -236,6 +236,11 @@ def _with_channels(qemu: Qemu) -> None:
     prepare(qemu, "none", CHANNELS)
 
 
+def slowly(qemu: Qemu) -> None:
+    """What ``Stage`` takes as ``ready`` where something is to be done while memory moves."""
+    prepare(qemu, "none", CHANNELS, {"max-bandwidth": 4 * MIB})
+
+
 class Stage:
     """Two guests' homes, a relay at each or at one of them, and a proxy between; a context manager
     that ends the latter."""
@@ -307,7 +312,12 @@ class Stage:
 
     def moves(self) -> None:
         """Wait until memory is on its way."""
-        until("moving memory", lambda: self.proxy.passed > MEMORY // 64, SECONDS)
+        until("moving memory", lambda: self.proxy.passed > MEMORY // 256, SECONDS)
+
+    def a_while(self) -> None:
+        """Let some looks at the guests pass; they take half a second where nobody else is busy."""
+        looks = self.guard.looks
+        until("a while", lambda: self.guard.looks > looks + 30, SECONDS)
 
     def sees(self, source: str, destination: str, seconds: float = SECONDS) -> None:
         """Wait until the guests are so, then see that both never ran at once."""
@@ -341,6 +351,7 @@ def gone(pid: int) -> bool:
     """Whether a process has ended."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (ProcessLookupError, FileNotFoundError):
         return True
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] == "Z"
+    return stat.rpartition(") ")[2][0] == "Z"

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import ExitStack
 from pathlib import Path
 
+from ports import port_of_nobody
 from ramferry.bench.monitored import dies_with_us
 
 SSHD = """\
@@ -65,7 +65,8 @@ class Sshd:
             line = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
             subprocess.run(line, check=True)
         (folder / "known_hosts").write_text(f"far {(folder / 'host_key.pub').read_text()}")
-        self.port = _free_port()
+        self._reserved = ExitStack()
+        self.port = self._reserved.enter_context(port_of_nobody())
         (folder / "sshd_config").write_text(SSHD.format(port=self.port, folder=folder))
         (folder / "passwd").write_text(PASSWD)
         own = RUN.format(sshd=_sshd(), folder=folder)
@@ -94,6 +95,7 @@ class Sshd:
         """End it, but not its sessions."""
         self.process.kill()
         self.process.wait()
+        self._reserved.close()
 
     def _far(self) -> str:
         source = os.pathsep.join(path for path in sys.path if path)
@@ -126,8 +128,3 @@ def available() -> str:
 def _sshd() -> str | None:
     peers = os.environ.get("RAMFERRY_PEERS", "")
     return shutil.which("sshd", path=peers) or shutil.which("sshd", path="/usr/sbin")
-
-
-def _free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
-        return int(taken.getsockname()[1])

@@ -99,14 +99,15 @@ def relay_pair(
         last = relay(
             hosts, BETA, f"relay:{ADDRESSES[BETA]}:0", far, "--method", "none", "--insecure"
         )
-        stack.callback(_end, last)
+        stack.callback(end, last)
         line = (last.uri, "--method", method, "--insecure", *options)
         first = relay(hosts, ALPHA, near, *line)
-        stack.callback(_end, first)
+        stack.callback(end, first)
         yield first, last
 
 
-def _end(relay: HostRelay) -> None:
+def end(relay: HostRelay) -> None:
+    """End a relay; it is killed, and that is an error, if it does not heed that."""
     relay.process.terminate()
     try:
         relay.process.wait(10)

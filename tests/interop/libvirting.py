@@ -12,7 +12,6 @@ memfd, which this process maps too.
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import subprocess
 import uuid
@@ -24,6 +23,7 @@ from typing import Any
 import libvirt_files as files
 import numpy as np
 from guests import COMMANDS
+from qemu_faults import raise_known
 from sshing import FAR, NEAR, ROOT, TwoHosts, two_hosts, until
 
 from ramferry.bench.boot_sector import boot_sector, state
@@ -34,6 +34,8 @@ MIB = 1024 * 1024
 NAMES = ("alpha", "beta")
 ADDRESSES = dict(zip(NAMES, (NEAR, FAR), strict=True))
 SYSTEM = "qemu+ssh://root@{}/system"
+GONE_SECONDS = 5.0
+"""Within which libvirt sees that a QEMU has ended."""
 OWN = ("home", "etc/qemu", "lib/libvirt", "cache", "log", "run")
 
 
@@ -128,36 +130,6 @@ class LibvirtHosts:
 Ended = subprocess.CompletedProcess[str]
 
 
-YANKED = "yank_unregister_instance: Assertion"
-
-
-class QemuAborted(AssertionError):
-    """A QEMU ended itself, because libvirt was quick.
-
-    QEMU 7.2 and 10.0 say "failed" as soon as a channel breaks, and clean up a little later. libvirt
-    then switches multifd off; if QEMU does so before it cleans up, it forgets its channels, and its
-    assertion fails. A relay whose channels to it break cannot help it, but by waiting until the job
-    was aborted, as the one command's does (``--hold-source``). Without relays and libvirt, by the
-    same QMP commands (``run_break.py``), it was 1 of 240 migrations of either whose connections
-    broke all at once, and 1 of 240 of 7.2 whose main broke a second before its channels, six at a
-    time on two cores. On a busier host it is more (docs/platforms/libvirt.md).
-    """
-
-
-def once_more_if_qemu_aborts(test: Callable[..., None]) -> Callable[..., None]:
-    """Have a test that breaks a migration's channels run again, once, if QEMU ended itself."""
-
-    @functools.wraps(test)
-    def run(*args: Any, **named: Any) -> None:
-        try:
-            test(*args, **named)
-        except QemuAborted as error:
-            print(f"once more, as QEMU ended itself: {error}")
-            test(*args, **named)
-
-    return run
-
-
 @dataclass
 class Domain:
     """A guest that a host's libvirt has started, and can be migrated with ``virsh``."""
@@ -169,9 +141,9 @@ class Domain:
         """The process id of its QEMU there."""
         found = self.hosts.own(host, f"/run/libvirt/qemu/{self.name}.pid")
         if not found.exists():
-            words = self.last_words(host)
-            gone = QemuAborted if YANKED in words else AssertionError
-            raise gone(f"{self.name} has no QEMU at {host}: {words}")
+            words = f"{self.name} has no QEMU at {host}: {self.last_words(host)}"
+            raise_known(words, self.hosts.libvirt.emulator)
+            raise AssertionError(words)
         return int(found.read_text())
 
     def last_words(self, host: str) -> str:
@@ -181,10 +153,20 @@ class Domain:
 
     def ram(self, host: str) -> np.ndarray[Any, Any]:
         """Its memory there; it can be read also after its QEMU's end."""
-        for entry in Path(f"/proc/{self.pid(host)}/fd").iterdir():
-            if "memfd:memory-backend" in os.readlink(entry):
-                return np.memmap(entry, np.uint8, "r+")
-        raise AssertionError(f"{self.name} has no memory at {host}")
+        found: list[np.ndarray[Any, Any]] = []
+
+        def mapped() -> bool:
+            # of a QEMU that has just ended there is no memory, and still libvirt's pid file: once
+            # that is gone, ``pid`` says why it ended
+            with contextlib.suppress(OSError, ValueError):
+                for entry in Path(f"/proc/{self.pid(host)}/fd").iterdir():
+                    if "memfd:memory-backend" in os.readlink(entry):
+                        found.append(np.memmap(entry, np.uint8, "r+"))
+                        break
+            return bool(found)
+
+        until(f"{self.name} has memory at {host}", mapped, GONE_SECONDS)
+        return found[0]
 
     def state(self, host: str) -> str:
         """As the host's libvirt says it; "" where it does not know it."""

@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from libvirting import YANKED
 from migrating import ENDED, MIB, Pair, listen, prepare, status, two_qemus, until
+from qemu_faults import SOON, YANKED, holds, wait_let_go
 
 import raw_sockets
 from fault_proxy import Proxy
@@ -41,8 +41,6 @@ SECONDS = 60.0
 """For anything that one migration may take."""
 LATER = 1.0
 """Seconds from main's end to that of the channels."""
-SOON = 20.0
-"""Seconds within which a QEMU that said how it ended has let go of its channels."""
 HOLD = f"have not let go after {SOON:g} s"
 ABORTED = "aborted"
 WRONG = "wrong"
@@ -142,13 +140,9 @@ def until_it_ended(source: Qemu) -> str:
 
 def lets_go(source: Qemu) -> bool:
     """Whether a QEMU lets go of all that belongs to a migration, in time."""
-
-    def nothing_left() -> bool:
-        return {"type": "migration"} not in source.qmp.execute("query-yank")
-
     with suppress(AssertionError):
-        until("the end of what belongs to a migration", nothing_left, SOON)
-    return nothing_left()
+        wait_let_go(source)
+    return not holds(source)
 
 
 def of_the_end(source: Qemu) -> str:

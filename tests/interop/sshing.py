@@ -238,7 +238,9 @@ class TwoHosts:
     def end(self) -> None:
         """End what was started, and whatever those started."""
         for process in reversed(self.started):
-            with contextlib.suppress(ProcessLookupError):
+            # the number of one that was waited for may be another process' by now; what it left
+            # behind is found below
+            if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             if process.stdout is not None:

@@ -14,7 +14,7 @@ from typing import Any
 import answer_cases as cases
 import pytest
 from answer_cases import DECIDE, STANDS, Staged, kill_near, undecided
-from answering import SECONDS, Place, Stage, gone
+from answering import SECONDS, Place, Relay, Stage, gone, slowly
 from guests import KINDS, MEMORY, beats, ends
 from migrating import MIB, Pair, run_state, two_qemus, until
 
@@ -121,7 +121,7 @@ def test_a_source_s_relay_that_is_killed_has_an_heir_who_lets_the_source_go_on(
 def test_a_source_s_relay_that_is_killed_while_memory_moves_lets_the_source_go_on_at_once(
     staged: Staged, kind: str
 ) -> None:
-    with staged(kind, "never", decide=DECIDE) as on:
+    with staged(kind, "never", decide=DECIDE, ready=slowly) as on:
         on.begin()
         on.moves()
         kill_near(on)
@@ -163,27 +163,33 @@ def test_a_second_signal_leaves_the_source_standing(staged: Staged, kind: str) -
 def test_a_good_migration_leaves_no_process_and_holds_nothing_back_in_vain(
     staged: Staged, kind: str
 ) -> None:
-    with staged(kind, "never") as on:
+    found: list[int] = []
+
+    def seen() -> bool:
+        found[:] = holders(on.near)
+        return bool(found)
+
+    with staged(kind, "never", ready=slowly) as on:
         on.begin()
-        until("the process that stands by", lambda: bool(holders(on)), SECONDS)
-        (held,) = holders(on)
+        until("the process that stands by", seen, SECONDS)
+        (held,) = found
+        assert not holders(on.far)
+        on.guard.tell(on.source, "migrate-set-parameters", {"max-bandwidth": 0})
         on.sees("postmigrate", "running")
         assert on.near.wait() == 0
         assert on.far.wait() == 0
         assert gone(held)
-        assert not holders(on, on.far.process.pid)
         assert "no end that can be found" not in on.far.said
 
 
-def holders(on: Stage, parent: int | None = None) -> list[int]:
-    """The processes that stand by for a relay, the source's if none is named."""
-    wanted = str(parent or on.near.process.pid)
+def holders(relay: Relay) -> list[int]:
+    """The processes that stand by for a relay."""
     found = []
-    for process in Path("/proc").glob("[0-9]*"):
+    for children in Path(f"/proc/{relay.process.pid}/task").glob("*/children"):
         with contextlib.suppress(OSError):
-            line, stat = (process / "cmdline").read_bytes(), (process / "stat").read_text()
-            if b"transport/holder.py" in line and stat.rpartition(") ")[2].split()[1] == wanted:
-                found.append(int(process.name))
+            for pid in children.read_text().split():
+                if b"transport/holder.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    found.append(int(pid))
     return found
 
 

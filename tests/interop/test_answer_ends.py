@@ -125,8 +125,7 @@ def test_a_link_that_comes_back_brings_the_answer(way: str) -> None:
     with staged(way, "before answer", lasting=True) as on:
         on.begin()
         on.sees("finish-migrate", "running")
-        looks = on.guard.looks
-        until("a while", lambda: on.guard.looks > looks + 100, SECONDS)
+        on.a_while()
         assert on.guard.states == ("finish-migrate", "running")
         on.proxy.heal()
         on.sees("postmigrate", "running")
@@ -137,8 +136,7 @@ def test_a_link_that_comes_back_brings_the_answer(way: str) -> None:
 def test_a_link_that_comes_back_lets_the_source_go_on(way: str) -> None:
     with staged(way, "before tail", lasting=True) as on:
         on.begin()
-        looks = on.guard.looks
-        until("a while", lambda: on.guard.looks > looks + 100, SECONDS)
+        on.a_while()
         # a destination that did not get it waits for a source that asks, and runs nothing
         assert on.guard.states[0] == "finish-migrate"
         on.proxy.heal()

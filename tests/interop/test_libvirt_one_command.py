@@ -26,11 +26,10 @@ from libvirting import (
     ADDRESSES,
     MIB,
     SYSTEM,
-    YANKED,
     LibvirtHosts,
     domain,
-    once_more_if_qemu_aborts,
 )
+from qemu_faults import YANKED, once_more_if_qemu_fails
 from sshing import TAKES_ROOT, until
 
 from ramferry.control.libvirt.contract import Connection
@@ -217,7 +216,7 @@ def test_ctrl_c_at_the_end(libvirts: LibvirtHosts) -> None:
 
 
 @pytest.mark.slow
-@once_more_if_qemu_aborts
+@once_more_if_qemu_fails
 def test_a_killed_relay_at_the_source(libvirts: LibvirtHosts) -> None:
     with domain(libvirts) as guest:
         command = begin(guest, *SLOWLY)
@@ -244,7 +243,7 @@ def test_a_killed_relay_at_the_destination(libvirts: LibvirtHosts, by: str) -> N
 
 @pytest.mark.slow
 @pytest.mark.parametrize("by", ["library", "virsh"])
-@once_more_if_qemu_aborts
+@once_more_if_qemu_fails
 def test_a_killed_command(libvirts: LibvirtHosts, by: str) -> None:
     with domain(libvirts) as guest:
         command = begin(guest, *SLOWLY, by=by)

@@ -121,7 +121,8 @@ def test_a_killed_near_relay(libvirts: LibvirtHosts, way: str, held: Held) -> No
         assert on.guest.state(ALPHA) == "paused"
         on.holder.release()
         on.ends_at(BETA)
-        assert "taken the guest over, and the source was told" in on.near.words()
+        told = "taken the guest over, and the source was told"
+        until("a word of it", lambda: told in on.near.words(), SOON)
 
 
 @LIBVIRTS

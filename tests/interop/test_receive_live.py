@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hanging import may_hang, once_more
 from migrating import (
     CANCELLED,
     MIB,
@@ -21,6 +20,7 @@ from migrating import (
     until,
     wait_ended,
 )
+from qemu_faults import may_hang, once_more_if_qemu_fails
 
 from ramferry.bench import boot_sector
 from ramferry.bench.fill import LOW_MEMORY, fill
@@ -194,7 +194,7 @@ def test_a_running_guest_arrives_as_it_stopped(pair: Pair) -> None:
 
 @BOTH
 @pytest.mark.parametrize("fault", ["begin", "pages", "finish"])
-@once_more
+@once_more_if_qemu_fails
 def test_a_sink_that_fails_leaves_the_guest_at_the_source(pair: Pair, fault: str) -> None:
     sink = AnyGuest(fault)
     boot = boot_sector.boot_sector(MEMORY, first=LOW_MEMORY, rate=0.0)

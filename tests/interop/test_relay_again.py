@@ -13,7 +13,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from hanging import may_hang, once_more
 from migrating import (
     MIB,
     Pair,
@@ -24,6 +23,7 @@ from migrating import (
     wait_arrived,
     wait_ended,
 )
+from qemu_faults import may_hang, once_more_if_qemu_fails, wait_let_go
 
 from fakes_relay import RelayThread
 from ramferry.bench.fill import fill
@@ -91,11 +91,7 @@ def begin(source: Qemu, uri: str) -> None:
     Whether it has is seen in ``query-yank``. A ``migrate`` that comes before is refused, but has
     then set QEMU 10.0's status to "setup" for good, or kills it: 5 of 200 runs.
     """
-
-    def let_go() -> bool:
-        return {"type": "migration"} not in source.qmp.execute("query-yank")
-
-    until("the end of the last try", let_go, SECONDS)
+    wait_let_go(source)
     source.qmp.execute("migrate", {"uri": uri})
 
 
@@ -127,7 +123,7 @@ def test_main_is_connected_first(pair: Pair, kind: str, relays: int, tmp_path: P
 
 @pytest.mark.parametrize("pair", ["10.0"], indirect=True)
 @pytest.mark.parametrize("kind", ["unix", "tcp"])
-@once_more
+@once_more_if_qemu_fails
 def test_every_next_try_begins_afresh(pair: Pair, kind: str, tmp_path: Path) -> None:
     """A destination that is absent or hangs up, again and again, and then a good one."""
     onward = UnixAddress(str(tmp_path / "onward"))

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hanging import may_hang, once_more
 from migrating import (
     MIB,
     Pair,
@@ -20,6 +19,7 @@ from migrating import (
     until,
     wait_ended,
 )
+from qemu_faults import may_hang, once_more_if_qemu_fails
 from sshing import FAR, ROOT, TAKES_ROOT, TwoHosts, Vm, qemu
 from test_tls_qemu import LOCAL, Sides, encrypt, turned_away
 from test_tls_qemu import sides as sides
@@ -67,7 +67,7 @@ def test_to_a_qemu_with_tls(pair: Pair, sides: Sides) -> None:
 
 
 @pytest.mark.parametrize("pair", ["stock", "10.0"], indirect=True)
-@once_more
+@once_more_if_qemu_fails
 def test_from_a_qemu_with_tls(pair: Pair, sides: Sides) -> None:
     options = creds(sides.destination, "--tls-authz", "CN=source,O=Example")
     with (
@@ -95,7 +95,7 @@ def test_from_a_qemu_with_tls(pair: Pair, sides: Sides) -> None:
     ],
     ids=["another subject", "plaintext", "TLS at a plain port"],
 )
-@once_more
+@once_more_if_qemu_fails
 def test_a_qemu_that_is_not_let_in(
     pair: Pair, sides: Sides, scheme: str, encrypts: bool, allowed: str, told: str
 ) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hanging import may_hang, once_more
 from migrating import (
     CANCELLED,
     MIB,
@@ -29,6 +28,7 @@ from migrating import (
     wait_arrived,
     wait_ended,
 )
+from qemu_faults import may_hang, once_more_if_qemu_fails
 from relaying import WAIT_SECONDS
 
 from certificates import authority, lay_out
@@ -264,7 +264,7 @@ def notes(child: RelayChild) -> str:
     ],
     ids=["another subject", "plaintext"],
 )
-@once_more
+@once_more_if_qemu_fails
 def test_a_source_that_is_not_let_in(
     pair: Pair, sides: Sides, encrypts: bool, options: tuple[str, ...], told: str
 ) -> None:
@@ -288,7 +288,7 @@ def test_a_source_that_is_not_let_in(
 
 
 @pytest.mark.parametrize("pair", ["stock", "10.0"], indirect=True)
-@once_more
+@once_more_if_qemu_fails
 def test_a_source_with_tls_at_a_plain_port(pair: Pair, sides: Sides) -> None:
     with two_qemus(pair, 16 * MIB) as (source, destination):
         encrypt(source, sides.source, "client")
@@ -312,7 +312,7 @@ def test_a_source_with_tls_at_a_plain_port(pair: Pair, sides: Sides) -> None:
     ],
     indirect=["pair"],
 )
-@once_more
+@once_more_if_qemu_fails
 def test_a_destination_that_does_not_fit(
     pair: Pair, sides: Sides, problem: str, tmp_path: Path
 ) -> None:
@@ -343,7 +343,7 @@ def test_a_destination_that_does_not_fit(
 
 
 @pytest.mark.parametrize("pair", ["stock", "10.0"], indirect=True)
-@once_more
+@once_more_if_qemu_fails
 def test_a_destination_that_does_not_know_the_relay(
     pair: Pair, sides: Sides, tmp_path: Path
 ) -> None:
