@@ -129,7 +129,7 @@ def course(
 
 
 WHO = {
-    "timeout": lambda on: on.begin(timeout=1.5),
+    "timeout": lambda on: on.begin(timeout=3.0),
     "operator": lambda on: (on.begin(), on.stop.set()),
 }
 """Who wishes for the end; a signal is the operator (``test_migrate_signals``)."""
