@@ -40,7 +40,7 @@ compare-plain: venv ## one plain stream by ssh, pipes and relays (root); ARGS='-
 compare-downtime: venv peers ## a limit that begins low beside the whole one; ARGS='--rate 250Mbit --write 8M'
 	@PYTHONPATH=tests:tests/interop $(BIN)/python tests/interop/run_downtime.py $(ARGS)
 
-check: venv ## format, lint, types, layers, unit and property tests; about 2 minutes
+check: venv ## format, lint, types, layers, unit and property tests; about 5 minutes
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
