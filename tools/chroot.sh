@@ -24,6 +24,7 @@ if ! command -v mmdebstrap >/dev/null; then
     PATH=$folder/mmdebstrap/usr/bin:$PATH
 fi
 say "making $tar"
-mmdebstrap --quiet --variant=minbase "$suite" "$tar.new" "deb $(debian_archive) $suite main" ||
+# by the name it would take "*.tar.new" for a folder
+mmdebstrap --quiet --format=tar --variant=minbase "$suite" "$tar.new" "deb $(debian_archive) $suite main" ||
     fail "mmdebstrap could not make a $suite (its words are above)."
 mv "$tar.new" "$tar"

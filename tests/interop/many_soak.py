@@ -20,6 +20,7 @@ from uuid import UUID
 import numpy as np
 from guests import state
 from migrating import ENDED, MIB, listen, prepare, status, until
+from qemu_faults import QemuFault, wait_let_go
 
 import raw_sockets
 from fault_proxy import Proxy
@@ -44,6 +45,7 @@ KEPT = 60.0
 and those of ``--decide``)."""
 TOO_LATE = "of them cancelled when the destination had the guest"
 HANGS = "source QEMU hangs"
+KEEPS = "source QEMU keeps its channels"
 FAULTS = ("", "", "", "", "reset", "cancel", "kill")
 """What happens to a migration: nothing, as a rule; one of its connections between the relays is
 reset; it is cancelled at the source; its destination is killed."""
@@ -229,7 +231,16 @@ class Soak:
             if arrived:
                 home.close()
                 home.push(fresh.pop_all())
-        return there if arrived else here
+        return there if arrived else self._again(here)
+
+    def _again(self, here: Qemu) -> Qemu | None:
+        """The QEMU whose migration failed, once it may be asked again; None if it never may."""
+        try:
+            wait_let_go(here)
+        except QemuFault:
+            self.course.outcomes[KEEPS] += 1
+            return None
+        return here
 
     def _strike(self, fault: str, when: float, here: Qemu, there: Qemu) -> None:
         if not fault or self._over.wait(0.1 + when):
