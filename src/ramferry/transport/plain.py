@@ -169,7 +169,7 @@ class Plain:
     def hung_up(self) -> bool:
         """See ``Connection``."""
         poll = select.poll()
-        poll.register(self._sock.fileno(), select.POLLRDHUP)
+        poll.register(self._descriptor(), select.POLLRDHUP)
         return any(event & _GONE for _, event in poll.poll(0))
 
     def finish(self) -> None:
@@ -201,8 +201,23 @@ class Plain:
         self._sock.close()
 
     def _queued(self, request: int) -> int:
-        answer = fcntl.ioctl(self._sock.fileno(), request, b"\0" * 4)
+        answer = fcntl.ioctl(self._descriptor(), request, b"\0" * 4)
         return int(struct.unpack("@i", answer)[0])
+
+    def _descriptor(self) -> int:
+        """The socket's, for what is asked by its number.
+
+        :raise OSError: it was closed, perhaps by another thread.
+        """
+        number = self._sock.fileno()
+        if number < 0:
+            raise closed()
+        return number
+
+
+def closed() -> OSError:
+    """The error of a connection that was closed here."""
+    return OSError(errno.EBADF, os.strerror(errno.EBADF))
 
 
 def keep_prompt(sock: socket.socket) -> None:

@@ -272,10 +272,7 @@ class Tls(Plain):
     def _until(self, event: int, patience: Patience) -> bool:
         """Wait for an event of the socket; False if patience is over."""
         poll = select.poll()
-        try:
-            poll.register(self._sock, event)
-        except ValueError:
-            raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from None  # it was closed
+        poll.register(self._descriptor(), event)
         while not patience.over:
             if poll.poll(min(patience.left, LOOK) * 1e3):
                 return True

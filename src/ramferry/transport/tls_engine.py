@@ -7,14 +7,13 @@ where Python's receives one of 16 KiB.
 
 from __future__ import annotations
 
-import errno
-import os
 import select
 import ssl
 from typing import Final
 
 from ramferry.errors import HostError
 from ramferry.native import openssl
+from ramferry.transport.plain import closed
 from ramferry.transport.wire_socket import WireSocket
 from ramferry.vocabulary import Buffer
 
@@ -153,11 +152,11 @@ class ClosedEngine(Engine):
 
     def read(self, _: memoryview) -> int | None:
         """See ``Engine``."""
-        raise _closed()
+        raise closed()
 
     def write(self, _: Buffer) -> bool:
         """See ``Engine``."""
-        raise _closed()
+        raise closed()
 
     def pending(self) -> int:
         """See ``Engine``."""
@@ -165,11 +164,7 @@ class ClosedEngine(Engine):
 
     def end(self) -> bool:
         """See ``Engine``."""
-        raise _closed()
-
-
-def _closed() -> OSError:
-    return OSError(errno.EBADF, os.strerror(errno.EBADF))
+        raise closed()
 
 
 def engine(sock: WireSocket) -> Engine:
