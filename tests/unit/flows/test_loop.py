@@ -55,6 +55,31 @@ def test_a_hang_up_is_no_data_and_data_no_hang_up(loop: Loop, pair: Pair) -> Non
     assert calls == ["gone"]
 
 
+def test_an_event_of_who_had_a_number_before_is_not_its_next_owners(loop: Loop) -> None:
+    """A step may have one of a connection that was closed earlier in it."""
+    near, far = zip(*(socket.socketpair() for _ in range(2)), strict=True)
+    one, other = (end.fileno() for end in near)
+    calls: list[str] = []
+
+    def gives_away(own: int, number: int) -> None:
+        calls.append("first")
+        loop.remove(own)
+        loop.remove(number)
+        loop.add(number, READABLE, lambda: calls.append("next owner"))
+
+    loop.add(one, READABLE, lambda: gives_away(one, other))
+    loop.add(other, READABLE, lambda: gives_away(other, one))
+    for end in far:
+        end.sendall(b"!")
+    loop.step(SETTLE)
+    assert calls == ["first"]
+    loop.step(SETTLE)
+    assert "next owner" in calls  # what is true of it is told in the next step
+    for end in (*near, *far):
+        loop.remove(end.fileno())
+        end.close()
+
+
 def test_a_removed_descriptor_is_silent_and_may_be_removed_twice(loop: Loop, pair: Pair) -> None:
     near, far = pair
     loop.add(near.fileno(), READABLE, lambda: pytest.fail("called"))

@@ -278,24 +278,6 @@ def test_a_far_end_that_goes_is_a_fault_until_rams_end(
     assert notes == []
 
 
-def test_an_event_of_who_had_the_descriptor_before_is_not_believed(place: Place) -> None:
-    """A batch of events may hold one of a connection that was closed meanwhile."""
-    loop = Loop()
-    ends = FarEnds(loop, place.session, place.outlet.lost)
-    ends.watch(place.near, "multifd 0")
-    place.session.causes.answered = True
-    place.session.advance(Phase.CARRYING)
-    loop.step(0.01)
-    hung_up = loop._callbacks[place.near.fileno()]
-    hung_up()
-    assert not place.session.failed
-    place.far.shutdown(socket.SHUT_RDWR)
-    loop.step(1.0)
-    assert place.session.failed
-    ends.close()
-    loop.close()
-
-
 @pytest.mark.parametrize(
     ("packets", "marks", "told"), [(0, 0, False), (1, 1, True), (16, 0, True), (17, 1, False)]
 )

@@ -152,17 +152,6 @@ def test_who_came_before_main_and_is_closed_is_never_taken(room: Room, tcp: bool
     assert room.departures == [Departure(Call(0, HERE), "multifd 0")]
 
 
-def test_an_event_of_who_had_the_descriptor_before_is_not_believed(room: Room) -> None:
-    far = room.add(1)
-    hung_up = room.loop._callbacks[room.near(far).fileno()]
-    hung_up()
-    assert not room.departures
-    assert room.waiting.ids
-    far.close()
-    room.loop.step(1.0)
-    assert len(room.departures) == 1
-
-
 def test_who_may_be_closed_behind_its_pages_is_never_taken(room: Room) -> None:
     far = room.add(0, 0, tcp=True)
     near = room.near(far)

@@ -100,7 +100,7 @@ class WaitingChannels:
         if self._is_late(arrival):
             self._turn_out(arrival, _LEFT_OVER)
             return
-        self._loop.add(arrival.connection.fileno(), HUNG_UP, partial(self._look, arrival))
+        self._loop.add(arrival.connection.fileno(), HUNG_UP, partial(self._hung_up, arrival))
 
     def begin(self, main: Call, heard: float) -> Claim:
         """A migration begins with this main; its channels are handed over from now on.
@@ -254,11 +254,6 @@ class WaitingChannels:
         and none since."""
         before = arrival.connection.heard_at() < claim.heard - _OVERTAKING
         return before and _may_be_closed(arrival.connection)
-
-    def _look(self, arrival: MultifdArrival) -> None:
-        # else the event was of a connection that had this descriptor before
-        if arrival.connection.hung_up():
-            self._hung_up(arrival)
 
     def _hung_up(self, arrival: MultifdArrival) -> None:
         self._forget(arrival)

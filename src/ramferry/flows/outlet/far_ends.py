@@ -40,14 +40,12 @@ class FarEnds:
         fd = destination.fileno()
         if fd >= 0 and not self._closed:
             self._watched.append(fd)
-            self._loop.add(fd, HUNG_UP, partial(self._gone, destination, name))
+            self._loop.add(fd, HUNG_UP, partial(self._gone, fd, name))
 
-    def _gone(self, destination: Connection, name: str) -> None:
+    def _gone(self, fd: int, name: str) -> None:
         """A channel's far end closed: that is normal after ram's END; before, its bytes are
         lost."""
-        if not destination.hung_up():
-            return  # the event was of a connection that had this descriptor before
-        self._loop.remove(destination.fileno())
+        self._loop.remove(fd)
         session = self._session
         # after ram's END it is the normal end
         if not session.gate.gated or session.phase >= Phase.SWITCHOVER:

@@ -68,9 +68,10 @@ class Loop:
 
     def step(self, timeout: float) -> None:
         """Wait up to ``timeout`` seconds for events and handle them."""
-        for fd, _ in self._epoll.poll(timeout):
-            callback = self._callbacks.get(fd)
-            if callback is not None:
+        happened = [(fd, self._callbacks.get(fd)) for fd, _ in self._epoll.poll(timeout)]
+        for fd, callback in happened:
+            # one that was removed meanwhile may be another connection's number by now
+            if callback is not None and self._callbacks.get(fd) is callback:
                 callback()
         self.turned()
 
