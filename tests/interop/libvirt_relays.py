@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from libvirting import ADDRESSES, NAMES, LibvirtHosts
 from sshing import until
 
 from ramferry.metrics import RelayResult
+from ramferry.typed import decode
 
 ALPHA, BETA = NAMES
 
@@ -47,7 +47,7 @@ class HostRelay:
     def results(self, count: int) -> list[RelayResult]:
         """Its results, once there are so many."""
         until(f"result {count} of a relay", lambda: len(self._lines()) >= count)
-        return [msgspec.json.decode(line, type=RelayResult) for line in self._lines()]
+        return [decode(line, RelayResult) for line in self._lines()]
 
     def _lines(self) -> list[bytes]:
         whole = self.told.read_bytes() if self.told.exists() else b""
@@ -64,7 +64,7 @@ class HostRelay:
 
     def _events(self, kind: str) -> list[dict[str, Any]]:
         lines = self.events.read_bytes().split(b"\n")[:-1]
-        events: list[dict[str, Any]] = [msgspec.json.decode(line) for line in lines]
+        events: list[dict[str, Any]] = [decode(line) for line in lines]
         return [event for event in events if event["event"] == kind]
 
     def kill(self) -> None:

@@ -57,6 +57,7 @@ from ramferry.bench.scenario import (
 from ramferry.codec import find_method
 from ramferry.errors import UsageError, unreadable
 from ramferry.report.benchmark.comparison import NATIVE, one_of
+from ramferry.typed import convert
 from ramferry.units import parse_rate, parse_size
 from ramferry.vocabulary import AUTO, MAX_CHANNELS, MAX_DOWNTIME_LIMIT_MS, RELAY_PAIR
 
@@ -162,7 +163,7 @@ def parse(raw: bytes, name: str, folder: Path) -> Scenario:
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{name} is no TOML: {error}") from error
     try:
-        read = msgspec.convert(content, _File, dec_hook=_number)
+        read = convert(content, _File, _number)
     except msgspec.ValidationError as error:
         raise UsageError(f"{name}: {error}") from error
     guest = _guest(read.guest, name, folder)

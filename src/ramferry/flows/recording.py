@@ -17,6 +17,7 @@ from ramferry.metrics.inspection import (
     InspectedDevice,
     Inspection,
 )
+from ramferry.typed import decode
 from ramferry.wire.channel_states import ChannelState
 from ramferry.wire.events import (
     BlockList,
@@ -229,7 +230,7 @@ class _Description(msgspec.Struct):
 def devices_of(text: bytes) -> tuple[InspectedDevice, ...]:
     """The devices of a VM description; empty if ``text`` is not one."""
     try:
-        listed = msgspec.json.decode(text, type=_Description).devices
+        listed = decode(text, _Description).devices
     except (ValueError, RecursionError):  # the latter of lists in lists in lists …
         return ()
     return tuple(

@@ -11,6 +11,7 @@ from ramferry.errors import UsageError
 from ramferry.transport.credentials import Credentials
 from ramferry.transport.one_time import NAME
 from ramferry.transport.security import Security
+from ramferry.typed import decode
 
 MOST_BYTES: Final = 1 << 16
 """Most bytes of them; 2 KB for one side."""
@@ -31,7 +32,7 @@ def inherited(fd: int) -> Security:
         with os.fdopen(fd, "rb") as pipe:
             content = pipe.read(MOST_BYTES + 1)
         if len(content) <= MOST_BYTES:
-            return Security(msgspec.json.decode(content, type=Credentials), name=NAME)
+            return Security(decode(content, Credentials), name=NAME)
     except OSError as error:
         raise UsageError(f"{_WHERE} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError):

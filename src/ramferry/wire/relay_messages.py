@@ -8,13 +8,15 @@ may be one without digests.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
 import xxhash
 
 from ramferry.errors import MigrationFailed, RamferryError, RemoteProtocolError
-from ramferry.vocabulary import MAX_CHANNELS, PAGE_SIZE
+from ramferry.typed import decoder
+from ramferry.vocabulary import MAX_CHANNELS, PAGE_SIZE, Buffer
 from ramferry.wire.digests import LINK
 
 _HEAD: Final = struct.Struct(">IQ")
@@ -141,8 +143,8 @@ class Load(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", ta
 
 Message = Failed | Ask | Outcome | Told | Connected | Load
 _to_json: Final = msgspec.json.Encoder().encode
-_message: Final = msgspec.json.Decoder(Message)
-_hello: Final = msgspec.json.Decoder(Hello)
+_to_message: Final = decoder(Message).decode
+_to_hello: Final = decoder(Hello).decode
 
 
 def encode(message: Hello | Message) -> bytes:
@@ -155,7 +157,7 @@ def headed(body: bytes) -> bytes:
     return _HEAD.pack(len(body), xxhash.xxh3_64_intdigest(body)) + body
 
 
-def body_size(head: bytes | bytearray | memoryview) -> int:
+def body_size(head: Buffer) -> int:
     """The size of the JSON that follows a head.
 
     :raise RemoteProtocolError: none, or more than ``MOST``.
@@ -166,7 +168,7 @@ def body_size(head: bytes | bytearray | memoryview) -> int:
     return int(size)
 
 
-def check_body(head: bytes | bytearray | memoryview, body: bytes | bytearray | memoryview) -> None:
+def check_body(head: Buffer, body: Buffer) -> None:
     """Compare a message's JSON with the digest in its head.
 
     :raise RemoteProtocolError: it is not what was sent.
@@ -175,29 +177,29 @@ def check_body(head: bytes | bytearray | memoryview, body: bytes | bytearray | m
         raise RemoteProtocolError("a message as it was sent", f"another digest: {LINK}")
 
 
-def parse_hello(body: bytes | bytearray | memoryview) -> Hello:
+def parse_hello(body: Buffer) -> Hello:
     """Read a hello.
 
     :raise RemoteProtocolError: it is none.
     """
-    hello = _decoded(_hello, body)
+    hello = _decoded(_to_hello, body)
     least, most = hello.protocol
     if least > most:
         raise RemoteProtocolError("an oldest and a newest version", f"{least} to {most}")
     return hello
 
 
-def parse_message(body: bytes | bytearray | memoryview) -> Message:
+def parse_message(body: Buffer) -> Message:
     """Read a message that comes after the hello.
 
     :raise RemoteProtocolError: it is none that this version knows.
     """
-    message: Message = _decoded(_message, body)
+    message: Message = _decoded(_to_message, body)
     return message
 
 
-def _decoded(decoder: msgspec.json.Decoder[_T], body: bytes | bytearray | memoryview) -> _T:
+def _decoded(read: Callable[[Buffer], _T], body: Buffer) -> _T:
     try:
-        return decoder.decode(body)
+        return read(body)
     except (ValueError, RecursionError) as error:
         raise RemoteProtocolError("a message of the relay protocol", str(error)[:200]) from None

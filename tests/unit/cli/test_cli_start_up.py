@@ -66,7 +66,7 @@ ONE_NEEDS = {
 RELAY_NEEDS = {
     *("__main__", "cli", "codec", "flows", "metrics", "native", "qatzip", "transport", "wire"),
     *("allowance", "errors", "interruption", "occupancy", "patience", "standard"),
-    *("units", "vocabulary"),
+    *("typed", "units", "vocabulary"),
     *("hardware.firmware", "hardware.inside", "hardware.root"),
 }
 RELAY_LIBRARIES = {

@@ -13,14 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-import msgspec
-
 from ramferry.bench.ceiling import gil
 from ramferry.bench.ceiling.children import Children
 from ramferry.bench.ceiling.measured import Sample
 from ramferry.bench.ceiling.stand import Stand
 from ramferry.bench.ceiling.wish import Wish
 from ramferry.transport.tempfolder import TempFolder
+from ramferry.typed import decode
 
 _WARM: Final = 0.15
 """Seconds before the first look: every buffer was used once by then."""
@@ -70,7 +69,7 @@ def run(wish: Wish, stop: threading.Event) -> Course:
 
 
 def _look(stand: Stand) -> Sample:
-    return msgspec.json.decode(stand.ask("look"), type=Sample)
+    return decode(stand.ask("look"), Sample)
 
 
 class _Glances:

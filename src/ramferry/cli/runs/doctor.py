@@ -7,7 +7,6 @@ import sys
 from dataclasses import asdict
 from typing import Any, NoReturn
 
-import msgspec
 from rich.console import Console
 
 from ramferry.cli.json_file import JsonFile
@@ -29,6 +28,7 @@ from ramferry.qatzip.proof import prove
 from ramferry.report.doctor import print_doctor
 from ramferry.report.lines import Lines
 from ramferry.standard import shown
+from ramferry.typed import decode
 
 
 def run(
@@ -67,7 +67,7 @@ def _run_there(
     with terminal() as at, Ssh(uri, ssh_settings(uri, remote_command)) as there:
         ended = far_runs.run(there, arguments, at.stop)
     try:
-        found = msgspec.json.decode(ended.output, type=dict[str, Any])
+        found = decode(ended.output, dict[str, Any])
     except (ValueError, RecursionError):
         words = ended.words.strip().splitlines() or ["it says nothing"]
         last = words[-1].removeprefix("ramferry: ")

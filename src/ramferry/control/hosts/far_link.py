@@ -20,6 +20,7 @@ from ramferry.errors import (
     UsageError,
 )
 from ramferry.patience import Patience
+from ramferry.typed import convert
 
 ANSWER_SECONDS: Final = 15.0
 """How long an answer may take: milliseconds as a rule, up to 5 s for a monitor's connection."""
@@ -69,7 +70,7 @@ class FarLink:
         """
         kind = far.ANSWERS.get(type(question), Any)
         try:
-            return msgspec.convert(self._answer(question, seconds), kind)
+            return convert(self._answer(question, seconds), kind)
         except msgspec.ValidationError as error:
             raise PeerUnreachable(
                 f"what answers on {self._name} is no Ramferry: {error}"

@@ -16,6 +16,8 @@ from typing import Any, Final
 
 import msgspec
 
+from ramferry.typed import decoder
+
 PROTOCOL: Final = 2
 MOST_BYTES: Final = 1 << 20
 PIECE_BYTES: Final = 1 << 16
@@ -235,9 +237,9 @@ class Alive(msgspec.Struct, frozen=True, tag="alive"):
 FromNear = Ask | Piece | Over | Alive
 FromFar = Answer | Refusal | Piece | Over | Alive
 
-from_near: Final = msgspec.json.Decoder(FromNear)
-from_far: Final = msgspec.json.Decoder(FromFar)
-hello: Final = msgspec.json.Decoder(Hello)
+from_near: Final = decoder(FromNear)
+from_far: Final = decoder(FromFar)
+hello: Final = decoder(Hello)
 
 
 def line(message: msgspec.Struct) -> bytes:

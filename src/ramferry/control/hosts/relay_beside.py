@@ -11,6 +11,7 @@ import msgspec
 
 from ramferry.control.hosts.contract import Host
 from ramferry.control.hosts.spoken import Spoken
+from ramferry.typed import decode
 
 END_SECONDS: Final = 5.0
 _WHAT: Final = "the relay beside the QEMU"
@@ -54,6 +55,6 @@ def _end(
 
 
 def _where(line: str) -> str:
-    with suppress(msgspec.DecodeError, RecursionError):
-        return msgspec.json.decode(line, type=_Listening).uri
+    with suppress(ValueError, RecursionError):
+        return decode(line, _Listening).uri
     return ""

@@ -23,6 +23,7 @@ from ramferry.errors import Cancelled, PeerUnreachable
 from ramferry.interruption import pause
 from ramferry.transport.address import TcpAddress
 from ramferry.transport.probe import Place, ProbeConnection, ask, fill, places_of
+from ramferry.typed import decode
 
 MOST_CONNECTIONS: Final = 16
 """Most connections that are filled; more of them do not use a link any better."""
@@ -77,7 +78,7 @@ def said_of(raw: bytes) -> Said:
     :raise ValueError: it makes no sense.
     """
     try:
-        return msgspec.json.decode(raw, type=Said)
+        return decode(raw, Said)
     except RecursionError:
         raise ValueError("what the far end says nests too deep") from None
 

@@ -31,6 +31,7 @@ from ramferry.errors import (
 from ramferry.flows.outcome import STAYS
 from ramferry.metrics import RelayCounters, RelayResult
 from ramferry.patience import Patience
+from ramferry.typed import decode
 from ramferry.vocabulary import AUTO, DECIDE_SECONDS, PAGE_SIZE
 
 LOOK_SECONDS = 0.25
@@ -246,17 +247,17 @@ class RelayChild:
 
         :raise ValueError: the line is not an event.
         """
-        event = msgspec.json.decode(line, type=_Event).event
+        event = decode(line, _Event).event
         if event == "listening":
-            self.uri = msgspec.json.decode(line, type=_Listening).uri
+            self.uri = decode(line, _Listening).uri
             self._told.set()
         elif event == "progress":
-            self.counters = msgspec.json.decode(line, type=RelayCounters)
+            self.counters = decode(line, RelayCounters)
             self.told = (time.monotonic(), self.counters)
         elif event == "failing":
-            self.failing = msgspec.json.decode(line, type=_Failing).error
+            self.failing = decode(line, _Failing).error
         elif event == "finished":
-            self.result = msgspec.json.decode(line, type=RelayResult)
+            self.result = decode(line, RelayResult)
             self.counters = self.result.counters
 
     def _read_sentences(self, stream: Lines) -> None:

@@ -13,6 +13,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from ramferry.typed import convert
+
 
 class _Answer(msgspec.Struct, frozen=True, rename="kebab"):
     """An object whose keys are the fields, with hyphens. A field with a default may be missing."""
@@ -154,5 +156,5 @@ def checked(command: str, answer: Any) -> Any:
     """
     shape = _SHAPES.get(command)
     if shape is not None:
-        msgspec.convert(answer, shape)
+        convert(answer, shape)
     return answer

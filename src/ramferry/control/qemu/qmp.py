@@ -26,6 +26,7 @@ from ramferry.control.qemu.answers import checked
 from ramferry.control.qemu.qmp_socket import connect_to_monitor, not_greeted
 from ramferry.errors import MethodUnavailable, PeerTimeout, PeerUnreachable, UsageError
 from ramferry.patience import Patience
+from ramferry.typed import convert
 
 CONNECT_SECONDS = 5.0
 """How long a QMP server may take to accept, greet and negotiate."""
@@ -278,5 +279,5 @@ class _Message(msgspec.Struct, frozen=True):
 
 def _event(message: Mapping[str, Any]) -> Event:
     """:raise msgspec.ValidationError: it is not as QEMU's are."""
-    said = msgspec.convert(message, _Message)
+    said = convert(message, _Message)
     return Event(said.event, said.data, said.timestamp.seconds + said.timestamp.microseconds / 1e6)

@@ -32,6 +32,7 @@ from ramferry.codec.zlib import INFLATE_ERROR
 from ramferry.errors import CorruptDataError, RemoteProtocolError, UsageError
 from ramferry.flows.contracts import check_ram
 from ramferry.standard import shown
+from ramferry.typed import decode
 from ramferry.vocabulary import MAX_DEFLATE_RATIO
 from ramferry.wire.configuration import PAGE_BITS
 from ramferry.wire.grammar import MAX_BLOCKS, MAX_MACHINE_NAME, MAX_NAME
@@ -147,7 +148,7 @@ def unpack_directory(raw: bytes) -> Directory:
         be.
     """
     try:
-        directory = msgspec.json.decode(raw, type=Directory)
+        directory = decode(raw, Directory)
         find_method(directory.method).level(directory.level)
     except (ValueError, RecursionError, UsageError) as error:
         raise _no_directory(str(error)) from None

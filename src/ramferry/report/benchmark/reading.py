@@ -14,6 +14,7 @@ from ramferry.errors import UsageError, unreadable
 from ramferry.report import document as documents
 from ramferry.report.benchmark import former
 from ramferry.report.benchmark.strict import unknown_field
+from ramferry.typed import convert, decode
 
 READ: Final = range(2, documents.VERSION + 1)
 """Versions whose documents are records as of today: version 2 lacks fields that have a default."""
@@ -56,14 +57,14 @@ def decoded(raw: bytes, name: str, kinds: Mapping[str, type[Record]]) -> Record:
     if len(raw) > MOST_BYTES:
         raise Damaged(f"{name}: is larger than any result ({MOST_BYTES >> 20} MiB)")
     try:
-        content = msgspec.json.decode(raw)
+        content = decode(raw)
     except (ValueError, RecursionError) as error:
         raise Damaged(f"{name}: is no JSON document, or a part of one ({error})") from error
     if (place := _out_of_range(content)) is not None:
         raise Damaged(f"{name}: a number is too large, or the nesting too deep - at `${place}`")
     kind, record = _of_this_version(content, name, kinds)
     try:
-        found = msgspec.convert(record, kind)
+        found = convert(record, kind)
     except msgspec.ValidationError as error:
         raise Damaged(f"{name}: {error}") from error
     if (path := unknown_field(record, kind)) is not None:
