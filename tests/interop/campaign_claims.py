@@ -22,12 +22,14 @@ class Scene:
     destination_state: str = ""
     paused: bool = False
     """The guest is one that does not run."""
+    kept: bool = False
+    """The source's migration failed, or was cancelled."""
 
     @property
     def at_source(self) -> bool:
         """Whether a guest is there, in the state in which it was; QEMU 7.2 calls a paused one whose
-        migration failed late ``postmigrate``."""
-        left = self.source_state == "postmigrate" and not self.at_destination
+        migration failed late ``postmigrate``, also where the destination has all of it."""
+        left = self.source_state == "postmigrate" and (self.kept or not self.at_destination)
         return self.source or (self.paused and (left or self.source_state in STILL))
 
     @property

@@ -176,7 +176,10 @@ class Run:
 
     def _scene(self, route: Route, life: Life) -> Scene:
         states = _state(route.source), _state(route.destination)
-        return Scene(*life.running, *states, paused=self._trial.paused)
+        paused = self._trial.paused
+        ended = ask(route.source, "query-migrate", "status") if paused else None
+        kept = ended in ("cancelled", "failed")
+        return Scene(*life.running, *states, paused=paused, kept=kept)
 
     def _judge(self, route: Route, life: Life, seen: Scene) -> None:
         outcome, trial = self.outcome, self._trial
