@@ -19,6 +19,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import ClassVar, Self, TypeVar
 
 _Error = TypeVar("_Error", bound="RamferryError")
@@ -150,3 +151,9 @@ def _made(kind: type[_Error], sentence: str, other: dict[str, object]) -> _Error
     error.args = (sentence,)
     error.__dict__.update(other)
     return error
+
+
+def kernel_error(number: int) -> OSError:
+    """An error as the kernel's, with its words and of its class: ``ECONNRESET`` is a
+    ConnectionResetError."""
+    return OSError(number, os.strerror(number))

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from ramferry.control.hosts.host import NAMESPACES, Host, Hosts, Namespace
-from ramferry.errors import HostError
+from ramferry.errors import HostError, kernel_error
 from ramferry.transport.throughput import flow_between
 
 CLONE_NEWNET: Final = 0x40000000
@@ -64,6 +64,6 @@ def _enter(namespace: str) -> None:
     try:
         if libc.setns(descriptor, CLONE_NEWNET):
             number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
+            raise kernel_error(number)
     finally:
         os.close(descriptor)

@@ -6,6 +6,8 @@ import errno
 import os
 from typing import Final
 
+from ramferry.errors import kernel_error
+
 LINKS_LIMIT: Final = 40
 """Links followed in one path, as in Linux."""
 
@@ -35,7 +37,7 @@ def resolve_inside(root: str, path: str) -> str:
             continue
         links += 1
         if links > LINKS_LIMIT:
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+            raise kernel_error(errno.ELOOP)
         if target.startswith("/"):
             done.clear()
         todo += target.split("/")[::-1]

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import os
 import weakref
 from functools import cache
 from typing import Any, Final
 
+from ramferry.errors import kernel_error
 from ramferry.native.memory import CLibrary, address
 
 _WORD: Final = ctypes.sizeof(ctypes.c_void_p)
@@ -134,7 +134,7 @@ class Stream:
         waits = calls.flags(self._out, _RETRY)
         calls.clear_error()
         if not waits:
-            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+            raise kernel_error(errno.EPIPE)
         return False
 
     def end(self) -> bool:

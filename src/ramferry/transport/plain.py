@@ -14,7 +14,7 @@ import termios
 import time
 from typing import Any, Final
 
-from ramferry.errors import HostError, PeerTimeout, PeerUnreachable
+from ramferry.errors import HostError, PeerTimeout, PeerUnreachable, kernel_error
 from ramferry.transport import sockets
 from ramferry.transport.address import Address, TcpAddress, place_of
 from ramferry.vocabulary import Buffer
@@ -217,7 +217,7 @@ class Plain:
 
 def closed() -> OSError:
     """The error of a connection that was closed here."""
-    return OSError(errno.EBADF, os.strerror(errno.EBADF))
+    return kernel_error(errno.EBADF)
 
 
 def keep_prompt(sock: socket.socket) -> None:

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import select
 import socket
 import ssl
 import threading
 from typing import Final
 
-from ramferry.errors import PeerTimeout
+from ramferry.errors import PeerTimeout, kernel_error
 from ramferry.patience import Patience
 from ramferry.transport import sockets
 from ramferry.transport.connection import receive_by_some
@@ -229,12 +228,12 @@ class Tls(Plain):
         """Send a piece as far as it goes at once; True if that is all of it. Else OpenSSL has to be
         given the same piece again."""
         if self._finished:
-            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+            raise kernel_error(errno.EPIPE)
         try:
             with self._lock:
                 return self._engine.write(piece)
         except OSError as error:
-            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from error
+            raise kernel_error(errno.EPIPE) from error
 
     # --- its end
 

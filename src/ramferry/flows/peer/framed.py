@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import errno
-import os
 from typing import Final
 
-from ramferry.errors import PeerTimeout, UsageError
+from ramferry.errors import PeerTimeout, UsageError, kernel_error
 from ramferry.transport.connection import Connection, receive_by_some
 from ramferry.transport.plain import after
 from ramferry.vocabulary import Buffer
@@ -92,7 +91,7 @@ class Framed:
                 if count is None:
                     return False
                 if not count:
-                    raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+                    raise kernel_error(errno.ECONNRESET)
                 self._filled += count
             if self._wanted == HEAD_SIZE:
                 self._reader.open(self._buffer[:HEAD_SIZE])

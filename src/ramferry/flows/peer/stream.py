@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from ramferry.errors import PeerTimeout, RamferryError, RemoteProtocolError
+from ramferry.errors import PeerTimeout, RamferryError, RemoteProtocolError, kernel_error
 from ramferry.flows.peer.stream_codecs import StreamCodecs
 from ramferry.flows.peer.stream_decoding import PieceReceiver
 from ramferry.flows.peer.stream_encoding import PieceSender
@@ -127,7 +126,7 @@ class Tunnel:
         except (OSError, RamferryError) as error:
             self._break(error)
         except BaseException:
-            self._break(_reset())
+            self._break(kernel_error(errno.ECONNRESET))
             raise
         finally:
             with self._lock:
@@ -273,14 +272,14 @@ class Tunnel:
     def cut(self) -> None:
         """See ``Connection``."""
         with self._lock:
-            self._broken = self._broken or _reset()
+            self._broken = self._broken or kernel_error(errno.ECONNRESET)
         for one in self.connections:
             one.cut()
-        self._end_threads(_reset())
+        self._end_threads(kernel_error(errno.ECONNRESET))
 
     def reset(self) -> None:
         """See ``Connection``."""
-        self._break(_reset())
+        self._break(kernel_error(errno.ECONNRESET))
 
     def close(self) -> None:
         """See ``Connection``; its threads end before."""
@@ -294,7 +293,3 @@ class Tunnel:
 
 def _share(size: int | None, count: int) -> int | None:
     return None if size is None else max(size // count, budget.SMALLEST)
-
-
-def _reset() -> OSError:
-    return ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from ramferry.codec import Decoder
-from ramferry.errors import RemoteProtocolError
+from ramferry.errors import RemoteProtocolError, kernel_error
 from ramferry.flows.session.tally import ChannelTally
 from ramferry.transport.connection import Connection
 from ramferry.vocabulary import Buffer
@@ -104,7 +103,7 @@ class PieceReceiver:
 
     def _fill(self, view: memoryview) -> None:
         if not self._receive(view):
-            raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+            raise kernel_error(errno.ECONNRESET)
 
     def _receive(self, view: memoryview) -> bool:
         """Fill ``view``, however long that takes; False if the connection ends before its first
@@ -117,7 +116,7 @@ class PieceReceiver:
             count = self._connection.receive_some(view[filled:], whole=True)
             if count == 0:
                 if filled:
-                    raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+                    raise kernel_error(errno.ECONNRESET)
                 return False
             filled += count or 0
         self._tally.bytes_in += filled

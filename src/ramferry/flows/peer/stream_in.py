@@ -8,12 +8,11 @@ itself.
 from __future__ import annotations
 
 import errno
-import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ramferry.errors import RemoteProtocolError
+from ramferry.errors import RemoteProtocolError, kernel_error
 from ramferry.flows.peer.stream_decoding import AHEAD, Arrived, PieceReceiver
 from ramferry.vocabulary import Buffer
 
@@ -154,7 +153,7 @@ class StreamIn:
                 return
             self._put(receiver.piece(head), line)
         if receiver.total is None:
-            raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+            raise kernel_error(errno.ECONNRESET)
         self._end(receiver.total, last)
 
     def _put(self, piece: Arrived, line: _Line) -> None:

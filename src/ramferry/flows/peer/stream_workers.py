@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import threading
 import time
 from collections import deque
@@ -11,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ramferry.allowance import busy_threads
-from ramferry.errors import RamferryError
+from ramferry.errors import RamferryError, kernel_error
 from ramferry.flows.peer.stream_encoding import PieceSender
 from ramferry.wire.relay_packing import Gathered
 from ramferry.wire.relay_stream import MOST
@@ -112,7 +111,7 @@ class StreamWorkers:
         if self._error is not None or self._finishing:
             if isinstance(self._error, RamferryError):
                 raise self._error
-            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+            raise kernel_error(errno.EPIPE)
 
     @property
     def _sent_pieces(self) -> int:
