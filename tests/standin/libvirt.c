@@ -6,6 +6,7 @@
  *     refuse    migrations are refused
  *     hold      a migration takes until the job is aborted; there are statistics of it
  *     measured  a dirty rate is known
+ *     stands    it looks no domain up for now; "waits" tells that it was asked to
  *
  * What it was asked goes to the file "calls", a line each. tests/fakes_libvirt.py has the same as a
  * virsh. */
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 typedef struct { char field[80]; int type; union { int i; unsigned ui; long long l; unsigned long long ul; double d; char b; char *s; } value; } parameter;
+typedef struct { int references; char uri[300]; } connection; /* one that is over is kept, to be told */
 typedef struct { void *dom; parameter *params; int nparams; } record;
 
 static __thread int code;
@@ -32,6 +34,11 @@ static int fail(int number, const char *words) {
     return -1;
 }
 static FILE *calls(void) { return fopen(place("calls"), "a"); }
+static int over(connection *one) {
+    if (has("stands")) fclose(fopen(place("waits"), "w"));
+    while (has("stands")) usleep(10000);
+    return one->references > 0 ? 0 : fail(6, "invalid connection pointer");
+}
 
 int virInitialize(void) { return 0; }
 int virEventRegisterDefaultImpl(void) { return -1; }
@@ -42,26 +49,32 @@ int virGetLastErrorCode(void) { return code; }
 void virResetLastError(void) { code = 0; }
 
 void *virConnectOpen(const char *uri) {
-    if (!has("closed")) return strdup(uri);
+    connection *one = calloc(1, sizeof *one);
+    one->references = 1;
+    snprintf(one->uri, sizeof one->uri, "%s", uri);
+    if (!has("closed")) return one;
+    free(one);
     fail(38, "Failed to connect socket to '/x': No such file or directory");
     return NULL;
 }
-int virConnectClose(void *connection) { free(connection); return 0; }
+int virConnectRef(connection *one) { one->references++; return 0; }
+int virConnectClose(connection *one) { return --one->references; }
 int virConnectIsAlive(void *connection) { (void)connection; return !has("lost"); }
 int virConnectSetKeepAlive(void *connection, int interval, unsigned count) {
     (void)connection; (void)interval; (void)count;
     return 0;
 }
-int virConnectListAllDomains(void *connection, void ***found, unsigned flags) {
-    (void)connection; (void)flags;
+int virConnectListAllDomains(connection *one, void ***found, unsigned flags) {
+    (void)flags;
+    if (over(one)) return -1;
     *found = calloc(3, sizeof **found);
     (*found)[0] = strdup("guest");
     (*found)[1] = strdup("other");
     return 2;
 }
-void *virDomainLookupByName(void *connection, const char *name) {
+void *virDomainLookupByName(connection *one, const char *name) {
     char words[200];
-    (void)connection;
+    if (over(one)) return NULL;
     if (has("lost")) { fail(38, "End of file while reading data: Input/output error"); return NULL; }
     if (!strcmp(name, "guest") || !strcmp(name, "other")) return strdup(name);
     snprintf(words, sizeof words, "Domain not found: no domain with matching name '%s'", name);
@@ -97,8 +110,9 @@ static int migrate(const char *to, parameter *given, unsigned count, unsigned fl
     while (!has("abort")) usleep(10000);
     return fail(78, "operation aborted: job 'migration out' canceled by client");
 }
-void *virDomainMigrate3(void *domain, void *to, parameter *given, unsigned count, unsigned flags) {
-    return migrate(to, given, count, flags) ? NULL : strdup(domain);
+void *virDomainMigrate3(void *domain, connection *to, parameter *given, unsigned count, unsigned flags) {
+    int failed = migrate(to->uri, given, count, flags);
+    return over(to) || failed ? NULL : strdup(domain);
 }
 int virDomainMigrateToURI3(void *domain, const char *to, parameter *given, unsigned count, unsigned flags) {
     (void)domain;

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from ramferry.cli.interrupt import stop_on_signals
+from ramferry.cli.interrupt import Wish, stop_on_signals
 from ramferry.cli.screen import screen as open_screen
 from ramferry.standard import shown
 
@@ -37,6 +37,6 @@ class Terminal:
 @contextmanager
 def terminal() -> Iterator[Terminal]:
     """A screen, and signals as wishes to stop, for as long as the block runs."""
-    stop, insist = threading.Event(), threading.Event()
+    stop, insist = Wish(), Wish()
     with open_screen() as screen, stop_on_signals(stop, insist):
         yield Terminal(screen, stop, insist)

@@ -46,6 +46,29 @@ entry.main()
 """
 
 
+AT_EACH_STEP = """
+import os, signal, sys, threading
+from ramferry import interruption
+from ramferry.cli.interrupt import Wish, stop_on_signals
+sent = 0
+def one_more(frame, event, argument):
+    global sent
+    if sent < 30 and frame.f_code.co_name in ("heed", "set", "__enter__", "__exit__"):
+        sent += 1
+        os.kill(os.getpid(), signal.SIGHUP)
+    return one_more
+interruption.begin()
+stop, insist = Wish(), Wish()
+with stop_on_signals(stop, insist):
+    sys.settrace(one_more)
+    os.kill(os.getpid(), signal.SIGTERM)
+    while not (stop.is_set() and insist.is_set()):
+        pass
+    sys.settrace(None)
+print(sent)
+"""
+
+
 def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", script, *map(str, arguments)],
@@ -78,6 +101,13 @@ def test_after_a_failure_the_code_is_the_failures() -> None:
     assert "no QEMU answers at qmp:/none/a" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert ended.returncode == 3
+
+
+def test_while_a_signal_is_heeded_another_one_comes() -> None:
+    """An Event's lock would have the second handler wait for the first, within which it is."""
+    ended = run(AT_EACH_STEP)
+    assert (ended.stderr, ended.returncode) == ("", 0)
+    assert int(ended.stdout) > 1
 
 
 def test_while_python_ends() -> None:

@@ -18,7 +18,7 @@ from ramferry.bench.fill import data_files
 from ramferry.bench.machine import host_facts
 from ramferry.bench.qzip import find_qzip, libqatzip
 from ramferry.bench.runner import fill_in_words
-from ramferry.cli.interrupt import stop_on_signals
+from ramferry.cli.interrupt import Wish, stop_on_signals
 from ramferry.cli.json_file import JsonFile
 from ramferry.cli.other_load import tell_other_load
 from ramferry.cli.results import tell
@@ -45,7 +45,7 @@ def run(
     pieces = codecs.pieces_of(size, data)
     if not pieces:
         raise UsageError("there are only zero pages in these files, and they are not compressed")
-    stop = threading.Event()
+    stop = Wish()
     cores = sorted({1, whole_cores()})
     rows: list[CodecFigures] = []
     load = OtherLoad()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ import click
 import psutil
 
 from ramferry.bench.fill import data_files, fill
-from ramferry.cli.interrupt import stop_on_signals
+from ramferry.cli.interrupt import Wish, stop_on_signals
 from ramferry.cli.line_writer import LineWriter
 from ramferry.cli.tls_settings import refuse_idle_authz, refuse_idle_creds, tls_settings
 from ramferry.codec import check_members
@@ -145,7 +144,7 @@ def _fill(vm: Vm, fills: str) -> None:
 
 
 def _run(vm: Vm, address: Address | None, waits: Address | None, *, begins: bool) -> None:
-    stop = threading.Event()
+    stop = Wish()
     # before anyone can know that the guest is there, and end it
     with stop_on_signals(stop), _notes(vm):
         monitor = None if address is None else Monitor(vm, address)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import threading
 
 import click
 
-from ramferry.cli.interrupt import stop_on_signals
+from ramferry.cli.interrupt import Wish, stop_on_signals
 from ramferry.control.link.far import LinkAnswer
 from ramferry.errors import UsageError
 from ramferry.transport.address import WILDCARDS, TcpAddress, parse_place
@@ -19,7 +18,7 @@ def run(listen: str, wait: float) -> None:
     address = parse_place(listen)
     if not isinstance(address, TcpAddress):
         raise UsageError("a link is probed at tcp:HOST:PORT, as tcp:0.0.0.0:4446")
-    stop = threading.Event()
+    stop = Wish()
     with stop_on_signals(stop), LinkAnswer(address) as answer:
         there = answer.address
         assert isinstance(there, TcpAddress)

@@ -6,7 +6,7 @@ import ctypes
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ctypes import POINTER, byref, c_int, c_void_p
 from functools import cache
 from typing import Any, Final, Self
@@ -64,7 +64,7 @@ class Library:
         """
         self.uri = uri
         self._library = library = loaded()
-
+        self._lock = threading.Lock()
         connection = library.virConnectOpen(uri.encode())
         if not connection:
             raise PeerUnreachable(f"no libvirt answers at {uri}: {self._words()}")
@@ -75,14 +75,16 @@ class Library:
     @property
     def alive(self) -> bool:
         """See ``Connection``."""
-        connection = self._connection
-        return connection is not None and self._library.virConnectIsAlive(connection) == 1
+        with suppress(PeerUnreachable), self._used() as connection:
+            return bool(self._library.virConnectIsAlive(connection) == 1)
+        return False
 
     def names(self) -> list[str]:
         """See ``Connection``."""
         found = POINTER(c_void_p)()
-        count = self._library.virConnectListAllDomains(self._open(), byref(found), 0)
-        self._check(count >= 0)
+        with self._used() as connection:
+            count = self._library.virConnectListAllDomains(connection, byref(found), 0)
+            self._check(count >= 0)
         names = []
         for domain in found[:count]:
             names.append(self._library.virDomainGetName(domain).decode(errors="replace"))
@@ -119,10 +121,10 @@ class Library:
                 done = library.virDomainMigrateToURI3(domain, to, given.items, count, flags)
                 self._check(done == 0)
                 return
-            there = destination._open()
-            moved = library.virDomainMigrate3(domain, there, given.items, count, flags)
-            self._check(bool(moved))
-            library.virDomainFree(moved)
+            with destination._used() as there:
+                moved = library.virDomainMigrate3(domain, there, given.items, count, flags)
+                self._check(bool(moved))
+                library.virDomainFree(moved)
 
     def job(self, name: str) -> Stats:
         """See ``Connection``."""
@@ -193,8 +195,10 @@ class Library:
         return json.loads(prototypes.text_of(answer.value)).get("return")
 
     def close(self) -> None:
-        """See ``Connection``."""
-        connection, self._connection = self._connection, None
+        """See ``Connection``. A call that is under way in another thread, whose answer nobody waits
+        for any more, keeps libvirt's own until it returns."""
+        with self._lock:
+            connection, self._connection = self._connection, None
         if connection is not None:
             self._library.virConnectClose(connection)
 
@@ -204,19 +208,28 @@ class Library:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _open(self) -> int:
-        if self._connection is None:
-            raise PeerUnreachable(f"the connection to the libvirt at {self.uri} is closed")
-        return self._connection
+    @contextmanager
+    def _used(self) -> Iterator[int]:
+        """libvirt's connection, which lives as long as the block: most of its calls hold none."""
+        with self._lock:  # so that nobody closes it between the look and the reference
+            connection = self._connection
+            if connection is None:
+                raise PeerUnreachable(f"the connection to the libvirt at {self.uri} is closed")
+            self._library.virConnectRef(connection)
+        try:
+            yield connection
+        finally:
+            self._library.virConnectClose(connection)
 
     @contextmanager
     def _domain(self, name: str) -> Iterator[int]:
-        domain = self._library.virDomainLookupByName(self._open(), name.encode())
-        self._check(bool(domain))
-        try:
-            yield int(domain)
-        finally:
-            self._library.virDomainFree(domain)
+        with self._used() as connection:
+            domain = self._library.virDomainLookupByName(connection, name.encode())
+            self._check(bool(domain))
+            try:
+                yield int(domain)
+            finally:
+                self._library.virDomainFree(domain)
 
     def _check(self, done: bool) -> None:
         """Raise what libvirt says, in the thread that called it, unless the call was done."""

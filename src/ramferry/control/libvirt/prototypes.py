@@ -78,6 +78,7 @@ _PROTOTYPES: Final[dict[str, tuple[Any, ...]]] = {
     "virGetLastErrorCode": (c_int,),
     "virResetLastError": (None,),
     "virConnectOpen": (c_void_p, c_char_p),
+    "virConnectRef": (c_int, c_void_p),
     "virConnectClose": (c_int, c_void_p),
     "virConnectIsAlive": (c_int, c_void_p),
     "virConnectSetKeepAlive": (c_int, c_void_p, c_int, c_uint),

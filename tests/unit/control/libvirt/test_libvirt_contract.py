@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from fakes_libvirt import MEANS, FakeLibvirt
 from ramferry.control.libvirt import opening, virsh
+from ramferry.control.libvirt.bounded import Aside
 from ramferry.control.libvirt.contract import Move
 from ramferry.control.libvirt.library import Library
 from ramferry.control.libvirt.virsh import Virsh
@@ -126,11 +128,49 @@ def test_what_is_left_running_ends_with_its_connection(
         failed.set()
 
     threading.Thread(target=migrate, daemon=True).start()
-    end = time.monotonic() + 20
-    while not daemon.calls() and time.monotonic() < end:
-        time.sleep(0.01)
+    until(daemon.calls)
     near.close()
     assert failed.wait(20)
+
+
+@pytest.mark.parametrize("ask", ["state", "names"])
+def test_a_question_that_nobody_waits_for_any_more_keeps_its_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: str
+) -> None:
+    """libvirt would look at memory that is another's by then."""
+    daemon = FakeLibvirt("library", tmp_path, monkeypatch)
+    near = daemon.connect()
+    daemon.set("stands")
+    asked = Aside(lambda: near.names() if ask == "names" else near.state("guest"), "asks")
+    until((tmp_path / "waits").exists)
+    near.close()
+    assert not near.alive
+    (tmp_path / "stands").unlink()
+    assert asked.wait(20)
+    assert (asked.answer, asked.error) == ({"state": "running"}.get(ask, ["guest", "other"]), None)
+    with pytest.raises(PeerUnreachable, match="is closed"):
+        near.names()
+
+
+def test_a_migration_keeps_the_connection_that_it_goes_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon = FakeLibvirt("library", tmp_path, monkeypatch)
+    with daemon.connect() as near, daemon.connect("qemu+ssh://beta/system") as far:
+        daemon.set("hold")
+        moves = Aside(lambda: near.migrate("guest", far, MOVE), "migrates")
+        until(daemon.calls)
+        far.close()
+        near.abort("guest")
+        assert moves.wait(20)
+    assert "canceled by client" in str(moves.error)
+
+
+def until(met: Callable[[], object]) -> None:
+    end = time.monotonic() + 20
+    while not met():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_downtime_and_dirty_rate(daemon: FakeLibvirt) -> None:
