@@ -64,7 +64,9 @@ class _Client:
     def __init__(self, vm: Vm, connection: MonitorClient) -> None:
         self._vm = vm
         self._connection = connection
-        self._ready = False
+        self._negotiated = False
+        self._hears = False
+        """Whether events are told: from the reply to the negotiation on, which comes first."""
         self._sending = threading.Lock()
         self.end = vm.events.listen(self._tell)
 
@@ -125,32 +127,36 @@ class _Client:
             raise MonitorError("QMP input member 'arguments' must be an object")
         if name == _NEGOTIATE:
             return self._negotiate()
-        if not self._ready:
+        if not self._negotiated:
             raise MonitorError(
                 f"Expecting capabilities negotiation with '{_NEGOTIATE}'", "CommandNotFound"
             )
         return execute(self._vm, name, arguments)
 
     def _negotiate(self) -> dict[str, Any]:
-        if self._ready:
+        if self._negotiated:
             raise MonitorError(
                 "Capabilities negotiation is already complete, command ignored", "CommandNotFound"
             )
-        self._ready = True
+        self._negotiated = True
         return {}
 
     def _tell(self, event: str, data: Mapping[str, object]) -> None:
-        if not self._ready:
-            return
         seconds, fraction = divmod(time.time(), 1)
         stamp = {"seconds": int(seconds), "microseconds": int(fraction * 1e6)}
         message = {"event": event, "timestamp": stamp} | ({"data": data} if data else {})
-        with suppress(OSError):  # its own thread notices
-            self._send(message)
+        with suppress(OSError), self._sending:  # its own thread notices
+            if self._hears:
+                self._connection.send(_line(message))
 
-    def _send(self, message: Mapping[str, Any]) -> None:
+    def _send(self, reply: Mapping[str, Any]) -> None:
         with self._sending:
-            self._connection.send(json.dumps(message).encode() + b"\r\n")
+            self._connection.send(_line(reply))
+            self._hears = self._negotiated
+
+
+def _line(message: Mapping[str, Any]) -> bytes:
+    return json.dumps(message).encode() + b"\r\n"
 
 
 def _error(error: MonitorError) -> dict[str, Any]:

@@ -206,7 +206,8 @@ class Ram:
         :param given_up: set it, from another thread, to end early.
         :raise HostError: there is not so much memory.
         """
-        address = self.memory.ctypes.data
+        memory = self.memory  # mapped for as long as this runs, also if ``close`` is called
+        address = memory.ctypes.data
         for start in range(0, self.total, _POPULATED):
             size = min(_POPULATED, self.total - start)
             if given_up.is_set():

@@ -200,5 +200,9 @@ class Hall:
 
     def _hand_out(self, one: tuple[Tls, str] | OSError) -> None:
         with self._lock:
-            self._done.append(one)
-            os.eventfd_write(self.fd, 1)
+            if not self._closed:  # else the descriptor may be another's
+                self._done.append(one)
+                os.eventfd_write(self.fd, 1)
+                return
+        if not isinstance(one, OSError):
+            one[0].close()

@@ -103,6 +103,16 @@ def test_while_it_is_carried_nothing_is_decided(place: Place) -> None:
     assert place.near.asks() == Outcome("pending")
 
 
+def test_what_the_far_end_was_told_stays_so_if_it_asks_again(place: Place) -> None:
+    """Main may come between two of its questions."""
+    place.visit._cut_off()
+    assert place.visit.outcome().outcome == "not taken"
+    place.visit._session = place.session
+    place.visit._cut_off()
+    place.visit.begin(place.session)
+    assert "main came after its far end was told" in str(place.session.error)
+
+
 def test_the_destination_has_said_that_it_has_the_guest(place: Place) -> None:
     place.visit.begin(place.session)
     place.session.advance(Phase.SWITCHOVER)

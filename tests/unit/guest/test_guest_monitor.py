@@ -375,6 +375,23 @@ def test_stop_cont_and_their_events(qmp: Qmp, vm: Vm, raw: Raw) -> None:
     assert vm.ended.is_set()
 
 
+def test_an_event_does_not_overtake_the_reply_to_the_negotiation(
+    vm: Vm, raw: Raw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """qemu.qmp takes a server that tells an event first for one that is no QEMU."""
+    negotiate = monitor._Client._negotiate
+
+    def with_an_event(client: monitor._Client) -> dict[str, Any]:
+        answer = negotiate(client)
+        vm.events.tell("STOP")
+        return answer
+
+    monkeypatch.setattr(monitor._Client, "_negotiate", with_an_event)
+    assert raw.say('{"execute":"qmp_capabilities"}') == {"return": {}}
+    vm.events.tell("RESUME")
+    assert raw.read()["event"] == "RESUME"
+
+
 def test_a_guest_that_may_run_elsewhere_stands_still_until_a_person_lets_it_go_on(
     vm: Vm, qmp: Qmp
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -465,3 +466,14 @@ def test_a_lack_of_descriptors_is_told_and_waited_out(monkeypatch: pytest.Monkey
             with pytest.raises(OSError, match="Too many open files"):
                 listener.accept()
             one_accepted(listener).connection.close()
+
+
+def test_a_handshake_that_ends_after_its_hall_was_closed_is_nobodys() -> None:
+    """Its thread may have stood for longer than ``close`` waits."""
+    here, there = socket.socketpair()
+    with here, there:
+        made = hall.Hall((), lambda: None, ssl.create_default_context(), lambda _: "", print)
+        made.close()
+        made._hand_out((plain.Plain(here), "there"))  # type: ignore[arg-type]
+        assert here.fileno() == -1
+        made._hand_out(OSError("too many open files"))

@@ -67,10 +67,11 @@ class House:
     def close(self) -> None:
         """End and remove everything."""
         with ExitStack() as stack:
-            for folder in self._folders.values():
+            for folder in list(self._folders.values()):  # answers may be under way
                 stack.enter_context(folder)
-            for meeting in self._meetings.values():
-                stack.callback(meeting.close)
+            for token in list(self._meetings):
+                if (meeting := self._meetings.pop(token, None)) is not None:
+                    stack.callback(meeting.close)
             for path in self._forsaken:
                 stack.callback(remove_socket, path)
             stack.callback(self._children.end)
@@ -108,13 +109,13 @@ class House:
         return meeting.where
 
     def _met(self, wish: far.Met) -> bool:
-        meeting = self._meetings.get(wish.token)
+        # whoever has taken it out closes it
+        meeting = self._meetings.pop(wish.token, None)
         if meeting is None:
             raise UsageError("nobody is met under that token")
         try:
             return meeting.met()
         finally:
-            self._meetings.pop(wish.token, None)
             meeting.close()
 
 

@@ -31,9 +31,10 @@ class Monitors:
         :raise OSError: nobody listens there, or the queue stays full.
         """
         monitor = MonitorSocket(wish.path, wish.seconds)
+        pid = monitor.peer_pid  # before the thread that closes it at its end
         self._open[wish.stream] = monitor
         threading.Thread(target=self._carry, args=(monitor, wish.stream), daemon=True).start()
-        return monitor.peer_pid
+        return pid
 
     def take(self, message: far.Piece | far.Over) -> None:
         """Pass a piece on to its monitor, or end the connection to it."""
@@ -43,8 +44,9 @@ class Monitors:
         if isinstance(message, far.Over):
             sockets.cut(monitor.raw)
             return
-        with suppress(OSError):
-            # a monitor that takes no command is one that does not answer
+        with suppress(OSError, ValueError):
+            # a monitor that takes no command is one that does not answer; it may have ended, and
+            # been closed by its thread, at this moment
             _send_all(monitor.raw, message.data)
 
     def end(self) -> None:

@@ -274,7 +274,7 @@ class Visit:
     def _cut_off(self) -> None:
         """Nothing more comes on main, which may have broken on the far side alone."""
         with self._lock:
-            self._too_late = self._session is None
+            self._too_late = self._too_late or self._session is None  # what was told stays so
         self._sign.set()
         if (main := self._main or self._tunnel) is not None:
             main.cut()

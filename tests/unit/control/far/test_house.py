@@ -9,13 +9,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from fakes_far import FarHalf, far_half
 from fakes_qmp import FakeQemu
 from ramferry import __version__
-from ramferry.control.far import children
+from ramferry.control.far import children, monitors
 from ramferry.control.far import house as house_module
 from ramferry.control.hosts import far_protocol as far
 from ramferry.control.hosts import ssh as ssh_module
@@ -25,6 +26,7 @@ from ramferry.control.hosts.started import start_line
 from ramferry.errors import HostError, PeerUnreachable, UsageError
 from ramferry.transport.address import TcpAddress
 from ramferry.transport.carried import CarriedSocket
+from ramferry.transport.monitor_socket import MonitorSocket
 from ramferry.transport.plain import connect
 
 SECONDS = 10.0
@@ -68,6 +70,44 @@ def test_a_monitor_is_carried_both_ways(half: FarHalf, tmp_path: Path) -> None:
             assert there.recv(100) == b"command"
         assert carried.raw.recv(10) == b""
         carried.close()
+
+
+def test_a_monitor_that_hangs_up_at_once_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its thread may have closed it before anybody looks who it was."""
+
+    class AtOnce(threading.Thread):
+        def start(self) -> None:
+            super().start()
+            self.join(SECONDS)
+
+    heard: list[object] = []
+    out = SimpleNamespace(say=heard.append)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "qmp"))
+        server.listen()
+
+        def hang_up() -> None:
+            server.accept()[0].close()
+
+        hangs_up = threading.Thread(target=hang_up)
+        hangs_up.start()
+        monkeypatch.setattr(monitors, "threading", SimpleNamespace(Thread=AtOnce))
+        opened = monitors.Monitors(out)  # type: ignore[arg-type]
+        assert opened.open(far.OpenMonitor(3, str(tmp_path / "qmp"), SECONDS)) == os.getpid()
+        hangs_up.join()
+    assert heard == [far.Over(3)]
+
+
+def test_a_command_for_a_monitor_that_was_just_closed() -> None:
+    opened = monitors.Monitors(SimpleNamespace(say=print))  # type: ignore[arg-type]
+    gone = MonitorSocket.__new__(MonitorSocket)
+    gone.raw = socket.socket(socket.AF_UNIX)
+    gone.close()
+    opened._open[3] = gone
+    opened.take(far.Piece(3, b"command"))
+    opened.take(far.Over(3))
 
 
 @pytest.mark.parametrize(
