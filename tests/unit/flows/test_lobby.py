@@ -213,9 +213,9 @@ def test_who_may_become_a_main_is_known(room: Room) -> None:
     room.say(room.call(), b"\x11\x22")
     room.say(room.call(), MAIN_MAGIC)
     gone = room.call()
-    assert sorted(call.number for call in room.lobby.silent) == [0, 1, 4]
+    assert sorted(call.number for call in room.lobby.silent()) == [0, 1, 4]
     gone.close()
-    assert sorted(call.number for call in room.lobby.silent) == [0, 1]
+    assert sorted(call.number for call in room.lobby.silent()) == [0, 1]
     assert room.lobby.accepted == 5
 
 
@@ -270,7 +270,7 @@ def test_a_crowd_keeps_out_itself_and_nobody_else(monkeypatch: pytest.MonkeyPatc
             place = listener.sockets[0].getsockname()
             socks.append(socket.create_connection(place, source_address=(host, 0)))
             lobby.accept()
-        origins = Counter(call.origin for call in lobby.silent)
+        origins = Counter(call.origin for call in lobby.silent())
         lobby.close()
     loop.close()
     for sock in socks:

@@ -115,6 +115,20 @@ def test_a_silent_connection_beside_main_is_refused_only_where_postcopy_may_come
                 destination.has(1)
 
 
+@pytest.mark.parametrize("postcopy", [True, False])
+def test_one_that_comes_late_is_refused_as_well(tmp_path: Path, postcopy: bool) -> None:
+    """QEMU dials it aside, and does not wait for it before it sends main."""
+    before = switched()[0] if postcopy else precopy()
+    with plain_pair(tmp_path) as pair, pair.source() as source:
+        source.send(before[:-1])
+        with pair.destination() as destination:
+            destination.has(1)
+            with pair.source():
+                assert source.ended.wait(SETTLE if postcopy else 1.0) is postcopy
+            if postcopy:
+                assert "as with postcopy-preempt" in pair.near.finished().error
+
+
 def test_without_a_return_path_it_is_refused_and_the_option_named(tmp_path: Path) -> None:
     with plain_pair(tmp_path) as pair, pair.source() as source:
         source.send(precopy(return_path=False))

@@ -41,7 +41,7 @@ from ramferry.transport.safefile import SafeFile
 POLL_SECONDS = 0.05
 LOOK_SECONDS = 0.5  # each takes 3 ms of a compressing core
 """Seconds between two looks at a QEMU if no event comes."""
-LAST_WORDS_SECONDS = 1.0
+LAST_WORDS_SECONDS = 3.0
 """How long the receiver may take to notice by itself that the QEMU's migration has ended."""
 _OF_A_LOST_QEMU: Final = (MigrationFailed, PeerUnreachable, RemoteProtocolError)
 """Errors of a QEMU that ends: its connections break in any order, even within a packet."""

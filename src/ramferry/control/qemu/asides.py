@@ -15,8 +15,9 @@ ASIDE_SECONDS = 3.0
 again."""
 AGAIN_SECONDS = 0.5
 """The same, if the last such question was not answered."""
-LET_GO_SECONDS = 3.0
-"""How long a QEMU may hold channels of a migration that has ended: a few milliseconds as a rule."""
+LET_GO_SECONDS = 10.0
+"""How long a QEMU may hold channels of a migration that has ended: milliseconds as a rule. One
+question may take 3 s of it."""
 LET_GO_POLL: Final = 0.01
 
 

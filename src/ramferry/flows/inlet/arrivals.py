@@ -77,10 +77,10 @@ class Arrivals:
         """The far ends, if they are Ramferrys, of the migrations of which anything is left."""
         self._last: Migration | None = None
         """The migration that began last."""
-        self._waiting = WaitingChannels(
-            loop, note, self._departed, lambda: self._lobby.silent, several=self._several
-        )
         self._lobby = self._open(loop, listener)
+        self._waiting = WaitingChannels(
+            loop, note, self._departed, self._lobby.silent, several=self._several
+        )
 
     def _open(self, loop: Loop, listener: Listener) -> Lobby:
         """Begin to accept."""
@@ -137,9 +137,11 @@ class Arrivals:
 
     def gather(self) -> None:
         """See whether every channel has come of the migrations whose main waits before its first
-        mark."""
+        mark, and whether one too many has come of those that have none."""
         for one in self._migrations.ungathered():
             self._gather(one)
+        for one in self._migrations.all:
+            gathering.look_for_preempt(one.session, one.call, self._lobby)
 
     def _gather(self, one: Migration) -> None:
         visit = one.call.visit
@@ -189,7 +191,7 @@ class Arrivals:
             return
         late = self._late_for(arrival)
         if late is not None:
-            if self._several and self._migrations.later(late, self._lobby.silent):
+            if self._several and self._migrations.later(late, self._lobby.silent()):
                 gathering.turn_away(late.session, arrival)
             else:
                 self._add_channel(late, arrival)
@@ -255,7 +257,7 @@ class Arrivals:
             for one in ungathered:
                 gathering.miss(one.session, self._waiting.gone(one.claim))
             return
-        main = mother(call, self._lobby.silent) if departure.channel else None
+        main = mother(call, self._lobby.silent()) if departure.channel else None
         if main is None:
             self._waiting.remember(departure)
             return
@@ -277,7 +279,7 @@ class Arrivals:
     def _concerns(self, one: Migration, call: Call) -> bool:
         if not self._several:
             return True
-        return self._migrations.concern(one, call, self._lobby.silent)
+        return self._migrations.concern(one, call, self._lobby.silent())
 
     def _take_waiting(self, one: Migration) -> None:
         for channel in self._waiting.take(one.claim):

@@ -10,13 +10,16 @@ from ramferry.flows.inlet.callers import Departure, MultifdArrival
 from ramferry.flows.inlet.calls import Call
 from ramferry.flows.inlet.lobby import Lobby
 from ramferry.flows.inlet.roster import Roster
-from ramferry.flows.session.session import Session
+from ramferry.flows.session.session import Phase, Session
 from ramferry.metrics.notes import refusal
 
 PREEMPT: Final = (
     "the source opened a second connection that says nothing, as with postcopy-preempt: unset "
     "that on both QEMUs, or give both relays --any-stream --max-migrations 2"
 )
+_PREEMPT_SILENT: Final = 0.5
+"""Seconds for which such a connection has said nothing that came late: another guest's main, from
+the same host, says what it is at once."""
 
 
 def admit(
@@ -120,10 +123,22 @@ def _preempts(session: Session, lobby: Lobby, roster: Roster) -> bool:
     plain = session.plain
     if roster.ids or not (plain.possible and plain.advised):
         return False
-    if all(one.origin != session.source for one in lobby.silent):
+    if all(one.origin != session.source for one in lobby.silent()):
         return False
     session.fail(MigrationFailed(PREEMPT))
     return True
+
+
+def look_for_preempt(session: Session, main: Call, lobby: Lobby) -> None:
+    """Called while a migration is under way: as ``_preempts``, of a connection that came only after
+    it was known to be a plain stream. QEMU dials it aside, and does not wait for it."""
+    plain = session.plain
+    own = plain.chosen and not plain.raw and main.visit is None
+    if not (own and plain.advised) or plain.postcopy or session.phase is not Phase.CARRYING:
+        return
+    late = lobby.silent(_PREEMPT_SILENT)
+    if any(one.origin == main.origin and one.number > main.number for one in late):
+        session.fail(MigrationFailed(PREEMPT))
 
 
 def _is_plain(session: Session) -> bool:

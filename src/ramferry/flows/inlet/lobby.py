@@ -77,10 +77,11 @@ class Lobby:
         """Connections so far."""
         self._open()
 
-    @property
-    def silent(self) -> list[Call]:
-        """Open connections that have sent nothing, and so may become a main."""
-        return [one.call for one in self._callers if one.silent and not one.connection.hung_up()]
+    def silent(self, seconds: float = 0.0) -> list[Call]:
+        """Open connections that have sent nothing for so long, and so may become a main."""
+        now = self._running.spent
+        callers = [one for one in self._callers if one.silent and now - one.since >= seconds]
+        return [one.call for one in callers if not one.connection.hung_up()]
 
     def accept(self) -> None:
         """Accept every connection that waits in the kernel's queue."""

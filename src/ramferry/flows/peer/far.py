@@ -24,6 +24,7 @@ from ramferry.flows.peer.rounds import Rounds
 from ramferry.flows.peer.stream import Tunnel
 from ramferry.flows.session.session import Session
 from ramferry.metrics.agreement import Agreement
+from ramferry.patience import Patience
 from ramferry.transport.address import RelayAddress
 from ramferry.transport.connection import Connection
 from ramferry.transport.security import Security
@@ -35,9 +36,10 @@ from ramferry.wire.relay_messages import Connected, Failed, Hello, Load, Message
 from ramferry.wire.relay_opening import Kind, Opening, Place
 from ramferry.wire.relay_stream import Direction
 
-LAST_WORD: Final = 1.0
+LAST_WORD: Final = 3.0
 """Seconds that the far end's word is waited for after a connection to it broke; it says it before
-it ends its connections, on another one than those."""
+it ends its connections, on another one than those, within milliseconds unless its host is busy."""
+_LOOK: Final = 0.05
 
 
 class Far:
@@ -195,7 +197,9 @@ class Far:
         if self._session.switched:
             word = self._word if self._session.taken is False else None
             return word.reworded(str(error)) if word else error
-        self._silent.wait(LAST_WORD)
+        patience = Patience(LAST_WORD)
+        while not self._silent.wait(_LOOK) and not patience.over:
+            continue
         return self._word or error
 
     def close(self) -> None:
