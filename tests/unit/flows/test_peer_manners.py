@@ -16,7 +16,7 @@ import pytest
 
 from fakes_ramferry import HELLO, FakeRamferry, Manners, without
 from fakes_relay import NOTICE, SETTLE, RelayThread, Stage, until
-from fakes_source import STALL
+from fakes_source import LONG_STALL
 from fakes_wire import MAIN, Do, Guest, Script, Step
 from ramferry.codec import METHODS
 from ramferry.flows.peer import control as control_module
@@ -299,8 +299,8 @@ def test_one_that_falls_silent_after_its_hello_is_in_nobodys_way(tmp_path: Path)
 def test_one_that_falls_silent_before_its_main_has_begun(tmp_path: Path) -> None:
     """Longer than the stall limit, as one that is stopped: its migration is then carried."""
     script = Script(GUEST)
-    with scene(tmp_path, stall_timeout=STALL) as on:
-        pause = at("header", MAIN, lambda _: threading.Event().wait(3 * STALL))
+    with scene(tmp_path, stall_timeout=LONG_STALL) as on:
+        pause = at("header", MAIN, lambda _: threading.Event().wait(1.5 * LONG_STALL))
         on.carry(script, pause)
 
 
