@@ -164,7 +164,7 @@ class FakeDestination:
         with self._changed:
             # a real one waits for ever, with its monitor blocked
             if not self._changed.wait_for(
-                lambda: all(count > index for count in self.syncs.values()), 2.0
+                lambda: all(count > index for count in self.syncs.values()), SETTLE
             ):
                 late = [id for id, count in self.syncs.items() if count <= index]
                 self.faults.append(f"hangs at mark {index} without the SYNC of {late}")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+import patiently
 from ramferry.errors import RamferryError
 from ramferry.flows.contracts import MainStream
 from ramferry.flows.ends.memory_sink import MemorySink
@@ -186,7 +186,4 @@ def both(
 
 
 def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    patiently.until(true, DEADLINE)

@@ -14,9 +14,11 @@ from ramferry.wire.return_path import ReturnPathParser, Shut
 
 SETTLE = 10.0
 """Seconds after which a test gives up on something that should take milliseconds."""
-STALL = 1.0
+STALL = 2.0
 """Seconds of silence after which Ramferry gives up, where a test wants to see that; on a busy
 machine a fake stands still for more than 0.3 s between two of its steps."""
+LONG_STALL = 4.0
+"""The same, where a good migration has to have less than that between any two of its steps."""
 
 
 def dial(address: Address, host: str = "") -> socket.socket:

@@ -12,10 +12,9 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Set
-from typing import Final
 
-SETTLE: Final = 10.0
-"""Seconds within which anything ends that nothing hinders."""
+from patiently import LONGEST_STEP, LOOK, SETTLE
+from ramferry.patience import Patience
 
 
 def threads() -> set[threading.Thread]:
@@ -66,7 +65,7 @@ def no_descriptor_left() -> Iterator[None]:
 
 
 def _until_gone(left: Callable[[], Set[object]], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
+    wait = Patience(seconds, longest_step=LONGEST_STEP)
     while more := left():
-        assert time.monotonic() < deadline, f"left behind: {sorted(map(str, more))}"
-        time.sleep(0.002)
+        assert not wait.over, f"left behind: {sorted(map(str, more))}"
+        time.sleep(LOOK)

@@ -17,6 +17,7 @@ from fakes_relay import Stage, until
 from fakes_source import SETTLE, FakeSource, dial
 from fakes_wire import Guest, Script
 from ramferry.errors import HostError
+from relay_process import START
 
 UUID = "11111111-2222-3333-4444-555555555555"
 
@@ -47,7 +48,7 @@ def relay(stage: Stage, *options: str, **child: Any) -> Iterator[subprocess.Pope
     child = {"stderr": subprocess.PIPE, **child}
     process: subprocess.Popen[str] = subprocess.Popen(command, text=True, **child)
     try:
-        until(lambda: accepts(stage) or process.poll() is not None, SETTLE)
+        until(lambda: accepts(stage) or process.poll() is not None, START)
         yield process
     finally:
         process.kill()
@@ -173,7 +174,7 @@ def test_without_the_library_it_says_which_extra(tmp_path: Path) -> None:
         [*command, "--metrics", "127.0.0.1:0"],
         capture_output=True,
         text=True,
-        timeout=SETTLE,
+        timeout=START,
         check=False,
     )
     assert (done.returncode, done.stderr) == (

@@ -16,6 +16,7 @@ from fakes_source import SETTLE, FakeSource, dial
 from fakes_wire import Guest, Script
 from ramferry.cli import COMMANDS, bench, plan
 from ramferry.vocabulary import METHOD_FLAGS
+from relay_process import START
 
 LOADED = """
 import atexit, json, sys
@@ -140,7 +141,7 @@ def test_a_relay_that_carried_a_migration_loaded_what_it_carries_with(
 
 def carry(stage: Stage, relay: subprocess.Popen[str]) -> None:
     script = Script(Guest())
-    until(lambda: listens(stage) or relay.poll() is not None)
+    until(lambda: listens(stage) or relay.poll() is not None, START)
     destination: FakeDestination
     with stage.destination(script.guest) as destination:
         source = FakeSource(stage.settings.listen, script)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
 
+from patiently import SETTLE, until
 from ramferry.flows.session import gate as gate_module
 from ramferry.flows.session.gate import SyncGate, Unwind
-
-SETTLE = 5.0
 
 
 class Aside(threading.Thread):
@@ -39,10 +37,7 @@ class Aside(threading.Thread):
 
 
 def waits(gate: SyncGate, phrase: str) -> None:
-    deadline = time.monotonic() + SETTLE
-    while gate.waiting != phrase:
-        assert time.monotonic() < deadline, gate.waiting
-        time.sleep(0.001)
+    until(lambda: gate.waiting == phrase, what=phrase)
 
 
 def test_a_mark_waits_for_the_sync_of_every_channel() -> None:

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes_clock import Clock
+from patiently import until
 from ramferry.flows.inlet import callers
 from ramferry.flows.inlet import lobby as lobby_module
 from ramferry.flows.inlet.callers import MAIN_MAGIC, Departure, MainArrival, MultifdArrival
@@ -270,6 +271,8 @@ def test_a_crowd_keeps_out_itself_and_nobody_else(monkeypatch: pytest.MonkeyPatc
             place = listener.sockets[0].getsockname()
             socks.append(socket.create_connection(place, source_address=(host, 0)))
             lobby.accept()
+        # by TCP one is there to be accepted a moment after it has connected
+        until(lambda: (lobby.accept(), lobby.accepted == len(socks))[1])
         origins = Counter(call.origin for call in lobby.silent())
         lobby.close()
     loop.close()

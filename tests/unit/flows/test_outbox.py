@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import random
 import threading
-import time
-from collections.abc import Callable
 
 import pytest
 
+from patiently import SETTLE, until
 from ramferry.flows.outlet.outbox import Outbox, Slot
 from ramferry.flows.session.gate import Unwind
 
@@ -50,7 +49,7 @@ def test_a_full_queue_holds_the_next_reader_while_another_is_at_work() -> None:
     waiting.join(0.05)
     assert waiting.is_alive()
     first.ready(1000)  # nobody is at work any more: one may be, though enough is held
-    waiting.join(5)
+    waiting.join(SETTLE)
     assert not waiting.is_alive()
     first.sent()
     assert outbox.held == 700
@@ -66,7 +65,7 @@ def test_while_too_much_waits_to_be_sent_nobody_reads() -> None:
     waiting.join(0.05)
     assert waiting.is_alive()
     first.sent()
-    waiting.join(5)
+    waiting.join(SETTLE)
     assert not waiting.is_alive()
 
 
@@ -78,7 +77,7 @@ def test_cores_are_kept_at_work_beyond_the_limit() -> None:
     fifth.join(0.05)
     assert fifth.is_alive()
     first.ready(300)
-    fifth.join(5)
+    fifth.join(SETTLE)
     assert not fifth.is_alive()
 
 
@@ -91,7 +90,7 @@ def test_what_has_left_lets_a_reader_in_too() -> None:
     waiting.join(0.05)
     assert waiting.is_alive()
     first.sent()
-    waiting.join(5)
+    waiting.join(SETTLE)
     assert not waiting.is_alive()
     second.ready(600)
 
@@ -120,7 +119,7 @@ def test_a_raised_limit_lets_waiters_in() -> None:
     slot(outbox, 20, workers=1)
     waiting = admitted(outbox, 5, workers=1)
     outbox.limit(100)
-    waiting.join(5)
+    waiting.join(SETTLE)
     assert not waiting.is_alive()
 
 
@@ -130,7 +129,7 @@ def test_the_end_unwinds_waiters_and_everybody_after() -> None:
     slot(outbox, 20, workers=1)
     waiting = admitted(outbox, 5, workers=1)
     outbox.end()
-    waiting.join(5)
+    waiting.join(SETTLE)
     assert not waiting.is_alive()
     with pytest.raises(Unwind):
         slot(outbox, 5, workers=1)
@@ -159,15 +158,8 @@ class Reader(threading.Thread):
             self.unwound = True
 
     def ended(self) -> bool:
-        self.join(5)
+        self.join(SETTLE)
         return not self.is_alive()
-
-
-def until(met: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
-    while not met():
-        assert time.monotonic() < deadline
-        time.sleep(0.0005)
 
 
 def full(waiting: int) -> tuple[Outbox, Slot, list[Reader]]:
@@ -223,7 +215,7 @@ def test_who_comes_later_does_not_overtake() -> None:
     asks.start()
     until(lambda: len(outbox.queue) == 2)
     first.ready(1000)
-    asks.join(5)
+    asks.join(SETTLE)
     assert waiting.ended()
     assert not asks.is_alive()
 
@@ -257,5 +249,5 @@ def test_of_many_channels_under_a_limit_that_changes_nobody_is_forgotten() -> No
         outbox.limit(sizes.choice((0, 1, 3000, 20_000)))
         return not any(thread.is_alive() for thread in threads)
 
-    until(all_ended)
+    until(all_ended, look=0.0005)
     assert (outbox.held, outbox.unsent, outbox.at_work, len(outbox.queue)) == (0, 0, 0, 0)

@@ -16,7 +16,7 @@ import pytest
 
 from fakes_ramferry import HELLO, FakeRamferry, Manners, without
 from fakes_relay import NOTICE, SETTLE, RelayThread, Stage, until
-from fakes_source import STALL
+from fakes_source import LONG_STALL
 from fakes_wire import MAIN, Do, Guest, Script, Step
 from ramferry.codec import METHODS
 from ramferry.flows.peer import control as control_module
@@ -68,7 +68,7 @@ class Scene:
         with self.stage.destination(script.guest) as destination, self.source(script, manners) as s:
             result = self.relay.finished(self.nth)
             assert s.done.wait(SETTLE)
-            assert s.ended.wait(NOTICE)
+            until(s.ended.is_set, NOTICE)
             assert s.status == "failed"
             destination.released.set()
             until(destination.all_ended, NOTICE)
@@ -167,7 +167,7 @@ def wrong(of: Kind) -> Manners:
 def test_main_with_another_token_is_no_migration(tmp_path: Path) -> None:
     with scene(tmp_path) as on:
         with on.source(Script(GUEST), wrong(Kind.MAIN)) as source:
-            assert source.ended.wait(NOTICE)
+            until(source.ended.is_set, NOTICE)
             until(lambda: bool(on.relay.seen.notes))
         assert any("belongs to no migration that was agreed on" in n for n in on.relay.seen.notes)
         on.carry(Script(GUEST))
@@ -281,7 +281,7 @@ def test_its_own_failure_is_the_relays(tmp_path: Path) -> None:
     with scene(tmp_path) as on, on.stage.destination(GUEST) as destination:
         with on.source(Script(GUEST), later(on, gives_up)) as source:
             result = on.relay.finished()
-            assert source.ended.wait(NOTICE)
+            until(source.ended.is_set, NOTICE)
         assert result.error == "the far end gave it up: its QEMU is gone"
         assert result.exit_code == FAILED
         until(destination.all_ended, NOTICE)
@@ -299,8 +299,8 @@ def test_one_that_falls_silent_after_its_hello_is_in_nobodys_way(tmp_path: Path)
 def test_one_that_falls_silent_before_its_main_has_begun(tmp_path: Path) -> None:
     """Longer than the stall limit, as one that is stopped: its migration is then carried."""
     script = Script(GUEST)
-    with scene(tmp_path, stall_timeout=STALL) as on:
-        pause = at("header", MAIN, lambda _: threading.Event().wait(3 * STALL))
+    with scene(tmp_path, stall_timeout=LONG_STALL) as on:
+        pause = at("header", MAIN, lambda _: threading.Event().wait(1.5 * LONG_STALL))
         on.carry(script, pause)
 
 

@@ -171,7 +171,7 @@ def test_a_change_on_the_way_back_never_makes_two_guests(
             result = both.near.finished()
             # several pongs may go back in one frame
             assert both.meddler.struck.is_set() or nth
-            assert source.ended.wait(NOTICE)
+            until(source.ended.is_set, NOTICE)
             until(destination.all_ended, NOTICE)
             assert (source.status == "completed") == destination.complete == result.completed
         if not result.completed:

@@ -6,7 +6,6 @@ import re
 import socket
 import struct
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -30,6 +29,7 @@ from fakes_wire import (
     header,
 )
 from leftovers import no_thread_left
+from patiently import until
 from ramferry.codec import METHODS
 from ramferry.errors import HostError, PeerTimeout, RamferryError
 from ramferry.flows.contracts import MainStream, Offsets
@@ -559,10 +559,3 @@ def test_a_source_that_takes_no_answer_is_a_silent_peer(
     result = reception.result()
     assert (result.error, result.exit_code) == ("main: the source takes no answer", 9)
     assert source.status == "failed"
-
-
-def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SETTLE
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)

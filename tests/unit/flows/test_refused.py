@@ -125,11 +125,16 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refused_module, "WORD", FOR_EVER)
 
 
-def in_doubt(passage: Passage, see: Callable[[Passage], None] = Passage.hangs_up) -> None:
-    """A channel breaks, and is seen to have broken; the migration has not failed for it yet."""
+def breaks(passage: Passage, see: Callable[[Passage], None]) -> None:
+    """A channel breaks, and is seen to have broken."""
     passage.channel.close()
     see(passage)
     until(lambda: passage.session.causes.broken is not None)
+
+
+def in_doubt(passage: Passage, see: Callable[[Passage], None] = Passage.hangs_up) -> None:
+    """A channel breaks; the migration has not failed for it yet."""
+    breaks(passage, see)
     assert not passage.session.failed
 
 
@@ -181,7 +186,7 @@ def test_a_silent_main_is_waited_for_a_moment_only(
 ) -> None:
     assert WORD <= 0.3
     passage.listen()
-    in_doubt(passage, see)
+    breaks(passage, see)
     broken = passage.session.causes.broken
     assert passage.told() == str(broken)
 

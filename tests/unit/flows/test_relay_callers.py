@@ -94,16 +94,17 @@ def test_a_silent_connection_delays_the_first_mark_by_the_grace_at_most(
 def test_a_connection_that_stays_silent_is_turned_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lobby, "SILENCE", 0.1)
-    monkeypatch.setattr(waiting, "SILENCE", 0.1)
     stage = Stage(tmp_path)
     with RelayThread(stage.settings) as relay:
         with dial(relay.address) as silent, dial(relay.address) as half:
             half.sendall(b"\x11\x22\x33\x44" + bytes(7))
+            with dial(relay.address) as motherless:
+                motherless.sendall(Initial(bytes(16), 5).encode())
+                until(lambda: relay.waiting() == {5})
+                monkeypatch.setattr(lobby, "SILENCE", 0.1)
+                monkeypatch.setattr(waiting, "SILENCE", 0.1)
+                until(lambda: at_end(motherless))
             until(lambda: at_end(silent) and at_end(half))
-        with dial(relay.address) as motherless:
-            motherless.sendall(Initial(bytes(16), 5).encode())
-            until(lambda: at_end(motherless))
         notes = "\n".join(relay.seen.notes)
         assert "sent 0 bytes in 0 s" in notes
         assert "sent 11 bytes in 0 s" in notes

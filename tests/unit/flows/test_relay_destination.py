@@ -10,7 +10,7 @@ import pytest
 
 from fakes_destination import Habits
 from fakes_relay import NOTICE, RelayThread, Stage, until
-from fakes_source import SETTLE, STALL
+from fakes_source import LONG_STALL, SETTLE, STALL
 from fakes_wire import MAIN, Guest, Mode, Script
 from ramferry.flows.inlet import watching
 from ramferry.flows.outlet import outlet
@@ -94,7 +94,7 @@ HABITS: dict[str, tuple[Habits, int, str]] = {
 @pytest.mark.parametrize("name", HABITS)
 def test_a_destination_that_fails(tmp_path: Path, name: str, mode: Mode) -> None:
     habits, code, sentence = HABITS[name]
-    stage = Stage(tmp_path, stall_timeout=STALL if code == TIMEOUT else SETTLE)
+    stage = Stage(tmp_path, stall_timeout=LONG_STALL if code == TIMEOUT else SETTLE)
     script = Script(Guest(mode=mode))
     if habits.early:
         # what is said in the middle must arrive in the middle, whoever of the two is slow
@@ -157,8 +157,8 @@ def test_a_destination_that_keeps_main_open_after_shut_holds_nobody_up(
 def test_a_slow_answer_in_the_switchover_is_waited_for(tmp_path: Path) -> None:
     """Beyond the stall limit: the destination loads its devices."""
     script = Script(Guest())
-    stage = Stage(tmp_path, stall_timeout=STALL)
-    slow = Habits(before_answer=lambda: threading.Event().wait(1.5 * STALL))
+    stage = Stage(tmp_path, stall_timeout=LONG_STALL)
+    slow = Habits(before_answer=lambda: threading.Event().wait(1.5 * LONG_STALL))
     with (
         RelayThread(stage.settings) as relay,
         stage.destination(script.guest, slow) as destination,

@@ -263,7 +263,7 @@ def test_a_silent_switchover_is_ended_by_the_second_signal_only(tmp_path: Path) 
 # --- slowness
 
 
-SLOWNESS, PAUSE, PIECES = 1.0, 0.15, 8
+SLOWNESS, PAUSE, PIECES = 4.0, 0.6, 8
 """A limit, pauses far below it, also on a busy machine, and so many that they exceed it."""
 
 

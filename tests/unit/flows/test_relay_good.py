@@ -308,7 +308,7 @@ def test_once_carries_one_and_ends(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     with RelayThread(stage.settings, once=True) as relay:
         stage.carry(relay, Script(Guest()))
-        relay.thread.join(NOTICE)
+        relay.ends()
         assert relay.result is not None
         assert relay.result.completed
 

@@ -11,7 +11,7 @@ import pytest
 
 from fakes_destination import Habits
 from fakes_pair import Pair, pair
-from fakes_relay import NOTICE, RelayThread, Stage, until
+from fakes_relay import RelayThread, Stage, until
 from fakes_source import SETTLE, FakeSource
 from fakes_wire import MAIN, Do, Guest, Script
 from peer_meddler import Meddler
@@ -22,16 +22,16 @@ A_WHILE = 0.5
 """Seconds for which a relay is seen not to end."""
 
 
-def ended(relay: RelayThread, seconds: float = NOTICE) -> bool:
-    relay.thread.join(seconds)
-    return not relay.thread.is_alive()
+def stays(relay: RelayThread) -> bool:
+    relay.thread.join(A_WHILE)
+    return relay.thread.is_alive()
 
 
 def test_while_nothing_comes_it_ends(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     with RelayThread(stage.settings, once=True) as relay:
         relay.relay.leave("SIGHUP")
-        assert ended(relay)
+        relay.ends()
         assert relay.result is None
 
 
@@ -48,7 +48,7 @@ def test_while_memory_moves_it_ends_the_migration(tmp_path: Path, what: str) -> 
 
         script.insert(script.find(what, MAIN), Do(leave))
         assert "cancelled: SIGHUP" in both.stage.fail(both.near, script).error
-        assert ended(both.far)
+        both.far.ends()
 
 
 class Switching:
@@ -114,12 +114,12 @@ def test_in_the_switchover_it_waits_to_be_asked(switching: Switching, when: str)
     else:
         on.answer()
         on.far.relay.leave("SIGHUP")
-    assert not ended(on.far, A_WHILE)
+    assert stays(on.far)
     assert not on.near.seen.results
     on.mend()
     assert on.near.finished().completed
     assert on.source.status == "completed"
-    assert ended(on.far)
+    on.far.ends()
 
 
 def test_a_signal_in_the_switchover_leaves_what_is_owed_and_a_second_one_does_not(
@@ -130,9 +130,9 @@ def test_a_signal_in_the_switchover_leaves_what_is_owed_and_a_second_one_does_no
     on.far.relay.stop("SIGTERM")
     on.heeded()
     on.answer()
-    assert not ended(on.far, A_WHILE)
+    assert stays(on.far)
     on.far.relay.stop("SIGTERM")
-    assert ended(on.far)
+    on.far.ends()
     assert any("the guest was taken over here" in one for one in on.far.seen.notes)
     on.near.relay.stop("SIGTERM")
     on.near.relay.stop("SIGTERM")

@@ -14,7 +14,7 @@ import pytest
 from fakes_destination import Habits
 from fakes_many import LONG, Many, guest_of, many_by_a_pair, results_of, uuid_of
 from fakes_relay import RelayThread, until
-from fakes_source import STALL, FakeSource, at_end, dial
+from fakes_source import LONG_STALL, FakeSource, at_end, dial
 from fakes_wire import MAIN, Close, Do, Guest, Script, Step, header
 from ramferry.errors import UsageError
 from ramferry.transport.address import TcpAddress, UnixAddress
@@ -130,7 +130,7 @@ def test_one_that_fails_does_not_touch_the_others(tmp_path: Path, what: str) -> 
 
 
 def test_one_that_stalls_does_not_touch_the_others(tmp_path: Path) -> None:
-    many, scripts = Many(tmp_path, stall_timeout=STALL), scripts_of(3)
+    many, scripts = Many(tmp_path, stall_timeout=LONG_STALL), scripts_of(3)
     scripts[0].silence(1)
     with (
         RelayThread(many.stage.settings) as relay,

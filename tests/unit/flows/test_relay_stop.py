@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fakes_destination import Habits
-from fakes_relay import NOTICE, RelayThread, Stage, until
+from fakes_relay import RelayThread, Stage, until
 from fakes_source import SETTLE
 from fakes_wire import MAIN, Do, Guest, Script
 from leftovers import no_descriptor_left
@@ -26,7 +26,7 @@ def test_stopped_while_nothing_comes(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     with RelayThread(stage.settings, once=True) as relay:
         relay.relay.stop("SIGTERM")
-        relay.thread.join(NOTICE)
+        relay.ends()
         assert relay.result is None
         assert not relay.seen.results
     assert not (tmp_path / "relay").exists()
@@ -47,8 +47,7 @@ def test_stopped_during_a_migration(tmp_path: Path, what: str) -> None:
         result = stage.fail(relay, script)
         assert result.error == "cancelled: SIGTERM; the guest stays at the source"
         assert result.exit_code == CANCELLED
-        relay.thread.join(NOTICE)
-        assert not relay.thread.is_alive()
+        relay.ends()
 
 
 def test_stopped_in_the_switchover_it_waits_for_the_answer(tmp_path: Path) -> None:
@@ -74,8 +73,7 @@ def test_stopped_in_the_switchover_it_waits_for_the_answer(tmp_path: Path) -> No
         assert result.completed
         assert source.status == "completed"
         assert destination.complete
-        relay.thread.join(NOTICE)
-        assert not relay.thread.is_alive()
+        relay.ends()
 
 
 def test_rams_end_goes_on_no_more_once_the_migration_has_failed(tmp_path: Path) -> None:

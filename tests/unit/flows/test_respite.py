@@ -62,7 +62,7 @@ def test_until_the_source_ends_them(tmp_path: Path) -> None:
 
 
 def test_until_the_time_is_over(tmp_path: Path) -> None:
-    with broken(tmp_path, 2.0) as (relay, source, _):
+    with broken(tmp_path, 4.0) as (relay, source, _):
         until(lambda: bool(relay.seen.failures))
         told = time.monotonic()
         until(lambda: not source.left(), what="the source's connections end")
@@ -82,8 +82,7 @@ def test_a_relay_that_is_told_to_end_does_not_wait(tmp_path: Path, end: str) -> 
     with broken(tmp_path) as (relay, source, _):
         held(relay, source)
         getattr(relay.relay, end)("SIGTERM")
-        relay.thread.join(NOTICE)
-        assert not relay.thread.is_alive()
+        relay.ends()
         assert relay.finished().error == relay.seen.failures[0][1]
         until(lambda: not source.left(), NOTICE, "the source's connections end")
 
@@ -118,9 +117,12 @@ def test_not_where_the_source_has_ended_it(tmp_path: Path) -> None:
     script = Script(Guest())
     script.insert(script.find("part", MAIN), Close(MAIN))
     stage = Stage(tmp_path, hold_source=HOLD)
-    with RelayThread(stage.settings) as relay, stage.source(relay, script):
-        with stage.destination(script.guest):
-            assert "the source" in relay.finished().error
+    with (
+        RelayThread(stage.settings) as relay,
+        stage.destination(script.guest),
+        stage.source(relay, script),
+    ):
+        assert "the source" in relay.finished().error
         assert relay.seen.failures == []
 
 

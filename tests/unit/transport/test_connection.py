@@ -229,6 +229,7 @@ def test_receive_some_of_a_whole_view_keeps_what_came_in_a_piece(pair: Pair) -> 
     near, far = pair
     near.settle(SETTLE, piece=STALL)
     far.send([b"abc"])
+    until(lambda: come(near, 3))
     view = memoryview(bytearray(6))
     assert near.receive_some(view, whole=True) == 3
     assert bytes(view[:3]) == b"abc"
@@ -342,6 +343,7 @@ def test_silence_in_the_middle_is_a_timeout_that_counts_the_bytes(pair: Pair) ->
     near, far = pair
     near.settle(STALL)
     far.send([b"abc"])
+    until(lambda: come(near, 3))
     with pytest.raises(PeerTimeout, match="after 3 of 8 bytes"):
         near.receive(memoryview(bytearray(8)))
 
@@ -350,6 +352,7 @@ def test_silence_counts_the_least_of_what_was_asked_for(pair: Pair) -> None:
     near, far = pair
     near.settle(STALL)
     far.send([b"abc"])
+    until(lambda: come(near, 3))
     with pytest.raises(PeerTimeout, match="after 3 of 5 bytes"):
         near.receive(memoryview(bytearray(8)), 5)
 
@@ -358,6 +361,7 @@ def test_silence_is_told_after_a_piece_of_the_limit(pair: Pair) -> None:
     near, far = pair
     near.settle(SETTLE * 4, piece=STALL)
     far.send([b"abc"])
+    until(lambda: come(near, 3))
     begun = time.monotonic()
     with pytest.raises(PeerTimeout, match="after 3 of 8 bytes"):
         near.receive(memoryview(bytearray(8)))
@@ -390,22 +394,39 @@ def test_an_idle_wait_that_has_begun_to_receive_is_idle_no_more(pair: Pair) -> N
         near.receive(memoryview(bytearray(2)), idle=True)
 
 
-def test_a_slow_peer_is_no_silent_one(pair: Pair) -> None:
-    """Longer than the limit in all; no pause is near it, also where a busy machine stretches it."""
-    near, far = pair
+def test_a_slow_peer_is_no_silent_one(form: str) -> None:
+    """Longer than the limit in all, without a pause that is near it."""
+    # a busy machine stretches a pause: then it counts for nothing, and comes again
+    assert any(slow_peer(form) for _ in range(5))
+
+
+def slow_peer(form: str) -> bool:
+    """False where a pause came near the limit."""
     limit, pause, count = 1.0, 0.1, 12
-    near.settle(limit)
+    longest = 0.0
 
     def drip() -> None:
+        nonlocal longest
         for _ in range(count):
+            since = time.monotonic()
             threading.Event().wait(pause)
             far.send([b"x"])
+            longest = max(longest, time.monotonic() - since)
 
-    sender = Aside(drip)
-    begun = time.monotonic()
-    assert near.receive(memoryview(bytearray(count))) == count
-    assert time.monotonic() - begun > limit
-    sender.result()
+    with joined(form) as (near, far):
+        near.settle(limit)
+        sender = Aside(drip)
+        begun = time.monotonic()
+        try:
+            assert near.receive(memoryview(bytearray(count))) == count
+            assert time.monotonic() - begun > limit
+        except PeerTimeout:
+            sender.result()
+            if longest < limit / 2:
+                raise
+            return False
+        sender.result()
+    return True
 
 
 def test_a_peer_that_takes_nothing_is_a_timeout(pair: Pair) -> None:

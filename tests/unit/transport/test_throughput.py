@@ -28,9 +28,15 @@ def flow(count: int) -> Flow:
 def test_what_comes_before_it_settles_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(throughput, "SETTLE_SECONDS", 0.5)
     monkeypatch.setattr(throughput, "COUNTED_SECONDS", 0.5)
+    # one that stands still on a busy machine counts all that it took up to then
+    assert any(counted_in_part() for _ in range(5))
+
+
+def counted_in_part() -> bool:
     found = flow(2)
-    assert 0 < found.counted_bytes < found.all_bytes
+    assert 0 < found.counted_bytes <= found.all_bytes
     assert found.rate == found.counted_bytes / found.seconds
+    return found.counted_bytes < found.all_bytes
 
 
 def test_no_more_is_sent_than_may_be(monkeypatch: pytest.MonkeyPatch) -> None:

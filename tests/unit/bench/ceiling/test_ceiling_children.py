@@ -66,6 +66,12 @@ def test_a_program_that_is_not_there(tmp_path: Path, stop: threading.Event) -> N
 
 def test_it_looks_while_it_waits(tmp_path: Path, stop: threading.Event) -> None:
     looks: list[int] = []
-    with Children(tmp_path, stop) as children:
-        children.pause(0.05, lambda: looks.append(1), 0.001)
+
+    def look() -> None:
+        looks.append(1)
+        if len(looks) > 1:
+            stop.set()
+
+    with Children(tmp_path, stop) as children, pytest.raises(Cancelled):
+        children.pause(60, look, 0.001)
     assert len(looks) > 1

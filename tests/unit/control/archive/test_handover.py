@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,6 @@ class Loading(FakeQemu):
         self.run_state = self.on_stop or self.run_state
         return {}
 
-    def silent(self, on: str) -> None:
-        self._silent_on = on
-
 
 class Stage:
     def __init__(self, folder: Path, **options: Any) -> None:
@@ -68,10 +65,24 @@ class Stage:
 @pytest.fixture
 def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     monkeypatch.setattr(handover, "AFTERWARDS_SECONDS", 0.2)
-    monkeypatch.setattr(asides_module, "ASIDE_SECONDS", 0.2)
     made = Stage(tmp_path)
     yield made
     made.close()
+
+
+Silence = Callable[[str], None]
+
+
+@pytest.fixture
+def silence(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Silence:
+    """Has the QEMU answer a command no more, and nobody wait long for it; "": ends both."""
+
+    def silence_it(on: str) -> None:
+        for name in ("ASIDE_SECONDS", "AGAIN_SECONDS"):
+            monkeypatch.setattr(asides_module, name, 0.2 if on else 3.0)
+        stage.qemu._silent_on = on
+
+    return silence_it
 
 
 def test_before_the_first_of_the_last_bytes_nothing_can_start(stage: Stage) -> None:
@@ -120,21 +131,21 @@ def test_a_guest_that_is_there_is_left_alone(stage: Stage, state: str) -> None:
     assert stage.qemu.commands() == []
 
 
-def test_a_qemu_that_does_not_answer_is_asked_again(stage: Stage) -> None:
+def test_a_qemu_that_does_not_answer_is_asked_again(stage: Stage, silence: Silence) -> None:
     stage.begin()
     stage.stop.set()
-    stage.qemu.silent("query-status")
+    silence("query-status")
     for _ in range(2):
         stage.handover.look()
     assert [note[:40] for note in stage.notes] == ["the QEMU has all of the guest and may st"]
-    stage.qemu.silent("")
+    silence("")
     assert "the guest was not started" in stage.cancelled()
 
 
-def test_a_second_wish_waits_for_nobody(stage: Stage) -> None:
+def test_a_second_wish_waits_for_nobody(stage: Stage, silence: Silence) -> None:
     stage.begin()
     stage.stop.set()
-    stage.qemu.silent("query-status")
+    silence("query-status")
     stage.handover.look()
     stage.insist.set()
     with pytest.raises(Cancelled) as caught:
@@ -168,10 +179,12 @@ def test_a_qemu_that_refuses_to_stop_is_followed(tmp_path: Path) -> None:
         ("gone", "main broke: the QEMU ended, and the guest with it .*; the file is as it was"),
     ],
 )
-def test_an_error_says_what_was_seen(stage: Stage, state: str, sentence: str) -> None:
+def test_an_error_says_what_was_seen(
+    stage: Stage, silence: Silence, state: str, sentence: str
+) -> None:
     stage.begin()
     if state == "silent":
-        stage.qemu.silent("query-status")
+        silence("query-status")
     elif state == "gone":
         stage.qemu.close()
     else:
@@ -188,12 +201,12 @@ def test_an_error_before_that_needs_no_look(stage: Stage) -> None:
 
 
 def test_a_long_silence_ends_it_only_where_the_monitor_is_silent_too(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    stage: Stage, silence: Silence, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stage.handover._patience, "seconds", 0.0)
     for _ in range(3):
         stage.handover.look()
-    stage.qemu.silent("query-status")
+    silence("query-status")
     with pytest.raises(PeerTimeout, match="has all of the guest, and does not answer"):
         stage.handover.look()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ramferry.control.hosts import ssh as host_module
 from ramferry.control.hosts import ssh_process as ssh_module
 from ramferry.control.hosts.host import HERE
 from ramferry.control.hosts.ssh import Ssh, host_at
@@ -19,6 +20,7 @@ from ramferry.patience import Patience
 
 BETA = SshUri("beta", "me", 2222)
 FAR = f'exec "{sys.executable}" -m ramferry far'
+SILENT = "sleep 60"
 Make = Callable[[str], Path]
 
 
@@ -72,7 +74,7 @@ def test_there_is_no_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     ("script", "words"),
     [
         ("echo 'ssh: beta: Name or service not known' >&2; exit 255", "Name or service not known"),
-        ("sleep 60", "says nothing"),
+        (SILENT, "says nothing"),
         ("yes; exit 1", "Ramferry does not answer on"),
         ("printf 'half a line'; exit 3", "it says: half a line"),
         ("kill -9 $$", "exit code -9"),
@@ -82,13 +84,17 @@ def test_there_is_no_far_half(
     as_ssh: Make, monkeypatch: pytest.MonkeyPatch, script: str, words: str
 ) -> None:
     as_ssh(script)
-    monkeypatch.setattr(ssh_module, "HELLO_SECONDS", 0.5)
+    if script == SILENT:  # the others have as long as a process may take to start
+        monkeypatch.setattr(ssh_module, "HELLO_SECONDS", 0.5)
     monkeypatch.setattr(ssh_module, "END_SECONDS", 0.2)
     with pytest.raises(PeerUnreachable, match=words):
         SshProcess(BETA, SshSettings())
 
 
-def test_it_is_reached_anew_after_it_was_lost(as_ssh: Make, tmp_path: Path) -> None:
+def test_it_is_reached_anew_after_it_was_lost(
+    as_ssh: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host_module, "REST_SECONDS", 60.0)
     as_ssh(FAR)
     with Ssh(BETA, SshSettings()) as host:
         host._process.process.kill()

@@ -28,6 +28,12 @@ RAW = b"RFProbe1\x02\x08" + NONCE
 def _brief(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(throughput, "SETTLE_SECONDS", 0.02)
     monkeypatch.setattr(throughput, "COUNTED_SECONDS", 0.1)
+    monkeypatch.setattr(near, "ANSWER_SECONDS", 5.0)
+
+
+@pytest.fixture
+def nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that every try is waited out."""
     monkeypatch.setattr(near, "ANSWER_SECONDS", 0.2)
 
 
@@ -64,6 +70,7 @@ def test_both_ends_say_the_same(answer: LinkAnswer, channels: int) -> None:
     assert socket.gethostname() in sentence
 
 
+@pytest.mark.usefixtures("nobody_answers")
 def test_where_nobody_answers_by_udp_nothing_is_connected() -> None:
     """A QEMU that waits for its guest ends when a connection comes and goes."""
     with socket.create_server(("127.0.0.1", 0)) as qemu:
@@ -75,6 +82,7 @@ def test_where_nobody_answers_by_udp_nothing_is_connected() -> None:
             qemu.accept()
 
 
+@pytest.mark.usefixtures("nobody_answers")
 def test_an_echo_is_no_answer() -> None:
     with port_of_two() as (other, echo), ThreadPoolExecutor() as pool:
         other.setblocking(False)

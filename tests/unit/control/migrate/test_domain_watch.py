@@ -169,7 +169,6 @@ def case(monkeypatch: pytest.MonkeyPatch) -> Case:
         monkeypatch.setattr(domain_watch, name, 0.01)
     for name in ("NEAR_SECONDS", "FAR_SECONDS"):
         monkeypatch.setattr(domain_watch, name, 0.3)
-    monkeypatch.setattr(domain_watch, "UNDO_SECONDS", 0.5)
     return Case()
 
 
@@ -332,7 +331,10 @@ def test_what_is_not_decided(case: Case, near: str | None, far: str, said: str) 
 
 
 @pytest.mark.parametrize("insists", [True, False])
-def test_a_job_that_does_not_end(case: Case, insists: bool) -> None:
+def test_a_job_that_does_not_end(
+    case: Case, monkeypatch: pytest.MonkeyPatch, insists: bool
+) -> None:
+    monkeypatch.setattr(domain_watch, "UNDO_SECONDS", 0.5)
     case.near.aborts = False
     case.near.found = "paused"
     case.hooks.stop.set()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ramferry.control.qemu import binaries
 from ramferry.control.qemu.binaries import ask_qemu, ask_qemus, find_qemus
 
 QEMU = """#!{python}
@@ -71,15 +74,22 @@ def test_what_does_not_start_says_why(tmp_path: Path, text: str, trouble: str) -
     assert (built.version, built.methods, built.trouble) == ("", (), trouble)
 
 
-def test_what_hangs_is_given_up_and_ended(tmp_path: Path) -> None:
-    pid = tmp_path / "pid"
-    text = f"#!/bin/sh\necho $$ > {pid}\nexec sleep 60\n"
+def test_what_hangs_is_given_up_and_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started, start_one = [], binaries._start
+
+    def start_noted(*how: Any) -> subprocess.Popen[bytes]:
+        started.append(start_one(*how))
+        return started[-1]
+
+    monkeypatch.setattr(binaries, "_start", start_noted)
+    text = "#!/bin/sh\nexec sleep 60\n"
     start = time.monotonic()
     built = ask_qemu(str(program(tmp_path / "qemu-system-arm", text)), seconds=0.5)
     assert time.monotonic() - start < 10
     assert built.trouble == "it opened no QMP socket within 0.5 s"
+    (process,) = started
     with pytest.raises(ProcessLookupError):
-        os.kill(int(pid.read_text()), 0)
+        os.kill(process.pid, 0)
 
 
 def test_qemus_are_found_once_each_in_the_order_of_the_path(tmp_path: Path) -> None:

@@ -329,13 +329,13 @@ CHILD = """
 import sys
 from ramferry.control.qemu.qmp import Qmp
 with Qmp.connect(sys.argv[1]) as qmp:
-    print(qmp.execute("stop-me", timeout=1.5)["answer"], flush=True)
+    print(qmp.execute("stop-me", timeout=2.4)["answer"], flush=True)
     qmp.execute("stop-me")
     for _ in range(3):
         qmp.events(0.2)
     print("done", flush=True)
 """
-STOPPED_SECONDS = 2.6
+STOPPED_SECONDS = 4.0
 """Longer than any limit in CHILD, and than the one that events() once had."""
 
 
