@@ -25,8 +25,6 @@ NEVER = {2: "usage", 4: "a QEMU that lacks something", HOST: "this host"}
 """Causes that no fault of a campaign is."""
 ASKED = {6: "cancelled", 130: "interrupted"}
 """Causes that somebody must have wished."""
-BORN = 0.35
-"""Seconds in which a process need not have come to its first line."""
 UNDONE_MS = 1500
 """What a guest that was let run at the destination may lose where the source's goes on instead:
 both ran at once until ``migrate`` saw it."""
@@ -151,8 +149,7 @@ def judge_code(outcome: Outcome, trial: Trial, station: Station, seen: Scene) ->
         return
     mine = trial.target == station.name
     if code < 0:
-        early = station.ended_at - station.started < BORN
-        if not (mine and (trial.fault == "sigkill" or early)):
+        if not (mine and trial.fault == "sigkill"):
             outcome.blame("ended by a signal", f"{station.name}: {-code}, {station.told()[-1:]}")
         return
     if code not in DOCUMENTED:

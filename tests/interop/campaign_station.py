@@ -36,9 +36,6 @@ class Station:
         self.temporary = folder / f"{name}-tmp"
         self.temporary.mkdir()
         self._counted: int | None = None
-        self.started = time.monotonic()
-        self.ended_at = 0.0
-        """When it was first seen to have ended."""
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
                 [*dies_with_us(), sys.executable, "-m", "ramferry", *arguments],
@@ -52,10 +49,7 @@ class Station:
     @property
     def alive(self) -> bool:
         """Whether it still runs."""
-        if self.process.poll() is None:
-            return True
-        self.ended_at = self.ended_at or time.monotonic()
-        return False
+        return self.process.poll() is None
 
     @property
     def busy(self) -> bool:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 from campaign_guests import ASK_SECONDS, Peer
@@ -18,11 +19,15 @@ from campaign_trial import BREAKS, Trial
 from fault_blows import Blow, Fault
 from ramferry.control.qemu.status import ENDED
 from ramferry.errors import RamferryError
+from ramferry.interruption import SIGNALS
 
 POLL_SECONDS = 0.02
 LATER = 2
 """``dirty-sync-count`` from the second round on."""
 ROUND_BYTES = 1_000_000
+BORN_SECONDS = 2.0
+"""For a command to come to its first line; less than any migration takes, so that a signal meets
+one that never heeds it, too."""
 
 
 class Striker:
@@ -114,6 +119,8 @@ class Striker:
     def _signal(self, route: Route) -> None:
         number = signal.Signals[self._trial.fault.upper()]
         process = self.process(route)
+        if self._trial.target == "migrate" and number in SIGNALS:
+            _until_born(process)
         self.struck_at = time.monotonic()
         process.send_signal(number)
         if number is signal.SIGSTOP:
@@ -132,6 +139,24 @@ class Striker:
         if process is None:
             raise LookupError(f"no {target}")
         return process
+
+
+def _until_born(process: psutil.Process) -> None:
+    """Wait until a command heeds signals, for so long as a busy host may take for its first line:
+    before that it is Python alone, which a signal ends without a sentence."""
+    deadline = time.monotonic() + BORN_SECONDS
+    while not _heeds_signals(process.pid) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+
+
+def _heeds_signals(pid: int) -> bool:
+    """Whether each of a command's signals has a handler, or is ignored; Python has one for SIGINT
+    by itself."""
+    with suppress(OSError):  # it has ended
+        words = Path(f"/proc/{pid}/status").read_text().split()
+        caught, ignored = (int(words[words.index(name) + 1], 16) for name in ("SigCgt:", "SigIgn:"))
+        return all((caught | ignored) >> (number - 1) & 1 for number in SIGNALS)
+    return False
 
 
 def _go_on(process: psutil.Process) -> None:

@@ -126,6 +126,12 @@ def wait_arrived(destination: Qemu, seconds: float = 10) -> None:
     assert run_state(destination) in ("paused", "prelaunch")
 
 
+def wait_left(source: Qemu, seconds: float = 10) -> None:
+    """Wait until the guest of a source whose migration has completed has left it: a QEMU says
+    "completed" a moment before its run state says so."""
+    until("the guest's leaving", lambda: run_state(source) == "postmigrate", seconds)
+
+
 def assert_same_ram(source: Qemu, destination: Qemu) -> None:
     """Compare the two guests' RAM, every bit of it."""
     rows = (source.ram.reshape(-1, PAGE) != destination.ram.reshape(-1, PAGE)).any(axis=1)

@@ -24,7 +24,8 @@ SOON: Final = 20.0
 
 
 class QemuFault(AssertionError):
-    """A QEMU ended itself, keeps for good the channels of a migration that broke, or hangs.
+    """A QEMU ended itself, keeps for good the channels of a migration that broke, hangs, or says of
+    one that was cancelled that it failed (see ``migrating.CANCELLED``).
 
     QEMU 7.2 and 10.0 say "failed" as soon as a channel breaks, and clean up a little later. libvirt
     then switches multifd off; if QEMU does so before it cleans up, it forgets its channels, and its

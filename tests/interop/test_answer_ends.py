@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from answering import SECONDS, Place, Stage, gone
 from guests import MEMORY, beats
-from migrating import until
+from migrating import ENDED, until
 
 from ramferry.bench.builtin import BuiltIn
 
@@ -24,10 +24,13 @@ NOT_TAKEN: tuple[Place, ...] = ("before end", "half end", "damaged end")
 STANDS = {"guest-relay": "paused", "relay-guest": "finish-migrate", "guest-guest": "paused"}
 """How a source's guest stands still once nobody knows."""
 DECIDE = 3.0
+PATIENT = 20.0
+AT_ONCE = 12.0
+"""Far below PATIENT, and time for a process to end also where others are at work."""
 
 
 @contextmanager
-def staged(way: str, place: Place, decide: float = 20.0, **how: Any) -> Iterator[Stage]:
+def staged(way: str, place: Place, decide: float = PATIENT, **how: Any) -> Iterator[Stage]:
     work = ("--workload", "random", "--rate", "1M", "--decide", str(decide))
     with (
         BuiltIn(MEMORY, work) as source,
@@ -43,7 +46,15 @@ def ends_well(on: Stage) -> None:
 
 
 def why(on: Stage) -> str:
-    """Why the migration failed, as a source that speaks ``relay:`` says it."""
+    """Why the migration failed, as a source that speaks ``relay:`` says it.
+
+    Like a QEMU, it lets its guest go on, or stand still, before it says how the migration ended.
+    """
+    until(
+        "the migration's end",
+        lambda: on.guard.tell(on.source, "query-migrate")["status"] in ENDED,
+        SECONDS,
+    )
     answer = on.guard.tell(on.source, "query-migrate")
     assert answer["status"] == "failed", answer
     return str(answer["error-desc"])
@@ -149,4 +160,4 @@ def test_a_destination_that_keeps_its_outcome_ends_at_once_with_quit() -> None:
         on.begin()
         on.sees("finish-migrate", "running")
         on.guard.tell(on.destination, "quit")
-        on.sees("finish-migrate", "gone", 5.0)
+        on.sees("finish-migrate", "gone", AT_ONCE)

@@ -1,6 +1,6 @@
 """Faults on the way between real QEMUs: both survive, and the guest goes on at its source.
 
-Within five seconds of a damaged payload, a cut channel, a killed or ended relay, or a cancel, the
+Within twenty seconds of a damaged payload, a cut channel, a killed or ended relay, or a cancel, the
 source's guest runs and its migration has failed, and the destination's monitor answers, or its
 process has ended: it never waits for a SYNC that will not come.
 """
@@ -11,14 +11,25 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 from meddling import Meddler
-from migrating import MIB, Pair, listen, prepare, run_state, status, two_qemus, until, wait_arrived
+from migrating import (
+    CANCELLED,
+    MIB,
+    Pair,
+    listen,
+    prepare,
+    run_state,
+    status,
+    two_qemus,
+    until,
+    wait_arrived,
+)
 from qemu_faults import once_more_if_qemu_fails, wait_let_go
 from relaying import WAIT_SECONDS, Route
 
@@ -42,9 +53,9 @@ BUSY = 16 * MIB
 CHANNELS = 2
 BANDWIDTH = 24 * MIB
 """Bytes per second: the first round takes 4 s, and the fault hits in its first."""
-SURVIVE_SECONDS = 5.0
-"""It took 0.25 s at most, of 30 faults on two cores with nine processes that wanted to run. Whoever
-waits for a SYNC does so for good."""
+SURVIVE_SECONDS = 20.0
+"""It took 0.25 s at most, of 30 faults on two cores with nine processes that wanted to run; a host
+that others use may hold it up for longer. Whoever waits for a SYNC does so for good."""
 STRIKE_SECONDS = 20.0
 AFTER = 200_000
 """Bytes of a channel, in whatever method, before the fault."""
@@ -123,12 +134,12 @@ def meddler_before(uri: str, folder: str, fault: Fault) -> Meddler:
     return Meddler(listen_at, target, fault, channel=1, at=AFTER)
 
 
-def assert_both_survive(way: Way, since: float, ended: str = "failed") -> None:
+def assert_both_survive(way: Way, since: float, ended: Collection[str] = ("failed",)) -> None:
     """The source's guest runs, the destination answers or has ended, in time."""
     deadline = since + SURVIVE_SECONDS
     until(
-        f"the migration {ended}, the guest running",
-        lambda: status(way.source) == ended and run_state(way.source) == "running",
+        f"the migration {' or '.join(ended)}, the guest running",
+        lambda: status(way.source) in ended and run_state(way.source) == "running",
         max(deadline - time.monotonic(), 0.1),
     )
     until(
@@ -233,7 +244,7 @@ def test_a_cancel_in_a_round(pair: Pair, route: Route) -> None:
         until("pages on their way", way.moved, STRIKE_SECONDS)
         struck_at = time.monotonic()
         way.source.qmp.execute("migrate_cancel")
-        assert_both_survive(way, struck_at, "cancelled")
+        assert_both_survive(way, struck_at, CANCELLED)
         for sentence in way.results():
             # a source that cancels ends all channels at once, also in the middle of a payload
             assert "the source" in sentence or "received end of stream" in sentence
