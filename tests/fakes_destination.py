@@ -252,14 +252,17 @@ class FakeDestination:
                 return packet
 
     def _take_device(self, sock: socket.socket, channel: int, packet: DeviceState) -> None:
-        content = memoryview(bytearray(packet.payload_size))
-        if self._fill(sock, content):
-            with self._changed:
-                self.device_names[channel] = packet.idstr
-                self.device_states[channel] = bytes(content)
-                self._changed.notify_all()
-        else:
-            self._end()
+        content = b""
+        while len(content) < packet.payload_size:  # as much as comes, whatever was promised
+            piece = memoryview(bytearray(min(packet.payload_size - len(content), 65536)))
+            if not self._fill(sock, piece):
+                self._end()
+                return
+            content += piece
+        with self._changed:
+            self.device_names[channel] = packet.idstr
+            self.device_states[channel] = content
+            self._changed.notify_all()
 
     def _take_pages(
         self, sock: socket.socket, parser: MultifdParser, packet: RamPacket, decoder: Decoder

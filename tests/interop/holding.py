@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from typing import Literal
 
@@ -27,6 +28,8 @@ class Holder(Proxy):
     def __init__(self, listen: Address, target: Address, held: Held) -> None:
         self.holding = threading.Event()
         """Set at ram's END."""
+        self.pause = 0.0
+        """Seconds that each piece of a channel waits on its way."""
         self._released = threading.Event()
         self._lost = False
         self._held = held
@@ -54,6 +57,8 @@ class Holder(Proxy):
             events = self._parser.feed(data)
             if any(isinstance(event, RamEnd) for event in events):
                 self.holding.set()
+        if line.name != "main" and way == "forward" and self.pause:
+            time.sleep(self.pause)
         held = "forward" if self._held == "tail" else "back"
         if line.name == "main" and way == held and self.holding.is_set():
             self._released.wait()

@@ -19,6 +19,14 @@ from ramferry.errors import PeerTimeout
 YANKED: Final = "yank_unregister_instance: Assertion"
 KEPT: Final = (HOLDS, "duplicate yank instance")
 """How Ramferry and QEMU say that channels are not let go of."""
+ALL_WELL: Final = (
+    "",
+    *(
+        f"ramferry: the {side}'s migration settings were not set back: {HOLDS}\n"
+        for side in ("source", "destination")
+    ),
+)
+"""What a command that went well says: nothing, or that a QEMU on a busy host has not let go yet."""
 SOON: Final = 20.0
 """Seconds within which a QEMU that said how it ended has let go of its channels."""
 

@@ -16,7 +16,7 @@ from ramferry.bench.qemu import QemuBinary
 from ramferry.transport.address import UnixAddress
 
 CHANNELS = 2
-SECONDS = 30.0
+SECONDS = 60.0
 MEMORY = 64
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -265,7 +266,8 @@ def two_hosts(sshd: Path) -> Iterator[TwoHosts]:
     """Make them; the far host's sshd does not run yet."""
     folder = Path(tempfile.mkdtemp(prefix="ramferry-ssh-", dir="/tmp"))
     folder.chmod(0o755)
-    ours = f"rfssh-{os.getpid()}"
+    # a killed run leaves its namespaces, and another process gets its number
+    ours = f"rfssh-{os.getpid()}-{secrets.token_hex(3)}"
     hosts = TwoHosts(folder, (f"{ours}-near", f"{ours}-far"))
     try:
         _network(hosts)

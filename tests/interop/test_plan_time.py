@@ -20,6 +20,7 @@ from ramferry.control.migrate.callbacks import Hooks
 from ramferry.control.migrate.route import RelayMode, Wish
 from ramferry.control.plan.guest_memory import qemu_memory
 from ramferry.control.qemu.end import open_end
+from ramferry.units import rate
 
 pytestmark = pytest.mark.interop
 
@@ -27,6 +28,8 @@ MEMORY = 128 * MIB
 MOVED = 192 * MIB
 LINK = 30_000_000
 """A quarter of what two cores carry, so that other load does not make them the limit."""
+TRIES = 3
+"""Measurements of 2 s; a QEMU that stands still for half a second of one measures too little."""
 BOTH = pytest.mark.parametrize("pair", ["stock", "10.0"], indirect=True)
 STOCK = pytest.mark.parametrize("pair", ["stock"], indirect=True)
 
@@ -91,12 +94,18 @@ def test_the_guest_runs_on(pair: Pair) -> None:
         qemu.qmp.execute("cont")
         until("the guest's first writes", lambda: boot_sector.state(qemu.ram).written > 0, 20)
         qemu.qmp.events()
-        said = plan(qemu.uri, "--methods", "zstd", "--measure-dirty", 2)
+        assert any(_measures(qemu, 20e6) for _ in range(TRIES))
         assert not [event for event in qemu.qmp.events() if event.name in ("STOP", "RESUME")]
         assert run_state(qemu) == "running"
-        assert said["dirty_rate"] == pytest.approx(20e6, rel=0.3)
         written = boot_sector.state(qemu.ram).written
         until("more writes", lambda: boot_sector.state(qemu.ram).written > written, 10)
+
+
+def _measures(qemu: Qemu, rate: float) -> bool:
+    """Whether the dirty rate that is measured is about this one."""
+    said = plan(qemu.uri, "--methods", "zstd", "--measure-dirty", 2)
+    print(f"measured: {said['dirty_rate']:.0f} bytes a second")
+    return bool(said["dirty_rate"] == pytest.approx(rate, rel=0.3))
 
 
 @STOCK
@@ -158,5 +167,5 @@ def test_the_link_is_probed_between_two_commands(tmp_path: Path) -> None:
     assert far.returncode == 0
     assert document["link_from"] == "probed"
     assert document["link_rate"] > 1e6
-    assert f"{document['link_rate'] / 1e6:.0f} MB/s once it flowed" in said
+    assert f"{rate(document['link_rate'])} once it flowed" in said
     assert "8 connections from 127.0.0.1 to 127.0.0.1" in document["notes"][0]

@@ -134,7 +134,7 @@ def test_qemu_dies_with_whoever_started_it(pair: Pair) -> None:
     )
     assert answer.returncode == -9, answer.stderr
     folder, pid = answer.stdout.split()
-    until("QEMU's end", lambda: not Path(f"/proc/{pid}").exists(), 5)
+    until("QEMU's end", lambda: not Path(f"/proc/{pid}").exists(), 20)
     # another process's start may have swept it by now
     shutil.rmtree(folder, ignore_errors=True)
 

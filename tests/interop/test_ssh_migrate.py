@@ -140,7 +140,7 @@ def guests(hosts: TwoHosts) -> Iterator[tuple[Vm, Vm]]:
         yield source, destination
 
 
-@pytest.mark.timeout(300)  # its commands take 42 s on an idle host
+@pytest.mark.timeout(900)  # its commands take 42 s on an idle host
 def test_what_is_wrong_on_the_way_there_is_one_sentence(
     hosts: TwoHosts, guests: tuple[Vm, Vm]
 ) -> None:

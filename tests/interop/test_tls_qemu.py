@@ -5,6 +5,7 @@ QEMU 7.2 and 10.0 with ``tls-creds-x509`` and the migration parameter ``tls-cred
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -48,14 +49,26 @@ SECONDS = 40.0
 SLOW = pytest.mark.slow
 
 
+PATIENT = """
+from ramferry.cli import main
+from ramferry.flows.outlet import refused
+refused.WORD = 20.0
+main()
+"""
+"""A relay that waits for main's own word as long as a QEMU on a busy host may take to end main."""
+
+
 @dataclass(frozen=True, slots=True)
 class Told(Here):
     """This host, where a relay gets further options."""
 
     options: tuple[str, ...] = ()
+    patient: bool = False
+    """Whether it is one of ``PATIENT``."""
 
     def command(self, line: Sequence[str]) -> list[str]:
-        return [*line, *self.options]
+        begin = [sys.executable, "-c", PATIENT] if self.patient else line[:3]
+        return [*begin, *line[3:], *self.options]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,17 +115,24 @@ def encrypt(qemu: Qemu, folder: Path, endpoint: str) -> None:
 
 @contextmanager
 def relays(
-    hops: Sequence[tuple[str, str, tuple[str, ...]]], onward: str, channels: int
+    hops: Sequence[tuple[str, str, tuple[str, ...]]],
+    onward: str,
+    channels: int,
+    *,
+    patient: bool = False,
 ) -> Iterator[list[RelayChild]]:
     """Start relays, from the destination's to the source's, each connected to the one before.
 
     :param hops: where each listens, the method that it sends, and its further options.
     :param onward: where the first one connects.
+    :param patient: whether they wait long for main's own word.
     """
     with ExitStack() as stack:
         started: list[RelayChild] = []
         for place, (address, method, options) in enumerate(hops):
-            step = RelayStep(f"hop {place}", address, method, host=Told(options=options))
+            step = RelayStep(
+                f"hop {place}", address, method, host=Told(options=options, patient=patient)
+            )
             child = RelayChild(step, onward, channels)
             stack.callback(child.end)
             onward = child.wait_listening()
@@ -354,7 +374,7 @@ def test_a_destination_that_does_not_know_the_relay(
         encrypt(destination, sides.destination, "server")
         incoming = listen(destination, "none", 2, f"tcp:{LOCAL}:0").replace("tcp:", "tls:")
         hops = [(f"unix:{source.folder}/relay", "none", creds(own))]
-        with relays(hops, incoming, 2) as children:
+        with relays(hops, incoming, 2, patient=True) as children:
             refused(source, children[0].uri)
             result = children[0].wait_finished(WAIT_SECONDS)
             assert result is not None
