@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
@@ -15,6 +16,10 @@ from fakes_relay import NOTICE, RelayThread, Stage, until
 from fakes_source import SETTLE, STALL
 from fakes_wire import MAIN, Close, Do, Guest, Mode, Script, Step
 from ramferry.flows.inlet import watching
+from ramferry.flows.outlet import given_up
+from ramferry.flows.outlet.main import RelayedMain
+from ramferry.flows.session.session import Phase
+from ramferry.vocabulary import Buffer
 from ramferry.wire.packets import SYNC, ram_header
 
 FAILED, PROTOCOL, TIMEOUT = 5, 7, 9
@@ -175,6 +180,22 @@ def test_the_source_dies_when_everything_is_sent(tmp_path: Path) -> None:
         until(destination.all_ended, NOTICE)
         assert any("the guest runs at the destination" in note for note in relay.seen.notes)
     assert destination.memory == script.memory
+
+
+def test_the_source_dies_while_it_is_noted_that_everything_was_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Main's thread may stand between the two; the destination has read all of it by then."""
+    send = RelayedMain._send
+
+    def slow(main: RelayedMain, part: Buffer, at: int = 0) -> None:
+        send(main, part, at)
+        if main._session.phase is Phase.SWITCHOVER:
+            time.sleep(0.3)
+
+    monkeypatch.setattr(RelayedMain, "_send", slow)
+    monkeypatch.setattr(given_up, "MOMENT", 5.0)
+    test_the_source_dies_when_everything_is_sent(tmp_path)
 
 
 # --- silence

@@ -8,6 +8,7 @@ from ramferry.errors import MigrationFailed, RamferryError
 from ramferry.flows.outlet.answer import CarriedAnswer
 from ramferry.flows.outlet.asked import LOOK, AskedAnswer
 from ramferry.flows.outlet.forwarding import sending_on_main
+from ramferry.flows.outlet.given_up import GivenUp
 from ramferry.flows.outlet.outlet import Outlet
 from ramferry.flows.outlet.plain_way import PlainWay
 from ramferry.flows.outlet.refused import unless_main_tells
@@ -42,6 +43,7 @@ class RelayedMain:
         self._outlet = outlet
         self._session = outlet.session
         self._source = source
+        self._given_up = GivenUp(outlet.session, source)
         self._tally: ChannelTally
         self._parser: MainParser
         self._destination: Connection
@@ -211,10 +213,8 @@ class RelayedMain:
             self._session.advance(Phase.CONFIRMED)
 
     def look_back(self) -> None:
-        """Notice a source that ends main in the switchover, before the answer. Called in the loop's
-        thread, because main's may be held up in sending."""
-        asks = self._session.phase is Phase.SWITCHOVER and not self._session.plain.unanswered
-        if asks and self._source.hung_up() and self._session.source_gave_up(0.0):
+        """See ``GivenUp``; called in the loop's thread, since main's may be held up in sending."""
+        if self._given_up.for_a_moment:
             self._refuse_the_rest()
 
     def part(self) -> str:
@@ -253,7 +253,8 @@ class RelayedMain:
         if offset <= self._sent:
             return
         part = self._data[self._unsent() : offset - (self._seen - len(self._data))]
-        self.look_back()
+        if self._given_up.now:
+            self._refuse_the_rest()
         if self._kept is None:
             self._send(part, self._sent)
         else:
@@ -294,7 +295,6 @@ class RelayedMain:
             self._withdraw()
 
     def _withdraw(self) -> None:
-        if self._session.phase is not Phase.SWITCHOVER:
-            return
-        self._session.fail(MigrationFailed(WITHDRAWN), final=True)
-        self._destination.reset()
+        if self._session.phase is Phase.SWITCHOVER:
+            self._session.fail(MigrationFailed(WITHDRAWN), final=True)
+            self._destination.reset()
