@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 
-from ramferry.errors import RamferryError
 from ramferry.flows.inlet.watching import Observer, Watch
 from ramferry.flows.outcome import cancelled
 from ramferry.flows.passage import Passage
@@ -46,7 +46,7 @@ class Carriage:
                 f"answer (signal again to {again_does})"
             )
             return False
-        session.fail(cancelled(session, reason), final=again)
+        session.fail(partial(cancelled, session, reason), final=again)
         return True
 
     def end(self, done: Callable[[RelayResult], None]) -> None:
@@ -66,9 +66,9 @@ class Carriage:
         thread.start()
         return thread
 
-    def fail(self, error: RamferryError) -> None:
-        """It fails, whatever its phase."""
-        self.session.fail(error, final=True)
+    def fail(self, reason: str) -> None:
+        """It is ended, whatever its phase."""
+        self.session.fail(partial(cancelled, self.session, reason), final=True)
 
     def _unwatch(self) -> None:
         if not self.watch.heard:

@@ -18,7 +18,6 @@ from ramferry.flows.inlet.admission import Admission
 from ramferry.flows.inlet.arrivals import Arrivals
 from ramferry.flows.inlet.callers import MainArrival, MultifdArrival
 from ramferry.flows.inlet.streams import Streams
-from ramferry.flows.outcome import cancelled
 from ramferry.flows.passage import Passage
 from ramferry.flows.peer.reception import reception_of
 from ramferry.flows.relay_check import check_settings
@@ -287,7 +286,7 @@ class Relay:
     def _close(self) -> None:
         self.arrivals.close()
         for carriage in list(self._carriages.values()):
-            carriage.fail(cancelled(carriage.session, "the relay ended"))
+            carriage.fail("the relay ended")
             carriage.channels = self.arrivals.channels(carriage.session)
             carriage.end(partial(self._ended, carriage))
         for thread in self._endings.values():

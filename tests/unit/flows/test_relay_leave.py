@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,8 +73,11 @@ class Switching:
         """Wait until the far relay has heard of a wish to end it."""
         until(lambda: any("waiting for its answer" in one for one in self.far.seen.notes))
 
-    def answer(self) -> None:
+    def let_answer(self) -> None:
         self._answer.set()
+
+    def answer(self) -> None:
+        self.let_answer()
         try:
             assert self.far.finished().completed
         except AssertionError as error:
@@ -137,6 +143,24 @@ def test_a_signal_in_the_switchover_leaves_what_is_owed_and_a_second_one_does_no
     on.near.relay.stop("SIGTERM")
     on.near.relay.stop("SIGTERM")
     assert "see with `info status`" in on.near.finished().error
+
+
+def test_a_second_signal_before_the_answer_says_nothing_of_the_destination(
+    switching: Switching,
+) -> None:
+    """The destination has all of it, and its main ends because this relay ends it."""
+    on = switching
+    on.far.relay.stop("SIGTERM")
+    on.heeded()
+    on.far.relay.stop("SIGTERM")
+    on.far.ends()
+    on.let_answer()
+    for relay in (on.far, on.near):
+        result = relay.finished()
+        assert (result.outcome, result.exit_code) == ("undecided", 9), result.error
+    assert not on.source.ended.wait(A_WHILE)
+    (holder,) = re.findall(r"by process (\d+)", result.error)
+    os.kill(int(holder), signal.SIGTERM)
 
 
 def test_what_is_about_to_end_takes_no_other_migration(switching: Switching) -> None:

@@ -475,3 +475,15 @@ def test_where_a_sink_takes_the_guest_a_failure_is_certain(made: Fixture, ends_h
     session.ends_here = ends_here
     session.fail(MigrationFailed("a channel broke"))
     assert session.taken is (False if ends_here else None)
+
+
+def test_an_error_that_depends_on_the_phase_is_made_where_that_stays(made: Fixture) -> None:
+    session = made.session
+    session.advance(Phase.SWITCHOVER)
+
+    def make() -> RamferryError:
+        assert session._lock.locked()
+        return Cancelled(session.phase.name)
+
+    session.fail(make, final=True)
+    assert str(session.error) == "SWITCHOVER"

@@ -72,9 +72,11 @@ class HandOver:
     def _end_if_possible(self) -> None:
         """Stop, if the QEMU can still be told not to start the guest."""
         state = self._destination.look()
-        if state == ARRIVING and self._hold():
-            state = self._destination.look()
-            if state is not None:
+        if state == ARRIVING:
+            held = self._hold()
+            if not held and not self._heeded:
+                state = None  # it may heed that yet: whatever it is now, nothing is too late
+            elif held and (state := self._destination.look()) is not None:
                 raise Cancelled("cancelled")
         if state is None:
             if self._hooks.insist.is_set():

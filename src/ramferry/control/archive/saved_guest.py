@@ -76,7 +76,9 @@ class SavedGuest:
 
         :raise RamferryError: it does not answer.
         """
-        self._source.settle(lambda state: self._ended() and state != FINISHING, CANCEL_SECONDS)
+        self._source.settle(
+            lambda _: self._ended() and self._source.run_state() != FINISHING, CANCEL_SECONDS
+        )
 
     def _ended(self) -> bool:
         status = str(self._source.execute("query-migrate").get("status", "none"))

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Final
 
 from ramferry.control.qemu.end import QemuEnd
-from ramferry.control.qemu.status import PAUSED
+from ramferry.control.qemu.status import FINISHING, PAUSED
 from ramferry.errors import RamferryError
+from ramferry.vocabulary import POSTMIGRATE
 
 RUNNING = "running"
+SETTLE_SECONDS: Final = 10.0
+"""How long a source whose migration has failed may be about to put its guest back."""
 
 
 class Pause:
@@ -65,8 +69,12 @@ class Pause:
 
         :param far: the destination's run state; None if it does not answer.
         """
-        may_run = far == RUNNING or (far is None and not self._seen)
-        if self.asked and not may_run and self._source.run_state() == PAUSED:
+        if not self.asked or far == RUNNING or (far is None and not self._seen):
+            return
+        # the status is final a moment before the run state is; 7.2 leaves "postmigrate" where the
+        # switchover had begun
+        state = self._source.settle(lambda state: state != FINISHING, SETTLE_SECONDS)
+        if state in (PAUSED, POSTMIGRATE):
             self._go_on(self._source, "source")
 
     def _go_on(self, end: QemuEnd, side: str) -> bool:

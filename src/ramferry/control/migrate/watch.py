@@ -8,7 +8,7 @@ from typing import Any
 
 from ramferry.control.migrate.callbacks import Hooks
 from ramferry.control.migrate.cause import Complaint, Rank, failure, of_far_relay, of_words
-from ramferry.control.migrate.ending import Ending
+from ramferry.control.migrate.ending import FOLLOW_SECONDS, Ending
 from ramferry.control.migrate.left import Seen, Why, left_sentence, undecided_sentence
 from ramferry.control.migrate.limits import (
     GRACE_SECONDS,
@@ -136,9 +136,11 @@ class Watch:
             self._standing = Patience(SWITCH_SECONDS, longest_step=LONGEST_LOOK)
         if self._standing is None or not self._standing.over:
             return
+        holder = self._ending.holder
         far = self._ending.look()
         if self._source.look() not in STANDING:
-            self._standing = None
+            # the two looks were not of one moment: the source may have gone on before
+            self._standing, self._ending.holder = None, holder
             return
         self._ending.say(
             f"the switchover takes long: the guest stands still at the source, and the destination "
@@ -197,6 +199,9 @@ class Watch:
         # one that ends with its source has lost its connection a moment before it is gone
         going = Patience(GOING_SECONDS, longest_step=ASIDE_SECONDS)
         self._destination.find(going, self._hooks.insist)
+        if near == GONE:
+            # one that has all may be loading; one that lacks the rest ends within that time
+            self._destination.settle_in(FOLLOW_SECONDS)
         return type(error)(f"{error}; {whereabouts(self._before, near, self._ending.look())}")
 
     @property

@@ -223,7 +223,8 @@ class QemuEnd:
         return state
 
     def bar(self) -> bool:
-        """Tell a destination in ``inmigrate`` not to start its guest; True if it took that.
+        """Tell a destination in ``inmigrate`` not to start its guest; True if it took that, False
+        if it does not answer, and may yet take it.
 
         Until the guest is there, QEMU takes ``stop`` as that wish.
 
@@ -236,9 +237,9 @@ class QemuEnd:
         return True
 
     def receives(self) -> bool:
-        """True if bytes of a guest have come to this destination, so that it may start the
-        guest."""
-        return self._asides.status() not in ("", "none", WAITING)
+        """True if bytes of a guest have come to this destination, so that it may start the guest,
+        or may have: it does not say."""
+        return self._asides.status() not in ("none", WAITING)
 
     def error(self) -> str:
         """What this QEMU says went wrong; empty if it says nothing or does not answer."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from ramferry.errors import MigrationFailed, PeerTimeout, RemoteProtocolError
 from ramferry.flows.session.causes import Causes
@@ -16,6 +17,15 @@ from ramferry.transport.tls_reasons import CUT
 from ramferry.wire.return_path import ReturnPathParser, Shut
 
 _PIECE = 4096
+TOOK_LATE: Final = (
+    "the destination took over after the source had given the migration up: the guest runs at the "
+    "destination, stop the source's QEMU"
+)
+HELD_IS_TOLD: Final = (
+    "the destination took over after this relay had given the migration up: the guest runs at the "
+    "destination, and the source, whose connections are held, is told so"
+)
+"""Notes of an answer that came late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +137,11 @@ class CarriedAnswer:
             self._send_back(said.data, took=shut is not None and not shut.error)
             if shut is not None and shut.error:
                 self._refused(shut)
+            elif shut is not None and not self._session.holds:
+                self._session.taken = True  # also if it has failed: whoever asks is told
         if shut is None:
+            # a main that was ended from here says nothing of the destination
+            self._session.check()
             self._unanswered()
 
     def _hear(self) -> Said | None:
@@ -172,14 +186,8 @@ class CarriedAnswer:
                 RemoteProtocolError("no SHUT before ram's END", "SHUT 0", channel="return path")
             )
             session.check()
-        session.taken = True
-        if not session.advance(Phase.CONFIRMED):
-            session.note(
-                warning(
-                    "the destination took over after the source had given the migration up: the "
-                    "guest runs at the destination, stop the source's QEMU"
-                )
-            )
+        if not session.advance(Phase.CONFIRMED, taken=True):
+            session.note(warning(HELD_IS_TOLD if session.held else TOOK_LATE))
 
     def _send_back(self, data: memoryview, *, took: bool) -> None:
         """:param took: whether these bytes say that the destination took over."""

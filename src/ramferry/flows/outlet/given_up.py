@@ -8,7 +8,7 @@ from ramferry.flows.session.session import Phase, Session
 from ramferry.patience import Patience
 from ramferry.transport.connection import Connection
 
-MOMENT: Final = 0.1
+MOMENT: Final = 0.25
 """Seconds in which main's thread, which has sent something, notes that it has: a busy host may have
 it stand between the two, and the destination may have read all of it by then."""
 

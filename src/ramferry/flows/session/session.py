@@ -30,6 +30,8 @@ from ramferry.transport.connection import Connection
 
 __all__ = ["Phase", "Session"]
 
+Failure = RamferryError | Callable[[], RamferryError]
+
 _JOIN_STEP: Final = 0.25
 """Seconds between two looks at a thread that should end."""
 _PATIENCE: Final = 5.0
@@ -125,14 +127,15 @@ class Session:
         """True once it has failed; takes no lock."""
         return self._phase is Phase.FAILED
 
-    def advance(self, phase: Phase) -> bool:
-        """Enter a later phase; an earlier one is ignored. Returns False if the migration has
-        failed."""
+    def advance(self, phase: Phase, *, taken: bool | None = None) -> bool:
+        """Enter a later phase; an earlier one is ignored. False if the migration has failed: then
+        ``taken`` is not noted, since a source that is held has to hear of it first."""
         if phase is Phase.SWITCHOVER and self.causes.broken is not None:
             self.fail(self.causes.broken)
         with self._lock:
             if self._phase is not Phase.FAILED:
                 self.switched = self.switched or phase is Phase.SWITCHOVER
+                self.taken = self.taken if taken is None else taken
                 self.tally.switchover.enter(phase)
             self._phase = max(self._phase, phase)
             return self._phase is not Phase.FAILED
@@ -147,25 +150,25 @@ class Session:
         """Have ``tell`` called, in any thread, if it fails, before its connections end."""
         self._listeners.append(tell)
 
-    def fail(self, error: RamferryError, *, final: bool = False) -> None:
-        """Fail the migration with ``error``, unless it is too late or it has failed already.
+    def fail(self, error: Failure, *, final: bool = False) -> None:
+        """Fail the migration, unless it is too late or it has failed already.
 
+        :param error: or what makes it, of a phase that stays.
         :param final: the caller knows that nobody took the guest over, so the migration may fail
             even in the switchover or while the sink makes it final.
         """
         with self._lock:
             late = self._phase is Phase.SWITCHOVER and not final
-            if self._phase >= Phase.CONFIRMED:
-                return
-            if self._phase is Phase.SEALED and not final:
+            sealed = self._phase is Phase.SEALED and not final
+            if sealed or self._phase >= Phase.CONFIRMED:
                 return  # whoever cancels sees from the result that it was too late
+            error = error() if callable(error) else error
             agreed = self.agreed_in or self.agreed_out
             if late and agreed is not None and isinstance(error, RemoteProtocolError):
                 self.causes.damage = self.causes.damage or error
             if not late:
                 error = self.causes.told(error)
-                # in this order: whoever sees the phase, without the lock, finds the error
-                self.error = error
+                self.error = error  # first: whoever sees the phase, without the lock, finds it
                 self.taken = False if self.ends_here else self.taken
                 self._phase = Phase.FAILED
         if late:
@@ -221,8 +224,6 @@ class Session:
                 raise RemoteProtocolError(f"method {self.method_in} on every channel", method)
             self.method_in = ", ".join(dict.fromkeys([*seen, method]))
         self.engines.add(decoder, encoder)
-
-    # --- threads and connections
 
     def start(
         self, name: str, run: Callable[[], None], farewell: Callable[[], None] = lambda: None

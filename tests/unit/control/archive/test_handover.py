@@ -142,6 +142,19 @@ def test_a_qemu_that_does_not_answer_is_asked_again(stage: Stage, silence: Silen
     assert "the guest was not started" in stage.cancelled()
 
 
+def test_a_qemu_that_does_not_say_whether_it_heeds_the_wish_is_asked_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.begin()
+    stage.stop.set()
+    with monkeypatch.context() as patch:
+        patch.setattr(QemuEnd, "bar", lambda _: False)
+        for _ in range(2):
+            stage.handover.look()
+    assert [note[:40] for note in stage.notes] == ["the QEMU has all of the guest and may st"]
+    assert "the guest was not started" in stage.cancelled()
+
+
 def test_a_second_wish_waits_for_nobody(stage: Stage, silence: Silence) -> None:
     stage.begin()
     stage.stop.set()

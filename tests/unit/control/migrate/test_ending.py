@@ -93,6 +93,34 @@ def test_a_wish_to_end(
     assert bool(notes) is not told
 
 
+def test_a_destination_that_may_heed_the_wish_yet_is_let_go_on_where_it_has_the_guest() -> None:
+    """A `stop` that nobody has answered in time waits in its queue."""
+    near, far = End("finish-migrate"), End("inmigrate")
+
+    def silent() -> None:
+        raise PeerTimeout("it does not answer")
+
+    far.on["stop"] = silent
+    one, notes = ending(near, far)
+    assert not one.attempt("cancelled")
+    assert near.done == []
+    assert "does not answer: nothing is cancelled" in notes[0]
+    far.state, far.on = "paused", {}
+    one.release()
+    assert far.done == ["stop", "cont"]
+
+
+@pytest.mark.parametrize(
+    ("status", "receives"), [("none", False), ("setup", False), ("active", True), ("", True)]
+)
+def test_a_destination_that_does_not_say_what_it_has_may_have_the_guest(
+    status: str, receives: bool
+) -> None:
+    end = QemuEnd.__new__(QemuEnd)
+    end._asides = SimpleNamespace(status=lambda: status)  # type: ignore[assignment]
+    assert end.receives() is receives
+
+
 def test_a_wish_that_waits_is_told_of_once() -> None:
     one, notes = ending(End("finish-migrate"), End("running"))
     for _ in range(3):

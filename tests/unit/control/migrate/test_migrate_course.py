@@ -1,5 +1,6 @@
 """The course of a migration against scripted QEMUs: ends, refusals, and what is set back."""
 
+import itertools
 import os
 import socket
 import threading
@@ -578,6 +579,17 @@ def test_a_destination_that_has_failed_before_takes_no_second_one(stage: Make) -
 def test_the_source_vanishes(stage: Make) -> None:
     on = stage({"steps": (Step("active"), Step("active", vanish=True))})
     with pytest.raises(PeerUnreachable, match="the source has ended, and the guest does not"):
+        on.migrate()
+
+
+def test_the_source_vanishes_while_the_destination_loads_the_guest(stage: Make) -> None:
+    on = stage({"steps": (Step("active"), Step("active", vanish=True))})
+    states = itertools.chain(["inmigrate"] * 15, itertools.repeat("running"))
+    on.destination._do_query_status = lambda: {  # type: ignore[method-assign]
+        "status": next(states),
+        "running": False,
+    }
+    with pytest.raises(PeerUnreachable, match="source has ended; the guest runs at the dest"):
         on.migrate()
 
 
