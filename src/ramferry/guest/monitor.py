@@ -142,6 +142,8 @@ class _Client:
         return {}
 
     def _tell(self, event: str, data: Mapping[str, object]) -> None:
+        if not self._negotiated:
+            return
         seconds, fraction = divmod(time.time(), 1)
         stamp = {"seconds": int(seconds), "microseconds": int(fraction * 1e6)}
         message = {"event": event, "timestamp": stamp} | ({"data": data} if data else {})

@@ -124,7 +124,7 @@ def test_one_that_comes_late_is_refused_as_well(tmp_path: Path, postcopy: bool) 
         with pair.destination() as destination:
             destination.has(1)
             with pair.source():
-                assert source.ended.wait(SETTLE if postcopy else 1.0) is postcopy
+                assert source.ended.wait(SETTLE if postcopy else 4.0) is postcopy
             if postcopy:
                 assert "as with postcopy-preempt" in pair.near.finished().error
 

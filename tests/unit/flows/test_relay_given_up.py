@@ -62,6 +62,7 @@ def test_what_waits_for_a_slow_destination_is_reset(tmp_path: Path) -> None:
         raw_sockets.reset(source.socks[MAIN])
         result = relay.finished()
         assert KEPT.fullmatch(result.error)
+        assert result.outcome == "failed"  # nobody need look where the guest is: the source kept it
         destination.released.set()
         until(destination.all_ended, NOTICE, "the destination's connections end")
         assert not destination.complete

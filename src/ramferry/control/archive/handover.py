@@ -15,7 +15,7 @@ from typing import Final
 
 from ramferry.control.archive.callbacks import ArchiveHooks
 from ramferry.control.qemu.end import QemuEnd
-from ramferry.control.qemu.status import ARRIVING, GONE, HANDOVER_SECONDS
+from ramferry.control.qemu.status import ARRIVING, GONE, HANDOVER_SECONDS, PAUSED
 from ramferry.errors import (
     Cancelled,
     MethodUnavailable,
@@ -49,6 +49,8 @@ class HandOver:
         """True once a wish to stop was found to be too late."""
         self._held = False
         """True once the QEMU was told not to let the guest run when it comes."""
+        self._may_hold = False
+        """True once it was to be told, whether or not it has answered."""
         self._reminder = Reminder(hooks.note, _WAITED_FOR)
         self._patience = Patience(SILENCE_SECONDS, longest_step=5.0)
         self._asked_in_vain = False
@@ -78,6 +80,8 @@ class HandOver:
                 state = None  # it may heed that yet: whatever it is now, nothing is too late
             elif held and (state := self._destination.look()) is not None:
                 raise Cancelled("cancelled")
+        elif state == PAUSED and self._may_hold:
+            raise Cancelled("cancelled")
         if state is None:
             if self._hooks.insist.is_set():
                 raise Cancelled("cancelled before the QEMU answered")
@@ -93,9 +97,11 @@ class HandOver:
 
     def _hold(self) -> bool:
         """Tell the QEMU to let a guest that comes stand still; True if it took that."""
+        before, self._may_hold = self._may_hold, True
         try:
             self._held = self._destination.bar()
         except MethodUnavailable as error:
+            self._may_hold = before
             self._hooks.note(str(error))
             self._heeded = True
         return self._held

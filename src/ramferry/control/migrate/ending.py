@@ -46,7 +46,7 @@ class Ending:
         self._said: set[str] = set()
         self.barred = False
         """True once the destination was told not to start a guest that may still arrive."""
-        self._may_be_barred = False
+        self.may_be_barred = False
         """True once it was to be told, whether or not it has answered."""
         self.refused = False
         """True once the source has refused to cancel."""
@@ -93,11 +93,11 @@ class Ending:
         far = self.look()
         if far != ARRIVING or self.barred or not self._destination.receives():
             return far
-        self._may_be_barred = True
+        before, self.may_be_barred = self.may_be_barred, True
         try:
             self.barred = self._destination.bar()
         except MethodUnavailable as error:
-            self._may_be_barred = False
+            self.may_be_barred = before
             self.say(str(error))
         if not self.barred:
             return None
@@ -117,9 +117,9 @@ class Ending:
 
     def release(self) -> None:
         """The destination has the guest: let it run there, if it ran before."""
-        if not self._may_be_barred:
+        if not self.may_be_barred:
             return
-        self.barred = self._may_be_barred = False
+        self.barred = self.may_be_barred = False
         if self._source.facts.run_state != "running":
             return
         try:

@@ -18,8 +18,9 @@ MOMENT_SECONDS = 1.0
 LOST_SECONDS = 30.0
 """How long the source's monitor may stay unreachable before the migration is left to itself."""
 
-LAST_WORDS_SECONDS = 3.0
-"""How long the relays may take to say why a migration failed: 0.1 s unless the host is busy."""
+LAST_WORDS_SECONDS = 5.0
+"""How long the relays may take to say why a migration failed: 0.1 s unless the host is busy, and as
+long as one of them waits for the other's last word."""
 
 TIMES_SECONDS = 2.0
 """How long a source that has completed may take to report its total time and downtime."""

@@ -8,6 +8,7 @@ from ramferry.control.migrate.relay_child import RelayChild
 from ramferry.control.migrate.route import Route
 from ramferry.errors import PeerTimeout
 from ramferry.metrics import RelayCounters, RelayResult
+from ramferry.patience import Patience
 from ramferry.transport import inherited_credentials, one_time
 from ramferry.transport.address import UnixAddress, parse_address, place_of
 
@@ -102,9 +103,10 @@ class Relays:
         return None
 
     def wait_finished(self, seconds: float) -> None:
-        """Wait up to ``seconds`` for each of them to end by itself."""
+        """Wait up to ``seconds`` for all of them to end by themselves."""
+        patience = Patience(seconds, longest_step=seconds)
         for child in self._children.values():
-            child.wait_finished(seconds)
+            child.wait_finished(patience.left)
 
     def let_be(self) -> list[str]:
         """Leave the relays running, because the destination's answer, which ends a switchover,

@@ -199,7 +199,7 @@ class Watch:
         # one that ends with its source has lost its connection a moment before it is gone
         going = Patience(GOING_SECONDS, longest_step=ASIDE_SECONDS)
         self._destination.find(going, self._hooks.insist)
-        if near == GONE:
+        if near == GONE and not self._hooks.insist.is_set():
             # one that has all may be loading; one that lacks the rest ends within that time
             self._destination.settle_in(FOLLOW_SECONDS)
         return type(error)(f"{error}; {whereabouts(self._before, near, self._ending.look())}")
@@ -254,7 +254,7 @@ class Watch:
         late = f"the source is still {status} {self._undo.spent:.1f} s later"
         late += ", after migrate_cancel" if self._told else ""
         advice = []
-        if self._ending.barred:
+        if self._ending.may_be_barred:
             advice.append("once the source is postmigrate, `cont` the guest at the destination")
         if stands:
             advice += [*self._relays.let_be(), *self._ending.advice()]

@@ -231,7 +231,7 @@ class QemuEnd:
         :raise MethodUnavailable: the QEMU refuses.
         """
         try:
-            self.execute("stop")
+            self.execute("stop", timeout=asides.ASIDE_SECONDS)
         except (PeerUnreachable, PeerTimeout):
             return False
         return True

@@ -17,9 +17,10 @@ PREEMPT: Final = (
     "the source opened a second connection that says nothing, as with postcopy-preempt: unset "
     "that on both QEMUs, or give both relays --any-stream --max-migrations 2"
 )
-_PREEMPT_SILENT: Final = 0.5
+_PREEMPT_SILENT: Final = 3.0
 """Seconds for which such a connection has said nothing that came late: another guest's main, from
-the same host, says what it is at once."""
+the same host, may take so long until the last of its channels is connected, and a stand of this
+process counts as a second at most. That of postcopy-preempt is silent until the switch."""
 
 
 def admit(

@@ -33,6 +33,7 @@ class GivenUp:
     def for_a_moment(self) -> bool:
         """Whether it had already ``MOMENT`` ago; a look of the loop's thread."""
         if self.now:
-            self._since = self._since or Patience(MOMENT)
+            # in steps, so that a stand of this process, and so of main's thread, is none
+            self._since = self._since or Patience(MOMENT, longest_step=0.05)
             return self._since.over
         return False

@@ -12,7 +12,7 @@ from ramferry.flows.outlet.given_up import GivenUp
 from ramferry.flows.outlet.outlet import Outlet
 from ramferry.flows.outlet.plain_way import PlainWay
 from ramferry.flows.outlet.refused import unless_main_tells
-from ramferry.flows.outlet.tail import ENDLESS, SIGN, UNCLOSED, WITHDRAWN, Tail
+from ramferry.flows.outlet.tail import ENDLESS, SIGN, UNCLOSED, Tail, withdrawn
 from ramferry.flows.outlet.taken import taken_on_main, until_consumed, until_main_is_taken
 from ramferry.flows.outlet.way_back import WayBack
 from ramferry.flows.peer.guardian import Guardian, how_to_decide
@@ -296,5 +296,5 @@ class RelayedMain:
 
     def _withdraw(self) -> None:
         if self._session.phase is Phase.SWITCHOVER:
-            self._session.fail(MigrationFailed(WITHDRAWN), final=True)
+            self._session.fail(lambda: withdrawn(self._session), final=True)
             self._destination.reset()

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from ramferry.errors import MigrationFailed
+from ramferry.flows.session.session import Session
 from ramferry.patience import Patience
 from ramferry.vocabulary import Buffer
 
@@ -36,6 +38,13 @@ UNCLOSED: Final = (
     " heard of it: see with `info status` that its guest does not run"
 )
 """A note, where main's end should have come from the source."""
+
+
+def withdrawn(session: Session) -> MigrationFailed:
+    """The error where the destination has not got all of the stream, so that it has no guest; for
+    ``Session.fail``, which makes it under its lock."""
+    session.taken = False
+    return MigrationFailed(WITHDRAWN)
 
 
 class Tail:

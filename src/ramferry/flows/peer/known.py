@@ -9,14 +9,15 @@ from ramferry.wire.relay_messages import MOST_TEXT, Outcome
 
 def known_of(session: Session) -> Outcome:
     """How the switchover of a migration that has begun has ended, as far as it is known here."""
-    failed = session.failed  # first: nothing below changes once it has
+    # before the rest: what came since is told the next time
+    failed, over = session.failed, session.over.is_set()
     if session.taken:
         return Outcome("taken")
     why = str(session.error or "")[:MOST_TEXT]
     never = not session.switched and session.sighted
     if failed and (session.taken is False or never):
         return Outcome("not taken", why, _code_of(session.error))
-    if failed or session.over.is_set():
+    if failed or over:
         return Outcome("unknown", why)
     return Outcome("pending")
 

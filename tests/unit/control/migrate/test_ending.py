@@ -33,7 +33,7 @@ class End:
     def receives(self) -> bool:
         return self._receives
 
-    def execute(self, command: str) -> dict[str, Any]:
+    def execute(self, command: str, **_: float) -> dict[str, Any]:
         if self.state is None:
             raise PeerTimeout("it does not answer")
         if self.state == GONE:
