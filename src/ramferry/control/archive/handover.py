@@ -7,6 +7,9 @@
                    still there; then the stream is ended    there, or that the QEMU ended
     silent         it is asked again, until a second wish   once, that it is waited for
     anything else  nothing: the guest is there              that it was too late
+
+A ``stop`` that was not answered in time may be heeded later: a guest that stands still then does so
+because of it, and that is said.
 """
 
 from __future__ import annotations

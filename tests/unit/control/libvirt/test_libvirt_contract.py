@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from fakes_libvirt import MEANS, FakeLibvirt
+from patiently import until
 from ramferry.control.libvirt import opening, virsh
 from ramferry.control.libvirt.bounded import Aside
 from ramferry.control.libvirt.contract import Move
@@ -128,7 +127,7 @@ def test_what_is_left_running_ends_with_its_connection(
         failed.set()
 
     threading.Thread(target=migrate, daemon=True).start()
-    until(daemon.calls)
+    until(lambda: bool(daemon.calls()), 20)
     near.close()
     assert failed.wait(20)
 
@@ -142,7 +141,7 @@ def test_a_question_that_nobody_waits_for_any_more_keeps_its_connection(
     near = daemon.connect()
     daemon.set("stands")
     asked = Aside(lambda: near.names() if ask == "names" else near.state("guest"), "asks")
-    until((tmp_path / "waits").exists)
+    until((tmp_path / "waits").exists, 20)
     near.close()
     assert not near.alive
     (tmp_path / "stands").unlink()
@@ -159,18 +158,11 @@ def test_a_migration_keeps_the_connection_that_it_goes_to(
     with daemon.connect() as near, daemon.connect("qemu+ssh://beta/system") as far:
         daemon.set("hold")
         moves = Aside(lambda: near.migrate("guest", far, MOVE), "migrates")
-        until(daemon.calls)
+        until(lambda: bool(daemon.calls()), 20)
         far.close()
         near.abort("guest")
         assert moves.wait(20)
     assert "canceled by client" in str(moves.error)
-
-
-def until(met: Callable[[], object]) -> None:
-    end = time.monotonic() + 20
-    while not met():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def test_downtime_and_dirty_rate(daemon: FakeLibvirt) -> None:

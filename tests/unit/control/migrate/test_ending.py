@@ -49,6 +49,15 @@ class End:
         return self.state
 
 
+def raising(error: Exception) -> Callable[[], None]:
+    """What an end does with a command that it fails."""
+
+    def fail() -> None:
+        raise error
+
+    return fail
+
+
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ending_module, "FOLLOW_SECONDS", 0.0)
@@ -96,11 +105,7 @@ def test_a_wish_to_end(
 def test_a_destination_that_may_heed_the_wish_yet_is_let_go_on_where_it_has_the_guest() -> None:
     """A `stop` that nobody has answered in time waits in its queue."""
     near, far = End("finish-migrate"), End("inmigrate")
-
-    def silent() -> None:
-        raise PeerTimeout("it does not answer")
-
-    far.on["stop"] = silent
+    far.on["stop"] = raising(PeerTimeout("it does not answer"))
     one, notes = ending(near, far)
     assert not one.attempt("cancelled")
     assert near.done == []
@@ -155,11 +160,7 @@ def test_a_barred_destination_whose_source_completed_runs_what_ran(
 
 def test_a_source_that_refuses_to_cancel_says_why() -> None:
     near, far = End("running"), End("inmigrate")
-
-    def refuse() -> None:
-        raise MethodUnavailable("the QEMU refuses migrate_cancel: no")
-
-    near.on["migrate_cancel"] = refuse
+    near.on["migrate_cancel"] = raising(MethodUnavailable("the QEMU refuses migrate_cancel: no"))
     one, notes = ending(near, far)
     assert one.attempt("cancelled")
     assert notes == ["the QEMU refuses migrate_cancel: no"]
@@ -169,11 +170,7 @@ def test_a_source_that_refuses_to_cancel_says_why() -> None:
 def test_a_source_that_does_not_hear_of_it_is_looked_at_again(lost: type[Exception]) -> None:
     """Whoever asks next says where the guest is."""
     near, far = End("running"), End("inmigrate")
-
-    def vanish() -> None:
-        raise lost("the connection ended at migrate_cancel")
-
-    near.on["migrate_cancel"] = vanish
+    near.on["migrate_cancel"] = raising(lost("the connection ended at migrate_cancel"))
     one, notes = ending(near, far)
     assert not one.attempt("cancelled")
     assert notes == ["the connection ended at migrate_cancel"]
